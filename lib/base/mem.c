@@ -1,0 +1,152 @@
+/* mem.c - counted allocation; see mem.h. The library's only door to malloc. */
+#include "mem.h"
+
+#include <stdlib.h>
+
+#include "check.h"
+
+enum { MEM_ALIGN = 16, MEM_WIDE = 64 };
+
+/* Stands in the 16 bytes before each block. */
+struct mem_header {
+  uint64_t size;  /* of the raw block */
+  uint64_t shift; /* from the raw block to the user's */
+};
+_Static_assert(sizeof(struct mem_header) == MEM_ALIGN, "the header keeps the alignment");
+
+static void *mem_default_alloc(void *user, size_t size) {
+  (void)user;
+  return malloc(size);
+}
+
+static void *mem_default_resize(void *user, void *block, size_t size) {
+  (void)user;
+  return realloc(block, size);
+}
+
+static void mem_default_release(void *user, void *block) {
+  (void)user;
+  free(block);
+}
+
+VDB_INTERNAL void vdb_mem_init(struct vdb_mem *mem, const vecdb_allocator *table, uint64_t limit) {
+  static const vecdb_allocator standard = {mem_default_alloc, mem_default_resize,
+                                           mem_default_release, NULL};
+  mem->table = table ? *table : standard;
+  mem->limit = limit;
+  atomic_init(&mem->used, 0);
+}
+
+/* Takes `size` bytes from the limit; false when they are not there. */
+static bool mem_charge(struct vdb_mem *mem, uint64_t size) {
+  uint64_t before = atomic_fetch_add_explicit(&mem->used, size, memory_order_relaxed);
+  if (mem->limit == 0 || before + size <= mem->limit)
+    return true;
+  atomic_fetch_sub_explicit(&mem->used, size, memory_order_relaxed);
+  return false;
+}
+
+static void mem_credit(struct vdb_mem *mem, uint64_t size) {
+  uint64_t before = atomic_fetch_sub_explicit(&mem->used, size, memory_order_relaxed);
+  vdb_assert(before >= size);
+  (void)before;
+}
+
+static struct mem_header *mem_header_of(void *block) {
+  return (struct mem_header *)((char *)block - sizeof(struct mem_header));
+}
+
+static void *mem_alloc_aligned(struct vdb_mem *mem, size_t size, size_t align) {
+  size_t extra = align == MEM_ALIGN ? MEM_ALIGN : align + MEM_ALIGN;
+  if (size > SIZE_MAX / 2)
+    return NULL;
+  size_t raw_size = size + extra;
+  if (!mem_charge(mem, raw_size))
+    return NULL;
+  char *raw = mem->table.alloc(mem->table.user, raw_size);
+  if (!raw) {
+    mem_credit(mem, raw_size);
+    return NULL;
+  }
+  char *block = (char *)(uintptr_t)vdb_round_up((uintptr_t)raw + MEM_ALIGN, align);
+  struct mem_header *header = mem_header_of(block);
+  header->size = raw_size;
+  header->shift = (uint64_t)(block - raw);
+  return block;
+}
+
+VDB_INTERNAL void *vdb_alloc(struct vdb_mem *mem, size_t size) {
+  return mem_alloc_aligned(mem, size, MEM_ALIGN);
+}
+
+VDB_INTERNAL void *vdb_alloc_zero(struct vdb_mem *mem, size_t size) {
+  void *block = vdb_alloc(mem, size);
+  if (block)
+    memset(block, 0, size);
+  return block;
+}
+
+VDB_INTERNAL void *vdb_alloc_array(struct vdb_mem *mem, size_t count, size_t size) {
+  size_t total;
+  return vdb_mul(count, size, &total) ? vdb_alloc(mem, total) : NULL;
+}
+
+VDB_INTERNAL void *vdb_alloc_wide(struct vdb_mem *mem, size_t size) {
+  return mem_alloc_aligned(mem, size, MEM_WIDE);
+}
+
+VDB_INTERNAL void *vdb_resize(struct vdb_mem *mem, void *block, size_t size) {
+  if (!block)
+    return vdb_alloc(mem, size);
+  struct mem_header *header = mem_header_of(block);
+  vdb_assert(header->shift == MEM_ALIGN);
+  uint64_t old_size = header->size;
+  if (size > SIZE_MAX / 2)
+    return NULL;
+  size_t new_size = size + MEM_ALIGN;
+  if (!mem_charge(mem, new_size))
+    return NULL;
+  struct mem_header *moved = mem->table.resize(mem->table.user, header, new_size);
+  if (!moved) {
+    mem_credit(mem, new_size);
+    return NULL;
+  }
+  mem_credit(mem, old_size);
+  moved->size = new_size;
+  return (char *)moved + MEM_ALIGN;
+}
+
+VDB_INTERNAL void vdb_free(struct vdb_mem *mem, void *block) {
+  if (!block)
+    return;
+  struct mem_header *header = mem_header_of(block);
+  char *raw = (char *)block - header->shift;
+  mem_credit(mem, header->size);
+  mem->table.release(mem->table.user, raw);
+}
+
+VDB_INTERNAL char *vdb_strndup(struct vdb_mem *mem, const char *text, size_t n) {
+  char *copy = vdb_alloc(mem, n + 1);
+  if (copy) {
+    if (n)
+      memcpy(copy, text, n);
+    copy[n] = '\0';
+  }
+  return copy;
+}
+
+VDB_INTERNAL bool vdb_grow(struct vdb_mem *mem, void **items, size_t *capacity, size_t need,
+                           size_t item_size) {
+  if (need <= *capacity)
+    return true;
+  size_t wanted = vdb_max_size(need, vdb_max_size(*capacity * 2, 8));
+  size_t bytes;
+  if (!vdb_mul(wanted, item_size, &bytes))
+    return false;
+  void *grown = vdb_resize(mem, *items, bytes);
+  if (!grown)
+    return false;
+  *items = grown;
+  *capacity = wanted;
+  return true;
+}

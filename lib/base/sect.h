@@ -1,0 +1,30 @@
+/*
+ * sect.h - named sections: how an index or a column writes bytes without knowing files. A section is
+ * known by a tag (what it is) and a number (which field it belongs to). lib/store/blob supplies both
+ * sides; tests supply sides in memory.
+ */
+#ifndef VDB_SECT_H
+#define VDB_SECT_H
+
+#include "base.h"
+
+/* A tag of four characters, as in VDB_TAG('H','N','S','W'). */
+#define VDB_TAG(a, b, c, d) \
+  ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+
+struct vdb_sect_writer {
+  /* begin, any number of appends, end: one section after the other. Errors are sticky: they may be
+     left unread until the writer's owner finishes the file. The data starts 64-byte aligned. */
+  int (*begin)(struct vdb_sect_writer *w, uint32_t tag, uint32_t number, vecdb_error *err);
+  int (*append)(struct vdb_sect_writer *w, const void *data, size_t n, vecdb_error *err);
+  int (*end)(struct vdb_sect_writer *w, vecdb_error *err);
+};
+
+struct vdb_sect_reader {
+  /* The bytes of a section, 64-byte aligned, borrowed until the reader's owner closes the file;
+     their checksum has held unless `bulk` was asked for. *data is NULL when there is none. */
+  int (*find)(const struct vdb_sect_reader *r, uint32_t tag, uint32_t number, bool bulk,
+              const void **data, size_t *n, vecdb_error *err);
+};
+
+#endif

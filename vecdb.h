@@ -1,0 +1,722 @@
+/*
+ * vecdb.h - an embeddable vector database.
+ *
+ * A database is a directory. It holds collections; a collection holds rows of typed fields, one of
+ * them the primary key and one or more of them vectors. Rows are durable once a write call has
+ * returned VECDB_OK (see vecdb_durability), and a search finds them from that moment on.
+ *
+ * Conventions
+ *   Names      Every symbol, macro and enumerator starts with vecdb_ or VECDB_.
+ *   Errors     Calls that can fail return a vecdb_status: VECDB_OK (0) or a stable positive code.
+ *              The last parameter, `error`, may be NULL; otherwise it is filled on failure and left
+ *              alone on success. The library never prints, exits or aborts.
+ *   Structs    Structs that a caller fills start with `size`; set it to sizeof(the struct) and zero
+ *              the rest, as the VECDB_*_INIT macros do. Zero means the default everywhere. A size
+ *              the library does not know is VECDB_ERR_OPTION.
+ *   Strings    UTF-8. Where a length stands beside a pointer, NUL bytes are not needed.
+ *   Ownership  The library copies what it is given before a call returns. Results go to buffers of
+ *              the caller, or to a vecdb_rows that the caller frees. Freeing NULL does nothing.
+ *              When an open or create call fails, its out pointer is NULL and nothing is to be freed.
+ *   Threads    Any thread may use a database or a collection handle at any time; searches never wait
+ *              for writers. Iterators and vecdb_rows belong to one thread at a time. Close a handle
+ *              only when no other thread is using it. After fork() the child may not use handles.
+ *   Units      Times are milliseconds where a name ends in _ms, nanoseconds in _ns; sizes are bytes.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef VECDB_H
+#define VECDB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VECDB_VERSION_MAJOR 0
+#define VECDB_VERSION_MINOR 1
+#define VECDB_VERSION_PATCH 0
+#define VECDB_VERSION_STRING "0.1.0"
+/* Format of the files. A library opens its own format and older ones, and refuses newer ones. */
+#define VECDB_FORMAT_VERSION 1
+
+#if defined(VECDB_STATIC)
+#define VECDB_API
+#elif defined(__GNUC__)
+#define VECDB_API __attribute__((visibility("default")))
+#else
+#define VECDB_API
+#endif
+
+/* Limits. Exceeding one is VECDB_ERR_LIMIT, found before anything is allocated. */
+#define VECDB_MAX_DIM 65535           /* of a vector; binary vectors: bits, a multiple of 8 */
+#define VECDB_MAX_FIELDS 128          /* of a collection */
+#define VECDB_MAX_VECTOR_FIELDS 16
+#define VECDB_MAX_NAME 255            /* bytes of a collection or field name */
+#define VECDB_MAX_DESCRIPTION 1024
+#define VECDB_MAX_COLLECTIONS 65536
+#define VECDB_MAX_VARCHAR 65535       /* bytes of a VARCHAR value */
+#define VECDB_MAX_ARRAY 4096          /* elements of an ARRAY value */
+#define VECDB_MAX_BATCH_ROWS 1048576
+#define VECDB_MAX_BATCH_BYTES (512u << 20)
+#define VECDB_MAX_K 16384             /* hits per query */
+#define VECDB_MAX_QUERIES 16384       /* queries per call */
+#define VECDB_MAX_FILTER_BYTES (4u << 20)
+#define VECDB_MAX_FILTER_DEPTH 64
+#define VECDB_MAX_FILTER_NODES 10000  /* elements of an `in` list count one each to 1,000,000 */
+
+/* ---- Errors ---------------------------------------------------------------------------------- */
+
+typedef enum vecdb_status {
+  VECDB_OK = 0,
+  /* the caller's mistakes */
+  VECDB_ERR_ARGUMENT = 1,        /* NULL where none is allowed, contradictory arguments */
+  VECDB_ERR_OPTION = 2,          /* unknown struct size, flag or enumerator */
+  VECDB_ERR_LIMIT = 3,           /* over a limit of this header or of the schema's shape */
+  VECDB_ERR_NAME = 4,            /* a name that is empty, too long or has forbidden characters */
+  VECDB_ERR_SCHEMA = 5,          /* a schema that makes no sense */
+  VECDB_ERR_NOT_FOUND = 6,       /* no such collection, index or backup */
+  VECDB_ERR_EXISTS = 7,          /* collection or database already there; insert of a present key */
+  VECDB_ERR_UNKNOWN_FIELD = 8,   /* no such field */
+  VECDB_ERR_MISSING_FIELD = 9,   /* a batch lacks a field without default */
+  VECDB_ERR_TYPE = 10,           /* a value or operand of the wrong type */
+  VECDB_ERR_DIMENSION = 11,      /* a vector of the wrong dimension */
+  VECDB_ERR_NOT_FINITE = 12,     /* NaN or infinity in a vector or floating-point value */
+  VECDB_ERR_ZERO_VECTOR = 13,    /* a zero vector under COSINE */
+  VECDB_ERR_OVERFLOW = 14,       /* a vector whose norm is not finite */
+  VECDB_ERR_NULL_VALUE = 15,     /* null for a field that is not nullable */
+  VECDB_ERR_TOO_LONG = 16,       /* a VARCHAR or ARRAY value over its field's maximum */
+  VECDB_ERR_UTF8 = 17,           /* text that is not valid UTF-8 */
+  VECDB_ERR_FILTER = 18,         /* a filter that does not parse; `position` says where */
+  VECDB_ERR_FILTER_PARAM = 19,   /* a template parameter missing, unknown or of the wrong type */
+  VECDB_ERR_K = 20,              /* k of 0 or over VECDB_MAX_K */
+  VECDB_ERR_INDEX_PARAM = 21,    /* M, efConstruction or ef out of range */
+  VECDB_ERR_READ_ONLY = 22,      /* a write on a database opened for reading */
+  VECDB_ERR_RANGE = 23,          /* a number that does not fit its field */
+  /* the state of the world */
+  VECDB_ERR_BUSY = 40,           /* another process has the database open for writing */
+  VECDB_ERR_CLOSED = 41,         /* the collection was dropped */
+  VECDB_ERR_CANCELLED = 42,      /* cancelled by the caller */
+  VECDB_ERR_TIMEOUT = 43,        /* the deadline passed and there is nothing to give */
+  VECDB_ERR_BUFFER = 44,         /* the caller's buffer is too small; the needed size was stored */
+  VECDB_ERR_UNSUPPORTED = 45,    /* not in this build or not on this platform */
+  /* the machine */
+  VECDB_ERR_NO_MEMORY = 60,
+  VECDB_ERR_IO = 61,
+  VECDB_ERR_DISK_FULL = 62,
+  VECDB_ERR_CORRUPT = 63,        /* a checksum or structure check failed */
+  VECDB_ERR_NEWER_FORMAT = 64,   /* written by a newer library */
+  VECDB_ERR_NOT_A_DATABASE = 65, /* the directory holds something else */
+  VECDB_ERR_INTERNAL = 99        /* a bug in vecdb; please report it */
+} vecdb_status;
+
+/* What went wrong, for people and for programs. Owned by the caller; no field needs freeing. */
+typedef struct vecdb_error {
+  int32_t code;      /* a vecdb_status */
+  int32_t os_code;   /* errno of the system call, or 0 */
+  int64_t row;       /* row of the batch, or query of the request; -1: none */
+  int64_t position;  /* byte offset in the filter or file; -1: none */
+  char field[64];    /* name of the field, cut to fit; "": none */
+  char message[384]; /* one sentence, always NUL-terminated */
+} vecdb_error;
+
+/* The name of a code, such as "VECDB_ERR_IO". Never NULL. Any thread. */
+VECDB_API const char *vecdb_status_name(int code);
+/* A sentence about a code. Never NULL. Any thread. */
+VECDB_API const char *vecdb_status_text(int code);
+/* The version of the library in use, such as "0.1.0". */
+VECDB_API const char *vecdb_version(void);
+/* MAJOR * 10000 + MINOR * 100 + PATCH of the library in use. */
+VECDB_API uint32_t vecdb_version_number(void);
+/* The kernels in use ("scalar", "avx2", "avx512", "neon"). VECDB_KERN in the environment forces one. */
+VECDB_API const char *vecdb_kernels(void);
+
+/* ---- Hooks ------------------------------------------------------------------------------------ */
+
+/* Memory. All three or none. Blocks are aligned to at least 16 bytes. Called from any thread. */
+typedef struct vecdb_allocator {
+  void *(*alloc)(void *user, size_t size);                /* NULL when there is no memory */
+  void *(*resize)(void *user, void *block, size_t size);  /* as realloc; size > 0 */
+  void (*release)(void *user, void *block);               /* block may be NULL */
+  void *user;
+} vecdb_allocator;
+
+typedef enum vecdb_log_level {
+  VECDB_LOG_ERROR = 1,
+  VECDB_LOG_WARN = 2,
+  VECDB_LOG_INFO = 3,
+  VECDB_LOG_DEBUG = 4
+} vecdb_log_level;
+
+/* One finished line without newline. Called from any thread, one call at a time per database. */
+typedef void (*vecdb_log_fn)(void *user, int level, const char *line);
+
+/* An open file of a VFS; a VFS embeds it as the first member of its own struct. */
+typedef struct vecdb_file {
+  const struct vecdb_vfs *vfs;
+} vecdb_file;
+
+enum {
+  VECDB_OPEN_READ = 0,   /* an existing file, for reading */
+  VECDB_OPEN_WRITE = 1,  /* an existing file, for reading and writing */
+  VECDB_OPEN_CREATE = 2  /* a new file, for reading and writing; an old one of that name is emptied */
+};
+
+/*
+ * Files. Every system call on files goes through this table, so a host can supply its own storage
+ * and tests can simulate disks. Functions return 0 or a positive errno value, and may be called from
+ * any thread. Paths are those given to vecdb_open, joined with '/'. What must hold: written data and
+ * file sizes may be lost until sync; names made or removed in a folder may be lost until sync_dir;
+ * rename replaces its target atomically.
+ */
+typedef struct vecdb_vfs {
+  uint32_t size; /* sizeof(vecdb_vfs) */
+  void *user;
+  int (*open)(const struct vecdb_vfs *, const char *path, int mode, vecdb_file **out);
+  void (*close)(vecdb_file *);
+  /* Reads exactly n bytes at offset; past the end of the file is EIO. */
+  int (*read)(vecdb_file *, void *buf, size_t n, uint64_t offset);
+  /* Writes exactly n bytes at offset or fails; a failed write may have written a part. */
+  int (*write)(vecdb_file *, const void *buf, size_t n, uint64_t offset);
+  int (*sync)(vecdb_file *);
+  int (*truncate)(vecdb_file *, uint64_t length);
+  int (*length)(vecdb_file *, uint64_t *out);
+  /* Reserves space so that writes below `length` need not grow the file; may do nothing. */
+  int (*reserve)(vecdb_file *, uint64_t length);
+  /* Maps [0, length) for reading; valid until unmap, also after close. */
+  int (*map)(vecdb_file *, size_t length, const void **out);
+  void (*unmap)(const struct vecdb_vfs *, const void *address, size_t length);
+  int (*remove)(const struct vecdb_vfs *, const char *path);
+  int (*rename)(const struct vecdb_vfs *, const char *from, const char *to);
+  int (*make_dir)(const struct vecdb_vfs *, const char *path); /* EEXIST when it is there */
+  int (*sync_dir)(const struct vecdb_vfs *, const char *path);
+  /* Calls visit with each plain file name in the folder; ENOENT when there is no folder. */
+  int (*list)(const struct vecdb_vfs *, const char *path,
+              void (*visit)(void *arg, const char *name), void *arg);
+  /* Takes an exclusive lock on the file at `path`, made if missing; EBUSY when another open
+     database, of this process or another, holds it. close() releases it. */
+  int (*lock)(const struct vecdb_vfs *, const char *path, vecdb_file **out);
+} vecdb_vfs;
+
+/* Time. Both may be called from any thread; monotonic never goes back. */
+typedef struct vecdb_clock {
+  uint64_t (*monotonic_ns)(void *user);
+  uint64_t (*wall_ns)(void *user); /* since 1970-01-01 UTC */
+  void *user;
+} vecdb_clock;
+
+/* ---- Long calls ------------------------------------------------------------------------------- */
+
+/* What a long call listens to. May be NULL wherever it is taken. */
+typedef struct vecdb_control {
+  uint32_t size;
+  uint32_t timeout_ms; /* from the start of the call; 0: none */
+  /* Set non-zero by any thread (a plain aligned store will do) to cancel; NULL: none. */
+  const volatile int32_t *cancel;
+  /* Called now and then from threads working on the call, one at a time; a non-zero return
+     cancels. `phase` is a static word ("write", "build", "merge", "copy", "check"). */
+  int (*progress)(void *user, const char *phase, uint64_t done, uint64_t total);
+  void *user;
+} vecdb_control;
+#define VECDB_CONTROL_INIT {sizeof(vecdb_control), 0, NULL, NULL, NULL}
+
+/* ---- Databases -------------------------------------------------------------------------------- */
+
+typedef struct vecdb vecdb;                       /* an open database */
+typedef struct vecdb_collection vecdb_collection; /* a collection of an open database */
+
+typedef enum vecdb_durability {
+  VECDB_DURABLE_COMMIT = 0,   /* a write returns when it is on the disk (the default) */
+  VECDB_DURABLE_INTERVAL = 1, /* a write returns when the system has it; synced every interval_ms */
+  VECDB_DURABLE_OFF = 2       /* synced only by flush, compact and close */
+} vecdb_durability;
+
+typedef enum vecdb_verify {
+  VECDB_VERIFY_META = 0, /* what is interpreted: headers, tables, keys, graphs (the default) */
+  VECDB_VERIFY_FULL = 1  /* every byte, vectors too */
+} vecdb_verify;
+
+enum {
+  VECDB_READ_ONLY = 1u << 0,        /* never writes; takes no lock */
+  VECDB_MUST_EXIST = 1u << 1,       /* VECDB_ERR_NOT_FOUND instead of making a database */
+  VECDB_HOST_DRIVEN = 1u << 2       /* no background threads: the host calls vecdb_step */
+};
+
+typedef struct vecdb_options {
+  uint32_t size;
+  uint32_t flags;              /* VECDB_READ_ONLY and the like */
+  int32_t durability;          /* a vecdb_durability */
+  uint32_t interval_ms;        /* of VECDB_DURABLE_INTERVAL; 0: 100 */
+  int32_t verify;              /* a vecdb_verify */
+  uint32_t threads;            /* of background work and parallel builds; 0: one per processor */
+  uint32_t seal_rows;          /* rows of a growing segment before it is sealed; 0: 65,536 */
+  uint32_t index_rows;         /* smallest sealed segment that gets a vector index; 0: 4,096 */
+  uint64_t seal_bytes;         /* bytes of a growing segment before it is sealed; 0: 128 MiB */
+  uint64_t wal_bytes;          /* log size after which growing segments are sealed; 0: 256 MiB */
+  uint64_t memory_limit;       /* bytes the database may allocate; 0: none */
+  uint64_t seed;               /* of everything random; 0: a fixed seed */
+  const vecdb_allocator *allocator; /* NULL: malloc. Copied; `user` must outlive the database */
+  const vecdb_vfs *vfs;             /* NULL: the system's. Must outlive the database */
+  const vecdb_clock *clock;         /* NULL: the system's. Copied */
+  vecdb_log_fn log;                 /* NULL: none */
+  void *log_user;
+  const vecdb_control *control;     /* of the opening itself (recovery) */
+} vecdb_options;
+#define VECDB_OPTIONS_INIT {sizeof(vecdb_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+                            NULL, NULL, NULL, NULL, NULL, NULL}
+
+/*
+ * Opens the database in folder `path`, making it if there is none, and recovers what was
+ * acknowledged before a crash. ":memory:" is a database that lives and dies with the handle.
+ * One writer at a time: VECDB_ERR_BUSY when the database is already open, here or elsewhere.
+ * A database opened twice with VECDB_READ_ONLY is fine; readers see the state at their opening.
+ * options may be NULL. Errors: ARGUMENT, OPTION, BUSY, IO, NO_MEMORY, CORRUPT, NEWER_FORMAT,
+ * NOT_A_DATABASE, NOT_FOUND, CANCELLED, TIMEOUT. Release with vecdb_close.
+ */
+VECDB_API int vecdb_open(const char *path, const vecdb_options *options, vecdb **out,
+                         vecdb_error *error);
+/*
+ * Stops background work, syncs the log and frees the handle, also when it returns an error (which
+ * says that the last sync failed). Collection handles, iterators and rows of this database must be
+ * released before. NULL is fine. In-memory rows are not sealed: the next open replays them from the
+ * log; call vecdb_flush_all first for the fastest next open.
+ */
+VECDB_API int vecdb_close(vecdb *db, vecdb_error *error);
+
+/*
+ * With VECDB_HOST_DRIVEN: does background work (seal, index, merge) until nothing is left or about
+ * `ms` milliseconds or `bytes` bytes of input have been worked on (0: no limit); *more tells whether
+ * work is left. A single index build is one unit and can overrun. Any thread; one at a time works,
+ * others return at once with *more true. Errors: ARGUMENT, and those of the work.
+ */
+VECDB_API int vecdb_step(vecdb *db, uint32_t ms, uint64_t bytes, bool *more, vecdb_error *error);
+
+/* Seals all in-memory rows of all collections into segment files and trims the log. */
+VECDB_API int vecdb_flush_all(vecdb *db, const vecdb_control *control, vecdb_error *error);
+
+/* ---- Schemas ---------------------------------------------------------------------------------- */
+
+typedef enum vecdb_type {
+  VECDB_BOOL = 1,    /* bool, one byte 0 or 1 */
+  VECDB_INT8 = 2,
+  VECDB_INT16 = 3,
+  VECDB_INT32 = 4,
+  VECDB_INT64 = 5,
+  VECDB_FLOAT = 6,
+  VECDB_DOUBLE = 7,
+  VECDB_VARCHAR = 8, /* UTF-8, at most max_length bytes */
+  VECDB_ARRAY = 9,   /* at most max_capacity elements of element_type, one of the above */
+  VECDB_FLOAT_VECTOR = 32,    /* dim float */
+  VECDB_FLOAT16_VECTOR = 33,  /* dim IEEE binary16 */
+  VECDB_BFLOAT16_VECTOR = 34, /* dim bfloat16 */
+  VECDB_INT8_VECTOR = 35,     /* dim int8_t */
+  VECDB_BINARY_VECTOR = 36    /* dim bits in dim / 8 bytes, bit i in byte i / 8, lowest first */
+} vecdb_type;
+
+/*
+ * Scores. L2: the squared Euclidean distance, smaller is nearer. IP: the inner product, larger is
+ * nearer. COSINE: the cosine, -1 to 1, larger is nearer; vectors need not be normalised. HAMMING:
+ * differing bits. JACCARD: 1 - |a and b| / |a or b|, and 0 for two empty sets; smaller is nearer.
+ */
+typedef enum vecdb_metric {
+  VECDB_L2 = 1,
+  VECDB_IP = 2,
+  VECDB_COSINE = 3,
+  VECDB_HAMMING = 4, /* HAMMING and JACCARD: binary vectors, and only these */
+  VECDB_JACCARD = 5
+} vecdb_metric;
+
+typedef enum vecdb_index_type {
+  VECDB_INDEX_AUTO = 0, /* HNSW for segments of index_rows rows or more, else exact (the default) */
+  VECDB_INDEX_FLAT = 1, /* exact scan, always */
+  VECDB_INDEX_HNSW = 2  /* hierarchical navigable small world graph (Malkov, Yashunin 2016) */
+} vecdb_index_type;
+
+/* A vector index. Zero: the default. */
+typedef struct vecdb_index_params {
+  uint32_t size;
+  int32_t type;             /* a vecdb_index_type */
+  uint32_t m;               /* HNSW: links per node, 4 to 128; 0: 16 */
+  uint32_t ef_construction; /* HNSW: width of the search when building, 8 to 4,096; 0: 200 */
+  uint32_t ef;              /* HNSW: default width of searches, 1 to 16,384; 0: 96 */
+} vecdb_index_params;
+#define VECDB_INDEX_PARAMS_INIT {sizeof(vecdb_index_params), 0, 0, 0, 0}
+
+typedef enum vecdb_scalar_index {
+  VECDB_SCALAR_INDEX_AUTO = 0,   /* chosen per segment by the number of distinct values */
+  VECDB_SCALAR_INDEX_NONE = 1,   /* filters scan the column */
+  VECDB_SCALAR_INDEX_HASH = 2,   /* a row set per value: equality, `in` */
+  VECDB_SCALAR_INDEX_SORTED = 3  /* rows in value order: comparisons, prefixes and equality */
+} vecdb_scalar_index;
+
+enum {
+  VECDB_PRIMARY_KEY = 1u << 0, /* INT64 or VARCHAR; exactly one field */
+  VECDB_AUTO_ID = 1u << 1,     /* INT64 primary key, numbered by the database from 1 */
+  VECDB_NULLABLE = 1u << 2,    /* scalar fields only */
+  VECDB_HAS_DEFAULT = 1u << 3, /* `default_value` is used where a batch leaves the field out */
+  VECDB_ALLOW_ZERO = 1u << 4   /* COSINE: zero vectors are allowed, and their cosine is 0 */
+};
+
+/* One value. Strings and arrays are borrowed; who lends them says until when. */
+typedef struct vecdb_value {
+  int32_t type;    /* a vecdb_type; 0: null */
+  uint32_t length; /* VARCHAR: bytes; ARRAY: elements; vectors: dimensions (bits if binary) */
+  union {
+    bool boolean;
+    int64_t integer;   /* INT8 to INT64 */
+    double number;     /* FLOAT and DOUBLE */
+    const void *data;  /* VARCHAR: bytes, not NUL-terminated; ARRAY: packed elements, or
+                          vecdb_string for VARCHAR elements; vectors: the elements */
+  } as;
+  int32_t element_type; /* ARRAY */
+} vecdb_value;
+
+typedef struct vecdb_string {
+  const char *data;
+  size_t length;
+} vecdb_string;
+
+typedef struct vecdb_field {
+  const char *name;        /* 1 to 255 bytes: a letter or _, then letters, digits and _ */
+  const char *description; /* NULL: none */
+  int32_t type;            /* a vecdb_type */
+  int32_t element_type;    /* ARRAY: BOOL to VARCHAR */
+  uint32_t flags;          /* VECDB_PRIMARY_KEY and the like */
+  uint32_t dim;            /* vectors: 1 to 65,535 */
+  uint32_t max_length;     /* VARCHAR, or VARCHAR elements: bytes, 1 to 65,535 */
+  uint32_t max_capacity;   /* ARRAY: elements, 1 to 4,096 */
+  int32_t metric;          /* vectors: a vecdb_metric; 0: COSINE, or HAMMING for binary */
+  int32_t scalar_index;    /* scalar fields: a vecdb_scalar_index */
+  vecdb_index_params index;  /* vectors; all zero: AUTO */
+  vecdb_value default_value; /* with VECDB_HAS_DEFAULT */
+} vecdb_field;
+
+typedef struct vecdb_schema {
+  uint32_t size;
+  uint32_t field_size;       /* sizeof(vecdb_field) */
+  const char *description;   /* NULL: none */
+  const vecdb_field *fields; /* a batch may bring its columns in any order */
+  uint32_t n_fields;
+} vecdb_schema;
+#define VECDB_SCHEMA_INIT {sizeof(vecdb_schema), sizeof(vecdb_field), NULL, NULL, 0}
+
+/*
+ * Creates a collection; durable when it returns. `name` is 1 to 255 bytes: a letter or _, then
+ * letters, digits, _ and -. Names never become paths. out may be NULL; otherwise release the handle
+ * with vecdb_collection_release. Errors: NAME, SCHEMA, LIMIT, EXISTS, INDEX_PARAM, READ_ONLY, IO,
+ * DISK_FULL, NO_MEMORY.
+ */
+VECDB_API int vecdb_collection_create(vecdb *db, const char *name, const vecdb_schema *schema,
+                                      vecdb_collection **out, vecdb_error *error);
+/* A handle to a collection, to be released; NOT_FOUND when there is none of that name. */
+VECDB_API int vecdb_collection_get(vecdb *db, const char *name, vecdb_collection **out,
+                                   vecdb_error *error);
+VECDB_API void vecdb_collection_release(vecdb_collection *collection);
+/* Drops a collection and its rows. Handles stay valid; calls on them answer VECDB_ERR_CLOSED. */
+VECDB_API int vecdb_collection_drop(vecdb *db, const char *name, vecdb_error *error);
+/* Calls `visit` with each collection's name, in name order; a non-zero return ends the walk. */
+VECDB_API int vecdb_collection_list(vecdb *db, int (*visit)(void *user, const char *name),
+                                    void *user, vecdb_error *error);
+/* The name and schema of a collection, borrowed until the handle is released. */
+VECDB_API const char *vecdb_collection_name(const vecdb_collection *collection);
+VECDB_API const vecdb_schema *vecdb_collection_schema(const vecdb_collection *collection);
+
+/* ---- Writes ----------------------------------------------------------------------------------- */
+
+/*
+ * One column of a batch: row i's value is at (const char *)data + i * stride.
+ *   BOOL to DOUBLE   the value in its C type
+ *   VARCHAR          a const char *; its length in lengths[i], or up to NUL when lengths is NULL
+ *   ARRAY            a const void * to lengths[i] packed elements (vecdb_string for VARCHAR)
+ *   vectors          the elements themselves
+ * data NULL: all rows null or default.
+ */
+typedef struct vecdb_column {
+  const char *field;
+  const void *data;
+  size_t stride;           /* bytes from row to row; 0: packed */
+  const uint32_t *lengths; /* VARCHAR, ARRAY; NULL for NUL-terminated strings */
+  const uint8_t *valid;    /* one byte per row, 0: null; NULL: all valid */
+  uint32_t dim;            /* vectors: dimension of the data, checked against the field; 0: unchecked */
+} vecdb_column;
+
+typedef struct vecdb_batch {
+  uint32_t size;
+  uint32_t column_size; /* sizeof(vecdb_column) */
+  const vecdb_column *columns;
+  uint32_t n_columns;
+  uint32_t n_rows; /* 1 to VECDB_MAX_BATCH_ROWS */
+} vecdb_batch;
+#define VECDB_BATCH_INIT {sizeof(vecdb_batch), sizeof(vecdb_column), NULL, 0, 0}
+
+/*
+ * Writes all rows of a batch, or none. insert fails with VECDB_ERR_EXISTS, naming the row, when a
+ * key is already present; upsert replaces such rows. When a key comes twice in one batch the last
+ * row wins. ids, unless NULL, receives n_rows INT64 keys (of auto_id too). Fields with
+ * a default may be left out, and are null where nullable without one. Returns when the rows are as
+ * durable as the database's mode says; searches that start later see them.
+ * Errors: every ARGUMENT to RANGE above that applies, CLOSED, READ_ONLY, IO, DISK_FULL, NO_MEMORY;
+ * after IO or DISK_FULL the rows are not there and the call may be repeated.
+ */
+VECDB_API int vecdb_insert(vecdb_collection *collection, const vecdb_batch *batch, int64_t *ids,
+                           vecdb_error *error);
+VECDB_API int vecdb_upsert(vecdb_collection *collection, const vecdb_batch *batch, int64_t *ids,
+                           vecdb_error *error);
+
+/* Keys: n INT64, or n strings; the other pointer is NULL. */
+typedef struct vecdb_keys {
+  const int64_t *integers;
+  const vecdb_string *strings;
+  size_t n;
+} vecdb_keys;
+
+/* Deletes the rows with these keys, atomically; absent keys are no error. *deleted may be NULL. */
+VECDB_API int vecdb_delete(vecdb_collection *collection, const vecdb_keys *keys, uint64_t *deleted,
+                           vecdb_error *error);
+
+/* A bound parameter of a filter: `{name}` in the text stands for the value. A list (for `in`) is an
+   ARRAY value. */
+typedef struct vecdb_param {
+  const char *name;
+  vecdb_value value;
+} vecdb_param;
+
+/*
+ * A filter, such as `tenant_id == {t} and not (category in ["news", "sport"])`. Operators, by
+ * falling precedence: function calls and parentheses; unary - and +; ** ; * / %; + -; comparisons
+ * (== != < <= > >=), `in`, `not in`, `like`, `is null`, `is not null`; not !; and &&; or ||.
+ * Chains such as 1 < x <= 5 mean both. `like` takes % (any run) and _ (one character), \ escapes.
+ * Functions: array_contains(f, v), array_contains_all(f, [..]), array_contains_any(f, [..]),
+ * array_length(f). Comparison with null is unknown, and only true rows pass, as in SQL. An integer
+ * division by zero or an overflow makes the row's result unknown.
+ * text NULL: every row passes. length 0 with a non-NULL text: up to NUL.
+ */
+typedef struct vecdb_filter {
+  const char *text;
+  size_t length;
+  const vecdb_param *params;
+  size_t n_params;
+} vecdb_filter;
+
+/* Deletes all rows that pass the filter, atomically. *deleted may be NULL. */
+VECDB_API int vecdb_delete_where(vecdb_collection *collection, const vecdb_filter *filter,
+                                 uint64_t *deleted, const vecdb_control *control,
+                                 vecdb_error *error);
+
+/* ---- Rows as results -------------------------------------------------------------------------- */
+
+/* Rows with the wanted fields. Values are borrowed until vecdb_rows_free. One thread at a time. */
+typedef struct vecdb_rows vecdb_rows;
+VECDB_API void vecdb_rows_free(vecdb_rows *rows);
+VECDB_API size_t vecdb_rows_count(const vecdb_rows *rows);
+VECDB_API size_t vecdb_rows_n_fields(const vecdb_rows *rows);
+/* The name of column i, or NULL; the primary key is always column 0. */
+VECDB_API const char *vecdb_rows_field(const vecdb_rows *rows, size_t i);
+/* The column of that name, or -1. */
+VECDB_API int vecdb_rows_find(const vecdb_rows *rows, const char *field);
+/* The value at (row, column); a null value outside the table. */
+VECDB_API vecdb_value vecdb_rows_value(const vecdb_rows *rows, size_t row, size_t column);
+
+/*
+ * Gets rows by key, in the order of the keys. Keys without a row are left out; found, unless NULL,
+ * receives one byte per key. fields NULL: all of them; n_fields 0 with fields non-NULL: only the key.
+ */
+VECDB_API int vecdb_get(vecdb_collection *collection, const vecdb_keys *keys,
+                        const char *const *fields, size_t n_fields, uint8_t *found,
+                        vecdb_rows **out, vecdb_error *error);
+
+typedef struct vecdb_query_params {
+  uint32_t size;
+  uint32_t limit;          /* rows; 0: 16,384 */
+  uint64_t offset;         /* rows to leave out first */
+  vecdb_filter filter;
+  vecdb_keys after;        /* one key: only rows with larger keys, for paging; n 0: from the start */
+  const char *const *fields;
+  size_t n_fields;
+  const vecdb_control *control;
+} vecdb_query_params;
+#define VECDB_QUERY_PARAMS_INIT {sizeof(vecdb_query_params), 0, 0, {NULL, 0, NULL, 0}, \
+                                 {NULL, NULL, 0}, NULL, 0, NULL}
+
+/* The rows that pass a filter, in ascending order of their keys (strings bytewise). */
+VECDB_API int vecdb_query(vecdb_collection *collection, const vecdb_query_params *params,
+                          vecdb_rows **out, vecdb_error *error);
+/* How many rows pass the filter (NULL: all rows). */
+VECDB_API int vecdb_count(vecdb_collection *collection, const vecdb_filter *filter,
+                          uint64_t *count, vecdb_error *error);
+
+/* ---- Search ----------------------------------------------------------------------------------- */
+
+typedef struct vecdb_hit {
+  int64_t id;     /* an INT64 key; for VARCHAR keys -1: take column 0 of the rows */
+  float score;    /* as the metric says */
+  uint32_t row;   /* row of the vecdb_rows, when asked for */
+} vecdb_hit;
+
+typedef enum vecdb_plan {
+  VECDB_PLAN_AUTO = 0,         /* chosen per segment from estimates */
+  VECDB_PLAN_EXACT = 1,        /* every allowed row is compared */
+  VECDB_PLAN_GRAPH = 2,        /* graph search among a computed set of allowed rows */
+  VECDB_PLAN_FILTER_LATE = 3   /* graph search, candidates filtered one by one */
+} vecdb_plan;
+
+typedef struct vecdb_search_params {
+  uint32_t size;
+  uint32_t k;              /* hits per query, 1 to VECDB_MAX_K */
+  const char *field;       /* NULL: the only vector field */
+  const void *queries;     /* n_queries vectors of the field's type */
+  size_t query_stride;     /* bytes from query to query; 0: packed */
+  uint32_t n_queries;      /* 0: 1 */
+  uint32_t dim;            /* of the queries, checked against the field; 0: unchecked */
+  vecdb_filter filter;
+  uint32_t ef;             /* HNSW: width of the search; 0: of the index, at least k */
+  int32_t plan;            /* a vecdb_plan: AUTO, or EXACT for true neighbours */
+  uint32_t threads;        /* for the queries of one call; 0: 1, the caller's */
+  uint32_t flags;          /* reserved: 0 */
+  const char *const *fields; /* fields of the rows */
+  size_t n_fields;
+  const vecdb_control *control;
+} vecdb_search_params;
+#define VECDB_SEARCH_PARAMS_INIT {sizeof(vecdb_search_params), 0, NULL, NULL, 0, 0, 0, \
+                                  {NULL, 0, NULL, 0}, 0, 0, 0, 0, NULL, 0, NULL}
+
+/* How a search went; sums over its queries and segments. */
+typedef struct vecdb_search_info {
+  uint32_t size;
+  uint32_t partial;            /* 1: the deadline came first, and hits are the best found so far */
+  uint32_t segments;           /* segments looked at */
+  uint32_t segments_exact;     /* of these, by exact scan */
+  uint32_t segments_graph;     /* by graph among allowed rows */
+  uint32_t segments_late;      /* by graph with late filter */
+  uint32_t fallbacks;          /* graph searches repeated exactly because too few rows came */
+  uint32_t reserved;
+  uint64_t rows;               /* rows in those segments */
+  uint64_t rows_allowed;       /* of these, rows that pass the filter, where counted; else estimated */
+  uint64_t distances;          /* vectors compared */
+  uint64_t elapsed_ns;
+} vecdb_search_info;
+#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/*
+ * Finds the k nearest rows to each query, nearest first; equal scores in key order (as far as the
+ * index found them). hits has room for n_queries * k; those of query q start at hits[q * k] and
+ * counts[q] says how many there are: k, unless fewer rows pass the filter. info and rows may be
+ * NULL; rows come with the hits of all queries one after the other (see vecdb_hit.row).
+ * When the deadline passes the call returns VECDB_OK with what it found and info->partial set, or
+ * VECDB_ERR_TIMEOUT when info is NULL. The snapshot is that of the call's start.
+ */
+VECDB_API int vecdb_search(vecdb_collection *collection, const vecdb_search_params *params,
+                           vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
+                           vecdb_rows **rows, vecdb_error *error);
+
+/*
+ * Finds rows within `radius` of one query: score <= radius for L2, HAMMING and JACCARD, score >=
+ * radius for IP and COSINE. The nearest `k` (the size of hits) are given, nearest first, and
+ * *count says how many. The answer is exact: every allowed row is compared. params as for search,
+ * with one query.
+ */
+VECDB_API int vecdb_search_range(vecdb_collection *collection, const vecdb_search_params *params,
+                                 float radius, vecdb_hit *hits, uint32_t *count,
+                                 vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error);
+
+/* Walks outward from one query, batch by batch, over one snapshot; no row comes twice, and the walk
+   ends only when every allowed row has come. One thread at a time. */
+typedef struct vecdb_iterator vecdb_iterator;
+/* params as for search, with one query; k is ignored. The filter and query are copied. */
+VECDB_API int vecdb_iterator_open(vecdb_collection *collection, const vecdb_search_params *params,
+                                  vecdb_iterator **out, vecdb_error *error);
+/* Up to `capacity` further hits; *count 0 means the end. rows may be NULL. */
+VECDB_API int vecdb_iterator_next(vecdb_iterator *iterator, uint32_t capacity, vecdb_hit *hits,
+                                  uint32_t *count, vecdb_rows **rows, vecdb_error *error);
+VECDB_API void vecdb_iterator_close(vecdb_iterator *iterator);
+
+/*
+ * Says in words how a search would be run: the bound filter and, per segment, rows, estimate, plan
+ * and cost. Writes at most `capacity` bytes with NUL to `text` and the full length without NUL to
+ * *length; VECDB_ERR_BUFFER when it was cut.
+ */
+VECDB_API int vecdb_explain(vecdb_collection *collection, const vecdb_search_params *params,
+                            char *text, size_t capacity, size_t *length, vecdb_error *error);
+
+/* ---- Maintenance ------------------------------------------------------------------------------ */
+
+/* Seals the collection's in-memory rows into a segment file; returns when it is durable. Indexes
+   are built later in the background. */
+VECDB_API int vecdb_flush(vecdb_collection *collection, const vecdb_control *control,
+                          vecdb_error *error);
+/* Flushes, merges all segments into as few as possible without deleted rows, and builds their
+   indexes; returns when all of it is durable. Searches and writes go on meanwhile. */
+VECDB_API int vecdb_compact(vecdb_collection *collection, const vecdb_control *control,
+                            vecdb_error *error);
+/* Sets the index of a vector field, and builds it for all sealed segments before it returns. */
+VECDB_API int vecdb_index_create(vecdb_collection *collection, const char *field,
+                                 const vecdb_index_params *params, const vecdb_control *control,
+                                 vecdb_error *error);
+/* Drops the index of a vector field: its searches are exact from now on. */
+VECDB_API int vecdb_index_drop(vecdb_collection *collection, const char *field, vecdb_error *error);
+/* Waits until background work on the collection is done (HOST_DRIVEN: does it). */
+VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *control,
+                         vecdb_error *error);
+/* Brings the collection's files into memory. */
+VECDB_API int vecdb_warm(vecdb_collection *collection, const vecdb_control *control,
+                         vecdb_error *error);
+
+typedef struct vecdb_stats {
+  uint32_t size;
+  uint32_t segments_growing;
+  uint32_t segments_sealed;
+  uint32_t segments_indexed;   /* sealed segments with a graph for each vector field that wants one */
+  uint64_t rows;               /* live rows */
+  uint64_t rows_deleted;       /* rows still held in files though deleted */
+  uint64_t bytes_memory;       /* growing segments */
+  uint64_t bytes_files;        /* segment and index files */
+  uint64_t bytes_index;        /* of these, vector indexes */
+  uint64_t bytes_wal;          /* log of the database */
+  uint64_t bytes_allocated;    /* by the whole database, through its allocator */
+  uint64_t syncs;              /* of the log since opening */
+  uint64_t commits;            /* write calls since opening; more than syncs where they were grouped */
+  uint64_t searches;           /* queries answered since opening */
+  uint64_t jobs_pending;       /* background work not done yet */
+} vecdb_stats;
+#define VECDB_STATS_INIT {sizeof(vecdb_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* Numbers about a collection; a snapshot, cheap. */
+VECDB_API int vecdb_collection_stats(vecdb_collection *collection, vecdb_stats *out,
+                                     vecdb_error *error);
+
+/*
+ * Reads and checks every byte of every file: checksums, structure, that each graph link and row set
+ * is in range, that each key has one live row. `report` gets a line for each fault, and may be NULL.
+ * VECDB_OK: no fault; VECDB_ERR_CORRUPT: some.
+ */
+VECDB_API int vecdb_check(vecdb *db, void (*report)(void *user, const char *line), void *user,
+                          const vecdb_control *control, vecdb_error *error);
+
+/*
+ * Copies the database, as of one moment, into the new folder `path` (VECDB_ERR_EXISTS when it is
+ * there), which is then a database of its own. Writes and searches go on meanwhile.
+ */
+VECDB_API int vecdb_backup(vecdb *db, const char *path, const vecdb_control *control,
+                           vecdb_error *error);
+/* Checks the backup in folder `from` and copies it to the new folder `to`. options: as for open. */
+VECDB_API int vecdb_restore(const char *from, const char *to, const vecdb_options *options,
+                            vecdb_error *error);
+
+/* ---- Helpers ---------------------------------------------------------------------------------- */
+
+/* Scales n packed float vectors of `dim` elements to length 1 (L2), in place; zero vectors stay.
+   ARGUMENT for NULL, NOT_FINITE or OVERFLOW naming the row (those rows and later ones stay). */
+VECDB_API int vecdb_normalize(float *vectors, size_t n, size_t dim, vecdb_error *error);
+/* Conversions between float and the 16-bit types, to nearest even. */
+VECDB_API void vecdb_to_float16(const float *in, uint16_t *out, size_t n);
+VECDB_API void vecdb_from_float16(const uint16_t *in, float *out, size_t n);
+VECDB_API void vecdb_to_bfloat16(const float *in, uint16_t *out, size_t n);
+VECDB_API void vecdb_from_bfloat16(const uint16_t *in, float *out, size_t n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VECDB_H */

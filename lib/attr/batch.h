@@ -1,0 +1,59 @@
+/*
+ * batch.h - rows on their way in: checked against the schema, copied nowhere until they are encoded
+ * into one log record, and read back from such a record by the write path and by recovery alike.
+ *
+ * Record of a batch (little-endian, columns in schema order, each 8-byte aligned):
+ *   u32 n_rows, u32 n_fields
+ *   per field: u8 has_nulls, pad to 8; [n_rows null bytes, pad to 8];
+ *              fixed: n_rows * width bytes; variable: (n_rows + 1) u64 offsets, then the bytes; pad to 8
+ * Null rows of fixed columns hold zeros, of variable columns nothing.
+ */
+#ifndef VDB_BATCH_H
+#define VDB_BATCH_H
+
+#include "attr/column.h"
+
+/* A batch inside the library: one column per field of the schema, borrowed from a record. */
+struct vdb_batch {
+  uint32_t n_rows;
+  uint32_t n_columns;
+  struct vdb_column *columns; /* owned */
+};
+
+/*
+ * Checks a caller's batch and appends its record to `out`. Every error that vecdb.h lists for inserts is
+ * found here, naming field and row, before anything changes: OPTION, LIMIT, UNKNOWN_FIELD,
+ * MISSING_FIELD, ARGUMENT (a column twice; a column for an auto id), DIMENSION, NOT_FINITE, ZERO_VECTOR, OVERFLOW, NULL_VALUE,
+ * TOO_LONG, UTF8, NO_MEMORY. Of rows with the same key only the last is encoded; *n_rows says how many were,
+ * and source[i], room for batch->n_rows, which row of the caller's batch encoded row i was.
+ * auto ids: keys first_auto_id, first_auto_id + 1, ... in row order.
+ */
+VDB_INTERNAL int vdb_batch_encode(struct vdb_mem *mem, const struct vdb_schema *schema,
+                                  const vecdb_batch *batch, int64_t first_auto_id,
+                                  struct vdb_writer *out, uint32_t *n_rows, uint32_t *source,
+                                  vecdb_error *err);
+/*
+ * Reads a record, which stays borrowed and starts 8-byte aligned. Whatever the bytes, the columns are
+ * then safe to read: sizes, offsets, arrays, UTF-8 and finiteness are checked. CORRUPT, NO_MEMORY.
+ * Release with vdb_batch_fini.
+ */
+VDB_INTERNAL int vdb_batch_decode(struct vdb_mem *mem, const struct vdb_schema *schema,
+                                  const void *data, size_t n, struct vdb_batch *out,
+                                  vecdb_error *err);
+VDB_INTERNAL void vdb_batch_fini(struct vdb_mem *mem, struct vdb_batch *batch);
+
+/* Checks one query or row vector of the field: NOT_FINITE, ZERO_VECTOR, OVERFLOW; `row` is named. */
+VDB_INTERNAL int vdb_vector_check(const struct vdb_field *field, const void *vector, int64_t row,
+                                  vecdb_error *err);
+
+/* Keys given by the caller, checked against the schema's key type: ARGUMENT, TOO_LONG, UTF8, LIMIT. */
+VDB_INTERNAL int vdb_keys_check(const struct vdb_schema *schema, const vecdb_keys *keys,
+                                vecdb_error *err);
+
+/* A key inside the library: 8 bytes of an int64, or text. Comparison: integers by value, texts bytewise. */
+VDB_INLINE struct vdb_bytes vdb_key_of(const struct vdb_column *keys, size_t row) {
+  return vdb_column_bytes(keys, row);
+}
+VDB_INTERNAL int vdb_key_compare(struct vdb_bytes a, struct vdb_bytes b, int32_t key_type);
+
+#endif

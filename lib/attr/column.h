@@ -1,0 +1,54 @@
+/*
+ * column.h - columns of rows as they are read, whether in a growing segment, in a mapped file or in a
+ * decoded batch. A view borrows; whoever made it says for how long.
+ *
+ * Values of fixed width are packed. Values of variable width are bytes: a VARCHAR is its text; an ARRAY is
+ * a u32 count and then, for fixed-width elements, the packed elements, or for VARCHAR elements
+ * `count` u32 lengths and then the texts one after the other. Multi-byte values may be unaligned.
+ */
+#ifndef VDB_COLUMN_H
+#define VDB_COLUMN_H
+
+#include "attr/schema.h"
+
+struct vdb_bytes {
+  const uint8_t *data;
+  size_t n;
+};
+
+struct vdb_column {
+  const uint8_t *data;           /* fixed: row i at data + i * width; variable with offsets: the bytes */
+  const uint64_t *offsets;       /* variable: row i is data[offsets[i] .. offsets[i + 1]); or NULL and */
+  const struct vdb_bytes *refs;  /* variable: row i is refs[i] */
+  const uint8_t *nulls;          /* one byte per row, 1: null; NULL: no nulls */
+  uint32_t width;                /* 0: variable */
+  int32_t type;
+  int32_t element_type;
+};
+
+VDB_INLINE bool vdb_column_is_null(const struct vdb_column *c, size_t row) {
+  return c->nulls && c->nulls[row];
+}
+
+/* The bytes of a variable value, or of a fixed one. */
+VDB_INLINE struct vdb_bytes vdb_column_bytes(const struct vdb_column *c, size_t row) {
+  if (c->width) {
+    struct vdb_bytes fixed = {c->data + row * c->width, c->width};
+    return fixed;
+  }
+  if (c->refs)
+    return c->refs[row];
+  struct vdb_bytes b = {c->data + c->offsets[row], (size_t)(c->offsets[row + 1] - c->offsets[row])};
+  return b;
+}
+
+/* A value as the API gives it; strings, arrays of fixed-width elements and vectors are borrowed. ARRAYs
+   of VARCHAR need `strings`, room for their elements (see vdb_array_count). */
+VDB_INTERNAL vecdb_value vdb_column_value(const struct vdb_column *c, size_t row,
+                                          vecdb_string *strings);
+/* Elements of an encoded array. */
+VDB_INTERNAL uint32_t vdb_array_count(struct vdb_bytes array);
+/* Whether bytes are a well-formed array of that element type: every length inside. */
+VDB_INTERNAL bool vdb_array_valid(struct vdb_bytes array, int32_t element_type);
+
+#endif

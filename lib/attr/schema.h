@@ -1,0 +1,66 @@
+/*
+ * schema.h - the fields of a collection, checked and owned. A schema never changes once made, except
+ * for the index settings of vector fields, which db keeps elsewhere.
+ */
+#ifndef VDB_SCHEMA_H
+#define VDB_SCHEMA_H
+
+#include "base/bytes.h"
+#include "base/err.h"
+
+struct vdb_field {
+  const char *name;
+  const char *description; /* "" when there is none */
+  int32_t type;            /* a vecdb_type */
+  int32_t element_type;    /* ARRAY */
+  uint32_t flags;          /* VECDB_NULLABLE and the like */
+  uint32_t dim;
+  uint32_t max_length;
+  uint32_t max_capacity;
+  int32_t metric;          /* vectors: never 0 */
+  int32_t scalar_index;    /* a vecdb_scalar_index */
+  uint32_t width;          /* bytes per row of a fixed-width column; 0: variable (VARCHAR, ARRAY) */
+  vecdb_index_params index;
+  vecdb_value default_value; /* strings and arrays point into the schema */
+};
+
+struct vdb_schema {
+  const char *description;
+  struct vdb_field *fields;
+  uint32_t n_fields;
+  uint32_t key; /* index of the primary key */
+};
+
+/* Checks a caller's schema and copies it. Errors: OPTION, NAME, SCHEMA, LIMIT, UTF8, and for default
+   values those of a batch. Release with vdb_schema_free. */
+VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
+                                struct vdb_schema **out, vecdb_error *err);
+VDB_INTERNAL void vdb_schema_free(struct vdb_mem *mem, struct vdb_schema *schema);
+
+/* To and from bytes, for the manifest. decode checks all that vdb_schema_new checks: CORRUPT. */
+VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_writer *out);
+VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t n,
+                                   struct vdb_schema **out, vecdb_error *err);
+
+/* The field of that name (n bytes), or -1. */
+VDB_INTERNAL int vdb_schema_find(const struct vdb_schema *schema, const char *name, size_t n);
+/* Fills `fields`, n_fields of them, so that they describe the schema; strings are borrowed from it. */
+VDB_INTERNAL void vdb_schema_public(const struct vdb_schema *schema, vecdb_field *fields);
+
+VDB_INLINE bool vdb_type_is_vector(int32_t type) { return type >= VECDB_FLOAT_VECTOR; }
+VDB_INLINE bool vdb_type_is_variable(int32_t type) {
+  return type == VECDB_VARCHAR || type == VECDB_ARRAY;
+}
+VDB_INLINE bool vdb_type_is_integer(int32_t type) {
+  return type >= VECDB_INT8 && type <= VECDB_INT64;
+}
+/* Bytes of a value of a fixed-width scalar type; 0 for the others. */
+VDB_INTERNAL uint32_t vdb_type_width(int32_t type);
+
+/* "a letter or _, then letters, digits and _" (and '-' when dash), 1 to VECDB_MAX_NAME bytes: OK, or
+   VECDB_ERR_NAME that names `what`. */
+VDB_INTERNAL int vdb_name_check(const char *name, bool dash, const char *what, vecdb_error *err);
+/* True for well-formed UTF-8 (RFC 3629) without NUL. */
+VDB_INTERNAL bool vdb_utf8_valid(const char *text, size_t n);
+
+#endif

@@ -1,0 +1,69 @@
+/*
+ * manifest.h - the one file that says what the database is: collections, their segment files, and where
+ * the log begins. Replaced as a whole: written to MANIFEST.tmp, synced, renamed to MANIFEST, folder synced.
+ * A file that no manifest names does not exist, whatever the folder holds.
+ *
+ *   "vecdbman", u32 format version, u32 0, u64 generation, u64 body length, body, u64 XXH3 of all before
+ */
+#ifndef VDB_MANIFEST_H
+#define VDB_MANIFEST_H
+
+#include "base/bytes.h"
+#include "store/blob.h"
+
+/* One vector index file of a segment. */
+struct vdb_manifest_index {
+  uint32_t field;
+  int32_t type; /* a vecdb_index_type */
+  struct vdb_blob_id blob;
+};
+
+struct vdb_manifest_segment {
+  uint64_t id;
+  uint64_t rows;
+  struct vdb_blob_id blob;
+  struct vdb_blob_id tombs; /* file 0: none */
+  uint64_t deleted;         /* rows in tombs */
+  struct vdb_manifest_index *indexes;
+  uint32_t n_indexes;
+};
+
+struct vdb_manifest_collection {
+  uint32_t id;
+  char *name;
+  uint8_t *schema; /* encoded */
+  uint32_t schema_bytes;
+  uint64_t flushed_seq;  /* log records of this collection up to here are in its files */
+  int64_t next_auto_id;
+  vecdb_index_params *indexes; /* current settings, one per field (zeros for scalars) */
+  uint32_t n_fields;
+  struct vdb_manifest_segment *segments;
+  uint32_t n_segments;
+};
+
+struct vdb_manifest {
+  uint64_t generation;
+  uint64_t next_file;       /* unused blob number */
+  uint64_t next_segment;
+  uint32_t next_collection;
+  uint64_t wal_first;       /* number of the first log file that is needed */
+  uint64_t wal_floor;       /* every record up to here is in the files of its collection */
+  struct vdb_manifest_collection *collections;
+  uint32_t n_collections;
+};
+
+/* Reads and checks dir/MANIFEST. NOT_FOUND: no such file. CORRUPT, NEWER_FORMAT, NOT_A_DATABASE (other magic), IO, NO_MEMORY. Release the
+   contents with vdb_manifest_fini. */
+VDB_INTERNAL int vdb_manifest_read(struct vdb_env *env, const char *dir, struct vdb_manifest *out,
+                                   vecdb_error *err);
+/* Replaces dir/MANIFEST, with generation + 1. When it fails the state on disk is the old or the new one; *unknown then says
+   whether the rename may have happened. On success generation is updated. Errors: IO, DISK_FULL, NO_MEMORY. */
+VDB_INTERNAL int vdb_manifest_write(struct vdb_env *env, const char *dir,
+                                    struct vdb_manifest *manifest, bool *unknown, vecdb_error *err);
+VDB_INTERNAL void vdb_manifest_fini(struct vdb_mem *mem, struct vdb_manifest *manifest);
+/* Bytes to manifest and back; for tests and fuzzing. decode: CORRUPT on anything odd, all counts checked before allocation. */
+VDB_INTERNAL void vdb_manifest_encode(const struct vdb_manifest *manifest, struct vdb_writer *out);
+VDB_INTERNAL int vdb_manifest_decode(struct vdb_mem *mem, const void *data, size_t n,
+                                     struct vdb_manifest *out, vecdb_error *err);
+
+#endif

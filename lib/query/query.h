@@ -1,0 +1,60 @@
+/*
+ * query.h - reading: from a checked request over one snapshot to hits and rows. db and api take the
+ * snapshot; nothing here writes. All calls may run on any number of threads at once.
+ */
+#ifndef VDB_QUERY_H
+#define VDB_QUERY_H
+
+#include "attr/filter.h"
+#include "os/control.h"
+#include "os/pool.h"
+#include "seg/seg.h"
+
+/* Result rows: copies of the wanted values in blocks of their own (rows.c). */
+VDB_INTERNAL int vdb_rows_new(struct vdb_mem *mem, const struct vdb_snapshot *snapshot,
+                              const char *const *fields, size_t n_fields, struct vecdb_rows **out,
+                              vecdb_error *err);
+/* Appends a row of the snapshot. */
+VDB_INTERNAL int vdb_rows_add(struct vecdb_rows *rows, const struct vdb_seg_view *view,
+                              uint32_t row, vecdb_error *err);
+
+/* search.c. params->size and pointers have not been checked yet: everything is checked here, in the order that gives the
+   clearest error. `pool` serves params->threads. */
+VDB_INTERNAL int vdb_query_search(const struct vdb_snapshot *snapshot, struct vdb_pool *pool,
+                                  const vecdb_search_params *params, vecdb_hit *hits,
+                                  uint32_t *counts, vecdb_search_info *info, vecdb_rows **rows,
+                                  vecdb_error *err);
+VDB_INTERNAL int vdb_query_range(const struct vdb_snapshot *snapshot,
+                                 const vecdb_search_params *params, float radius, vecdb_hit *hits,
+                                 uint32_t *count, vecdb_search_info *info, vecdb_rows **rows,
+                                 vecdb_error *err);
+VDB_INTERNAL int vdb_query_explain(const struct vdb_snapshot *snapshot,
+                                   const vecdb_search_params *params, char *text, size_t capacity,
+                                   size_t *length, vecdb_error *err);
+
+/* iterator.c. Takes the snapshot over on success (releases it in vdb_iterator_free). */
+VDB_INTERNAL int vdb_iterator_new(struct vdb_snapshot *snapshot, const vecdb_search_params *params,
+                                  struct vecdb_iterator **out, vecdb_error *err);
+VDB_INTERNAL int vdb_iterator_step(struct vecdb_iterator *iterator, uint32_t capacity,
+                                   vecdb_hit *hits, uint32_t *count, vecdb_rows **rows,
+                                   vecdb_error *err);
+VDB_INTERNAL void vdb_iterator_free(struct vecdb_iterator *iterator);
+
+/* scan.c */
+VDB_INTERNAL int vdb_query_get(const struct vdb_snapshot *snapshot, const vecdb_keys *keys,
+                               const char *const *fields, size_t n_fields, uint8_t *found,
+                               vecdb_rows **out, vecdb_error *err);
+VDB_INTERNAL int vdb_query_scan(const struct vdb_snapshot *snapshot,
+                                const vecdb_query_params *params, vecdb_rows **out,
+                                vecdb_error *err);
+VDB_INTERNAL int vdb_query_count(const struct vdb_snapshot *snapshot, const vecdb_filter *filter,
+                                 uint64_t *count, vecdb_error *err);
+/* Calls visit for every row that passes and is not deleted, in segment and row order; for delete by filter.
+   A non-zero return ends the walk with that code. */
+VDB_INTERNAL int vdb_query_each(const struct vdb_snapshot *snapshot, const vecdb_filter *filter,
+                                struct vdb_control *control,
+                                int (*visit)(void *arg, const struct vdb_seg_view *view,
+                                             uint32_t row, vecdb_error *err),
+                                void *arg, vecdb_error *err);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * sealed.h - segments in files: written once from rows of other segments, then mapped. Sections of a rows
+ * file, by tag (the number is the field's position in the schema):
+ *
+ *   META 0  u32 version, u32 fields, u64 rows
+ *   DATA f  fixed width: the values, packed; variable: the bytes, one value after the other
+ *   OFFS f  variable: rows + 1 u64 offsets into DATA
+ *   NULL f  nullable: one byte per row, 1 for null
+ *   NORM f  COSINE vectors: one float per row, the inverse norm
+ *   KEYM 0  the key map (keymap.h)
+ *   and those of attr_index.h
+ */
+#ifndef VDB_SEALED_H
+#define VDB_SEALED_H
+
+#include "os/control.h"
+#include "seg/keymap.h"
+#include "seg/seg.h"
+
+/* The mapped columns; shared by the vdb_seg versions that differ in indexes only. */
+struct vdb_sealed {
+  _Atomic uint32_t refs;
+  struct vdb_env *env;
+  const char *dir;
+  struct vdb_blob_id blob_id;
+  struct vdb_blob *blob;
+  struct vdb_column *columns;
+  struct vdb_vecs *vecs;
+  struct vdb_attr_index **attr;
+  struct vdb_keymap keys;
+  uint32_t n_rows;
+  uint32_t n_fields;
+  _Atomic bool obsolete; /* the file goes with the last reference */
+};
+
+/* Rows to write: those of a view whose bit is set (all when bits is NULL). */
+struct vdb_sealed_source {
+  struct vdb_seg_view view;
+  const uint64_t *bits;
+  uint32_t n; /* rows to take */
+};
+
+/* Writes the rows of the sources, in order, as rows file `number` of `dir`, synced. There is at least one row. Errors: IO,
+   DISK_FULL, NO_MEMORY, and those of the control (may be NULL). */
+struct vdb_sealed_write {
+  struct vdb_env *env;
+  const char *dir;
+  const struct vdb_schema *schema;
+  uint64_t number;
+  const struct vdb_sealed_source *sources;
+  uint32_t n_sources;
+  struct vdb_control *control;
+};
+VDB_INTERNAL int vdb_sealed_write(const struct vdb_sealed_write *w, struct vdb_blob_id *id,
+                                  vecdb_error *err);
+
+/* Opens a rows file of `rows` rows. `dir` and schema stay borrowed. Whatever its bytes, its columns are safe to read
+   afterwards. Errors: CORRUPT, NEWER_FORMAT, IO, NO_MEMORY. */
+struct vdb_sealed_open {
+  struct vdb_env *env;
+  const char *dir;
+  const struct vdb_schema *schema;
+  struct vdb_blob_id blob;
+  uint64_t rows;
+  bool full; /* verify every byte */
+};
+VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sealed **out,
+                                 vecdb_error *err);
+VDB_INTERNAL struct vdb_sealed *vdb_sealed_ref(struct vdb_sealed *sealed);
+VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *sealed);
+
+/* A segment over a sealed file, with one reference, no indexes, and tombs (a reference is taken; NULL: new ones). Takes its
+   own reference of `sealed`. */
+VDB_INTERNAL int vdb_seg_of_sealed(struct vdb_sealed *sealed, const struct vdb_schema *schema,
+                                   uint64_t id, struct vdb_tombs *tombs, struct vdb_seg **out,
+                                   vecdb_error *err);
+/* A copy of a sealed segment that shares everything, for changing its indexes before it is published. */
+VDB_INTERNAL int vdb_seg_copy(const struct vdb_seg *seg, struct vdb_seg **out, vecdb_error *err);
+
+/* Builds the vector index of a field over a sealed segment as index file `number`, synced. params: filled. */
+struct vdb_seg_index_build {
+  const struct vdb_seg *seg;
+  const char *dir;
+  uint64_t number;
+  uint32_t field;
+  vecdb_index_params params;
+  const struct vdb_par *par;
+  uint64_t seed;
+  struct vdb_control *control; /* or NULL */
+};
+VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct vdb_blob_id *id,
+                                     vecdb_error *err);
+/* Opens an index file for a field of a sealed segment; one reference. */
+VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg *seg, const char *dir,
+                                    const struct vdb_blob_id *blob, uint32_t field, int32_t type,
+                                    bool full, struct vdb_seg_index **out, vecdb_error *err);
+VDB_INTERNAL struct vdb_seg_index *vdb_seg_index_ref(struct vdb_seg_index *index);
+VDB_INTERNAL void vdb_seg_index_unref(struct vdb_seg_index *index);
+
+/* Writes the rows marked at or before `seq` as tombstone file `number`, synced; *n says how many. */
+VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, const char *dir, uint64_t number,
+                                     uint64_t seq, struct vdb_blob_id *id, uint64_t *n,
+                                     vecdb_error *err);
+/* Marks the rows of a tombstone file as deleted from 1 on. */
+VDB_INTERNAL int vdb_seg_tombs_read(struct vdb_seg *seg, const char *dir,
+                                    const struct vdb_blob_id *blob, uint64_t n, vecdb_error *err);
+/* How many rows are marked at or before seq. */
+VDB_INTERNAL uint64_t vdb_seg_tombs_until(const struct vdb_seg *seg, uint64_t seq);
+
+/* Checks everything about a sealed segment: all bytes, the key map (each row found by its key), norms. */
+VDB_INTERNAL int vdb_seg_check(const struct vdb_seg *seg, struct vdb_control *control,
+                               vecdb_error *err);
+
+#endif

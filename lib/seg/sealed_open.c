@@ -1,0 +1,223 @@
+/* sealed_open.c - mapping a rows file and checking its shape before anything relies on it; see sealed.h. */
+#include "base/check.h"
+#include "seg/sealed.h"
+#include "seg/sealed_format.h"
+
+/* A section that must be there and hold exactly `n` bytes. */
+static int sealed_find(const struct vdb_sealed *s, uint32_t tag, uint32_t number, size_t n,
+                       const void **data, vecdb_error *err) {
+  const struct vdb_sect_reader *in = vdb_blob_reader(s->blob);
+  size_t length;
+  /* Vectors are bulk: only verification reads all of them. */
+  bool bulk = tag == SEALED_DATA && s->vecs[number].n > 0;
+  VDB_TRY(in->find(in, tag, number, bulk, data, &length, err));
+  if (!*data || length != n)
+    return vdb_fail(err, VECDB_ERR_CORRUPT,
+                    "rows file %llu: section %u of field %u is missing or has a wrong size",
+                    (unsigned long long)s->blob_id.file, tag, number);
+  return VECDB_OK;
+}
+
+static int sealed_open_variable(struct vdb_sealed *s, uint32_t f, struct vdb_column *c,
+                                vecdb_error *err) {
+  const struct vdb_sect_reader *in = vdb_blob_reader(s->blob);
+  const void *offsets, *data;
+  size_t bytes;
+  VDB_TRY(sealed_find(s, SEALED_OFFS, f, ((size_t)s->n_rows + 1) * 8, &offsets, err));
+  VDB_TRY(in->find(in, SEALED_DATA, f, false, &data, &bytes, err));
+  c->offsets = offsets;
+  c->data = data;
+  bool ok = data && c->offsets[0] == 0 && c->offsets[s->n_rows] == bytes;
+  for (uint32_t row = 0; ok && row < s->n_rows; row++)
+    ok = c->offsets[row] <= c->offsets[row + 1];
+  for (uint32_t row = 0; ok && c->type == VECDB_ARRAY && row < s->n_rows; row++) {
+    struct vdb_bytes value = vdb_column_bytes(c, row);
+    ok = (value.n == 0 && vdb_column_is_null(c, row)) || vdb_array_valid(value, c->element_type);
+  }
+  if (!ok)
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "rows file %llu: values of field %u are not in order",
+                    (unsigned long long)s->blob_id.file, f);
+  return VECDB_OK;
+}
+
+static int sealed_open_column(struct vdb_sealed *s, const struct vdb_field *field, uint32_t f,
+                              vecdb_error *err) {
+  struct vdb_column *c = &s->columns[f];
+  struct vdb_vecs *v = &s->vecs[f];
+  c->type = field->type;
+  c->element_type = field->element_type;
+  c->width = field->width;
+  const void *data;
+  if (field->flags & VECDB_NULLABLE) {
+    VDB_TRY(sealed_find(s, SEALED_NULL, f, s->n_rows, &data, err));
+    c->nulls = data;
+  }
+  if (!field->width)
+    return sealed_open_variable(s, f, c, err);
+  if (vdb_type_is_vector(field->type))
+    v->n = s->n_rows;
+  VDB_TRY(sealed_find(s, SEALED_DATA, f, (size_t)s->n_rows * field->width, &data, err));
+  c->data = data;
+  if (!v->n)
+    return VECDB_OK;
+  v->data = data;
+  v->stride = field->width;
+  v->dim = field->dim;
+  v->elem = vdb_elem_of(field->type);
+  v->metric = field->metric;
+  v->kern = vdb_kern_for(v->elem, v->metric);
+  if (v->metric == VECDB_COSINE) {
+    VDB_TRY(sealed_find(s, SEALED_NORM, f, s->n_rows * sizeof(float), &data, err));
+    v->inv_norms = data;
+  }
+  return VECDB_OK;
+}
+
+static int sealed_open_keys(struct vdb_sealed *s, vecdb_error *err) {
+  uint64_t slots = vdb_keymap_slots(s->n_rows);
+  const void *data;
+  VDB_TRY(sealed_find(s, SEALED_KEYM, 0, slots * sizeof(uint64_t), &data, err));
+  const uint64_t *words = data;
+  for (uint64_t i = 0; i < slots; i++)
+    if ((uint32_t)words[i] > s->n_rows)
+      return vdb_fail(err, VECDB_ERR_CORRUPT, "rows file %llu: the key map names row %u of %u",
+                      (unsigned long long)s->blob_id.file, (uint32_t)words[i], s->n_rows);
+  s->keys.slots = (_Atomic uint64_t *)(uintptr_t)data;
+  s->keys.mask = slots - 1;
+  return VECDB_OK;
+}
+
+static int sealed_open_sections(struct vdb_sealed *s, const struct vdb_schema *schema,
+                                vecdb_error *err) {
+  const void *data;
+  VDB_TRY(sealed_find(s, SEALED_META, 0, sizeof(struct sealed_meta), &data, err));
+  const struct sealed_meta *meta = data;
+  if (meta->version > SEALED_VERSION)
+    return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "rows file %llu has version %u, newer than %u",
+                    (unsigned long long)s->blob_id.file, meta->version, SEALED_VERSION);
+  if (meta->version != SEALED_VERSION || meta->n_fields != schema->n_fields ||
+      meta->n_rows != s->n_rows)
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "rows file %llu does not fit its collection",
+                    (unsigned long long)s->blob_id.file);
+  const struct vdb_sect_reader *in = vdb_blob_reader(s->blob);
+  for (uint32_t f = 0; f < schema->n_fields; f++) {
+    const struct vdb_field *field = &schema->fields[f];
+    VDB_TRY(sealed_open_column(s, field, f, err));
+    if (!vdb_type_is_vector(field->type) && field->type != VECDB_ARRAY)
+      VDB_TRY(vdb_attr_index_open(&s->env->mem, in, f, field, s->n_rows, &s->attr[f], err));
+  }
+  return sealed_open_keys(s, err);
+}
+
+VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sealed **out,
+                                 vecdb_error *err) {
+  *out = NULL;
+  if (o->rows == 0 || o->rows > VDB_SEG_MAX_ROWS)
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "rows file %llu: %llu rows cannot be",
+                    (unsigned long long)o->blob.file, (unsigned long long)o->rows);
+  struct vdb_mem *mem = &o->env->mem;
+  struct vdb_sealed *s = vdb_alloc_zero(mem, sizeof *s);
+  if (!s)
+    return vdb_fail_memory(err);
+  atomic_init(&s->refs, 1);
+  s->env = o->env;
+  s->dir = o->dir;
+  s->blob_id = o->blob;
+  s->n_rows = (uint32_t)o->rows;
+  s->n_fields = o->schema->n_fields;
+  s->columns = vdb_alloc_zero(mem, s->n_fields * sizeof *s->columns);
+  s->vecs = vdb_alloc_zero(mem, s->n_fields * sizeof *s->vecs);
+  s->attr = vdb_alloc_zero(mem, s->n_fields * sizeof(struct vdb_attr_index *));
+  int rc = s->columns && s->vecs && s->attr ? VECDB_OK : vdb_fail_memory(err);
+  if (!rc)
+    rc = vdb_blob_open(o->env, o->dir, VDB_BLOB_ROWS, &o->blob, o->full, &s->blob, err);
+  if (!rc)
+    rc = sealed_open_sections(s, o->schema, err);
+  if (rc) {
+    vdb_sealed_unref(s);
+    return rc;
+  }
+  *out = s;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL struct vdb_sealed *vdb_sealed_ref(struct vdb_sealed *sealed) {
+  atomic_fetch_add_explicit(&sealed->refs, 1, memory_order_relaxed);
+  return sealed;
+}
+
+/* Removes a file that no manifest names any more. When that fails the next open removes it. */
+static void sealed_remove_file(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
+                               uint64_t number) {
+  char path[4096];
+  vecdb_error ignored;
+  if (vdb_blob_path(path, sizeof path, dir, kind, number, &ignored) == VECDB_OK)
+    env->vfs->remove(env->vfs, path);
+}
+
+VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *s) {
+  if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  struct vdb_mem *mem = &s->env->mem;
+  for (uint32_t f = 0; s->attr && f < s->n_fields; f++)
+    vdb_attr_index_close(mem, s->attr[f]);
+  if (s->blob)
+    vdb_blob_close(s->blob);
+  if (atomic_load(&s->obsolete))
+    sealed_remove_file(s->env, s->dir, VDB_BLOB_ROWS, s->blob_id.file);
+  vdb_free(mem, s->attr);
+  vdb_free(mem, s->vecs);
+  vdb_free(mem, s->columns);
+  vdb_free(mem, s);
+}
+
+VDB_INTERNAL int vdb_seg_of_sealed(struct vdb_sealed *sealed, const struct vdb_schema *schema,
+                                   uint64_t id, struct vdb_tombs *tombs, struct vdb_seg **out,
+                                   vecdb_error *err) {
+  struct vdb_mem *mem = &sealed->env->mem;
+  *out = NULL;
+  struct vdb_seg *seg = vdb_alloc_zero(mem, sizeof *seg);
+  if (!seg)
+    return vdb_fail_memory(err);
+  atomic_init(&seg->refs, 1);
+  seg->env = sealed->env;
+  seg->schema = schema;
+  seg->id = id;
+  seg->indexes = vdb_alloc_zero(mem, schema->n_fields * sizeof(struct vdb_seg_index *));
+  seg->tombs = tombs ? vdb_tombs_ref(tombs) : vdb_tombs_new(mem, sealed->n_rows);
+  if (!seg->indexes || !seg->tombs) {
+    vdb_seg_unref(seg);
+    return vdb_fail_memory(err);
+  }
+  seg->sealed = vdb_sealed_ref(sealed);
+  *out = seg;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_seg_copy(const struct vdb_seg *seg, struct vdb_seg **out, vecdb_error *err) {
+  VDB_TRY(vdb_seg_of_sealed(seg->sealed, seg->schema, seg->id, seg->tombs, out, err));
+  (*out)->tombs_blob = seg->tombs_blob;
+  (*out)->tombs_saved = seg->tombs_saved;
+  for (uint32_t f = 0; f < seg->schema->n_fields; f++)
+    if (seg->indexes[f])
+      (*out)->indexes[f] = vdb_seg_index_ref(seg->indexes[f]);
+  return VECDB_OK;
+}
+
+VDB_INTERNAL struct vdb_seg_index *vdb_seg_index_ref(struct vdb_seg_index *index) {
+  atomic_fetch_add_explicit(&index->refs, 1, memory_order_relaxed);
+  return index;
+}
+
+VDB_INTERNAL void vdb_seg_index_unref(struct vdb_seg_index *index) {
+  if (!index || atomic_fetch_sub_explicit(&index->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  struct vdb_mem *mem = &index->env->mem;
+  if (index->index)
+    index->index->ops->close(mem, index->index);
+  if (index->blob)
+    vdb_blob_close(index->blob);
+  if (atomic_load(&index->obsolete))
+    sealed_remove_file(index->env, index->dir, VDB_BLOB_INDEX, index->blob_id.file);
+  vdb_free(mem, index);
+}

@@ -1,7 +1,8 @@
 /*
- * pool.h - a fixed set of threads that run loops in parallel. The thread that asks takes part in its
- * own loop, so a loop makes progress even when all pool threads are busy elsewhere, and a pool of
- * one worker has no threads at all. Several loops may run at once; each is served by whoever is free.
+ * pool.h - a fixed set of threads that run loops in parallel. The thread that asks takes part in
+ * its own loop, so a loop makes progress even when all pool threads are busy elsewhere, and a pool
+ * of one worker has no threads at all. Several loops may run at once, also from within loops; each
+ * is served by whoever is free.
  */
 #ifndef VDB_POOL_H
 #define VDB_POOL_H

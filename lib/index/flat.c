@@ -1,0 +1,78 @@
+/*
+ * flat.c - the exact scan; see index.h. Rows are compared in blocks. Under a bitmap a block that is
+ * mostly allowed is compared whole; allowed rows of other blocks are collected and gathered.
+ */
+#include "base/bitmap.h"
+#include "base/check.h"
+#include "index/index.h"
+
+enum {
+  FLAT_BLOCK = 256,          /* rows per call of a kernel; a multiple of 64 */
+  FLAT_DENSE = FLAT_BLOCK / 2 /* allowed rows from which a block is compared whole */
+};
+
+struct flat_scan {
+  const struct vdb_vecs *vecs;
+  struct vdb_search *s;
+  uint32_t base;
+  uint32_t n_ids;
+  uint32_t ids[FLAT_BLOCK]; /* allowed rows of sparse blocks, not compared yet */
+  float keys[FLAT_BLOCK];
+};
+
+/* The negated test keeps NaN, which a damaged file can hold, out of the heap. */
+static void flat_offer(struct flat_scan *f, uint32_t row, float key) {
+  struct vdb_search *s = f->s;
+  struct vdb_near candidate = {key, f->base + row};
+  if (!(key <= vdb_topk_bound(&s->top)))
+    return;
+  if (s->top.n == s->top.k && !vdb_near_before(candidate, s->top.items[0]))
+    return;
+  if (!s->accept || s->accept(s->accept_arg, candidate.row))
+    vdb_topk_push(&s->top, candidate);
+}
+
+static void flat_gather(struct flat_scan *f) {
+  vdb_keys_gather(f->vecs, f->s->query, f->ids, f->n_ids, f->keys);
+  f->s->distances += f->n_ids;
+  for (uint32_t i = 0; i < f->n_ids; i++)
+    flat_offer(f, f->ids[i], f->keys[i]);
+  f->n_ids = 0;
+}
+
+static void flat_dense(struct flat_scan *f, uint32_t first, uint32_t n) {
+  const uint64_t *allow = f->s->allow;
+  vdb_keys_range(f->vecs, f->s->query, first, n, f->keys);
+  f->s->distances += n;
+  for (uint32_t i = 0; i < n; i++)
+    if (!allow || vdb_bit_get(allow, first + i))
+      flat_offer(f, first + i, f->keys[i]);
+}
+
+static void flat_sparse(struct flat_scan *f, uint32_t first, uint32_t n) {
+  const uint64_t *bits = f->s->allow + first / 64;
+  for (size_t i = vdb_bits_next(bits, n, 0); i < n; i = vdb_bits_next(bits, n, i + 1)) {
+    f->ids[f->n_ids++] = first + (uint32_t)i;
+    if (f->n_ids == FLAT_BLOCK)
+      flat_gather(f);
+  }
+}
+
+VDB_INTERNAL void vdb_flat_scan(const struct vdb_vecs *vecs, uint32_t base, struct vdb_search *s) {
+  struct flat_scan f;
+  f.vecs = vecs;
+  f.s = s;
+  f.base = base;
+  f.n_ids = 0;
+  for (uint32_t first = 0, n; s->top.k > 0 && first < vecs->n; first += n) {
+    if (s->stop && s->stop(s->stop_arg))
+      break;
+    n = vdb_min_u32(vecs->n - first, FLAT_BLOCK);
+    if (!s->allow || vdb_bits_count(s->allow + first / 64, n) >= FLAT_DENSE)
+      flat_dense(&f, first, n);
+    else
+      flat_sparse(&f, first, n);
+  }
+  if (f.n_ids > 0)
+    flat_gather(&f);
+}

@@ -1,0 +1,69 @@
+/* hnsw.c - the table of the HNSW index, opening and closing, scratch memory; see hnsw.h. */
+#include "index/hnsw.h"
+
+static void hnsw_close(struct vdb_mem *mem, struct vdb_index *index) {
+  struct vdb_hnsw *hnsw = (struct vdb_hnsw *)index;
+  if (!hnsw)
+    return;
+  for (size_t i = 0; i < VDB_HNSW_STOCK; i++)
+    vdb_hnsw_scratch_free(mem, atomic_load_explicit(&hnsw->stock[i], memory_order_acquire));
+  vdb_free(mem, hnsw);
+}
+
+static int hnsw_open(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint32_t number,
+                     const struct vdb_vecs *vecs, struct vdb_index **out, vecdb_error *err) {
+  *out = NULL;
+  struct vdb_hnsw *hnsw = vdb_alloc_zero(mem, sizeof *hnsw);
+  if (!hnsw)
+    return vdb_fail_memory(err);
+  hnsw->base.ops = vdb_hnsw_ops();
+  hnsw->base.vecs = *vecs;
+  hnsw->mem = mem;
+  for (size_t i = 0; i < VDB_HNSW_STOCK; i++)
+    atomic_init(&hnsw->stock[i], NULL);
+  int rc = vdb_hnsw_read(in, number, vecs, &hnsw->graph, err);
+  if (rc != VECDB_OK) {
+    vdb_free(mem, hnsw);
+    return rc;
+  }
+  *out = &hnsw->base;
+  return VECDB_OK;
+}
+
+static const struct vdb_index_ops hnsw_ops = {VECDB_INDEX_HNSW, "hnsw",     vdb_hnsw_build,
+                                              hnsw_open,        hnsw_close, vdb_hnsw_search};
+
+VDB_INTERNAL const struct vdb_index_ops *vdb_hnsw_ops(void) { return &hnsw_ops; }
+
+/* Where a thread begins to look in the stock: threads have stacks of their own, so that each tends
+   to get back what it gave. */
+static size_t hnsw_stock_start(const void *stack) {
+  return (size_t)(((uintptr_t)stack >> 16) * 0x9e3779b97f4a7c15u >> 32);
+}
+
+VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_take(const struct vdb_hnsw *index) {
+  struct vdb_hnsw *hnsw = (struct vdb_hnsw *)(uintptr_t)index; /* the stock may change, alone */
+  size_t start = hnsw_stock_start(&hnsw);
+  for (size_t i = 0; i < VDB_HNSW_STOCK; i++) {
+    _Atomic(struct vdb_hnsw_scratch *) *slot = &hnsw->stock[(start + i) % VDB_HNSW_STOCK];
+    if (!atomic_load_explicit(slot, memory_order_relaxed))
+      continue;
+    struct vdb_hnsw_scratch *scratch = atomic_exchange_explicit(slot, NULL, memory_order_acquire);
+    if (scratch)
+      return scratch;
+  }
+  return vdb_hnsw_scratch_new(hnsw->mem, hnsw->graph.layers[0].n);
+}
+
+VDB_INTERNAL void vdb_hnsw_give(const struct vdb_hnsw *index, struct vdb_hnsw_scratch *scratch) {
+  struct vdb_hnsw *hnsw = (struct vdb_hnsw *)(uintptr_t)index;
+  size_t start = hnsw_stock_start(&hnsw);
+  for (size_t i = 0; i < VDB_HNSW_STOCK; i++) {
+    _Atomic(struct vdb_hnsw_scratch *) *slot = &hnsw->stock[(start + i) % VDB_HNSW_STOCK];
+    struct vdb_hnsw_scratch *empty = NULL;
+    if (atomic_compare_exchange_strong_explicit(slot, &empty, scratch, memory_order_release,
+                                                memory_order_relaxed))
+      return;
+  }
+  vdb_hnsw_scratch_free(hnsw->mem, scratch);
+}

@@ -1,0 +1,253 @@
+/*
+ * hnsw.h - what the files of the HNSW index share: the graph, the walk over it, and scratch memory.
+ * README.md has the design.
+ *
+ *   hnsw.c          the table, opened indexes and their stock of scratch memory
+ *   hnsw_walk.c     pool, descent through the upper layers, beam search of one layer
+ *   hnsw_search.c   a search: plain, or filtered in one of two ways
+ *   hnsw_build.c    batched insertion
+ *   hnsw_link.c     choice of links, links back
+ *   hnsw_connect.c  reachability of level 0
+ *   hnsw_io.c       sections: writing, checking, opening
+ */
+#ifndef VDB_HNSW_H
+#define VDB_HNSW_H
+
+#include "index/index.h"
+#include "index/visited.h"
+
+enum {
+  VDB_HNSW_MAX_M = 128,
+  VDB_HNSW_MAX_LAYERS = 17, /* level 0, and 16 above: 4^16 = 2^32 */
+  VDB_HNSW_ROW_UNIT = 16,   /* links per row of level 0 come in cache lines */
+  VDB_HNSW_HOP = 256        /* rows scored at a time: at least the links of a row */
+};
+#define VDB_HNSW_NONE UINT32_MAX          /* an empty link slot; only at the end of a row */
+#define VDB_HNSW_MAX_ROWS (UINT32_C(1) << 31) /* pool keys hold a row in 31 bits */
+
+/* The table of the type. */
+VDB_INTERNAL const struct vdb_index_ops *vdb_hnsw_ops(void);
+
+/*
+ * Rows are put into a seeded random order; layer l above 0 holds the first `n` rows of that order,
+ * so a node has the same number, its position, in all upper layers. Level 0 numbers nodes by row.
+ */
+struct vdb_hnsw_layer {
+  const uint32_t *links; /* node i's at links + i * width, nearest first, then NONE */
+  uint32_t width;
+  uint32_t n;
+};
+
+struct vdb_hnsw_graph {
+  struct vdb_hnsw_layer layers[VDB_HNSW_MAX_LAYERS];
+  uint32_t n_layers;     /* 0 when there are no rows */
+  uint32_t entry;        /* the row of position 0, where walks start */
+  const uint32_t *order; /* rows of the positions of layer 1; NULL without upper layers */
+};
+
+/*
+ * Nodes of a walk, nearest first. An item is the key of the node, made to sort as an integer, above
+ * the node's number and a flag in the lowest bit: expanded. Ties are thus broken by number.
+ */
+struct vdb_hnsw_pool {
+  uint64_t *items; /* room for capacity */
+  size_t n;
+  size_t width;    /* kept at most */
+  size_t capacity;
+};
+
+struct vdb_hnsw_scratch {
+  struct vdb_visited seen;
+  struct vdb_hnsw_pool pool;
+  struct vdb_hnsw_pool found;  /* filtered searches: rows that passed */
+  uint64_t *frontier;          /* filtered searches: a heap of items */
+  size_t n_frontier;
+  size_t frontier_capacity;
+  uint32_t nodes[VDB_HNSW_HOP];
+  uint32_t rows[VDB_HNSW_HOP];
+  float keys[VDB_HNSW_HOP];
+};
+
+/* One walk. `query` is in the form of `vecs`, which are the rows or a coded copy of them. */
+struct vdb_hnsw_walk {
+  const struct vdb_hnsw_graph *graph;
+  const struct vdb_vecs *vecs;
+  const struct vdb_query_vec *query;
+  struct vdb_hnsw_scratch *scratch;
+  bool (*stop)(void *arg); /* NULL: never */
+  void *stop_arg;
+  uint64_t distances;
+};
+
+VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_scratch_new(struct vdb_mem *mem, uint32_t n);
+VDB_INTERNAL void vdb_hnsw_scratch_free(struct vdb_mem *mem, struct vdb_hnsw_scratch *scratch);
+/* Empties a pool and makes room for `width` items; false when out of memory. */
+VDB_INTERNAL bool vdb_hnsw_pool_reset(struct vdb_hnsw_pool *pool, struct vdb_mem *mem,
+                                      size_t width);
+
+/* Puts the unseen links of a node into scratch->nodes; how many. */
+VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
+                                       const struct vdb_hnsw_layer *layer, uint32_t node);
+/* Scores the first n of scratch->nodes, of a layer, into scratch->keys. */
+VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uint32_t n);
+/* Asks s->stop now and then, by the number of hops so far. */
+VDB_INTERNAL bool vdb_hnsw_stopped(const struct vdb_hnsw_walk *walk, uint32_t hops);
+/* Walks greedily from the entry through the layers above `layer`; the item of the node to start
+   from in `layer`. The graph must have rows. */
+VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t layer);
+/* Beam search of a layer, from `start`, into scratch->pool (reset by the caller). */
+VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t layer, uint64_t start);
+
+/* Smaller floats give smaller numbers; -0 equals 0, and NaN (of damaged rows) comes last. */
+VDB_INLINE uint32_t vdb_hnsw_sortable(float key) {
+  uint32_t bits;
+  float plain = key == key ? key + 0.0f : __builtin_nanf("");
+  memcpy(&bits, &plain, sizeof bits);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+VDB_INLINE uint64_t vdb_hnsw_item(float key, uint32_t node) {
+  return (uint64_t)vdb_hnsw_sortable(key) << 32 | (uint64_t)node << 1;
+}
+
+VDB_INLINE uint32_t vdb_hnsw_item_node(uint64_t item) { return (uint32_t)item >> 1; }
+
+VDB_INLINE float vdb_hnsw_item_key(uint64_t item) {
+  uint32_t bits = (uint32_t)(item >> 32);
+  bits = bits & 0x80000000u ? bits & 0x7fffffffu : ~bits;
+  float key;
+  memcpy(&key, &bits, sizeof key);
+  return key;
+}
+
+/* Whether a pool would take the item. */
+VDB_INLINE bool vdb_hnsw_pool_wants(const struct vdb_hnsw_pool *pool, uint64_t item) {
+  return pool->n < pool->width || item < pool->items[pool->n - 1];
+}
+
+/* Puts an item that the pool wants in its place, which is returned; the last may fall out. */
+VDB_INLINE size_t vdb_hnsw_pool_add(struct vdb_hnsw_pool *pool, uint64_t item) {
+  const uint64_t *low = pool->items;
+  for (size_t n = pool->n; n > 0;) {
+    size_t half = n / 2;
+    bool right = low[half] < item;
+    low = right ? low + half + 1 : low;
+    n = right ? n - half - 1 : half;
+  }
+  size_t at = (size_t)(low - pool->items);
+  pool->n += pool->n < pool->width;
+  memmove(pool->items + at + 1, pool->items + at, (pool->n - at - 1) * sizeof *pool->items);
+  pool->items[at] = item;
+  return at;
+}
+
+/* The links of a node. */
+VDB_INLINE const uint32_t *vdb_hnsw_links(const struct vdb_hnsw_layer *layer, uint32_t node) {
+  return layer->links + (size_t)node * layer->width;
+}
+
+/* Makes a row the query of a walk. `wide` has room for vdb_query_vec_bytes, used for 16-bit types;
+   the other types are compared as they are stored. */
+VDB_INTERNAL void vdb_hnsw_row_query(const struct vdb_vecs *vecs, uint32_t row, void *wide,
+                                     struct vdb_query_vec *out);
+
+/* ---- Building: hnsw_build.c, hnsw_link.c, hnsw_connect.c -------------------------------------- */
+
+struct vdb_hnsw_edge {
+  uint32_t target;
+  uint32_t source;
+  float key;
+};
+
+/* Memory of one worker. */
+struct vdb_hnsw_worker {
+  struct vdb_hnsw_scratch *scratch;
+  struct vdb_hnsw_pool merged; /* links of a target, old and new */
+  uint32_t *spilled;           /* places of the candidates turned down while choosing */
+  void *wide;                  /* a query made of a 16-bit row */
+};
+
+/* How many links a node takes: `cap` that pass the test, and with others up to `fill`. */
+struct vdb_hnsw_rule {
+  uint32_t cap;
+  uint32_t fill;
+};
+
+struct vdb_hnsw_builder {
+  const struct vdb_index_build *b;
+  const struct vdb_vecs *vecs;    /* what is compared */
+  struct vdb_hnsw_graph graph;    /* of the layers from `layer` up */
+  uint32_t *order;                /* all rows in the order of insertion; the graph's is the same */
+  uint32_t *links[VDB_HNSW_MAX_LAYERS]; /* the graph's, to write */
+  float *link_keys;               /* of the links of the layer in work */
+  uint32_t layer;                 /* in work */
+  struct vdb_hnsw_rule rule_new;  /* in this layer, for a new node */
+  struct vdb_hnsw_rule rule_back; /* and for one that gets links back */
+  uint32_t first;                 /* position of the batch's first node */
+  struct vdb_hnsw_edge *edges;    /* links back of the batch, by target */
+  struct vdb_hnsw_edge *edges_swap;
+  uint32_t n_edges;
+  uint32_t *groups;               /* where each target's edges start, and their end */
+  uint32_t n_groups;
+  struct vdb_hnsw_worker *workers;
+};
+
+/* The row of a node of the layer in work. */
+VDB_INLINE uint32_t vdb_hnsw_row_of(const struct vdb_hnsw_builder *h, uint32_t node) {
+  return h->layer == 0 ? node : h->order[node];
+}
+
+/* The node of a position in the layer in work. */
+VDB_INLINE uint32_t vdb_hnsw_node_of(const struct vdb_hnsw_builder *h, uint32_t position) {
+  return h->layer == 0 ? h->order[position] : position;
+}
+
+/* Links of a node in use. */
+VDB_INLINE uint32_t vdb_hnsw_degree(const struct vdb_hnsw_layer *layer, uint32_t node) {
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  uint32_t n = 0;
+  while (n < layer->width && links[n] != VDB_HNSW_NONE)
+    n++;
+  return n;
+}
+
+/*
+ * Chooses links of a node among n items, nearest first, and writes its row with the keys: an item
+ * passes when it is nearer to the node than to any that passed before it; those turned down fill up
+ * as the rule says, nearest first.
+ */
+VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
+                                  uint32_t node, const struct vdb_hnsw_pool *from,
+                                  const struct vdb_hnsw_rule *rule);
+/* Links the targets of h->edges back to the sources, in parallel; sorts the edges. */
+VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h);
+/* Sorts each row of the layer in work nearest first, in parallel. */
+VDB_INTERNAL void vdb_hnsw_sort_rows(struct vdb_hnsw_builder *h);
+/* Makes every row of level 0 reachable from the entry, and the entry from every row. */
+VDB_INTERNAL int vdb_hnsw_connect(struct vdb_hnsw_builder *h, vecdb_error *err);
+
+/* ---- Opened indexes: hnsw.c, hnsw_io.c -------------------------------------------------------- */
+
+enum { VDB_HNSW_STOCK = 32 };
+
+struct vdb_hnsw {
+  struct vdb_index base;
+  struct vdb_hnsw_graph graph;
+  struct vdb_mem *mem;
+  _Atomic(struct vdb_hnsw_scratch *) stock[VDB_HNSW_STOCK]; /* scratch memory not in use */
+};
+
+VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *err);
+VDB_INTERNAL int vdb_hnsw_search(const struct vdb_index *index, struct vdb_search *s,
+                                 vecdb_error *err);
+/* Writes the sections of a finished graph. */
+VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err);
+/* Finds and checks the sections; the graph borrows them. */
+VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number,
+                               const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
+                               vecdb_error *err);
+/* Scratch memory from the stock, or new; NULL when out of memory. */
+VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_take(const struct vdb_hnsw *index);
+VDB_INTERNAL void vdb_hnsw_give(const struct vdb_hnsw *index, struct vdb_hnsw_scratch *scratch);
+
+#endif

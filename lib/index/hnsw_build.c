@@ -1,0 +1,196 @@
+/*
+ * hnsw_build.c - batched insertion; see hnsw.h. Layers are built from the top down, each beginning
+ * with the finished links of the layer above, whose nodes it shares. The nodes of a batch search the
+ * graph as it was before the batch, in parallel, and are linked back afterwards target by target:
+ * no step depends on the number of workers or on their timing.
+ */
+#include "base/check.h"
+#include "base/rng.h"
+#include "index/hnsw.h"
+
+enum {
+  BUILD_SHARE = 64,  /* a batch is at most this part of what is built */
+  BUILD_BATCH = 2048 /* and at most so many nodes */
+};
+
+static void build_order(struct vdb_hnsw_builder *h) {
+  struct vdb_rng rng = {h->b->seed};
+  uint32_t n = h->vecs->n;
+  for (uint32_t i = 0; i < n; i++)
+    h->order[i] = i;
+  for (uint32_t i = n; i > 1; i--) {
+    uint32_t k = vdb_rng_below(&rng, i);
+    uint32_t row = h->order[k];
+    h->order[k] = h->order[i - 1];
+    h->order[i - 1] = row;
+  }
+}
+
+/* Sizes of the layers: each has one in m of the nodes below, until few are left. */
+static void build_shape(struct vdb_hnsw_builder *h) {
+  struct vdb_hnsw_graph *graph = &h->graph;
+  uint32_t m = h->b->params.m;
+  uint32_t n = h->vecs->n;
+  graph->layers[0].n = n;
+  graph->layers[0].width = (uint32_t)vdb_round_up(2 * (uint64_t)m, VDB_HNSW_ROW_UNIT);
+  graph->n_layers = 1;
+  while (n > 2 * m) {
+    n = (n - 1) / m + 1;
+    graph->layers[graph->n_layers].n = n;
+    graph->layers[graph->n_layers++].width = m;
+  }
+}
+
+static bool build_worker_init(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w) {
+  struct vdb_mem *mem = h->b->mem;
+  uint32_t width = h->graph.layers[0].width;
+  w->scratch = vdb_hnsw_scratch_new(mem, h->vecs->n);
+  w->spilled = vdb_alloc_array(mem, width, sizeof *w->spilled);
+  w->wide = vdb_alloc_wide(mem, h->vecs->dim * sizeof(float));
+  return w->scratch && w->spilled && w->wide &&
+         vdb_hnsw_pool_reset(&w->merged, mem, 3 * (size_t)width) &&
+         vdb_hnsw_pool_reset(&w->scratch->pool, mem, h->b->params.ef_construction);
+}
+
+static int build_init(struct vdb_hnsw_builder *h, vecdb_error *err) {
+  struct vdb_mem *mem = h->b->mem;
+  build_shape(h);
+  size_t edges = (size_t)vdb_min_u32(BUILD_BATCH, h->vecs->n) * h->graph.layers[0].width;
+  h->order = vdb_alloc_array(mem, h->vecs->n, sizeof *h->order);
+  h->edges = vdb_alloc_array(mem, edges, sizeof *h->edges);
+  h->edges_swap = vdb_alloc_array(mem, edges, sizeof *h->edges_swap);
+  h->groups = vdb_alloc_array(mem, edges + 1, sizeof *h->groups);
+  h->workers = vdb_alloc_zero(mem, h->b->par->workers * sizeof *h->workers);
+  if (!h->order || !h->edges || !h->edges_swap || !h->groups || !h->workers)
+    return vdb_fail_memory(err);
+  for (unsigned i = 0; i < h->b->par->workers; i++)
+    if (!build_worker_init(h, &h->workers[i]))
+      return vdb_fail_memory(err);
+  build_order(h);
+  h->graph.order = h->order;
+  h->graph.entry = h->order[0];
+  return VECDB_OK;
+}
+
+static void build_fini(struct vdb_hnsw_builder *h) {
+  struct vdb_mem *mem = h->b->mem;
+  for (unsigned i = 0; h->workers && i < h->b->par->workers; i++) {
+    vdb_hnsw_scratch_free(mem, h->workers[i].scratch);
+    vdb_free(mem, h->workers[i].merged.items);
+    vdb_free(mem, h->workers[i].spilled);
+    vdb_free(mem, h->workers[i].wide);
+  }
+  for (uint32_t l = 0; l < VDB_HNSW_MAX_LAYERS; l++)
+    vdb_free(mem, h->links[l]);
+  vdb_free(mem, h->workers);
+  vdb_free(mem, h->groups);
+  vdb_free(mem, h->edges_swap);
+  vdb_free(mem, h->edges);
+  vdb_free(mem, h->link_keys);
+  vdb_free(mem, h->order);
+}
+
+/* Copies the links of the layer above, by position there, to the nodes they become here. */
+static void build_inherit(struct vdb_hnsw_builder *h, const float *keys_above) {
+  const struct vdb_hnsw_layer *above = &h->graph.layers[h->layer + 1];
+  uint32_t width = h->graph.layers[h->layer].width;
+  for (uint32_t p = 0; p < above->n; p++) {
+    size_t node = vdb_hnsw_node_of(h, p);
+    const uint32_t *links = vdb_hnsw_links(above, p);
+    for (uint32_t i = 0; i < above->width && links[i] != VDB_HNSW_NONE; i++) {
+      h->links[h->layer][node * width + i] = vdb_hnsw_node_of(h, links[i]);
+      h->link_keys[node * width + i] = keys_above[(size_t)p * above->width + i];
+    }
+  }
+}
+
+/* Makes a layer that has the nodes and links of the one above. */
+static int build_begin_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err) {
+  struct vdb_hnsw_layer *layer = &h->graph.layers[l];
+  float *keys_above = h->link_keys;
+  size_t slots = (size_t)layer->n * layer->width;
+  uint32_t m = h->b->params.m;
+  h->layer = l;
+  h->rule_new = (struct vdb_hnsw_rule){m, m};
+  h->rule_back.cap = l == 0 ? 2 * m : m;
+  h->rule_back.fill = m;
+  h->link_keys = vdb_alloc_array(h->b->mem, slots, sizeof *h->link_keys);
+  h->links[l] = vdb_alloc_wide(h->b->mem, slots * sizeof *h->links[l]);
+  int rc = VECDB_OK;
+  if (!h->link_keys || !h->links[l]) {
+    rc = vdb_fail_memory(err);
+  } else {
+    layer->links = h->links[l];
+    memset(h->links[l], 0xff, slots * sizeof *h->links[l]);
+    if (l + 1 < h->graph.n_layers)
+      build_inherit(h, keys_above);
+  }
+  vdb_free(h->b->mem, keys_above);
+  return rc;
+}
+
+/* Finds and chooses the links of the i-th node of the batch. */
+static void build_node(void *arg, size_t i, unsigned worker) {
+  struct vdb_hnsw_builder *h = arg;
+  struct vdb_hnsw_worker *w = &h->workers[worker];
+  struct vdb_query_vec query;
+  uint32_t node = vdb_hnsw_node_of(h, h->first + (uint32_t)i);
+  vdb_hnsw_row_query(h->vecs, vdb_hnsw_row_of(h, node), w->wide, &query);
+  struct vdb_hnsw_walk walk = {&h->graph, h->vecs, &query, w->scratch, NULL, NULL, 0};
+  uint64_t start = vdb_hnsw_descend(&walk, h->layer);
+  w->scratch->pool.n = 0;
+  vdb_hnsw_beam(&walk, h->layer, start);
+  vdb_hnsw_choose(h, w, node, &w->scratch->pool, &h->rule_new);
+}
+
+/* Lists the links of the batch's nodes as edges back. */
+static void build_edges(struct vdb_hnsw_builder *h, uint32_t batch) {
+  const struct vdb_hnsw_layer *layer = &h->graph.layers[h->layer];
+  h->n_edges = 0;
+  for (uint32_t i = 0; i < batch; i++) {
+    uint32_t node = vdb_hnsw_node_of(h, h->first + i);
+    const uint32_t *links = vdb_hnsw_links(layer, node);
+    const float *keys = h->link_keys + (size_t)node * layer->width;
+    for (uint32_t k = 0; k < layer->width && links[k] != VDB_HNSW_NONE; k++)
+      h->edges[h->n_edges++] = (struct vdb_hnsw_edge){links[k], node, keys[k]};
+  }
+}
+
+static int build_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err) {
+  VDB_TRY(build_begin_layer(h, l, err));
+  const struct vdb_index_build *b = h->b;
+  uint32_t n = h->graph.layers[l].n;
+  uint32_t batch;
+  h->first = l + 1 < h->graph.n_layers ? h->graph.layers[l + 1].n : 1;
+  for (; h->first < n; h->first += batch) {
+    batch = vdb_min_u32(h->first / BUILD_SHARE + 1, BUILD_BATCH);
+    batch = vdb_min_u32(batch, n - h->first);
+    b->par->run(b->par, batch, build_node, h);
+    build_edges(h, batch);
+    vdb_hnsw_link_back(h);
+    if (b->progress && b->progress(b->progress_arg, h->first + batch, h->vecs->n))
+      return vdb_fail(err, VECDB_ERR_CANCELLED, "building the index was cancelled");
+  }
+  vdb_hnsw_sort_rows(h);
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *err) {
+  struct vdb_hnsw_builder h = {0};
+  h.b = b;
+  h.vecs = b->vecs;
+  if (b->vecs->n == 0)
+    return vdb_hnsw_write(&h, err);
+  if (b->vecs->n > VDB_HNSW_MAX_ROWS)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "%u rows are too many for one graph",
+                    (unsigned)b->vecs->n);
+  int rc = build_init(&h, err);
+  for (uint32_t l = h.graph.n_layers; rc == VECDB_OK && l-- > 0;)
+    rc = build_layer(&h, l, err);
+  if (rc == VECDB_OK)
+    rc = vdb_hnsw_connect(&h, err);
+  if (rc == VECDB_OK)
+    rc = vdb_hnsw_write(&h, err);
+  build_fini(&h);
+  return rc;
+}

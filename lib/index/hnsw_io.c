@@ -1,0 +1,181 @@
+/*
+ * hnsw_io.c - the sections of an HNSW index; see hnsw.h.
+ *
+ *   HNSW  struct hnsw_header
+ *   HNUP  u32 order[layers[1]], then for each upper layer, from 1 up, u32 links[n * width]
+ *   HNL0  u32 links[n * width] of level 0
+ *
+ * Numbers are little-endian. HNUP and HNL0 are borrowed as they lie. The reader holds each count
+ * against the sizes of the sections and against the rows before it uses it, and looks at every link
+ * once: after that no walk can leave the arrays. A walk ends whatever the links are, as a beam
+ * expands a node once and a descent gets nearer with every step.
+ */
+#include "index/hnsw.h"
+
+#define HNSW_TAG VDB_TAG('H', 'N', 'S', 'W')
+#define HNSW_TAG_UPPER VDB_TAG('H', 'N', 'U', 'P')
+#define HNSW_TAG_LEVEL0 VDB_TAG('H', 'N', 'L', '0')
+enum { HNSW_VERSION = 1 };
+
+struct hnsw_header {
+  uint32_t version;
+  uint32_t n;
+  uint32_t dim;
+  uint32_t elem;
+  int32_t metric;
+  uint32_t m;
+  uint32_t ef_construction;
+  uint32_t entry;
+  uint64_t seed;
+  uint32_t n_layers;
+  uint32_t reserved;
+  uint32_t layers[VDB_HNSW_MAX_LAYERS + 3]; /* nodes of each; 0 past the last */
+};
+_Static_assert(sizeof(struct hnsw_header) == 128, "the header has no holes");
+
+static int io_write(struct vdb_sect_writer *out, uint32_t tag, uint32_t number,
+                    const struct vdb_hnsw_graph *graph, const struct hnsw_header *header,
+                    vecdb_error *err) {
+  VDB_TRY(out->begin(out, tag, number, err));
+  if (tag == HNSW_TAG)
+    VDB_TRY(out->append(out, header, sizeof *header, err));
+  if (tag == HNSW_TAG_UPPER && graph->n_layers > 1)
+    VDB_TRY(out->append(out, graph->order, graph->layers[1].n * sizeof *graph->order, err));
+  uint32_t first = tag == HNSW_TAG_UPPER ? 1 : 0;
+  uint32_t end = tag == HNSW_TAG_UPPER ? graph->n_layers : 1;
+  for (uint32_t l = first; tag != HNSW_TAG && l < end && l < graph->n_layers; l++) {
+    const struct vdb_hnsw_layer *layer = &graph->layers[l];
+    VDB_TRY(out->append(out, layer->links,
+                        (size_t)layer->n * layer->width * sizeof *layer->links, err));
+  }
+  return out->end(out, err);
+}
+
+VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
+  const struct vdb_index_build *b = h->b;
+  struct hnsw_header header = {0};
+  header.version = HNSW_VERSION;
+  header.n = b->vecs->n;
+  header.dim = b->vecs->dim;
+  header.elem = (uint32_t)b->vecs->elem;
+  header.metric = b->vecs->metric;
+  header.m = b->params.m;
+  header.ef_construction = b->params.ef_construction;
+  header.entry = h->graph.entry;
+  header.seed = b->seed;
+  header.n_layers = h->graph.n_layers;
+  for (uint32_t l = 0; l < h->graph.n_layers; l++)
+    header.layers[l] = h->graph.layers[l].n;
+  VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &h->graph, &header, err));
+  VDB_TRY(io_write(b->out, HNSW_TAG_UPPER, b->number, &h->graph, &header, err));
+  return io_write(b->out, HNSW_TAG_LEVEL0, b->number, &h->graph, &header, err);
+}
+
+static int io_corrupt(vecdb_error *err, const char *what) {
+  return vdb_fail(err, VECDB_ERR_CORRUPT, "the HNSW index is damaged: %s", what);
+}
+
+/* Checks the header and takes the shape of the graph from it. */
+static int io_read_shape(const struct hnsw_header *header, const struct vdb_vecs *vecs,
+                         struct vdb_hnsw_graph *graph, vecdb_error *err) {
+  if (header->version > HNSW_VERSION)
+    return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "the HNSW index has format %u, known is %u",
+                    (unsigned)header->version, (unsigned)HNSW_VERSION);
+  if (header->version == 0 || header->reserved != 0)
+    return io_corrupt(err, "header");
+  if (header->n != vecs->n || header->dim != vecs->dim || header->elem != (uint32_t)vecs->elem ||
+      header->metric != vecs->metric)
+    return io_corrupt(err, "it was built for other vectors");
+  if (header->m == 0 || header->m > VDB_HNSW_MAX_M || header->n > VDB_HNSW_MAX_ROWS)
+    return io_corrupt(err, "links per node");
+  if (header->n_layers > VDB_HNSW_MAX_LAYERS || (header->n_layers == 0) != (header->n == 0))
+    return io_corrupt(err, "number of layers");
+  if (header->n > 0 && (header->layers[0] != header->n || header->entry >= header->n))
+    return io_corrupt(err, "entry");
+  graph->n_layers = header->n_layers;
+  graph->entry = header->entry;
+  for (uint32_t l = 0; l < VDB_COUNT(header->layers); l++) {
+    uint32_t n = header->layers[l];
+    if (l >= header->n_layers ? n != 0 : n == 0 || (l > 0 && n > header->layers[l - 1]))
+      return io_corrupt(err, "nodes of a layer");
+    if (l >= header->n_layers)
+      continue;
+    uint64_t width = l > 0 ? header->m : vdb_round_up(2 * (uint64_t)header->m, VDB_HNSW_ROW_UNIT);
+    graph->layers[l].n = n;
+    graph->layers[l].width = (uint32_t)width;
+  }
+  return VECDB_OK;
+}
+
+/* Whether each row of links is nodes of the layer, then NONE. */
+static bool io_links_valid(const struct vdb_hnsw_layer *layer) {
+  for (uint32_t i = 0; i < layer->n; i++) {
+    const uint32_t *links = vdb_hnsw_links(layer, i);
+    bool ended = false;
+    for (uint32_t k = 0; k < layer->width; k++) {
+      bool none = links[k] == VDB_HNSW_NONE;
+      if (!none && (ended || links[k] >= layer->n))
+        return false;
+      ended = none;
+    }
+  }
+  return true;
+}
+
+static int io_read_upper(struct vdb_hnsw_graph *graph, const uint32_t *data, size_t size,
+                         vecdb_error *err) {
+  uint64_t need = 0;
+  if (graph->n_layers > 1)
+    need = graph->layers[1].n;
+  for (uint32_t l = 1; l < graph->n_layers; l++)
+    need += (uint64_t)graph->layers[l].n * graph->layers[l].width;
+  if (size != need * sizeof *data)
+    return io_corrupt(err, "size of the upper layers");
+  if (graph->n_layers < 2)
+    return VECDB_OK;
+  graph->order = data;
+  if (data[0] != graph->entry)
+    return io_corrupt(err, "entry");
+  for (uint32_t i = 0; i < graph->layers[1].n; i++)
+    if (data[i] >= graph->layers[0].n)
+      return io_corrupt(err, "row of an upper layer");
+  data += graph->layers[1].n;
+  for (uint32_t l = 1; l < graph->n_layers; l++) {
+    graph->layers[l].links = data;
+    if (!io_links_valid(&graph->layers[l]))
+      return io_corrupt(err, "link of an upper layer");
+    data += (size_t)graph->layers[l].n * graph->layers[l].width;
+  }
+  return VECDB_OK;
+}
+
+static int io_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t number,
+                   const void **data, size_t *size, vecdb_error *err) {
+  *data = NULL;
+  *size = 0;
+  VDB_TRY(in->find(in, tag, number, tag == HNSW_TAG_LEVEL0, data, size, err));
+  return *data ? VECDB_OK : io_corrupt(err, "a section is missing");
+}
+
+VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number,
+                               const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
+                               vecdb_error *err) {
+  const void *data;
+  size_t size;
+  struct hnsw_header header;
+  VDB_TRY(io_find(in, HNSW_TAG, number, &data, &size, err));
+  if (size != sizeof header)
+    return io_corrupt(err, "size of the header");
+  memcpy(&header, data, sizeof header);
+  VDB_TRY(io_read_shape(&header, vecs, graph, err));
+  VDB_TRY(io_find(in, HNSW_TAG_UPPER, number, &data, &size, err));
+  VDB_TRY(io_read_upper(graph, data, size, err));
+  VDB_TRY(io_find(in, HNSW_TAG_LEVEL0, number, &data, &size, err));
+  if (graph->n_layers == 0)
+    return size == 0 ? VECDB_OK : io_corrupt(err, "size of level 0");
+  struct vdb_hnsw_layer *layer = &graph->layers[0];
+  if (size != (uint64_t)layer->n * layer->width * sizeof *layer->links)
+    return io_corrupt(err, "size of level 0");
+  layer->links = data;
+  return io_links_valid(layer) ? VECDB_OK : io_corrupt(err, "link of level 0");
+}

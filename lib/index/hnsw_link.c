@@ -1,0 +1,146 @@
+/* hnsw_link.c - the choice of links, and the links back to new nodes; see hnsw.h. */
+#include "base/check.h"
+#include "index/hnsw.h"
+
+enum {
+  LINK_STEP = 8,   /* chosen links that a candidate is compared with at a time */
+  LINK_CHUNK = 64  /* targets, or rows to sort, per item of a parallel loop */
+};
+
+/* Whether a candidate is as near to one of the n chosen links as to the node itself. */
+static bool link_covered(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
+                         uint32_t candidate, float key, const uint32_t *chosen, uint32_t n) {
+  struct vdb_query_vec query;
+  vdb_hnsw_row_query(h->vecs, vdb_hnsw_row_of(h, candidate), worker->wide, &query);
+  for (uint32_t i = 0; i < n; i += LINK_STEP) {
+    uint32_t rows[LINK_STEP];
+    float keys[LINK_STEP];
+    uint32_t step = vdb_min_u32(n - i, LINK_STEP);
+    for (uint32_t k = 0; k < step; k++)
+      rows[k] = vdb_hnsw_row_of(h, chosen[i + k]);
+    vdb_keys_gather(h->vecs, &query, rows, step, keys);
+    for (uint32_t k = 0; k < step; k++)
+      if (keys[k] <= key)
+        return true;
+  }
+  return false;
+}
+
+VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
+                                  uint32_t node, const struct vdb_hnsw_pool *from,
+                                  const struct vdb_hnsw_rule *rule) {
+  uint32_t width = h->graph.layers[h->layer].width;
+  uint32_t *row = h->links[h->layer] + (size_t)node * width;
+  float *keys = h->link_keys + (size_t)node * width;
+  uint32_t n = 0;
+  uint32_t n_spilled = 0;
+  vdb_assert(rule->cap <= width && rule->fill <= width);
+  for (size_t i = 0; i < from->n && n < rule->cap; i++) {
+    uint32_t candidate = vdb_hnsw_item_node(from->items[i]);
+    float key = vdb_hnsw_item_key(from->items[i]);
+    if (candidate == node)
+      continue;
+    if (link_covered(h, worker, candidate, key, row, n)) {
+      if (n_spilled < rule->fill)
+        worker->spilled[n_spilled++] = (uint32_t)i;
+      continue;
+    }
+    row[n] = candidate;
+    keys[n++] = key;
+  }
+  for (uint32_t i = 0; i < n_spilled && n < rule->fill; i++) {
+    row[n] = vdb_hnsw_item_node(from->items[worker->spilled[i]]);
+    keys[n++] = vdb_hnsw_item_key(from->items[worker->spilled[i]]);
+  }
+  for (; n < width; n++)
+    row[n] = VDB_HNSW_NONE;
+}
+
+/* Sorts the edges by target; stable, so sources stay in the order of insertion. */
+static void link_sort(struct vdb_hnsw_builder *h) {
+  enum { BITS = 11, SIZE = 1 << BITS };
+  for (uint32_t shift = 0; shift < 32 && (uint64_t)h->b->vecs->n >> shift; shift += BITS) {
+    uint32_t start[SIZE] = {0};
+    uint32_t sum = 0;
+    for (uint32_t i = 0; i < h->n_edges; i++)
+      start[h->edges[i].target >> shift & (SIZE - 1)]++;
+    for (uint32_t i = 0; i < SIZE; i++) {
+      uint32_t count = start[i];
+      start[i] = sum;
+      sum += count;
+    }
+    for (uint32_t i = 0; i < h->n_edges; i++)
+      h->edges_swap[start[h->edges[i].target >> shift & (SIZE - 1)]++] = h->edges[i];
+    struct vdb_hnsw_edge *sorted = h->edges_swap;
+    h->edges_swap = h->edges;
+    h->edges = sorted;
+  }
+}
+
+/* Links a target to the sources of its edges. */
+static void link_target(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
+                        const struct vdb_hnsw_edge *edges, uint32_t n) {
+  uint32_t node = edges[0].target;
+  uint32_t width = h->graph.layers[h->layer].width;
+  uint32_t *row = h->links[h->layer] + (size_t)node * width;
+  float *keys = h->link_keys + (size_t)node * width;
+  uint32_t degree = vdb_hnsw_degree(&h->graph.layers[h->layer], node);
+  if (degree + n <= h->rule_back.cap) {
+    for (uint32_t i = 0; i < n; i++) {
+      row[degree + i] = edges[i].source;
+      keys[degree + i] = edges[i].key;
+    }
+    return;
+  }
+  struct vdb_hnsw_pool *merged = &worker->merged;
+  merged->n = 0;
+  for (uint32_t i = 0; i < degree + n; i++) {
+    uint64_t item = i < degree ? vdb_hnsw_item(keys[i], row[i])
+                               : vdb_hnsw_item(edges[i - degree].key, edges[i - degree].source);
+    if (vdb_hnsw_pool_wants(merged, item))
+      vdb_hnsw_pool_add(merged, item);
+  }
+  vdb_hnsw_choose(h, worker, node, merged, &h->rule_back);
+}
+
+static void link_chunk(void *arg, size_t chunk, unsigned worker) {
+  struct vdb_hnsw_builder *h = arg;
+  size_t end = vdb_min_size((chunk + 1) * LINK_CHUNK, h->n_groups);
+  for (size_t g = chunk * LINK_CHUNK; g < end; g++)
+    link_target(h, &h->workers[worker], h->edges + h->groups[g], h->groups[g + 1] - h->groups[g]);
+}
+
+VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h) {
+  link_sort(h);
+  h->n_groups = 0;
+  for (uint32_t i = 0; i < h->n_edges; i++)
+    if (i == 0 || h->edges[i].target != h->edges[i - 1].target)
+      h->groups[h->n_groups++] = i;
+  h->groups[h->n_groups] = h->n_edges;
+  size_t chunks = (h->n_groups + LINK_CHUNK - 1) / LINK_CHUNK;
+  h->b->par->run(h->b->par, chunks, link_chunk, h);
+}
+
+static void link_sort_chunk(void *arg, size_t chunk, unsigned worker) {
+  struct vdb_hnsw_builder *h = arg;
+  const struct vdb_hnsw_layer *layer = &h->graph.layers[h->layer];
+  struct vdb_hnsw_pool *sorted = &h->workers[worker].merged;
+  size_t end = vdb_min_size((chunk + 1) * LINK_CHUNK, layer->n);
+  for (size_t node = chunk * LINK_CHUNK; node < end; node++) {
+    uint32_t *row = h->links[h->layer] + node * layer->width;
+    float *keys = h->link_keys + node * layer->width;
+    sorted->n = 0;
+    uint32_t n = vdb_hnsw_degree(layer, (uint32_t)node);
+    for (uint32_t i = 0; i < n; i++)
+      vdb_hnsw_pool_add(sorted, vdb_hnsw_item(keys[i], row[i]));
+    for (uint32_t i = 0; i < n; i++) {
+      row[i] = vdb_hnsw_item_node(sorted->items[i]);
+      keys[i] = vdb_hnsw_item_key(sorted->items[i]);
+    }
+  }
+}
+
+VDB_INTERNAL void vdb_hnsw_sort_rows(struct vdb_hnsw_builder *h) {
+  size_t chunks = (h->graph.layers[h->layer].n + LINK_CHUNK - 1) / LINK_CHUNK;
+  h->b->par->run(h->b->par, chunks, link_sort_chunk, h);
+}

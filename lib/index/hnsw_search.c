@@ -1,0 +1,206 @@
+/*
+ * hnsw_search.c - searches of an opened index; see hnsw.h. A search with a filter keeps the rows
+ * that pass in a pool of their own, as wide as a plain search's, and a heap of nodes to expand. It
+ * ends when the nearest of these is farther than the worst of a full pool. Two ways to expand:
+ *
+ *   late     All links are followed and scored, whether their rows pass or not. Right when many do.
+ *   near     Only allowed rows are scored. Where a link leads to a row that is not allowed, that
+ *            row's links are looked at instead (Patel et al., ACORN, 2024), until enough rows have
+ *            been found. Right when few pass, as a bit is cheaper to read than a vector.
+ */
+#include "base/bitmap.h"
+#include "base/check.h"
+#include "index/hnsw.h"
+
+enum {
+  SEARCH_NEAR_PERCENT = 35, /* allowed rows below which only these are scored */
+  SEARCH_NEAR_ROWS = 48,    /* rows to look for among links of links */
+  SEARCH_SAMPLE = 128,      /* words of the bitmap to estimate its share from */
+  SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
+};
+
+struct hnsw_filtered {
+  struct vdb_hnsw_walk *walk;
+  struct vdb_search *s;
+  struct vdb_mem *mem;
+  bool near;
+};
+
+static bool search_frontier_push(struct hnsw_filtered *f, uint64_t item) {
+  struct vdb_hnsw_scratch *scratch = f->walk->scratch;
+  if (!VDB_GROW(f->mem, scratch->frontier, scratch->frontier_capacity, scratch->n_frontier + 1))
+    return false;
+  uint64_t *heap = scratch->frontier;
+  size_t i = scratch->n_frontier++;
+  for (; i > 0 && item < heap[(i - 1) / 2]; i = (i - 1) / 2)
+    heap[i] = heap[(i - 1) / 2];
+  heap[i] = item;
+  return true;
+}
+
+static uint64_t search_frontier_pop(struct vdb_hnsw_scratch *scratch) {
+  uint64_t *heap = scratch->frontier;
+  uint64_t top = heap[0];
+  size_t n = --scratch->n_frontier;
+  uint64_t item = heap[n];
+  size_t i = 0;
+  for (size_t child = 1; child < n; child = 2 * i + 1) {
+    child += child + 1 < n && heap[child + 1] < heap[child];
+    if (item <= heap[child])
+      break;
+    heap[i] = heap[child];
+    i = child;
+  }
+  heap[i] = item;
+  return top;
+}
+
+/* Takes a scored row: to expand it, and as a result if it passes. False: out of memory. */
+static bool search_take(struct hnsw_filtered *f, uint64_t item) {
+  struct vdb_hnsw_pool *found = &f->walk->scratch->found;
+  uint32_t row = vdb_hnsw_item_node(item);
+  if (!vdb_hnsw_pool_wants(found, item))
+    return true;
+  if (!search_frontier_push(f, item))
+    return false;
+  if ((!f->s->allow || vdb_bit_get(f->s->allow, row)) &&
+      (!f->s->accept || f->s->accept(f->s->accept_arg, row)))
+    vdb_hnsw_pool_add(found, item);
+  return true;
+}
+
+/* Adds the unseen allowed links of a node to the first n of scratch->nodes; how many are there. */
+static uint32_t search_allowed(struct hnsw_filtered *f, uint32_t node, uint32_t n) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  struct vdb_hnsw_scratch *scratch = f->walk->scratch;
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
+    if (vdb_bit_get(f->s->allow, links[i]) && vdb_visited_add(&scratch->seen, links[i]))
+      scratch->nodes[n++] = links[i];
+    if (n == VDB_HNSW_HOP)
+      break;
+  }
+  return n;
+}
+
+/* Unseen allowed rows among the links of a node and, as long as they are few, the links of those
+   links that are not allowed. */
+static uint32_t search_collect_near(struct hnsw_filtered *f, uint32_t node) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  struct vdb_visited *seen = &f->walk->scratch->seen;
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  uint32_t n = search_allowed(f, node, 0);
+  uint32_t bridges[VDB_HNSW_HOP];
+  uint32_t n_bridges = 0;
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
+    if (vdb_bit_get(f->s->allow, links[i]) || vdb_visited_has(seen, links[i]))
+      continue;
+    VDB_PREFETCH(vdb_hnsw_links(layer, links[i]));
+    VDB_PREFETCH(vdb_hnsw_links(layer, links[i]) + VDB_HNSW_ROW_UNIT);
+    bridges[n_bridges++] = links[i];
+  }
+  for (uint32_t i = 0; i < n_bridges && n < SEARCH_NEAR_ROWS; i++) {
+    vdb_visited_add(seen, bridges[i]);
+    n = search_allowed(f, bridges[i], n);
+  }
+  return n;
+}
+
+/* Scores and takes the first n of scratch->nodes. False: out of memory. */
+static bool search_take_nodes(struct hnsw_filtered *f, uint32_t n) {
+  struct vdb_hnsw_scratch *scratch = f->walk->scratch;
+  vdb_hnsw_score(f->walk, 0, n);
+  for (uint32_t i = 0; i < n; i++)
+    if (!search_take(f, vdb_hnsw_item(scratch->keys[i], scratch->nodes[i])))
+      return false;
+  return true;
+}
+
+/* Rows to start from besides the entry, spread evenly: the first allowed row after each mark. */
+static uint32_t search_seeds(struct hnsw_filtered *f) {
+  uint32_t n_rows = f->walk->graph->layers[0].n;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < SEARCH_SEEDS; i++) {
+    size_t mark = (size_t)n_rows * i / SEARCH_SEEDS;
+    size_t row = vdb_bits_next(f->s->allow, n_rows, mark);
+    if (row < n_rows && vdb_visited_add(&f->walk->scratch->seen, (uint32_t)row))
+      f->walk->scratch->nodes[n++] = (uint32_t)row;
+  }
+  return n;
+}
+
+static bool search_filtered(struct hnsw_filtered *f, uint64_t start) {
+  struct vdb_hnsw_scratch *scratch = f->walk->scratch;
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  scratch->n_frontier = 0;
+  vdb_visited_clear(&scratch->seen);
+  vdb_visited_add(&scratch->seen, vdb_hnsw_item_node(start));
+  if (!search_take(f, start) || (f->near && !search_take_nodes(f, search_seeds(f))))
+    return false;
+  for (uint32_t hops = 0; scratch->n_frontier > 0 && !vdb_hnsw_stopped(f->walk, hops); hops++) {
+    uint64_t item = search_frontier_pop(scratch);
+    if (!vdb_hnsw_pool_wants(&scratch->found, item))
+      break;
+    uint32_t node = vdb_hnsw_item_node(item);
+    uint32_t n = f->near ? search_collect_near(f, node) : vdb_hnsw_collect(scratch, layer, node);
+    if (!search_take_nodes(f, n))
+      return false;
+  }
+  return true;
+}
+
+/* Whether so few rows are allowed that only these should be scored. */
+static bool search_is_near(const struct vdb_search *s, uint32_t n) {
+  if (!s->allow)
+    return false;
+  size_t words = vdb_bits_words(n);
+  size_t step = words / SEARCH_SAMPLE + 1;
+  size_t bits = 0;
+  size_t looked = 0;
+  for (size_t w = 0; w < words; w += step, looked++)
+    bits += (size_t)__builtin_popcountll(s->allow[w]);
+  return bits * 100 < vdb_min_size(looked * 64, n) * SEARCH_NEAR_PERCENT;
+}
+
+/* Hands the nearest of a pool to the caller. */
+static void search_finish(const struct vdb_hnsw_pool *pool, struct vdb_search *s) {
+  for (size_t i = 0; i < pool->n && i < s->top.k; i++) {
+    uint64_t item = pool->items[i];
+    vdb_topk_push(&s->top, (struct vdb_near){vdb_hnsw_item_key(item), vdb_hnsw_item_node(item)});
+  }
+  vdb_topk_sort(&s->top);
+}
+
+static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
+                       struct vdb_hnsw_scratch *scratch, vecdb_error *err) {
+  struct vdb_hnsw_walk walk = {&hnsw->graph, &hnsw->base.vecs, s->query, scratch,
+                               s->stop,      s->stop_arg,      0};
+  bool filtered = s->allow || s->accept;
+  struct vdb_hnsw_pool *pool = filtered ? &scratch->found : &scratch->pool;
+  if (!vdb_hnsw_pool_reset(pool, hnsw->mem, vdb_max_size(s->ef, s->top.k)))
+    return vdb_fail_memory(err);
+  uint64_t start = vdb_hnsw_descend(&walk, 0);
+  if (filtered) {
+    struct hnsw_filtered f = {&walk, s, hnsw->mem, search_is_near(s, hnsw->base.vecs.n)};
+    if (!search_filtered(&f, start))
+      return vdb_fail_memory(err);
+  } else {
+    vdb_hnsw_beam(&walk, 0, start);
+  }
+  s->distances += walk.distances;
+  search_finish(pool, s);
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_hnsw_search(const struct vdb_index *index, struct vdb_search *s,
+                                 vecdb_error *err) {
+  const struct vdb_hnsw *hnsw = (const struct vdb_hnsw *)index;
+  if (hnsw->graph.n_layers == 0 || s->top.k == 0)
+    return VECDB_OK;
+  struct vdb_hnsw_scratch *scratch = vdb_hnsw_take(hnsw);
+  if (!scratch)
+    return vdb_fail_memory(err);
+  int rc = search_walk(hnsw, s, scratch, err);
+  vdb_hnsw_give(hnsw, scratch);
+  return rc;
+}

@@ -1,0 +1,143 @@
+/* hnsw_walk.c - walks over the graph: descent and beam search; see hnsw.h. */
+#include "base/check.h"
+#include "index/hnsw.h"
+
+enum { WALK_POLL = 16 }; /* hops between two looks at `stop` */
+
+VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_scratch_new(struct vdb_mem *mem, uint32_t n) {
+  struct vdb_hnsw_scratch *s = vdb_alloc_zero(mem, sizeof *s);
+  if (!s)
+    return NULL;
+  if (!vdb_visited_init(&s->seen, mem, n)) {
+    vdb_free(mem, s);
+    return NULL;
+  }
+  return s;
+}
+
+VDB_INTERNAL void vdb_hnsw_scratch_free(struct vdb_mem *mem, struct vdb_hnsw_scratch *scratch) {
+  if (!scratch)
+    return;
+  vdb_visited_free(&scratch->seen, mem);
+  vdb_free(mem, scratch->pool.items);
+  vdb_free(mem, scratch->found.items);
+  vdb_free(mem, scratch->frontier);
+  vdb_free(mem, scratch);
+}
+
+VDB_INTERNAL bool vdb_hnsw_pool_reset(struct vdb_hnsw_pool *pool, struct vdb_mem *mem,
+                                      size_t width) {
+  pool->n = 0;
+  pool->width = width;
+  return VDB_GROW(mem, pool->items, pool->capacity, width);
+}
+
+VDB_INTERNAL void vdb_hnsw_row_query(const struct vdb_vecs *vecs, uint32_t row, void *wide,
+                                     struct vdb_query_vec *out) {
+  const uint8_t *raw = vecs->data + (size_t)row * vecs->stride;
+  out->inv_norm = vecs->inv_norms ? vecs->inv_norms[row] : 1.0f;
+  if (vecs->elem == VDB_F16 || vecs->elem == VDB_BF16) {
+    out->data = wide;
+    (vecs->elem == VDB_F16 ? vdb_kern()->f16_to_f32 : vdb_kern()->bf16_to_f32)(
+        (const uint16_t *)(const void *)raw, wide, vecs->dim);
+  } else {
+    out->data = (void *)(uintptr_t)raw; /* kernels only read it */
+  }
+}
+
+VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
+                                       const struct vdb_hnsw_layer *layer, uint32_t node) {
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
+    scratch->nodes[n] = links[i];
+    n += vdb_visited_add(&scratch->seen, links[i]);
+  }
+  return n;
+}
+
+VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uint32_t n) {
+  struct vdb_hnsw_scratch *scratch = walk->scratch;
+  const uint32_t *rows = scratch->nodes;
+  if (layer > 0) {
+    for (uint32_t i = 0; i < n; i++)
+      scratch->rows[i] = walk->graph->order[scratch->nodes[i]];
+    rows = scratch->rows;
+  }
+  vdb_keys_gather(walk->vecs, walk->query, rows, n, scratch->keys);
+  walk->distances += n;
+}
+
+VDB_INTERNAL bool vdb_hnsw_stopped(const struct vdb_hnsw_walk *walk, uint32_t hops) {
+  return walk->stop && hops % WALK_POLL == WALK_POLL - 1 && walk->stop(walk->stop_arg);
+}
+
+VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t layer) {
+  const struct vdb_hnsw_graph *graph = walk->graph;
+  struct vdb_hnsw_scratch *scratch = walk->scratch;
+  vdb_assert(layer < graph->n_layers);
+  uint64_t best = vdb_hnsw_item(vdb_key_one(walk->vecs, walk->query, graph->entry), 0);
+  walk->distances++;
+  for (uint32_t l = graph->n_layers - 1; l > layer; l--) {
+    vdb_visited_clear(&scratch->seen);
+    for (uint64_t from = UINT64_MAX; from != best;) {
+      from = best;
+      uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_hnsw_item_node(from));
+      vdb_hnsw_score(walk, l, n);
+      for (uint32_t i = 0; i < n; i++) {
+        uint64_t item = vdb_hnsw_item(scratch->keys[i], scratch->nodes[i]);
+        best = item < best ? item : best;
+      }
+    }
+  }
+  if (layer > 0)
+    return best;
+  uint32_t position = vdb_hnsw_item_node(best);
+  uint32_t row = graph->n_layers > 1 ? graph->order[position] : graph->entry;
+  return (best & ~(uint64_t)UINT32_MAX) | (uint64_t)row << 1;
+}
+
+/* The first unexpanded item at or after i. */
+static size_t walk_next(const struct vdb_hnsw_pool *pool, size_t i) {
+  while (i < pool->n && (pool->items[i] & 1))
+    i++;
+  return i;
+}
+
+static void walk_prefetch(const struct vdb_hnsw_layer *layer, const struct vdb_hnsw_pool *pool,
+                          size_t i) {
+  if (i >= pool->n)
+    return;
+  const uint32_t *links = vdb_hnsw_links(layer, vdb_hnsw_item_node(pool->items[i]));
+  for (uint32_t k = 0; k < layer->width; k += VDB_HNSW_ROW_UNIT)
+    VDB_PREFETCH(links + k);
+}
+
+VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t start) {
+  const struct vdb_hnsw_layer *layer = &walk->graph->layers[l];
+  struct vdb_hnsw_scratch *scratch = walk->scratch;
+  struct vdb_hnsw_pool *pool = &scratch->pool;
+  vdb_assert(pool->n == 0 && pool->width > 0 && layer->width <= VDB_HNSW_HOP);
+  vdb_visited_clear(&scratch->seen);
+  vdb_visited_add(&scratch->seen, vdb_hnsw_item_node(start));
+  vdb_hnsw_pool_add(pool, start);
+  size_t at = 0;
+  for (uint32_t hops = 0; at < pool->n && !vdb_hnsw_stopped(walk, hops); hops++) {
+    uint64_t item = pool->items[at];
+    pool->items[at] |= 1;
+    size_t next = walk_next(pool, at + 1);
+    walk_prefetch(layer, pool, next);
+    uint32_t n = vdb_hnsw_collect(scratch, layer, vdb_hnsw_item_node(item));
+    vdb_hnsw_score(walk, l, n);
+    for (uint32_t i = 0; i < n; i++) {
+      uint64_t near = vdb_hnsw_item(scratch->keys[i], scratch->nodes[i]);
+      if (!vdb_hnsw_pool_wants(pool, near))
+        continue;
+      size_t place = vdb_hnsw_pool_add(pool, near);
+      if (place <= next)
+        next = place;
+    }
+    at = walk_next(pool, next);
+    walk_prefetch(layer, pool, at);
+  }
+}

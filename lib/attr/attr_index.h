@@ -1,6 +1,6 @@
 /*
- * attr_index.h - indexes over one scalar column of a sealed segment: sorted distinct values with their rows.
- * Built once when a segment is written, then only read in place.
+ * attr_index.h - indexes over one scalar column of a sealed segment: sorted distinct values with
+ * their rows. Built once when a segment is written, then only read in place.
  */
 #ifndef VDB_ATTR_INDEX_H
 #define VDB_ATTR_INDEX_H
@@ -21,14 +21,15 @@ struct vdb_attr_range {
 
 /*
  * Builds the index of a column and writes its sections under `number` (the field). `kind` is a
- * vecdb_scalar_index; AUTO picks by the number of distinct values, and writes nothing at all where no index
- * pays (say: fewer than 256 rows). ARRAY columns have none. Errors: NO_MEMORY, those of `out`.
+ * vecdb_scalar_index; AUTO picks by the number of distinct values, and writes nothing at all where
+ * no index pays (say: fewer than 256 rows). ARRAY columns have none. Errors: NO_MEMORY, those of
+ * `out`.
  */
-VDB_INTERNAL int vdb_attr_index_build(struct vdb_mem *mem, const struct vdb_column *column, size_t n,
-                                      int32_t kind, struct vdb_sect_writer *out, uint32_t number,
+VDB_INTERNAL int vdb_attr_index_build(struct vdb_mem *mem, const struct vdb_column *column,
+                                      size_t n, int32_t kind, struct vdb_sect_writer *out, uint32_t number,
                                       vecdb_error *err);
-/* Opens from sections after checking structure in O(size); *out NULL when the field has none. The sections stay
-   borrowed. Errors: CORRUPT, NO_MEMORY. */
+/* Opens from sections after checking structure in O(size); *out NULL when the field has none. The
+   sections stay borrowed. Errors: CORRUPT, NO_MEMORY. */
 VDB_INTERNAL int vdb_attr_index_open(struct vdb_mem *mem, const struct vdb_sect_reader *in,
                                      uint32_t number, const struct vdb_field *field, size_t n,
                                      struct vdb_attr_index **out, vecdb_error *err);
@@ -36,7 +37,8 @@ VDB_INTERNAL void vdb_attr_index_close(struct vdb_mem *mem, struct vdb_attr_inde
 
 /* False when this kind of index cannot answer ranges (HASH), only single values. */
 VDB_INTERNAL bool vdb_attr_index_ranges(const struct vdb_attr_index *index);
-/* How many rows hold a value in the range (nulls never do). A single value is a range with equal bounds. */
+/* How many rows hold a value in the range (nulls never do). A single value is a range with equal
+   bounds. */
 VDB_INTERNAL size_t vdb_attr_index_count(const struct vdb_attr_index *index,
                                          struct vdb_attr_range range);
 /* Sets the bits of those rows (others stay). */

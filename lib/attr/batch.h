@@ -2,11 +2,17 @@
  * batch.h - rows on their way in: checked against the schema, copied nowhere until they are encoded
  * into one log record, and read back from such a record by the write path and by recovery alike.
  *
- * Record of a batch (little-endian, columns in schema order, each 8-byte aligned):
+ * Record of a batch (little-endian, columns in schema order; zero padding counts from its start):
  *   u32 n_rows, u32 n_fields
  *   per field: u8 has_nulls, pad to 8; [n_rows null bytes, pad to 8];
- *              fixed: n_rows * width bytes; variable: (n_rows + 1) u64 offsets, then the bytes; pad to 8
+ *              fixed: n_rows * width bytes, pad to 8;
+ *              variable: (n_rows + 1) u64 offsets, then the bytes, pad to 8
  * Null rows of fixed columns hold zeros, of variable columns nothing.
+ *
+ * Vectors are compared in float arithmetic, so every one must have a squared norm that is finite as
+ * a float (else OVERFLOW): then inner products are finite, too. Under COSINE, unless the field
+ * allows zero vectors, it must also be at least FLT_MIN (else ZERO_VECTOR): below, cosines would be
+ * noise.
  */
 #ifndef VDB_BATCH_H
 #define VDB_BATCH_H
@@ -21,36 +27,41 @@ struct vdb_batch {
 };
 
 /*
- * Checks a caller's batch and appends its record to `out`. Every error that vecdb.h lists for inserts is
- * found here, naming field and row, before anything changes: OPTION, LIMIT, UNKNOWN_FIELD,
- * MISSING_FIELD, ARGUMENT (a column twice; a column for an auto id), DIMENSION, NOT_FINITE, ZERO_VECTOR, OVERFLOW, NULL_VALUE,
- * TOO_LONG, UTF8, NO_MEMORY. Of rows with the same key only the last is encoded; *n_rows says how many were,
- * and source[i], room for batch->n_rows, which row of the caller's batch encoded row i was.
- * auto ids: keys first_auto_id, first_auto_id + 1, ... in row order.
+ * Checks a caller's batch and appends its record to `out`. Every error that vecdb.h lists for
+ * inserts is found here, naming field and row, before anything changes: OPTION, LIMIT,
+ * UNKNOWN_FIELD, MISSING_FIELD, ARGUMENT (no rows; a column twice; a column for an auto id; a
+ * stride below a value's size; a NULL pointer to text or elements), DIMENSION, NOT_FINITE,
+ * ZERO_VECTOR, OVERFLOW, NULL_VALUE, TOO_LONG, UTF8, RANGE (BOOL), NO_MEMORY; `out` is then as
+ * before. Of rows with the same key only the last is encoded (all are checked); *n_rows says how
+ * many were, and source[i], room for batch->n_rows, which row of the caller's batch encoded row i
+ * was. auto ids: keys first_auto_id, first_auto_id + 1, ... in row order.
  */
 VDB_INTERNAL int vdb_batch_encode(struct vdb_mem *mem, const struct vdb_schema *schema,
                                   const vecdb_batch *batch, int64_t first_auto_id,
                                   struct vdb_writer *out, uint32_t *n_rows, uint32_t *source,
                                   vecdb_error *err);
 /*
- * Reads a record, which stays borrowed and starts 8-byte aligned. Whatever the bytes, the columns are
- * then safe to read: sizes, offsets, arrays, UTF-8 and finiteness are checked. CORRUPT, NO_MEMORY.
- * Release with vdb_batch_fini.
+ * Reads a record, which stays borrowed and starts 8-byte aligned. Whatever the bytes, the columns
+ * are then safe to read: sizes, padding, offsets, arrays and all that encode checks of values. Keys
+ * are not compared with each other. Errors: CORRUPT, NO_MEMORY. Release with vdb_batch_fini.
  */
 VDB_INTERNAL int vdb_batch_decode(struct vdb_mem *mem, const struct vdb_schema *schema,
                                   const void *data, size_t n, struct vdb_batch *out,
                                   vecdb_error *err);
 VDB_INTERNAL void vdb_batch_fini(struct vdb_mem *mem, struct vdb_batch *batch);
 
-/* Checks one query or row vector of the field: NOT_FINITE, ZERO_VECTOR, OVERFLOW; `row` is named. */
+/* Checks one query or row vector of the field (it may be unaligned): NOT_FINITE, ZERO_VECTOR,
+   OVERFLOW; `row` is named. */
 VDB_INTERNAL int vdb_vector_check(const struct vdb_field *field, const void *vector, int64_t row,
                                   vecdb_error *err);
 
-/* Keys given by the caller, checked against the schema's key type: ARGUMENT, TOO_LONG, UTF8, LIMIT. */
+/* Keys given by the caller, checked against the schema's key type: ARGUMENT (of the other type, or
+   NULL), TOO_LONG, UTF8, LIMIT (over VECDB_MAX_BATCH_ROWS). */
 VDB_INTERNAL int vdb_keys_check(const struct vdb_schema *schema, const vecdb_keys *keys,
                                 vecdb_error *err);
 
-/* A key inside the library: 8 bytes of an int64, or text. Comparison: integers by value, texts bytewise. */
+/* A key inside the library: 8 bytes of an int64, or text. Integers compare by value, texts
+   bytewise. */
 VDB_INLINE struct vdb_bytes vdb_key_of(const struct vdb_column *keys, size_t row) {
   return vdb_column_bytes(keys, row);
 }

@@ -1,10 +1,11 @@
 /*
- * column.h - columns of rows as they are read, whether in a growing segment, in a mapped file or in a
- * decoded batch. A view borrows; whoever made it says for how long.
+ * column.h - columns of rows as they are read, whether in a growing segment, in a mapped file or in
+ * a decoded batch. A view borrows; whoever made it says for how long.
  *
- * Values of fixed width are packed. Values of variable width are bytes: a VARCHAR is its text; an ARRAY is
- * a u32 count and then, for fixed-width elements, the packed elements, or for VARCHAR elements
- * `count` u32 lengths and then the texts one after the other. Multi-byte values may be unaligned.
+ * Values of fixed width are packed. Values of variable width are bytes: a VARCHAR is its text; an
+ * ARRAY is a u32 count and then, for fixed-width elements, the packed elements, or for VARCHAR
+ * elements `count` u32 lengths and then the texts one after the other. Multi-byte values may be
+ * unaligned.
  */
 #ifndef VDB_COLUMN_H
 #define VDB_COLUMN_H
@@ -17,11 +18,13 @@ struct vdb_bytes {
 };
 
 struct vdb_column {
-  const uint8_t *data;           /* fixed: row i at data + i * width; variable with offsets: the bytes */
-  const uint64_t *offsets;       /* variable: row i is data[offsets[i] .. offsets[i + 1]); or NULL and */
-  const struct vdb_bytes *refs;  /* variable: row i is refs[i] */
-  const uint8_t *nulls;          /* one byte per row, 1: null; NULL: no nulls */
-  uint32_t width;                /* 0: variable */
+  /* fixed: row i at data + i * width; variable: the bytes that offsets cut */
+  const uint8_t *data;
+  /* variable: row i is data[offsets[i] .. offsets[i + 1]); or NULL, and then */
+  const uint64_t *offsets;
+  const struct vdb_bytes *refs; /* row i is refs[i] */
+  const uint8_t *nulls;         /* one byte per row, 1: null; NULL: no nulls */
+  uint32_t width;               /* 0: variable */
   int32_t type;
   int32_t element_type;
 };
@@ -42,8 +45,9 @@ VDB_INLINE struct vdb_bytes vdb_column_bytes(const struct vdb_column *c, size_t 
   return b;
 }
 
-/* A value as the API gives it; strings, arrays of fixed-width elements and vectors are borrowed. ARRAYs
-   of VARCHAR need `strings`, room for their elements (see vdb_array_count). */
+/* A value as the API gives it; strings, arrays of fixed-width elements and vectors are borrowed,
+   and may be unaligned. ARRAYs of VARCHAR need `strings`, room for their elements
+   (vdb_array_count). */
 VDB_INTERNAL vecdb_value vdb_column_value(const struct vdb_column *c, size_t row,
                                           vecdb_string *strings);
 /* Elements of an encoded array. */

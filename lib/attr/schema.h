@@ -1,6 +1,11 @@
 /*
- * schema.h - the fields of a collection, checked and owned. A schema never changes once made, except
- * for the index settings of vector fields, which db keeps elsewhere.
+ * schema.h - the fields of a collection, checked and owned. A schema never changes once made,
+ * except for the index settings of vector fields, which db keeps elsewhere.
+ *
+ * What vecdb.h leaves to the code: an unknown type, metric, index or flag is OPTION; a size over
+ * its limit is LIMIT, and 0 where it is needed SCHEMA, as are settings that the type of a field has
+ * no use for. Numbers of a default value may be of a wider type than the field's if they fit
+ * (RANGE).
  */
 #ifndef VDB_SCHEMA_H
 #define VDB_SCHEMA_H
@@ -31,8 +36,8 @@ struct vdb_schema {
   uint32_t key; /* index of the primary key */
 };
 
-/* Checks a caller's schema and copies it. Errors: OPTION, NAME, SCHEMA, LIMIT, UTF8, and for default
-   values those of a batch. Release with vdb_schema_free. */
+/* Checks a caller's schema and copies it. Errors: OPTION, NAME, SCHEMA, LIMIT, UTF8, and for
+   default values those of a batch. Release with vdb_schema_free. */
 VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
                                 struct vdb_schema **out, vecdb_error *err);
 VDB_INTERNAL void vdb_schema_free(struct vdb_mem *mem, struct vdb_schema *schema);
@@ -44,7 +49,8 @@ VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t
 
 /* The field of that name (n bytes), or -1. */
 VDB_INTERNAL int vdb_schema_find(const struct vdb_schema *schema, const char *name, size_t n);
-/* Fills `fields`, n_fields of them, so that they describe the schema; strings are borrowed from it. */
+/* Fills `fields`, n_fields of them, so that they describe the schema; strings are borrowed from it.
+   */
 VDB_INTERNAL void vdb_schema_public(const struct vdb_schema *schema, vecdb_field *fields);
 
 VDB_INLINE bool vdb_type_is_vector(int32_t type) { return type >= VECDB_FLOAT_VECTOR; }
@@ -57,8 +63,8 @@ VDB_INLINE bool vdb_type_is_integer(int32_t type) {
 /* Bytes of a value of a fixed-width scalar type; 0 for the others. */
 VDB_INTERNAL uint32_t vdb_type_width(int32_t type);
 
-/* "a letter or _, then letters, digits and _" (and '-' when dash), 1 to VECDB_MAX_NAME bytes: OK, or
-   VECDB_ERR_NAME that names `what`. */
+/* "a letter or _, then letters, digits and _" (and '-' when dash), 1 to VECDB_MAX_NAME bytes: OK,
+   or VECDB_ERR_NAME that names `what`. */
 VDB_INTERNAL int vdb_name_check(const char *name, bool dash, const char *what, vecdb_error *err);
 /* True for well-formed UTF-8 (RFC 3629) without NUL. */
 VDB_INTERNAL bool vdb_utf8_valid(const char *text, size_t n);

@@ -1,0 +1,285 @@
+# Makefile - builds, checks and installs vecdb. `make help` lists the targets.
+#
+# Objects go to build/<variant>/, so that variants live side by side:
+#   release  the library, examples and benchmarks     asan  address and undefined-behaviour checks
+#   check    optimised, with assertions: the tests    tsan  data races
+#   debug    unoptimised, with assertions             fuzz  libFuzzer, clang
+# Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  INSTALL=no (never install packages)
+#           JOBS=2 (at a time)  N= (seconds, states, cycles or operations of a long test)
+# CC, CXX, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX, LIBDIR, INCLUDEDIR, DESTDIR as usual.
+
+VERSION := $(shell sed -n 's/^\#define VECDB_VERSION_STRING "\(.*\)"/\1/p' vecdb.h)
+SOVERSION := 0
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+JOBS ?= 2
+CXX ?= c++
+CLANG ?= clang
+INSTALL ?= yes
+
+# ---- Flags ----------------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes
+WARN += $(if $(filter no,$(WERROR)),,-Werror)
+BASE := -std=c11 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread -I. -Ilib -Itests
+LIBS := -lm
+ifdef URING
+BASE += -DVDB_WITH_URING
+LIBS += -luring
+endif
+ifdef BLAS
+BASE += -DVDB_WITH_BLAS
+LIBS += -lopenblas
+endif
+
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CC.release = $(CC)
+CC.check = $(CC)
+CC.debug = $(CC)
+CC.asan = $(CC)
+CC.tsan = $(CC)
+CC.fuzz = $(CLANG)
+FLAGS.release := $(WARN) -O2
+FLAGS.check := $(WARN) -O2 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
+FLAGS.debug := $(WARN) -O0 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
+# Code with sanitizers in it draws warnings that the source does not deserve.
+FLAGS.asan := -w -O1 -g -DVDB_DEBUG $(ASAN)
+FLAGS.tsan := -w -O1 -g -DVDB_DEBUG -fsanitize=thread
+FLAGS.fuzz := -w -O1 -g -DVDB_DEBUG $(ASAN) -fsanitize=fuzzer-no-link
+
+# ---- Files ----------------------------------------------------------------------------------------
+
+# Programs are the files with a main; the other files of their folder are linked to each of them.
+programs = $(if $(wildcard $(1)/*.c),$(shell grep -l '^int main\b' $(1)/*.c))
+helpers = $(filter-out $(call programs,$(1)),$(wildcard $(1)/*.c))
+
+LIB_SRC := $(sort $(wildcard lib/*/*.c))
+LIB_HDR := $(sort $(wildcard lib/*/*.h))
+TLIB_SRC := $(sort $(wildcard tests/tlib/*.c))
+TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+EXAMPLE_SRC := $(call programs,examples)
+BENCH_SRC := $(call programs,bench)
+
+# Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
+# the distance kernels run once more with the plain ones.
+marked = $(if $(2),$(shell grep -l '$(1)' $(2)))
+TSAN_SRC := $(call marked,TSAN: yes,$(TEST_SRC))
+SCALAR_SRC := $(sort $(filter tests/api/%,$(TEST_SRC)) \
+  $(call marked,^.include "\(index\|kern\|seg\)/,$(TEST_SRC)))
+
+FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=%)
+EXAMPLES := $(EXAMPLE_SRC:%.c=build/%)
+BENCHES := $(BENCH_SRC:%.c=build/%)
+SONAME := libvecdb.so.$(SOVERSION)
+SHARED := build/libvecdb.so.$(VERSION)
+
+Q := $(if $(V),,@)
+say = $(if $(V)$(QUIET),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+# make for the steps of a target, with JOBS at a time unless the caller said -j.
+SUB = +@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
+DEPS = CC='$(CC)' CXX='$(CXX)' INSTALL='$(INSTALL)' .ci/deps $(if $(URING),uring) $(if $(BLAS),blas)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.SECONDARY:
+FORCE: ;@:
+
+# ---- The library ----------------------------------------------------------------------------------
+
+all: ## the static and the shared library, in build/
+	@CC='$(CC)' INSTALL=no .ci/deps lib $(if $(URING),uring) $(if $(BLAS),blas)
+	$(SUB) libraries exports
+.DEFAULT_GOAL := all
+
+libraries: build/libvecdb.a build/$(SONAME) build/libvecdb.so
+
+# Objects, archives and test programs of variant $(1). The flags file changes when the commands do.
+define VARIANT
+OBJ.$(1) := $(LIB_SRC:%.c=build/$(1)/%.o)
+TLIB.$(1) := $(TLIB_SRC:%.c=build/$(1)/%.o)
+
+build/$(1)/flags: FORCE
+	@mkdir -p $$(@D)
+	@printf '%s\n' "$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS)" >$$@.new
+	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
+build/$(1)/sources: FORCE
+	@mkdir -p $$(@D)
+	@printf '%s\n' "$$(LIB_SRC) $$(TLIB_SRC)" >$$@.new
+	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
+
+build/$(1)/%.o: %.c build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)
+	$$(Q)$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
+build/$(1)/libvecdb.a: $$(OBJ.$(1)) build/$(1)/sources
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$(OBJ.$(1))
+build/$(1)/libtlib.a: $$(TLIB.$(1)) build/$(1)/sources
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$(TLIB.$(1))
+build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/libtlib.a build/$(1)/libvecdb.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
+-include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d)
+endef
+$(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
+
+build/libvecdb.a: build/release/libvecdb.a
+	$(Q)cp $< $@
+$(SHARED): $(OBJ.release) build/release/sources
+	$(call say,LINK,$@)
+	$(Q)$(CC) -shared -Wl,-soname,$(SONAME) -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -pthread \
+	  $(CFLAGS) $(LDFLAGS) -o $@ $(OBJ.release) $(LIBS)
+build/$(SONAME) build/libvecdb.so: $(SHARED)
+	$(Q)ln -sf $(<F) $@
+
+# Examples and benchmarks, each one program.
+define PROGRAM
+build/$(1): $(patsubst %.c,build/release/%.o,$(1).c $(call helpers,$(dir $(1)))) build/libvecdb.a
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) -pthread $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+endef
+$(foreach p,$(EXAMPLE_SRC:.c=) $(BENCH_SRC:.c=),$(eval $(call PROGRAM,$(p))))
+
+examples: $(EXAMPLES) FORCE ## the programs of examples/, in build/examples/
+bench: $(BENCHES) FORCE ## the programs of bench/, in build/bench/
+
+demo: ## the main job on real data: ingest, index, reopen, search
+	@$(DEPS) lib
+	$(SUB) build/examples/demo
+	@build/examples/demo examples/data
+
+# ---- Single file ----------------------------------------------------------------------------------
+
+amalgamation: build/vecdb.c ## the library as one file, build/vecdb.c, beside build/vecdb.h
+build/vecdb.c: lib/all.c lib/amalgamate.sh $(LIB_SRC) $(LIB_HDR) vecdb.h
+	@mkdir -p build
+	$(call say,INLINE,$@)
+	$(Q)CC='$(CC)' sh lib/amalgamate.sh $(VERSION) >$@
+	$(Q)cp vecdb.h build/vecdb.h
+
+amalgamation-test: build/vecdb.c ## the single file: compiles alone, exports vecdb_*, passes tests/api
+	@CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' sh tests/tidy/amalgamation.sh
+
+sources: ## writes lib/all.c anew from the files in lib/
+	@mkdir -p build && sh tests/tidy/sources.sh >build/all.c && cp build/all.c lib/all.c
+
+# ---- Checks without running -----------------------------------------------------------------------
+
+tidy: ## the house rules of lib/README.md, as far as a script can see
+	@sh tests/tidy/tidy.sh
+
+exports: $(SHARED) build/libvecdb.a
+	@sh tests/tidy/exports.sh $^
+
+symbols: $(SHARED) build/libvecdb.a ## every declared function is defined, and nothing else is exported
+	@sh tests/tidy/exports.sh $^
+	@sh tests/tidy/symbols.sh $^
+
+header-test: ## vecdb.h as C99, C11 and C++11, with gcc and clang
+	@CLANG='$(CLANG)' sh tests/tidy/header.sh
+
+# ---- Tests ----------------------------------------------------------------------------------------
+
+PROGRAMS.check := $(TEST_SRC:%.c=build/check/%)
+PROGRAMS.asan := $(TEST_SRC:%.c=build/asan/%)
+PROGRAMS.tsan := $(TSAN_SRC:%.c=build/tsan/%)
+PROGRAMS.replay := $(FUZZERS:%=build/asan/replay/%)
+
+build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main.o \
+    build/asan/libtlib.a build/asan/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# What .ci/jobs runs: a name and a command each.
+name = $(notdir $(patsubst %/,%,$(dir $(1))))/$(notdir $(1))
+JOBS.asan = $(foreach p,$(PROGRAMS.asan),"asan:$(call name,$(p)) $(p)")
+JOBS.tsan = $(foreach p,$(PROGRAMS.tsan),"tsan:$(call name,$(p)) $(p)")
+JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
+JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
+JOBS.replay = $(foreach f,$(FUZZERS),\
+  "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
+JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test,"step:$(t) make $(t)")
+RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
+
+test: ## everything that must hold, in under ten minutes
+	@$(DEPS) lib tests
+	@echo 'building the library and the test programs'
+	$(SUB) QUIET=1 libraries examples bench build/vecdb.c test-programs
+	@$(RUN) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.steps) $(JOBS.replay)
+test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay)
+
+quick: $(PROGRAMS.check) ## the test programs once, with assertions
+	@$(RUN) $(JOBS.check)
+asan: $(PROGRAMS.asan) ## the test programs under the address and undefined-behaviour sanitizers
+	@$(RUN) $(JOBS.asan)
+tsan: $(PROGRAMS.tsan) ## the concurrent test programs under the thread sanitizer
+	@$(RUN) $(JOBS.tsan)
+scalar: $(PROGRAMS.check) ## the tests that reach the distance kernels, with the plain kernels
+	@$(RUN) $(JOBS.scalar)
+fuzz-replay: $(PROGRAMS.replay) ## each fuzz target over its kept corpus, under the sanitizers
+	@$(RUN) $(JOBS.replay)
+
+# Tests that take a size from VDB_N: tests/*/test_crash*.c and so on.
+long = $(foreach p,$(PROGRAMS.check),$(if $(filter test_$(1)%,$(notdir $(p))),$(p)))
+LONG = $(foreach p,$(1),VDB_N=$(N) $(p) &&) true
+crash: $(call long,crash) ## crash states on a simulated disk: N=1000000
+	@$(call LONG,$^)
+sigkill: $(call long,sigkill) ## N cycles of killing a writing process
+	@$(call LONG,$^)
+model: $(call long,model) ## N random operations against a naive model
+	@$(call LONG,$^)
+
+# libFuzzer keeps what it finds in build/corpus; fuzz-keep moves what is new to the kept corpora.
+build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtlib.a build/fuzz/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
+fuzz: ## each fuzz target for N seconds with libFuzzer (needs clang)
+	@command -v $(CLANG) >/dev/null || { echo 'fuzz: needs clang and libclang-rt-14-dev'; exit 1; }
+	$(SUB) $(FUZZERS:%=build/fuzz/%)
+	@$(foreach f,$(FUZZERS),mkdir -p build/corpus/$(f) tests/fuzz/corpus/$(f:fuzz_%=%) && \
+	  echo 'fuzz: $(f)' && build/fuzz/$(f) -max_total_time=$(or $(N),60) -timeout=10 -verbosity=0 \
+	  -print_final_stats=1 -artifact_prefix=build/corpus/$(f)- build/corpus/$(f) \
+	  tests/fuzz/corpus/$(f:fuzz_%=%) &&) true
+fuzz-keep: $(FUZZERS:%=build/fuzz/%) ## adds what fuzzing found to tests/fuzz/corpus
+	@$(foreach f,$(FUZZERS),build/fuzz/$(f) -merge=1 tests/fuzz/corpus/$(f:fuzz_%=%) \
+	  build/corpus/$(f) &&) true
+
+# ---- Installing -----------------------------------------------------------------------------------
+
+CMAKEDIR := $(LIBDIR)/cmake/vecdb
+fill = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@SONAME@|$(SONAME)|g' -e 's|@PREFIX@|$(PREFIX)|g' \
+  -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|g' -e 's|@LIBS@|$(LIBS)|g' \
+  -e 's|@INCLUDE_FROM_LIB@|$(shell realpath -m --relative-to='$(LIBDIR)' '$(INCLUDEDIR)')|g' \
+  -e 's|@MAJOR@|$(firstword $(subst ., ,$(VERSION)))|g' -e 's|@LINK@|$(subst $() ,;,$(LIBS:-l%=%))|g'
+
+install: all ## header, libraries, pkg-config and CMake files, under DESTDIR and PREFIX
+	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)'
+	install -m 644 vecdb.h '$(DESTDIR)$(INCLUDEDIR)'
+	install -m 644 build/libvecdb.a '$(DESTDIR)$(LIBDIR)'
+	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)'
+	ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libvecdb.so'
+	$(fill) .package/vecdb.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/vecdb.pc'
+	$(fill) .package/vecdbConfig.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfig.cmake'
+	$(fill) .package/vecdbConfigVersion.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfigVersion.cmake'
+
+install-test: ## installs to a scratch folder and builds against it by pkg-config and CMake
+	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
+
+deps: ## installs the packages that building and testing need
+	@$(DEPS) lib tests
+
+clean: ## removes build/
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+
+.PHONY: all libraries examples bench demo amalgamation amalgamation-test sources tidy exports symbols \
+  header-test test test-programs quick asan tsan scalar fuzz-replay crash sigkill model fuzz fuzz-keep \
+  install install-test deps clean help FORCE

@@ -28,7 +28,11 @@ VDB_INTERNAL void vdb_snapshot_release(struct vdb_snapshot *snapshot) {
     return;
   for (uint32_t i = 0; i < snapshot->n_segs; i++)
     vdb_seg_unref(snapshot->segs[i].seg);
+  void (*release_owner)(void *) = snapshot->release_owner;
+  void *owner = snapshot->owner;
   vdb_free(&snapshot->env->mem, snapshot);
+  if (release_owner)
+    release_owner(owner);
 }
 
 VDB_INTERNAL uint32_t vdb_seg_parts(const struct vdb_seg_view *view) {

@@ -52,9 +52,11 @@ struct vdb_seg_view {
   uint32_t n; /* visible rows, deleted ones included */
 };
 
-/* References to segments keep them alive; release with vdb_snapshot_release (db/collection.h makes them). */
+/* References to segments keep them alive. db makes snapshots; release with vdb_snapshot_release. */
 struct vdb_snapshot {
   struct vdb_env *env;
+  void (*release_owner)(void *owner); /* called last; NULL: none */
+  void *owner;                        /* what keeps the schema alive */
   const struct vdb_schema *schema;
   uint64_t seq;
   uint32_t n_segs;

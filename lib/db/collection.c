@@ -1,0 +1,145 @@
+/* collection.c - collection objects and the list of them; see db.h. */
+#include "base/check.h"
+#include "db/db.h"
+
+/* The schema as the caller gave it, for vecdb_collection_schema. */
+static int collection_publish_schema(struct vecdb_collection *coll, vecdb_error *err) {
+  struct vdb_mem *mem = &coll->db->env.mem;
+  uint32_t n = coll->schema->n_fields;
+  coll->public_fields = vdb_alloc_array(mem, n, sizeof *coll->public_fields);
+  coll->index = vdb_alloc_array(mem, n, sizeof *coll->index);
+  if (!coll->public_fields || !coll->index)
+    return vdb_fail_memory(err);
+  vdb_schema_public(coll->schema, coll->public_fields);
+  vecdb_schema schema = {sizeof schema, sizeof(vecdb_field), coll->schema->description,
+                         coll->public_fields, n};
+  coll->public_schema = schema;
+  for (uint32_t f = 0; f < n; f++)
+    coll->index[f] = coll->schema->fields[f].index;
+  coll->schema_bytes.mem = mem;
+  vdb_schema_encode(coll->schema, &coll->schema_bytes);
+  return coll->schema_bytes.failed ? vdb_fail_memory(err) : VECDB_OK;
+}
+
+static int collection_init_locks(struct vecdb_collection *coll, vecdb_error *err) {
+  int os = vdb_mutex_init(&coll->merge_mu);
+  if (os)
+    return vdb_fail_os(err, os, "making a mutex for", coll->name);
+  os = vdb_mutex_init(&coll->seal_mu);
+  if (os) {
+    vdb_mutex_destroy(&coll->merge_mu);
+    return vdb_fail_os(err, os, "making a mutex for", coll->name);
+  }
+  os = vdb_mutex_init(&coll->view_mu);
+  if (os) {
+    vdb_mutex_destroy(&coll->seal_mu);
+    vdb_mutex_destroy(&coll->merge_mu);
+    return vdb_fail_os(err, os, "making a mutex for", coll->name);
+  }
+  return VECDB_OK;
+}
+
+static void collection_free_parts(struct vecdb_collection *coll) {
+  struct vdb_mem *mem = &coll->db->env.mem;
+  vdb_version_unref(mem, coll->version);
+  vdb_free(mem, coll->index);
+  vdb_free(mem, coll->public_fields);
+  vdb_free(mem, coll->name);
+  if (coll->schema_bytes.mem)
+    vdb_writer_free(&coll->schema_bytes);
+}
+
+VDB_INTERNAL int vdb_collection_new(struct vecdb *db, uint32_t id, const char *name,
+                                    struct vdb_schema *schema, struct vecdb_collection **out,
+                                    vecdb_error *err) {
+  struct vdb_mem *mem = &db->env.mem;
+  *out = NULL;
+  struct vecdb_collection *coll = vdb_alloc_zero(mem, sizeof *coll);
+  if (!coll)
+    return vdb_fail_memory(err);
+  atomic_init(&coll->refs, 1);
+  coll->db = db;
+  coll->id = id;
+  coll->schema = schema;
+  atomic_init(&coll->next_auto_id, 1);
+  coll->name = vdb_strndup(mem, name, strlen(name));
+  coll->version = vdb_version_new(mem, 0);
+  int rc = coll->name && coll->version ? VECDB_OK : vdb_fail_memory(err);
+  if (!rc)
+    rc = collection_publish_schema(coll, err);
+  if (!rc)
+    rc = collection_init_locks(coll, err);
+  if (rc) {
+    collection_free_parts(coll);
+    vdb_free(mem, coll);
+    return rc;
+  }
+  *out = coll;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL struct vecdb_collection *vdb_collection_ref(struct vecdb_collection *coll) {
+  atomic_fetch_add_explicit(&coll->refs, 1, memory_order_relaxed);
+  return coll;
+}
+
+VDB_INTERNAL void vdb_collection_unref(struct vecdb_collection *coll) {
+  if (!coll || atomic_fetch_sub_explicit(&coll->refs, 1, memory_order_acq_rel) != 1)
+    return;
+  struct vdb_mem *mem = &coll->db->env.mem;
+  collection_free_parts(coll);
+  vdb_mutex_destroy(&coll->view_mu);
+  vdb_mutex_destroy(&coll->seal_mu);
+  vdb_mutex_destroy(&coll->merge_mu);
+  vdb_schema_free(mem, coll->schema);
+  vdb_free(mem, coll);
+}
+
+VDB_INTERNAL struct vecdb_collection *vdb_collection_find(struct vecdb *db, const char *name) {
+  struct vecdb_collection *found = NULL;
+  vdb_mutex_lock(&db->colls_mu);
+  for (size_t i = 0; !found && i < db->n_colls; i++)
+    if (strcmp(db->colls[i]->name, name) == 0)
+      found = vdb_collection_ref(db->colls[i]);
+  vdb_mutex_unlock(&db->colls_mu);
+  return found;
+}
+
+VDB_INTERNAL struct vecdb_collection *vdb_collection_at(struct vecdb *db, size_t i) {
+  vdb_mutex_lock(&db->colls_mu);
+  struct vecdb_collection *coll = i < db->n_colls ? vdb_collection_ref(db->colls[i]) : NULL;
+  vdb_mutex_unlock(&db->colls_mu);
+  return coll;
+}
+
+VDB_INTERNAL int vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll,
+                                    vecdb_error *err) {
+  vdb_mutex_lock(&db->colls_mu);
+  bool ok = VDB_GROW(&db->env.mem, db->colls, db->colls_capacity, db->n_colls + 1);
+  if (ok)
+    db->colls[db->n_colls++] = vdb_collection_ref(coll);
+  vdb_mutex_unlock(&db->colls_mu);
+  return ok ? VECDB_OK : vdb_fail_memory(err);
+}
+
+VDB_INTERNAL void vdb_collection_remove(struct vecdb *db, struct vecdb_collection *coll) {
+  bool removed = false;
+  vdb_mutex_lock(&db->colls_mu);
+  for (size_t i = 0; i < db->n_colls; i++) {
+    if (db->colls[i] == coll) {
+      memmove(&db->colls[i], &db->colls[i + 1], (db->n_colls - i - 1) * sizeof *db->colls);
+      db->n_colls--;
+      removed = true;
+      break;
+    }
+  }
+  vdb_mutex_unlock(&db->colls_mu);
+  if (removed)
+    vdb_collection_unref(coll);
+}
+
+VDB_INTERNAL int vdb_collection_alive(const struct vecdb_collection *coll, vecdb_error *err) {
+  if (atomic_load_explicit(&coll->dropped, memory_order_acquire))
+    return vdb_fail(err, VECDB_ERR_CLOSED, "collection '%s' was dropped", coll->name);
+  return VECDB_OK;
+}

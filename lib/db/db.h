@@ -1,0 +1,296 @@
+/*
+ * db.h - the open database and its collections, as the files of lib/db share them. The design is in
+ * db/README.md; here stand the structures and which lock guards what.
+ *
+ * Locks, always taken in this order; none is held while a reader waits for anything but memory:
+ *   merge_mu (collection)  one merge or index job per collection at a time
+ *   seal_mu (collection)   one seal per collection at a time
+ *   manifest_mu (db)       what the manifest says; held during its writing
+ *   write_mu (db)          the write path: growing segments, log buffer, version lists; never held
+ *                          during input or output
+ *   view_mu (collection)   the pointer to the current version and what of it is visible; some instructions
+ *   colls_mu (db)          the list of collections
+ */
+#ifndef VDB_DB_H
+#define VDB_DB_H
+
+#include "os/control.h"
+#include "os/pool.h"
+#include "seg/growing.h"
+#include "seg/seg.h"
+#include "store/manifest.h"
+#include "store/wal.h"
+
+/* A list of segments, never changed once published. */
+struct vdb_version {
+  _Atomic uint32_t refs;
+  uint32_t n;
+  uint32_t capacity;
+  struct vdb_seg *segs[];
+};
+
+/* A write between its application in memory and its being durable; on the stack of the writer. */
+struct vdb_pending {
+  struct vdb_pending *next;
+  struct vdb_pending *prev;
+  struct vecdb_collection *coll;
+  uint64_t seq;
+  struct vdb_seg *seg;            /* where rows were appended, or NULL */
+  struct vdb_growing_mark before; /* its end before */
+  uint32_t n_rows;                /* appended */
+  struct vdb_undo *undo;          /* rows deleted by this write */
+  size_t n_undo;
+  uint64_t last_seq_before; /* of the collection */
+  bool done;
+  int rc;
+  vecdb_error err;
+};
+
+struct vdb_undo {
+  struct vdb_tombs *tombs; /* the pending write holds a reference */
+  uint32_t row;
+};
+
+struct vecdb_collection {
+  struct vecdb *db;
+  _Atomic uint32_t refs;
+  uint32_t id;
+  char *name;
+  struct vdb_schema *schema;
+  struct vdb_writer schema_bytes; /* encoded, for the manifest */
+  vecdb_schema public_schema;
+  vecdb_field *public_fields;
+  _Atomic bool dropped;
+  _Atomic int64_t next_auto_id;
+
+  struct vdb_mutex merge_mu;
+  struct vdb_mutex seal_mu;
+  struct vdb_mutex view_mu;
+  struct vdb_version *version;   /* changed under write_mu and view_mu, so read under either */
+  uint64_t visible_seq;          /* view_mu */
+  vecdb_index_params *index;     /* as version; one per field */
+  struct vdb_seg *active;        /* write_mu; the growing segment that takes rows, or NULL */
+  uint64_t last_seq;             /* write_mu; of the last write */
+  uint64_t files_seq;            /* write_mu; writes of this collection up to here are in files */
+
+  _Atomic uint64_t searches;
+  _Atomic uint64_t commits;
+  _Atomic uint32_t preempt; /* > 0: background merges and builds give way */
+};
+
+struct vdb_wal_mark {
+  uint64_t file; /* records above `base` are in this log file or later ones */
+  uint64_t base;
+};
+
+struct vecdb {
+  struct vdb_env env;
+  char *dir;
+  uint32_t flags;
+  int32_t durability;
+  uint64_t interval_ns;
+  uint32_t seal_rows;
+  uint32_t index_rows;
+  uint64_t seal_bytes;
+  uint64_t wal_bytes;
+  bool verify_full;
+  vecdb_file *lock;
+  struct vdb_pool *pool;
+  struct vdb_wal *wal; /* NULL: read only */
+
+  struct vdb_mutex manifest_mu;
+  uint64_t generation;      /* manifest_mu */
+  uint64_t next_segment;    /* manifest_mu */
+  uint32_t next_collection; /* manifest_mu */
+  _Atomic uint64_t next_file;
+
+  struct vdb_mutex write_mu;
+  struct vdb_cond write_cond;  /* a commit ended, a hold was lifted */
+  struct vdb_pending *first;   /* write_mu; writes in flight, oldest first */
+  struct vdb_pending *last;
+  bool leading;                /* write_mu; a thread writes the log */
+  bool rotate;                 /* write_mu; the next write of the log begins a new file */
+  uint32_t holds;              /* write_mu; new writes wait while > 0 */
+  uint64_t published_seq;      /* write_mu; last write in the log and visible */
+  uint64_t synced_seq;         /* write_mu; last write known to be on disk */
+  uint64_t last_sync_ns;       /* write_mu */
+  struct vdb_wal_mark *marks;  /* write_mu; ascending */
+  size_t n_marks, marks_capacity;
+
+  struct vdb_mutex colls_mu;
+  struct vecdb_collection **colls; /* by id ascending */
+  size_t n_colls, colls_capacity;
+
+  struct vdb_mutex jobs_mu;
+  struct vdb_cond jobs_cond;
+  struct vdb_thread jobs_thread;
+  bool jobs_running;
+  bool jobs_kicked;            /* jobs_mu */
+  _Atomic bool closing;
+  struct vdb_mutex step_mu;    /* one vecdb_step at a time */
+};
+
+/* ---- db_open.c ---- */
+VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, struct vecdb **out,
+                             vecdb_error *err);
+VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err);
+
+/* ---- recover.c ---- */
+/* Loads collections and segments from the manifest, replays the log, removes files nobody names. */
+VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err);
+
+/* ---- collection.c ---- */
+/* Makes a collection around `schema`, which it takes over on success; one reference. */
+VDB_INTERNAL int vdb_collection_new(struct vecdb *db, uint32_t id, const char *name,
+                                    struct vdb_schema *schema, struct vecdb_collection **out,
+                                    vecdb_error *err);
+VDB_INTERNAL struct vecdb_collection *vdb_collection_ref(struct vecdb_collection *coll);
+VDB_INTERNAL void vdb_collection_unref(struct vecdb_collection *coll);
+/* The collection of that name with a reference, or NULL. */
+VDB_INTERNAL struct vecdb_collection *vdb_collection_find(struct vecdb *db, const char *name);
+/* The i-th collection with a reference, or NULL past the last. */
+VDB_INTERNAL struct vecdb_collection *vdb_collection_at(struct vecdb *db, size_t i);
+VDB_INTERNAL int vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll,
+                                    vecdb_error *err);
+VDB_INTERNAL void vdb_collection_remove(struct vecdb *db, struct vecdb_collection *coll);
+/* CLOSED once the collection was dropped. */
+VDB_INTERNAL int vdb_collection_alive(const struct vecdb_collection *coll, vecdb_error *err);
+
+/* ---- view.c ---- */
+/* A snapshot of what is visible now; never waits for writers. */
+VDB_INTERNAL int vdb_snapshot_take(struct vecdb_collection *coll, struct vdb_snapshot **out,
+                                   vecdb_error *err);
+/* A snapshot of all that was applied, durable or not; write_mu held. */
+VDB_INTERNAL int vdb_snapshot_latest(struct vecdb_collection *coll, struct vdb_snapshot **out,
+                                     vecdb_error *err);
+VDB_INTERNAL struct vdb_version *vdb_version_new(struct vdb_mem *mem, uint32_t capacity);
+VDB_INTERNAL struct vdb_version *vdb_version_ref(struct vdb_version *version);
+VDB_INTERNAL void vdb_version_unref(struct vdb_mem *mem, struct vdb_version *version);
+/* The current version with a reference. */
+VDB_INTERNAL struct vdb_version *vdb_version_get(struct vecdb_collection *coll);
+/* Makes `version` current, taking its reference; write_mu held. */
+VDB_INTERNAL void vdb_version_set(struct vecdb_collection *coll, struct vdb_version *version);
+
+/* ---- write.c ---- */
+VDB_INTERNAL int vdb_write_rows(struct vecdb_collection *coll, const vecdb_batch *batch,
+                                bool replace, int64_t *ids, vecdb_error *err);
+VDB_INTERNAL int vdb_write_delete(struct vecdb_collection *coll, const vecdb_keys *keys,
+                                  uint64_t *deleted, vecdb_error *err);
+VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vecdb_filter *filter,
+                                        uint64_t *deleted, struct vdb_control *control,
+                                        vecdb_error *err);
+/* ---- apply.c: the part of writing that recovery shares; write_mu held ---- */
+/* Finds what the batch replaces and reserves all memory, so that vdb_apply_commit cannot fail. With `replace` false
+   a present key is EXISTS, its row named through `source` (NULL: as is). On failure nothing has changed; on success
+   follow with commit or abandon. */
+VDB_INTERNAL int vdb_apply_rows(struct vecdb_collection *coll, const struct vdb_batch *batch,
+                                bool replace, const uint32_t *source, struct vdb_pending *pending,
+                                vecdb_error *err);
+/* A body of a DELETE record: keys that are absent are left out. */
+VDB_INTERNAL int vdb_apply_delete(struct vecdb_collection *coll, const void *body, size_t n,
+                                  struct vdb_pending *pending, vecdb_error *err);
+/* Changes memory as reserved, under sequence number `seq`; batch NULL for deletes. */
+VDB_INTERNAL void vdb_apply_commit(struct vdb_pending *pending, const struct vdb_batch *batch,
+                                   uint64_t seq);
+/* Takes a committed write back; only newest first. */
+VDB_INTERNAL void vdb_apply_rollback(struct vdb_pending *pending);
+/* Frees what a pending write holds, after commit and publication, rollback, or instead of commit. */
+VDB_INTERNAL void vdb_apply_release(struct vdb_pending *pending);
+/* Makes a committed write visible to new snapshots. */
+VDB_INTERNAL void vdb_apply_publish(struct vdb_pending *pending);
+/* Ends the active growing segment, if it has rows. */
+VDB_INTERNAL void vdb_apply_freeze(struct vecdb_collection *coll);
+
+/* ---- commit.c ---- */
+/* Puts an applied write in the queue; write_mu held. */
+VDB_INTERNAL void vdb_commit_enqueue(struct vecdb *db, struct vdb_pending *pending);
+/* Waits until the write is as durable as the mode says and visible, writing the log for all that wait when
+   nobody else does. write_mu held, given up meanwhile. Returns the write's outcome. */
+VDB_INTERNAL int vdb_commit_wait(struct vecdb *db, struct vdb_pending *pending, vecdb_error *err);
+/* Makes all writes up to `seq` durable whatever the mode. write_mu held, given up meanwhile. */
+VDB_INTERNAL int vdb_commit_sync(struct vecdb *db, uint64_t seq, vecdb_error *err);
+/* Keeps new writes out until vdb_commit_release, and waits for those in flight. write_mu held. */
+VDB_INTERNAL void vdb_commit_hold(struct vecdb *db);
+VDB_INTERNAL void vdb_commit_release(struct vecdb *db);
+/* Waits while writes are held; write_mu held. */
+VDB_INTERNAL void vdb_commit_enter(struct vecdb *db);
+/* Begins a new log file so that older ones can go; write_mu held. */
+VDB_INTERNAL void vdb_commit_rotate(struct vecdb *db);
+
+/* ---- change.c ---- */
+/* A change of what the files hold: first the manifest, then memory. */
+struct vdb_change {
+  struct vecdb_collection *coll;    /* whose segments change */
+  struct vdb_seg *const *removed;   /* segments that go; */
+  uint32_t n_removed;
+  struct vdb_seg *added;            /* one that comes in their place, or NULL */
+  uint64_t flushed_seq;             /* new value, or 0: unchanged */
+  const vecdb_index_params *index;  /* new settings, or NULL: unchanged */
+  struct vecdb_collection *created; /* collection to add */
+  struct vecdb_collection *dropped; /* collection to leave out */
+  /* Called with write_mu held and no write in flight, between manifest and memory; or NULL. */
+  void (*before_swap)(void *arg);
+  void *arg;
+};
+/* manifest_mu held. On success takes its own references. Errors: IO, DISK_FULL, NO_MEMORY; then nothing has
+   changed, except that the files of `added` may be named on disk (*keep_files). */
+VDB_INTERNAL int vdb_change_commit(struct vecdb *db, const struct vdb_change *change,
+                                   bool *keep_files, vecdb_error *err);
+/* A number for a new file. */
+VDB_INTERNAL uint64_t vdb_change_file(struct vecdb *db);
+/* Removes a file that no manifest names. */
+VDB_INTERNAL void vdb_change_remove(struct vecdb *db, enum vdb_blob_kind kind, uint64_t number);
+/* Opens what write_manifest wrote elsewhere: builds the manifest of the current state; for backup. manifest_mu held. */
+VDB_INTERNAL int vdb_change_manifest(struct vecdb *db, const struct vdb_change *change,
+                                     struct vdb_manifest *out, vecdb_error *err);
+VDB_INTERNAL void vdb_change_manifest_free(struct vecdb *db, struct vdb_manifest *manifest);
+
+/* ---- flush.c ---- */
+/* Seals the oldest frozen segment, if there is one; seal_mu held. *did tells. */
+VDB_INTERNAL int vdb_seal_one(struct vecdb_collection *coll, struct vdb_control *control, bool *did,
+                              vecdb_error *err);
+/* Brings all writes made before the call into files. */
+VDB_INTERNAL int vdb_flush(struct vecdb_collection *coll, struct vdb_control *control,
+                           vecdb_error *err);
+/* As flush, for several collections as of one moment; seal_mu of all held. */
+VDB_INTERNAL int vdb_flush_frozen(struct vecdb_collection *coll, uint64_t until,
+                                  struct vdb_control *control, vecdb_error *err);
+VDB_INTERNAL uint32_t vdb_frozen_count(struct vecdb_collection *coll);
+
+/* ---- merge.c ---- */
+/* Merges the given sealed segments into one without deleted rows, with indexes; merge_mu held. */
+VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const *segs, uint32_t n,
+                           struct vdb_control *control, vecdb_error *err);
+/* Builds the indexes that a sealed segment lacks or drops those it should not have; merge_mu held. *did tells. */
+VDB_INTERNAL int vdb_index_segment(struct vecdb_collection *coll, struct vdb_seg *seg,
+                                   struct vdb_control *control, bool *did, vecdb_error *err);
+VDB_INTERNAL int vdb_compact(struct vecdb_collection *coll, struct vdb_control *control,
+                             vecdb_error *err);
+VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t field,
+                               const vecdb_index_params *params, struct vdb_control *control,
+                               vecdb_error *err);
+/* Whether a segment of n rows should have a vector index for the field under these settings. */
+VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const vecdb_index_params *params,
+                                   uint64_t n);
+
+/* ---- jobs.c ---- */
+VDB_INTERNAL int vdb_jobs_start(struct vecdb *db, vecdb_error *err);
+VDB_INTERNAL void vdb_jobs_stop(struct vecdb *db);
+/* Tells the background thread that there may be work. Any lock. */
+VDB_INTERNAL void vdb_jobs_kick(struct vecdb *db);
+/* Does one piece of pending work; *did false: there was none. `bytes` gets the input worked on. */
+VDB_INTERNAL int vdb_jobs_run_one(struct vecdb *db, struct vecdb_collection *only, bool *did,
+                                  uint64_t *bytes, struct vdb_control *control, vecdb_error *err);
+/* Pieces of work known now. */
+VDB_INTERNAL uint64_t vdb_jobs_pending(struct vecdb *db, struct vecdb_collection *only);
+
+/* ---- backup.c, db_check.c, db_stats.c ---- */
+VDB_INTERNAL int vdb_backup(struct vecdb *db, const char *path, struct vdb_control *control,
+                            vecdb_error *err);
+VDB_INTERNAL int vdb_restore(const char *from, const char *to, const vecdb_options *options,
+                             vecdb_error *err);
+VDB_INTERNAL int vdb_check_all(struct vecdb *db, void (*report)(void *user, const char *line),
+                               void *user, struct vdb_control *control, vecdb_error *err);
+VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *out);
+
+#endif

@@ -1,0 +1,408 @@
+/* merge.c - several sealed segments into one without dead rows, and vector indexes for segments. */
+#include "base/check.h"
+#include "db/db.h"
+#include "seg/sealed.h"
+
+/* Most rows and bytes of a merged segment. */
+#define MERGE_MAX_ROWS (4u << 20)
+#define MERGE_MAX_BYTES ((uint64_t)16 << 30)
+
+VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const vecdb_index_params *params,
+                                   uint64_t n) {
+  if (params->type == VECDB_INDEX_HNSW)
+    return true;
+  return params->type == VECDB_INDEX_AUTO && n >= db->index_rows;
+}
+
+/* The type of index file that settings ask for. */
+static int32_t merge_index_type(const vecdb_index_params *params) {
+  return params->type == VECDB_INDEX_AUTO ? VECDB_INDEX_HNSW : params->type;
+}
+
+/* Builds and opens one index of a sealed segment that is not published yet, or is a private copy. */
+static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg, uint32_t field,
+                             const vecdb_index_params *settings, struct vdb_control *control,
+                             vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  struct vdb_par par = vdb_pool_par(db->pool, 0);
+  struct vdb_seg_index_build build = {seg, db->dir, vdb_change_file(db), field, *settings, &par,
+                                      db->env.seed, control};
+  build.params.type = merge_index_type(settings);
+  VDB_TRY(vdb_index_params_fill(&build.params, coll->schema->fields[field].name, err));
+  struct vdb_blob_id id;
+  VDB_TRY(vdb_seg_index_build(&build, &id, err));
+  struct vdb_seg_index *index;
+  int rc = vdb_seg_index_open(seg, db->dir, &id, field, build.params.type, false, &index, err);
+  if (rc) {
+    vdb_change_remove(db, VDB_BLOB_INDEX, id.file);
+    return rc;
+  }
+  seg->indexes[field] = index;
+  return VECDB_OK;
+}
+
+/* The current index settings. */
+static void merge_settings(struct vecdb_collection *coll, uint32_t field, vecdb_index_params *out) {
+  vdb_mutex_lock(&coll->view_mu);
+  *out = coll->index[field];
+  vdb_mutex_unlock(&coll->view_mu);
+}
+
+/* What an index must be built, or go, for a field of a segment. */
+enum merge_need { MERGE_NEED_NOTHING, MERGE_NEED_BUILD, MERGE_NEED_DROP };
+
+static enum merge_need merge_index_need(struct vecdb_collection *coll, const struct vdb_seg *seg,
+                                        uint32_t field, vecdb_index_params *settings) {
+  if (!vdb_type_is_vector(coll->schema->fields[field].type))
+    return MERGE_NEED_NOTHING;
+  merge_settings(coll, field, settings);
+  bool wanted = vdb_index_wanted(coll->db, settings, seg->sealed->n_rows);
+  bool there = seg->indexes[field] != NULL;
+  if (wanted == there)
+    return MERGE_NEED_NOTHING;
+  return wanted ? MERGE_NEED_BUILD : MERGE_NEED_DROP;
+}
+
+static int merge_build_all(struct vecdb_collection *coll, struct vdb_seg *seg,
+                           struct vdb_control *control, vecdb_error *err) {
+  for (uint32_t f = 0; f < coll->schema->n_fields; f++) {
+    vecdb_index_params settings;
+    if (merge_index_need(coll, seg, f, &settings) == MERGE_NEED_BUILD)
+      VDB_TRY(merge_build_index(coll, seg, f, &settings, control, err));
+  }
+  return VECDB_OK;
+}
+
+/* Files of a segment that was not published, or is no longer, go with their last user. */
+static void merge_abandon(struct vdb_seg *seg, const struct vdb_seg *keep) {
+  if (!seg)
+    return;
+  if (!keep)
+    atomic_store(&seg->sealed->obsolete, true);
+  for (uint32_t f = 0; f < seg->schema->n_fields; f++)
+    if (seg->indexes[f] && (!keep || keep->indexes[f] != seg->indexes[f]))
+      atomic_store(&seg->indexes[f]->obsolete, true);
+}
+
+/* From rows of the sources to rows of the merged segment, for deletes that come while merging. */
+struct merge_map {
+  struct vdb_mem *mem;
+  struct vdb_seg *const *segs;
+  uint64_t **bits; /* rows taken, per source */
+  uint32_t n;
+  struct vdb_seg *merged;
+  uint64_t until; /* marks above this are left for later */
+};
+
+/* Copies delete marks that the merged segment lacks. Its pages are reserved: nothing can fail. */
+static void merge_carry(void *arg) {
+  struct merge_map *map = arg;
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < map->n; i++) {
+    const struct vdb_seg *seg = map->segs[i];
+    uint32_t n_rows = seg->sealed->n_rows;
+    for (size_t row = vdb_bits_next(map->bits[i], n_rows, 0); row < n_rows;
+         row = vdb_bits_next(map->bits[i], n_rows, row + 1), at++) {
+      uint64_t seq = vdb_tombs_at(seg->tombs, (uint32_t)row);
+      if (seq != 0 && seq <= map->until && vdb_tombs_at(map->merged->tombs, at) == 0)
+        vdb_tombs_mark(map->merged->tombs, at, seq);
+    }
+  }
+}
+
+/* Which rows of each source live at `seq`. */
+static int merge_choose(struct merge_map *map, uint64_t seq, struct vdb_sealed_source *sources,
+                        uint64_t *total, vecdb_error *err) {
+  *total = 0;
+  for (uint32_t i = 0; i < map->n; i++) {
+    uint32_t n_rows = map->segs[i]->sealed->n_rows;
+    map->bits[i] = vdb_alloc_zero(map->mem, vdb_bits_words(n_rows) * sizeof(uint64_t));
+    if (!map->bits[i])
+      return vdb_fail_memory(err);
+    vdb_bits_fill(map->bits[i], n_rows);
+    vdb_tombs_clear_dead(map->segs[i]->tombs, 0, n_rows, seq, map->bits[i]);
+    struct vdb_sealed_source source = {{map->segs[i], n_rows}, map->bits[i],
+                                       (uint32_t)vdb_bits_count(map->bits[i], n_rows)};
+    sources[i] = source;
+    *total += source.n;
+  }
+  return VECDB_OK;
+}
+
+/* Writes, opens and indexes the merged segment. */
+static int merge_write(struct vecdb_collection *coll, struct merge_map *map,
+                       const struct vdb_sealed_source *sources, uint64_t total,
+                       struct vdb_control *control, vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  struct vdb_sealed_write write = {&db->env, db->dir, coll->schema, vdb_change_file(db), sources,
+                                   map->n, control};
+  struct vdb_sealed_open open = {&db->env, db->dir, coll->schema, {0}, total, false};
+  VDB_TRY(vdb_sealed_write(&write, &open.blob, err));
+  struct vdb_sealed *sealed;
+  int rc = vdb_sealed_open(&open, &sealed, err);
+  if (rc) {
+    vdb_change_remove(db, VDB_BLOB_ROWS, open.blob.file);
+    return rc;
+  }
+  vdb_mutex_lock(&db->manifest_mu);
+  uint64_t id = db->next_segment++;
+  vdb_mutex_unlock(&db->manifest_mu);
+  rc = vdb_seg_of_sealed(sealed, coll->schema, id, NULL, &map->merged, err);
+  if (rc)
+    atomic_store(&sealed->obsolete, true);
+  vdb_sealed_unref(sealed);
+  for (uint32_t row = 0; !rc && row < total; row += 64)
+    if (!vdb_tombs_reserve(map->mem, map->merged->tombs, row))
+      rc = vdb_fail_memory(err);
+  return rc ? rc : merge_build_all(coll, map->merged, control, err);
+}
+
+/* Puts the merged segment (or nothing, when no row lives) in the place of its sources. */
+static int merge_commit(struct vecdb_collection *coll, struct merge_map *map, bool *keep,
+                        vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  struct vdb_change change = {.coll = coll, .removed = map->segs, .n_removed = map->n,
+                              .added = map->merged};
+  vdb_mutex_lock(&db->manifest_mu);
+  int rc = vdb_collection_alive(coll, err);
+  if (!rc && map->merged) {
+    /* Deletes that earlier tombstone files hold must be in the merged segment's first one. */
+    vdb_mutex_lock(&db->write_mu);
+    map->until = coll->files_seq;
+    vdb_mutex_unlock(&db->write_mu);
+    merge_carry(map);
+    map->until = UINT64_MAX;
+    change.before_swap = merge_carry;
+    change.arg = map;
+  }
+  if (!rc)
+    rc = vdb_change_commit(db, &change, keep, err);
+  if (!rc) {
+    for (uint32_t i = 0; i < map->n; i++) {
+      merge_abandon(map->segs[i], NULL);
+      vdb_change_remove(db, VDB_BLOB_TOMBS, map->segs[i]->tombs_blob.file);
+    }
+  }
+  vdb_mutex_unlock(&db->manifest_mu);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const *segs, uint32_t n,
+                           struct vdb_control *control, vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  struct merge_map map = {.mem = &db->env.mem, .segs = segs, .n = n};
+  struct vdb_sealed_source *sources = vdb_alloc_array(map.mem, n, sizeof *sources);
+  map.bits = vdb_alloc_zero(map.mem, n * sizeof(uint64_t *));
+  uint64_t total = 0;
+  bool keep = false;
+  vdb_mutex_lock(&coll->view_mu);
+  uint64_t seq = coll->visible_seq;
+  vdb_mutex_unlock(&coll->view_mu);
+  int rc = sources && map.bits ? VECDB_OK : vdb_fail_memory(err);
+  if (!rc)
+    rc = merge_choose(&map, seq, sources, &total, err);
+  if (!rc && total > 0)
+    rc = merge_write(coll, &map, sources, total, control, err);
+  if (!rc)
+    rc = merge_commit(coll, &map, &keep, err);
+  if (rc && !keep)
+    merge_abandon(map.merged, NULL);
+  vdb_seg_unref(map.merged);
+  for (uint32_t i = 0; map.bits && i < n; i++)
+    vdb_free(map.mem, map.bits[i]);
+  vdb_free(map.mem, map.bits);
+  vdb_free(map.mem, sources);
+  return rc;
+}
+
+/* Changes the indexes of a private copy as the settings say; *did tells whether any. */
+static int merge_reindex(struct vecdb_collection *coll, struct vdb_seg *copy,
+                         struct vdb_control *control, bool *did, vecdb_error *err) {
+  for (uint32_t f = 0; f < coll->schema->n_fields; f++) {
+    vecdb_index_params settings;
+    enum merge_need need = merge_index_need(coll, copy, f, &settings);
+    if (need == MERGE_NEED_NOTHING)
+      continue;
+    *did = true;
+    if (need == MERGE_NEED_BUILD) {
+      VDB_TRY(merge_build_index(coll, copy, f, &settings, control, err));
+    } else {
+      vdb_seg_index_unref(copy->indexes[f]);
+      copy->indexes[f] = NULL;
+    }
+  }
+  return VECDB_OK;
+}
+
+/* A copy of the segment as it is now in the version may have newer tombstone files than `copy`. */
+static int merge_publish_copy(struct vecdb_collection *coll, struct vdb_seg *seg,
+                              struct vdb_seg *copy, bool *keep, vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  vdb_mutex_lock(&db->manifest_mu);
+  copy->tombs_blob = seg->tombs_blob;
+  copy->tombs_saved = seg->tombs_saved;
+  struct vdb_change change = {.coll = coll, .removed = &seg, .n_removed = 1, .added = copy};
+  int rc = vdb_collection_alive(coll, err);
+  if (!rc)
+    rc = vdb_change_commit(db, &change, keep, err);
+  if (!rc)
+    merge_abandon(seg, copy);
+  vdb_mutex_unlock(&db->manifest_mu);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_index_segment(struct vecdb_collection *coll, struct vdb_seg *seg,
+                                   struct vdb_control *control, bool *did, vecdb_error *err) {
+  *did = false;
+  bool needed = false;
+  for (uint32_t f = 0; f < coll->schema->n_fields; f++) {
+    vecdb_index_params settings;
+    needed = needed || merge_index_need(coll, seg, f, &settings) != MERGE_NEED_NOTHING;
+  }
+  if (!needed)
+    return VECDB_OK;
+  struct vdb_seg *copy;
+  bool keep = false;
+  vdb_mutex_lock(&coll->db->manifest_mu);
+  int rc = vdb_seg_copy(seg, &copy, err);
+  vdb_mutex_unlock(&coll->db->manifest_mu);
+  VDB_TRY(rc);
+  rc = merge_reindex(coll, copy, control, did, err);
+  if (!rc && *did)
+    rc = merge_publish_copy(coll, seg, copy, &keep, err);
+  if (rc && !keep)
+    merge_abandon(copy, seg);
+  vdb_seg_unref(copy);
+  return rc;
+}
+
+/* References to the sealed segments of a collection; *n of them, in an array to be freed. */
+static int merge_sealed_list(struct vecdb_collection *coll, struct vdb_version **version,
+                             struct vdb_seg ***segs, uint32_t *n, vecdb_error *err) {
+  *version = vdb_version_get(coll);
+  *n = 0;
+  *segs = vdb_alloc_array(&coll->db->env.mem, (*version)->n + 1u, sizeof(struct vdb_seg *));
+  if (!*segs) {
+    vdb_version_unref(&coll->db->env.mem, *version);
+    return vdb_fail_memory(err);
+  }
+  for (uint32_t i = 0; i < (*version)->n; i++)
+    if ((*version)->segs[i]->sealed)
+      (*segs)[(*n)++] = (*version)->segs[i];
+  return VECDB_OK;
+}
+
+/* Merges runs of neighbours up to the size limits; then indexes what has none. */
+static int merge_compact_list(struct vecdb_collection *coll, struct vdb_seg *const *segs,
+                              uint32_t n, struct vdb_control *control, vecdb_error *err) {
+  for (uint32_t i = 0, end; i < n; i = end) {
+    uint64_t rows = 0, bytes = 0;
+    for (end = i; end < n; end++) {
+      rows += segs[end]->sealed->n_rows;
+      bytes += segs[end]->sealed->blob_id.length;
+      if (end > i && (rows > MERGE_MAX_ROWS || bytes > MERGE_MAX_BYTES))
+        break;
+    }
+    bool did;
+    if (end - i > 1 || vdb_tombs_count(segs[i]->tombs) > 0)
+      VDB_TRY(vdb_merge(coll, segs + i, end - i, control, err));
+    else
+      VDB_TRY(vdb_index_segment(coll, segs[i], control, &did, err));
+  }
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_compact(struct vecdb_collection *coll, struct vdb_control *control,
+                             vecdb_error *err) {
+  VDB_TRY(vdb_flush(coll, control, err));
+  atomic_fetch_add(&coll->preempt, 1);
+  vdb_mutex_lock(&coll->merge_mu);
+  atomic_fetch_sub(&coll->preempt, 1);
+  struct vdb_version *version;
+  struct vdb_seg **segs;
+  uint32_t n;
+  int rc = merge_sealed_list(coll, &version, &segs, &n, err);
+  if (!rc) {
+    rc = merge_compact_list(coll, segs, n, control, err);
+    vdb_free(&coll->db->env.mem, segs);
+    vdb_version_unref(&coll->db->env.mem, version);
+  }
+  vdb_mutex_unlock(&coll->merge_mu);
+  return rc;
+}
+
+/* Makes new settings durable and drops the files that the old ones asked for. */
+static int merge_set(struct vecdb_collection *coll, uint32_t field,
+                     const vecdb_index_params *params, vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  size_t bytes = coll->schema->n_fields * sizeof(vecdb_index_params);
+  vecdb_index_params *settings = vdb_alloc(&db->env.mem, bytes);
+  if (!settings)
+    return vdb_fail_memory(err);
+  vdb_mutex_lock(&db->manifest_mu);
+  memcpy(settings, coll->index, bytes);
+  settings[field] = *params;
+  struct vdb_change change = {.coll = coll, .index = settings};
+  bool keep;
+  int rc = vdb_collection_alive(coll, err);
+  if (!rc)
+    rc = vdb_change_commit(db, &change, &keep, err);
+  vdb_mutex_unlock(&db->manifest_mu);
+  vdb_free(&db->env.mem, settings);
+  return rc;
+}
+
+/* Whether an index was built with the build parameters that the settings ask for cannot be seen from the
+   file, so a change of settings drops the old index first. */
+static int merge_drop_indexes(struct vecdb_collection *coll, uint32_t field, vecdb_error *err) {
+  vecdb_index_params flat = {.size = sizeof flat, .type = VECDB_INDEX_FLAT};
+  VDB_TRY(merge_set(coll, field, &flat, err));
+  struct vdb_version *version;
+  struct vdb_seg **segs;
+  uint32_t n;
+  VDB_TRY(merge_sealed_list(coll, &version, &segs, &n, err));
+  int rc = VECDB_OK;
+  for (uint32_t i = 0; !rc && i < n; i++) {
+    bool did;
+    if (segs[i]->indexes[field])
+      rc = vdb_index_segment(coll, segs[i], NULL, &did, err);
+  }
+  vdb_free(&coll->db->env.mem, segs);
+  vdb_version_unref(&coll->db->env.mem, version);
+  return rc;
+}
+
+static int merge_build_indexes(struct vecdb_collection *coll, struct vdb_control *control,
+                               vecdb_error *err) {
+  struct vdb_version *version;
+  struct vdb_seg **segs;
+  uint32_t n;
+  VDB_TRY(merge_sealed_list(coll, &version, &segs, &n, err));
+  int rc = VECDB_OK;
+  for (uint32_t i = 0; !rc && i < n; i++) {
+    bool did;
+    rc = vdb_index_segment(coll, segs[i], control, &did, err);
+  }
+  vdb_free(&coll->db->env.mem, segs);
+  vdb_version_unref(&coll->db->env.mem, version);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t field,
+                               const vecdb_index_params *params, struct vdb_control *control,
+                               vecdb_error *err) {
+  if (!coll->db->wal)
+    return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
+  VDB_TRY(vdb_collection_alive(coll, err));
+  atomic_fetch_add(&coll->preempt, 1);
+  vdb_mutex_lock(&coll->merge_mu);
+  atomic_fetch_sub(&coll->preempt, 1);
+  int rc = merge_drop_indexes(coll, field, err);
+  if (!rc && params->type != VECDB_INDEX_FLAT) {
+    rc = merge_set(coll, field, params, err);
+    if (!rc)
+      rc = merge_build_indexes(coll, control, err);
+  }
+  vdb_mutex_unlock(&coll->merge_mu);
+  return rc;
+}

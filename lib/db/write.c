@@ -1,0 +1,267 @@
+/* write.c - insert, upsert and delete: check, record, apply, commit; the order is in db/README.md. */
+#include "attr/filter.h"
+#include "base/check.h"
+#include "db/db.h"
+#include "query/query.h"
+
+/* Most frozen segments in memory before a writer helps to seal them. */
+enum { WRITE_MAX_FROZEN = 4 };
+
+static int write_allowed(struct vecdb_collection *coll, vecdb_error *err) {
+  VDB_TRY(vdb_collection_alive(coll, err));
+  if (!coll->db->wal)
+    return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
+  return VECDB_OK;
+}
+
+/* Back-pressure: a writer that outruns the background seals a segment itself. A failure to do so is no failure of
+   its write: the rows are in the log, and sealing is tried again. */
+static void write_help(struct vecdb_collection *coll) {
+  struct vecdb *db = coll->db;
+  if (vdb_frozen_count(coll) <= WRITE_MAX_FROZEN)
+    return;
+  vecdb_error err;
+  bool did;
+  vdb_mutex_lock(&coll->seal_mu);
+  if (vdb_seal_one(coll, NULL, &did, &err))
+    vdb_log(&db->env, VECDB_LOG_WARN, "sealing failed: %s", err.message);
+  vdb_mutex_unlock(&coll->seal_mu);
+}
+
+/* Adds the record, changes memory and waits for the log; write_mu held, `pending` reserved. */
+static int write_commit(struct vecdb_collection *coll, enum vdb_wal_type type,
+                        struct vdb_wal_part body, const struct vdb_batch *batch,
+                        struct vdb_pending *pending, vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  uint64_t seq;
+  int rc = vdb_wal_add(db->wal, coll->id, type, &body, 1, &seq, err);
+  if (!rc) {
+    vdb_apply_commit(pending, batch, seq);
+    vdb_commit_enqueue(db, pending);
+    rc = vdb_commit_wait(db, pending, err);
+  }
+  if (!rc)
+    atomic_fetch_add_explicit(&coll->commits, 1, memory_order_relaxed);
+  return rc;
+}
+
+static int write_rows_locked(struct vecdb_collection *coll, const struct vdb_writer *record,
+                             const struct vdb_batch *batch, bool replace, const uint32_t *source,
+                             vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  struct vdb_pending pending;
+  vdb_mutex_lock(&db->write_mu);
+  vdb_commit_enter(db);
+  int rc = vdb_apply_rows(coll, batch, replace, source, &pending, err);
+  bool reserved = rc == VECDB_OK;
+  if (reserved) {
+    struct vdb_wal_part body = {record->data, record->n};
+    rc = write_commit(coll, VDB_WAL_ROWS, body, batch, &pending, err);
+  }
+  bool kick = coll->version->n > 1 || vdb_wal_bytes(db->wal) > db->wal_bytes;
+  vdb_mutex_unlock(&db->write_mu);
+  if (reserved)
+    vdb_apply_release(&pending);
+  if (kick)
+    vdb_jobs_kick(db);
+  return rc;
+}
+
+/* Gives the caller the keys of its rows. Of rows with the same key all get it. */
+static void write_ids(const struct vdb_schema *schema, const vecdb_batch *batch,
+                      int64_t first_auto_id, int64_t *ids) {
+  const struct vdb_field *key = &schema->fields[schema->key];
+  for (uint32_t i = 0; (key->flags & VECDB_AUTO_ID) && i < batch->n_rows; i++)
+    ids[i] = first_auto_id + (int64_t)i;
+  for (uint32_t c = 0; !(key->flags & VECDB_AUTO_ID) && c < batch->n_columns; c++) {
+    const vecdb_column *column = &batch->columns[c];
+    if (strcmp(column->field, key->name) != 0)
+      continue;
+    size_t stride = column->stride ? column->stride : sizeof(int64_t);
+    for (uint32_t i = 0; i < batch->n_rows; i++)
+      memcpy(&ids[i], (const char *)column->data + i * stride, sizeof(int64_t));
+  }
+}
+
+VDB_INTERNAL int vdb_write_rows(struct vecdb_collection *coll, const vecdb_batch *batch,
+                                bool replace, int64_t *ids, vecdb_error *err) {
+  VDB_TRY(write_allowed(coll, err));
+  struct vdb_mem *mem = &coll->db->env.mem;
+  const struct vdb_schema *schema = coll->schema;
+  if (!batch || batch->size != sizeof *batch)
+    return vdb_fail(err, batch ? VECDB_ERR_OPTION : VECDB_ERR_ARGUMENT,
+                    "the batch is missing or of unknown size");
+  if (batch->n_rows == 0 || batch->n_rows > VECDB_MAX_BATCH_ROWS)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "a batch has 1 to %d rows, not %u", VECDB_MAX_BATCH_ROWS,
+                    batch->n_rows);
+  if (ids && schema->fields[schema->key].type != VECDB_INT64)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "ids are for INT64 keys; this key is VARCHAR");
+  struct vdb_writer record = VDB_WRITER(mem);
+  struct vdb_batch decoded = {0};
+  uint32_t n_rows;
+  uint32_t *source = vdb_alloc_array(mem, batch->n_rows, sizeof *source);
+  int rc = source ? VECDB_OK : vdb_fail_memory(err);
+  int64_t first = 1;
+  if (!rc && (schema->fields[schema->key].flags & VECDB_AUTO_ID))
+    first = atomic_fetch_add(&coll->next_auto_id, batch->n_rows);
+  if (!rc)
+    rc = vdb_batch_encode(mem, schema, batch, first, &record, &n_rows, source, err);
+  if (!rc)
+    rc = vdb_batch_decode(mem, schema, record.data, record.n, &decoded, err);
+  if (!rc)
+    rc = write_rows_locked(coll, &record, &decoded, replace, source, err);
+  if (!rc && ids)
+    write_ids(schema, batch, first, ids);
+  vdb_batch_fini(mem, &decoded);
+  vdb_writer_free(&record);
+  vdb_free(mem, source);
+  if (!rc)
+    write_help(coll);
+  return rc;
+}
+
+/* Logs and applies a DELETE record; write_mu held. `body` starts with the number of keys. */
+static int write_delete_locked(struct vecdb_collection *coll, const struct vdb_writer *body,
+                               uint64_t *deleted, vecdb_error *err) {
+  struct vdb_pending pending;
+  if (body->failed)
+    return vdb_fail_memory(err);
+  VDB_TRY(vdb_apply_delete(coll, body->data, body->n, &pending, err));
+  uint64_t n = pending.n_undo;
+  int rc = VECDB_OK;
+  if (n > 0) {
+    struct vdb_wal_part part = {body->data, body->n};
+    rc = write_commit(coll, VDB_WAL_DELETE, part, NULL, &pending, err);
+  }
+  vdb_apply_release(&pending);
+  if (!rc && deleted)
+    *deleted = n;
+  return rc;
+}
+
+/* Orders keys, so that repeated ones come together. */
+static int write_key_compare(const vecdb_keys *keys, size_t a, size_t b) {
+  if (keys->integers)
+    return (keys->integers[a] > keys->integers[b]) - (keys->integers[a] < keys->integers[b]);
+  const vecdb_string *x = &keys->strings[a], *y = &keys->strings[b];
+  int c = memcmp(x->data, y->data, vdb_min_size(x->length, y->length));
+  return c ? c : (x->length > y->length) - (x->length < y->length);
+}
+
+/* Sorts the order of keys (heap sort: no memory, no worst case). */
+static void write_keys_sort(const vecdb_keys *keys, uint32_t *order, size_t n) {
+  for (size_t built = n / 2, end = n; end > 1;) {
+    uint32_t moving;
+    if (built > 0) {
+      moving = order[--built];
+    } else {
+      moving = order[--end];
+      order[end] = order[0];
+    }
+    size_t i = built;
+    for (size_t child; (child = 2 * i + 1) < end; i = child) {
+      if (child + 1 < end && write_key_compare(keys, order[child], order[child + 1]) < 0)
+        child++;
+      if (write_key_compare(keys, moving, order[child]) >= 0)
+        break;
+      order[i] = order[child];
+    }
+    order[i] = moving;
+  }
+}
+
+/* Writes the keys of a DELETE record, each once. */
+static int write_keys_encode(struct vdb_mem *mem, const vecdb_keys *keys, struct vdb_writer *out,
+                             vecdb_error *err) {
+  uint32_t *order = vdb_alloc_array(mem, keys->n, sizeof *order);
+  if (!order)
+    return vdb_fail_memory(err);
+  for (size_t i = 0; i < keys->n; i++)
+    order[i] = (uint32_t)i;
+  write_keys_sort(keys, order, keys->n);
+  vdb_write_u32(out, 0);
+  uint32_t n = 0;
+  for (size_t i = 0; i < keys->n; i++) {
+    if (i > 0 && write_key_compare(keys, order[i - 1], order[i]) == 0)
+      continue;
+    const void *data = &keys->integers[order[i]];
+    size_t length = sizeof(int64_t);
+    if (!keys->integers) {
+      data = keys->strings[order[i]].data;
+      length = keys->strings[order[i]].length;
+    }
+    vdb_write_u32(out, (uint32_t)length);
+    vdb_write_bytes(out, data, length);
+    n++;
+  }
+  vdb_free(mem, order);
+  if (out->failed)
+    return vdb_fail_memory(err);
+  memcpy(out->data, &n, sizeof n);
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_write_delete(struct vecdb_collection *coll, const vecdb_keys *keys,
+                                  uint64_t *deleted, vecdb_error *err) {
+  VDB_TRY(write_allowed(coll, err));
+  VDB_TRY(vdb_keys_check(coll->schema, keys, err));
+  if (deleted)
+    *deleted = 0;
+  if (keys->n == 0)
+    return VECDB_OK;
+  struct vdb_writer body = VDB_WRITER(&coll->db->env.mem);
+  int rc = write_keys_encode(&coll->db->env.mem, keys, &body, err);
+  if (!rc) {
+    vdb_mutex_lock(&coll->db->write_mu);
+    vdb_commit_enter(coll->db);
+    rc = write_delete_locked(coll, &body, deleted, err);
+    vdb_mutex_unlock(&coll->db->write_mu);
+  }
+  vdb_writer_free(&body);
+  return rc;
+}
+
+struct write_where {
+  struct vdb_writer body;
+  uint32_t n;
+};
+
+static int write_where_visit(void *arg, const struct vdb_seg_view *view, uint32_t row,
+                             vecdb_error *err) {
+  struct write_where *w = arg;
+  struct vdb_bytes key = vdb_seg_key(view, row);
+  vdb_write_u32(&w->body, (uint32_t)key.n);
+  vdb_write_bytes(&w->body, key.data, key.n);
+  if (w->body.n > VECDB_MAX_BATCH_BYTES)
+    return vdb_fail(err, VECDB_ERR_LIMIT,
+                    "the filter passes too many rows for one delete; delete them in portions");
+  w->n++;
+  return w->body.failed ? vdb_fail_memory(err) : VECDB_OK;
+}
+
+/* The filter runs under the writer's lock, over everything applied so far: a delete by filter is one step
+   among the other writes. */
+VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vecdb_filter *filter,
+                                        uint64_t *deleted, struct vdb_control *control,
+                                        vecdb_error *err) {
+  VDB_TRY(write_allowed(coll, err));
+  if (deleted)
+    *deleted = 0;
+  struct vecdb *db = coll->db;
+  struct write_where where = {VDB_WRITER(&db->env.mem), 0};
+  struct vdb_snapshot *snapshot = NULL;
+  vdb_write_u32(&where.body, 0);
+  vdb_mutex_lock(&db->write_mu);
+  vdb_commit_enter(db);
+  int rc = vdb_snapshot_latest(coll, &snapshot, err);
+  if (!rc)
+    rc = vdb_query_each(snapshot, filter, control, write_where_visit, &where, err);
+  if (!rc && where.n > 0) {
+    memcpy(where.body.data, &where.n, sizeof where.n);
+    rc = write_delete_locked(coll, &where.body, deleted, err);
+  }
+  vdb_mutex_unlock(&db->write_mu);
+  vdb_snapshot_release(snapshot);
+  vdb_writer_free(&where.body);
+  return rc;
+}

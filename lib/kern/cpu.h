@@ -1,6 +1,7 @@
 /*
  * cpu.h - what the processor and the operating system offer, and what the files of kernel tables
- * share: their getters, the entries of a table, reading short tails, prefetching.
+ * share: their getters, the entries of a table, the ends of rows, results of integer sums and
+ * reading ahead.
  */
 #ifndef VDB_CPU_H
 #define VDB_CPU_H
@@ -62,9 +63,11 @@ VDB_INLINE void kern_short_words(const void *from, size_t n, uint64_t out[2]) {
   }
 }
 
-/* The JACCARD distance of sets with `both` members in common and `any` together. */
-VDB_INLINE float kern_jaccard(uint32_t both, uint32_t any) {
-  return any == 0 ? 0.0f : 1.0f - (float)both / (float)any;
+/* The float of a BITS kernel's counts: of bits that differ, and of bits that one of the two has.
+   JACCARD is 1 - |and| / |or| with one rounding; no branch, so that four are done at once. */
+VDB_INLINE float kern_bits_float(enum vdb_op op, uint32_t differ, uint32_t any) {
+  float x = (float)(int32_t)differ;
+  return op == VDB_OP_HAMMING ? x : x / (float)(int32_t)(any + (any == 0));
 }
 
 /*
@@ -76,22 +79,19 @@ VDB_INLINE float kern_i8_float(enum vdb_op op, uint32_t sum) {
 }
 
 /*
- * How gathering reads ahead. Beyond VDB_KERN_AHEAD_BYTES of one row the processor's own prefetcher
- * has found the pattern; more rows than VDB_KERN_AHEAD_ROWS ahead gain nothing and push out others.
+ * Reading ahead: many and gather ask for rows 8 before their turn, a multiple of the 4 that are
+ * done at a time. The first KB of a row is enough: there the processor's own prefetcher takes over,
+ * and more would push out rows before their turn. bench_kern shows the effect.
  */
-enum { VDB_KERN_AHEAD_BYTES = 4096, VDB_KERN_AHEAD_ROWS = 8 };
+enum { VDB_KERN_AHEAD_ROWS = 8, VDB_KERN_AHEAD_BYTES = 1024 };
 
-/* How many rows of `bytes` bytes to be ahead: a multiple of the group of 4. */
-VDB_INLINE size_t kern_rows_ahead(size_t bytes) {
-  return bytes <= 1024 ? VDB_KERN_AHEAD_ROWS : VDB_KERN_AHEAD_ROWS / 2;
-}
-
-/* Asks for each cache line of a row. */
-VDB_INLINE void kern_prefetch_row(const uint8_t *row, size_t bytes) {
+/* Forced inline: gcc takes a function that only prefetches for one without effect, and drops calls. */
+static inline __attribute__((always_inline)) void kern_prefetch_row(const uint8_t *row, size_t bytes) {
   size_t n = vdb_min_size(bytes, VDB_KERN_AHEAD_BYTES);
   for (size_t i = 0; i < n; i += 64)
     VDB_PREFETCH(row + i);
-  VDB_PREFETCH(row + n - 1);
+  if (n) /* a row that starts within a cache line ends in one more */
+    VDB_PREFETCH(row + n - 1);
 }
 
 #endif

@@ -79,7 +79,6 @@ VDB_INLINE void kern_sum2_avx2(float *out, __m256 v, __m256 w) {
 
 VDB_INLINE __m256i kern_zero_i_avx2(void) { return _mm256_setzero_si256(); }
 VDB_INLINE __m256i kern_xor_avx2(__m256i a, __m256i b) { return _mm256_xor_si256(a, b); }
-VDB_INLINE __m256i kern_and_avx2(__m256i a, __m256i b) { return _mm256_and_si256(a, b); }
 VDB_INLINE __m256i kern_or_avx2(__m256i a, __m256i b) { return _mm256_or_si256(a, b); }
 VDB_INLINE __m256i kern_sub_i16_avx2(__m256i a, __m256i b) { return _mm256_sub_epi16(a, b); }
 VDB_INLINE __m256i kern_dot_i16_avx2(__m256i sum, __m256i a, __m256i b) {

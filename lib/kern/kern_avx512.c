@@ -1,6 +1,6 @@
 /*
- * kern_avx512.c - primitives for AVX-512 (F, BW, DQ, VL), 32 registers of 16 floats or 64 bytes; the
- * loops are in kern_body.h. Two further tables replace the I8 kernels where there is VNNI, and the
+ * kern_avx512.c - primitives for AVX-512 (F, BW, DQ, VL), 32 registers of 16 floats or 64 bytes;
+ * the loops are in kern_body.h. Two further tables replace the I8 kernels where there is VNNI, and the
  * BITS kernels where there is also VPOPCNTDQ.
  */
 #include "cpu.h"
@@ -10,7 +10,7 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push( \
+#pragma clang attribute push(                                                    \
     __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"))), \
     apply_to = function)
 #else
@@ -80,7 +80,6 @@ VDB_INLINE void kern_sum2_avx512(float *out, __m512 v, __m512 w) {
 
 VDB_INLINE __m512i kern_zero_i_avx512(void) { return _mm512_setzero_si512(); }
 VDB_INLINE __m512i kern_xor_avx512(__m512i a, __m512i b) { return _mm512_xor_si512(a, b); }
-VDB_INLINE __m512i kern_and_avx512(__m512i a, __m512i b) { return _mm512_and_si512(a, b); }
 VDB_INLINE __m512i kern_or_avx512(__m512i a, __m512i b) { return _mm512_or_si512(a, b); }
 VDB_INLINE __m512i kern_sub_i16_avx512(__m512i a, __m512i b) { return _mm512_sub_epi16(a, b); }
 VDB_INLINE __m512i kern_dot_i16_avx512(__m512i sum, __m512i a, __m512i b) {
@@ -149,7 +148,7 @@ VDB_INLINE void kern_isum4_avx512(uint32_t *out, __m512i a, __m512i b, __m512i c
  */
 
 #if defined(__clang__)
-#pragma clang attribute push( \
+#pragma clang attribute push(                                                               \
     __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
     apply_to = function)
 #else
@@ -223,9 +222,9 @@ VDB_INLINE void kern_i8_four_avx512vnni(enum vdb_elem elem, enum vdb_op op, cons
   uint32_t sum[4];
   size_t i = 0;
   (void)elem;
-#define KERN_STEP_AVX512VNNI(n)                                      \
-  q = kern_row_avx512vnni(query + i, n),                             \
-  common = kern_common_avx512vnni(op, common, q),                    \
+#define KERN_STEP_AVX512VNNI(n)                                        \
+  q = kern_row_avx512vnni(query + i, n),                               \
+  common = kern_common_avx512vnni(op, common, q),                      \
   kern_term_avx512vnni(op, &a, q, kern_row_avx512vnni(row[0] + i, n)), \
   kern_term_avx512vnni(op, &b, q, kern_row_avx512vnni(row[1] + i, n)), \
   kern_term_avx512vnni(op, &c, q, kern_row_avx512vnni(row[2] + i, n)), \
@@ -253,10 +252,10 @@ VDB_INLINE void kern_i8_four_avx512vnni(enum vdb_elem elem, enum vdb_op op, cons
 #pragma GCC pop_options
 #endif
 
-/* ---- BITS with VPOPCNTDQ ---------------------------------------------------------------------- */
+/* ---- BITS with VPOPCNTDQ --------------------------------------------------------------------- */
 
 #if defined(__clang__)
-#pragma clang attribute push( \
+#pragma clang attribute push(                                                                    \
     __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq"))), \
     apply_to = function)
 #else
@@ -282,23 +281,23 @@ VDB_INLINE __m512i kern_count_avx512vpop(__m512i sum, __m512i v) {
 #pragma GCC pop_options
 #endif
 
-/* ---- The tables ------------------------------------------------------------------------------- */
+/* ---- The tables ------------------------------------------------------------------------------ */
 
 /* What all three have in common: the floats. */
-#define KERN_FLOATS_AVX512                                             \
-  [VDB_F32] = {[VDB_OP_L2] = VDB_KERN_ENTRY(f32_l2, avx512),           \
-               [VDB_OP_DOT] = VDB_KERN_ENTRY(f32_dot, avx512)},        \
-  [VDB_F16] = {[VDB_OP_L2] = VDB_KERN_ENTRY(f16_l2, avx512),           \
-               [VDB_OP_DOT] = VDB_KERN_ENTRY(f16_dot, avx512)},        \
-  [VDB_BF16] = {[VDB_OP_L2] = VDB_KERN_ENTRY(bf16_l2, avx512),         \
+#define KERN_FLOATS_AVX512                                      \
+  [VDB_F32] = {[VDB_OP_L2] = VDB_KERN_ENTRY(f32_l2, avx512),    \
+               [VDB_OP_DOT] = VDB_KERN_ENTRY(f32_dot, avx512)}, \
+  [VDB_F16] = {[VDB_OP_L2] = VDB_KERN_ENTRY(f16_l2, avx512),    \
+               [VDB_OP_DOT] = VDB_KERN_ENTRY(f16_dot, avx512)}, \
+  [VDB_BF16] = {[VDB_OP_L2] = VDB_KERN_ENTRY(bf16_l2, avx512),  \
                 [VDB_OP_DOT] = VDB_KERN_ENTRY(bf16_dot, avx512)}
-#define KERN_I8_AVX512(suffix)                                         \
-  [VDB_I8] = {[VDB_OP_L2] = VDB_KERN_ENTRY(i8_l2, suffix),             \
+#define KERN_I8_AVX512(suffix)                             \
+  [VDB_I8] = {[VDB_OP_L2] = VDB_KERN_ENTRY(i8_l2, suffix), \
               [VDB_OP_DOT] = VDB_KERN_ENTRY(i8_dot, suffix)}
-#define KERN_BITS_AVX512(suffix)                                       \
+#define KERN_BITS_AVX512(suffix)                                         \
   [VDB_BITS] = {[VDB_OP_HAMMING] = VDB_KERN_ENTRY(bits_hamming, suffix), \
                 [VDB_OP_JACCARD] = VDB_KERN_ENTRY(bits_jaccard, suffix)}
-#define KERN_CONVERSIONS_AVX512                                        \
+#define KERN_CONVERSIONS_AVX512                                               \
   .f32_to_f16 = kern_f32_to_f16_avx512, .f16_to_f32 = kern_f16_to_f32_avx512, \
   .f32_to_bf16 = kern_f32_to_bf16_avx512, .bf16_to_f32 = kern_bf16_to_f32_avx512
 

@@ -4,7 +4,7 @@
  */
 #include "cpu.h"
 
-/* ---- Conversions ------------------------------------------------------------------------------ */
+/* ---- Conversions ----------------------------------------------------------------------------- */
 
 static float kern_float_of_bits(uint32_t bits) {
   float value;
@@ -50,7 +50,7 @@ static uint16_t kern_f16_of(float value) {
     half = 0x7c00;
   } else if (rest >= 0x38800000) { /* normal; a carry out of the fraction moves up the exponent */
     half = kern_round_shift(rest - ((uint32_t)112 << 23), 13);
-  } else if (rest >= 0x33000000) { /* denormal: the fraction with its leading 1, in units of 2^-24 */
+  } else if (rest >= 0x33000000) { /* denormal: the fraction with its leading 1, times 2^24 */
     half = kern_round_shift((rest & 0x7fffff) | 0x800000, 126 - (rest >> 23));
   } else { /* below half of the least denormal */
     half = 0;
@@ -85,7 +85,7 @@ static void kern_bf16_to_f32_scalar(const uint16_t *in, float *out, size_t n) {
     out[i] = kern_bf16_value(in[i]);
 }
 
-/* ---- One row ---------------------------------------------------------------------------------- */
+/* ---- One row --------------------------------------------------------------------------------- */
 
 /* Element i of a row or, with VDB_F32, of a query. The addresses may be odd, hence the copies. */
 VDB_INLINE double kern_element_scalar(enum vdb_elem elem, const uint8_t *row, size_t i) {
@@ -135,41 +135,39 @@ VDB_INLINE float kern_i8_scalar(enum vdb_op op, const uint8_t *query, const uint
 
 VDB_INLINE float kern_bits_scalar(enum vdb_op op, const uint8_t *query, const uint8_t *row,
                                   size_t dim) {
-  uint32_t both = 0, any = 0;
+  uint32_t differ = 0, any = 0;
   size_t n = dim / 8, i = 0;
   for (; i < n; i += 8) {
     size_t left = vdb_min_size(n - i, 8);
     uint64_t q = 0, r = 0;
     memcpy(&q, query + i, left);
     memcpy(&r, row + i, left);
-    both += (uint32_t)__builtin_popcountll(q & r);
+    differ += (uint32_t)__builtin_popcountll(q ^ r);
     any += (uint32_t)__builtin_popcountll(q | r);
   }
-  if (op == VDB_OP_HAMMING)
-    return (float)(any - both);
-  return kern_jaccard(both, any);
+  return kern_bits_float(op, differ, any);
 }
 
-/* ---- The table -------------------------------------------------------------------------------- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 /* Makes one, many and gather of an expression for the distance of `query` and `row`. */
-#define KERN_SCALAR(name, distance)                                                              \
-  static float kern_##name##_one_scalar(const void *q, const void *r, size_t dim) {              \
-    const uint8_t *query = q, *row = r;                                                          \
-    return (distance);                                                                           \
-  }                                                                                              \
-  static void kern_##name##_many_scalar(const void *query, const void *rows, size_t stride,      \
-                                        size_t n, size_t dim, float *out) {                      \
-    const uint8_t *row = rows;                                                                   \
-    for (size_t i = 0; i < n; i++)                                                               \
-      out[i] = kern_##name##_one_scalar(query, row + i * stride, dim);                           \
-  }                                                                                              \
-  static void kern_##name##_gather_scalar(const void *query, const void *base, size_t stride,    \
-                                          const uint32_t *ids, size_t n, size_t dim,             \
-                                          float *out) {                                          \
-    const uint8_t *row = base;                                                                   \
-    for (size_t i = 0; i < n; i++)                                                               \
-      out[i] = kern_##name##_one_scalar(query, row + ids[i] * stride, dim);                      \
+#define KERN_SCALAR(name, distance)                                                           \
+  static float kern_##name##_one_scalar(const void *q, const void *r, size_t dim) {           \
+    const uint8_t *query = q, *row = r;                                                       \
+    return (distance);                                                                        \
+  }                                                                                           \
+  static void kern_##name##_many_scalar(const void *query, const void *rows, size_t stride,   \
+                                        size_t n, size_t dim, float *out) {                   \
+    const uint8_t *row = rows;                                                                \
+    for (size_t i = 0; i < n; i++)                                                            \
+      out[i] = kern_##name##_one_scalar(query, row + i * stride, dim);                        \
+  }                                                                                           \
+  static void kern_##name##_gather_scalar(const void *query, const void *base, size_t stride, \
+                                          const uint32_t *ids, size_t n, size_t dim,          \
+                                          float *out) {                                       \
+    const uint8_t *row = base;                                                                \
+    for (size_t i = 0; i < n; i++)                                                            \
+      out[i] = kern_##name##_one_scalar(query, row + ids[i] * stride, dim);                   \
   }
 
 KERN_SCALAR(f32_l2, kern_float_scalar(VDB_F32, VDB_OP_L2, query, row, dim))

@@ -26,7 +26,7 @@
 
 enum { ROWS = 11, MAX_GAP = 67, ROOM = ROWS * (VECDB_MAX_DIM * 4 + MAX_GAP) + 64 };
 
-/* ---- Memory that ends at an unreadable page --------------------------------------------------- */
+/* ---- Memory that ends at an unreadable page -------------------------------------------------- */
 
 struct fenced {
   uint8_t *start; /* page aligned */
@@ -47,7 +47,7 @@ static void unfence(struct fenced f) {
   munmap(f.start, (size_t)(f.end - f.start) + page);
 }
 
-/* ---- Values ----------------------------------------------------------------------------------- */
+/* ---- Values ---------------------------------------------------------------------------------- */
 
 static double value_of_f16(uint16_t h) {
   int exponent = h >> 10 & 31, fraction = h & 1023;
@@ -115,7 +115,7 @@ static void put_row(enum vdb_elem elem, enum data data, struct vdb_rng *rng, siz
     put_value(elem, data, rng, row + i * unit);
 }
 
-/* ---- What is right ---------------------------------------------------------------------------- */
+/* ---- What is right --------------------------------------------------------------------------- */
 
 struct want {
   double value;
@@ -133,7 +133,7 @@ static struct want want_bits(enum vdb_op op, const uint8_t *query, const uint8_t
   }
   if (op == VDB_OP_HAMMING)
     return (struct want){any - both, 0};
-  return (struct want){any ? 1 - (double)both / any : 0, 0x1p-24};
+  return (struct want){any ? 1 - (double)both / any : 0, 0x1p-25};
 }
 
 /*
@@ -188,7 +188,7 @@ static void expect(const struct check *c, const char *call, size_t row, float go
            c->offset, call, row, (double)got, want.value, want.slack);
 }
 
-/* ---- One combination -------------------------------------------------------------------------- */
+/* ---- One combination ------------------------------------------------------------------------- */
 
 static struct fenced row_memory, query_memory;
 
@@ -256,7 +256,7 @@ static void check_one(const struct check *c) {
   check_calls(c, query, rows, stride);
 }
 
-/* ---- All combinations ------------------------------------------------------------------------- */
+/* ---- All combinations ------------------------------------------------------------------------ */
 
 static bool has_meaning(enum vdb_elem elem, enum vdb_op op) {
   bool bits = op == VDB_OP_HAMMING || op == VDB_OP_JACCARD;
@@ -331,7 +331,7 @@ static void test_not_finite(void **state) {
       }
 }
 
-/* ---- Conversions ------------------------------------------------------------------------------ */
+/* ---- Conversions ----------------------------------------------------------------------------- */
 
 typedef void (*narrow_fn)(const float *in, uint16_t *out, size_t n);
 typedef void (*widen_fn)(const uint16_t *in, float *out, size_t n);
@@ -476,7 +476,7 @@ static void test_convert_lengths(void **state) {
       }
 }
 
-/* ---- Tables and their choice ------------------------------------------------------------------ */
+/* ---- Tables and their choice ----------------------------------------------------------------- */
 
 static void test_tables(void **state) {
   size_t t = 0;

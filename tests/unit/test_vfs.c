@@ -1,4 +1,5 @@
-/* test_vfs.c - one list of contract tests, run over the system's files and over those in memory. */
+/* test_vfs.c - one list of contract tests, run over the system's files, over those in memory and
+   over the simulated disk of the fault tests. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #include "os/env.h"
+#include "tlib/simdisk.h"
 
 enum { TEST_PATH = 256 };
 
@@ -19,6 +21,7 @@ struct fixture {
   struct vdb_mem mem;
   const vecdb_vfs *vfs;
   vecdb_vfs *owned;
+  struct simdisk *disk;
   char folder[TEST_PATH - 64];
   char path[4][TEST_PATH];
 };
@@ -37,6 +40,23 @@ static int teardown_mem(void **state) {
   struct fixture *f = *state;
   vdb_vfs_mem_free(&f->mem, f->owned);
   int rc = atomic_load(&f->mem.used) != 0; /* a leak */
+  free(f);
+  return rc;
+}
+
+static int setup_sim(void **state) {
+  struct fixture *f = calloc(1, sizeof *f);
+  f->disk = simdisk_new();
+  f->vfs = simdisk_vfs(f->disk);
+  snprintf(f->folder, sizeof f->folder, "/db");
+  *state = f;
+  return f->vfs->make_dir(f->vfs, f->folder);
+}
+
+static int teardown_sim(void **state) {
+  struct fixture *f = *state;
+  int rc = simdisk_handles(f->disk) != 0;
+  simdisk_free(f->disk);
   free(f);
   return rc;
 }
@@ -513,6 +533,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_mem_paths, setup_mem, teardown_mem),
       cmocka_unit_test_setup_teardown(test_mem_limit, setup_mem, teardown_mem),
   };
+  const struct CMUnitTest sim[] = {CONTRACT(setup_sim, teardown_sim)};
   int failed = cmocka_run_group_tests_name("vfs_posix", posix, NULL, NULL);
-  return failed + cmocka_run_group_tests_name("vfs_mem", mem, NULL, NULL);
+  failed += cmocka_run_group_tests_name("vfs_mem", mem, NULL, NULL);
+  return failed + cmocka_run_group_tests_name("simdisk", sim, NULL, NULL);
 }

@@ -8,18 +8,24 @@
 #include "attr/filter.h"
 #include "os/control.h"
 #include "os/pool.h"
+#include "query/fields.h"
 #include "seg/seg.h"
 
 /* Result rows: copies of the wanted values in blocks of their own (rows.c). */
 VDB_INTERNAL int vdb_rows_new(struct vdb_mem *mem, const struct vdb_snapshot *snapshot,
                               const char *const *fields, size_t n_fields, struct vecdb_rows **out,
                               vecdb_error *err);
-/* Appends a row of the snapshot. */
+/* As rows_new, of fields picked before. */
+VDB_INTERNAL int vdb_rows_of(struct vdb_mem *mem, const struct vdb_schema *schema,
+                             const struct vdb_pick *pick, struct vecdb_rows **out,
+                             vecdb_error *err);
+/* Appends a row of the snapshot. Errors: NO_MEMORY, and nothing is appended. */
 VDB_INTERNAL int vdb_rows_add(struct vecdb_rows *rows, const struct vdb_seg_view *view,
                               uint32_t row, vecdb_error *err);
 
-/* search.c. params->size and pointers have not been checked yet: everything is checked here, in the order that gives the
-   clearest error. `pool` serves params->threads. */
+/* search.c. Nothing of params has been checked yet: everything is checked here, in the order that
+   gives the clearest error. `pool` serves params->threads and may be NULL. On failure *rows is NULL
+   and the contents of hits and counts are not defined. */
 VDB_INTERNAL int vdb_query_search(const struct vdb_snapshot *snapshot, struct vdb_pool *pool,
                                   const vecdb_search_params *params, vecdb_hit *hits,
                                   uint32_t *counts, vecdb_search_info *info, vecdb_rows **rows,
@@ -32,7 +38,9 @@ VDB_INTERNAL int vdb_query_explain(const struct vdb_snapshot *snapshot,
                                    const vecdb_search_params *params, char *text, size_t capacity,
                                    size_t *length, vecdb_error *err);
 
-/* iterator.c. Takes the snapshot over on success (releases it in vdb_iterator_free). */
+/* iterator.c. Takes the snapshot over on success (releases it in vdb_iterator_free). The control is
+   applied to each step anew; what it points to must live until the iterator is freed. After a
+   failed step nothing is lost: the next one goes on. A step gives at most VECDB_MAX_K hits. */
 VDB_INTERNAL int vdb_iterator_new(struct vdb_snapshot *snapshot, const vecdb_search_params *params,
                                   struct vecdb_iterator **out, vecdb_error *err);
 VDB_INTERNAL int vdb_iterator_step(struct vecdb_iterator *iterator, uint32_t capacity,
@@ -40,7 +48,7 @@ VDB_INTERNAL int vdb_iterator_step(struct vecdb_iterator *iterator, uint32_t cap
                                    vecdb_error *err);
 VDB_INTERNAL void vdb_iterator_free(struct vecdb_iterator *iterator);
 
-/* scan.c */
+/* scan.c. filter NULL: all rows. control may be NULL. */
 VDB_INTERNAL int vdb_query_get(const struct vdb_snapshot *snapshot, const vecdb_keys *keys,
                                const char *const *fields, size_t n_fields, uint8_t *found,
                                vecdb_rows **out, vecdb_error *err);
@@ -49,8 +57,8 @@ VDB_INTERNAL int vdb_query_scan(const struct vdb_snapshot *snapshot,
                                 vecdb_error *err);
 VDB_INTERNAL int vdb_query_count(const struct vdb_snapshot *snapshot, const vecdb_filter *filter,
                                  uint64_t *count, vecdb_error *err);
-/* Calls visit for every row that passes and is not deleted, in segment and row order; for delete by filter.
-   A non-zero return ends the walk with that code. */
+/* Calls visit for every row that passes and is not deleted, in segment and row order; for delete by
+   filter. visit may delete rows. A non-zero return ends the walk with that code. */
 VDB_INTERNAL int vdb_query_each(const struct vdb_snapshot *snapshot, const vecdb_filter *filter,
                                 struct vdb_control *control,
                                 int (*visit)(void *arg, const struct vdb_seg_view *view,

@@ -1,0 +1,37 @@
+/*
+ * cost.h - what the plans of a segment are expected to cost: all estimates and their constants in
+ * one place. Costs are nanoseconds of one core for the whole call.
+ */
+#ifndef VDB_COST_H
+#define VDB_COST_H
+
+#include "base/base.h"
+
+/* What is known before a segment is searched. */
+struct vdb_cost_case {
+  double rows;
+  double allowed;  /* rows that pass filter and deletes, at least 0 */
+  double ef;       /* width of a graph search, at least k */
+  double links;    /* M of the graph */
+  double bytes;    /* of one vector */
+  double queries;  /* of the call: they share the bitmap */
+  bool filter;     /* else only deletes restrict the rows */
+  bool by_index;   /* indexes answer the whole filter */
+};
+
+struct vdb_cost {
+  double bitmap; /* of computing the allowed rows; part of exact and graph */
+  double exact;
+  double graph;
+  double late;
+};
+
+/* Costs of the three plans where rows are restricted by a filter or by deletes. */
+VDB_INTERNAL struct vdb_cost vdb_cost_filtered(const struct vdb_cost_case *c);
+/* Costs of exact and graph where all rows may be found. */
+VDB_INTERNAL struct vdb_cost vdb_cost_plain(const struct vdb_cost_case *c);
+/* Whether a bitmap of live rows pays: it saves an exact scan the distances of dead rows, but a
+   graph search only the wider walk. */
+VDB_INTERNAL bool vdb_cost_dead_bitmap(double dead_share, bool graph);
+
+#endif

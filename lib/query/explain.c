@@ -1,0 +1,108 @@
+/* explain.c - a search plan in words; see query.h. Nothing is searched and no set is computed. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "query/plan.h"
+#include "query/query.h"
+
+static const char *const explain_plans[] = {"AUTO", "EXACT", "GRAPH", "FILTER_LATE"};
+static const char *const explain_reasons[] = {"no index", "small segment", "as asked", "cheapest"};
+static const char *const explain_metrics[] = {"", "L2", "IP", "COSINE", "HAMMING", "JACCARD"};
+static const char *const explain_types[] = {"FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR",
+                                            "INT8_VECTOR", "BINARY_VECTOR"};
+
+/* Appends formatted text; pieces longer than the buffer are cut. */
+static void explain_add(struct vdb_writer *out, const char *format, ...) VDB_PRINTF(2, 3);
+
+static void explain_add(struct vdb_writer *out, const char *format, ...) {
+  char line[512];
+  va_list args;
+  va_start(args, format);
+  int n = vsnprintf(line, sizeof line, format, args);
+  va_end(args);
+  if (n > 0)
+    vdb_write_bytes(out, line, vdb_min_size((size_t)n, sizeof line - 1));
+}
+
+static void explain_request(const struct vdb_request *r, struct vdb_writer *out) {
+  explain_add(out, "search: field \"%s\" (%s, dim %u, %s), k %u, ef %u, queries %u, plan %s\n",
+              r->field->name, explain_types[r->field->type - VECDB_FLOAT_VECTOR], r->field->dim,
+              explain_metrics[r->field->metric], r->k, r->ef, r->n_queries,
+              explain_plans[r->plan]);
+  explain_add(out, "filter: ");
+  if (r->filter)
+    vdb_filter_describe(r->filter, r->snapshot->schema, out);
+  else
+    explain_add(out, "none, every row passes");
+  explain_add(out, "\n");
+}
+
+static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                        struct vdb_writer *out) {
+  const struct vdb_seg *seg = p->view->seg;
+  explain_add(out, "segment %llu: %s, %u rows, %u deleted, index %s\n", (unsigned long long)seg->id,
+              seg->sealed ? "sealed" : "growing", p->view->n, p->dead,
+              p->index ? p->index->ops->name : "none");
+  explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
+              100.0 * p->allowed / p->view->n);
+  explain_add(out, "  plan: %s (%s)%s\n", explain_plans[p->plan], explain_reasons[p->reason],
+              p->bitmap ? ", by a set of allowed rows"
+                        : (p->dead > 0 || r->filter ? ", rows checked one by one" : ""));
+  explain_add(out, "  cost: exact %.1f us", p->cost.exact / 1e3);
+  if (p->index)
+    explain_add(out, ", graph %.1f us", p->cost.graph / 1e3);
+  if (p->index && r->filter)
+    explain_add(out, ", late filter %.1f us", p->cost.late / 1e3);
+  if (p->cost.bitmap > 0)
+    explain_add(out, "; computing the set is %.1f us of exact%s", p->cost.bitmap / 1e3,
+                p->index ? " and graph" : "");
+  explain_add(out, "\n");
+}
+
+static void explain_all(const struct vdb_request *r, const struct vdb_plan *plan,
+                        struct vdb_writer *out) {
+  uint64_t rows = 0, allowed = 0;
+  for (uint32_t i = 0; i < plan->n_segs; i++) {
+    rows += plan->segs[i].view->n;
+    allowed += plan->segs[i].allowed;
+  }
+  explain_request(r, out);
+  explain_add(out, "snapshot: sequence number %llu, %u segments, %llu rows, about %llu allowed\n",
+              (unsigned long long)r->snapshot->seq, plan->n_segs, (unsigned long long)rows,
+              (unsigned long long)allowed);
+  for (uint32_t i = 0; i < plan->n_segs; i++)
+    explain_seg(r, &plan->segs[i], out);
+}
+
+VDB_INTERNAL int vdb_query_explain(const struct vdb_snapshot *snapshot,
+                                   const vecdb_search_params *params, char *text, size_t capacity,
+                                   size_t *length, vecdb_error *err) {
+  if (!text && capacity)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "text is NULL, but capacity is %zu", capacity);
+  struct vdb_request request;
+  VDB_TRY(vdb_request_init(&request, snapshot, params, VDB_REQUEST_EXPLAIN, err));
+  struct vdb_plan *plan;
+  int rc = vdb_plan_make(&request, true, &plan, err);
+  struct vdb_writer out = VDB_WRITER(request.mem);
+  if (rc != VECDB_OK)
+    goto done;
+  explain_all(&request, plan, &out);
+  if (out.failed) {
+    rc = vdb_fail_memory(err);
+    goto done;
+  }
+  if (length)
+    *length = out.n;
+  if (capacity) {
+    size_t n = vdb_min_size(out.n, capacity - 1);
+    memcpy(text, out.data, n);
+    text[n] = '\0';
+  }
+  if (out.n >= capacity)
+    rc = vdb_fail(err, VECDB_ERR_BUFFER, "the text has %zu bytes, the buffer %zu", out.n, capacity);
+done:
+  vdb_writer_free(&out);
+  vdb_plan_free(&request, plan);
+  vdb_request_fini(&request);
+  return rc;
+}

@@ -11,7 +11,8 @@
 struct vdb_attr_index;
 
 /* Values from `low` to `high`; a NULL bound is open. Values are in column form (column.h), of the
-   column's type: fixed-width values in `width` bytes, text as bytes. */
+   column's type: fixed-width values in `width` bytes, text as bytes. Numbers are in numeric order
+   (-0.0 is 0.0, and no value is within a NaN bound), texts in bytewise order. */
 struct vdb_attr_range {
   const struct vdb_bytes *low;
   const struct vdb_bytes *high;
@@ -21,13 +22,14 @@ struct vdb_attr_range {
 
 /*
  * Builds the index of a column and writes its sections under `number` (the field). `kind` is a
- * vecdb_scalar_index; AUTO picks by the number of distinct values, and writes nothing at all where
- * no index pays (say: fewer than 256 rows). ARRAY columns have none. Errors: NO_MEMORY, those of
- * `out`.
+ * vecdb_scalar_index. AUTO makes a SORTED one, and writes nothing at all where no index pays: under
+ * 256 rows, and for long texts (over 64 bytes in the mean) that are distinct in more than half of
+ * the rows. NONE, ARRAYs and vectors write nothing. Errors: LIMIT (rows past 2^32 - 1), NO_MEMORY,
+ * those of `out`.
  */
 VDB_INTERNAL int vdb_attr_index_build(struct vdb_mem *mem, const struct vdb_column *column,
-                                      size_t n, int32_t kind, struct vdb_sect_writer *out, uint32_t number,
-                                      vecdb_error *err);
+                                      size_t n, int32_t kind, struct vdb_sect_writer *out,
+                                      uint32_t number, vecdb_error *err);
 /* Opens from sections after checking structure in O(size); *out NULL when the field has none. The
    sections stay borrowed. Errors: CORRUPT, NO_MEMORY. */
 VDB_INTERNAL int vdb_attr_index_open(struct vdb_mem *mem, const struct vdb_sect_reader *in,
@@ -35,7 +37,7 @@ VDB_INTERNAL int vdb_attr_index_open(struct vdb_mem *mem, const struct vdb_sect_
                                      struct vdb_attr_index **out, vecdb_error *err);
 VDB_INTERNAL void vdb_attr_index_close(struct vdb_mem *mem, struct vdb_attr_index *index);
 
-/* False when this kind of index cannot answer ranges (HASH), only single values. */
+/* False when this kind of index is not meant for ranges (HASH), only for single values. */
 VDB_INTERNAL bool vdb_attr_index_ranges(const struct vdb_attr_index *index);
 /* How many rows hold a value in the range (nulls never do). A single value is a range with equal
    bounds. */

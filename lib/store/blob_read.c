@@ -1,0 +1,255 @@
+/*
+ * blob_read.c - opening, mapping and checking section files. Header, trailer and table are read
+ * into memory and checked there, so that what is interpreted cannot change afterwards; sections are
+ * borrowed from the mapping, and checked once, when they are first asked for.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "store/blob.h"
+#include "store/store_format.h"
+
+enum { BLOBR_CHUNK = 4 << 20 }; /* bytes hashed between two polls */
+
+struct vdb_blob {
+  struct vdb_sect_reader reader; /* first: the callback gets this */
+  struct vdb_env *env;
+  const uint8_t *map;
+  uint64_t length;
+  uint64_t number;
+  enum vdb_blob_kind kind;
+  struct store_blob_entry *table;
+  _Atomic uint8_t *checked; /* per section: 1 once its hash has held */
+  size_t n;
+  uint64_t table_at;
+  char *path;
+};
+
+static int blobr_corrupt(const struct vdb_blob *b, uint64_t offset, const char *what,
+                         vecdb_error *err) {
+  return vdb_fail_pos(err, VECDB_ERR_CORRUPT, (int64_t)offset, "%s is damaged: %s", b->path, what);
+}
+
+/* ---- checks at opening ---- */
+
+static int blobr_check_header(const struct vdb_blob *b, const struct store_blob_header *h,
+                              vecdb_error *err) {
+  if (memcmp(h->magic, STORE_BLOB_MAGIC, STORE_MAGIC_BYTES) != 0 ||
+      h->hash != vdb_store_hash(h, sizeof *h))
+    return blobr_corrupt(b, 0, "its header is not valid", err);
+  if (h->version > VECDB_FORMAT_VERSION)
+    return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "%s has format %u, newer than %u", b->path,
+                    (unsigned)h->version, (unsigned)VECDB_FORMAT_VERSION);
+  if (h->kind != (uint32_t)b->kind || h->number != b->number)
+    return blobr_corrupt(b, 0, "it holds another file", err);
+  return VECDB_OK;
+}
+
+static int blobr_check_trailer(const struct vdb_blob *b, const struct store_blob_trailer *t,
+                               uint64_t id_hash, vecdb_error *err) {
+  uint64_t at = b->length - sizeof *t;
+  if (t->hash != vdb_store_hash(t, sizeof *t))
+    return blobr_corrupt(b, at, "its trailer is not valid", err);
+  if (t->kind != (uint32_t)b->kind || t->number != b->number || t->length != b->length ||
+      t->table_hash != id_hash)
+    return blobr_corrupt(b, at, "it is not the file that the database wrote last", err);
+  if (t->sections > STORE_BLOB_SECTIONS_MAX)
+    return blobr_corrupt(b, at, "it has too many sections", err);
+  uint64_t table = vdb_round_up((uint64_t)t->sections * sizeof(struct store_blob_entry),
+                                STORE_BLOB_ALIGN);
+  if (table > at - STORE_HEADER_BYTES || t->table != at - table)
+    return blobr_corrupt(b, at, "its table is out of place", err);
+  return VECDB_OK;
+}
+
+/* Sections must stand one after the other without gaps, which rules out overlaps, and be unique. */
+static int blobr_check_table(const struct vdb_blob *b, vecdb_error *err) {
+  uint64_t end = STORE_HEADER_BYTES;
+  for (size_t i = 0; i < b->n; i++) {
+    const struct store_blob_entry *e = &b->table[i];
+    if (e->offset != end || e->length > b->table_at - end)
+      return blobr_corrupt(b, b->table_at, "a section is out of place", err);
+    end = vdb_round_up(e->offset + e->length, STORE_BLOB_ALIGN);
+    if (end > b->table_at)
+      return blobr_corrupt(b, b->table_at, "a section is out of place", err);
+    for (size_t j = 0; j < i; j++)
+      if (b->table[j].tag == e->tag && b->table[j].number == e->number)
+        return blobr_corrupt(b, b->table_at, "a section is there twice", err);
+  }
+  return end == b->table_at ? VECDB_OK
+                            : blobr_corrupt(b, b->table_at, "there is a gap before it", err);
+}
+
+static int blobr_read(struct vdb_blob *b, vecdb_file *file, void *out, size_t n, uint64_t offset,
+                      vecdb_error *err) {
+  int os = b->env->vfs->read(file, out, n, offset);
+  return os ? vdb_fail_os(err, os, "cannot read", b->path) : VECDB_OK;
+}
+
+static int blobr_load(struct vdb_blob *b, vecdb_file *file, const struct vdb_blob_id *id,
+                      vecdb_error *err) {
+  struct store_blob_header h;
+  struct store_blob_trailer t;
+  uint64_t length;
+  int os = b->env->vfs->length(file, &length);
+  if (os)
+    return vdb_fail_os(err, os, "cannot read", b->path);
+  if (length != id->length || length < sizeof h + sizeof t || length > INT64_MAX)
+    return blobr_corrupt(b, length, "its length is wrong", err);
+  b->length = length;
+  VDB_TRY(blobr_read(b, file, &h, sizeof h, 0, err));
+  VDB_TRY(blobr_check_header(b, &h, err));
+  VDB_TRY(blobr_read(b, file, &t, sizeof t, length - sizeof t, err));
+  VDB_TRY(blobr_check_trailer(b, &t, id->hash, err));
+  b->n = t.sections;
+  b->table_at = t.table;
+  b->table = vdb_alloc_array(&b->env->mem, b->n, sizeof *b->table);
+  b->checked = vdb_alloc_array(&b->env->mem, b->n, sizeof *b->checked);
+  if (!b->table || !b->checked)
+    return vdb_fail_memory(err);
+  for (size_t i = 0; i < b->n; i++)
+    atomic_init(&b->checked[i], 0);
+  if (b->n)
+    VDB_TRY(blobr_read(b, file, b->table, b->n * sizeof *b->table, t.table, err));
+  if (vdb_hash64(b->table, b->n * sizeof *b->table) != t.table_hash)
+    return blobr_corrupt(b, t.table, "its table is not valid", err);
+  VDB_TRY(blobr_check_table(b, err));
+  const void *map;
+  os = b->env->vfs->map(file, (size_t)length, &map);
+  if (os)
+    return vdb_fail_os(err, os, "cannot map", b->path);
+  b->map = map;
+  return VECDB_OK;
+}
+
+/* ---- sections ---- */
+
+static int blobr_check_section(const struct vdb_blob *b, size_t i, bool (*stop)(void *),
+                               void *stop_arg, vecdb_error *err) {
+  const struct store_blob_entry *e = &b->table[i];
+  struct vdb_hash_state hash;
+  vdb_hash_begin(&hash);
+  for (uint64_t done = 0; done < e->length;) {
+    if (stop && stop(stop_arg))
+      return vdb_fail(err, VECDB_ERR_CANCELLED, "the check was stopped");
+    size_t n = vdb_min_size((size_t)(e->length - done), BLOBR_CHUNK);
+    vdb_hash_add(&hash, b->map + e->offset + done, n);
+    done += n;
+  }
+  if (vdb_hash_end(&hash) != e->hash)
+    return blobr_corrupt(b, e->offset, "the checksum of a section does not match", err);
+  atomic_store_explicit(&b->checked[i], 1, memory_order_release);
+  return VECDB_OK;
+}
+
+static int blobr_find(const struct vdb_sect_reader *reader, uint32_t tag, uint32_t number,
+                      bool bulk, const void **data, size_t *n, vecdb_error *err) {
+  const struct vdb_blob *b = (const struct vdb_blob *)reader;
+  *data = NULL;
+  *n = 0;
+  for (size_t i = 0; i < b->n; i++) {
+    const struct store_blob_entry *e = &b->table[i];
+    if (e->tag != tag || e->number != number)
+      continue;
+    if (!bulk && !atomic_load_explicit(&b->checked[i], memory_order_acquire))
+      VDB_TRY(blobr_check_section(b, i, NULL, NULL, err));
+    *data = b->map + e->offset;
+    *n = (size_t)e->length;
+    return VECDB_OK;
+  }
+  return VECDB_OK;
+}
+
+VDB_INTERNAL const struct vdb_sect_reader *vdb_blob_reader(const struct vdb_blob *blob) {
+  return &blob->reader;
+}
+
+VDB_INTERNAL const void *vdb_blob_bytes(const struct vdb_blob *blob, size_t *n) {
+  *n = (size_t)blob->length;
+  return blob->map;
+}
+
+/* The fixed parts once more, as the mapping shows them, and the padding. */
+static int blobr_check_frame(const struct vdb_blob *b, vecdb_error *err) {
+  struct store_blob_header h;
+  struct store_blob_trailer t;
+  size_t table = b->n * sizeof *b->table;
+  uint64_t trailer_at = b->length - sizeof t;
+  memcpy(&h, b->map, sizeof h);
+  VDB_TRY(blobr_check_header(b, &h, err));
+  memcpy(&t, b->map + trailer_at, sizeof t);
+  VDB_TRY(blobr_check_trailer(b, &t, vdb_hash64(b->table, table), err));
+  if (memcmp(b->map + b->table_at, b->table, table) != 0)
+    return blobr_corrupt(b, b->table_at, "its table is not valid", err);
+  uint64_t at = b->table_at + table;
+  for (size_t i = 0; i <= b->n; i++) {
+    uint64_t end = vdb_round_up(at, STORE_BLOB_ALIGN);
+    if (!vdb_store_zero(b->map + at, (size_t)(end - at)))
+      return blobr_corrupt(b, at, "padding is not zero", err);
+    if (i < b->n)
+      at = b->table[i].offset + b->table[i].length;
+  }
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_blob_verify(const struct vdb_blob *blob, bool (*stop)(void *), void *stop_arg,
+                                 vecdb_error *err) {
+  VDB_TRY(blobr_check_frame(blob, err));
+  for (size_t i = 0; i < blob->n; i++)
+    VDB_TRY(blobr_check_section(blob, i, stop, stop_arg, err));
+  return VECDB_OK;
+}
+
+/* ---- opening and closing ---- */
+
+VDB_INTERNAL void vdb_blob_close(struct vdb_blob *blob) {
+  if (!blob)
+    return;
+  struct vdb_mem *mem = &blob->env->mem;
+  if (blob->map)
+    blob->env->vfs->unmap(blob->env->vfs, blob->map, (size_t)blob->length);
+  vdb_free(mem, blob->table);
+  vdb_free(mem, (void *)blob->checked);
+  vdb_free(mem, blob->path);
+  vdb_free(mem, blob);
+}
+
+static int blobr_open_file(struct vdb_blob *b, const struct vdb_blob_id *id, vecdb_error *err) {
+  const vecdb_vfs *vfs = b->env->vfs;
+  vecdb_file *file;
+  int os = vfs->open(vfs, b->path, VECDB_OPEN_READ, &file);
+  if (os == ENOENT) {
+    vdb_fail(err, VECDB_ERR_CORRUPT, "%s is missing", b->path);
+    err->os_code = os;
+    return VECDB_ERR_CORRUPT;
+  }
+  if (os)
+    return vdb_fail_os(err, os, "cannot open", b->path);
+  int rc = blobr_load(b, file, id, err);
+  vfs->close(file);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
+                               const struct vdb_blob_id *id, bool full, struct vdb_blob **out,
+                               vecdb_error *err) {
+  *out = NULL;
+  char path[STORE_PATH_MAX];
+  VDB_TRY(vdb_blob_path(path, sizeof path, dir, kind, id->file, err));
+  struct vdb_blob *b = vdb_alloc_zero(&env->mem, sizeof *b);
+  if (!b)
+    return vdb_fail_memory(err);
+  b->reader.find = blobr_find;
+  b->env = env;
+  b->kind = kind;
+  b->number = id->file;
+  b->path = vdb_strndup(&env->mem, path, strlen(path));
+  int rc = b->path ? blobr_open_file(b, id, err) : vdb_fail_memory(err);
+  if (rc == VECDB_OK && full)
+    rc = vdb_blob_verify(b, NULL, NULL, err);
+  if (rc)
+    vdb_blob_close(b);
+  else
+    *out = b;
+  return rc;
+}

@@ -1,0 +1,256 @@
+/*
+ * blob_write.c - writing a section file: header, sections one after the other, table, trailer.
+ * Bytes are hashed as they come; small appends gather in a buffer, large ones go straight to the
+ * file.
+ */
+#include "base/check.h"
+#include "store/blob.h"
+#include "store/store_format.h"
+
+enum {
+  BLOBW_BUFFER = 1 << 18, /* appends of this size or more are not copied */
+  BLOBW_SECTIONS_FIRST = 64
+};
+
+struct vdb_blob_writer {
+  struct vdb_sect_writer sections; /* first: the callbacks get this */
+  struct vdb_hash_state hash;      /* of the open section */
+  struct vdb_env *env;
+  vecdb_file *file;
+  uint8_t *buffer;
+  size_t buffered;
+  uint64_t end; /* file offset behind the buffered bytes */
+  struct store_blob_entry *table;
+  size_t n;
+  size_t capacity;
+  bool open;         /* a section is open: the last of the table */
+  int failed;        /* the first failure, and its message */
+  vecdb_error error;
+  enum vdb_blob_kind kind;
+  uint64_t number;
+  char path[STORE_PATH_MAX];
+};
+
+static const char *const blobw_suffixes[] = {
+    [VDB_BLOB_ROWS] = ".rows", [VDB_BLOB_INDEX] = ".idx", [VDB_BLOB_TOMBS] = ".del"};
+
+VDB_INTERNAL int vdb_blob_path(char *out, size_t n, const char *dir, enum vdb_blob_kind kind,
+                               uint64_t number, vecdb_error *err) {
+  vdb_assert(kind >= VDB_BLOB_ROWS && kind <= VDB_BLOB_TOMBS);
+  return vdb_store_path(out, n, dir, number, blobw_suffixes[kind], err);
+}
+
+VDB_INTERNAL bool vdb_blob_parse(const char *name, enum vdb_blob_kind *kind, uint64_t *number) {
+  for (size_t i = VDB_BLOB_ROWS; i < VDB_COUNT(blobw_suffixes); i++)
+    if (vdb_store_parse(name, blobw_suffixes[i], number)) {
+      *kind = (enum vdb_blob_kind)i;
+      return true;
+    }
+  return false;
+}
+
+/* ---- bytes to the file ---- */
+
+static int blobw_write(struct vdb_blob_writer *w, const void *data, size_t n, uint64_t offset,
+                       vecdb_error *err) {
+  int os = w->env->vfs->write(w->file, data, n, offset);
+  return os ? vdb_fail_os(err, os, "cannot write", w->path) : VECDB_OK;
+}
+
+static int blobw_flush(struct vdb_blob_writer *w, vecdb_error *err) {
+  if (w->buffered == 0)
+    return VECDB_OK;
+  size_t n = w->buffered;
+  w->buffered = 0;
+  return blobw_write(w, w->buffer, n, w->end - n, err);
+}
+
+static int blobw_put(struct vdb_blob_writer *w, const void *data, size_t n, vecdb_error *err) {
+  if (n > BLOBW_BUFFER - w->buffered)
+    VDB_TRY(blobw_flush(w, err));
+  if (n >= BLOBW_BUFFER) {
+    VDB_TRY(blobw_write(w, data, n, w->end, err));
+  } else if (n > 0) {
+    memcpy(w->buffer + w->buffered, data, n);
+    w->buffered += n;
+  }
+  w->end += n;
+  return VECDB_OK;
+}
+
+static int blobw_pad(struct vdb_blob_writer *w, vecdb_error *err) {
+  static const uint8_t zeros[STORE_BLOB_ALIGN];
+  return blobw_put(w, zeros, (size_t)(vdb_round_up(w->end, STORE_BLOB_ALIGN) - w->end), err);
+}
+
+/* ---- sections ---- */
+
+/* Remembers the first failure. */
+static int blobw_stick(struct vdb_blob_writer *w, int rc, const vecdb_error *err) {
+  if (rc && !w->failed) {
+    w->failed = rc;
+    w->error = *err;
+  }
+  return rc;
+}
+
+static int blobw_again(const struct vdb_blob_writer *w, vecdb_error *err) {
+  if (w->failed)
+    *err = w->error;
+  return w->failed;
+}
+
+static int blobw_start(struct vdb_blob_writer *w, uint32_t tag, uint32_t number,
+                       vecdb_error *err) {
+  if (w->open)
+    return vdb_fail(err, VECDB_ERR_INTERNAL, "a section is begun inside another");
+  if (w->n == STORE_BLOB_SECTIONS_MAX)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "a file of over %d sections", STORE_BLOB_SECTIONS_MAX);
+  for (size_t i = 0; i < w->n; i++)
+    if (w->table[i].tag == tag && w->table[i].number == number)
+      return vdb_fail(err, VECDB_ERR_INTERNAL, "a section is written twice");
+  if (!VDB_GROW(&w->env->mem, w->table, w->capacity, w->n + 1))
+    return vdb_fail_memory(err);
+  struct store_blob_entry entry = {tag, number, w->end, 0, 0};
+  w->table[w->n++] = entry;
+  w->open = true;
+  vdb_hash_begin(&w->hash);
+  return VECDB_OK;
+}
+
+static int blobw_begin(struct vdb_sect_writer *sections, uint32_t tag, uint32_t number,
+                       vecdb_error *err) {
+  struct vdb_blob_writer *w = (struct vdb_blob_writer *)sections;
+  VDB_TRY(blobw_again(w, err));
+  return blobw_stick(w, blobw_start(w, tag, number, err), err);
+}
+
+static int blobw_append(struct vdb_sect_writer *sections, const void *data, size_t n,
+                        vecdb_error *err) {
+  struct vdb_blob_writer *w = (struct vdb_blob_writer *)sections;
+  VDB_TRY(blobw_again(w, err));
+  if (!w->open)
+    return blobw_stick(w, vdb_fail(err, VECDB_ERR_INTERNAL, "an append outside a section"), err);
+  if (n == 0)
+    return VECDB_OK;
+  vdb_hash_add(&w->hash, data, n);
+  return blobw_stick(w, blobw_put(w, data, n, err), err);
+}
+
+static int blobw_end(struct vdb_sect_writer *sections, vecdb_error *err) {
+  struct vdb_blob_writer *w = (struct vdb_blob_writer *)sections;
+  VDB_TRY(blobw_again(w, err));
+  if (!w->open)
+    return blobw_stick(w, vdb_fail(err, VECDB_ERR_INTERNAL, "no section is open"), err);
+  w->open = false;
+  struct store_blob_entry *entry = &w->table[w->n - 1];
+  entry->length = w->end - entry->offset;
+  entry->hash = vdb_hash_end(&w->hash);
+  return blobw_stick(w, blobw_pad(w, err), err);
+}
+
+VDB_INTERNAL struct vdb_sect_writer *vdb_blob_sections(struct vdb_blob_writer *w) {
+  return &w->sections;
+}
+
+/* ---- the file ---- */
+
+static void blobw_free(struct vdb_blob_writer *w) {
+  struct vdb_mem *mem = &w->env->mem;
+  if (w->file)
+    w->env->vfs->close(w->file);
+  vdb_free(mem, w->buffer);
+  vdb_free(mem, w->table);
+  vdb_free(mem, w);
+}
+
+VDB_INTERNAL void vdb_blob_abort(struct vdb_blob_writer *w) {
+  if (!w)
+    return;
+  const vecdb_vfs *vfs = w->env->vfs;
+  if (w->file) {
+    vfs->close(w->file);
+    w->file = NULL;
+    vfs->remove(vfs, w->path);
+  }
+  blobw_free(w);
+}
+
+static int blobw_prepare(struct vdb_blob_writer *w, const char *dir, vecdb_error *err) {
+  const vecdb_vfs *vfs = w->env->vfs;
+  w->capacity = 0;
+  w->buffer = vdb_alloc(&w->env->mem, BLOBW_BUFFER);
+  if (!w->buffer || !VDB_GROW(&w->env->mem, w->table, w->capacity, BLOBW_SECTIONS_FIRST))
+    return vdb_fail_memory(err);
+  VDB_TRY(vdb_blob_path(w->path, sizeof w->path, dir, w->kind, w->number, err));
+  int os = vfs->open(vfs, w->path, VECDB_OPEN_CREATE, &w->file);
+  if (os) {
+    w->file = NULL;
+    return vdb_fail_os(err, os, "cannot create", w->path);
+  }
+  struct store_blob_header h;
+  memset(&h, 0, sizeof h);
+  memcpy(h.magic, STORE_BLOB_MAGIC, sizeof h.magic);
+  h.version = VECDB_FORMAT_VERSION;
+  h.kind = (uint32_t)w->kind;
+  h.number = w->number;
+  h.hash = vdb_store_hash(&h, sizeof h);
+  return blobw_put(w, &h, sizeof h, err);
+}
+
+VDB_INTERNAL int vdb_blob_create(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
+                                 uint64_t number, struct vdb_blob_writer **out, vecdb_error *err) {
+  *out = NULL;
+  struct vdb_blob_writer *w = vdb_alloc_wide(&env->mem, sizeof *w);
+  if (!w)
+    return vdb_fail_memory(err);
+  memset(w, 0, sizeof *w);
+  w->sections.begin = blobw_begin;
+  w->sections.append = blobw_append;
+  w->sections.end = blobw_end;
+  w->env = env;
+  w->kind = kind;
+  w->number = number;
+  int rc = blobw_prepare(w, dir, err);
+  if (rc)
+    vdb_blob_abort(w);
+  else
+    *out = w;
+  return rc;
+}
+
+static int blobw_close_file(struct vdb_blob_writer *w, struct vdb_blob_id *id, vecdb_error *err) {
+  VDB_TRY(blobw_again(w, err));
+  if (w->open)
+    return vdb_fail(err, VECDB_ERR_INTERNAL, "a section was not ended");
+  struct store_blob_trailer t;
+  memset(&t, 0, sizeof t);
+  t.table = w->end;
+  t.sections = (uint32_t)w->n;
+  t.kind = (uint32_t)w->kind;
+  t.number = w->number;
+  t.table_hash = vdb_hash64(w->table, w->n * sizeof *w->table);
+  VDB_TRY(blobw_put(w, w->table, w->n * sizeof *w->table, err));
+  VDB_TRY(blobw_pad(w, err));
+  t.length = w->end + sizeof t;
+  t.hash = vdb_store_hash(&t, sizeof t);
+  VDB_TRY(blobw_put(w, &t, sizeof t, err));
+  VDB_TRY(blobw_flush(w, err));
+  int os = w->env->vfs->sync(w->file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot sync", w->path);
+  id->file = w->number;
+  id->length = w->end;
+  id->hash = t.table_hash;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_blob_finish(struct vdb_blob_writer *w, struct vdb_blob_id *id,
+                                 vecdb_error *err) {
+  int rc = blobw_close_file(w, id, err);
+  if (rc)
+    vdb_blob_abort(w);
+  else
+    blobw_free(w);
+  return rc;
+}

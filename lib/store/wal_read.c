@@ -1,0 +1,381 @@
+/*
+ * wal_read.c - reading the log: which files there are, which of their records count, and where the
+ * log ends; see wal.h for the rules. Everything read is taken for hostile.
+ */
+#include "store/store_format.h"
+#include "store/wal.h"
+
+#define WALR_SUFFIX ".wal"
+
+enum {
+  WALR_WINDOW = 1 << 20,     /* bytes read at once */
+  WALR_WINDOW_KEEP = 8 << 20 /* a window grown beyond this by one record is given back */
+};
+
+VDB_INTERNAL int vdb_wal_path(char *out, size_t n, const char *dir, uint64_t number,
+                              vecdb_error *err) {
+  return vdb_store_path(out, n, dir, number, WALR_SUFFIX, err);
+}
+
+VDB_INTERNAL bool vdb_wal_parse(const char *name, uint64_t *number) {
+  return vdb_store_parse(name, WALR_SUFFIX, number);
+}
+
+/* ---- the folder ---- */
+
+struct walr_list {
+  struct vdb_mem *mem;
+  uint64_t *numbers; /* from first on */
+  size_t n;
+  size_t capacity;
+  uint64_t first;
+  uint64_t highest; /* of all in the folder; 0: none */
+  bool failed;      /* out of memory */
+};
+
+static void walr_visit(void *arg, const char *name) {
+  struct walr_list *list = arg;
+  uint64_t number;
+  if (!vdb_wal_parse(name, &number))
+    return;
+  if (number > list->highest)
+    list->highest = number;
+  if (number < list->first)
+    return;
+  if (list->failed || !VDB_GROW(list->mem, list->numbers, list->capacity, list->n + 1)) {
+    list->failed = true;
+    return;
+  }
+  list->numbers[list->n++] = number;
+}
+
+/* Ascending (Shell's sort: a folder holds few files). */
+static void walr_sort(uint64_t *items, size_t n) {
+  for (size_t gap = n / 2; gap > 0; gap /= 2)
+    for (size_t i = gap; i < n; i++) {
+      uint64_t moving = items[i];
+      size_t j = i;
+      for (; j >= gap && items[j - gap] > moving; j -= gap)
+        items[j] = items[j - gap];
+      items[j] = moving;
+    }
+}
+
+/* ---- one open file, seen through a window ---- */
+
+struct walr_file {
+  struct vdb_env *env;
+  vecdb_file *file;
+  uint64_t length;
+  uint8_t *window;
+  size_t capacity;
+  uint64_t start; /* file offset of the window */
+  size_t n;       /* bytes in it */
+  char path[STORE_PATH_MAX];
+};
+
+static int walr_open(struct walr_file *f, const char *dir, uint64_t number, vecdb_error *err) {
+  const vecdb_vfs *vfs = f->env->vfs;
+  f->n = 0;
+  f->start = 0;
+  VDB_TRY(vdb_wal_path(f->path, sizeof f->path, dir, number, err));
+  int os = vfs->open(vfs, f->path, VECDB_OPEN_READ, &f->file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot open", f->path);
+  os = vfs->length(f->file, &f->length);
+  if (os) {
+    vfs->close(f->file);
+    f->file = NULL;
+    return vdb_fail_os(err, os, "cannot read", f->path);
+  }
+  return VECDB_OK;
+}
+
+static void walr_close(struct walr_file *f) {
+  if (f->file)
+    f->env->vfs->close(f->file);
+  f->file = NULL;
+}
+
+static void walr_forget(struct walr_file *f) { f->n = 0; }
+
+/* Points *out at n bytes at `offset`, which the caller knows to be inside the file. */
+static int walr_need(struct walr_file *f, uint64_t offset, size_t n, const uint8_t **out,
+                     vecdb_error *err) {
+  if (offset < f->start || offset + n > f->start + f->n) {
+    size_t want = (size_t)(f->length - offset);
+    want = vdb_min_size(want, vdb_max_size(n, WALR_WINDOW));
+    if (want > f->capacity || (f->capacity > WALR_WINDOW_KEEP && want <= WALR_WINDOW)) {
+      f->n = 0;
+      vdb_free(&f->env->mem, f->window);
+      f->capacity = vdb_max_size(want, vdb_min_size((size_t)f->length, WALR_WINDOW));
+      f->window = vdb_alloc(&f->env->mem, f->capacity);
+      if (!f->window) {
+        f->capacity = 0;
+        return vdb_fail_memory(err);
+      }
+    }
+    f->n = 0;
+    int os = f->env->vfs->read(f->file, f->window, want, offset);
+    if (os)
+      return vdb_fail_os(err, os, "cannot read", f->path);
+    f->start = offset;
+    f->n = want;
+  }
+  *out = f->window + (offset - f->start);
+  return VECDB_OK;
+}
+
+static int walr_corrupt(const struct walr_file *f, uint64_t offset, const char *what,
+                        vecdb_error *err) {
+  return vdb_fail_pos(err, VECDB_ERR_CORRUPT, (int64_t)offset, "%s is damaged: %s", f->path, what);
+}
+
+/* ---- headers ---- */
+
+struct walr_head {
+  uint64_t number;
+  uint64_t base;
+  uint64_t salt;
+};
+
+static int walr_all_zero(struct walr_file *f, uint64_t offset, bool *zero, vecdb_error *err) {
+  *zero = true;
+  while (offset < f->length && *zero) {
+    size_t n = vdb_min_size((size_t)(f->length - offset), WALR_WINDOW);
+    const uint8_t *p;
+    VDB_TRY(walr_need(f, offset, n, &p, err));
+    *zero = vdb_store_zero(p, n);
+    offset += n;
+  }
+  return VECDB_OK;
+}
+
+/* Reads the header of the open file. *valid false: the file never was. */
+static int walr_read_head(struct walr_file *f, uint64_t number, struct walr_head *out, bool *valid,
+                          vecdb_error *err) {
+  struct store_wal_header h;
+  *valid = false;
+  if (f->length >= sizeof h) {
+    const uint8_t *p;
+    VDB_TRY(walr_need(f, 0, sizeof h, &p, err));
+    memcpy(&h, p, sizeof h);
+    *valid = memcmp(h.magic, STORE_WAL_MAGIC, STORE_MAGIC_BYTES) == 0 &&
+             h.hash == vdb_store_hash(&h, sizeof h);
+  }
+  if (!*valid) {
+    bool zero;
+    VDB_TRY(walr_all_zero(f, STORE_HEADER_BYTES, &zero, err));
+    return zero ? VECDB_OK : walr_corrupt(f, 0, "its header is not valid", err);
+  }
+  if (h.version > VECDB_FORMAT_VERSION)
+    return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "%s has format %u, newer than %u", f->path,
+                    (unsigned)h.version, (unsigned)VECDB_FORMAT_VERSION);
+  if (h.number != number)
+    return walr_corrupt(f, 0, "it holds another file", err);
+  out->number = number;
+  out->base = h.base;
+  out->salt = h.salt;
+  return VECDB_OK;
+}
+
+/* ---- records ---- */
+
+struct walr_scan {
+  struct walr_file f;
+  uint64_t after;
+  int (*apply)(void *arg, const struct vdb_wal_record *record, vecdb_error *err);
+  void *arg;
+  uint64_t reached; /* sequence number of the last good record */
+};
+
+/* Whether the bytes at p are a record header of this file. */
+static bool walr_is_header(const uint8_t *p, uint64_t salt, struct store_wal_record *out) {
+  memcpy(out, p, sizeof *out);
+  return out->magic == STORE_RECORD_MAGIC && out->salt == salt &&
+         out->hash == vdb_store_hash(out, sizeof *out);
+}
+
+/* Reads the record at `offset`. *good false: there is no whole record. */
+static int walr_read_record(struct walr_file *f, uint64_t offset, uint64_t salt,
+                            struct store_wal_record *h, const uint8_t **body, bool *good,
+                            vecdb_error *err) {
+  *good = false;
+  if (f->length - offset < sizeof *h)
+    return VECDB_OK;
+  const uint8_t *p;
+  VDB_TRY(walr_need(f, offset, sizeof *h, &p, err));
+  if (!walr_is_header(p, salt, h) || h->length > STORE_RECORD_BODY_MAX)
+    return VECDB_OK;
+  uint64_t size = vdb_store_record_bytes(h->length);
+  if (size > f->length - offset)
+    return VECDB_OK;
+  VDB_TRY(walr_need(f, offset, (size_t)size, &p, err));
+  /* read anew, perhaps: another process may be writing the file */
+  if (!walr_is_header(p, salt, h) || vdb_store_record_bytes(h->length) != size)
+    return VECDB_OK;
+  *body = p + sizeof *h;
+  *good = h->body_hash == vdb_hash64(*body, (size_t)size - sizeof *h);
+  return VECDB_OK;
+}
+
+/* Whether a record header after `offset` names a durable offset beyond it: then what stands at
+   `offset` was once good. */
+static int walr_was_durable(struct walr_file *f, uint64_t offset, uint64_t salt, bool *found,
+                            vecdb_error *err) {
+  *found = false;
+  uint64_t at = offset + STORE_RECORD_ALIGN;
+  while (!*found && at <= f->length && f->length - at >= STORE_RECORD_BYTES) {
+    size_t n = vdb_min_size((size_t)(f->length - at), WALR_WINDOW);
+    const uint8_t *p;
+    VDB_TRY(walr_need(f, at, n, &p, err));
+    size_t i = 0;
+    for (; i + STORE_RECORD_BYTES <= n && !*found; i += STORE_RECORD_ALIGN) {
+      struct store_wal_record h;
+      uint32_t magic;
+      memcpy(&magic, p + i, sizeof magic);
+      if (magic == STORE_RECORD_MAGIC && walr_is_header(p + i, salt, &h))
+        *found = h.durable > offset;
+    }
+    at += i;
+  }
+  return VECDB_OK;
+}
+
+/* Checks and applies the good record h at `offset`; *ended for END. */
+static int walr_take(struct walr_scan *s, uint64_t offset, const struct store_wal_record *h,
+                     const uint8_t *body, bool *ended, vecdb_error *err) {
+  if (h->durable > offset || h->durable < STORE_HEADER_BYTES)
+    return walr_corrupt(&s->f, offset, "a record names an impossible offset", err);
+  if (h->type == VDB_WAL_END) {
+    if (h->seq != s->reached || h->durable != offset)
+      return walr_corrupt(&s->f, offset, "the log's end is out of order", err);
+    *ended = true;
+    return VECDB_OK;
+  }
+  if (h->seq != s->reached + 1)
+    return walr_corrupt(&s->f, offset, "a record is out of order", err);
+  if (h->seq > s->after) {
+    struct vdb_wal_record record = {h->seq, h->collection, h->type, body, h->length};
+    VDB_TRY(s->apply(s->arg, &record, err));
+  }
+  s->reached = h->seq;
+  return VECDB_OK;
+}
+
+/* Reads the records of the open file up to number `limit`. `torn`: they may end before it. */
+static int walr_read_file(struct walr_scan *s, const struct walr_head *head, uint64_t limit,
+                          bool torn, vecdb_error *err) {
+  uint64_t offset = STORE_HEADER_BYTES;
+  bool ended = false;
+  bool again = false;
+  while (s->reached < limit && !ended) {
+    struct store_wal_record h;
+    const uint8_t *body = NULL;
+    bool good;
+    VDB_TRY(walr_read_record(&s->f, offset, head->salt, &h, &body, &good, err));
+    if (good) {
+      VDB_TRY(walr_take(s, offset, &h, body, &ended, err));
+      offset += vdb_store_record_bytes(h.length);
+      again = false;
+      continue;
+    }
+    if (!torn)
+      return walr_corrupt(&s->f, offset, "a record is missing or damaged", err);
+    if (again)
+      return walr_corrupt(&s->f, offset, "a record that was durable is damaged", err);
+    bool found;
+    VDB_TRY(walr_was_durable(&s->f, offset, head->salt, &found, err));
+    if (!found)
+      return VECDB_OK;
+    /* A writer in another process may have completed the record since it was read: look again. */
+    again = true;
+    walr_forget(&s->f);
+  }
+  if (!torn && s->reached < limit)
+    return walr_corrupt(&s->f, offset, "records are missing at its end", err);
+  return VECDB_OK;
+}
+
+/* ---- all files ---- */
+
+/* Reads the headers of the listed files; those that never were are left out of heads. */
+static int walr_read_heads(struct walr_scan *s, const char *dir, const struct walr_list *list,
+                           struct walr_head *heads, size_t *n_heads, struct vdb_wal_scan *out,
+                           vecdb_error *err) {
+  size_t n = 0;
+  for (size_t i = 0; i < list->n; i++) {
+    bool valid;
+    VDB_TRY(walr_open(&s->f, dir, list->numbers[i], err));
+    int rc = walr_read_head(&s->f, list->numbers[i], &heads[n], &valid, err);
+    out->bytes += s->f.length;
+    walr_close(&s->f);
+    VDB_TRY(rc);
+    if (!valid)
+      continue;
+    if (n > 0 ? heads[n].base < heads[n - 1].base : heads[n].base > s->after)
+      return walr_corrupt(&s->f, 0, "the log files do not follow one another", err);
+    out->salt = vdb_mix64(out->salt ^ heads[n].salt);
+    out->last_file = heads[n].number;
+    n++;
+  }
+  *n_heads = n;
+  return VECDB_OK;
+}
+
+static int walr_read_all(struct walr_scan *s, const char *dir, const struct walr_list *list,
+                         struct vdb_wal_scan *out, vecdb_error *err) {
+  struct walr_head *heads = vdb_alloc_array(&s->f.env->mem, list->n, sizeof *heads);
+  if (!heads)
+    return vdb_fail_memory(err);
+  size_t n = 0;
+  int rc = walr_read_heads(s, dir, list, heads, &n, out, err);
+  for (size_t i = 0; i < n && rc == VECDB_OK; i++) {
+    bool last = i + 1 == n;
+    uint64_t limit = last ? UINT64_MAX : heads[i + 1].base;
+    if (i == 0)
+      s->reached = heads[0].base;
+    if (s->reached < heads[i].base) /* only below `after`, where records may be missing */
+      s->reached = heads[i].base;
+    rc = walr_open(&s->f, dir, heads[i].number, err);
+    if (rc == VECDB_OK)
+      rc = walr_read_file(s, &heads[i], limit, last || limit <= s->after, err);
+    walr_close(&s->f);
+  }
+  vdb_free(&s->f.env->mem, heads);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t first_file,
+                              uint64_t after,
+                              int (*apply)(void *arg, const struct vdb_wal_record *record,
+                                           vecdb_error *err),
+                              void *arg, struct vdb_wal_scan *out, vecdb_error *err) {
+  struct walr_list list = {&env->mem, NULL, 0, 0, first_file, 0, false};
+  int os = env->vfs->list(env->vfs, dir, walr_visit, &list);
+  if (os || list.failed) {
+    vdb_free(&env->mem, list.numbers);
+    return os ? vdb_fail_os(err, os, "cannot list", dir) : vdb_fail_memory(err);
+  }
+  struct walr_scan *s = vdb_alloc_zero(&env->mem, sizeof *s);
+  if (!s) {
+    vdb_free(&env->mem, list.numbers);
+    return vdb_fail_memory(err);
+  }
+  s->f.env = env;
+  s->after = after;
+  s->apply = apply;
+  s->arg = arg;
+  memset(out, 0, sizeof *out);
+  out->first_file = first_file;
+  walr_sort(list.numbers, list.n);
+  int rc = list.n ? walr_read_all(s, dir, &list, out, err) : VECDB_OK;
+  if (rc == VECDB_OK && list.highest == UINT64_MAX)
+    rc = vdb_fail(err, VECDB_ERR_CORRUPT, "%s holds a log file of an impossible number", dir);
+  out->last_seq = s->reached > after ? s->reached : after;
+  out->next_file = list.highest < first_file ? first_file : list.highest + 1;
+  vdb_free(&env->mem, s->f.window);
+  vdb_free(&env->mem, s);
+  vdb_free(&env->mem, list.numbers);
+  return rc;
+}

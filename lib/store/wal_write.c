@@ -1,0 +1,589 @@
+/*
+ * wal_write.c - writing the log: records gather in one buffer while another is written. What was
+ * written without a sync is kept in memory until it is synced, so that a file that fails can be
+ * left for good and its records written again, into a new one. See wal.h.
+ */
+#include <stdatomic.h>
+
+#include "base/check.h"
+#include "store/store_format.h"
+#include "store/wal.h"
+
+enum {
+  WALW_KEEP = 64 << 20,        /* a buffer grown beyond this is given back after its write */
+  WALW_UNSYNCED_MAX = 64 << 20,
+  WALW_RESERVE_FIRST = 1 << 18, /* space reserved ahead, doubling to ... */
+  WALW_RESERVE_MAX = 16 << 20
+};
+
+/* Whole records, one after the other, as they go to the file. */
+struct walw_buffer {
+  uint8_t *data;
+  size_t n;
+  size_t capacity;
+  size_t hashed;     /* the bodies of the records below this offset are hashed */
+  uint64_t last_seq; /* of the last record; anything when n is 0 */
+};
+
+/* A log file and its size, for trimming. */
+struct walw_file {
+  uint64_t number;
+  uint64_t bytes;
+};
+
+struct vdb_wal {
+  struct vdb_env *env;
+  char *dir;
+
+  /* Guarded by the caller's lock. */
+  struct walw_buffer fill;
+  uint64_t last_seq; /* the last number given out */
+  bool rotate;       /* set while no write runs */
+
+  /* Used by the one write, sync or close that runs; by rewind and rotate while none does. */
+  struct walw_buffer taken;
+  struct walw_buffer unsynced; /* written or to be written to `file`, but not synced */
+  vecdb_file *file;            /* NULL: the next write begins one */
+  uint64_t number;             /* of file */
+  uint64_t base;               /* of file */
+  uint64_t salt;
+  uint64_t end;      /* where the next record goes */
+  uint64_t synced;   /* file offset up to which all is known to be synced */
+  uint64_t reserved; /* file offset up to which space is reserved */
+  uint64_t ahead;    /* unit of the next reservation, a power of two */
+  uint64_t written_seq;
+  uint64_t hollow;   /* a left file that holds nothing needed; 0: none */
+  bool left;         /* the last file was left, and its records have nothing behind them */
+  uint64_t entropy;  /* of salts */
+
+  _Atomic uint64_t durable_seq;
+  _Atomic uint64_t next_file;
+  _Atomic uint64_t syncs;
+
+  struct vdb_mutex mutex;  /* of the fields below */
+  struct walw_file *files; /* ascending */
+  size_t n_files;
+  size_t files_capacity;
+  uint64_t in_use;    /* number of `file`; 0: none */
+  uint64_t behind;    /* last file of the process before, not known to be synced; 0: none */
+  bool behind_failed; /* its sync failed, and is not to be repeated */
+};
+
+/* ---- buffers ---- */
+
+static void walw_buffer_clear(struct vdb_mem *mem, struct walw_buffer *b) {
+  b->n = b->hashed = 0;
+  if (b->capacity > WALW_KEEP) {
+    vdb_free(mem, b->data);
+    b->data = NULL;
+    b->capacity = 0;
+  }
+}
+
+static size_t walw_record_at(const struct walw_buffer *b, size_t at, struct store_wal_record *h) {
+  memcpy(h, b->data + at, sizeof *h);
+  return (size_t)vdb_store_record_bytes(h->length);
+}
+
+/* Completes the records for the file they are about to be written to. */
+static void walw_stamp(struct walw_buffer *b, uint64_t salt, uint64_t durable) {
+  for (size_t at = 0; at < b->n;) {
+    struct store_wal_record h;
+    size_t size = walw_record_at(b, at, &h);
+    if (at >= b->hashed)
+      h.body_hash = vdb_hash64(b->data + at + sizeof h, size - sizeof h);
+    h.salt = salt;
+    h.durable = durable;
+    h.hash = vdb_store_hash(&h, sizeof h);
+    memcpy(b->data + at, &h, sizeof h);
+    at += size;
+  }
+  b->hashed = b->n;
+}
+
+/* Drops the records numbered above last_seq. */
+static void walw_buffer_cut(struct walw_buffer *b, uint64_t last_seq) {
+  size_t at = 0;
+  while (at < b->n) {
+    struct store_wal_record h;
+    size_t size = walw_record_at(b, at, &h);
+    if (h.seq > last_seq)
+      break;
+    b->last_seq = h.seq;
+    at += size;
+  }
+  b->n = at;
+  b->hashed = vdb_min_size(b->hashed, at);
+}
+
+/* ---- making and freeing ---- */
+
+static void walw_free(struct vdb_wal *wal) {
+  struct vdb_mem *mem = &wal->env->mem;
+  if (wal->file)
+    wal->env->vfs->close(wal->file);
+  vdb_mutex_destroy(&wal->mutex);
+  vdb_free(mem, wal->fill.data);
+  vdb_free(mem, wal->taken.data);
+  vdb_free(mem, wal->unsynced.data);
+  vdb_free(mem, wal->files);
+  vdb_free(mem, wal->dir);
+  vdb_free(mem, wal);
+}
+
+VDB_INTERNAL int vdb_wal_new(struct vdb_env *env, const char *dir, const struct vdb_wal_scan *scan,
+                             struct vdb_wal **out, vecdb_error *err) {
+  *out = NULL;
+  struct vdb_wal *wal = vdb_alloc_zero(&env->mem, sizeof *wal);
+  if (!wal)
+    return vdb_fail_memory(err);
+  int os = vdb_mutex_init(&wal->mutex);
+  if (os) {
+    vdb_free(&env->mem, wal);
+    return vdb_fail_os(err, os, "cannot make a mutex for", dir);
+  }
+  wal->env = env;
+  wal->dir = vdb_strndup(&env->mem, dir, strlen(dir));
+  if (!wal->dir || !VDB_GROW(&env->mem, wal->files, wal->files_capacity, 1)) {
+    walw_free(wal);
+    return vdb_fail_memory(err);
+  }
+  /* the files of before count as one, gone when the last of them goes */
+  if (scan->bytes > 0) {
+    wal->files[0].number = scan->next_file - 1;
+    wal->files[0].bytes = scan->bytes;
+    wal->n_files = 1;
+  }
+  wal->last_seq = wal->written_seq = scan->last_seq;
+  wal->behind = scan->last_file;
+  wal->entropy = vdb_mix64(env->seed ^ scan->salt);
+  atomic_init(&wal->durable_seq, scan->last_seq);
+  atomic_init(&wal->next_file, scan->next_file);
+  atomic_init(&wal->syncs, 0);
+  *out = wal;
+  return VECDB_OK;
+}
+
+/* ---- files ---- */
+
+/* Never writes or syncs the current file again. */
+static void walw_leave(struct vdb_wal *wal) {
+  wal->env->vfs->close(wal->file);
+  wal->file = NULL;
+  wal->rotate = false;
+  wal->left = true;
+  vdb_mutex_lock(&wal->mutex);
+  wal->in_use = 0;
+  vdb_mutex_unlock(&wal->mutex);
+  if (wal->base == atomic_load(&wal->durable_seq))
+    wal->hollow = wal->number;
+  atomic_store(&wal->next_file, wal->number + 1);
+}
+
+static int walw_sync_file(struct vdb_wal *wal, vecdb_error *err) {
+  int os = wal->env->vfs->sync(wal->file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot sync the log in", wal->dir);
+  atomic_fetch_add(&wal->syncs, 1);
+  wal->synced = wal->end;
+  atomic_store(&wal->durable_seq, wal->written_seq);
+  walw_buffer_clear(&wal->env->mem, &wal->unsynced);
+  return VECDB_OK;
+}
+
+/* Syncs the last file of the process before: if that one was killed, the system may hold records
+   that the scan has seen and the disk has not. */
+static int walw_sync_behind(struct vdb_wal *wal, vecdb_error *err) {
+  const vecdb_vfs *vfs = wal->env->vfs;
+  vdb_mutex_lock(&wal->mutex);
+  uint64_t behind = wal->behind;
+  bool failed = wal->behind_failed;
+  vdb_mutex_unlock(&wal->mutex);
+  if (!behind)
+    return VECDB_OK;
+  char path[STORE_PATH_MAX];
+  VDB_TRY(vdb_wal_path(path, sizeof path, wal->dir, behind, err));
+  if (failed)
+    return vdb_fail(err, VECDB_ERR_IO, "a sync of %s failed before", path);
+  vecdb_file *file;
+  int os = vfs->open(vfs, path, VECDB_OPEN_WRITE, &file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot open", path);
+  os = vfs->sync(file);
+  vfs->close(file);
+  vdb_mutex_lock(&wal->mutex);
+  if (os)
+    wal->behind_failed = true;
+  else if (wal->behind == behind)
+    wal->behind = 0;
+  vdb_mutex_unlock(&wal->mutex);
+  return os ? vdb_fail_os(err, os, "cannot sync", path) : VECDB_OK;
+}
+
+/* Removes a file of that number if there is one, and gives its salt, else 0. */
+static uint64_t walw_remove_stale(struct vdb_wal *wal, const char *path) {
+  const vecdb_vfs *vfs = wal->env->vfs;
+  struct store_wal_header h;
+  vecdb_file *file;
+  memset(&h, 0, sizeof h);
+  if (vfs->open(vfs, path, VECDB_OPEN_READ, &file) != 0)
+    return 0;
+  if (vfs->read(file, &h, sizeof h, 0) != 0)
+    h.salt = 0;
+  vfs->close(file);
+  vfs->remove(vfs, path);
+  return h.salt;
+}
+
+/* A salt that no file of this number ever had: neither of this process, nor of another. */
+static uint64_t walw_new_salt(struct vdb_wal *wal, uint64_t number, uint64_t stale) {
+  uint64_t salt = vdb_mix64(wal->entropy + vdb_wall_ns(wal->env));
+  salt = vdb_mix64(salt ^ vdb_now_ns(wal->env));
+  salt = vdb_mix64(salt + number);
+  if (salt == 0 || salt == stale)
+    salt = ~stale | 1;
+  wal->entropy = vdb_mix64(wal->entropy + salt);
+  return salt;
+}
+
+/* Makes file `number` with a synced header and a synced name. */
+static int walw_create(struct vdb_wal *wal, const char *path, uint64_t number, vecdb_error *err) {
+  const vecdb_vfs *vfs = wal->env->vfs;
+  struct store_wal_header h;
+  memset(&h, 0, sizeof h);
+  memcpy(h.magic, STORE_WAL_MAGIC, sizeof h.magic);
+  h.version = VECDB_FORMAT_VERSION;
+  h.number = number;
+  h.base = atomic_load(&wal->durable_seq);
+  h.salt = walw_new_salt(wal, number, walw_remove_stale(wal, path));
+  h.hash = vdb_store_hash(&h, sizeof h);
+  vecdb_file *file;
+  int os = vfs->open(vfs, path, VECDB_OPEN_CREATE, &file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot create", path);
+  os = vfs->write(file, &h, sizeof h, 0);
+  if (!os)
+    os = vfs->sync(file);
+  if (!os)
+    os = vfs->sync_dir(vfs, wal->dir);
+  if (os) {
+    vfs->close(file);
+    vfs->remove(vfs, path);
+    return vdb_fail_os(err, os, "cannot create", path);
+  }
+  wal->file = file;
+  wal->number = number;
+  wal->base = h.base;
+  wal->salt = h.salt;
+  wal->end = wal->synced = wal->reserved = STORE_HEADER_BYTES;
+  wal->ahead = WALW_RESERVE_FIRST;
+  wal->written_seq = h.base;
+  wal->left = false;
+  return VECDB_OK;
+}
+
+/* Takes entry i out of the table; under wal->mutex. */
+static void walw_drop(struct vdb_wal *wal, size_t i) {
+  memmove(&wal->files[i], &wal->files[i + 1], (wal->n_files - i - 1) * sizeof *wal->files);
+  wal->n_files--;
+}
+
+/* Enters the new file, and removes one that was left without holding anything needed. */
+static void walw_enter(struct vdb_wal *wal) {
+  uint64_t hollow = wal->hollow;
+  wal->hollow = 0;
+  vdb_mutex_lock(&wal->mutex);
+  for (size_t i = wal->n_files; i-- > 0;)
+    if (wal->files[i].number == hollow)
+      walw_drop(wal, i);
+  wal->files[wal->n_files].number = wal->in_use = wal->number;
+  wal->files[wal->n_files++].bytes = STORE_HEADER_BYTES;
+  vdb_mutex_unlock(&wal->mutex);
+  char path[STORE_PATH_MAX];
+  vecdb_error ignored;
+  if (hollow && vdb_wal_path(path, sizeof path, wal->dir, hollow, &ignored) == VECDB_OK)
+    wal->env->vfs->remove(wal->env->vfs, path);
+}
+
+/* Writes a buffer's records behind the others. On failure the file must be left. */
+static int walw_append(struct vdb_wal *wal, struct walw_buffer *b, vecdb_error *err) {
+  const vecdb_vfs *vfs = wal->env->vfs;
+  uint64_t end = wal->end + b->n;
+  if (end > wal->reserved) {
+    wal->reserved = vdb_round_up(end, wal->ahead);
+    wal->ahead = wal->ahead < WALW_RESERVE_MAX ? wal->ahead * 2 : wal->ahead;
+    /* a failure here is no fault: the write itself finds out whether there is space */
+    vfs->reserve(wal->file, wal->reserved);
+  }
+  walw_stamp(b, wal->salt, wal->synced);
+  int os = vfs->write(wal->file, b->data, b->n, wal->end);
+  if (os)
+    return vdb_fail_os(err, os, "cannot write the log in", wal->dir);
+  wal->end = end;
+  wal->written_seq = b->last_seq;
+  vdb_mutex_lock(&wal->mutex);
+  wal->files[wal->n_files - 1].bytes += b->n;
+  vdb_mutex_unlock(&wal->mutex);
+  return VECDB_OK;
+}
+
+/* Begins a new file and writes to it what was not synced in the one before. */
+static int walw_begin(struct vdb_wal *wal, vecdb_error *err) {
+  VDB_TRY(walw_sync_behind(wal, err));
+  uint64_t number = atomic_load(&wal->next_file);
+  char path[STORE_PATH_MAX];
+  VDB_TRY(vdb_wal_path(path, sizeof path, wal->dir, number, err));
+  vdb_mutex_lock(&wal->mutex);
+  bool room = VDB_GROW(&wal->env->mem, wal->files, wal->files_capacity, wal->n_files + 1);
+  vdb_mutex_unlock(&wal->mutex);
+  if (!room)
+    return vdb_fail_memory(err);
+  int rc = walw_create(wal, path, number, err);
+  if (rc) {
+    atomic_store(&wal->next_file, number + 1);
+    return rc;
+  }
+  walw_enter(wal);
+  if (wal->unsynced.n > 0)
+    rc = walw_append(wal, &wal->unsynced, err);
+  if (rc)
+    walw_leave(wal);
+  return rc;
+}
+
+/* Makes sure that there is a file for the next record. */
+static int walw_ready(struct vdb_wal *wal, vecdb_error *err) {
+  if (wal->file && wal->rotate) {
+    /* All of it must be durable before a file with a higher base is. If that fails, the next file
+       starts lower and gets the records that are in doubt. */
+    vecdb_error why;
+    if (wal->unsynced.n > 0 && walw_sync_file(wal, &why) != VECDB_OK)
+      vdb_log(wal->env, VECDB_LOG_WARN, "%s; going on with a new log file", why.message);
+    else
+      wal->env->vfs->truncate(wal->file, wal->end); /* gives reserved space back */
+    walw_leave(wal);
+  }
+  return wal->file ? VECDB_OK : walw_begin(wal, err);
+}
+
+/* After a failure in the file: leaves it, and begins the next one so that what has failed does not
+   come back. If that fails too, the next write tries again. */
+static void walw_fence(struct vdb_wal *wal) {
+  vecdb_error ignored;
+  walw_leave(wal);
+  if (walw_begin(wal, &ignored) != VECDB_OK)
+    vdb_log(wal->env, VECDB_LOG_WARN, "no new log file: %s", ignored.message);
+}
+
+/* ---- records ---- */
+
+VDB_INTERNAL int vdb_wal_add(struct vdb_wal *wal, uint32_t collection, enum vdb_wal_type type,
+                             const struct vdb_wal_part *parts, size_t n_parts, uint64_t *seq,
+                             vecdb_error *err) {
+  size_t n = 0;
+  for (size_t i = 0; i < n_parts; i++)
+    if (__builtin_add_overflow(n, parts[i].n, &n) || n > STORE_RECORD_BODY_MAX)
+      return vdb_fail(err, VECDB_ERR_LIMIT, "a write of over %d bytes", STORE_RECORD_BODY_MAX);
+  struct walw_buffer *b = &wal->fill;
+  size_t size = (size_t)vdb_store_record_bytes(n);
+  if (!VDB_GROW(&wal->env->mem, b->data, b->capacity, b->n + size))
+    return vdb_fail_memory(err);
+  struct store_wal_record h;
+  memset(&h, 0, sizeof h);
+  h.magic = STORE_RECORD_MAGIC;
+  h.length = (uint32_t)n;
+  h.seq = ++wal->last_seq;
+  h.collection = collection;
+  h.type = (uint32_t)type;
+  uint8_t *p = b->data + b->n;
+  memcpy(p, &h, sizeof h);
+  p += sizeof h;
+  for (size_t i = 0; i < n_parts; i++) {
+    if (parts[i].n)
+      memcpy(p, parts[i].data, parts[i].n);
+    p += parts[i].n;
+  }
+  memset(p, 0, size - sizeof h - n);
+  b->n += size;
+  b->last_seq = *seq = h.seq;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL bool vdb_wal_take(struct vdb_wal *wal, uint64_t *last_seq) {
+  vdb_assert(wal->taken.n == 0);
+  if (wal->fill.n == 0)
+    return false;
+  struct walw_buffer swap = wal->taken;
+  wal->taken = wal->fill;
+  wal->fill = swap;
+  *last_seq = wal->taken.last_seq;
+  return true;
+}
+
+/* Keeps the taken records until they are synced; false when they are too much for that. */
+static bool walw_retain(struct vdb_wal *wal) {
+  struct walw_buffer *kept = &wal->unsynced;
+  struct walw_buffer *taken = &wal->taken;
+  if (taken->n > WALW_UNSYNCED_MAX - vdb_min_size(kept->n, WALW_UNSYNCED_MAX))
+    return false;
+  if (kept->n == 0) {
+    struct walw_buffer swap = *kept;
+    *kept = *taken;
+    *taken = swap;
+    return true;
+  }
+  if (!VDB_GROW(&wal->env->mem, kept->data, kept->capacity, kept->n + taken->n))
+    return false;
+  memcpy(kept->data + kept->n, taken->data, taken->n);
+  kept->n += taken->n;
+  kept->hashed = kept->n;
+  kept->last_seq = taken->last_seq;
+  return true;
+}
+
+VDB_INTERNAL int vdb_wal_write(struct vdb_wal *wal, bool sync, vecdb_error *err) {
+  if (wal->taken.n == 0)
+    return sync ? vdb_wal_sync(wal, err) : VECDB_OK;
+  int rc = walw_ready(wal, err);
+  if (rc == VECDB_OK) {
+    rc = walw_append(wal, &wal->taken, err);
+    if (rc == VECDB_OK && (sync || !walw_retain(wal)))
+      rc = walw_sync_file(wal, err);
+    if (rc)
+      walw_fence(wal);
+  }
+  walw_buffer_clear(&wal->env->mem, &wal->taken);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_wal_sync(struct vdb_wal *wal, vecdb_error *err) {
+  if (wal->unsynced.n == 0)
+    return VECDB_OK;
+  if (!wal->file) /* the one before failed */
+    VDB_TRY(walw_begin(wal, err));
+  int rc = walw_sync_file(wal, err);
+  if (rc)
+    walw_fence(wal);
+  return rc;
+}
+
+VDB_INTERNAL void vdb_wal_rewind(struct vdb_wal *wal, uint64_t last_seq) {
+  vdb_assert(last_seq >= atomic_load(&wal->durable_seq));
+  walw_buffer_clear(&wal->env->mem, &wal->fill);
+  walw_buffer_clear(&wal->env->mem, &wal->taken);
+  walw_buffer_cut(&wal->unsynced, last_seq);
+  wal->last_seq = last_seq;
+  if (wal->file && wal->written_seq > last_seq)
+    walw_leave(wal); /* it holds records that are no more */
+}
+
+VDB_INTERNAL void vdb_wal_rotate(struct vdb_wal *wal) {
+  if (!wal->file || wal->end == STORE_HEADER_BYTES)
+    return;
+  wal->rotate = true;
+  atomic_store(&wal->next_file, wal->number + 1);
+  if (wal->unsynced.n == 0)
+    walw_leave(wal);
+}
+
+VDB_INTERNAL uint64_t vdb_wal_next_file(const struct vdb_wal *wal) {
+  return atomic_load(&wal->next_file);
+}
+
+VDB_INTERNAL uint64_t vdb_wal_durable_seq(const struct vdb_wal *wal) {
+  return atomic_load(&wal->durable_seq);
+}
+
+VDB_INTERNAL uint64_t vdb_wal_syncs(const struct vdb_wal *wal) {
+  return atomic_load(&wal->syncs);
+}
+
+VDB_INTERNAL uint64_t vdb_wal_bytes(const struct vdb_wal *wal) {
+  struct vdb_mutex *mutex = (struct vdb_mutex *)(uintptr_t)&wal->mutex;
+  uint64_t total = 0;
+  vdb_mutex_lock(mutex);
+  for (size_t i = 0; i < wal->n_files; i++)
+    total += wal->files[i].bytes;
+  vdb_mutex_unlock(mutex);
+  return total;
+}
+
+/* ---- trimming and closing ---- */
+
+struct walw_old {
+  struct vdb_mem *mem;
+  uint64_t *numbers;
+  size_t n;
+  size_t capacity;
+  uint64_t limit;
+};
+
+static void walw_visit_old(void *arg, const char *name) {
+  struct walw_old *old = arg;
+  uint64_t number;
+  if (vdb_wal_parse(name, &number) && number < old->limit &&
+      VDB_GROW(old->mem, old->numbers, old->capacity, old->n + 1))
+    old->numbers[old->n++] = number;
+}
+
+VDB_INTERNAL void vdb_wal_trim(struct vdb_wal *wal, uint64_t first_file) {
+  const vecdb_vfs *vfs = wal->env->vfs;
+  uint64_t next = atomic_load(&wal->next_file);
+  struct walw_old old = {&wal->env->mem, NULL, 0, 0, first_file < next ? first_file : next};
+  vfs->list(vfs, wal->dir, walw_visit_old, &old);
+  vdb_mutex_lock(&wal->mutex);
+  uint64_t in_use = wal->in_use;
+  for (size_t i = wal->n_files; i-- > 0;)
+    if (wal->files[i].number < old.limit && wal->files[i].number != in_use)
+      walw_drop(wal, i);
+  if (wal->behind < first_file) {
+    wal->behind = 0;
+    wal->behind_failed = false;
+  }
+  vdb_mutex_unlock(&wal->mutex);
+  for (size_t i = 0; i < old.n; i++) {
+    char path[STORE_PATH_MAX];
+    vecdb_error ignored;
+    if (old.numbers[i] != in_use &&
+        vdb_wal_path(path, sizeof path, wal->dir, old.numbers[i], &ignored) == VECDB_OK)
+      vfs->remove(vfs, path);
+  }
+  vdb_free(&wal->env->mem, old.numbers);
+}
+
+/* Writes the END record. It may say that all before it is durable: it is synced already. */
+static int walw_end(struct vdb_wal *wal, vecdb_error *err) {
+  /* What was left and is not trimmed has its end shown by the file after it. */
+  if (!wal->file && wal->left && vdb_wal_bytes(wal) > 0)
+    VDB_TRY(walw_begin(wal, err));
+  if (!wal->file)
+    return VECDB_OK;
+  struct store_wal_record h;
+  memset(&h, 0, sizeof h);
+  h.magic = STORE_RECORD_MAGIC;
+  h.seq = wal->written_seq;
+  h.salt = wal->salt;
+  h.durable = wal->end;
+  h.type = VDB_WAL_END;
+  h.body_hash = vdb_hash64("", 0);
+  h.hash = vdb_store_hash(&h, sizeof h);
+  const vecdb_vfs *vfs = wal->env->vfs;
+  int os = vfs->write(wal->file, &h, sizeof h, wal->end);
+  if (!os) {
+    vfs->truncate(wal->file, wal->end + sizeof h); /* gives reserved space back */
+    os = vfs->sync(wal->file);
+  }
+  return os ? vdb_fail_os(err, os, "cannot end the log in", wal->dir) : VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_wal_close(struct vdb_wal *wal, bool end, vecdb_error *err) {
+  if (!wal)
+    return VECDB_OK;
+  int rc = vdb_wal_sync(wal, err);
+  if (rc) /* once more, into a new file */
+    rc = vdb_wal_sync(wal, err);
+  if (rc == VECDB_OK && end)
+    rc = walw_end(wal, err);
+  walw_free(wal);
+  return rc;
+}

@@ -1,8 +1,8 @@
 /*
  * bench_kern.c - how fast the distance kernels are: nanoseconds per row and gigabytes of rows per
  * second, for rows that stay in the second-level cache and for rows that come from memory, one
- * after the other (many) and at random places in calls of 32 (gather). Each figure is the best of several
- * runs, so that what else the machine does matters less.
+ * after the other (many) and at random places in calls of 32 (gather). Each figure is the best of
+ * several runs, so that what else the machine does matters less.
  *
  *   bench_kern [table [elem]]     such as: bench_kern avx2 f16
  */

@@ -85,8 +85,10 @@ VDB_INLINE float kern_i8_float(enum vdb_op op, uint32_t sum) {
  */
 enum { VDB_KERN_AHEAD_ROWS = 8, VDB_KERN_AHEAD_BYTES = 1024 };
 
-/* Forced inline: gcc takes a function that only prefetches for one without effect, and drops calls. */
-static inline __attribute__((always_inline)) void kern_prefetch_row(const uint8_t *row, size_t bytes) {
+/* Forced inline: gcc takes a function that only prefetches for one without effect and drops calls
+   of it. */
+__attribute__((always_inline)) VDB_INLINE void kern_prefetch_row(const uint8_t *row,
+                                                                 size_t bytes) {
   size_t n = vdb_min_size(bytes, VDB_KERN_AHEAD_BYTES);
   for (size_t i = 0; i < n; i += 64)
     VDB_PREFETCH(row + i);

@@ -1,7 +1,7 @@
 /*
  * kern_avx512.c - primitives for AVX-512 (F, BW, DQ, VL), 32 registers of 16 floats or 64 bytes;
- * the loops are in kern_body.h. Two further tables replace the I8 kernels where there is VNNI, and the
- * BITS kernels where there is also VPOPCNTDQ.
+ * the loops are in kern_body.h. Two further tables replace the I8 kernels where there is VNNI, and
+ * the BITS kernels where there is also VPOPCNTDQ.
  */
 #include "cpu.h"
 

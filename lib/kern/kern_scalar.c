@@ -65,29 +65,25 @@ static uint16_t kern_bf16_of(float value) {
   return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-static void kern_f32_to_f16_scalar(const float *in, uint16_t *out, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    out[i] = kern_f16_of(in[i]);
-}
-
-static void kern_f16_to_f32_scalar(const uint16_t *in, float *out, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    out[i] = kern_f16_value(in[i]);
-}
-
-static void kern_f32_to_bf16_scalar(const float *in, uint16_t *out, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    out[i] = kern_bf16_of(in[i]);
-}
-
-static void kern_bf16_to_f32_scalar(const uint16_t *in, float *out, size_t n) {
-  for (size_t i = 0; i < n; i++)
-    out[i] = kern_bf16_value(in[i]);
-}
+/* Makes the conversion of an array. The addresses may be odd, hence the copies. */
+#define KERN_CONVERT_SCALAR(name, from_type, to_type, convert)                           \
+  static void kern_##name##_scalar(const from_type *in, to_type *out, size_t n) {        \
+    for (size_t i = 0; i < n; i++) {                                                     \
+      from_type from;                                                                    \
+      memcpy(&from, (const uint8_t *)in + i * sizeof from, sizeof from);                 \
+      to_type to = convert(from);                                                        \
+      memcpy((uint8_t *)out + i * sizeof to, &to, sizeof to);                            \
+    }                                                                                    \
+  }
+KERN_CONVERT_SCALAR(f32_to_f16, float, uint16_t, kern_f16_of)
+KERN_CONVERT_SCALAR(f16_to_f32, uint16_t, float, kern_f16_value)
+KERN_CONVERT_SCALAR(f32_to_bf16, float, uint16_t, kern_bf16_of)
+KERN_CONVERT_SCALAR(bf16_to_f32, uint16_t, float, kern_bf16_value)
+#undef KERN_CONVERT_SCALAR
 
 /* ---- One row --------------------------------------------------------------------------------- */
 
-/* Element i of a row or, with VDB_F32, of a query. The addresses may be odd, hence the copies. */
+/* Element i of a row or, with VDB_F32, of a query. */
 VDB_INLINE double kern_element_scalar(enum vdb_elem elem, const uint8_t *row, size_t i) {
   float whole;
   uint16_t half;

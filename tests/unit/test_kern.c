@@ -126,10 +126,9 @@ static struct want want_bits(enum vdb_op op, const uint8_t *query, const uint8_t
                              size_t dim) {
   unsigned both = 0, any = 0;
   for (size_t i = 0; i < dim; i++) {
-    unsigned q = query[i / 8] >> (i % 8) & 1u;
-    unsigned r = row[i / 8] >> (i % 8) & 1u;
-    both += q & r;
-    any += q | r;
+    unsigned q = query[i / 8], r = row[i / 8];
+    both += (q & r) >> i % 8 & 1;
+    any += (q | r) >> i % 8 & 1;
   }
   if (op == VDB_OP_HAMMING)
     return (struct want){any - both, 0};

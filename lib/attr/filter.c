@@ -1,0 +1,75 @@
+/* filter.c - compiling and freeing filters; see filter.h. */
+#include "attr/filter_tree.h"
+
+static int filter_compile(struct filter_binding *b, uint32_t n) {
+  vdb_write_u8(&b->filter->pool, 0); /* so that the pool is never NULL */
+  if (b->filter->pool.failed)
+    return vdb_fail_memory(b->err);
+  VDB_TRY(vdb_filter_parse(b->mem, b->text, n, b->filter, b->err));
+  VDB_TRY(vdb_filter_bind(b));
+  vdb_free(b->mem, b->filter->items);
+  b->filter->items = NULL;
+  return VECDB_OK;
+}
+
+static bool filter_blank(const char *text, size_t n) {
+  size_t i = 0;
+  while (i < n && (text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r')))
+    i++;
+  return i == n;
+}
+
+VDB_INTERNAL int vdb_filter_compile(struct vdb_mem *mem, const struct vdb_schema *schema,
+                                    const vecdb_filter *text, struct vdb_filter **out,
+                                    vecdb_error *err) {
+  *out = NULL;
+  if (!text || !text->text)
+    return VECDB_OK;
+  size_t n = text->length;
+  if (n == 0) {
+    const char *end = memchr(text->text, 0, (size_t)VECDB_MAX_FILTER_BYTES + 1);
+    n = end ? (size_t)(end - text->text) : (size_t)VECDB_MAX_FILTER_BYTES + 1;
+  }
+  if (n > VECDB_MAX_FILTER_BYTES)
+    return vdb_fail_pos(err, VECDB_ERR_LIMIT, (int64_t)VECDB_MAX_FILTER_BYTES,
+                        "the filter is longer than %u bytes", VECDB_MAX_FILTER_BYTES);
+  if (text->n_params > FILTER_MAX_PARAMS)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "the filter has more than %u parameters", FILTER_MAX_PARAMS);
+  if (text->n_params && !text->params)
+    return vdb_fail(err, VECDB_ERR_FILTER_PARAM, "the filter's parameters are NULL");
+  if (filter_blank(text->text, n))
+    return VECDB_OK;
+  struct vdb_filter *filter = vdb_alloc_zero(mem, sizeof *filter);
+  if (!filter)
+    return vdb_fail_memory(err);
+  filter->pool.mem = mem;
+  struct filter_binding b = {mem, schema, text->text, text->params, text->n_params, filter, err};
+  int rc = filter_compile(&b, (uint32_t)n);
+  if (rc) {
+    vdb_filter_free(mem, filter);
+    return rc;
+  }
+  *out = filter;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL void vdb_filter_free(struct vdb_mem *mem, struct vdb_filter *filter) {
+  if (!filter)
+    return;
+  for (size_t i = 0; i < filter->n_sets; i++) {
+    vdb_free(mem, filter->sets[i].members);
+    vdb_free(mem, filter->sets[i].directory);
+  }
+  for (size_t i = 0; i < filter->n_likes; i++)
+    vdb_filter_like_free(mem, &filter->likes[i]);
+  vdb_free(mem, filter->sets);
+  vdb_free(mem, filter->likes);
+  vdb_free(mem, filter->items);
+  vdb_free(mem, filter->nodes);
+  vdb_writer_free(&filter->pool);
+  vdb_free(mem, filter);
+}
+
+VDB_INTERNAL bool vdb_filter_reads(const struct vdb_filter *filter, uint32_t field) {
+  return filter && field < VECDB_MAX_FIELDS && (filter->reads[field / 64] >> (field % 64) & 1);
+}

@@ -1,0 +1,269 @@
+/*
+ * filter_scan.c - a filter over many rows: blocks of FILTER_BLOCK rows, each node giving two sets of bits,
+ * the rows where it is true and those where it is false (in neither: unknown). `want` holds the rows
+ * that still matter; the bits of others mean nothing. Leaves that an index answers cheaper than a scan
+ * are marked for all rows at once before the first block.
+ */
+#include "attr/filter_tree.h"
+
+enum {
+  FILTER_SCAN_WORDS = FILTER_BLOCK / 64,
+  FILTER_SCAN_MARKS = 64,
+  /* costs of a row in quarters of a nanosecond, roughly */
+  FILTER_SCAN_FIXED = 2,
+  FILTER_SCAN_TEXT = 32,
+  FILTER_SCAN_LIKE = 160,
+  FILTER_SCAN_SINGLE = 48, /* by itself, not as one of a block */
+  FILTER_SCAN_MARK = 6
+};
+
+struct filter_scan {
+  const struct vdb_filter *filter;
+  const struct vdb_filter_rows *rows;
+  struct vdb_mem *mem;
+  uint64_t **marks; /* per node; NULL: none */
+  uint32_t n_marks;
+  size_t first; /* of the block */
+  size_t n;
+};
+
+struct filter_scan_bits {
+  uint64_t yes[FILTER_SCAN_WORDS];
+  uint64_t no[FILTER_SCAN_WORDS];
+};
+
+static void filter_scan_node(const struct filter_scan *s, uint32_t at, const uint64_t *want,
+                             struct filter_scan_bits *out);
+
+static bool filter_scan_empty(const uint64_t *want) {
+  uint64_t any = 0;
+  for (unsigned w = 0; w < FILTER_SCAN_WORDS; w++)
+    any |= want[w];
+  return any == 0;
+}
+
+/* ---- leaves ---- */
+
+static void filter_scan_rows(const struct filter_scan *s, uint32_t at, const uint64_t *want,
+                             struct filter_scan_bits *out) {
+  memset(out, 0, sizeof *out);
+  for (size_t i = vdb_bits_next(want, s->n, 0); i < s->n; i = vdb_bits_next(want, s->n, i + 1)) {
+    enum filter_truth truth = vdb_filter_truth(s->filter, at, s->rows->columns, s->first + i);
+    if (truth == FILTER_TRUE)
+      vdb_bit_set(out->yes, i);
+    else if (truth == FILTER_FALSE)
+      vdb_bit_set(out->no, i);
+  }
+}
+
+/* Bits of the block's rows that are null; false when none can be. */
+static bool filter_scan_nulls(const struct filter_scan *s, uint32_t field, uint64_t *nulls) {
+  const struct vdb_column *column = &s->rows->columns[field];
+  if (!column->nulls)
+    return false;
+  memset(nulls, 0, FILTER_SCAN_WORDS * sizeof *nulls);
+  vdb_filter_pack(column->nulls + s->first, s->n, nulls);
+  return true;
+}
+
+/* From match bits in out->yes to both sets. */
+static void filter_scan_split(const struct filter_scan *s, const struct filter_node *leaf,
+                              struct filter_scan_bits *out) {
+  uint64_t nulls[FILTER_SCAN_WORDS];
+  bool some = filter_scan_nulls(s, leaf->field, nulls);
+  for (size_t w = 0; w < FILTER_SCAN_WORDS; w++) {
+    uint64_t known = some ? ~nulls[w] : ~(uint64_t)0;
+    uint64_t match = leaf->negate ? ~out->yes[w] : out->yes[w];
+    out->yes[w] = match & known;
+    out->no[w] = ~match & known;
+  }
+}
+
+static void filter_scan_leaf(const struct filter_scan *s, uint32_t at, const uint64_t *want,
+                             struct filter_scan_bits *out) {
+  const struct filter_node *leaf = &s->filter->nodes[at];
+  if (s->marks && s->marks[at]) {
+    memset(out, 0, sizeof *out);
+    memcpy(out->yes, s->marks[at] + s->first / 64, vdb_bits_words(s->n) * sizeof *out->yes);
+    filter_scan_split(s, leaf, out);
+    return;
+  }
+  const struct vdb_column *column = &s->rows->columns[leaf->field];
+  bool cheap = leaf->op == FILTER_OP_RANGE && column->width;
+  size_t wanted = vdb_bits_count(want, FILTER_BLOCK);
+  if (wanted * (cheap ? 16 : 2) < s->n) {
+    filter_scan_rows(s, at, want, out);
+    return;
+  }
+  memset(out, 0, sizeof *out);
+  vdb_filter_match(s->filter, leaf, column, s->first, s->n, out->yes);
+  filter_scan_split(s, leaf, out);
+}
+
+static void filter_scan_is_null(const struct filter_scan *s, const struct filter_node *leaf,
+                                struct filter_scan_bits *out) {
+  if (!filter_scan_nulls(s, leaf->field, out->yes))
+    memset(out->yes, 0, sizeof out->yes);
+  for (size_t w = 0; w < FILTER_SCAN_WORDS; w++) {
+    out->yes[w] = leaf->negate ? ~out->yes[w] : out->yes[w];
+    out->no[w] = ~out->yes[w];
+  }
+}
+
+/* ---- groups ---- */
+
+/* `and` is kept as `or` with both sets exchanged. */
+static void filter_scan_group(const struct filter_scan *s, const struct filter_node *node,
+                              const uint64_t *want, struct filter_scan_bits *out) {
+  bool all = node->op == FILTER_OP_AND;
+  uint64_t *some = all ? out->no : out->yes, *every = all ? out->yes : out->no;
+  uint64_t left[FILTER_SCAN_WORDS];
+  memcpy(left, want, sizeof left);
+  memset(some, 0, sizeof out->yes);
+  memset(every, 0xff, sizeof out->yes);
+  for (int round = s->marks ? 0 : 1; round < 2; round++) { /* first what indexes have answered */
+    for (uint32_t i = node->left; i != FILTER_NONE; i = s->filter->nodes[i].next) {
+      bool marked = s->marks && s->marks[i];
+      if (marked != (round == 0))
+        continue;
+      struct filter_scan_bits part;
+      filter_scan_node(s, i, left, &part);
+      const uint64_t *part_some = all ? part.no : part.yes, *part_every = all ? part.yes : part.no;
+      for (unsigned w = 0; w < FILTER_SCAN_WORDS; w++) {
+        some[w] |= part_some[w] & left[w];
+        every[w] &= part_every[w];
+        left[w] &= ~part_some[w];
+      }
+      if (filter_scan_empty(left))
+        return;
+    }
+  }
+}
+
+static void filter_scan_node(const struct filter_scan *s, uint32_t at, const uint64_t *want,
+                             struct filter_scan_bits *out) {
+  const struct filter_node *node = &s->filter->nodes[at];
+  switch (node->op) {
+  case FILTER_OP_AND:
+  case FILTER_OP_OR:
+    filter_scan_group(s, node, want, out);
+    break;
+  case FILTER_OP_NOT: {
+    struct filter_scan_bits part;
+    filter_scan_node(s, node->left, want, &part);
+    memcpy(out->yes, part.no, sizeof out->yes);
+    memcpy(out->no, part.yes, sizeof out->no);
+    break;
+  }
+  case FILTER_OP_CONST: {
+    bool yes = node->known && node->low.integer, no = node->known && !node->low.integer;
+    memset(out->yes, yes ? 0xff : 0, sizeof out->yes);
+    memset(out->no, no ? 0xff : 0, sizeof out->no);
+    break;
+  }
+  case FILTER_OP_NULLS:
+    filter_scan_is_null(s, node, out);
+    break;
+  case FILTER_OP_RANGE:
+    filter_scan_leaf(s, at, want, out);
+    break;
+  default:
+    if ((s->marks && s->marks[at]) || (node->op == FILTER_OP_IN && node->field != FILTER_NONE))
+      filter_scan_leaf(s, at, want, out);
+    else
+      filter_scan_rows(s, at, want, out);
+    break;
+  }
+}
+
+/* ---- planning ---- */
+
+/* What scanning a leaf costs where `limit` rows are left to look at. */
+static uint64_t filter_scan_cost(const struct filter_scan *s, const struct filter_node *leaf,
+                                 size_t limit) {
+  uint64_t row = leaf->op == FILTER_OP_LIKE                      ? FILTER_SCAN_LIKE
+                 : leaf->op == FILTER_OP_IN                      ? FILTER_SCAN_TEXT
+                 : s->rows->columns[leaf->field].width           ? FILTER_SCAN_FIXED
+                                                                 : FILTER_SCAN_TEXT;
+  uint64_t dense = (uint64_t)s->rows->n * row, sparse = (uint64_t)limit * (row + FILTER_SCAN_SINGLE);
+  return dense < sparse ? dense : sparse;
+}
+
+static int filter_scan_mark(struct filter_scan *s, uint32_t at, size_t limit, vecdb_error *err) {
+  const struct filter_node *leaf = &s->filter->nodes[at];
+  size_t count, words = vdb_bits_words(s->rows->n);
+  if (s->n_marks >= FILTER_SCAN_MARKS || !vdb_filter_index_count(s->filter, leaf, s->rows, &count))
+    return VECDB_OK;
+  if ((uint64_t)count * FILTER_SCAN_MARK + words > filter_scan_cost(s, leaf, limit))
+    return VECDB_OK;
+  if (!s->marks) {
+    s->marks = vdb_alloc_zero(s->mem, s->filter->n_nodes * sizeof *s->marks);
+    if (!s->marks)
+      return vdb_fail_memory(err);
+  }
+  s->marks[at] = vdb_alloc_zero(s->mem, words * sizeof **s->marks);
+  if (!s->marks[at])
+    return vdb_fail_memory(err);
+  s->n_marks++;
+  vdb_filter_index_mark(s->filter, leaf, s->rows, s->marks[at]);
+  return VECDB_OK;
+}
+
+/* Marks leaves under `at`, of whose rows at most `limit` can still matter. */
+static int filter_scan_plan(struct filter_scan *s, uint32_t at, size_t limit, vecdb_error *err) {
+  const struct filter_node *node = &s->filter->nodes[at];
+  if (node->op == FILTER_OP_NOT)
+    return filter_scan_plan(s, node->left, limit, err);
+  if (node->op != FILTER_OP_AND && node->op != FILTER_OP_OR)
+    return filter_scan_mark(s, at, limit, err);
+  uint32_t best = FILTER_NONE;
+  size_t fewest = limit;
+  for (uint32_t i = node->left; node->op == FILTER_OP_AND && i != FILTER_NONE;
+       i = s->filter->nodes[i].next) {
+    size_t count;
+    if (!s->filter->nodes[i].negate &&
+        vdb_filter_index_count(s->filter, &s->filter->nodes[i], s->rows, &count) && count < fewest) {
+      best = i;
+      fewest = count;
+    }
+  }
+  if (best != FILTER_NONE)
+    VDB_TRY(filter_scan_mark(s, best, limit, err));
+  if (best != FILTER_NONE && !(s->marks && s->marks[best]))
+    fewest = limit;
+  for (uint32_t i = node->left; i != FILTER_NONE; i = s->filter->nodes[i].next)
+    if (i != best)
+      VDB_TRY(filter_scan_plan(s, i, fewest, err));
+  return VECDB_OK;
+}
+
+static void filter_scan_fini(struct filter_scan *s) {
+  for (size_t i = 0; s->marks && i < s->filter->n_nodes; i++)
+    vdb_free(s->mem, s->marks[i]);
+  vdb_free(s->mem, s->marks);
+}
+
+VDB_INTERNAL int vdb_filter_bitmap(struct vdb_mem *mem, const struct vdb_filter *filter,
+                                   const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
+                                   void *stop_arg, uint64_t *bits, bool *stopped,
+                                   vecdb_error *err) {
+  *stopped = false;
+  if (!filter) {
+    vdb_bits_fill(bits, rows->n);
+    return VECDB_OK;
+  }
+  struct filter_scan s = {filter, rows, mem, NULL, 0, 0, 0};
+  int rc = rows->indexes && rows->n ? filter_scan_plan(&s, filter->root, rows->n, err) : VECDB_OK;
+  for (; rc == VECDB_OK && s.first < rows->n && !*stopped; s.first += FILTER_BLOCK) {
+    s.n = vdb_min_size(FILTER_BLOCK, rows->n - s.first);
+    uint64_t want[FILTER_SCAN_WORDS] = {0};
+    struct filter_scan_bits out;
+    vdb_bits_fill(want, s.n);
+    filter_scan_node(&s, filter->root, want, &out);
+    for (size_t w = 0; w < vdb_bits_words(s.n); w++)
+      bits[s.first / 64 + w] = out.yes[w] & want[w];
+    *stopped = stop && stop(stop_arg);
+  }
+  filter_scan_fini(&s);
+  return rc;
+}

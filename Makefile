@@ -78,6 +78,8 @@ SHARED := build/libvecdb.so.$(VERSION)
 
 Q := $(if $(V),,@)
 say = $(if $(V)$(QUIET),,@printf '  %-8s %s\n' '$(1)' '$(2)')
+# Writes a text to the target, unless it is there already: what depends on it is made anew only then.
+remember = @mkdir -p $(@D); [ '$(1)' = "$$(cat $@ 2>/dev/null)" ] || echo '$(1)' >$@
 # make for the steps of a target, with JOBS at a time unless the caller said -j.
 SUB = +@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 DEPS = CC='$(CC)' CXX='$(CXX)' INSTALL='$(INSTALL)' .ci/deps $(if $(URING),uring) $(if $(BLAS),blas)
@@ -102,13 +104,9 @@ OBJ.$(1) := $(LIB_SRC:%.c=build/$(1)/%.o)
 TLIB.$(1) := $(TLIB_SRC:%.c=build/$(1)/%.o)
 
 build/$(1)/flags: FORCE
-	@mkdir -p $$(@D)
-	@printf '%s\n' "$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS)" >$$@.new
-	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
+	$$(call remember,$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS))
 build/$(1)/sources: FORCE
-	@mkdir -p $$(@D)
-	@printf '%s\n' "$$(LIB_SRC) $$(TLIB_SRC)" >$$@.new
-	@if cmp -s $$@.new $$@; then rm $$@.new; else mv $$@.new $$@; fi
+	$$(call remember,$$(LIB_SRC) $$(TLIB_SRC))
 
 build/$(1)/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
@@ -144,8 +142,10 @@ build/$(1): $(patsubst %.c,build/release/%.o,$(1).c $(call helpers,$(dir $(1))))
 endef
 $(foreach p,$(EXAMPLE_SRC:.c=) $(BENCH_SRC:.c=),$(eval $(call PROGRAM,$(p))))
 
-examples: $(EXAMPLES) FORCE ## the programs of examples/, in build/examples/
-bench: $(BENCHES) FORCE ## the programs of bench/, in build/bench/
+examples: $(EXAMPLES) ## the programs of examples/, in build/examples/
+	@:
+bench: $(BENCHES) ## the programs of bench/, in build/bench/
+	@:
 
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
@@ -185,6 +185,7 @@ header-test: ## vecdb.h as C99, C11 and C++11, with gcc and clang
 # ---- Tests ----------------------------------------------------------------------------------------
 
 PROGRAMS.check := $(TEST_SRC:%.c=build/check/%)
+PROGRAMS.debug := $(TEST_SRC:%.c=build/debug/%)
 PROGRAMS.asan := $(TEST_SRC:%.c=build/asan/%)
 PROGRAMS.tsan := $(TSAN_SRC:%.c=build/tsan/%)
 PROGRAMS.replay := $(FUZZERS:%=build/asan/replay/%)
@@ -213,6 +214,8 @@ test: ## everything that must hold, in under ten minutes
 	@$(RUN) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.steps) $(JOBS.replay)
 test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay)
 
+debug: $(PROGRAMS.debug) ## the test programs without optimisation, in build/debug/tests/
+	@:
 quick: $(PROGRAMS.check) ## the test programs once, with assertions
 	@$(RUN) $(JOBS.check)
 asan: $(PROGRAMS.asan) ## the test programs under the address and undefined-behaviour sanitizers
@@ -226,7 +229,7 @@ fuzz-replay: $(PROGRAMS.replay) ## each fuzz target over its kept corpus, under 
 
 # Tests that take a size from VDB_N: tests/*/test_crash*.c and so on.
 long = $(foreach p,$(PROGRAMS.check),$(if $(filter test_$(1)%,$(notdir $(p))),$(p)))
-LONG = $(foreach p,$(1),VDB_N=$(N) $(p) &&) true
+LONG = $(if $(1),$(foreach p,$(1),VDB_N=$(N) $(p) &&) true,echo 'no such test'; false)
 crash: $(call long,crash) ## crash states on a simulated disk: N=1000000
 	@$(call LONG,$^)
 sigkill: $(call long,sigkill) ## N cycles of killing a writing process
@@ -281,5 +284,5 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench demo amalgamation amalgamation-test sources tidy exports symbols \
-  header-test test test-programs quick asan tsan scalar fuzz-replay crash sigkill model fuzz fuzz-keep \
+  header-test test test-programs quick debug asan tsan scalar fuzz-replay crash sigkill model fuzz fuzz-keep \
   install install-test deps clean help FORCE

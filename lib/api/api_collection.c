@@ -1,0 +1,305 @@
+/* api_collection.c - creating, finding, dropping and maintaining collections; contracts in vecdb.h. */
+#include "api/api.h"
+#include "seg/sealed.h"
+
+/* Index settings of the schema's vector fields must be possible; scalar fields have none. */
+static int api_check_indexes(struct vdb_schema *schema, vecdb_error *err) {
+  for (uint32_t f = 0; f < schema->n_fields; f++) {
+    struct vdb_field *field = &schema->fields[f];
+    if (!vdb_type_is_vector(field->type))
+      continue;
+    vecdb_index_params filled = field->index;
+    VDB_TRY(vdb_index_params_fill(&filled, field->name, err));
+  }
+  return VECDB_OK;
+}
+
+/* Makes a collection durable and puts it in the list; manifest_mu held. */
+static int api_create_locked(vecdb *db, const char *name, struct vdb_schema *schema,
+                             struct vecdb_collection **out, vecdb_error *err) {
+  struct vecdb_collection *there = vdb_collection_find(db, name);
+  if (there) {
+    vdb_collection_unref(there);
+    return vdb_fail(err, VECDB_ERR_EXISTS, "collection '%s' is there already", name);
+  }
+  if (db->n_colls >= VECDB_MAX_COLLECTIONS)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "a database has at most %d collections",
+                    VECDB_MAX_COLLECTIONS);
+  uint32_t id = db->next_collection;
+  VDB_TRY(vdb_collection_new(db, id, name, schema, out, err));
+  vdb_mutex_lock(&db->write_mu);
+  (*out)->visible_seq = (*out)->files_seq = (*out)->last_seq = db->published_seq;
+  vdb_mutex_unlock(&db->write_mu);
+  struct vdb_change change = {.created = *out};
+  bool keep;
+  db->next_collection = id + 1;
+  int rc = vdb_change_commit(db, &change, &keep, err);
+  if (!rc)
+    rc = vdb_collection_add(db, *out, err);
+  if (rc) {
+    (*out)->schema = NULL; /* stays the caller's */
+    vdb_collection_unref(*out);
+    *out = NULL;
+  }
+  return rc;
+}
+
+VECDB_API int vecdb_collection_create(vecdb *db, const char *name, const vecdb_schema *schema,
+                                      vecdb_collection **out, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  if (out)
+    *out = NULL;
+  VDB_TRY(vdb_api_need(db, "db", err));
+  VDB_TRY(vdb_api_need(schema, "schema", err));
+  VDB_TRY(vdb_name_check(name, true, "collection name", err));
+  if (!db->wal)
+    return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
+  struct vdb_schema *checked;
+  VDB_TRY(vdb_schema_new(&db->env.mem, schema, &checked, err));
+  struct vecdb_collection *coll = NULL;
+  int rc = api_check_indexes(checked, err);
+  if (!rc) {
+    vdb_mutex_lock(&db->manifest_mu);
+    rc = api_create_locked(db, name, checked, &coll, err);
+    vdb_mutex_unlock(&db->manifest_mu);
+  }
+  if (rc) {
+    vdb_schema_free(&db->env.mem, checked);
+    return rc;
+  }
+  if (out)
+    *out = coll;
+  else
+    vdb_collection_unref(coll);
+  return VECDB_OK;
+}
+
+VECDB_API int vecdb_collection_get(vecdb *db, const char *name, vecdb_collection **out,
+                                   vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(out, "out", err));
+  *out = NULL;
+  VDB_TRY(vdb_api_need(db, "db", err));
+  VDB_TRY(vdb_api_need(name, "name", err));
+  *out = vdb_collection_find(db, name);
+  return *out ? VECDB_OK
+              : vdb_fail(err, VECDB_ERR_NOT_FOUND, "there is no collection '%.255s'", name);
+}
+
+VECDB_API void vecdb_collection_release(vecdb_collection *collection) {
+  vdb_collection_unref(collection);
+}
+
+/* The files of a dropped collection go with their last reader. */
+static void api_drop_files(struct vecdb_collection *coll) {
+  struct vdb_version *version = vdb_version_get(coll);
+  for (uint32_t i = 0; i < version->n; i++) {
+    struct vdb_seg *seg = version->segs[i];
+    if (!seg->sealed)
+      continue;
+    atomic_store(&seg->sealed->obsolete, true);
+    vdb_change_remove(coll->db, VDB_BLOB_TOMBS, seg->tombs_blob.file);
+    for (uint32_t f = 0; f < coll->schema->n_fields; f++)
+      if (seg->indexes[f])
+        atomic_store(&seg->indexes[f]->obsolete, true);
+  }
+  vdb_version_unref(&coll->db->env.mem, version);
+}
+
+/* Drops the collection, and takes the list's reference; manifest_mu held. */
+static int api_drop_locked(vecdb *db, const char *name, vecdb_error *err) {
+  struct vecdb_collection *coll = vdb_collection_find(db, name);
+  if (!coll)
+    return vdb_fail(err, VECDB_ERR_NOT_FOUND, "there is no collection '%.255s'", name);
+  struct vdb_change change = {.dropped = coll};
+  bool keep;
+  int rc = vdb_change_commit(db, &change, &keep, err);
+  if (!rc) {
+    atomic_store(&coll->dropped, true);
+    vdb_collection_remove(db, coll);
+    api_drop_files(coll);
+    /* In-flight writers see `dropped`; new snapshots are refused; memory goes with the handles. */
+    vdb_mutex_lock(&db->write_mu);
+    coll->active = NULL;
+    vdb_mutex_unlock(&db->write_mu);
+  }
+  vdb_collection_unref(coll);
+  return rc;
+}
+
+VECDB_API int vecdb_collection_drop(vecdb *db, const char *name, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(db, "db", err));
+  VDB_TRY(vdb_api_need(name, "name", err));
+  if (!db->wal)
+    return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
+  vdb_mutex_lock(&db->manifest_mu);
+  int rc = api_drop_locked(db, name, err);
+  vdb_mutex_unlock(&db->manifest_mu);
+  return rc;
+}
+
+/* The collection whose name comes next after `after` (NULL: the first), with a reference. */
+static struct vecdb_collection *api_next_name(vecdb *db, const char *after) {
+  struct vecdb_collection *next = NULL;
+  vdb_mutex_lock(&db->colls_mu);
+  for (size_t i = 0; i < db->n_colls; i++) {
+    struct vecdb_collection *coll = db->colls[i];
+    if (after && strcmp(coll->name, after) <= 0)
+      continue;
+    if (!next || strcmp(coll->name, next->name) < 0)
+      next = coll;
+  }
+  if (next)
+    vdb_collection_ref(next);
+  vdb_mutex_unlock(&db->colls_mu);
+  return next;
+}
+
+VECDB_API int vecdb_collection_list(vecdb *db, int (*visit)(void *user, const char *name),
+                                    void *user, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(db, "db", err));
+  if (!visit)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "visit is NULL");
+  struct vecdb_collection *coll = api_next_name(db, NULL);
+  while (coll && visit(user, coll->name) == 0) {
+    struct vecdb_collection *next = api_next_name(db, coll->name);
+    vdb_collection_unref(coll);
+    coll = next;
+  }
+  vdb_collection_unref(coll);
+  return VECDB_OK;
+}
+
+VECDB_API const char *vecdb_collection_name(const vecdb_collection *collection) {
+  return collection ? collection->name : "";
+}
+
+VECDB_API const vecdb_schema *vecdb_collection_schema(const vecdb_collection *collection) {
+  return collection ? &collection->public_schema : NULL;
+}
+
+VECDB_API int vecdb_flush(vecdb_collection *collection, const vecdb_control *control,
+                          vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  struct vdb_control inner;
+  VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
+  return vdb_flush(collection, &inner, err);
+}
+
+VECDB_API int vecdb_compact(vecdb_collection *collection, const vecdb_control *control,
+                            vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  struct vdb_control inner;
+  VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
+  return vdb_compact(collection, &inner, err);
+}
+
+/* The position of a vector field by name. */
+static int api_vector_field(vecdb_collection *collection, const char *name, uint32_t *out,
+                            vecdb_error *err) {
+  VDB_TRY(vdb_api_need(name, "field", err));
+  int f = vdb_schema_find(collection->schema, name, strlen(name));
+  if (f < 0)
+    return vdb_fail_at(err, VECDB_ERR_UNKNOWN_FIELD, -1, name, "there is no field '%.255s'", name);
+  if (!vdb_type_is_vector(collection->schema->fields[f].type))
+    return vdb_fail_at(err, VECDB_ERR_TYPE, -1, name, "field '%s' is not a vector", name);
+  *out = (uint32_t)f;
+  return VECDB_OK;
+}
+
+VECDB_API int vecdb_index_create(vecdb_collection *collection, const char *field,
+                                 const vecdb_index_params *params, const vecdb_control *control,
+                                 vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  uint32_t f;
+  VDB_TRY(api_vector_field(collection, field, &f, err));
+  vecdb_index_params wanted = VECDB_INDEX_PARAMS_INIT;
+  if (params)
+    wanted = *params;
+  vecdb_index_params filled = wanted;
+  VDB_TRY(vdb_index_params_fill(&filled, field, err));
+  struct vdb_control inner;
+  VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
+  return vdb_index_set(collection, f, &wanted, &inner, err);
+}
+
+VECDB_API int vecdb_index_drop(vecdb_collection *collection, const char *field,
+                               vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  uint32_t f;
+  VDB_TRY(api_vector_field(collection, field, &f, err));
+  vecdb_index_params flat = {.size = sizeof flat, .type = VECDB_INDEX_FLAT};
+  return vdb_index_set(collection, f, &flat, NULL, err);
+}
+
+VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *control,
+                         vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  struct vdb_control inner;
+  VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
+  if (!collection->db->wal)
+    return VECDB_OK;
+  /* The caller lends a hand: pieces that the background thread is at are waited for. */
+  while (vdb_jobs_pending(collection->db, collection) > 0) {
+    bool did;
+    uint64_t bytes = 0;
+    VDB_TRY(vdb_jobs_run_one(collection->db, collection, &did, &bytes, &inner, err));
+    if (vdb_control_poll(&inner))
+      return vdb_control_fail(&inner, err);
+    if (!did && vdb_jobs_pending(collection->db, collection) > 0) {
+      vdb_mutex_lock(&collection->merge_mu);
+      vdb_mutex_unlock(&collection->merge_mu);
+    }
+  }
+  return VECDB_OK;
+}
+
+static void api_warm_bytes(const struct vdb_blob *blob) {
+  size_t n;
+  const volatile uint8_t *bytes = vdb_blob_bytes(blob, &n);
+  for (size_t i = 0; i < n; i += 4096)
+    (void)bytes[i];
+}
+
+VECDB_API int vecdb_warm(vecdb_collection *collection, const vecdb_control *control,
+                         vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  struct vdb_control inner;
+  VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
+  struct vdb_snapshot *snapshot;
+  VDB_TRY(vdb_snapshot_take(collection, &snapshot, err));
+  int rc = VECDB_OK;
+  for (uint32_t i = 0; !rc && i < snapshot->n_segs; i++) {
+    const struct vdb_seg *seg = snapshot->segs[i].seg;
+    if (seg->sealed)
+      api_warm_bytes(seg->sealed->blob);
+    for (uint32_t f = 0; seg->sealed && f < collection->schema->n_fields; f++)
+      if (seg->indexes[f])
+        api_warm_bytes(seg->indexes[f]->blob);
+    if (vdb_control_progress(&inner, "warm", i + 1, snapshot->n_segs))
+      rc = vdb_control_fail(&inner, err);
+  }
+  vdb_snapshot_release(snapshot);
+  return rc;
+}
+
+VECDB_API int vecdb_collection_stats(vecdb_collection *collection, vecdb_stats *out,
+                                     vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(out, "out", err));
+  if (out->size != sizeof *out)
+    return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_stats has size %zu here, not %u", sizeof *out,
+                    out->size);
+  VDB_TRY(vdb_collection_alive(collection, err));
+  vdb_stats_collect(collection, out);
+  return VECDB_OK;
+}

@@ -1,0 +1,213 @@
+/* db_open.c - opening and closing a database; see db.h. */
+#include <errno.h>
+
+#include "base/check.h"
+#include "db/db.h"
+
+enum { OPEN_PATH_MAX = 3500 }; /* bytes of a database's path; file names are added to it */
+
+static int open_check_options(const vecdb_options *o, vecdb_error *err) {
+  const uint32_t flags = VECDB_READ_ONLY | VECDB_MUST_EXIST | VECDB_HOST_DRIVEN;
+  if (o->size != sizeof *o)
+    return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_options has size %zu here, not %u", sizeof *o,
+                    o->size);
+  if (o->flags & ~flags)
+    return vdb_fail(err, VECDB_ERR_OPTION, "flags 0x%x are not all known", o->flags);
+  if (o->durability < VECDB_DURABLE_COMMIT || o->durability > VECDB_DURABLE_OFF)
+    return vdb_fail(err, VECDB_ERR_OPTION, "durability %d is unknown", o->durability);
+  if (o->verify < VECDB_VERIFY_META || o->verify > VECDB_VERIFY_FULL)
+    return vdb_fail(err, VECDB_ERR_OPTION, "verify %d is unknown", o->verify);
+  if (o->threads > 1024 || o->seal_rows > VDB_SEG_MAX_ROWS)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "threads are at most 1024 and seal_rows at most %u",
+                    VDB_SEG_MAX_ROWS);
+  if (o->allocator && !(o->allocator->alloc && o->allocator->resize && o->allocator->release))
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "the allocator lacks a function");
+  if (o->clock && !(o->clock->monotonic_ns && o->clock->wall_ns))
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "the clock lacks a function");
+  if (o->vfs && o->vfs->size != sizeof *o->vfs)
+    return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_vfs has size %zu here, not %u", sizeof *o->vfs,
+                    o->vfs->size);
+  if (o->control && o->control->size != sizeof *o->control)
+    return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_control has size %zu here, not %u",
+                    sizeof *o->control, o->control->size);
+  return VECDB_OK;
+}
+
+static void open_set(struct vecdb *db, const vecdb_options *o) {
+  db->flags = o->flags;
+  db->durability = o->durability;
+  db->interval_ns = (uint64_t)(o->interval_ms ? o->interval_ms : 100) * 1000000;
+  db->seal_rows = o->seal_rows ? o->seal_rows : 65536;
+  db->index_rows = o->index_rows ? o->index_rows : 4096;
+  db->seal_bytes = o->seal_bytes ? o->seal_bytes : (uint64_t)128 << 20;
+  db->wal_bytes = o->wal_bytes ? o->wal_bytes : (uint64_t)256 << 20;
+  db->verify_full = o->verify == VECDB_VERIFY_FULL;
+  db->next_segment = 1;
+  db->next_collection = 1;
+  atomic_init(&db->next_file, 1);
+}
+
+/* All locks or none. */
+static int open_locks(struct vecdb *db, vecdb_error *err) {
+  struct vdb_mutex *mutexes[] = {&db->manifest_mu, &db->write_mu, &db->colls_mu, &db->jobs_mu,
+                                 &db->step_mu};
+  struct vdb_cond *conds[] = {&db->write_cond, &db->jobs_cond};
+  size_t m = 0, c = 0;
+  int os = 0;
+  while (!os && m < VDB_COUNT(mutexes))
+    os = vdb_mutex_init(mutexes[m++]);
+  while (!os && c < VDB_COUNT(conds))
+    os = vdb_cond_init(conds[c++]);
+  if (!os)
+    return VECDB_OK;
+  /* The one that failed is the last one counted. */
+  if (c > 0)
+    c--;
+  else
+    m--;
+  while (c > 0)
+    vdb_cond_destroy(conds[--c]);
+  while (m > 0)
+    vdb_mutex_destroy(mutexes[--m]);
+  return vdb_fail_os(err, os, "making locks for", db->dir);
+}
+
+static void open_unlock_all(struct vecdb *db) {
+  vdb_cond_destroy(&db->jobs_cond);
+  vdb_cond_destroy(&db->write_cond);
+  vdb_mutex_destroy(&db->step_mu);
+  vdb_mutex_destroy(&db->jobs_mu);
+  vdb_mutex_destroy(&db->colls_mu);
+  vdb_mutex_destroy(&db->write_mu);
+  vdb_mutex_destroy(&db->manifest_mu);
+}
+
+/* The folder that holds `dir`, in `out`. */
+static void open_parent(const char *dir, char *out, size_t n) {
+  size_t length = strlen(dir);
+  while (length > 1 && dir[length - 1] == '/')
+    length--;
+  while (length > 0 && dir[length - 1] != '/')
+    length--;
+  if (length == 0) {
+    memcpy(out, ".", 2);
+  } else {
+    length = length > 1 ? length - 1 : 1;
+    length = vdb_min_size(length, n - 1);
+    memcpy(out, dir, length);
+    out[length] = '\0';
+  }
+}
+
+/* Makes the folder, durably, if it may and must. */
+static int open_folder(struct vecdb *db, vecdb_error *err) {
+  const vecdb_vfs *vfs = db->env.vfs;
+  if (db->flags & (VECDB_READ_ONLY | VECDB_MUST_EXIST))
+    return VECDB_OK;
+  int os = vfs->make_dir(vfs, db->dir);
+  if (os == EEXIST)
+    return VECDB_OK;
+  if (os)
+    return vdb_fail_os(err, os, "making folder", db->dir);
+  char parent[OPEN_PATH_MAX + 1];
+  open_parent(db->dir, parent, sizeof parent);
+  os = vfs->sync_dir(vfs, parent);
+  return os ? vdb_fail_os(err, os, "syncing folder", parent) : VECDB_OK;
+}
+
+static int open_lock_file(struct vecdb *db, vecdb_error *err) {
+  if (db->flags & VECDB_READ_ONLY)
+    return VECDB_OK;
+  struct vdb_writer path = VDB_WRITER(&db->env.mem);
+  vdb_write_bytes(&path, db->dir, strlen(db->dir));
+  vdb_write_bytes(&path, "/LOCK", sizeof "/LOCK");
+  if (path.failed)
+    return vdb_fail_memory(err);
+  int os = db->env.vfs->lock(db->env.vfs, (const char *)path.data, &db->lock);
+  vdb_writer_free(&path);
+  if (os == EBUSY)
+    return vdb_fail(err, VECDB_ERR_BUSY, "database %s is already open for writing", db->dir);
+  if (os == ENOENT)
+    return vdb_fail(err, VECDB_ERR_NOT_FOUND, "there is no database in %s", db->dir);
+  return os ? vdb_fail_os(err, os, "locking", db->dir) : VECDB_OK;
+}
+
+/* Frees what is there of a database that is not running. */
+static void open_free(struct vecdb *db) {
+  for (size_t i = 0; i < db->n_colls; i++)
+    vdb_collection_unref(db->colls[i]);
+  vdb_free(&db->env.mem, db->colls);
+  vdb_free(&db->env.mem, db->marks);
+  vdb_pool_free(db->pool);
+  if (db->lock)
+    db->lock->vfs->close(db->lock);
+  vdb_free(&db->env.mem, db->dir);
+  open_unlock_all(db);
+}
+
+static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  VDB_TRY(vdb_pool_new(&db->env, db->flags & VECDB_HOST_DRIVEN ? 1 : db->env.threads, &db->pool,
+                       err));
+  VDB_TRY(open_folder(db, err));
+  VDB_TRY(open_lock_file(db, err));
+  VDB_TRY(vdb_recover(db, options, err));
+  return vdb_jobs_start(db, err);
+}
+
+VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, struct vecdb **out,
+                             vecdb_error *err) {
+  static const vecdb_options standard = VECDB_OPTIONS_INIT;
+  const vecdb_options *o = options ? options : &standard;
+  VDB_TRY(open_check_options(o, err));
+  size_t length = path ? strlen(path) : 0;
+  if (length == 0 || length > OPEN_PATH_MAX)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "a path has 1 to %d bytes, not %zu", OPEN_PATH_MAX,
+                    length);
+  struct vdb_mem first;
+  vdb_mem_init(&first, o->allocator, 0);
+  struct vecdb *db = vdb_alloc_zero(&first, sizeof *db);
+  if (!db)
+    return vdb_fail_memory(err);
+  int rc = vdb_env_init(&db->env, o, strcmp(path, ":memory:") == 0 && !o->vfs, err);
+  if (rc) {
+    vdb_free(&first, db);
+    return rc;
+  }
+  open_set(db, o);
+  db->dir = vdb_strndup(&db->env.mem, path, length);
+  rc = db->dir ? open_locks(db, err) : vdb_fail_memory(err);
+  if (rc) {
+    vdb_free(&db->env.mem, db->dir);
+    vdb_env_fini(&db->env);
+    vdb_free(&first, db);
+    return rc;
+  }
+  rc = open_parts(db, o, err);
+  if (rc) {
+    if (db->wal) {
+      vecdb_error ignored;
+      vdb_wal_close(db->wal, false, &ignored);
+    }
+    open_free(db);
+    vdb_env_fini(&db->env);
+    vdb_free(&first, db);
+    return rc;
+  }
+  *out = db;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err) {
+  vdb_jobs_stop(db);
+  int rc = VECDB_OK;
+  if (db->wal)
+    rc = vdb_wal_close(db->wal, true, err);
+  open_free(db);
+  struct vdb_mem last;
+  vdb_mem_init(&last, &db->env.mem.table, 0);
+  vdb_env_fini(&db->env);
+  /* The handle was allocated before its own accounting began. */
+  atomic_store(&last.used, UINT64_MAX);
+  vdb_free(&last, db);
+  return rc;
+}

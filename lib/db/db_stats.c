@@ -1,0 +1,56 @@
+/* db_stats.c - the numbers of vecdb_stats. */
+#include "db/db.h"
+#include "seg/sealed.h"
+
+static void stats_segment(const struct vecdb_collection *coll, const struct vdb_seg_view *view,
+                          uint64_t seq, vecdb_stats *out) {
+  const struct vdb_seg *seg = view->seg;
+  uint64_t dead = 0;
+  for (uint32_t row = 0; vdb_seg_has_dead(view) && row < view->n; row++)
+    dead += vdb_seg_row_dead(view, row, seq);
+  out->rows += view->n - dead;
+  out->rows_deleted += dead;
+  if (!seg->sealed) {
+    out->segments_growing++;
+    return;
+  }
+  out->segments_sealed++;
+  out->bytes_files += seg->sealed->blob_id.length;
+  bool indexed = false, lacks = false;
+  for (uint32_t f = 0; f < coll->schema->n_fields; f++) {
+    if (seg->indexes[f]) {
+      indexed = true;
+      out->bytes_index += seg->indexes[f]->blob_id.length;
+      out->bytes_files += seg->indexes[f]->blob_id.length;
+    } else if (vdb_type_is_vector(coll->schema->fields[f].type)) {
+      lacks = lacks || vdb_index_wanted(coll->db, &coll->index[f], view->n);
+    }
+  }
+  out->segments_indexed += indexed && !lacks;
+}
+
+VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *out) {
+  struct vecdb *db = coll->db;
+  vecdb_error err;
+  struct vdb_snapshot *snapshot;
+  memset(out, 0, sizeof *out);
+  out->size = sizeof *out;
+  if (vdb_snapshot_take(coll, &snapshot, &err) == VECDB_OK) {
+    for (uint32_t i = 0; i < snapshot->n_segs; i++)
+      stats_segment(coll, &snapshot->segs[i], snapshot->seq, out);
+    vdb_snapshot_release(snapshot);
+  }
+  vdb_mutex_lock(&db->write_mu);
+  for (uint32_t i = 0; i < coll->version->n; i++)
+    if (coll->version->segs[i]->growing)
+      out->bytes_memory += coll->version->segs[i]->growing->bytes;
+  vdb_mutex_unlock(&db->write_mu);
+  if (db->wal) {
+    out->bytes_wal = vdb_wal_bytes(db->wal);
+    out->syncs = vdb_wal_syncs(db->wal);
+  }
+  out->bytes_allocated = atomic_load(&db->env.mem.used);
+  out->commits = atomic_load(&coll->commits);
+  out->searches = atomic_load(&coll->searches);
+  out->jobs_pending = vdb_jobs_pending(db, coll);
+}

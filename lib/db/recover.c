@@ -1,0 +1,317 @@
+/*
+ * recover.c - from files to memory at open: the manifest's collections and segments, then the log records that
+ * are not in files yet. Nothing is written here but the manifest of a new database; files that no manifest names
+ * are removed at the end, so that a crash in the middle of recovery changes nothing.
+ */
+#include "base/check.h"
+#include "db/db.h"
+#include "seg/sealed.h"
+
+struct recover_work {
+  struct vecdb *db;
+  struct vdb_control *control;
+  uint64_t replayed;
+};
+
+/* ---- segments ---- */
+
+static int recover_indexes(struct vecdb *db, struct vdb_seg *seg,
+                           const struct vdb_manifest_segment *from, vecdb_error *err) {
+  for (uint32_t i = 0; i < from->n_indexes; i++) {
+    const struct vdb_manifest_index *index = &from->indexes[i];
+    if (index->field >= seg->schema->n_fields || seg->indexes[index->field] ||
+        !vdb_type_is_vector(seg->schema->fields[index->field].type))
+      return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest names an index of field %u",
+                      index->field);
+    VDB_TRY(vdb_seg_index_open(seg, db->dir, &index->blob, index->field, index->type,
+                               db->verify_full, &seg->indexes[index->field], err));
+  }
+  return VECDB_OK;
+}
+
+static int recover_segment(struct vecdb *db, struct vecdb_collection *coll,
+                           const struct vdb_manifest_segment *from, struct vdb_seg **out,
+                           vecdb_error *err) {
+  struct vdb_sealed_open open = {&db->env, db->dir, coll->schema,
+                                 from->blob, from->rows, db->verify_full};
+  struct vdb_sealed *sealed;
+  struct vdb_seg *seg;
+  *out = NULL;
+  VDB_TRY(vdb_sealed_open(&open, &sealed, err));
+  int rc = vdb_seg_of_sealed(sealed, coll->schema, from->id, NULL, &seg, err);
+  vdb_sealed_unref(sealed);
+  VDB_TRY(rc);
+  if (from->tombs.file != 0)
+    rc = vdb_seg_tombs_read(seg, db->dir, &from->tombs, from->deleted, err);
+  if (!rc)
+    rc = recover_indexes(db, seg, from, err);
+  if (rc) {
+    vdb_seg_unref(seg);
+    return rc;
+  }
+  *out = seg;
+  return VECDB_OK;
+}
+
+static int recover_segments(struct vecdb *db, struct vecdb_collection *coll,
+                            const struct vdb_manifest_collection *from, vecdb_error *err) {
+  struct vdb_version *version = vdb_version_new(&db->env.mem, from->n_segments);
+  if (!version)
+    return vdb_fail_memory(err);
+  for (uint32_t i = 0; i < from->n_segments; i++) {
+    int rc = recover_segment(db, coll, &from->segments[i], &version->segs[i], err);
+    if (rc) {
+      vdb_version_unref(&db->env.mem, version);
+      return rc;
+    }
+    version->n++;
+  }
+  vdb_version_set(coll, version);
+  return VECDB_OK;
+}
+
+/* ---- collections ---- */
+
+static int recover_collection(struct vecdb *db, const struct vdb_manifest_collection *from,
+                              vecdb_error *err) {
+  struct vdb_schema *schema;
+  VDB_TRY(vdb_schema_decode(&db->env.mem, from->schema, from->schema_bytes, &schema, err));
+  if (schema->n_fields != from->n_fields) {
+    vdb_schema_free(&db->env.mem, schema);
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest does not fit the schema of '%s'",
+                    from->name);
+  }
+  struct vecdb_collection *coll;
+  int rc = vdb_collection_new(db, from->id, from->name, schema, &coll, err);
+  if (rc) {
+    vdb_schema_free(&db->env.mem, schema);
+    return rc;
+  }
+  memcpy(coll->index, from->indexes, from->n_fields * sizeof *coll->index);
+  coll->files_seq = coll->last_seq = from->flushed_seq;
+  atomic_store(&coll->next_auto_id, from->next_auto_id);
+  rc = recover_segments(db, coll, from, err);
+  if (!rc)
+    rc = vdb_collection_add(db, coll, err);
+  vdb_collection_unref(coll);
+  return rc;
+}
+
+/* ---- the log ---- */
+
+/* Keys that a replayed batch brings are taken: the next auto id lies above them. */
+static void recover_auto_id(struct vecdb_collection *coll, const struct vdb_batch *batch) {
+  const struct vdb_schema *schema = coll->schema;
+  if (!(schema->fields[schema->key].flags & VECDB_AUTO_ID))
+    return;
+  for (uint32_t i = 0; i < batch->n_rows; i++) {
+    int64_t id;
+    memcpy(&id, vdb_key_of(&batch->columns[schema->key], i).data, sizeof id);
+    if (id >= atomic_load(&coll->next_auto_id) && id < INT64_MAX)
+      atomic_store(&coll->next_auto_id, id + 1);
+  }
+}
+
+static int recover_rows(struct vecdb_collection *coll, const struct vdb_wal_record *record,
+                        vecdb_error *err) {
+  struct vdb_mem *mem = &coll->db->env.mem;
+  struct vdb_batch batch = {0};
+  struct vdb_pending pending;
+  int rc = vdb_batch_decode(mem, coll->schema, record->body, record->n, &batch, err);
+  if (!rc)
+    rc = vdb_apply_rows(coll, &batch, true, NULL, &pending, err);
+  if (!rc) {
+    vdb_apply_commit(&pending, &batch, record->seq);
+    vdb_apply_publish(&pending);
+    vdb_apply_release(&pending);
+    recover_auto_id(coll, &batch);
+  }
+  vdb_batch_fini(mem, &batch);
+  return rc;
+}
+
+static int recover_delete(struct vecdb_collection *coll, const struct vdb_wal_record *record,
+                          vecdb_error *err) {
+  struct vdb_pending pending;
+  VDB_TRY(vdb_apply_delete(coll, record->body, record->n, &pending, err));
+  vdb_apply_commit(&pending, NULL, record->seq);
+  vdb_apply_publish(&pending);
+  vdb_apply_release(&pending);
+  return VECDB_OK;
+}
+
+static int recover_record(void *arg, const struct vdb_wal_record *record, vecdb_error *err) {
+  struct recover_work *w = arg;
+  struct vecdb_collection *coll = NULL;
+  if (vdb_control_poll(w->control))
+    return vdb_control_fail(w->control, err);
+  for (size_t i = 0; i < w->db->n_colls; i++)
+    if (w->db->colls[i]->id == record->collection)
+      coll = w->db->colls[i];
+  if (!coll || record->seq <= coll->files_seq)
+    return VECDB_OK; /* dropped since, or in files */
+  w->replayed++;
+  if (record->type == VDB_WAL_ROWS)
+    return recover_rows(coll, record, err);
+  if (record->type == VDB_WAL_DELETE)
+    return recover_delete(coll, record, err);
+  return vdb_fail(err, VECDB_ERR_CORRUPT, "the log holds a record of unknown type %u",
+                  record->type);
+}
+
+static int recover_log(struct recover_work *w, const struct vdb_manifest *manifest,
+                       vecdb_error *err) {
+  struct vecdb *db = w->db;
+  struct vdb_wal_scan scan;
+  VDB_TRY(vdb_wal_scan(&db->env, db->dir, manifest->wal_first, manifest->wal_floor, recover_record,
+                       w, &scan, err));
+  if (scan.last_seq < manifest->wal_floor)
+    scan.last_seq = manifest->wal_floor;
+  db->published_seq = db->synced_seq = scan.last_seq;
+  if (db->flags & VECDB_READ_ONLY)
+    return VECDB_OK;
+  if (!VDB_GROW(&db->env.mem, db->marks, db->marks_capacity, 2))
+    return vdb_fail_memory(err);
+  struct vdb_wal_mark old = {manifest->wal_first, manifest->wal_floor};
+  struct vdb_wal_mark next = {scan.next_file, scan.last_seq};
+  db->marks[0] = old;
+  db->marks[1] = next;
+  db->n_marks = 2;
+  return vdb_wal_new(&db->env, db->dir, &scan, &db->wal, err);
+}
+
+/* ---- leftovers ---- */
+
+struct recover_names {
+  struct vecdb *db;
+  const struct vdb_manifest *manifest;
+  char **orphans;
+  size_t n, capacity;
+};
+
+static bool recover_names_blob(const struct vdb_manifest *m, uint64_t number) {
+  for (uint32_t c = 0; c < m->n_collections; c++)
+    for (uint32_t s = 0; s < m->collections[c].n_segments; s++) {
+      const struct vdb_manifest_segment *seg = &m->collections[c].segments[s];
+      if (seg->blob.file == number || seg->tombs.file == number)
+        return true;
+      for (uint32_t i = 0; i < seg->n_indexes; i++)
+        if (seg->indexes[i].blob.file == number)
+          return true;
+    }
+  return false;
+}
+
+static void recover_visit_orphan(void *arg, const char *name) {
+  struct recover_names *names = arg;
+  enum vdb_blob_kind kind;
+  uint64_t number;
+  bool orphan = false;
+  if (vdb_blob_parse(name, &kind, &number))
+    orphan = !recover_names_blob(names->manifest, number);
+  else if (vdb_wal_parse(name, &number))
+    orphan = number < names->manifest->wal_first;
+  if (!orphan)
+    return;
+  struct vdb_mem *mem = &names->db->env.mem;
+  char *copy = vdb_strndup(mem, name, strlen(name));
+  if (copy && VDB_GROW(mem, names->orphans, names->capacity, names->n + 1))
+    names->orphans[names->n++] = copy;
+  else
+    vdb_free(mem, copy); /* it stays until the next open */
+}
+
+/* Removes files that the manifest does not name: left by a crash, or by a removal that failed. */
+static void recover_clean(struct vecdb *db, const struct vdb_manifest *manifest) {
+  struct recover_names names = {.db = db, .manifest = manifest};
+  struct vdb_mem *mem = &db->env.mem;
+  db->env.vfs->list(db->env.vfs, db->dir, recover_visit_orphan, &names);
+  for (size_t i = 0; i < names.n; i++) {
+    struct vdb_writer path = VDB_WRITER(mem);
+    vdb_write_bytes(&path, db->dir, strlen(db->dir));
+    vdb_write_u8(&path, '/');
+    vdb_write_bytes(&path, names.orphans[i], strlen(names.orphans[i]) + 1);
+    if (!path.failed)
+      db->env.vfs->remove(db->env.vfs, (const char *)path.data);
+    vdb_writer_free(&path);
+    vdb_free(mem, names.orphans[i]);
+  }
+  vdb_free(mem, names.orphans);
+}
+
+/* ---- new databases ---- */
+
+struct recover_folder {
+  bool ours;    /* section or log files: a database whose manifest is missing */
+  bool foreign; /* something else */
+};
+
+static void recover_visit_folder(void *arg, const char *name) {
+  struct recover_folder *folder = arg;
+  enum vdb_blob_kind kind;
+  uint64_t number;
+  if (vdb_blob_parse(name, &kind, &number) || vdb_wal_parse(name, &number))
+    folder->ours = true;
+  else if (strcmp(name, "LOCK") != 0 && strcmp(name, "MANIFEST.tmp") != 0)
+    folder->foreign = true;
+}
+
+/* Makes the first manifest, if the folder is free for it. */
+static int recover_create(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  struct recover_folder folder = {false, false};
+  if (options->flags & (VECDB_READ_ONLY | VECDB_MUST_EXIST))
+    return vdb_fail(err, VECDB_ERR_NOT_FOUND, "there is no database in %s", db->dir);
+  int os = db->env.vfs->list(db->env.vfs, db->dir, recover_visit_folder, &folder);
+  if (os)
+    return vdb_fail_os(err, os, "listing", db->dir);
+  if (folder.ours)
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "%s holds database files but no MANIFEST", db->dir);
+  if (folder.foreign)
+    return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE, "%s holds other files", db->dir);
+  struct vdb_change change = {0};
+  bool keep;
+  vdb_mutex_lock(&db->manifest_mu);
+  int rc = vdb_change_commit(db, &change, &keep, err);
+  vdb_mutex_unlock(&db->manifest_mu);
+  return rc;
+}
+
+static int recover_load(struct recover_work *w, const struct vdb_manifest *manifest,
+                        vecdb_error *err) {
+  struct vecdb *db = w->db;
+  db->generation = manifest->generation;
+  db->next_segment = manifest->next_segment;
+  db->next_collection = manifest->next_collection;
+  atomic_store(&db->next_file, manifest->next_file);
+  for (uint32_t i = 0; i < manifest->n_collections; i++)
+    VDB_TRY(recover_collection(db, &manifest->collections[i], err));
+  VDB_TRY(recover_log(w, manifest, err));
+  for (size_t i = 0; i < db->n_colls; i++) {
+    if (db->colls[i]->last_seq > db->published_seq)
+      return vdb_fail(err, VECDB_ERR_CORRUPT, "collection '%s' is ahead of the log",
+                      db->colls[i]->name);
+    db->colls[i]->visible_seq = db->published_seq;
+  }
+  if (!(db->flags & VECDB_READ_ONLY))
+    recover_clean(db, manifest);
+  if (w->replayed > 0)
+    vdb_log(&db->env, VECDB_LOG_INFO, "replayed %llu log records",
+            (unsigned long long)w->replayed);
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  struct vdb_manifest manifest;
+  int rc = vdb_manifest_read(&db->env, db->dir, &manifest, err);
+  if (rc == VECDB_ERR_NOT_FOUND) {
+    VDB_TRY(recover_create(db, options, err));
+    rc = vdb_manifest_read(&db->env, db->dir, &manifest, err);
+  }
+  VDB_TRY(rc);
+  struct vdb_control control;
+  vdb_control_init(&control, &db->env, options->control);
+  struct recover_work w = {db, &control, 0};
+  rc = recover_load(&w, &manifest, err);
+  vdb_manifest_fini(&db->env.mem, &manifest);
+  return rc;
+}

@@ -1,4 +1,5 @@
 /* hnsw.c - the table of the HNSW index, opening and closing, scratch memory; see hnsw.h. */
+#include "base/bitmap.h"
 #include "index/hnsw.h"
 
 static void hnsw_close(struct vdb_mem *mem, struct vdb_index *index) {
@@ -7,7 +8,21 @@ static void hnsw_close(struct vdb_mem *mem, struct vdb_index *index) {
     return;
   for (size_t i = 0; i < VDB_HNSW_STOCK; i++)
     vdb_hnsw_scratch_free(mem, atomic_load_explicit(&hnsw->stock[i], memory_order_acquire));
+  vdb_free(mem, hnsw->graph.copies.has);
   vdb_free(mem, hnsw);
+}
+
+/* Marks the rows that have copies. */
+static int hnsw_mark_copies(struct vdb_hnsw *hnsw, vecdb_error *err) {
+  struct vdb_hnsw_copies *copies = &hnsw->graph.copies;
+  if (copies->n_groups == 0)
+    return VECDB_OK;
+  copies->has = vdb_alloc_zero(hnsw->mem, vdb_bits_words(hnsw->base.vecs.n) * sizeof(uint64_t));
+  if (!copies->has)
+    return vdb_fail_memory(err);
+  for (uint32_t i = 0; i < copies->n_groups; i++)
+    vdb_bit_set(copies->has, copies->firsts[i]);
+  return VECDB_OK;
 }
 
 static int hnsw_open(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint32_t number,
@@ -22,6 +37,8 @@ static int hnsw_open(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint
   for (size_t i = 0; i < VDB_HNSW_STOCK; i++)
     atomic_init(&hnsw->stock[i], NULL);
   int rc = vdb_hnsw_read(in, number, vecs, &hnsw->graph, err);
+  if (rc == VECDB_OK)
+    rc = hnsw_mark_copies(hnsw, err);
   if (rc != VECDB_OK) {
     vdb_free(mem, hnsw);
     return rc;

@@ -7,6 +7,7 @@
  *   hnsw_search.c   a search: plain, or filtered in one of two ways
  *   hnsw_build.c    batched insertion
  *   hnsw_link.c     choice of links, links back
+ *   hnsw_copies.c   rows that equal others
  *   hnsw_connect.c  reachability of level 0
  *   hnsw_io.c       sections: writing, checking, opening
  */
@@ -38,11 +39,22 @@ struct vdb_hnsw_layer {
   uint32_t n;
 };
 
+/* Rows that equal a row before them in the order are no nodes: they are listed by the first. */
+struct vdb_hnsw_copies {
+  const uint32_t *firsts; /* ascending */
+  const uint32_t *ends;   /* where the copies of each end in `rows` */
+  const uint32_t *rows;
+  uint32_t n_groups;
+  uint32_t n;
+  uint64_t *has;          /* bitmap of the firsts; in opened indexes, and NULL without copies */
+};
+
 struct vdb_hnsw_graph {
   struct vdb_hnsw_layer layers[VDB_HNSW_MAX_LAYERS];
   uint32_t n_layers;     /* 0 when there are no rows */
   uint32_t entry;        /* the row of position 0, where walks start */
   const uint32_t *order; /* rows of the positions of layer 1; NULL without upper layers */
+  struct vdb_hnsw_copies copies;
 };
 
 /*
@@ -177,7 +189,9 @@ struct vdb_hnsw_builder {
   const struct vdb_index_build *b;
   const struct vdb_vecs *vecs;    /* what is compared */
   struct vdb_hnsw_graph graph;    /* of the layers from `layer` up */
-  uint32_t *order;                /* all rows in the order of insertion; the graph's is the same */
+  uint32_t *order;                /* rows in the order of insertion, copies left out */
+  uint32_t n_nodes;               /* how many there are in it */
+  uint32_t *copies_block;         /* memory of graph.copies */
   uint32_t *links[VDB_HNSW_MAX_LAYERS]; /* the graph's, to write */
   float *link_keys;               /* of the links of the layer in work */
   uint32_t layer;                 /* in work */
@@ -221,9 +235,11 @@ VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_h
                                   const struct vdb_hnsw_rule *rule);
 /* Links the targets of h->edges back to the sources, in parallel; sorts the edges. */
 VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h);
+/* Takes rows that equal an earlier one out of h->order and lists them in the graph. */
+VDB_INTERNAL int vdb_hnsw_find_copies(struct vdb_hnsw_builder *h, vecdb_error *err);
 /* Sorts each row of the layer in work nearest first, in parallel. */
 VDB_INTERNAL void vdb_hnsw_sort_rows(struct vdb_hnsw_builder *h);
-/* Makes every row of level 0 reachable from the entry, and the entry from every row. */
+/* Makes every node of level 0 reachable from the entry, and the entry from every node. */
 VDB_INTERNAL int vdb_hnsw_connect(struct vdb_hnsw_builder *h, vecdb_error *err);
 
 /* ---- Opened indexes: hnsw.c, hnsw_io.c -------------------------------------------------------- */
@@ -242,10 +258,13 @@ VDB_INTERNAL int vdb_hnsw_search(const struct vdb_index *index, struct vdb_searc
                                  vecdb_error *err);
 /* Writes the sections of a finished graph. */
 VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err);
-/* Finds and checks the sections; the graph borrows them. */
+/* Finds and checks the sections; the graph borrows them. graph->copies.has is left NULL. */
 VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number,
                                const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
                                vecdb_error *err);
+/* The copies of a row of an opened index, ascending; how many. */
+VDB_INTERNAL uint32_t vdb_hnsw_copies_of(const struct vdb_hnsw_copies *copies, uint32_t row,
+                                         const uint32_t **rows);
 /* Scratch memory from the stock, or new; NULL when out of memory. */
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_take(const struct vdb_hnsw *index);
 VDB_INTERNAL void vdb_hnsw_give(const struct vdb_hnsw *index, struct vdb_hnsw_scratch *scratch);

@@ -30,8 +30,8 @@ static void build_order(struct vdb_hnsw_builder *h) {
 static void build_shape(struct vdb_hnsw_builder *h) {
   struct vdb_hnsw_graph *graph = &h->graph;
   uint32_t m = h->b->params.m;
-  uint32_t n = h->vecs->n;
-  graph->layers[0].n = n;
+  uint32_t n = h->n_nodes;
+  graph->layers[0].n = h->vecs->n;
   graph->layers[0].width = (uint32_t)vdb_round_up(2 * (uint64_t)m, VDB_HNSW_ROW_UNIT);
   graph->n_layers = 1;
   while (n > 2 * m) {
@@ -54,19 +54,22 @@ static bool build_worker_init(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker
 
 static int build_init(struct vdb_hnsw_builder *h, vecdb_error *err) {
   struct vdb_mem *mem = h->b->mem;
+  h->order = vdb_alloc_array(mem, h->vecs->n, sizeof *h->order);
+  if (!h->order)
+    return vdb_fail_memory(err);
+  build_order(h);
+  VDB_TRY(vdb_hnsw_find_copies(h, err));
   build_shape(h);
   size_t edges = (size_t)vdb_min_u32(BUILD_BATCH, h->vecs->n) * h->graph.layers[0].width;
-  h->order = vdb_alloc_array(mem, h->vecs->n, sizeof *h->order);
   h->edges = vdb_alloc_array(mem, edges, sizeof *h->edges);
   h->edges_swap = vdb_alloc_array(mem, edges, sizeof *h->edges_swap);
   h->groups = vdb_alloc_array(mem, edges + 1, sizeof *h->groups);
   h->workers = vdb_alloc_zero(mem, h->b->par->workers * sizeof *h->workers);
-  if (!h->order || !h->edges || !h->edges_swap || !h->groups || !h->workers)
+  if (!h->edges || !h->edges_swap || !h->groups || !h->workers)
     return vdb_fail_memory(err);
   for (unsigned i = 0; i < h->b->par->workers; i++)
     if (!build_worker_init(h, &h->workers[i]))
       return vdb_fail_memory(err);
-  build_order(h);
   h->graph.order = h->order;
   h->graph.entry = h->order[0];
   return VECDB_OK;
@@ -87,6 +90,7 @@ static void build_fini(struct vdb_hnsw_builder *h) {
   vdb_free(mem, h->edges_swap);
   vdb_free(mem, h->edges);
   vdb_free(mem, h->link_keys);
+  vdb_free(mem, h->copies_block);
   vdb_free(mem, h->order);
 }
 
@@ -159,7 +163,7 @@ static void build_edges(struct vdb_hnsw_builder *h, uint32_t batch) {
 static int build_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err) {
   VDB_TRY(build_begin_layer(h, l, err));
   const struct vdb_index_build *b = h->b;
-  uint32_t n = h->graph.layers[l].n;
+  uint32_t n = l == 0 ? h->n_nodes : h->graph.layers[l].n;
   uint32_t batch;
   h->first = l + 1 < h->graph.n_layers ? h->graph.layers[l + 1].n : 1;
   for (; h->first < n; h->first += batch) {

@@ -1,12 +1,13 @@
 /*
  * hnsw_connect.c - reachability of level 0; see hnsw.h. Choosing links by diversity can leave nodes
- * that no link leads to, and groups of nodes (equal vectors above all) that no link leads out of.
+ * that no link leads to, and groups of nodes that no link leads out of.
  *
  *   1. A breadth-first walk from the entry gives each reached node a parent; the parents' links are
  *      the tree, and are never taken away. A node not reached is linked from a near node that has a
  *      free slot or a link outside the tree, and the walk goes on from there.
  *   2. A walk against the links from the entry finds the nodes that lead to it. Another node, taken
- *      in the order of walk 1, is linked to its parent, which leads to the entry by then.
+ *      in the order of walk 1, is linked to its parent, which leads to the entry by then; if it has
+ *      no slot to give, a node below it in the tree is linked instead.
  *
  * Why 2 holds when it replaces a link: it gives up a link of a node that now has its parent, whose
  * way to the entry was settled before; ways that went through that node still do.
@@ -124,6 +125,16 @@ static void connect_walk_back(struct connect *c, uint32_t node) {
   }
 }
 
+/* Links a node, or one below it in the tree, to its parent, which leads to the entry. */
+static void connect_lead(struct connect *c, uint32_t node) {
+  uint32_t from = node;
+  while (!connect_link(c, from, c->parent[node])) {
+    from = c->links[(size_t)from * c->width]; /* no slot to give: all links are in the tree */
+    vdb_assert(!c->leads[from]);
+  }
+  connect_walk_back(c, from);
+}
+
 static int connect_alloc(struct connect *c, vecdb_error *err) {
   struct vdb_mem *mem = c->h->b->mem;
   c->parent = vdb_alloc_array(mem, c->n, sizeof *c->parent);
@@ -151,7 +162,7 @@ VDB_INTERNAL int vdb_hnsw_connect(struct vdb_hnsw_builder *h, vecdb_error *err) 
     c.parent[h->graph.entry] = h->graph.entry;
     c.queue[c.n_queue++] = h->graph.entry;
     connect_walk(&c);
-    for (uint32_t p = 0; p < c.n; p++) {
+    for (uint32_t p = 0; p < h->n_nodes; p++) {
       if (c.parent[h->order[p]] != VDB_HNSW_NONE)
         continue;
       connect_attach(&c, h->order[p]);
@@ -159,11 +170,9 @@ VDB_INTERNAL int vdb_hnsw_connect(struct vdb_hnsw_builder *h, vecdb_error *err) 
     }
     connect_transpose(&c);
     connect_walk_back(&c, h->graph.entry);
-    for (uint32_t i = 1; i < c.n; i++) {
-      uint32_t node = c.queue[i];
-      if (!c.leads[node] && connect_link(&c, node, c.parent[node]))
-        connect_walk_back(&c, node);
-    }
+    for (uint32_t i = 1; i < c.n_queue; i++)
+      if (!c.leads[c.queue[i]])
+        connect_lead(&c, c.queue[i]);
   }
   vdb_free(h->b->mem, c.sources);
   vdb_free(h->b->mem, c.starts);

@@ -4,8 +4,9 @@
  *   HNSW  struct hnsw_header
  *   HNUP  u32 order[layers[1]], then for each upper layer, from 1 up, u32 links[n * width]
  *   HNL0  u32 links[n * width] of level 0
+ *   HNCP  u32 firsts[n_groups], u32 ends[n_groups], u32 rows[n_copies]
  *
- * Numbers are little-endian. HNUP and HNL0 are borrowed as they lie. The reader holds each count
+ * Numbers are little-endian. The last three are borrowed as they lie. The reader holds each count
  * against the sizes of the sections and against the rows before it uses it, and looks at every link
  * once: after that no walk can leave the arrays. A walk ends whatever the links are, as a beam
  * expands a node once and a descent gets nearer with every step.
@@ -14,6 +15,7 @@
 
 #define HNSW_TAG VDB_TAG('H', 'N', 'S', 'W')
 #define HNSW_TAG_UPPER VDB_TAG('H', 'N', 'U', 'P')
+#define HNSW_TAG_COPIES VDB_TAG('H', 'N', 'C', 'P')
 #define HNSW_TAG_LEVEL0 VDB_TAG('H', 'N', 'L', '0')
 enum { HNSW_VERSION = 1 };
 
@@ -28,31 +30,45 @@ struct hnsw_header {
   uint32_t entry;
   uint64_t seed;
   uint32_t n_layers;
-  uint32_t reserved;
-  uint32_t layers[VDB_HNSW_MAX_LAYERS + 3]; /* nodes of each; 0 past the last */
+  uint32_t n_groups; /* of copies */
+  uint32_t n_copies;
+  uint32_t layers[VDB_HNSW_MAX_LAYERS + 2]; /* nodes of each; 0 past the last */
 };
 _Static_assert(sizeof(struct hnsw_header) == 128, "the header has no holes");
 
+struct io_part {
+  const void *data;
+  size_t n;
+};
+
 static int io_write(struct vdb_sect_writer *out, uint32_t tag, uint32_t number,
-                    const struct vdb_hnsw_graph *graph, const struct hnsw_header *header,
-                    vecdb_error *err) {
+                    const struct io_part *parts, size_t n_parts, vecdb_error *err) {
   VDB_TRY(out->begin(out, tag, number, err));
-  if (tag == HNSW_TAG)
-    VDB_TRY(out->append(out, header, sizeof *header, err));
-  if (tag == HNSW_TAG_UPPER && graph->n_layers > 1)
-    VDB_TRY(out->append(out, graph->order, graph->layers[1].n * sizeof *graph->order, err));
-  uint32_t first = tag == HNSW_TAG_UPPER ? 1 : 0;
-  uint32_t end = tag == HNSW_TAG_UPPER ? graph->n_layers : 1;
-  for (uint32_t l = first; tag != HNSW_TAG && l < end && l < graph->n_layers; l++) {
-    const struct vdb_hnsw_layer *layer = &graph->layers[l];
-    VDB_TRY(out->append(out, layer->links,
-                        (size_t)layer->n * layer->width * sizeof *layer->links, err));
-  }
+  for (size_t i = 0; i < n_parts; i++)
+    if (parts[i].n > 0)
+      VDB_TRY(out->append(out, parts[i].data, parts[i].n, err));
   return out->end(out, err);
+}
+
+/* The links of layers first .. end - 1. */
+static int io_write_layers(const struct vdb_hnsw_builder *h, uint32_t tag, uint32_t first,
+                           uint32_t end, vecdb_error *err) {
+  struct io_part parts[VDB_HNSW_MAX_LAYERS + 1];
+  const struct vdb_hnsw_graph *graph = &h->graph;
+  size_t n = 0;
+  if (first > 0 && graph->n_layers > 1)
+    parts[n++] = (struct io_part){graph->order, graph->layers[1].n * sizeof *graph->order};
+  for (uint32_t l = first; l < vdb_min_u32(end, graph->n_layers); l++) {
+    const struct vdb_hnsw_layer *layer = &graph->layers[l];
+    size_t slots = (size_t)layer->n * layer->width;
+    parts[n++] = (struct io_part){layer->links, slots * sizeof *layer->links};
+  }
+  return io_write(h->b->out, tag, h->b->number, parts, n, err);
 }
 
 VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
   const struct vdb_index_build *b = h->b;
+  const struct vdb_hnsw_copies *copies = &h->graph.copies;
   struct hnsw_header header = {0};
   header.version = HNSW_VERSION;
   header.n = b->vecs->n;
@@ -66,9 +82,16 @@ VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *e
   header.n_layers = h->graph.n_layers;
   for (uint32_t l = 0; l < h->graph.n_layers; l++)
     header.layers[l] = h->graph.layers[l].n;
-  VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &h->graph, &header, err));
-  VDB_TRY(io_write(b->out, HNSW_TAG_UPPER, b->number, &h->graph, &header, err));
-  return io_write(b->out, HNSW_TAG_LEVEL0, b->number, &h->graph, &header, err);
+  header.n_groups = copies->n_groups;
+  header.n_copies = copies->n;
+  struct io_part head = {&header, sizeof header};
+  struct io_part parts[] = {{copies->firsts, copies->n_groups * sizeof *copies->firsts},
+                            {copies->ends, copies->n_groups * sizeof *copies->ends},
+                            {copies->rows, copies->n * sizeof *copies->rows}};
+  VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &head, 1, err));
+  VDB_TRY(io_write_layers(h, HNSW_TAG_UPPER, 1, VDB_HNSW_MAX_LAYERS, err));
+  VDB_TRY(io_write_layers(h, HNSW_TAG_LEVEL0, 0, 1, err));
+  return io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err);
 }
 
 static int io_corrupt(vecdb_error *err, const char *what) {
@@ -81,8 +104,10 @@ static int io_read_shape(const struct hnsw_header *header, const struct vdb_vecs
   if (header->version > HNSW_VERSION)
     return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "the HNSW index has format %u, known is %u",
                     (unsigned)header->version, (unsigned)HNSW_VERSION);
-  if (header->version == 0 || header->reserved != 0)
+  if (header->version == 0)
     return io_corrupt(err, "header");
+  if (header->n_copies > header->n || header->n_groups > header->n_copies)
+    return io_corrupt(err, "number of copies");
   if (header->n != vecs->n || header->dim != vecs->dim || header->elem != (uint32_t)vecs->elem ||
       header->metric != vecs->metric)
     return io_corrupt(err, "it was built for other vectors");
@@ -92,6 +117,8 @@ static int io_read_shape(const struct hnsw_header *header, const struct vdb_vecs
     return io_corrupt(err, "number of layers");
   if (header->n > 0 && (header->layers[0] != header->n || header->entry >= header->n))
     return io_corrupt(err, "entry");
+  graph->copies.n = header->n_copies;
+  graph->copies.n_groups = header->n_groups;
   graph->n_layers = header->n_layers;
   graph->entry = header->entry;
   for (uint32_t l = 0; l < VDB_COUNT(header->layers); l++) {
@@ -149,6 +176,24 @@ static int io_read_upper(struct vdb_hnsw_graph *graph, const uint32_t *data, siz
   return VECDB_OK;
 }
 
+static int io_read_copies(struct vdb_hnsw_copies *copies, uint32_t n, const uint32_t *data,
+                          size_t size, vecdb_error *err) {
+  if (size != (2 * (uint64_t)copies->n_groups + copies->n) * sizeof *data)
+    return io_corrupt(err, "size of the copies");
+  copies->firsts = data;
+  copies->ends = data + copies->n_groups;
+  copies->rows = copies->ends + copies->n_groups;
+  for (uint32_t i = 0; i < copies->n_groups; i++)
+    if (copies->firsts[i] >= n || copies->ends[i] > copies->n ||
+        (i > 0 && (copies->firsts[i] <= copies->firsts[i - 1] ||
+                   copies->ends[i] < copies->ends[i - 1])))
+      return io_corrupt(err, "first of copies");
+  for (uint32_t i = 0; i < copies->n; i++)
+    if (copies->rows[i] >= n)
+      return io_corrupt(err, "row of a copy");
+  return VECDB_OK;
+}
+
 static int io_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t number,
                    const void **data, size_t *size, vecdb_error *err) {
   *data = NULL;
@@ -170,6 +215,8 @@ VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number
   VDB_TRY(io_read_shape(&header, vecs, graph, err));
   VDB_TRY(io_find(in, HNSW_TAG_UPPER, number, &data, &size, err));
   VDB_TRY(io_read_upper(graph, data, size, err));
+  VDB_TRY(io_find(in, HNSW_TAG_COPIES, number, &data, &size, err));
+  VDB_TRY(io_read_copies(&graph->copies, header.n, data, size, err));
   VDB_TRY(io_find(in, HNSW_TAG_LEVEL0, number, &data, &size, err));
   if (graph->n_layers == 0)
     return size == 0 ? VECDB_OK : io_corrupt(err, "size of level 0");

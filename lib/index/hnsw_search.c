@@ -55,7 +55,12 @@ static uint64_t search_frontier_pop(struct vdb_hnsw_scratch *scratch) {
   return top;
 }
 
-/* Takes a scored row: to expand it, and as a result if it passes. False: out of memory. */
+static bool search_passes(const struct vdb_search *s, uint32_t row) {
+  return (!s->allow || vdb_bit_get(s->allow, row)) &&
+         (!s->accept || s->accept(s->accept_arg, row));
+}
+
+/* Takes a scored node: to expand it, and as results its rows that pass. False: out of memory. */
 static bool search_take(struct hnsw_filtered *f, uint64_t item) {
   struct vdb_hnsw_pool *found = &f->walk->scratch->found;
   uint32_t row = vdb_hnsw_item_node(item);
@@ -63,10 +68,27 @@ static bool search_take(struct hnsw_filtered *f, uint64_t item) {
     return true;
   if (!search_frontier_push(f, item))
     return false;
-  if ((!f->s->allow || vdb_bit_get(f->s->allow, row)) &&
-      (!f->s->accept || f->s->accept(f->s->accept_arg, row)))
+  if (search_passes(f->s, row))
     vdb_hnsw_pool_add(found, item);
+  const uint32_t *copies;
+  uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, row, &copies);
+  for (uint32_t i = 0; i < n; i++) {
+    uint64_t copy = (item & ~(uint64_t)UINT32_MAX) | (uint64_t)copies[i] << 1;
+    if (vdb_hnsw_pool_wants(found, copy) && search_passes(f->s, copies[i]))
+      vdb_hnsw_pool_add(found, copy);
+  }
   return true;
+}
+
+/* Whether a node stands for an allowed row. */
+static bool search_is_allowed(const struct hnsw_filtered *f, uint32_t node) {
+  if (vdb_bit_get(f->s->allow, node))
+    return true;
+  const uint32_t *copies;
+  uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, node, &copies);
+  while (n > 0 && !vdb_bit_get(f->s->allow, copies[n - 1]))
+    n--;
+  return n > 0;
 }
 
 /* Adds the unseen allowed links of a node to the first n of scratch->nodes; how many are there. */
@@ -75,7 +97,7 @@ static uint32_t search_allowed(struct hnsw_filtered *f, uint32_t node, uint32_t 
   struct vdb_hnsw_scratch *scratch = f->walk->scratch;
   const uint32_t *links = vdb_hnsw_links(layer, node);
   for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
-    if (vdb_bit_get(f->s->allow, links[i]) && vdb_visited_add(&scratch->seen, links[i]))
+    if (search_is_allowed(f, links[i]) && vdb_visited_add(&scratch->seen, links[i]))
       scratch->nodes[n++] = links[i];
     if (n == VDB_HNSW_HOP)
       break;
@@ -93,7 +115,7 @@ static uint32_t search_collect_near(struct hnsw_filtered *f, uint32_t node) {
   uint32_t bridges[VDB_HNSW_HOP];
   uint32_t n_bridges = 0;
   for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
-    if (vdb_bit_get(f->s->allow, links[i]) || vdb_visited_has(seen, links[i]))
+    if (vdb_visited_has(seen, links[i]) || search_is_allowed(f, links[i]))
       continue;
     VDB_PREFETCH(vdb_hnsw_links(layer, links[i]));
     VDB_PREFETCH(vdb_hnsw_links(layer, links[i]) + VDB_HNSW_ROW_UNIT);
@@ -116,14 +138,16 @@ static bool search_take_nodes(struct hnsw_filtered *f, uint32_t n) {
   return true;
 }
 
-/* Rows to start from besides the entry, spread evenly: the first allowed row after each mark. */
+/* Nodes to start from besides the entry, spread evenly: the first allowed row after each mark. Rows
+   without links are copies. */
 static uint32_t search_seeds(struct hnsw_filtered *f) {
-  uint32_t n_rows = f->walk->graph->layers[0].n;
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
   uint32_t n = 0;
   for (uint32_t i = 0; i < SEARCH_SEEDS; i++) {
-    size_t mark = (size_t)n_rows * i / SEARCH_SEEDS;
-    size_t row = vdb_bits_next(f->s->allow, n_rows, mark);
-    if (row < n_rows && vdb_visited_add(&f->walk->scratch->seen, (uint32_t)row))
+    size_t mark = (size_t)layer->n * i / SEARCH_SEEDS;
+    size_t row = vdb_bits_next(f->s->allow, layer->n, mark);
+    if (row < layer->n && vdb_hnsw_links(layer, (uint32_t)row)[0] != VDB_HNSW_NONE &&
+        vdb_visited_add(&f->walk->scratch->seen, (uint32_t)row))
       f->walk->scratch->nodes[n++] = (uint32_t)row;
   }
   return n;
@@ -162,11 +186,18 @@ static bool search_is_near(const struct vdb_search *s, uint32_t n) {
   return bits * 100 < vdb_min_size(looked * 64, n) * SEARCH_NEAR_PERCENT;
 }
 
-/* Hands the nearest of a pool to the caller. */
-static void search_finish(const struct vdb_hnsw_pool *pool, struct vdb_search *s) {
-  for (size_t i = 0; i < pool->n && i < s->top.k; i++) {
-    uint64_t item = pool->items[i];
-    vdb_topk_push(&s->top, (struct vdb_near){vdb_hnsw_item_key(item), vdb_hnsw_item_node(item)});
+/* Hands the nearest of a pool to the caller; with copies, where the pool holds only nodes. */
+static void search_finish(const struct vdb_hnsw_pool *pool, const struct vdb_hnsw_copies *copies,
+                          struct vdb_search *s) {
+  for (size_t i = 0; i < pool->n; i++) {
+    struct vdb_near near = {vdb_hnsw_item_key(pool->items[i]), vdb_hnsw_item_node(pool->items[i])};
+    if (!(near.key <= vdb_topk_bound(&s->top)))
+      break;
+    const uint32_t *rows;
+    uint32_t n = copies ? vdb_hnsw_copies_of(copies, near.row, &rows) : 0;
+    vdb_topk_push(&s->top, near);
+    for (uint32_t k = 0; k < n; k++)
+      vdb_topk_push(&s->top, (struct vdb_near){near.key, rows[k]});
   }
   vdb_topk_sort(&s->top);
 }
@@ -188,7 +219,7 @@ static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
     vdb_hnsw_beam(&walk, 0, start);
   }
   s->distances += walk.distances;
-  search_finish(pool, s);
+  search_finish(pool, filtered ? NULL : &hnsw->graph.copies, s);
   return VECDB_OK;
 }
 

@@ -1,0 +1,440 @@
+/*
+ * test_hnsw.c - the HNSW index: recall against exact answers for each element type and metric, with
+ * and without filters; equal bytes for any number of workers; reachability, copies, tiny sizes;
+ * progress, cancelling and stopping. Damage and lack of memory are in test_hnsw_damage.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "../tlib/ixtest.h"
+#include "index/hnsw.h"
+
+enum { K = 10 };
+
+struct built {
+  struct ix_data data;
+  struct ix_sections sections;
+  struct vdb_mem mem;
+  struct vdb_index *index;
+};
+
+/* Builds and opens over b->data. */
+static void built_open(struct built *b, uint32_t m) {
+  vecdb_error err = {0};
+  vdb_mem_init(&b->mem, NULL, 0);
+  ix_sections_init(&b->sections);
+  int rc = ix_build(&b->mem, &b->data, 2, m, &b->sections, &err);
+  if (rc)
+    print_error("%s\n", err.message);
+  assert_int_equal(rc, VECDB_OK);
+  assert_int_equal(b->mem.used, 0);
+  assert_int_equal(ix_open(&b->mem, &b->data, &b->sections, &b->index, &err), VECDB_OK);
+}
+
+static void built_close(struct built *b) {
+  b->index->ops->close(&b->mem, b->index);
+  assert_int_equal(b->mem.used, 0);
+  ix_sections_free(&b->sections);
+  ix_data_free(&b->data);
+}
+
+static void built_search(const struct built *b, size_t query, struct vdb_search *s) {
+  vecdb_error err = {0};
+  struct vdb_query_vec q = ix_prepare(&b->data, ix_query(&b->data, query));
+  s->query = &q;
+  s->mem = (struct vdb_mem *)(uintptr_t)&b->mem;
+  assert_int_equal(b->index->ops->search(b->index, s, &err), VECDB_OK);
+  for (size_t i = 1; i < s->top.n; i++) {
+    assert_true(vdb_near_before(s->top.items[i - 1], s->top.items[i]));
+    for (size_t k = 0; k < i; k++)
+      assert_true(s->top.items[k].row != s->top.items[i].row);
+  }
+  free(q.data);
+}
+
+/* The share of results as near as the true ones; each result's key must be its true key. */
+static double recall(const struct built *b, struct vdb_search how, bool *full) {
+  size_t good = 0;
+  for (size_t i = 0; i < b->data.n_queries; i++) {
+    struct vdb_near items[K];
+    struct vdb_search s = how;
+    s.top = (struct vdb_topk){items, K, 0};
+    built_search(b, i, &s);
+    const uint8_t *query = ix_query(&b->data, i);
+    double kth = ix_true_kth(&b->data, query, how.allow, K);
+    double slack = 1e-5 * (1 + fabs(kth));
+    *full &= s.top.n == K;
+    for (size_t k = 0; k < s.top.n; k++) {
+      double key = ix_true_key(&b->data, query, items[k].row);
+      assert_true(fabs(key - (double)items[k].key) <= 1e-4 * (1 + fabs(key)));
+      assert_true(!how.allow || vdb_bit_get(how.allow, items[k].row));
+      good += key <= kth + slack;
+    }
+  }
+  return (double)good / (double)(b->data.n_queries * K);
+}
+
+static void recall_floors(void **state) {
+  (void)state;
+  static const struct {
+    enum vdb_elem elem;
+    int32_t metric;
+    double floor;
+  } cases[] = {{VDB_F32, VECDB_L2, .97},       {VDB_F32, VECDB_IP, .97},
+               {VDB_F32, VECDB_COSINE, .97},   {VDB_F16, VECDB_L2, .97},
+               {VDB_F16, VECDB_COSINE, .97},   {VDB_BF16, VECDB_IP, .97},
+               {VDB_BF16, VECDB_L2, .97},      {VDB_I8, VECDB_L2, .97},
+               {VDB_I8, VECDB_IP, .97},        {VDB_I8, VECDB_COSINE, .97},
+               {VDB_BITS, VECDB_HAMMING, .95}, {VDB_BITS, VECDB_JACCARD, .95}};
+  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+    struct built b;
+    bool full = true;
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, 4000, 64, 1);
+    built_open(&b, 16);
+    double got = recall(&b, (struct vdb_search){.ef = 64}, &full);
+    if (got < cases[i].floor)
+      print_error("elem %d metric %d: recall %.3f\n", (int)cases[i].elem, (int)cases[i].metric, got);
+    assert_true(got >= cases[i].floor);
+    assert_true(full);
+    built_close(&b);
+  }
+}
+
+static bool accept_bits(void *arg, uint32_t row) { return vdb_bit_get((const uint64_t *)arg, row); }
+
+static void filtered_recall(void **state) {
+  (void)state;
+  static const unsigned shares[] = {90, 50, 20, 10, 5};
+  enum { N = 6000 };
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 32, 1);
+  built_open(&b, 16);
+  for (size_t i = 0; i < VDB_COUNT(shares); i++) {
+    struct vdb_rng rng = {i};
+    uint64_t allow[N / 64 + 1] = {0};
+    bool full = true;
+    for (size_t row = 0; row < N; row++)
+      if (vdb_rng_below(&rng, 100) < shares[i])
+        vdb_bit_set(allow, row);
+    double by_bitmap = recall(&b, (struct vdb_search){.ef = 64, .allow = allow}, &full);
+    if (by_bitmap < .9)
+      print_error("%u %% allowed: recall %.3f\n", shares[i], by_bitmap);
+    assert_true(by_bitmap >= .9);
+    assert_true(full);
+    /* the same rows by callback, and half by each */
+    for (size_t query = 0; query < 5; query++) {
+      struct vdb_near late[K], both[K];
+      struct vdb_search s = {.ef = 64, .accept = accept_bits, .accept_arg = allow};
+      s.top = (struct vdb_topk){late, K, 0};
+      built_search(&b, query, &s);
+      assert_int_equal(s.top.n, K);
+      s.allow = allow;
+      s.top = (struct vdb_topk){both, K, 0};
+      built_search(&b, query, &s);
+      for (size_t k = 0; k < K; k++)
+        assert_true(vdb_bit_get(allow, late[k].row) && vdb_bit_get(allow, both[k].row));
+    }
+  }
+  built_close(&b);
+}
+
+/* Rows of one cluster only, and a query from another; and no row, and one row. */
+static void filters_that_are_far(void **state) {
+  (void)state;
+  enum { N = 4000 };
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 16, 1);
+  built_open(&b, 8);
+  struct vdb_near items[K];
+  uint64_t allow[N / 64 + 1] = {0};
+  struct vdb_search s = {.ef = 50, .allow = allow, .top = {items, K, 0}};
+  built_search(&b, 0, &s);
+  assert_int_equal(s.top.n, 0);
+  vdb_bit_set(allow, 1234);
+  s.top.n = 0;
+  built_search(&b, 0, &s);
+  assert_int_equal(s.top.n, 1);
+  assert_int_equal(items[0].row, 1234);
+  double edge = ix_true_kth(&b.data, ix_query(&b.data, 0), NULL, N - 400);
+  for (uint32_t i = 0; i < N; i++)
+    if (ix_true_key(&b.data, ix_query(&b.data, 0), i) > edge)
+      vdb_bit_set(allow, i);
+  s.top.n = 0;
+  built_search(&b, 0, &s);
+  assert_int_equal(s.top.n, K);
+  built_close(&b);
+}
+
+static void same_bytes_for_any_workers(void **state) {
+  (void)state;
+  static const int32_t metrics[] = {VECDB_L2, VECDB_COSINE};
+  for (size_t i = 0; i < VDB_COUNT(metrics); i++) {
+    struct ix_data d;
+    struct ix_sections one, other;
+    struct vdb_mem mem;
+    vecdb_error err = {0};
+    vdb_mem_init(&mem, NULL, 0);
+    ix_data_make(&d, i ? VDB_F16 : VDB_F32, metrics[i], 5000, 24, i + 1);
+    ix_sections_init(&one);
+    ix_sections_init(&other);
+    assert_int_equal(ix_build(&mem, &d, 1, 12, &one, &err), VECDB_OK);
+    for (unsigned workers = 1; workers <= 4; workers *= 2) {
+      assert_int_equal(ix_build(&mem, &d, workers, 12, &other, &err), VECDB_OK);
+      assert_true(ix_sections_equal(&one, &other));
+      ix_sections_free(&other);
+    }
+    ix_sections_free(&one);
+    ix_data_free(&d);
+  }
+}
+
+/* ---- The graph -------------------------------------------------------------------------------- */
+
+/* Rows that can be reached from `start` along the links or, turned round, against them. */
+static size_t reach(const struct vdb_hnsw_graph *g, uint32_t start, bool against) {
+  const struct vdb_hnsw_layer *layer = &g->layers[0];
+  uint8_t *seen = calloc(layer->n, 1);
+  size_t n = 1;
+  seen[start] = 1;
+  for (size_t before = 0; before != n;) {
+    before = n;
+    for (uint32_t i = 0; i < layer->n; i++) {
+      const uint32_t *links = vdb_hnsw_links(layer, i);
+      for (uint32_t k = 0; k < layer->width && links[k] != VDB_HNSW_NONE; k++) {
+        uint32_t from = against ? links[k] : i;
+        uint32_t to = against ? i : links[k];
+        n += seen[from] && !seen[to];
+        seen[to] |= seen[from];
+      }
+    }
+  }
+  free(seen);
+  return n;
+}
+
+static void check_graph(const struct built *b, uint32_t m) {
+  const struct vdb_hnsw_graph *g = &((const struct vdb_hnsw *)b->index)->graph;
+  const struct vdb_hnsw_layer *layer = &g->layers[0];
+  assert_int_equal((uintptr_t)layer->links % 64, 0);
+  assert_int_equal(reach(g, g->entry, false), layer->n - g->copies.n);
+  assert_int_equal(reach(g, g->entry, true), layer->n - g->copies.n);
+  for (uint32_t i = 0; i < layer->n; i++) {
+    const uint32_t *links = vdb_hnsw_links(layer, i);
+    for (uint32_t k = 0; k < layer->width; k++) {
+      assert_true(links[k] != i);
+      assert_true(k < 2 * m || links[k] == VDB_HNSW_NONE);
+      for (uint32_t j = 0; j < k && links[k] != VDB_HNSW_NONE; j++)
+        assert_true(links[j] != links[k]);
+    }
+  }
+}
+
+static void every_row_is_reached(void **state) {
+  (void)state;
+  static const uint32_t ms[] = {4, 5, 16};
+  for (size_t i = 0; i < VDB_COUNT(ms); i++) {
+    struct built b;
+    ix_data_make(&b.data, VDB_F32, i % 2 ? VECDB_IP : VECDB_L2, 3000, 8, 1);
+    built_open(&b, ms[i]);
+    check_graph(&b, ms[i]);
+    built_close(&b);
+  }
+}
+
+/* Each vector a hundred times: results are copies of the nearest, and there are enough of them. */
+static void copies_keep_recall(void **state) {
+  (void)state;
+  static const size_t copies[] = {3, 100, 100000};
+  for (size_t i = 0; i < VDB_COUNT(copies); i++) {
+    struct built b;
+    bool full = true;
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, 4000, 16, copies[i]);
+    built_open(&b, 8);
+    check_graph(&b, 8);
+    double got = recall(&b, (struct vdb_search){.ef = 64}, &full);
+    if (got < .97)
+      print_error("%zu copies: recall %.3f\n", copies[i], got);
+    assert_true(got >= .97);
+    uint64_t allow[4000 / 64 + 1];
+    memset(allow, 0, sizeof allow);
+    for (size_t row = 0; row < 4000; row += 7)
+      vdb_bit_set(allow, row);
+    got = recall(&b, (struct vdb_search){.ef = 64, .allow = allow}, &full);
+    if (got < .97)
+      print_error("%zu copies, filtered: recall %.3f\n", copies[i], got);
+    assert_true(got >= .97);
+    assert_true(full);
+    built_close(&b);
+  }
+}
+
+static void tiny_sizes(void **state) {
+  (void)state;
+  for (size_t n = 0; n < 40; n += n < 10 ? 1 : 9) {
+    struct built b;
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, n, 4, 1);
+    built_open(&b, 4);
+    for (size_t query = 0; query < 5; query++) {
+      struct vdb_near items[64];
+      struct vdb_search s = {.ef = 64, .top = {items, 64, 0}};
+      built_search(&b, query, &s);
+      assert_int_equal(s.top.n, n);
+      uint64_t allow[1] = {5};
+      allow[0] &= ((uint64_t)1 << n) - 1;
+      s.allow = allow;
+      s.top.n = 0;
+      built_search(&b, query, &s);
+      assert_int_equal(s.top.n, (size_t)__builtin_popcountll(allow[0]));
+      s.top.k = s.top.n = 0;
+      built_search(&b, query, &s);
+      assert_int_equal(s.top.n, 0);
+    }
+    built_close(&b);
+  }
+}
+
+/* A search wider than the index, and results more than its width. */
+static void wide_searches(void **state) {
+  (void)state;
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_IP, 1500, 16, 1);
+  built_open(&b, 16);
+  struct vdb_near *items = malloc(2000 * sizeof *items);
+  struct vdb_search s = {.ef = 5, .top = {items, 2000, 0}};
+  built_search(&b, 0, &s);
+  assert_int_equal(s.top.n, 1500); /* the graph is connected */
+  s = (struct vdb_search){.ef = 5000, .top = {items, 3, 0}};
+  built_search(&b, 0, &s);
+  assert_int_equal(s.top.n, 3);
+  free(items);
+  built_close(&b);
+}
+
+/* ---- Long calls ------------------------------------------------------------------------------- */
+
+static bool stop_second(void *arg) { return ++*(int *)arg >= 2; }
+
+static void searches_stop(void **state) {
+  (void)state;
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, 4000, 16, 1);
+  built_open(&b, 8);
+  uint64_t allow[4000 / 64 + 1];
+  memset(allow, 0x11, sizeof allow);
+  for (int filtered = 0; filtered < 2; filtered++) {
+    struct vdb_near items[K];
+    int polls = 0;
+    struct vdb_search s = {.ef = 3000, .stop = stop_second, .stop_arg = &polls};
+    s.top = (struct vdb_topk){items, K, 0};
+    s.allow = filtered ? allow : NULL;
+    built_search(&b, 0, &s);
+    assert_int_equal(polls, 2);
+    assert_true(s.distances < 3000);
+    assert_true(s.top.n > 0);
+  }
+  built_close(&b);
+}
+
+struct progress {
+  uint64_t done;
+  uint64_t total;
+  uint64_t limit;
+};
+
+static bool note_progress(void *arg, uint64_t done, uint64_t total) {
+  struct progress *p = arg;
+  assert_true(done >= p->done && done <= total);
+  p->done = done;
+  p->total = total;
+  return done >= p->limit;
+}
+
+static void builds_report_and_cancel(void **state) {
+  (void)state;
+  struct ix_data d;
+  struct vdb_mem mem;
+  vecdb_error err = {0};
+  vdb_mem_init(&mem, NULL, 0);
+  ix_data_make(&d, VDB_F32, VECDB_L2, 2000, 8, 1);
+  struct vdb_par par = vdb_par_serial();
+  for (int cancel = 0; cancel < 2; cancel++) {
+    struct ix_sections out;
+    struct progress p = {0, 0, cancel ? 700 : UINT64_MAX};
+    ix_sections_init(&out);
+    struct vdb_index_build b = {.mem = &mem, .vecs = &d.vecs, .par = &par,
+                                .params = {sizeof b.params, VECDB_INDEX_HNSW, 8, 40, 40},
+                                .progress = note_progress, .progress_arg = &p,
+                                .out = &out.writer};
+    int rc = vdb_index_ops_of(VECDB_INDEX_HNSW)->build(&b, &err);
+    assert_int_equal(rc, cancel ? VECDB_ERR_CANCELLED : VECDB_OK);
+    assert_int_equal(p.total, 2000);
+    assert_true(cancel ? p.done < 1000 && out.n == 0 : p.done == 2000);
+    assert_int_equal(mem.used, 0);
+    ix_sections_free(&out);
+  }
+  ix_data_free(&d);
+}
+
+static void failed_writes_come_back(void **state) {
+  (void)state;
+  struct ix_data d;
+  struct ix_sections out;
+  struct vdb_mem mem;
+  vecdb_error err = {0};
+  vdb_mem_init(&mem, NULL, 0);
+  ix_data_make(&d, VDB_F32, VECDB_L2, 100, 8, 1);
+  ix_sections_init(&out);
+  out.fail = true;
+  assert_int_equal(ix_build(&mem, &d, 1, 8, &out, &err), VECDB_ERR_IO);
+  assert_int_equal(mem.used, 0);
+  ix_sections_free(&out);
+  ix_data_free(&d);
+}
+
+struct many {
+  const struct built *b;
+  double recalls[8];
+};
+
+static void search_body(void *arg, size_t i, unsigned worker) {
+  struct many *many = arg;
+  bool full = true;
+  (void)worker;
+  many->recalls[i] = recall(many->b, (struct vdb_search){.ef = 40}, &full);
+}
+
+static void many_threads_search(void **state) {
+  (void)state;
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, 1500, 16, 1);
+  built_open(&b, 8);
+  struct many many = {&b, {0}};
+  struct vdb_par par = {ix_par_run, 4, NULL};
+  par.run(&par, VDB_COUNT(many.recalls), search_body, &many);
+  for (size_t i = 0; i < VDB_COUNT(many.recalls); i++)
+    assert_true(many.recalls[i] == many.recalls[0] && many.recalls[0] > .9);
+  built_close(&b);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(recall_floors),
+      cmocka_unit_test(filtered_recall),
+      cmocka_unit_test(filters_that_are_far),
+      cmocka_unit_test(same_bytes_for_any_workers),
+      cmocka_unit_test(every_row_is_reached),
+      cmocka_unit_test(copies_keep_recall),
+      cmocka_unit_test(tiny_sizes),
+      cmocka_unit_test(wide_searches),
+      cmocka_unit_test(searches_stop),
+      cmocka_unit_test(builds_report_and_cancel),
+      cmocka_unit_test(failed_writes_come_back),
+      cmocka_unit_test(many_threads_search),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

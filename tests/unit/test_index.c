@@ -1,0 +1,271 @@
+/*
+ * test_index.c - keys of each element type and metric, against sums in double; the exact scan, with
+ * bitmaps, callbacks, ties and blocks, against sorting; index parameters.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "../tlib/ixtest.h"
+
+struct pair {
+  enum vdb_elem elem;
+  int32_t metric;
+};
+
+static const struct pair pairs[] = {
+    {VDB_F32, VECDB_L2},  {VDB_F32, VECDB_IP},  {VDB_F32, VECDB_COSINE}, {VDB_F16, VECDB_L2},
+    {VDB_F16, VECDB_IP},  {VDB_F16, VECDB_COSINE}, {VDB_BF16, VECDB_L2}, {VDB_BF16, VECDB_IP},
+    {VDB_BF16, VECDB_COSINE}, {VDB_I8, VECDB_L2}, {VDB_I8, VECDB_IP},   {VDB_I8, VECDB_COSINE},
+    {VDB_BITS, VECDB_HAMMING}, {VDB_BITS, VECDB_JACCARD}};
+
+static void near_to(double got, double want) {
+  double slack = 1e-5 * (1 + fabs(want));
+  if (!(fabs(got - want) <= slack))
+    print_error("got %.9g, want %.9g\n", got, want);
+  assert_true(fabs(got - want) <= slack);
+}
+
+static void keys_are_true(void **state) {
+  (void)state;
+  for (size_t p = 0; p < VDB_COUNT(pairs); p++) {
+    for (size_t dim = 8; dim <= 104; dim += 48) {
+      struct ix_data d;
+      ix_data_make(&d, pairs[p].elem, pairs[p].metric, 300, dim, 1);
+      struct vdb_query_vec q = ix_prepare(&d, ix_query(&d, 0));
+      float keys[300];
+      uint32_t ids[40];
+      vdb_keys_range(&d.vecs, &q, 5, 290, keys);
+      for (uint32_t i = 0; i < 290; i++)
+        near_to((double)keys[i], ix_true_key(&d, ix_query(&d, 0), 5 + i));
+      for (uint32_t i = 0; i < 40; i++)
+        ids[i] = 299 - i * 7;
+      vdb_keys_gather(&d.vecs, &q, ids, 40, keys);
+      for (uint32_t i = 0; i < 40; i++) {
+        near_to((double)keys[i], ix_true_key(&d, ix_query(&d, 0), ids[i]));
+        assert_true(vdb_key_one(&d.vecs, &q, ids[i]) == keys[i]);
+      }
+      free(q.data);
+      ix_data_free(&d);
+    }
+  }
+}
+
+static void norms(void **state) {
+  (void)state;
+  float f[3] = {3, 0, -4};
+  int8_t bytes[3] = {-128, 0, 96};
+  uint8_t bits[2] = {0xf1, 0x80};
+  uint16_t half[2] = {0x4200, 0xc400};  /* 3, -4 */
+  uint16_t brain[2] = {0x4040, 0xc080}; /* 3, -4 */
+  assert_true(vdb_vec_norm(f, VDB_F32, 3) == 5);
+  assert_true(vdb_vec_norm(bytes, VDB_I8, 3) == 160);
+  assert_true(vdb_vec_norm(bits, VDB_BITS, 16) == 6);
+  assert_true(vdb_vec_norm(half, VDB_F16, 2) == 5);
+  assert_true(vdb_vec_norm(brain, VDB_BF16, 2) == 5);
+  f[1] = INFINITY;
+  assert_true(!isfinite(vdb_vec_norm(f, VDB_F32, 3)));
+  f[1] = NAN;
+  assert_true(!isfinite(vdb_vec_norm(f, VDB_F32, 3)));
+  f[1] = 3e38f;
+  assert_true(!!isfinite(vdb_vec_norm(f, VDB_F32, 3)));
+  assert_true(vdb_inv_norm(0) == 0);
+  assert_true(vdb_inv_norm(4) == 0.25f);
+  assert_true(!!isfinite(vdb_inv_norm(1e-45)));
+  assert_true(vdb_score_of_key(-2, VECDB_IP) == 2);
+  assert_true(vdb_score_of_key(2, VECDB_L2) == 2);
+  assert_int_equal(vdb_elem_of(VECDB_INT8_VECTOR), VDB_I8);
+  assert_int_equal(vdb_op_of(VECDB_COSINE), VDB_OP_DOT);
+  assert_int_equal(vdb_query_vec_bytes(VDB_BF16, 10), 40);
+  assert_int_equal(vdb_query_vec_bytes(VDB_BITS, 64), 8);
+}
+
+static void zero_rows_have_cosine_zero(void **state) {
+  (void)state;
+  struct ix_data d;
+  ix_data_alloc(&d, VDB_F32, VECDB_COSINE, 2, 4);
+  memset(d.rows, 0, 2 * d.vecs.stride);
+  float one[4] = {1, 2, 3, 4};
+  memcpy(d.rows + d.vecs.stride, one, sizeof one);
+  ix_data_norms(&d);
+  struct vdb_query_vec q = ix_prepare(&d, (const uint8_t *)one);
+  float keys[2];
+  vdb_keys_range(&d.vecs, &q, 0, 2, keys);
+  assert_true(keys[0] == 0);
+  near_to((double)keys[1], -1);
+  free(q.data);
+  ix_data_free(&d);
+}
+
+/* ---- The exact scan --------------------------------------------------------------------------- */
+
+static bool odd_row(void *arg, uint32_t row) {
+  ++*(size_t *)arg;
+  return row % 2;
+}
+
+/* Scans, and compares with the sorted true keys; which rows pass is up to the search. */
+static void scan_is_exact(const struct ix_data *d, const uint64_t *allow, bool odd, size_t k) {
+  enum { BASE = 1000 };
+  struct vdb_near *items = malloc(k * sizeof *items + 1);
+  uint64_t *passes = calloc(vdb_bits_words(d->vecs.n) + 1, sizeof *passes);
+  struct vdb_query_vec q = ix_prepare(d, ix_query(d, 1));
+  size_t asked = 0;
+  size_t n_passes = 0;
+  struct vdb_search s = {.query = &q, .allow = allow, .top = {items, k, 0}};
+  if (odd) {
+    s.accept = odd_row;
+    s.accept_arg = &asked;
+  }
+  for (uint32_t i = 0; i < d->vecs.n; i++) {
+    if ((!allow || vdb_bit_get(allow, i)) && (!odd || (BASE + i) % 2)) {
+      vdb_bit_set(passes, i);
+      n_passes++;
+    }
+  }
+  vdb_flat_scan(&d->vecs, BASE, &s);
+  vdb_topk_sort(&s.top);
+  assert_int_equal(s.top.n, vdb_min_size(k, n_passes));
+  for (size_t i = 0; i < s.top.n; i++) {
+    assert_in_range(items[i].row, BASE, BASE + d->vecs.n - 1);
+    assert_true(vdb_bit_get(passes, items[i].row - BASE));
+    near_to((double)items[i].key, ix_true_key(d, ix_query(d, 1), items[i].row - BASE));
+    near_to((double)items[i].key, ix_true_kth(d, ix_query(d, 1), passes, i + 1));
+    assert_true(i == 0 || vdb_near_before(items[i - 1], items[i]));
+  }
+  assert_true(s.distances <= d->vecs.n);
+  if (allow)
+    assert_true(s.distances >= vdb_bits_count(allow, d->vecs.n) || k == 0);
+  free(q.data);
+  free(passes);
+  free(items);
+}
+
+static void scans(void **state) {
+  (void)state;
+  static const size_t sizes[] = {0, 1, 63, 64, 255, 256, 257, 1000};
+  static const unsigned shares[] = {0, 3, 30, 60, 100};
+  for (size_t i = 0; i < VDB_COUNT(sizes); i++) {
+    struct ix_data d;
+    size_t n = sizes[i];
+    ix_data_make(&d, VDB_I8, VECDB_L2, n, 6, 3); /* few values, and copies: ties */
+    scan_is_exact(&d, NULL, false, 10);
+    scan_is_exact(&d, NULL, true, 7);
+    scan_is_exact(&d, NULL, false, 0);
+    for (size_t k = 0; k < VDB_COUNT(shares); k++) {
+      struct vdb_rng rng = {k};
+      uint64_t *allow = calloc(vdb_bits_words(n) + 1, sizeof *allow);
+      for (size_t row = 0; row < n; row++)
+        if (vdb_rng_below(&rng, 100) < shares[k])
+          vdb_bit_set(allow, row);
+      scan_is_exact(&d, allow, false, 10);
+      scan_is_exact(&d, allow, true, 40);
+      free(allow);
+    }
+    ix_data_free(&d);
+  }
+}
+
+static void ties_go_by_row(void **state) {
+  (void)state;
+  struct ix_data d;
+  ix_data_alloc(&d, VDB_F32, VECDB_L2, 700, 4);
+  memset(d.rows, 0, 700 * d.vecs.stride);
+  memset(d.queries, 0, d.vecs.stride);
+  struct vdb_query_vec q = ix_prepare(&d, ix_query(&d, 0));
+  struct vdb_near items[20];
+  struct vdb_search s = {.query = &q, .top = {items, 20, 0}};
+  struct vdb_vecs back = d.vecs;
+  back.n = 350;
+  vdb_flat_scan(&back, 350, &s); /* two scans into one heap, the later rows first */
+  vdb_flat_scan(&back, 0, &s);
+  vdb_topk_sort(&s.top);
+  for (uint32_t i = 0; i < 20; i++)
+    assert_int_equal(items[i].row, i);
+  free(q.data);
+  ix_data_free(&d);
+}
+
+static bool stop_third(void *arg) { return ++*(int *)arg >= 3; }
+
+static void scan_stops(void **state) {
+  (void)state;
+  struct ix_data d;
+  ix_data_make(&d, VDB_F32, VECDB_L2, 5000, 8, 1);
+  struct vdb_query_vec q = ix_prepare(&d, ix_query(&d, 0));
+  struct vdb_near items[5];
+  int polls = 0;
+  struct vdb_search s = {.query = &q, .stop = stop_third, .stop_arg = &polls, .top = {items, 5, 0}};
+  vdb_flat_scan(&d.vecs, 0, &s);
+  assert_int_equal(polls, 3);
+  assert_int_equal(s.top.n, 5);
+  assert_true(s.distances < 1000);
+  free(q.data);
+  ix_data_free(&d);
+}
+
+/* A damaged file can hold anything; what matters is that the heap survives. */
+static void scan_leaves_out_nan(void **state) {
+  (void)state;
+  struct ix_data d;
+  ix_data_make(&d, VDB_F32, VECDB_L2, 100, 8, 1);
+  memset(d.rows, 0xff, 50 * d.vecs.stride);
+  struct vdb_query_vec q = ix_prepare(&d, ix_query(&d, 0));
+  struct vdb_near items[60];
+  struct vdb_search s = {.query = &q, .top = {items, 60, 0}};
+  vdb_flat_scan(&d.vecs, 0, &s);
+  assert_int_equal(s.top.n, 50);
+  free(q.data);
+  ix_data_free(&d);
+}
+
+/* ---- Parameters ------------------------------------------------------------------------------- */
+
+static int fill(int32_t type, uint32_t m, uint32_t ef_construction, uint32_t ef) {
+  vecdb_error err;
+  vecdb_index_params p = {sizeof p, type, m, ef_construction, ef};
+  int rc = vdb_index_params_fill(&p, "vector", &err);
+  if (rc)
+    assert_string_equal(err.field, "vector");
+  return rc;
+}
+
+static void parameters(void **state) {
+  (void)state;
+  vecdb_error err;
+  vecdb_index_params p = VECDB_INDEX_PARAMS_INIT;
+  assert_int_equal(vdb_index_params_fill(&p, "v", &err), VECDB_OK);
+  assert_int_equal(p.m, 16);
+  assert_int_equal(p.ef_construction, 200);
+  assert_int_equal(p.ef, 96);
+  assert_int_equal(fill(VECDB_INDEX_HNSW, 4, 8, 1), VECDB_OK);
+  assert_int_equal(fill(VECDB_INDEX_FLAT, 128, 4096, 16384), VECDB_OK);
+  assert_int_equal(fill(VECDB_INDEX_HNSW, 3, 8, 1), VECDB_ERR_INDEX_PARAM);
+  assert_int_equal(fill(VECDB_INDEX_HNSW, 129, 8, 1), VECDB_ERR_INDEX_PARAM);
+  assert_int_equal(fill(VECDB_INDEX_HNSW, 4, 7, 1), VECDB_ERR_INDEX_PARAM);
+  assert_int_equal(fill(VECDB_INDEX_HNSW, 4, 4097, 1), VECDB_ERR_INDEX_PARAM);
+  assert_int_equal(fill(VECDB_INDEX_HNSW, 4, 8, 16385), VECDB_ERR_INDEX_PARAM);
+  assert_int_equal(fill(3, 0, 0, 0), VECDB_ERR_INDEX_PARAM);
+  assert_int_equal(fill(-1, 0, 0, 0), VECDB_ERR_INDEX_PARAM);
+  assert_null(vdb_index_ops_of(VECDB_INDEX_FLAT));
+  assert_null(vdb_index_ops_of(VECDB_INDEX_AUTO));
+  assert_int_equal(vdb_index_ops_of(VECDB_INDEX_HNSW)->type, VECDB_INDEX_HNSW);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(keys_are_true),
+      cmocka_unit_test(norms),
+      cmocka_unit_test(zero_rows_have_cosine_zero),
+      cmocka_unit_test(scans),
+      cmocka_unit_test(ties_go_by_row),
+      cmocka_unit_test(scan_stops),
+      cmocka_unit_test(scan_leaves_out_nan),
+      cmocka_unit_test(parameters),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -26,6 +26,7 @@ static int api_create_locked(vecdb *db, const char *name, struct vdb_schema *sch
     return vdb_fail(err, VECDB_ERR_LIMIT, "a database has at most %d collections",
                     VECDB_MAX_COLLECTIONS);
   uint32_t id = db->next_collection;
+  VDB_TRY(vdb_collection_reserve(db, err));
   VDB_TRY(vdb_collection_new(db, id, name, schema, out, err));
   vdb_mutex_lock(&db->write_mu);
   (*out)->visible_seq = (*out)->files_seq = (*out)->last_seq = db->published_seq;
@@ -35,7 +36,7 @@ static int api_create_locked(vecdb *db, const char *name, struct vdb_schema *sch
   db->next_collection = id + 1;
   int rc = vdb_change_commit(db, &change, &keep, err);
   if (!rc)
-    rc = vdb_collection_add(db, *out, err);
+    vdb_collection_add(db, *out);
   if (rc) {
     (*out)->schema = NULL; /* stays the caller's */
     vdb_collection_unref(*out);

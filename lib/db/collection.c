@@ -112,14 +112,18 @@ VDB_INTERNAL struct vecdb_collection *vdb_collection_at(struct vecdb *db, size_t
   return coll;
 }
 
-VDB_INTERNAL int vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll,
-                                    vecdb_error *err) {
+VDB_INTERNAL int vdb_collection_reserve(struct vecdb *db, vecdb_error *err) {
   vdb_mutex_lock(&db->colls_mu);
   bool ok = VDB_GROW(&db->env.mem, db->colls, db->colls_capacity, db->n_colls + 1);
-  if (ok)
-    db->colls[db->n_colls++] = vdb_collection_ref(coll);
   vdb_mutex_unlock(&db->colls_mu);
   return ok ? VECDB_OK : vdb_fail_memory(err);
+}
+
+VDB_INTERNAL void vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll) {
+  vdb_mutex_lock(&db->colls_mu);
+  vdb_assert(db->n_colls < db->colls_capacity);
+  db->colls[db->n_colls++] = vdb_collection_ref(coll);
+  vdb_mutex_unlock(&db->colls_mu);
 }
 
 VDB_INTERNAL void vdb_collection_remove(struct vecdb *db, struct vecdb_collection *coll) {

@@ -152,4 +152,8 @@ VDB_INTERNAL void vdb_commit_release(struct vecdb *db) {
   vdb_cond_broadcast(&db->write_cond);
 }
 
-VDB_INTERNAL void vdb_commit_rotate(struct vecdb *db) { db->rotate = true; }
+VDB_INTERNAL void vdb_commit_rotate(struct vecdb *db) {
+  db->rotate = true;
+  if (!db->leading && !db->first)
+    commit_mark(db);
+}

@@ -150,8 +150,9 @@ VDB_INTERNAL void vdb_collection_unref(struct vecdb_collection *coll);
 VDB_INTERNAL struct vecdb_collection *vdb_collection_find(struct vecdb *db, const char *name);
 /* The i-th collection with a reference, or NULL past the last. */
 VDB_INTERNAL struct vecdb_collection *vdb_collection_at(struct vecdb *db, size_t i);
-VDB_INTERNAL int vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll,
-                                    vecdb_error *err);
+/* Room in the list for one more, then adding it; manifest_mu held from one to the other. */
+VDB_INTERNAL int vdb_collection_reserve(struct vecdb *db, vecdb_error *err);
+VDB_INTERNAL void vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll);
 VDB_INTERNAL void vdb_collection_remove(struct vecdb *db, struct vecdb_collection *coll);
 /* CLOSED once the collection was dropped. */
 VDB_INTERNAL int vdb_collection_alive(const struct vecdb_collection *coll, vecdb_error *err);

@@ -92,7 +92,9 @@ static int recover_collection(struct vecdb *db, const struct vdb_manifest_collec
   atomic_store(&coll->next_auto_id, from->next_auto_id);
   rc = recover_segments(db, coll, from, err);
   if (!rc)
-    rc = vdb_collection_add(db, coll, err);
+    rc = vdb_collection_reserve(db, err);
+  if (!rc)
+    vdb_collection_add(db, coll);
   vdb_collection_unref(coll);
   return rc;
 }

@@ -107,6 +107,20 @@ VDB_INTERNAL int vdb_fail_pos(vecdb_error *err, int code, int64_t position, cons
   return code;
 }
 
+/* strerror_r comes in two kinds: POSIX fills the buffer, GNU returns the text. */
+VDB_INLINE const char *err_reason_posix(int rc, const char *buffer) {
+  (void)rc;
+  return buffer;
+}
+
+VDB_INLINE const char *err_reason_gnu(const char *text, const char *buffer) {
+  (void)buffer;
+  return text;
+}
+
+#define ERR_REASON(call, buffer) \
+  _Generic((call), int: err_reason_posix, char *: err_reason_gnu)(call, buffer)
+
 VDB_INTERNAL int vdb_fail_os(vecdb_error *err, int os_code, const char *what, const char *path) {
   int code = VECDB_ERR_IO;
   if (os_code == ENOSPC || os_code == EDQUOT)
@@ -115,10 +129,9 @@ VDB_INTERNAL int vdb_fail_os(vecdb_error *err, int os_code, const char *what, co
     code = VECDB_ERR_NO_MEMORY;
   else if (os_code == EBUSY)
     code = VECDB_ERR_BUSY;
-  char reason[96];
-  if (strerror_r(os_code, reason, sizeof reason) != 0)
-    snprintf(reason, sizeof reason, "error %d", os_code);
-  vdb_fail(err, code, "%s %s: %s", what, path, reason);
+  char buffer[96] = "unknown error";
+  const char *reason = ERR_REASON(strerror_r(os_code, buffer, sizeof buffer), buffer);
+  vdb_fail(err, code, "%s %.256s: %s", what, path, reason);
   err->os_code = os_code;
   return code;
 }

@@ -135,7 +135,7 @@ VDB_INTERNAL char *vdb_strndup(struct vdb_mem *mem, const char *text, size_t n) 
   return copy;
 }
 
-VDB_INTERNAL bool vdb_grow(struct vdb_mem *mem, void **items, size_t *capacity, size_t need,
+VDB_INTERNAL bool vdb_grow(struct vdb_mem *mem, void *items, size_t *capacity, size_t need,
                            size_t item_size) {
   if (need <= *capacity)
     return true;
@@ -143,10 +143,13 @@ VDB_INTERNAL bool vdb_grow(struct vdb_mem *mem, void **items, size_t *capacity, 
   size_t bytes;
   if (!vdb_mul(wanted, item_size, &bytes))
     return false;
-  void *grown = vdb_resize(mem, *items, bytes);
-  if (!grown)
+  /* The array's pointer may be of any type: it is moved as bytes. */
+  void *array;
+  memcpy(&array, items, sizeof array);
+  array = vdb_resize(mem, array, bytes);
+  if (!array)
     return false;
-  *items = grown;
+  memcpy(items, &array, sizeof array);
   *capacity = wanted;
   return true;
 }

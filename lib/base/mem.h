@@ -33,12 +33,13 @@ VDB_INTERNAL void vdb_free(struct vdb_mem *mem, void *block);
 VDB_INTERNAL char *vdb_strndup(struct vdb_mem *mem, const char *text, size_t n);
 
 /*
- * Grows a typed array to hold at least `need` elements (doubling). `*items` may be NULL with
- * *capacity 0. False: no memory, nothing changed. Use through VDB_GROW.
+ * Grows a typed array to hold at least `need` elements (doubling). `items` points to the array's
+ * pointer, which is NULL with *capacity 0 at first. False: no memory, nothing changed. Use through
+ * VDB_GROW.
  */
-VDB_INTERNAL bool vdb_grow(struct vdb_mem *mem, void **items, size_t *capacity, size_t need,
+VDB_INTERNAL bool vdb_grow(struct vdb_mem *mem, void *items, size_t *capacity, size_t need,
                            size_t item_size);
 #define VDB_GROW(mem, items, capacity, need) \
-  vdb_grow((mem), (void **)(void *)&(items), &(capacity), (need), sizeof *(items))
+  vdb_grow((mem), &(items), &(capacity), (need), sizeof *(items))
 
 #endif

@@ -93,6 +93,8 @@ function declaration(text, ends_in, name) {
   if (text !~ /^#/ && parameters() > 6)
     fault("parameters", file ":" FNR, name, name " has " parameters() " parameters, more than 6")
   if (ends_in == "{") {
+    text = function_text
+    sub(/^ +/, "", text)
     if (text ~ /^(static|VDB_INLINE|VDB_INTERNAL|VECDB_API)/ || is_header && text ~ /^[A-Z_]*INLINE/)
       claim(name, "function")
     else if (text !~ /^[A-Z_]*INLINE/ && name !~ /^vecdb_/)

@@ -1,7 +1,7 @@
 /*
- * attr_gen.h - what the tests of lib/attr share: random valid schemas, values and batches in all the
- * forms a caller may give them, comparison of values, and sections in memory. Whatever is generated
- * lives until gen_free.
+ * attr_gen.h - what the tests of lib/attr share: random valid schemas, values and batches in all
+ * the forms a caller may give them, comparison of values, and sections in memory. Whatever is
+ * generated lives until gen_free.
  */
 #ifndef ATTR_GEN_H
 #define ATTR_GEN_H
@@ -41,9 +41,11 @@ static inline void gen_free(struct gen *g) {
 static inline uint32_t gen_below(struct gen *g, uint32_t n) { return vdb_rng_below(&g->rng, n); }
 static inline bool gen_one_in(struct gen *g, uint32_t n) { return gen_below(g, n) == 0; }
 
-/* ---- Values ----------------------------------------------------------------------------------- */
+/* ---- Values -----------------------------------------------------------------------------------
+   */
 
-/* Text of at most `most` bytes: often empty or as long as it may be, of characters of 1 to 4 bytes. */
+/* Text of at most `most` bytes: often empty or as long as it may be, of characters of 1 to 4 bytes.
+   */
 static inline vecdb_string gen_text(struct gen *g, uint32_t most) {
   static const char *const wide[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80",
                                      "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"};
@@ -194,7 +196,8 @@ static inline bool gen_equal(const vecdb_value *a, const vecdb_value *b) {
   return true;
 }
 
-/* ---- Schemas ---------------------------------------------------------------------------------- */
+/* ---- Schemas ----------------------------------------------------------------------------------
+   */
 
 static inline void gen_vector_field(struct gen *g, vecdb_field *f) {
   f->type = VECDB_FLOAT_VECTOR + (int32_t)gen_below(g, 5);
@@ -262,7 +265,8 @@ static inline vecdb_schema gen_schema(struct gen *g) {
   return s;
 }
 
-/* ---- Batches ---------------------------------------------------------------------------------- */
+/* ---- Batches ----------------------------------------------------------------------------------
+   */
 
 struct gen_batch {
   vecdb_batch batch;
@@ -370,12 +374,18 @@ static inline struct gen_batch gen_batch(struct gen *g, const vecdb_schema *s, u
   return b;
 }
 
-/* A copy in a block of its own, aligned to 64 and exactly as long, so that the address sanitizer
-   sees reads behind it. For free(). */
-static inline uint8_t *gen_exact(const void *data, size_t n) {
+/* A block for free(), aligned to 64 and exactly as long as said, so that the address sanitizer sees
+   reads behind it. */
+static inline uint8_t *gen_block(size_t n) {
   void *block = NULL;
   if (posix_memalign(&block, 64, n + !n))
     abort();
+  return block;
+}
+
+/* A copy in a block of its own. */
+static inline uint8_t *gen_exact(const void *data, size_t n) {
+  uint8_t *block = gen_block(n);
   if (n)
     memcpy(block, data, n);
   return block;

@@ -1,6 +1,7 @@
 /*
- * test_batch.c - batches: every error with its code, field and row; round trips of random rows in all
- * forms; keys that come twice; records cut, changed and behind odd offsets; limits; lack of memory.
+ * test_batch.c - batches: every error with its code, field and row; round trips of random rows in
+ * all forms; keys that come twice; records cut, changed and behind odd offsets; limits; lack of
+ * memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,7 +46,8 @@ static struct vdb_schema *make_schema(const vecdb_field *fields, uint32_t n) {
   return schema;
 }
 
-/* ---- Round trips ------------------------------------------------------------------------------ */
+/* ---- Round trips ------------------------------------------------------------------------------
+   */
 
 /* Which rows stay, found by comparing all keys. */
 static uint32_t slow_source(const vecdb_schema *s, const struct gen_batch *b, uint32_t key,
@@ -115,7 +117,8 @@ static void test_round_trip(void **state) {
   assert_true(dropped > 1000);
 }
 
-/* ---- Damage ----------------------------------------------------------------------------------- */
+/* ---- Damage -----------------------------------------------------------------------------------
+   */
 
 static int decode_copy(const struct vdb_schema *schema, const uint8_t *data, size_t n) {
   vecdb_error err = {0};
@@ -232,7 +235,8 @@ static void test_decode_rules(void **state) {
   vdb_schema_free(&mem, schema);
 }
 
-/* ---- Errors ----------------------------------------------------------------------------------- */
+/* ---- Errors -----------------------------------------------------------------------------------
+   */
 
 enum { ROWS = 4 };
 
@@ -334,7 +338,9 @@ static void e_missing_key(struct rows *r) { r->columns[F_KEY] = r->columns[--r->
 static void e_default(struct rows *r) { r->batch.n_columns--; }
 static void e_nullable(struct rows *r) { r->columns[F_DOUBLE] = r->columns[--r->batch.n_columns]; }
 static void e_no_data(struct rows *r) { r->columns[F_V].data = NULL; }
-static void e_no_data_ok(struct rows *r) { r->columns[F_TEXT].data = r->columns[F_WITH].data = NULL; }
+static void e_no_data_ok(struct rows *r) {
+  r->columns[F_TEXT].data = r->columns[F_WITH].data = NULL;
+}
 static void e_dim(struct rows *r) { r->columns[F_V].dim = 3; }
 static void e_dim_scalar(struct rows *r) { r->columns[F_BOOL].dim = 1; }
 static void e_dim_ok(struct rows *r) { r->columns[F_V].dim = 2; }
@@ -570,7 +576,8 @@ static void test_auto_ids(void **state) {
   vdb_schema_free(&mem, schema);
 }
 
-/* ---- Vectors ---------------------------------------------------------------------------------- */
+/* ---- Vectors ----------------------------------------------------------------------------------
+   */
 
 static void put_element(int32_t type, uint8_t *out, size_t i, float x) {
   uint32_t bits;
@@ -640,7 +647,8 @@ static void test_vector_bounds(void **state) {
   assert_true(kinds[0] > 1000 && kinds[1] > 1000 && kinds[2] > 1000);
 }
 
-/* ---- Keys ------------------------------------------------------------------------------------- */
+/* ---- Keys -------------------------------------------------------------------------------------
+   */
 
 static void test_keys(void **state) {
   (void)state;
@@ -743,7 +751,8 @@ static void test_many_duplicates(void **state) {
   free(source);
 }
 
-/* ---- Limits and memory ------------------------------------------------------------------------ */
+/* ---- Limits and memory ------------------------------------------------------------------------
+   */
 
 static char long_text[VECDB_MAX_VARCHAR];
 

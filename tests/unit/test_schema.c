@@ -1,6 +1,6 @@
 /*
- * test_schema.c - schemas: every rule with its code and field, names, UTF-8, round trips through bytes
- * for random schemas, cut and changed bytes, lack of memory.
+ * test_schema.c - schemas: every rule with its code and field, names, UTF-8, round trips through
+ * bytes for random schemas, cut and changed bytes, lack of memory.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,8 @@ static void check_error(const vecdb_error *err, int rc, int code, const char *fi
   }
 }
 
-/* ---- Single fields ---------------------------------------------------------------------------- */
+/* ---- Single fields ----------------------------------------------------------------------------
+   */
 
 #define KEY {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY}
 #define VECTOR {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 4}
@@ -73,7 +74,8 @@ static const struct field_case field_cases[] = {
     {{.name = "x", .type = 10}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = 37, .dim = 8}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = -1}, VECDB_ERR_OPTION, "type is unknown"},
-    {{.name = "x", .type = VECDB_BOOL, .element_type = VECDB_BOOL}, VECDB_ERR_SCHEMA, "element type"},
+    {{.name = "x", .type = VECDB_BOOL, .element_type = VECDB_BOOL}, VECDB_ERR_SCHEMA,
+     "element type"},
     {{.name = "x", .type = VECDB_ARRAY, .max_capacity = 1}, VECDB_ERR_OPTION, "element type"},
     {{.name = "x", .type = VECDB_ARRAY, .element_type = VECDB_ARRAY, .max_capacity = 1},
      VECDB_ERR_SCHEMA, "BOOL to VARCHAR"},
@@ -159,7 +161,8 @@ static const struct field_case field_cases[] = {
      VECDB_ERR_TYPE, "a vector"},
     {{.name = "x", .type = VECDB_INT8, .flags = VECDB_HAS_DEFAULT, .default_value = {.type = 20}},
      VECDB_ERR_TYPE, "unknown type"},
-    {{.name = "x", .type = VECDB_INT8, .flags = VECDB_HAS_DEFAULT, .default_value = INT(-128)}, 0, ""},
+    {{.name = "x", .type = VECDB_INT8, .flags = VECDB_HAS_DEFAULT, .default_value = INT(-128)}, 0,
+     ""},
     {{.name = "x", .type = VECDB_INT8, .flags = VECDB_HAS_DEFAULT, .default_value = INT(-129)},
      VECDB_ERR_RANGE, "-129 does not fit"},
     {{.name = "x", .type = VECDB_INT16, .flags = VECDB_HAS_DEFAULT, .default_value = INT(32768)},
@@ -222,7 +225,8 @@ static const struct field_case field_cases[] = {
      "longer than 2"},
     {{.name = "x", .type = VECDB_ARRAY, .element_type = VECDB_VARCHAR, .max_capacity = 3,
       .max_length = 2, .flags = VECDB_HAS_DEFAULT, .default_value = {.type = VECDB_ARRAY,
-      .length = 1, .element_type = VECDB_VARCHAR, .as.data = bad_strings}}, VECDB_ERR_UTF8, "UTF-8"},
+      .length = 1, .element_type = VECDB_VARCHAR, .as.data = bad_strings}}, VECDB_ERR_UTF8,
+     "UTF-8"},
     {{.name = "x", .type = VECDB_ARRAY, .element_type = VECDB_VARCHAR, .max_capacity = 3,
       .max_length = 2, .flags = VECDB_HAS_DEFAULT, .default_value = {.type = VECDB_ARRAY,
       .length = 1, .element_type = VECDB_VARCHAR, .as.data = null_strings}}, VECDB_ERR_ARGUMENT,
@@ -247,7 +251,8 @@ static void test_field_rules(void **state) {
   }
 }
 
-/* ---- Whole schemas ---------------------------------------------------------------------------- */
+/* ---- Whole schemas ----------------------------------------------------------------------------
+   */
 
 struct whole {
   vecdb_schema schema;
@@ -358,10 +363,12 @@ static void test_names(void **state) {
     const char *name;
     bool dash, good;
   } cases[] = {
-      {"a", false, true},   {"_", false, true},    {"Zz09_", false, true}, {"a-b", true, true},
-      {"a-b", false, false}, {"-a", true, false},  {"0", false, false},    {"a b", true, false},
-      {"a.b", true, false}, {"a/b", true, false},  {"..", true, false},    {"\xc3\xa9", true, false},
-      {"", true, false},    {NULL, true, false},   {"a\n", true, false},   {"a\x7f", true, false},
+      {"a", false, true},          {"_", false, true},    {"Zz09_", false, true},
+      {"a-b", true, true},         {"a-b", false, false}, {"-a", true, false},
+      {"0", false, false},         {"a b", true, false},  {"a.b", true, false},
+      {"a/b", true, false},        {"..", true, false},   {"a\x7f", true, false},
+      {"\xc3\xa9", true, false}, {"", true, false},     {NULL, true, false},
+      {"a\n", true, false},
   };
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     vecdb_error err = {0};
@@ -370,7 +377,8 @@ static void test_names(void **state) {
   }
 }
 
-/* ---- UTF-8 ------------------------------------------------------------------------------------ */
+/* ---- UTF-8 ------------------------------------------------------------------------------------
+   */
 
 /* A character decoded by the book: its length, or 0. */
 static size_t utf8_slow(const uint8_t *p, size_t n) {
@@ -432,7 +440,8 @@ static void test_utf8(void **state) {
   }
 }
 
-/* ---- Round trips ------------------------------------------------------------------------------ */
+/* ---- Round trips ------------------------------------------------------------------------------
+   */
 
 /* Compares a schema, as given out again, with the caller's. */
 static void check_same(const struct vdb_schema *schema, const vecdb_schema *from) {

@@ -34,7 +34,8 @@ VDB_INTERNAL int vdb_filter_compile(struct vdb_mem *mem, const struct vdb_schema
     return vdb_fail_pos(err, VECDB_ERR_LIMIT, (int64_t)VECDB_MAX_FILTER_BYTES,
                         "the filter is longer than %u bytes", VECDB_MAX_FILTER_BYTES);
   if (text->n_params > FILTER_MAX_PARAMS)
-    return vdb_fail(err, VECDB_ERR_LIMIT, "the filter has more than %u parameters", FILTER_MAX_PARAMS);
+    return vdb_fail(err, VECDB_ERR_LIMIT, "the filter has more than %u parameters",
+                    FILTER_MAX_PARAMS);
   if (text->n_params && !text->params)
     return vdb_fail(err, VECDB_ERR_FILTER_PARAM, "the filter's parameters are NULL");
   if (filter_blank(text->text, n))

@@ -1,7 +1,8 @@
 /*
- * filter_bind.c - gives an unbound tree its meaning: names become fields, parameters constants, types are
- * checked, constants folded, and comparisons of a field with constants become leaves that columns and
- * indexes answer. Works on the nodes in place; recursion is bounded by the height of the tree.
+ * filter_bind.c - gives an unbound tree its meaning: names become fields, parameters constants,
+ * types are checked, constants folded, and comparisons of a field with constants become leaves that
+ * columns and indexes answer. Works on the nodes in place; recursion is bounded by the height of
+ * the tree.
  */
 #include <stdio.h>
 
@@ -29,8 +30,8 @@ VDB_INTERNAL uint8_t vdb_filter_type_of(int32_t type) {
 }
 
 VDB_INTERNAL const char *vdb_filter_type_name(int type) {
-  static const char *const names[] = {"a vector", "a truth value", "an integer", "a number",
-                                      "text",     "an array"};
+  static const char *const names[] = {"a vector", "a truth value", "an integer",
+                                      "a number", "text",          "an array"};
   vdb_assert(type >= 0 && type <= FILTER_ARRAY);
   return names[type];
 }
@@ -56,7 +57,8 @@ static uint32_t filter_bind_distance(const char *a, size_t na, const char *b, si
     uint8_t diagonal = row[0];
     row[0] = (uint8_t)i;
     for (size_t j = 1; j <= nb; j++) {
-      bool same = a[i - 1] == b[j - 1] || ((a[i - 1] ^ b[j - 1]) == 0x20 && (a[i - 1] | 0x20) != '\x7f');
+      bool same =
+          a[i - 1] == b[j - 1] || ((a[i - 1] ^ b[j - 1]) == 0x20 && (a[i - 1] | 0x20) != '\x7f');
       uint32_t best = diagonal + (same ? 0u : 1u);
       best = vdb_min_u32(best, vdb_min_u32(row[j], row[j - 1]) + 1u);
       diagonal = row[j];
@@ -82,8 +84,8 @@ static int filter_bind_unknown(struct filter_binding *b, const struct filter_nod
     }
   }
   int cut = (int)(n > FILTER_BIND_NEAR ? FILTER_BIND_NEAR : n);
-  vdb_fail_pos(b->err, VECDB_ERR_UNKNOWN_FIELD, name->pos, "unknown field '%.*s'%s%s%s%s", cut, text,
-               (size_t)cut < n ? "..." : "", near ? "; did you mean '" : "", near ? near : "",
+  vdb_fail_pos(b->err, VECDB_ERR_UNKNOWN_FIELD, name->pos, "unknown field '%.*s'%s%s%s%s", cut,
+               text, (size_t)cut < n ? "..." : "", near ? "; did you mean '" : "", near ? near : "",
                near ? "'?" : "");
   snprintf(b->err->field, sizeof b->err->field, "%.*s", cut, text);
   return VECDB_ERR_UNKNOWN_FIELD;
@@ -150,8 +152,8 @@ static int filter_bind_param(struct filter_binding *b, uint32_t at) {
   else if (type == FILTER_TEXT && !value->as.data && value->length)
     fault = "has no data";
   if (fault)
-    return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, node->pos, "parameter {%.64s} %s", param->name,
-                        fault);
+    return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, node->pos, "parameter {%.64s} %s",
+                        param->name, fault);
   node->op = FILTER_OP_CONST;
   node->type = type;
   node->known = node->from_param = true;
@@ -176,7 +178,8 @@ static void filter_bind_become(struct filter_binding *b, uint32_t at, uint32_t f
   filter_bind_at(b, at)->next = next;
 }
 
-static void filter_bind_become_truth(struct filter_binding *b, uint32_t at, bool known, bool value) {
+static void filter_bind_become_truth(struct filter_binding *b, uint32_t at, bool known,
+                                     bool value) {
   struct filter_node *node = filter_bind_at(b, at);
   node->op = FILTER_OP_CONST;
   node->type = FILTER_BOOL;
@@ -268,8 +271,8 @@ static int filter_bind_arithmetic(struct filter_binding *b, uint32_t at) {
 /* A copy of a constant, rounded to float, where it meets FLOAT values. */
 static int filter_bind_single(struct filter_binding *b, uint32_t *operand) {
   uint32_t copy;
-  VDB_TRY(vdb_filter_node(b->mem, b->filter, FILTER_OP_CONST, filter_bind_at(b, *operand)->pos, &copy,
-                          b->err));
+  VDB_TRY(vdb_filter_node(b->mem, b->filter, FILTER_OP_CONST, filter_bind_at(b, *operand)->pos,
+                          &copy, b->err));
   filter_bind_become(b, copy, *operand);
   struct filter_node *node = filter_bind_at(b, copy);
   node->low.number =
@@ -279,8 +282,8 @@ static int filter_bind_single(struct filter_binding *b, uint32_t *operand) {
   return VECDB_OK;
 }
 
-static int filter_bind_mismatch(struct filter_binding *b, uint32_t at, const struct filter_node *left,
-                                const struct filter_node *right) {
+static int filter_bind_mismatch(struct filter_binding *b, uint32_t at,
+                                const struct filter_node *left, const struct filter_node *right) {
   const struct filter_node *node = filter_bind_at(b, at);
   const struct filter_node *param = left->from_param ? left : right;
   int code = param->from_param ? VECDB_ERR_FILTER_PARAM : VECDB_ERR_TYPE;
@@ -289,21 +292,24 @@ static int filter_bind_mismatch(struct filter_binding *b, uint32_t at, const str
   if (left->type == right->type && left->type == FILTER_BOOL)
     vdb_fail_pos(b->err, code, node->pos, "truth values have no order; compare them with == or !=");
   else if (left->type == FILTER_ARRAY || right->type == FILTER_ARRAY)
-    vdb_fail_pos(b->err, code, node->pos, "arrays are not compared; use array_contains and the like");
+    vdb_fail_pos(b->err, code, node->pos,
+                 "arrays are not compared; use array_contains and the like");
   else if (*name)
     vdb_fail_pos(b->err, code, param->from_param ? param->pos : node->pos,
                  "field '%s' is %s and cannot be compared with %s", name,
                  vdb_filter_type_name(field->type),
                  vdb_filter_type_name(field == left ? right->type : left->type));
   else
-    vdb_fail_pos(b->err, code, param->from_param ? param->pos : node->pos, "%s cannot be compared with %s",
-                 vdb_filter_type_name(left->type), vdb_filter_type_name(right->type));
+    vdb_fail_pos(b->err, code, param->from_param ? param->pos : node->pos,
+                 "%s cannot be compared with %s", vdb_filter_type_name(left->type),
+                 vdb_filter_type_name(right->type));
   snprintf(b->err->field, sizeof b->err->field, "%s", name);
   return code;
 }
 
 static int filter_bind_compare(struct filter_binding *b, uint32_t at) {
-  static const uint8_t mirrored[] = {FILTER_EQ, FILTER_NE, FILTER_GT, FILTER_GE, FILTER_LT, FILTER_LE};
+  static const uint8_t mirrored[] = {FILTER_EQ, FILTER_NE, FILTER_GT,
+                                     FILTER_GE, FILTER_LT, FILTER_LE};
   uint32_t operands[2] = {filter_bind_at(b, at)->left, filter_bind_at(b, at)->right};
   VDB_TRY(filter_bind_value(b, operands[0]));
   VDB_TRY(filter_bind_value(b, operands[1]));
@@ -419,13 +425,15 @@ static int filter_bind_nulls(struct filter_binding *b, uint32_t at) {
 
 static int filter_bind_contains(struct filter_binding *b, uint32_t at) {
   uint32_t field, right = filter_bind_at(b, at)->right;
-  VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left, "the function takes an ARRAY field", &field));
+  VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left, "the function takes an ARRAY field",
+                            &field));
   int32_t element = b->schema->fields[field].element_type;
   if (filter_bind_at(b, at)->cmp == FILTER_CONTAINS_ONE) {
     VDB_TRY(filter_bind_value(b, right));
     const struct filter_node *value = filter_bind_at(b, right);
     if (value->op != FILTER_OP_CONST || !value->known)
-      return vdb_fail_pos(b->err, VECDB_ERR_TYPE, value->pos, "array_contains looks for a constant");
+      return vdb_fail_pos(b->err, VECDB_ERR_TYPE, value->pos,
+                          "array_contains looks for a constant");
     struct filter_item item = {value->pos, value->type, value->low};
     struct filter_list list = {element, &item, 1, NULL, value->pos};
     uint32_t set;
@@ -437,14 +445,21 @@ static int filter_bind_contains(struct filter_binding *b, uint32_t at) {
   } else {
     VDB_TRY(filter_bind_list(b, at, element));
   }
-  filter_bind_at(b, at)->field = field;
-  filter_bind_at(b, at)->type = FILTER_BOOL;
+  struct filter_node *node = filter_bind_at(b, at);
+  struct filter_set *set = &b->filter->sets[node->index];
+  if (node->cmp == FILTER_CONTAINS_ALL && set->dropped) { /* no array holds all: as any of none */
+    node->cmp = FILTER_CONTAINS_ANY;
+    set->n = 0;
+  }
+  node->field = field;
+  node->type = FILTER_BOOL;
   return VECDB_OK;
 }
 
 static int filter_bind_length(struct filter_binding *b, uint32_t at) {
   uint32_t field;
-  VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left, "array_length takes an ARRAY field", &field));
+  VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left, "array_length takes an ARRAY field",
+                            &field));
   filter_bind_at(b, at)->field = field;
   filter_bind_at(b, at)->type = FILTER_INT;
   return VECDB_OK;

@@ -18,33 +18,33 @@ static uint64_t filter_column_pack(const uint8_t hits[64]) {
 }
 
 /* Loops over fixed-width values `v` of type T that evaluate `test`; values may be unaligned. */
-#define FILTER_COLUMN_LOOP(T, test)                                       \
-  do {                                                                    \
-    for (; n >= 64; n -= 64, data += 64 * sizeof(T)) {                    \
-      uint8_t hits[64];                                                   \
-      for (unsigned i = 0; i < 64; i++) {                                 \
-        T v;                                                              \
-        memcpy(&v, data + i * sizeof v, sizeof v);                        \
-        hits[i] = (uint8_t)(test);                                        \
-      }                                                                   \
-      *bits++ = filter_column_pack(hits);                                 \
-    }                                                                     \
-    uint64_t rest = 0;                                                    \
-    for (size_t i = 0; i < n; i++) {                                      \
-      T v;                                                                \
-      memcpy(&v, data + i * sizeof v, sizeof v);                          \
-      rest |= (uint64_t)(test) << i;                                      \
-    }                                                                     \
-    if (n)                                                                \
-      *bits = rest;                                                       \
+#define FILTER_COLUMN_LOOP(T, test)                    \
+  do {                                                 \
+    for (; n >= 64; n -= 64, data += 64 * sizeof(T)) { \
+      uint8_t hits[64];                                \
+      for (unsigned i = 0; i < 64; i++) {              \
+        T v;                                           \
+        memcpy(&v, data + i * sizeof v, sizeof v);     \
+        hits[i] = (uint8_t)(test);                     \
+      }                                                \
+      *bits++ = filter_column_pack(hits);              \
+    }                                                  \
+    uint64_t rest = 0;                                 \
+    for (size_t i = 0; i < n; i++) {                   \
+      T v;                                             \
+      memcpy(&v, data + i * sizeof v, sizeof v);       \
+      rest |= (uint64_t)(test) << i;                   \
+    }                                                  \
+    if (n)                                             \
+      *bits = rest;                                    \
   } while (0)
 
 /* low <= v && v <= high as one unsigned comparison. */
-#define FILTER_COLUMN_INT(name, T, U)                                                     \
-  static void name(const struct filter_node *leaf, const uint8_t *data, size_t n,         \
-                   uint64_t *bits) {                                                      \
-    const U low = (U)leaf->low.integer, span = (U)((U)leaf->high.integer - low);          \
-    FILTER_COLUMN_LOOP(U, (U)(v - low) <= span);                                          \
+#define FILTER_COLUMN_INT(name, T, U)                                             \
+  static void name(const struct filter_node *leaf, const uint8_t *data, size_t n, \
+                   uint64_t *bits) {                                              \
+    const U low = (U)leaf->low.integer, span = (U)((U)leaf->high.integer - low);  \
+    FILTER_COLUMN_LOOP(U, (U)(v - low) <= span);                                  \
   }
 FILTER_COLUMN_INT(filter_column_i8, int8_t, uint8_t)
 FILTER_COLUMN_INT(filter_column_i16, int16_t, uint16_t)
@@ -57,18 +57,18 @@ static void filter_column_bool(const struct filter_node *leaf, const uint8_t *da
   FILTER_COLUMN_LOOP(uint8_t, (v != 0) == want);
 }
 
-#define FILTER_COLUMN_REAL(name, T)                                                \
-  static void name(const struct filter_node *leaf, const uint8_t *data, size_t n,  \
-                   uint64_t *bits) {                                               \
-    const T low = (T)leaf->low.number, high = (T)leaf->high.number;                \
-    if (!leaf->low_open && !leaf->high_open)                                       \
-      FILTER_COLUMN_LOOP(T, (v >= low) & (v <= high));                             \
-    else if (!leaf->low_open)                                                      \
-      FILTER_COLUMN_LOOP(T, (v >= low) & (v < high));                              \
-    else if (!leaf->high_open)                                                     \
-      FILTER_COLUMN_LOOP(T, (v > low) & (v <= high));                              \
-    else                                                                           \
-      FILTER_COLUMN_LOOP(T, (v > low) & (v < high));                               \
+#define FILTER_COLUMN_REAL(name, T)                                               \
+  static void name(const struct filter_node *leaf, const uint8_t *data, size_t n, \
+                   uint64_t *bits) {                                              \
+    const T low = (T)leaf->low.number, high = (T)leaf->high.number;               \
+    if (!leaf->low_open && !leaf->high_open)                                      \
+      FILTER_COLUMN_LOOP(T, (v >= low) & (v <= high));                            \
+    else if (!leaf->low_open)                                                     \
+      FILTER_COLUMN_LOOP(T, (v >= low) & (v < high));                             \
+    else if (!leaf->high_open)                                                    \
+      FILTER_COLUMN_LOOP(T, (v > low) & (v <= high));                             \
+    else                                                                          \
+      FILTER_COLUMN_LOOP(T, (v > low) & (v < high));                              \
   }
 FILTER_COLUMN_REAL(filter_column_float, float)
 FILTER_COLUMN_REAL(filter_column_double, double)
@@ -170,7 +170,8 @@ static void filter_column_numbers(const struct vdb_filter *filter, const struct 
   const struct filter_set *set = &filter->sets[leaf->index];
   memset(bits, 0, vdb_bits_words(n) * 8);
   for (size_t i = 0; i < n; i++) {
-    struct filter_value v = vdb_filter_load(column->data + (first + i) * column->width, column->type);
+    struct filter_value v =
+        vdb_filter_load(column->data + (first + i) * column->width, column->type);
     bool hit = (set->type == FILTER_DOUBLE ? vdb_filter_set_double(set, v.as.number)
                                            : vdb_filter_set_int(set, v.as.integer)) != FILTER_NONE;
     bits[i / 64] |= (uint64_t)hit << (i % 64);

@@ -49,6 +49,8 @@ static void filter_describe_text(const struct filter_describe *d, struct filter_
 /* The shortest digits that read back as the same value; always with a point or an exponent. */
 static void filter_describe_number(const struct filter_describe *d, double value, bool single) {
   char text[40];
+  if (value - value != 0) /* what was beyond all floats */
+    value = value > 0 ? 1e39 : -1e39;
   for (int digits = single ? 6 : 15; digits <= 17; digits++) {
     snprintf(text, sizeof text, "%.*g", digits, value);
     double back = strtod(text, NULL);
@@ -133,7 +135,7 @@ static void filter_describe_range(const struct filter_describe *d, const struct 
   }
   if (node->none || !(low || high)) {
     filter_describe_field(d, node->field);
-    filter_describe_put(d, node->none == node->negate ? " is not null" : " in []");
+    filter_describe_put(d, node->none == node->negate ? " not in []" : " in []");
     return;
   }
   if (equal) {
@@ -150,14 +152,17 @@ static void filter_describe_range(const struct filter_describe *d, const struct 
     low = false;
   }
   filter_describe_field(d, node->field);
-  filter_describe_put(d, low ? (node->low_open ? " > " : " >= ") : node->high_open ? " < " : " <= ");
+  filter_describe_put(d, low               ? (node->low_open ? " > " : " >= ")
+                         : node->high_open ? " < "
+                                           : " <= ");
   filter_describe_scalar(d, type, single, low ? node->low : node->high);
   if (node->negate)
     filter_describe_put(d, ")");
 }
 
 static void filter_describe_leaf(const struct filter_describe *d, const struct filter_node *node) {
-  static const char *const functions[] = {"array_contains", "array_contains_all", "array_contains_any"};
+  static const char *const functions[] = {"array_contains", "array_contains_all",
+                                          "array_contains_any"};
   if (node->op == FILTER_OP_NULLS) {
     filter_describe_field(d, node->field);
     filter_describe_put(d, node->negate ? " is not null" : " is null");
@@ -185,9 +190,9 @@ static void filter_describe_leaf(const struct filter_describe *d, const struct f
 }
 
 static void filter_describe_between(const struct filter_describe *d, const struct filter_node *node,
-                                    const char *operator) {
+                                    const char *between) {
   filter_describe_node(d, node->left, node->op);
-  filter_describe_put(d, operator);
+  filter_describe_put(d, between);
   filter_describe_node(d, node->right, node->op);
 }
 
@@ -206,7 +211,8 @@ static void filter_describe_const(const struct filter_describe *d, const struct 
     filter_describe_put(d, node->type == FILTER_BOOL ? "unknown" : "(1 / 0)");
 }
 
-static void filter_describe_operator(const struct filter_describe *d, const struct filter_node *node) {
+static void filter_describe_operator(const struct filter_describe *d,
+                                     const struct filter_node *node) {
   static const char *const arithmetic[] = {" + ", " - ", " * ", " / ", " % ", " ** "};
   static const char *const comparisons[] = {" == ", " != ", " < ", " <= ", " > ", " >= "};
   switch (node->op) {
@@ -241,11 +247,11 @@ static void filter_describe_operator(const struct filter_describe *d, const stru
 /* `above` is the operator whose operand this is: operators inside others get parentheses. */
 static void filter_describe_node(const struct filter_describe *d, uint32_t at, int above) {
   const struct filter_node *node = &d->filter->nodes[at];
-  bool operator = node->op >= FILTER_OP_MINUS && node->op <= FILTER_OP_NOT;
+  bool wraps = node->op >= FILTER_OP_MINUS && node->op <= FILTER_OP_NOT;
   bool leaf = node->op >= FILTER_OP_IN;
   bool grouped = (above == FILTER_OP_AND || above == FILTER_OP_OR) && node->op != FILTER_OP_AND &&
                  node->op != FILTER_OP_OR;
-  bool wrap = (operator || leaf) && above != FILTER_OP_CONST && !grouped;
+  bool wrap = (wraps || leaf) && above != FILTER_OP_CONST && !grouped;
   if (wrap)
     filter_describe_put(d, "(");
   if (node->op == FILTER_OP_AND || node->op == FILTER_OP_OR)

@@ -1,7 +1,7 @@
 /*
- * filter_estimate.c - how many rows a filter will pass, before it runs: true counts where the whole filter
- * is one leaf with an index, else a sample of rows at a fixed stride, held inside the bounds that the counts
- * of an `and` or `or` allow.
+ * filter_estimate.c - how many rows a filter will pass, before it runs: true counts where the whole
+ * filter is one leaf with an index, else a sample of rows at a fixed stride, held inside the bounds
+ * that the counts of an `and` or `or` allow.
  */
 #include "attr/filter_tree.h"
 
@@ -18,7 +18,8 @@ static bool filter_estimate_leaf(const struct vdb_filter *filter, uint32_t at,
   if (leaf->op == FILTER_OP_NULLS) {
     if (rows->columns[leaf->field].nulls && (!rows->indexes || !rows->indexes[leaf->field]))
       return false;
-    *count = rows->columns[leaf->field].nulls ? vdb_attr_index_nulls(rows->indexes[leaf->field]) : 0;
+    *count =
+        rows->columns[leaf->field].nulls ? vdb_attr_index_nulls(rows->indexes[leaf->field]) : 0;
     *count = leaf->negate ? rows->n - *count : *count;
     return true;
   }
@@ -32,7 +33,7 @@ static bool filter_estimate_leaf(const struct vdb_filter *filter, uint32_t at,
 
 /* What the indexes say of the operands of an AND or OR. */
 struct filter_estimate_known {
-  double least;       /* bounds of the whole group's share */
+  double least; /* bounds of the whole group's share */
   double most;
   double independent; /* the share if operands were independent; AND */
   bool any;
@@ -66,8 +67,8 @@ static struct filter_estimate_known filter_estimate_group(const struct vdb_filte
 }
 
 /* Sampled rows: those that pass, and those that pass all that no index knows (AND). */
-static size_t filter_estimate_sample(const struct vdb_filter *filter, const struct vdb_filter_rows *rows,
-                                     size_t n, size_t *rest) {
+static size_t filter_estimate_sample(const struct vdb_filter *filter,
+                                     const struct vdb_filter_rows *rows, size_t n, size_t *rest) {
   const struct filter_node *root = &filter->nodes[filter->root];
   bool split = root->op == FILTER_OP_AND && rows->indexes && rest;
   size_t hits = 0;

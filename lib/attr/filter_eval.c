@@ -1,6 +1,6 @@
 /*
- * filter_eval.c - the tree for one row at a time, in three-valued logic. The reference that scans and
- * indexes must agree with. Recursion is bounded by the height of the tree.
+ * filter_eval.c - the tree for one row at a time, in three-valued logic. The reference that scans
+ * and indexes must agree with. Recursion is bounded by the height of the tree.
  */
 #include <math.h>
 
@@ -86,14 +86,16 @@ struct filter_eval_array {
   struct vdb_bytes bytes;
   uint32_t n;
   uint32_t at;
-  uint32_t width;      /* 0: text */
+  uint32_t width; /* 0: text */
   int32_t type;
   const uint8_t *text; /* the next element's */
 };
 
-static struct filter_eval_array filter_eval_open(const struct vdb_column *column, struct vdb_bytes bytes) {
-  struct filter_eval_array a = {bytes, vdb_array_count(bytes), 0, vdb_type_width(column->element_type),
-                                column->element_type, NULL};
+static struct filter_eval_array filter_eval_open(const struct vdb_column *column,
+                                                 struct vdb_bytes bytes) {
+  struct filter_eval_array a = {
+      bytes, vdb_array_count(bytes), 0, vdb_type_width(column->element_type), column->element_type,
+      NULL};
   a.text = a.n ? bytes.data + 4 + 4 * (size_t)a.n : NULL;
   return a;
 }
@@ -302,7 +304,8 @@ static enum filter_truth filter_eval_range(const struct filter_eval *e,
     inside = inside && filter_eval_text_range(e, node, v.as.text);
     break;
   case FILTER_DOUBLE:
-    inside = inside && (node->low_open ? v.as.number > node->low.number : v.as.number >= node->low.number) &&
+    inside = inside &&
+             (node->low_open ? v.as.number > node->low.number : v.as.number >= node->low.number) &&
              (node->high_open ? v.as.number < node->high.number : v.as.number <= node->high.number);
     break;
   default:
@@ -313,8 +316,8 @@ static enum filter_truth filter_eval_range(const struct filter_eval *e,
 }
 
 /* The place of a value of the set's or an array's type in the set. */
-static uint32_t filter_eval_member(const struct filter_eval *e, const struct filter_set *set, int type,
-                                   struct filter_value v) {
+static uint32_t filter_eval_member(const struct filter_eval *e, const struct filter_set *set,
+                                   int type, struct filter_value v) {
   if (type == FILTER_TEXT)
     return vdb_filter_set_text(set, e->filter->pool.data, v.as.text);
   if (type == FILTER_DOUBLE)
@@ -327,8 +330,8 @@ static bool filter_eval_contains(const struct filter_eval *e, const struct filte
   const struct filter_set *set = &e->filter->sets[node->index];
   struct filter_eval_array array = filter_eval_open(&e->columns[node->field], bytes);
   bool all = node->cmp == FILTER_CONTAINS_ALL;
-  if (all && (set->dropped || set->n == 0))
-    return !set->dropped;
+  if (all && set->n == 0)
+    return true;
   if (array.n > VECDB_MAX_ARRAY || (all && set->n > array.n))
     return false;
   uint64_t seen[VECDB_MAX_ARRAY / 64];
@@ -350,7 +353,8 @@ static bool filter_eval_contains(const struct filter_eval *e, const struct filte
 }
 
 /* Leaves over one field or value. */
-static enum filter_truth filter_eval_leaf(const struct filter_eval *e, const struct filter_node *node) {
+static enum filter_truth filter_eval_leaf(const struct filter_eval *e,
+                                          const struct filter_node *node) {
   bool known, value;
   if (node->op == FILTER_OP_NULLS) {
     known = true;
@@ -363,7 +367,8 @@ static enum filter_truth filter_eval_leaf(const struct filter_eval *e, const str
     struct filter_value v = filter_eval_value(e, node->left);
     known = v.known;
     if (node->op == FILTER_OP_LIKE)
-      value = known && vdb_filter_like_match(&e->filter->likes[node->index], e->filter->pool.data, v.as.text);
+      value = known && vdb_filter_like_match(&e->filter->likes[node->index], e->filter->pool.data,
+                                             v.as.text);
     else
       value = known && filter_eval_member(e, &e->filter->sets[node->index],
                                           e->filter->nodes[node->left].type, v) != FILTER_NONE;
@@ -371,7 +376,8 @@ static enum filter_truth filter_eval_leaf(const struct filter_eval *e, const str
   return filter_eval_is(known, value != node->negate);
 }
 
-static enum filter_truth filter_eval_group(const struct filter_eval *e, const struct filter_node *node) {
+static enum filter_truth filter_eval_group(const struct filter_eval *e,
+                                           const struct filter_node *node) {
   enum filter_truth decides = node->op == FILTER_OP_AND ? FILTER_FALSE : FILTER_TRUE;
   bool unknown = false;
   for (uint32_t i = node->left; i != FILTER_NONE; i = e->filter->nodes[i].next) {

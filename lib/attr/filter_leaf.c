@@ -1,7 +1,7 @@
 /*
- * filter_leaf.c - comparisons of a field with a constant as ranges of the field's own values, decided
- * exactly: an integer field against 2.5 or 1e300, a double field against 2^53 + 1. FLOAT fields
- * compare with the constant as float, so that price == 0.1 finds what was stored as 0.1f.
+ * filter_leaf.c - comparisons of a field with a constant as ranges of the field's own values,
+ * decided exactly: an integer field against 2.5 or 1e300, a double field against 2^53 + 1. FLOAT
+ * fields compare with the constant as float, so that price == 0.1 finds what was stored as 0.1f.
  */
 #include "attr/filter_tree.h"
 
@@ -54,10 +54,14 @@ static void filter_leaf_int_range(struct filter_node *node, int32_t type, int cm
 }
 
 static void filter_leaf_double_range(struct filter_node *node, int cmp, double d) {
-  node->low.number = cmp == FILTER_EQ || cmp == FILTER_GT || cmp == FILTER_GE ? d : -__builtin_inf();
-  node->high.number = cmp == FILTER_EQ || cmp == FILTER_LT || cmp == FILTER_LE ? d : __builtin_inf();
+  node->low.number =
+      cmp == FILTER_EQ || cmp == FILTER_GT || cmp == FILTER_GE ? d : -__builtin_inf();
+  node->high.number =
+      cmp == FILTER_EQ || cmp == FILTER_LT || cmp == FILTER_LE ? d : __builtin_inf();
   node->low_open = cmp == FILTER_GT;
   node->high_open = cmp == FILTER_LT;
+  /* beyond all floats, and fields hold finite values */
+  node->none = node->low.number == __builtin_inf() || node->high.number == -__builtin_inf();
 }
 
 /* DOUBLE fields against an integer that may be between two doubles. */
@@ -93,8 +97,8 @@ VDB_INTERNAL void vdb_filter_range(struct vdb_filter *filter, const struct vdb_s
   } else if (vdb_type_is_integer(type)) {
     filter_leaf_int_range(node, type, cmp, constant);
   } else if (type == VECDB_FLOAT) {
-    float single = constant->type == FILTER_INT ? (float)constant->low.integer
-                                                : (float)constant->low.number;
+    float single =
+        constant->type == FILTER_INT ? (float)constant->low.integer : (float)constant->low.number;
     filter_leaf_double_range(node, cmp, (double)single);
   } else if (type == VECDB_DOUBLE) {
     if (constant->type == FILTER_INT)

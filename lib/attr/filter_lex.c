@@ -1,6 +1,6 @@
 /*
- * filter_lex.c - the tokens of a filter's text. Strings are unescaped into the filter's pool; numbers are
- * converted without regard to the process's locale.
+ * filter_lex.c - the tokens of a filter's text. Strings are unescaped into the filter's pool;
+ * numbers are converted without regard to the process's locale.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,9 @@
 
 enum { FILTER_LEX_DIGITS = 800 }; /* more significant digits cannot change a double */
 
-static bool filter_lex_digit(char c) { return c >= '0' && c <= '9'; }
+static bool filter_lex_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 static bool filter_lex_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -55,7 +57,8 @@ static uint32_t filter_lex_utf8(const struct filter_lexer *lexer, uint32_t at) {
 /* Skips letters, digits and _ so that a malformed number is shown whole. */
 static int filter_lex_bad_number(struct filter_lexer *lexer, uint32_t start, vecdb_error *err) {
   uint32_t end = start;
-  while (filter_lex_letter(filter_lex_at(lexer, end)) || filter_lex_digit(filter_lex_at(lexer, end)))
+  while (filter_lex_letter(filter_lex_at(lexer, end)) ||
+         filter_lex_digit(filter_lex_at(lexer, end)))
     end++;
   int length = (int)(end - start < 32 ? end - start : 32);
   return vdb_fail_pos(err, VECDB_ERR_FILTER, start, "'%.*s' is not a number", length,
@@ -82,11 +85,11 @@ static int filter_lex_integer(struct filter_lexer *lexer, struct filter_token *t
 }
 
 /*
- * Digits with a point at `point` (token->end: none) and an exponent, as a double. strtod gets the digits
- * as an integer with an exponent: without a point the locale does not matter.
+ * Digits with a point at `point` (token->end: none) and an exponent, as a double. strtod gets the
+ * digits as an integer with an exponent: without a point the locale does not matter.
  */
-static int filter_lex_float(struct filter_lexer *lexer, struct filter_token *token, uint32_t digits_end,
-                            int64_t exponent, vecdb_error *err) {
+static int filter_lex_float(struct filter_lexer *lexer, struct filter_token *token,
+                            uint32_t digits_end, int64_t exponent, vecdb_error *err) {
   char digits[FILTER_LEX_DIGITS + 32];
   size_t n = 0;
   bool after_point = false, lost = false;
@@ -150,8 +153,8 @@ static int filter_lex_number(struct filter_lexer *lexer, struct filter_token *to
       exponent = exponent < 100000000 ? exponent * 10 + (lexer->text[at] - '0') : exponent;
     exponent = sign == '-' ? -exponent : exponent;
   }
-  bool leading_zero = lexer->text[token->pos] == '0' &&
-                      filter_lex_digit(filter_lex_at(lexer, token->pos + 1));
+  bool leading_zero =
+      lexer->text[token->pos] == '0' && filter_lex_digit(filter_lex_at(lexer, token->pos + 1));
   if (leading_zero || filter_lex_letter(filter_lex_at(lexer, at)))
     return filter_lex_bad_number(lexer, token->pos, err);
   lexer->at = token->end = at;
@@ -275,7 +278,8 @@ static void filter_lex_name(struct filter_lexer *lexer, struct filter_token *tok
 }
 
 static uint32_t filter_lex_space(const struct filter_lexer *lexer, uint32_t at) {
-  while (at < lexer->n && (lexer->text[at] == ' ' || (lexer->text[at] >= '\t' && lexer->text[at] <= '\r')))
+  while (at < lexer->n &&
+         (lexer->text[at] == ' ' || (lexer->text[at] >= '\t' && lexer->text[at] <= '\r')))
     at++;
   return at;
 }
@@ -285,7 +289,8 @@ static int filter_lex_param(struct filter_lexer *lexer, struct filter_token *tok
                             vecdb_error *err) {
   uint32_t start = filter_lex_space(lexer, token->pos + 1), end = start;
   if (filter_lex_letter(filter_lex_at(lexer, start)))
-    while (filter_lex_letter(filter_lex_at(lexer, end)) || filter_lex_digit(filter_lex_at(lexer, end)))
+    while (filter_lex_letter(filter_lex_at(lexer, end)) ||
+           filter_lex_digit(filter_lex_at(lexer, end)))
       end++;
   uint32_t close = filter_lex_space(lexer, end);
   if (end == start || filter_lex_at(lexer, close) != '}')
@@ -304,7 +309,8 @@ static int filter_lex_unexpected(struct filter_lexer *lexer, uint32_t at, vecdb_
   if (c == '=')
     return vdb_fail_pos(err, VECDB_ERR_FILTER, at, "found '='; equality is written '=='");
   if (c == '&' || c == '|')
-    return vdb_fail_pos(err, VECDB_ERR_FILTER, at, "found '%c'; write 'and', 'or', '&&' or '||'", c);
+    return vdb_fail_pos(err, VECDB_ERR_FILTER, at, "found '%c'; write 'and', 'or', '&&' or '||'",
+                        c);
   if ((uint8_t)c < 0x20 || c == 0x7f)
     return vdb_fail_pos(err, VECDB_ERR_FILTER, at, "unexpected byte 0x%02x", (unsigned)(uint8_t)c);
   if (n == 0)
@@ -320,13 +326,13 @@ static int filter_lex_operator(struct filter_lexer *lexer, struct filter_token *
     uint8_t kind;
   } operators[] = {
       /* those of two characters first */
-      {"==", FILTER_TOKEN_EQ},        {"!=", FILTER_TOKEN_NE},    {"<=", FILTER_TOKEN_LE},
-      {">=", FILTER_TOKEN_GE},        {"**", FILTER_TOKEN_POWER}, {"&&", FILTER_TOKEN_AND},
-      {"||", FILTER_TOKEN_OR},        {"<", FILTER_TOKEN_LT},     {">", FILTER_TOKEN_GT},
-      {"+", FILTER_TOKEN_PLUS},       {"-", FILTER_TOKEN_MINUS},  {"*", FILTER_TOKEN_STAR},
-      {"/", FILTER_TOKEN_SLASH},      {"%", FILTER_TOKEN_PERCENT}, {"(", FILTER_TOKEN_OPEN},
-      {")", FILTER_TOKEN_CLOSE},      {"[", FILTER_TOKEN_LIST_OPEN}, {"]", FILTER_TOKEN_LIST_CLOSE},
-      {",", FILTER_TOKEN_COMMA},      {"!", FILTER_TOKEN_NOT},
+      {"==", FILTER_TOKEN_EQ},   {"!=", FILTER_TOKEN_NE},       {"<=", FILTER_TOKEN_LE},
+      {">=", FILTER_TOKEN_GE},   {"**", FILTER_TOKEN_POWER},    {"&&", FILTER_TOKEN_AND},
+      {"||", FILTER_TOKEN_OR},   {"<", FILTER_TOKEN_LT},        {">", FILTER_TOKEN_GT},
+      {"+", FILTER_TOKEN_PLUS},  {"-", FILTER_TOKEN_MINUS},     {"*", FILTER_TOKEN_STAR},
+      {"/", FILTER_TOKEN_SLASH}, {"%", FILTER_TOKEN_PERCENT},   {"(", FILTER_TOKEN_OPEN},
+      {")", FILTER_TOKEN_CLOSE}, {"[", FILTER_TOKEN_LIST_OPEN}, {"]", FILTER_TOKEN_LIST_CLOSE},
+      {",", FILTER_TOKEN_COMMA}, {"!", FILTER_TOKEN_NOT},
   };
   for (size_t i = 0; i < VDB_COUNT(operators); i++) {
     uint32_t n = operators[i].text[1] ? 2 : 1;

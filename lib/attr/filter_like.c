@@ -1,7 +1,7 @@
 /*
- * filter_like.c - `like` patterns. The text between two % is looked for leftmost first, which is enough
- * and never goes back: literals with the table of Knuth, Morris and Pratt (1977), parts with a _ inside
- * naively but of bounded length. Matching is linear in the text.
+ * filter_like.c - `like` patterns. The text between two % is looked for leftmost first, which is
+ * enough and never goes back: literals with the table of Knuth, Morris and Pratt (1977), parts with
+ * a _ inside naively but of bounded length. Matching is linear in the text.
  */
 #include "attr/filter_tree.h"
 
@@ -11,8 +11,8 @@ struct filter_like_builder {
   struct filter_binding *binding;
   struct filter_like *like;
   struct filter_text pattern;
-  uint32_t at;   /* in the pattern */
-  uint32_t pos;  /* in the filter's text */
+  uint32_t at;  /* in the pattern */
+  uint32_t pos; /* in the filter's text */
 };
 
 static int filter_like_add_piece(struct filter_like_builder *l, uint32_t skip,
@@ -89,7 +89,8 @@ static int filter_like_finish(struct filter_like_builder *l) {
     }
     uint64_t length = 0;
     for (uint32_t k = 0; k < segment->n; k++)
-      length += like->pieces[segment->first + k].skip + (uint64_t)like->pieces[segment->first + k].literal.length;
+      length += like->pieces[segment->first + k].skip +
+                (uint64_t)like->pieces[segment->first + k].literal.length;
     if (length > FILTER_MAX_LIKE_PART)
       return vdb_fail_pos(l->binding->err, VECDB_ERR_LIMIT, l->pos,
                           "a part with _ between two %% of the pattern is over %u bytes",
@@ -158,7 +159,9 @@ VDB_INTERNAL struct filter_text vdb_filter_like_prefix(const struct filter_like 
 
 /* ---- matching ---- */
 
-static bool filter_like_continuation(uint8_t c) { return (c & 0xc0) == 0x80; }
+static bool filter_like_continuation(uint8_t c) {
+  return (c & 0xc0) == 0x80;
+}
 
 /* Matches a segment's pieces at `at`; the place behind them, or NULL. */
 static const uint8_t *filter_like_forward(const struct filter_like *like, const uint8_t *pool,
@@ -182,7 +185,8 @@ static const uint8_t *filter_like_forward(const struct filter_like *like, const 
   return at;
 }
 
-/* Matches the last segment so that it ends at `end`; where it starts, or NULL when before `start`. */
+/* Matches the last segment so that it ends at `end`; where it starts, or NULL when before `start`.
+ */
 static const uint8_t *filter_like_backward(const struct filter_like *like, const uint8_t *pool,
                                            const struct filter_segment *segment,
                                            const uint8_t *start, const uint8_t *end) {
@@ -227,7 +231,8 @@ static const uint8_t *filter_like_search(const struct filter_like *like, const u
                                          const uint8_t *end) {
   if (segment->fail != FILTER_NONE) {
     struct filter_text literal = like->pieces[segment->first].literal;
-    return filter_like_find(pool + literal.offset, literal.length, like->fails + segment->fail, at, end);
+    return filter_like_find(pool + literal.offset, literal.length, like->fails + segment->fail, at,
+                            end);
   }
   for (; at < end; at++) {
     const uint8_t *behind = filter_like_forward(like, pool, segment, at, end);

@@ -41,7 +41,8 @@ static void filter_mark_real(uint8_t out[8], int32_t type, double value) {
     memcpy(out, &value, sizeof value);
 }
 
-/* An index may tell -0.0 from 0.0, which are one value: the bounds are chosen to hold or leave out both. */
+/* An index may tell -0.0 from 0.0, which are one value: the bounds are chosen to hold or leave out
+ * both. */
 static double filter_mark_zero(double value, bool negative) {
   return value != 0 ? value : negative ? -0.0 : 0.0;
 }
@@ -49,7 +50,8 @@ static double filter_mark_zero(double value, bool negative) {
 /* False when no value can be inside. */
 static bool filter_mark_bounds(const struct vdb_filter *filter, const struct filter_node *leaf,
                                const struct vdb_column *column, struct filter_mark_range *out) {
-  struct vdb_attr_range range = {&out->low_bytes, &out->high_bytes, leaf->low_open, leaf->high_open};
+  struct vdb_attr_range range = {&out->low_bytes, &out->high_bytes, leaf->low_open,
+                                 leaf->high_open};
   uint32_t width = column->width;
   out->low_bytes.data = out->low;
   out->high_bytes.data = out->high;
@@ -76,8 +78,8 @@ static bool filter_mark_bounds(const struct vdb_filter *filter, const struct fil
 }
 
 /* Texts with a prefix: from the prefix to its last byte plus one. UTF-8 has no byte 0xff. */
-static void filter_mark_prefix(const struct vdb_filter *filter, struct filter_text prefix, uint8_t *next,
-                               struct filter_mark_range *out) {
+static void filter_mark_prefix(const struct vdb_filter *filter, struct filter_text prefix,
+                               uint8_t *next, struct filter_mark_range *out) {
   struct vdb_attr_range range = {&out->low_bytes, &out->high_bytes, false, true};
   out->low_bytes = filter_text_bytes(filter->pool.data, prefix);
   memcpy(next, out->low_bytes.data, prefix.length);

@@ -1,7 +1,8 @@
 /*
- * filter_parse.c - from tokens to an unbound tree, by recursive descent. The grammar is in README.md. What
- * nests goes through filter_parse_enter, which bounds the recursion; `and`, `or` and comparison chains
- * are loops. Every node's height is bounded too, so later passes may recurse over the tree.
+ * filter_parse.c - from tokens to an unbound tree, by recursive descent. The grammar is in
+ * README.md. What nests goes through filter_parse_enter, which bounds the recursion; `and`, `or`
+ * and comparison chains are loops. Every node's height is bounded too, so later passes may recurse
+ * over the tree.
  */
 #include "attr/filter_tree.h"
 
@@ -47,7 +48,8 @@ static int filter_parse_enter(struct filter_parser *p) {
 VDB_INTERNAL int vdb_filter_node(struct vdb_mem *mem, struct vdb_filter *filter, int op,
                                  uint32_t pos, uint32_t *out, vecdb_error *err) {
   if (filter->n_nodes >= VECDB_MAX_FILTER_NODES)
-    return vdb_fail_pos(err, VECDB_ERR_LIMIT, pos, "the filter has more than %d operators and operands",
+    return vdb_fail_pos(err, VECDB_ERR_LIMIT, pos,
+                        "the filter has more than %d operators and operands",
                         VECDB_MAX_FILTER_NODES);
   if (!VDB_GROW(mem, filter->nodes, filter->nodes_capacity, filter->n_nodes + 1))
     return vdb_fail_memory(err);
@@ -66,8 +68,8 @@ static struct filter_node *filter_parse_at(struct filter_parser *p, uint32_t nod
 }
 
 /* A node over one or two operands (FILTER_NONE: none). */
-static int filter_parse_make(struct filter_parser *p, int op, uint32_t pos, const uint32_t operands[2],
-                             uint32_t *out) {
+static int filter_parse_make(struct filter_parser *p, int op, uint32_t pos,
+                             const uint32_t operands[2], uint32_t *out) {
   uint32_t made;
   VDB_TRY(vdb_filter_node(p->mem, p->filter, op, pos, &made, p->err));
   struct filter_node *node = filter_parse_at(p, made);
@@ -149,8 +151,8 @@ static int filter_parse_item(struct filter_parser *p) {
     return filter_parse_expected(p, "a constant or a parameter in the list");
   }
   if (p->filter->n_items >= FILTER_MAX_ITEMS)
-    return vdb_fail_pos(p->err, VECDB_ERR_LIMIT, item.pos, "the lists of the filter have more than %u elements",
-                        FILTER_MAX_ITEMS);
+    return vdb_fail_pos(p->err, VECDB_ERR_LIMIT, item.pos,
+                        "the lists of the filter have more than %u elements", FILTER_MAX_ITEMS);
   if (!VDB_GROW(p->mem, p->filter->items, p->filter->items_capacity, p->filter->n_items + 1))
     return vdb_fail_memory(p->err);
   p->filter->items[p->filter->n_items++] = item;
@@ -374,7 +376,8 @@ static int filter_parse_append(struct filter_parser *p, int op, uint32_t operand
   return VECDB_OK;
 }
 
-/* The rest of `left < b <= c ...`: one comparison, or an AND of several that share their operands. */
+/* The rest of `left < b <= c ...`: one comparison, or an AND of several that share their operands.
+ */
 static int filter_parse_chain(struct filter_parser *p, uint32_t left, uint32_t *out) {
   uint32_t last = FILTER_NONE;
   *out = FILTER_NONE;

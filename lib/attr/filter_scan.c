@@ -1,8 +1,8 @@
 /*
- * filter_scan.c - a filter over many rows: blocks of FILTER_BLOCK rows, each node giving two sets of bits,
- * the rows where it is true and those where it is false (in neither: unknown). `want` holds the rows
- * that still matter; the bits of others mean nothing. Leaves that an index answers cheaper than a scan
- * are marked for all rows at once before the first block.
+ * filter_scan.c - a filter over many rows: blocks of FILTER_BLOCK rows, each node giving two sets
+ * of bits, the rows where it is true and those where it is false (in neither: unknown). `want`
+ * holds the rows that still matter; the bits of others mean nothing. Leaves that an index answers
+ * cheaper than a scan are marked for all rows at once before the first block.
  */
 #include "attr/filter_tree.h"
 
@@ -181,11 +181,12 @@ static void filter_scan_node(const struct filter_scan *s, uint32_t at, const uin
 /* What scanning a leaf costs where `limit` rows are left to look at. */
 static uint64_t filter_scan_cost(const struct filter_scan *s, const struct filter_node *leaf,
                                  size_t limit) {
-  uint64_t row = leaf->op == FILTER_OP_LIKE                      ? FILTER_SCAN_LIKE
-                 : leaf->op == FILTER_OP_IN                      ? FILTER_SCAN_TEXT
-                 : s->rows->columns[leaf->field].width           ? FILTER_SCAN_FIXED
-                                                                 : FILTER_SCAN_TEXT;
-  uint64_t dense = (uint64_t)s->rows->n * row, sparse = (uint64_t)limit * (row + FILTER_SCAN_SINGLE);
+  uint64_t row = leaf->op == FILTER_OP_LIKE            ? FILTER_SCAN_LIKE
+                 : leaf->op == FILTER_OP_IN            ? FILTER_SCAN_TEXT
+                 : s->rows->columns[leaf->field].width ? FILTER_SCAN_FIXED
+                                                       : FILTER_SCAN_TEXT;
+  uint64_t dense = (uint64_t)s->rows->n * row,
+           sparse = (uint64_t)limit * (row + FILTER_SCAN_SINGLE);
   return dense < sparse ? dense : sparse;
 }
 
@@ -222,7 +223,8 @@ static int filter_scan_plan(struct filter_scan *s, uint32_t at, size_t limit, ve
        i = s->filter->nodes[i].next) {
     size_t count;
     if (!s->filter->nodes[i].negate &&
-        vdb_filter_index_count(s->filter, &s->filter->nodes[i], s->rows, &count) && count < fewest) {
+        vdb_filter_index_count(s->filter, &s->filter->nodes[i], s->rows, &count) &&
+        count < fewest) {
       best = i;
       fewest = count;
     }

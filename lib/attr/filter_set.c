@@ -1,18 +1,22 @@
 /*
- * filter_set.c - sets of constants: the lists of `in` and of the array functions. Members lie sorted by a
- * 64-bit key that keeps the order of the values; a directory leads from the high bits of a key to its place.
+ * filter_set.c - sets of constants: the lists of `in` and of the array functions. Members lie
+ * sorted by a 64-bit key that keeps the order of the values; a directory leads from the high bits
+ * of a key to its place.
  */
 #include "attr/filter_tree.h"
 
 enum { FILTER_SET_SMALL = 16, FILTER_SET_DIRECTORY_BITS = 20 };
 
-static uint64_t filter_set_int_key(int64_t value) { return (uint64_t)value ^ (uint64_t)1 << 63; }
+static uint64_t filter_set_int_key(int64_t value) {
+  return (uint64_t)value ^ (uint64_t)1 << 63;
+}
 
 VDB_INTERNAL int64_t vdb_filter_member_int(uint64_t key) {
   return (int64_t)(key ^ (uint64_t)1 << 63);
 }
 
-/* Negative doubles with all bits flipped, others with the sign bit: then keys order as values do. */
+/* Negative doubles with all bits flipped, others with the sign bit: then keys order as values do.
+ */
 static uint64_t filter_set_double_key(double value) {
   uint64_t bits;
   value = value == 0 ? 0.0 : value;
@@ -27,7 +31,8 @@ VDB_INTERNAL double vdb_filter_member_double(uint64_t key) {
   return value;
 }
 
-/* The first eight bytes, the first highest. Text has no NUL, so padding with zeros keeps the order. */
+/* The first eight bytes, the first highest. Text has no NUL, so padding with zeros keeps the order.
+ */
 static uint64_t filter_set_text_key(const uint8_t *text, size_t n) {
   uint64_t key = 0;
   if (n >= 8) {
@@ -115,8 +120,8 @@ struct filter_set_value {
 
 static int filter_set_fail(struct filter_binding *b, const struct filter_set_value *v, int type) {
   return vdb_fail_pos(b->err, v->from_param ? VECDB_ERR_FILTER_PARAM : VECDB_ERR_TYPE, v->pos,
-                      "the list holds %s where it is compared with %s", vdb_filter_type_name(v->type),
-                      vdb_filter_type_name(type));
+                      "the list holds %s where it is compared with %s",
+                      vdb_filter_type_name(v->type), vdb_filter_type_name(type));
 }
 
 static bool filter_set_fits(int32_t column_type, int64_t value) {
@@ -133,7 +138,8 @@ static bool filter_set_fits(int32_t column_type, int64_t value) {
 }
 
 /* The key of an element as a value of the column's type; false when it is none of its values. */
-static bool filter_set_number(int32_t column_type, const struct filter_set_value *v, uint64_t *key) {
+static bool filter_set_number(int32_t column_type, const struct filter_set_value *v,
+                              uint64_t *key) {
   if (vdb_type_is_integer(column_type)) {
     int64_t integer = v->value.integer;
     if (v->type == FILTER_DOUBLE) {
@@ -151,7 +157,7 @@ static bool filter_set_number(int32_t column_type, const struct filter_set_value
   else if (v->type == FILTER_INT && vdb_filter_compare_mixed(v->value.integer, number) != 0)
     return false;
   *key = filter_set_double_key(number);
-  return true;
+  return number - number == 0; /* a double can be beyond all floats */
 }
 
 static int filter_set_add(struct filter_binding *b, struct filter_set *set, int32_t column_type,
@@ -172,7 +178,8 @@ static int filter_set_add(struct filter_binding *b, struct filter_set *set, int3
   }
   if (type == FILTER_TEXT) {
     member->text = v->value.text;
-    member->key = filter_set_text_key(b->filter->pool.data + v->value.text.offset, v->value.text.length);
+    member->key =
+        filter_set_text_key(b->filter->pool.data + v->value.text.offset, v->value.text.length);
   } else {
     member->key = filter_set_int_key(v->value.integer);
   }
@@ -247,9 +254,11 @@ static int filter_set_load(struct filter_binding *b, const vecdb_value *array, s
   if (array->element_type == VECDB_VARCHAR) {
     const vecdb_string *string = (const vecdb_string *)array->as.data + i;
     if (!string->data && string->length)
-      return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, v->pos, "text %zu of the parameter has no data", i);
+      return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, v->pos,
+                          "text %zu of the parameter has no data", i);
     if (!vdb_utf8_valid(string->data, string->length))
-      return vdb_fail_pos(b->err, VECDB_ERR_UTF8, v->pos, "text %zu of the parameter is not valid UTF-8", i);
+      return vdb_fail_pos(b->err, VECDB_ERR_UTF8, v->pos,
+                          "text %zu of the parameter is not valid UTF-8", i);
     return vdb_filter_pool(b, string->data, string->length, v->pos, &v->value.text);
   }
   if (array->element_type == VECDB_FLOAT) {
@@ -261,7 +270,8 @@ static int filter_set_load(struct filter_binding *b, const vecdb_value *array, s
     return VECDB_OK;
   }
   if (!(v->value.number - v->value.number == 0))
-    return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, v->pos, "number %zu of the parameter is not finite", i);
+    return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, v->pos,
+                        "number %zu of the parameter is not finite", i);
   return VECDB_OK;
 }
 
@@ -280,7 +290,8 @@ static bool filter_set_before(const struct filter_member *x, const struct filter
                               const uint8_t *texts) {
   if (x->key != y->key || !texts)
     return x->key < y->key;
-  return vdb_filter_compare_text(filter_text_bytes(texts, x->text), filter_text_bytes(texts, y->text)) < 0;
+  return vdb_filter_compare_text(filter_text_bytes(texts, x->text),
+                                 filter_text_bytes(texts, y->text)) < 0;
 }
 
 /* One round of merge sort: sorted runs of `width` in `from` become runs of twice that in `to`. */
@@ -346,7 +357,8 @@ static int filter_set_index(struct filter_binding *b, struct filter_set *set) {
 static int filter_set_check_array(struct filter_binding *b, const struct filter_list *list) {
   const vecdb_value *array = list->array;
   if (array->type != VECDB_ARRAY || (!array->as.data && array->length))
-    return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, list->pos, "the parameter must be an array");
+    return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, list->pos,
+                        "the parameter must be an array");
   if (array->element_type < VECDB_BOOL || array->element_type > VECDB_VARCHAR)
     return vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, list->pos,
                         "the parameter's elements have no scalar type");

@@ -1,10 +1,11 @@
 /*
  * filter_tree.h - the tree of a filter and what the filter_*.c files share. Private to them.
  *
- * Nodes lie in one array and name each other by index, so freeing and copying need no recursion. The
- * parser makes nodes with names and unchecked operands (filter_parse.c); binding turns the same nodes in
- * place into typed ones, and comparisons of a field with constants into ranges (filter_bind.c,
- * filter_leaf.c). From then on the tree is read-only and may be used by any number of threads.
+ * Nodes lie in one array and name each other by index, so freeing and copying need no recursion.
+ * The parser makes nodes with names and unchecked operands (filter_parse.c); binding turns the same
+ * nodes in place into typed ones, and comparisons of a field with constants into ranges
+ * (filter_bind.c, filter_leaf.c). From then on the tree is read-only and may be used by any number
+ * of threads.
  */
 #ifndef VDB_FILTER_TREE_H
 #define VDB_FILTER_TREE_H
@@ -20,8 +21,8 @@
 /* Bytes of all texts of a filter, parameters included. */
 #define FILTER_MAX_POOL (256u << 20)
 #define FILTER_MAX_PARAMS 1024u
-/* Bytes of a part of a `like` pattern that has a _ between literals and a % on both sides: such parts are
-   searched for naively, so this bounds the work per byte of text. */
+/* Bytes of a part of a `like` pattern that has a _ between literals and a % on both sides: such
+   parts are searched for naively, so this bounds the work per byte of text. */
 #define FILTER_MAX_LIKE_PART 256u
 
 enum filter_op {
@@ -41,8 +42,8 @@ enum filter_op {
   FILTER_OP_MOD,
   FILTER_OP_POW,
   /* truth values */
-  FILTER_OP_CMP,      /* left, right, cmp */
-  FILTER_OP_AND,      /* left, then along `next` */
+  FILTER_OP_CMP, /* left, right, cmp */
+  FILTER_OP_AND, /* left, then along `next` */
   FILTER_OP_OR,
   FILTER_OP_NOT,      /* left */
   FILTER_OP_IN,       /* left (or the field itself) in sets[index]; unbound: items or a parameter */
@@ -77,24 +78,24 @@ union filter_scalar {
 };
 
 struct filter_node {
-  uint8_t op;       /* a filter_op */
-  uint8_t type;     /* a filter_type, once bound */
-  uint8_t cmp;      /* a filter_cmp or filter_contains */
-  uint8_t height;   /* 1 for nodes without operands */
+  uint8_t op;     /* a filter_op */
+  uint8_t type;   /* a filter_type, once bound */
+  uint8_t cmp;    /* a filter_cmp or filter_contains */
+  uint8_t height; /* 1 for nodes without operands */
   bool bound;
-  bool negate;      /* IN, LIKE, NULLS, RANGE: not */
-  bool known;       /* CONST */
-  bool from_param;  /* CONST */
-  bool single;      /* CONST, ELEMENT and FIELD: compare with constants as float */
-  bool none;        /* RANGE: holds nothing */
-  bool has_low;     /* RANGE of text; other ranges always have both ends */
+  bool negate;     /* IN, LIKE, NULLS, RANGE: not */
+  bool known;      /* CONST */
+  bool from_param; /* CONST */
+  bool single;     /* CONST, ELEMENT and FIELD: compare with constants as float */
+  bool none;       /* RANGE: holds nothing */
+  bool has_low;    /* RANGE of text; other ranges always have both ends */
   bool has_high;
   bool low_open;
   bool high_open;
-  uint32_t pos;     /* in the text */
+  uint32_t pos; /* in the text */
   uint32_t left;
   uint32_t right;
-  uint32_t next;    /* the next operand of the AND or OR above */
+  uint32_t next; /* the next operand of the AND or OR above */
   uint32_t field;
   uint32_t index;   /* of a set or pattern; unbound: of the first item */
   uint32_t n_items; /* unbound lists */
@@ -110,9 +111,9 @@ struct filter_item {
 };
 
 /*
- * A set of constants of one type: sorted by a 64-bit key that keeps the order of the values (for texts:
- * their first eight bytes), with a directory from key ranges to places. Looking up takes O(log n) at worst,
- * whatever the values, and O(1) where they are spread evenly.
+ * A set of constants of one type: sorted by a 64-bit key that keeps the order of the values (for
+ * texts: their first eight bytes), with a directory from key ranges to places. Looking up takes
+ * O(log n) at worst, whatever the values, and O(1) where they are spread evenly.
  */
 struct filter_member {
   uint64_t key;
@@ -130,9 +131,9 @@ struct filter_set {
 };
 
 /*
- * A `like` pattern: segments between %; a segment is pieces, each "skip characters, then these bytes".
- * The first segment is held at the start of the text, the last at its end, and each between is
- * searched for from where the one before it ended, leftmost first.
+ * A `like` pattern: segments between %; a segment is pieces, each "skip characters, then these
+ * bytes". The first segment is held at the start of the text, the last at its end, and each between
+ * is searched for from where the one before it ended, leftmost first.
  */
 struct filter_piece {
   uint32_t skip;
@@ -233,7 +234,8 @@ VDB_INTERNAL const char *vdb_filter_show(const struct filter_lexer *lexer,
 
 /* ---- filter_parse.c ---- */
 
-/* Text to unbound tree. The filter's text stays borrowed by NAME and PARAM nodes until it is bound. */
+/* Text to unbound tree. The filter's text stays borrowed by NAME and PARAM nodes until it is bound.
+ */
 VDB_INTERNAL int vdb_filter_parse(struct vdb_mem *mem, const char *text, uint32_t n,
                                   struct vdb_filter *filter, vecdb_error *err);
 /* A new node with everything unset, FILTER_NONE when there is no memory or the limit is reached. */
@@ -273,8 +275,9 @@ VDB_INTERNAL void vdb_filter_intersect(const struct vdb_filter *filter,
 /* ---- filter_set.c ---- */
 
 /*
- * Makes a set for values of `column_type` (a vecdb_type: what is compared with the members) from the items
- * of an unbound list, or from a parameter's array. Members that cannot equal any such value are dropped.
+ * Makes a set for values of `column_type` (a vecdb_type: what is compared with the members) from
+ * the items of an unbound list, or from a parameter's array. Members that cannot equal any such
+ * value are dropped.
  */
 struct filter_list {
   int32_t column_type;
@@ -301,7 +304,8 @@ VDB_INTERNAL int vdb_filter_like_build(struct filter_binding *b, struct filter_t
                                        uint32_t pos, uint32_t *out);
 VDB_INTERNAL bool vdb_filter_like_match(const struct filter_like *like, const uint8_t *pool,
                                         struct vdb_bytes text);
-/* The literal at the pattern's start; *whole when nothing but one % follows, *exact when nothing does. */
+/* The literal at the pattern's start; *whole when nothing but one % follows, *exact when nothing
+ * does. */
 VDB_INTERNAL struct filter_text vdb_filter_like_prefix(const struct filter_like *like, bool *whole,
                                                        bool *exact);
 VDB_INTERNAL void vdb_filter_like_free(struct vdb_mem *mem, struct filter_like *like);
@@ -337,7 +341,8 @@ VDB_INLINE struct vdb_bytes filter_text_bytes(const uint8_t *pool, struct filter
 
 /* ---- filter_mark.c: leaves through indexes ---- */
 
-/* Whether the index of the leaf's field can answer it, and with how many rows (before any `not`). */
+/* Whether the index of the leaf's field can answer it, and with how many rows (before any `not`).
+ */
 VDB_INTERNAL bool vdb_filter_index_count(const struct vdb_filter *filter,
                                          const struct filter_node *leaf,
                                          const struct vdb_filter_rows *rows, size_t *count);
@@ -348,7 +353,8 @@ VDB_INTERNAL void vdb_filter_index_mark(const struct vdb_filter *filter,
 
 /* ---- filter_column.c: comparing columns with constants, 64 rows a word ---- */
 
-/* Match bits (regardless of nulls and `negate`) of rows first to first + n of a RANGE or IN leaf. */
+/* Match bits (regardless of nulls and `negate`) of rows first to first + n of a RANGE or IN leaf.
+ */
 VDB_INTERNAL void vdb_filter_match(const struct vdb_filter *filter, const struct filter_node *leaf,
                                    const struct vdb_column *column, size_t first, size_t n,
                                    uint64_t *bits);

@@ -7,6 +7,7 @@
  *   hnsw_search.c   a search: plain, or filtered in one of two ways
  *   hnsw_build.c    batched insertion
  *   hnsw_link.c     choice of links, links back
+ *   hnsw_codes.c    the rows in 8-bit integers
  *   hnsw_copies.c   rows that equal others
  *   hnsw_connect.c  reachability of level 0
  *   hnsw_io.c       sections: writing, checking, opening
@@ -49,12 +50,20 @@ struct vdb_hnsw_copies {
   uint64_t *has;          /* bitmap of the firsts; in opened indexes, and NULL without copies */
 };
 
+/* The rows in 8 bits an element, for walking; vecs.data is NULL when there are no codes. */
+struct vdb_hnsw_codes {
+  struct vdb_vecs vecs;
+  const float *mean; /* of each dimension */
+  float scale;
+};
+
 struct vdb_hnsw_graph {
   struct vdb_hnsw_layer layers[VDB_HNSW_MAX_LAYERS];
   uint32_t n_layers;     /* 0 when there are no rows */
   uint32_t entry;        /* the row of position 0, where walks start */
   const uint32_t *order; /* rows of the positions of layer 1; NULL without upper layers */
   struct vdb_hnsw_copies copies;
+  struct vdb_hnsw_codes codes;
 };
 
 /*
@@ -75,6 +84,7 @@ struct vdb_hnsw_scratch {
   uint64_t *frontier;          /* filtered searches: a heap of items */
   size_t n_frontier;
   size_t frontier_capacity;
+  int8_t *code_query;          /* the query among codes; NULL until one was needed */
   uint32_t nodes[VDB_HNSW_HOP];
   uint32_t rows[VDB_HNSW_HOP];
   float keys[VDB_HNSW_HOP];
@@ -192,6 +202,8 @@ struct vdb_hnsw_builder {
   uint32_t *order;                /* rows in the order of insertion, copies left out */
   uint32_t n_nodes;               /* how many there are in it */
   uint32_t *copies_block;         /* memory of graph.copies */
+  float *code_mean;               /* memory of graph.codes, used or not */
+  int8_t *codes;
   uint32_t *links[VDB_HNSW_MAX_LAYERS]; /* the graph's, to write */
   float *link_keys;               /* of the links of the layer in work */
   uint32_t layer;                 /* in work */
@@ -235,6 +247,8 @@ VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_h
                                   const struct vdb_hnsw_rule *rule);
 /* Links the targets of h->edges back to the sources, in parallel; sorts the edges. */
 VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h);
+/* Codes the rows, and makes h->vecs the codes if they are good enough. */
+VDB_INTERNAL int vdb_hnsw_codes_make(struct vdb_hnsw_builder *h, vecdb_error *err);
 /* Takes rows that equal an earlier one out of h->order and lists them in the graph. */
 VDB_INTERNAL int vdb_hnsw_find_copies(struct vdb_hnsw_builder *h, vecdb_error *err);
 /* Sorts each row of the layer in work nearest first, in parallel. */
@@ -265,6 +279,13 @@ VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number
 /* The copies of a row of an opened index, ascending; how many. */
 VDB_INTERNAL uint32_t vdb_hnsw_copies_of(const struct vdb_hnsw_copies *copies, uint32_t row,
                                          const uint32_t **rows);
+/* Whether rows of this type can have codes, the bytes from code to code, and codes as rows. */
+VDB_INTERNAL bool vdb_hnsw_codes_fit(const struct vdb_vecs *v);
+VDB_INTERNAL size_t vdb_hnsw_codes_stride(uint32_t dim);
+VDB_INTERNAL struct vdb_vecs vdb_hnsw_codes_view(const struct vdb_vecs *v, const int8_t *codes);
+/* Codes a prepared query. */
+VDB_INTERNAL void vdb_hnsw_codes_query(const struct vdb_hnsw_codes *codes,
+                                       const struct vdb_query_vec *query, int8_t *out);
 /* Scratch memory from the stock, or new; NULL when out of memory. */
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_take(const struct vdb_hnsw *index);
 VDB_INTERNAL void vdb_hnsw_give(const struct vdb_hnsw *index, struct vdb_hnsw_scratch *scratch);

@@ -72,7 +72,7 @@ static int build_init(struct vdb_hnsw_builder *h, vecdb_error *err) {
       return vdb_fail_memory(err);
   h->graph.order = h->order;
   h->graph.entry = h->order[0];
-  return VECDB_OK;
+  return vdb_hnsw_codes_make(h, err);
 }
 
 static void build_fini(struct vdb_hnsw_builder *h) {
@@ -91,6 +91,8 @@ static void build_fini(struct vdb_hnsw_builder *h) {
   vdb_free(mem, h->edges);
   vdb_free(mem, h->link_keys);
   vdb_free(mem, h->copies_block);
+  vdb_free(mem, h->code_mean);
+  vdb_free(mem, h->codes);
   vdb_free(mem, h->order);
 }
 

@@ -4,9 +4,11 @@
  *   HNSW  struct hnsw_header
  *   HNUP  u32 order[layers[1]], then for each upper layer, from 1 up, u32 links[n * width]
  *   HNL0  u32 links[n * width] of level 0
+ *   HNQP  f32 scale, f32 mean[dim]; nothing without codes
+ *   HNQ8  i8 codes[n * stride]; nothing without codes
  *   HNCP  u32 firsts[n_groups], u32 ends[n_groups], u32 rows[n_copies]
  *
- * Numbers are little-endian. The last three are borrowed as they lie. The reader holds each count
+ * Numbers are little-endian. All but the header are borrowed as they lie. The reader holds each count
  * against the sizes of the sections and against the rows before it uses it, and looks at every link
  * once: after that no walk can leave the arrays. A walk ends whatever the links are, as a beam
  * expands a node once and a descent gets nearer with every step.
@@ -16,6 +18,8 @@
 #define HNSW_TAG VDB_TAG('H', 'N', 'S', 'W')
 #define HNSW_TAG_UPPER VDB_TAG('H', 'N', 'U', 'P')
 #define HNSW_TAG_COPIES VDB_TAG('H', 'N', 'C', 'P')
+#define HNSW_TAG_CODES_PARAMS VDB_TAG('H', 'N', 'Q', 'P')
+#define HNSW_TAG_CODES VDB_TAG('H', 'N', 'Q', '8')
 #define HNSW_TAG_LEVEL0 VDB_TAG('H', 'N', 'L', '0')
 enum { HNSW_VERSION = 1 };
 
@@ -32,7 +36,8 @@ struct hnsw_header {
   uint32_t n_layers;
   uint32_t n_groups; /* of copies */
   uint32_t n_copies;
-  uint32_t layers[VDB_HNSW_MAX_LAYERS + 2]; /* nodes of each; 0 past the last */
+  uint32_t has_codes; /* 0 or 1 */
+  uint32_t layers[VDB_HNSW_MAX_LAYERS + 1]; /* nodes of each; 0 past the last */
 };
 _Static_assert(sizeof(struct hnsw_header) == 128, "the header has no holes");
 
@@ -69,6 +74,7 @@ static int io_write_layers(const struct vdb_hnsw_builder *h, uint32_t tag, uint3
 VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
   const struct vdb_index_build *b = h->b;
   const struct vdb_hnsw_copies *copies = &h->graph.copies;
+  const struct vdb_hnsw_codes *codes = &h->graph.codes;
   struct hnsw_header header = {0};
   header.version = HNSW_VERSION;
   header.n = b->vecs->n;
@@ -84,6 +90,7 @@ VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *e
     header.layers[l] = h->graph.layers[l].n;
   header.n_groups = copies->n_groups;
   header.n_copies = copies->n;
+  header.has_codes = codes->vecs.data != NULL;
   struct io_part head = {&header, sizeof header};
   struct io_part parts[] = {{copies->firsts, copies->n_groups * sizeof *copies->firsts},
                             {copies->ends, copies->n_groups * sizeof *copies->ends},
@@ -91,7 +98,12 @@ VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *e
   VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &head, 1, err));
   VDB_TRY(io_write_layers(h, HNSW_TAG_UPPER, 1, VDB_HNSW_MAX_LAYERS, err));
   VDB_TRY(io_write_layers(h, HNSW_TAG_LEVEL0, 0, 1, err));
-  return io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err);
+  VDB_TRY(io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err));
+  struct io_part params[] = {{&codes->scale, sizeof codes->scale},
+                             {codes->mean, b->vecs->dim * sizeof *codes->mean}};
+  struct io_part body = {codes->vecs.data, b->vecs->n * codes->vecs.stride};
+  VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, params, header.has_codes ? 2 : 0, err));
+  return io_write(b->out, HNSW_TAG_CODES, b->number, &body, header.has_codes ? 1 : 0, err);
 }
 
 static int io_corrupt(vecdb_error *err, const char *what) {
@@ -117,6 +129,8 @@ static int io_read_shape(const struct hnsw_header *header, const struct vdb_vecs
     return io_corrupt(err, "number of layers");
   if (header->n > 0 && (header->layers[0] != header->n || header->entry >= header->n))
     return io_corrupt(err, "entry");
+  if (header->has_codes > 1 || (header->has_codes && !vdb_hnsw_codes_fit(vecs)))
+    return io_corrupt(err, "codes");
   graph->copies.n = header->n_copies;
   graph->copies.n_groups = header->n_groups;
   graph->n_layers = header->n_layers;
@@ -198,8 +212,29 @@ static int io_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t numb
                    const void **data, size_t *size, vecdb_error *err) {
   *data = NULL;
   *size = 0;
-  VDB_TRY(in->find(in, tag, number, tag == HNSW_TAG_LEVEL0, data, size, err));
+  VDB_TRY(in->find(in, tag, number, tag == HNSW_TAG_LEVEL0 || tag == HNSW_TAG_CODES, data, size, err));
   return *data ? VECDB_OK : io_corrupt(err, "a section is missing");
+}
+
+static int io_read_codes(const struct vdb_sect_reader *in, uint32_t number, bool has_codes,
+                         const struct vdb_vecs *vecs, struct vdb_hnsw_codes *codes,
+                         vecdb_error *err) {
+  const void *params;
+  const void *data;
+  size_t params_size;
+  size_t size;
+  VDB_TRY(io_find(in, HNSW_TAG_CODES_PARAMS, number, &params, &params_size, err));
+  VDB_TRY(io_find(in, HNSW_TAG_CODES, number, &data, &size, err));
+  uint64_t need = has_codes ? vecs->n * (uint64_t)vdb_hnsw_codes_stride(vecs->dim) : 0;
+  uint64_t params_need = has_codes ? ((uint64_t)vecs->dim + 1) * sizeof(float) : 0;
+  if (size != need || params_size != params_need)
+    return io_corrupt(err, "size of the codes");
+  if (!has_codes)
+    return VECDB_OK;
+  memcpy(&codes->scale, params, sizeof codes->scale);
+  codes->mean = (const float *)params + 1;
+  codes->vecs = vdb_hnsw_codes_view(vecs, data);
+  return VECDB_OK;
 }
 
 VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number,
@@ -217,6 +252,7 @@ VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number
   VDB_TRY(io_read_upper(graph, data, size, err));
   VDB_TRY(io_find(in, HNSW_TAG_COPIES, number, &data, &size, err));
   VDB_TRY(io_read_copies(&graph->copies, header.n, data, size, err));
+  VDB_TRY(io_read_codes(in, number, header.has_codes, vecs, &graph->codes, err));
   VDB_TRY(io_find(in, HNSW_TAG_LEVEL0, number, &data, &size, err));
   if (graph->n_layers == 0)
     return size == 0 ? VECDB_OK : io_corrupt(err, "size of level 0");

@@ -16,6 +16,7 @@ enum {
   SEARCH_NEAR_PERCENT = 35, /* allowed rows below which only these are scored */
   SEARCH_NEAR_ROWS = 48,    /* rows to look for among links of links */
   SEARCH_SAMPLE = 128,      /* words of the bitmap to estimate its share from */
+  SEARCH_AGAIN = 10,        /* rows scored again after a walk among codes: 1.5 k and so many */
   SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
 };
 
@@ -186,26 +187,63 @@ static bool search_is_near(const struct vdb_search *s, uint32_t n) {
   return bits * 100 < vdb_min_size(looked * 64, n) * SEARCH_NEAR_PERCENT;
 }
 
-/* Hands the nearest of a pool to the caller; with copies, where the pool holds only nodes. */
-static void search_finish(const struct vdb_hnsw_pool *pool, const struct vdb_hnsw_copies *copies,
+/* Hands the nearest of a pool to the caller; with copies, where the pool holds only nodes. Among
+   codes, the nearest are scored again with the rows. */
+static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
+                          const struct vdb_hnsw_pool *pool, const struct vdb_hnsw_copies *copies,
                           struct vdb_search *s) {
-  for (size_t i = 0; i < pool->n; i++) {
-    struct vdb_near near = {vdb_hnsw_item_key(pool->items[i]), vdb_hnsw_item_node(pool->items[i])};
-    if (!(near.key <= vdb_topk_bound(&s->top)))
-      break;
-    const uint32_t *rows;
-    uint32_t n = copies ? vdb_hnsw_copies_of(copies, near.row, &rows) : 0;
-    vdb_topk_push(&s->top, near);
-    for (uint32_t k = 0; k < n; k++)
-      vdb_topk_push(&s->top, (struct vdb_near){near.key, rows[k]});
+  bool again = hnsw->graph.codes.vecs.data != NULL;
+  size_t look = pool->n;
+  if (again)
+    look = vdb_min_size(look, s->top.k + s->top.k / 2 + SEARCH_AGAIN);
+  for (size_t i = 0, n; i < look; i += n) {
+    n = vdb_min_size(look - i, VDB_HNSW_HOP);
+    for (size_t k = 0; k < n; k++) {
+      scratch->rows[k] = vdb_hnsw_item_node(pool->items[i + k]);
+      scratch->keys[k] = vdb_hnsw_item_key(pool->items[i + k]);
+    }
+    if (again) {
+      vdb_keys_gather(&hnsw->base.vecs, s->query, scratch->rows, n, scratch->keys);
+      s->distances += n;
+    }
+    for (size_t k = 0; k < n; k++) {
+      struct vdb_near near = {scratch->keys[k], scratch->rows[k]};
+      if (!(near.key <= vdb_topk_bound(&s->top)))
+        continue;
+      const uint32_t *rows;
+      uint32_t n_rows = copies ? vdb_hnsw_copies_of(copies, near.row, &rows) : 0;
+      vdb_topk_push(&s->top, near);
+      for (uint32_t j = 0; j < n_rows; j++)
+        vdb_topk_push(&s->top, (struct vdb_near){near.key, rows[j]});
+    }
   }
   vdb_topk_sort(&s->top);
 }
 
+/* The query among codes; false: out of memory. */
+static bool search_code_query(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
+                              const struct vdb_search *s, struct vdb_query_vec *out) {
+  if (!scratch->code_query)
+    scratch->code_query = vdb_alloc_wide(hnsw->mem, hnsw->base.vecs.dim);
+  if (!scratch->code_query)
+    return false;
+  vdb_hnsw_codes_query(&hnsw->graph.codes, s->query, scratch->code_query);
+  out->data = scratch->code_query;
+  out->inv_norm = 1;
+  return true;
+}
+
 static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
                        struct vdb_hnsw_scratch *scratch, vecdb_error *err) {
-  struct vdb_hnsw_walk walk = {&hnsw->graph, &hnsw->base.vecs, s->query, scratch,
-                               s->stop,      s->stop_arg,      0};
+  const struct vdb_hnsw_graph *graph = &hnsw->graph;
+  struct vdb_hnsw_walk walk = {graph, &hnsw->base.vecs, s->query, scratch, s->stop, s->stop_arg, 0};
+  struct vdb_query_vec code;
+  if (graph->codes.vecs.data) {
+    if (!search_code_query(hnsw, scratch, s, &code))
+      return vdb_fail_memory(err);
+    walk.vecs = &graph->codes.vecs;
+    walk.query = &code;
+  }
   bool filtered = s->allow || s->accept;
   struct vdb_hnsw_pool *pool = filtered ? &scratch->found : &scratch->pool;
   if (!vdb_hnsw_pool_reset(pool, hnsw->mem, vdb_max_size(s->ef, s->top.k)))
@@ -219,7 +257,7 @@ static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
     vdb_hnsw_beam(&walk, 0, start);
   }
   s->distances += walk.distances;
-  search_finish(pool, filtered ? NULL : &hnsw->graph.copies, s);
+  search_finish(hnsw, scratch, pool, filtered ? NULL : &graph->copies, s);
   return VECDB_OK;
 }
 

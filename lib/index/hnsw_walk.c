@@ -22,6 +22,7 @@ VDB_INTERNAL void vdb_hnsw_scratch_free(struct vdb_mem *mem, struct vdb_hnsw_scr
   vdb_free(mem, scratch->pool.items);
   vdb_free(mem, scratch->found.items);
   vdb_free(mem, scratch->frontier);
+  vdb_free(mem, scratch->code_query);
   vdb_free(mem, scratch);
 }
 

@@ -1,5 +1,5 @@
 /*
- * demo.c - the main job on real data: 20,000 passages with their metadata go into a database, get an
+ * demo.c - the main job on real data: 20,000 passages with metadata go into a database, get an
  * index, and 60 questions in natural language are answered, with and without filters.
  *
  * Usage: demo [DATA [DATABASE [FILTER]]]   (examples/data, build/demo-db, none)
@@ -317,7 +317,8 @@ static bool demo_table(struct demo *d, const char *own) {
                                         "array_contains(tags, \"python\")",
                                         "installed_kb > 200000"};
   printf("\nAll %u questions, the %d best hits, one thread; median times\n\n", d->questions.n, K);
-  printf("  %-34s %8s  %-11s %10s %10s   %s\n", "filter", "rows", "plan", "time", "exact", "recall");
+  printf("  %-34s %8s  %-11s %10s %10s   %s\n", "filter", "rows", "plan", "time", "exact",
+         "recall");
   for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
     if (!demo_table_row(d, filters[i]))
       return false;

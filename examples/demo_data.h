@@ -1,4 +1,4 @@
-/* demo_data.h - the demo's passages and questions, as examples/data/README.md describes the files. */
+/* demo_data.h - the passages and questions of the demo; examples/data/README.md has the formats. */
 #ifndef DEMO_DATA_H
 #define DEMO_DATA_H
 

@@ -44,7 +44,7 @@ struct demo_text demo_bytes(uint64_t bytes) {
   return out;
 }
 
-/* Bytes of text that fit `width` columns, cut at a word; a UTF-8 character is taken for one column. */
+/* Bytes of text that fit `width` columns, cut at a word; a character is taken for one column. */
 static size_t print_fit(const char *text, size_t length, int width) {
   size_t at = 0, word = 0;
   for (int columns = 0; at < length; columns++) {

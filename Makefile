@@ -3,7 +3,7 @@
 # Objects go to build/<variant>/, so that variants live side by side:
 #   release  the library, examples and benchmarks     asan  address and undefined-behaviour checks
 #   check    optimised, with assertions: the tests    tsan  data races
-#   debug    unoptimised, with assertions             fuzz  libFuzzer, clang
+#   debug    for a debugger, with assertions           fuzz  libFuzzer, clang
 # Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  INSTALL=no (never install packages)
 #           JOBS=2 (at a time)  N= (seconds, states, cycles or operations of a long test)
 # CC, CXX, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX, LIBDIR, INCLUDEDIR, DESTDIR as usual.
@@ -43,7 +43,7 @@ CC.tsan = $(CC)
 CC.fuzz = $(CLANG)
 FLAGS.release := $(WARN) -O2
 FLAGS.check := $(WARN) -O2 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
-FLAGS.debug := $(WARN) -O0 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
+FLAGS.debug := $(WARN) -Og -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
 # Code with sanitizers in it draws warnings that the source does not deserve.
 FLAGS.asan := -w -O1 -g -DVDB_DEBUG $(ASAN)
 FLAGS.tsan := -w -O1 -g -DVDB_DEBUG -fsanitize=thread
@@ -214,7 +214,7 @@ test: ## everything that must hold, in under ten minutes
 	@$(RUN) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.steps) $(JOBS.replay)
 test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay)
 
-debug: $(PROGRAMS.debug) ## the test programs without optimisation, in build/debug/tests/
+debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
 	@:
 quick: $(PROGRAMS.check) ## the test programs once, with assertions
 	@$(RUN) $(JOBS.check)

@@ -23,7 +23,7 @@ for compiler in gcc "$CLANG"; do
   fi
   echo "== $compiler"
   # shellcheck disable=SC2086
-  (cd $out && $compiler -std=c11 $strict -fsyntax-only vecdb.c && $compiler -O2 $strict -c vecdb.c)
+  (cd $out && $compiler -std=c11 -O2 $strict -fsyntax-only vecdb.c && $compiler -O2 $strict -c vecdb.c)
   other=$(nm -g --defined-only $out/vecdb.o | awk 'NF == 3 && $3 !~ /^vecdb_/ {print $3}')
   if [ -n "$other" ]; then
     echo "vecdb.o defines global names outside vecdb_*: $other"

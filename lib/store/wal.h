@@ -11,15 +11,17 @@
  * Sequence numbers count records, 1, 2, 3, ... across files, without gaps. File numbers only grow;
  * some may be missing.
  *
- * The end of the log. A file is made, and its header and name synced, before its first record is
- * written; all records up to its base are durable by then. After a crash or a failed write or sync
- * a new file is begun; none is ever continued. In any file but the last, the records up to the next
- * file's base must all be there (unless all of them are at or below `after`), and what follows them
- * is ignored: it was never acknowledged. In the last file the log ends at the first bad record,
- * unless a later record header of this file (same salt) names a durable offset beyond it: then
- * acknowledged data is damaged, and that is CORRUPT, never the end. Closing writes an END record
- * that names all before it as durable, so after a clean close any damage to a record is found. A
- * file whose header is invalid is one that never was if nothing but zeros follows; else CORRUPT.
+ * The end of the log. A file is made under the name wal.tmp and synced, and gets its own name,
+ * synced too, before it is used; all records up to its base are durable by then. After a crash or
+ * a failed write or sync a new file is begun; none is ever continued. Records before it that are
+ * not known to be durable are copied to the new file while that still has the other name. In any
+ * file but the last, the records up to the next file's base must all be there (unless all of them
+ * are at or below `after`), and what follows them is ignored: it was never acknowledged, or is
+ * repeated in the next file. In the last file the log ends at the first bad record, unless a later
+ * record header of this file (same salt) names a durable offset beyond it: then acknowledged data
+ * is damaged, and that is CORRUPT, never the end. Closing writes an END record that names all
+ * before it as durable, so after a clean close any damage to a record is found. A file whose
+ * header is invalid is one that never was if nothing but zeros follows; else CORRUPT.
  */
 #ifndef VDB_WAL_H
 #define VDB_WAL_H
@@ -40,7 +42,9 @@ enum vdb_wal_type { VDB_WAL_END = 0, VDB_WAL_ROWS = 1, VDB_WAL_DELETE = 2 };
 struct vdb_wal_scan {
   uint64_t last_seq;   /* of the last whole record; at least `after` */
   uint64_t first_file; /* as given */
-  uint64_t last_file;  /* the last with a valid header; 0: there is none */
+  uint64_t doubt_file; /* the file whose last records are not known to be synced; 0: none is */
+  uint64_t doubt_from; /* these records, as offsets in it */
+  uint64_t doubt_to;
   uint64_t next_file;  /* number that the next file may take */
   uint64_t bytes;      /* of all files from first_file on */
   uint64_t salt;       /* mixed from the salts of all files, so that new ones differ */
@@ -97,9 +101,9 @@ VDB_INTERNAL bool vdb_wal_take(struct vdb_wal *wal, uint64_t *last_seq);
  * before the next successful write may bring them back.
  */
 VDB_INTERNAL int vdb_wal_write(struct vdb_wal *wal, bool sync, vecdb_error *err);
-/* Syncs what was written without sync. On failure those records stay in memory, and the next
-   write or sync puts them into a new file: nothing is lost while the process lives, and no rewind
-   is needed. Not under the caller's lock. */
+/* Makes durable what was written without sync, also by the process before, if that was killed. On
+   failure those records stay in memory, and the next write or sync puts them into a new file:
+   nothing is lost while the process lives, and no rewind is needed. Not under the caller's lock. */
 VDB_INTERNAL int vdb_wal_sync(struct vdb_wal *wal, vecdb_error *err);
 /* Forgets the buffered records, and written ones after last_seq, and continues numbering after
    last_seq: the last record whose write succeeded. Where needed the next write begins a new file.
@@ -110,8 +114,6 @@ VDB_INTERNAL void vdb_wal_rewind(struct vdb_wal *wal, uint64_t last_seq);
 VDB_INTERNAL void vdb_wal_rotate(struct vdb_wal *wal);
 /* Number of the file that the next record goes to, or a lower one that will never be. */
 VDB_INTERNAL uint64_t vdb_wal_next_file(const struct vdb_wal *wal);
-/* The last record known to be on the disk. */
-VDB_INTERNAL uint64_t vdb_wal_durable_seq(const struct vdb_wal *wal);
 /* Bytes in files now, and syncs so far. */
 VDB_INTERNAL uint64_t vdb_wal_bytes(const struct vdb_wal *wal);
 VDB_INTERNAL uint64_t vdb_wal_syncs(const struct vdb_wal *wal);

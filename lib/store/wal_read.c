@@ -67,6 +67,7 @@ struct walr_file {
   struct vdb_env *env;
   vecdb_file *file;
   uint64_t length;
+  uint64_t salt; /* of its records */
   uint8_t *window;
   size_t capacity;
   uint64_t start; /* file offset of the window */
@@ -187,6 +188,12 @@ struct walr_scan {
   int (*apply)(void *arg, const struct vdb_wal_record *record, vecdb_error *err);
   void *arg;
   uint64_t reached; /* sequence number of the last good record */
+  /* of the open file: */
+  uint64_t durable; /* offset up to which its records are known to have been synced */
+  uint64_t end;     /* offset behind its last good record */
+  bool ended;       /* it has an END record */
+  struct walr_head *heads; /* of the files that count */
+  size_t n_heads;
 };
 
 /* Whether the bytes at p are a record header of this file. */
@@ -197,22 +204,21 @@ static bool walr_is_header(const uint8_t *p, uint64_t salt, struct store_wal_rec
 }
 
 /* Reads the record at `offset`. *good false: there is no whole record. */
-static int walr_read_record(struct walr_file *f, uint64_t offset, uint64_t salt,
-                            struct store_wal_record *h, const uint8_t **body, bool *good,
-                            vecdb_error *err) {
+static int walr_read_record(struct walr_file *f, uint64_t offset, struct store_wal_record *h,
+                            const uint8_t **body, bool *good, vecdb_error *err) {
   *good = false;
   if (f->length - offset < sizeof *h)
     return VECDB_OK;
   const uint8_t *p;
   VDB_TRY(walr_need(f, offset, sizeof *h, &p, err));
-  if (!walr_is_header(p, salt, h) || h->length > STORE_RECORD_BODY_MAX)
+  if (!walr_is_header(p, f->salt, h) || h->length > STORE_RECORD_BODY_MAX)
     return VECDB_OK;
   uint64_t size = vdb_store_record_bytes(h->length);
   if (size > f->length - offset)
     return VECDB_OK;
   VDB_TRY(walr_need(f, offset, (size_t)size, &p, err));
   /* read anew, perhaps: another process may be writing the file */
-  if (!walr_is_header(p, salt, h) || vdb_store_record_bytes(h->length) != size)
+  if (!walr_is_header(p, f->salt, h) || vdb_store_record_bytes(h->length) != size)
     return VECDB_OK;
   *body = p + sizeof *h;
   *good = h->body_hash == vdb_hash64(*body, (size_t)size - sizeof *h);
@@ -221,8 +227,7 @@ static int walr_read_record(struct walr_file *f, uint64_t offset, uint64_t salt,
 
 /* Whether a record header after `offset` names a durable offset beyond it: then what stands at
    `offset` was once good. */
-static int walr_was_durable(struct walr_file *f, uint64_t offset, uint64_t salt, bool *found,
-                            vecdb_error *err) {
+static int walr_was_durable(struct walr_file *f, uint64_t offset, bool *found, vecdb_error *err) {
   *found = false;
   uint64_t at = offset + STORE_RECORD_ALIGN;
   while (!*found && at <= f->length && f->length - at >= STORE_RECORD_BYTES) {
@@ -234,7 +239,7 @@ static int walr_was_durable(struct walr_file *f, uint64_t offset, uint64_t salt,
       struct store_wal_record h;
       uint32_t magic;
       memcpy(&magic, p + i, sizeof magic);
-      if (magic == STORE_RECORD_MAGIC && walr_is_header(p + i, salt, &h))
+      if (magic == STORE_RECORD_MAGIC && walr_is_header(p + i, f->salt, &h))
         *found = h.durable > offset;
     }
     at += i;
@@ -242,15 +247,16 @@ static int walr_was_durable(struct walr_file *f, uint64_t offset, uint64_t salt,
   return VECDB_OK;
 }
 
-/* Checks and applies the good record h at `offset`; *ended for END. */
+/* Checks and applies the good record h at `offset`. */
 static int walr_take(struct walr_scan *s, uint64_t offset, const struct store_wal_record *h,
-                     const uint8_t *body, bool *ended, vecdb_error *err) {
-  if (h->durable > offset || h->durable < STORE_HEADER_BYTES)
+                     const uint8_t *body, vecdb_error *err) {
+  if (h->durable > offset || h->durable < s->durable || h->durable % STORE_RECORD_ALIGN)
     return walr_corrupt(&s->f, offset, "a record names an impossible offset", err);
+  s->durable = h->durable;
   if (h->type == VDB_WAL_END) {
     if (h->seq != s->reached || h->durable != offset)
       return walr_corrupt(&s->f, offset, "the log's end is out of order", err);
-    *ended = true;
+    s->ended = true;
     return VECDB_OK;
   }
   if (h->seq != s->reached + 1)
@@ -264,19 +270,20 @@ static int walr_take(struct walr_scan *s, uint64_t offset, const struct store_wa
 }
 
 /* Reads the records of the open file up to number `limit`. `torn`: they may end before it. */
-static int walr_read_file(struct walr_scan *s, const struct walr_head *head, uint64_t limit,
-                          bool torn, vecdb_error *err) {
+static int walr_read_file(struct walr_scan *s, uint64_t limit, bool torn, vecdb_error *err) {
   uint64_t offset = STORE_HEADER_BYTES;
-  bool ended = false;
   bool again = false;
-  while (s->reached < limit && !ended) {
+  s->ended = false;
+  s->durable = s->end = offset;
+  while (s->reached < limit && !s->ended) {
     struct store_wal_record h;
     const uint8_t *body = NULL;
     bool good;
-    VDB_TRY(walr_read_record(&s->f, offset, head->salt, &h, &body, &good, err));
+    VDB_TRY(walr_read_record(&s->f, offset, &h, &body, &good, err));
     if (good) {
-      VDB_TRY(walr_take(s, offset, &h, body, &ended, err));
-      offset += vdb_store_record_bytes(h.length);
+      VDB_TRY(walr_take(s, offset, &h, body, err));
+      if (!s->ended)
+        s->end = offset += vdb_store_record_bytes(h.length);
       again = false;
       continue;
     }
@@ -285,7 +292,7 @@ static int walr_read_file(struct walr_scan *s, const struct walr_head *head, uin
     if (again)
       return walr_corrupt(&s->f, offset, "a record that was durable is damaged", err);
     bool found;
-    VDB_TRY(walr_was_durable(&s->f, offset, head->salt, &found, err));
+    VDB_TRY(walr_was_durable(&s->f, offset, &found, err));
     if (!found)
       return VECDB_OK;
     /* A writer in another process may have completed the record since it was read: look again. */
@@ -299,51 +306,52 @@ static int walr_read_file(struct walr_scan *s, const struct walr_head *head, uin
 
 /* ---- all files ---- */
 
-/* Reads the headers of the listed files; those that never were are left out of heads. */
+/* Reads the headers of the listed files; those that never were are left out of s->heads. */
 static int walr_read_heads(struct walr_scan *s, const char *dir, const struct walr_list *list,
-                           struct walr_head *heads, size_t *n_heads, struct vdb_wal_scan *out,
-                           vecdb_error *err) {
-  size_t n = 0;
+                           struct vdb_wal_scan *out, vecdb_error *err) {
   for (size_t i = 0; i < list->n; i++) {
+    struct walr_head *head = &s->heads[s->n_heads];
     bool valid;
     VDB_TRY(walr_open(&s->f, dir, list->numbers[i], err));
-    int rc = walr_read_head(&s->f, list->numbers[i], &heads[n], &valid, err);
+    int rc = walr_read_head(&s->f, list->numbers[i], head, &valid, err);
     out->bytes += s->f.length;
     walr_close(&s->f);
     VDB_TRY(rc);
     if (!valid)
       continue;
-    if (n > 0 ? heads[n].base < heads[n - 1].base : heads[n].base > s->after)
+    if (s->n_heads > 0 ? head->base < head[-1].base : head->base > s->after)
       return walr_corrupt(&s->f, 0, "the log files do not follow one another", err);
-    out->salt = vdb_mix64(out->salt ^ heads[n].salt);
-    out->last_file = heads[n].number;
-    n++;
+    out->salt = vdb_mix64(out->salt ^ head->salt);
+    out->doubt_file = head->number;
+    s->n_heads++;
   }
-  *n_heads = n;
   return VECDB_OK;
 }
 
 static int walr_read_all(struct walr_scan *s, const char *dir, const struct walr_list *list,
                          struct vdb_wal_scan *out, vecdb_error *err) {
-  struct walr_head *heads = vdb_alloc_array(&s->f.env->mem, list->n, sizeof *heads);
-  if (!heads)
+  s->heads = vdb_alloc_array(&s->f.env->mem, list->n, sizeof *s->heads);
+  if (!s->heads)
     return vdb_fail_memory(err);
-  size_t n = 0;
-  int rc = walr_read_heads(s, dir, list, heads, &n, out, err);
-  for (size_t i = 0; i < n && rc == VECDB_OK; i++) {
-    bool last = i + 1 == n;
-    uint64_t limit = last ? UINT64_MAX : heads[i + 1].base;
-    if (i == 0)
-      s->reached = heads[0].base;
-    if (s->reached < heads[i].base) /* only below `after`, where records may be missing */
-      s->reached = heads[i].base;
-    rc = walr_open(&s->f, dir, heads[i].number, err);
-    if (rc == VECDB_OK)
-      rc = walr_read_file(s, &heads[i], limit, last || limit <= s->after, err);
+  VDB_TRY(walr_read_heads(s, dir, list, out, err));
+  for (size_t i = 0; i < s->n_heads; i++) {
+    bool last = i + 1 == s->n_heads;
+    uint64_t limit = last ? UINT64_MAX : s->heads[i + 1].base;
+    if (i == 0 || s->reached < s->heads[i].base) /* a gap: below `after` */
+      s->reached = s->heads[i].base;
+    VDB_TRY(walr_open(&s->f, dir, s->heads[i].number, err));
+    s->f.salt = s->heads[i].salt;
+    int rc = walr_read_file(s, limit, last || limit <= s->after, err);
     walr_close(&s->f);
+    VDB_TRY(rc);
   }
-  vdb_free(&s->f.env->mem, heads);
-  return rc;
+  if (s->reached > s->after && s->durable < s->end) {
+    out->doubt_from = s->durable;
+    out->doubt_to = s->end;
+  } else {
+    out->doubt_file = 0;
+  }
+  return VECDB_OK;
 }
 
 VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t first_file,
@@ -375,6 +383,7 @@ VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t fir
   out->last_seq = s->reached > after ? s->reached : after;
   out->next_file = list.highest < first_file ? first_file : list.highest + 1;
   vdb_free(&env->mem, s->f.window);
+  vdb_free(&env->mem, s->heads);
   vdb_free(&env->mem, s);
   vdb_free(&env->mem, list.numbers);
   return rc;

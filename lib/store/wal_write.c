@@ -4,6 +4,7 @@
  * left for good and its records written again, into a new one. See wal.h.
  */
 #include <stdatomic.h>
+#include <stdio.h>
 
 #include "base/check.h"
 #include "store/store_format.h"
@@ -51,12 +52,12 @@ struct vdb_wal {
   uint64_t synced;   /* file offset up to which all is known to be synced */
   uint64_t reserved; /* file offset up to which space is reserved */
   uint64_t ahead;    /* unit of the next reservation, a power of two */
-  uint64_t written_seq;
+  uint64_t written_seq; /* the last record in file or, without one, in the files before */
+  uint64_t durable_seq; /* the last that is synced, apart from those in doubt */
   uint64_t hollow;   /* a left file that holds nothing needed; 0: none */
   bool left;         /* the last file was left, and its records have nothing behind them */
   uint64_t entropy;  /* of salts */
 
-  _Atomic uint64_t durable_seq;
   _Atomic uint64_t next_file;
   _Atomic uint64_t syncs;
 
@@ -65,8 +66,9 @@ struct vdb_wal {
   size_t n_files;
   size_t files_capacity;
   uint64_t in_use;    /* number of `file`; 0: none */
-  uint64_t behind;    /* last file of the process before, not known to be synced; 0: none */
-  bool behind_failed; /* its sync failed, and is not to be repeated */
+  uint64_t doubt_file; /* as in vdb_wal_scan, until the records are in a new file or trimmed */
+  uint64_t doubt_from;
+  uint64_t doubt_to;
 };
 
 /* ---- buffers ---- */
@@ -154,10 +156,11 @@ VDB_INTERNAL int vdb_wal_new(struct vdb_env *env, const char *dir, const struct 
     wal->files[0].bytes = scan->bytes;
     wal->n_files = 1;
   }
-  wal->last_seq = wal->written_seq = scan->last_seq;
-  wal->behind = scan->last_file;
+  wal->last_seq = wal->written_seq = wal->durable_seq = scan->last_seq;
+  wal->doubt_file = scan->doubt_file;
+  wal->doubt_from = scan->doubt_from;
+  wal->doubt_to = scan->doubt_to;
   wal->entropy = vdb_mix64(env->seed ^ scan->salt);
-  atomic_init(&wal->durable_seq, scan->last_seq);
   atomic_init(&wal->next_file, scan->next_file);
   atomic_init(&wal->syncs, 0);
   *out = wal;
@@ -175,7 +178,7 @@ static void walw_leave(struct vdb_wal *wal) {
   vdb_mutex_lock(&wal->mutex);
   wal->in_use = 0;
   vdb_mutex_unlock(&wal->mutex);
-  if (wal->base == atomic_load(&wal->durable_seq))
+  if (wal->base == wal->durable_seq)
     wal->hollow = wal->number;
   atomic_store(&wal->next_file, wal->number + 1);
 }
@@ -186,53 +189,99 @@ static int walw_sync_file(struct vdb_wal *wal, vecdb_error *err) {
     return vdb_fail_os(err, os, "cannot sync the log in", wal->dir);
   atomic_fetch_add(&wal->syncs, 1);
   wal->synced = wal->end;
-  atomic_store(&wal->durable_seq, wal->written_seq);
+  wal->durable_seq = wal->written_seq;
   walw_buffer_clear(&wal->env->mem, &wal->unsynced);
   return VECDB_OK;
 }
 
-/* Syncs the last file of the process before: if that one was killed, the system may hold records
-   that the scan has seen and the disk has not. */
-static int walw_sync_behind(struct vdb_wal *wal, vecdb_error *err) {
-  const vecdb_vfs *vfs = wal->env->vfs;
-  vdb_mutex_lock(&wal->mutex);
-  uint64_t behind = wal->behind;
-  bool failed = wal->behind_failed;
-  vdb_mutex_unlock(&wal->mutex);
-  if (!behind)
-    return VECDB_OK;
-  char path[STORE_PATH_MAX];
-  VDB_TRY(vdb_wal_path(path, sizeof path, wal->dir, behind, err));
-  if (failed)
-    return vdb_fail(err, VECDB_ERR_IO, "a sync of %s failed before", path);
-  vecdb_file *file;
-  int os = vfs->open(vfs, path, VECDB_OPEN_WRITE, &file);
-  if (os)
-    return vdb_fail_os(err, os, "cannot open", path);
-  os = vfs->sync(file);
-  vfs->close(file);
-  vdb_mutex_lock(&wal->mutex);
-  if (os)
-    wal->behind_failed = true;
-  else if (wal->behind == behind)
-    wal->behind = 0;
-  vdb_mutex_unlock(&wal->mutex);
-  return os ? vdb_fail_os(err, os, "cannot sync", path) : VECDB_OK;
+/* Checks what walw_read_doubt has read: whole records of one file, up to the log's end. */
+static bool walw_check_doubt(struct vdb_wal *wal, size_t n) {
+  struct walw_buffer *b = &wal->unsynced;
+  struct store_wal_record h;
+  for (size_t at = 0; at < n;) {
+    if (n - at < sizeof h)
+      return false;
+    size_t size = walw_record_at(b, at, &h);
+    if (h.magic != STORE_RECORD_MAGIC || h.hash != vdb_store_hash(&h, sizeof h) || size > n - at ||
+        h.body_hash != vdb_hash64(b->data + at + sizeof h, size - sizeof h))
+      return false;
+    if (at > 0 ? h.seq != b->last_seq + 1 : h.seq > wal->durable_seq)
+      return false;
+    if (at == 0)
+      wal->written_seq = h.seq - 1;
+    b->last_seq = h.seq;
+    at += size;
+  }
+  return n > 0 && b->last_seq == wal->durable_seq;
 }
 
-/* Removes a file of that number if there is one, and gives its salt, else 0. */
-static uint64_t walw_remove_stale(struct vdb_wal *wal, const char *path) {
+/* Reads records [from, to) of the file `path` to the empty `unsynced`. */
+static int walw_read_doubt(struct vdb_wal *wal, const char *path, uint64_t from, uint64_t to,
+                           vecdb_error *err) {
+  const vecdb_vfs *vfs = wal->env->vfs;
+  struct walw_buffer *b = &wal->unsynced;
+  size_t n = (size_t)(to - from);
+  if (!VDB_GROW(&wal->env->mem, b->data, b->capacity, n))
+    return vdb_fail_memory(err);
+  vecdb_file *file;
+  int os = vfs->open(vfs, path, VECDB_OPEN_READ, &file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot open", path);
+  os = vfs->read(file, b->data, n, from);
+  vfs->close(file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot read", path);
+  if (!walw_check_doubt(wal, n))
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "%s has changed since it was read", path);
+  b->n = b->hashed = n;
+  return VECDB_OK;
+}
+
+/* Takes records of the process before into `unsynced` that the scan has seen but the disk may not
+   have: the system may hold them in memory, and a sync says nothing if one has failed before. */
+static int walw_take_doubt(struct vdb_wal *wal, vecdb_error *err) {
+  vdb_mutex_lock(&wal->mutex);
+  uint64_t number = wal->doubt_file;
+  uint64_t from = wal->doubt_from;
+  uint64_t to = wal->doubt_to;
+  vdb_mutex_unlock(&wal->mutex);
+  if (!number)
+    return VECDB_OK;
+  char path[STORE_PATH_MAX];
+  VDB_TRY(vdb_wal_path(path, sizeof path, wal->dir, number, err));
+  int rc = walw_read_doubt(wal, path, from, to, err);
+  vdb_mutex_lock(&wal->mutex);
+  bool trimmed = wal->doubt_file == 0; /* meanwhile: they are in other files now */
+  if (rc == VECDB_OK)
+    wal->doubt_file = 0;
+  vdb_mutex_unlock(&wal->mutex);
+  if (rc == VECDB_OK && !trimmed)
+    wal->durable_seq = wal->written_seq;
+  else
+    wal->written_seq = wal->durable_seq;
+  if (trimmed)
+    walw_buffer_clear(&wal->env->mem, &wal->unsynced);
+  return trimmed ? VECDB_OK : rc;
+}
+
+/* The salt of a file of that name, which may be another's; 0 if there is none. */
+static uint64_t walw_stale_salt(struct vdb_wal *wal, const char *path) {
   const vecdb_vfs *vfs = wal->env->vfs;
   struct store_wal_header h;
   vecdb_file *file;
-  memset(&h, 0, sizeof h);
   if (vfs->open(vfs, path, VECDB_OPEN_READ, &file) != 0)
     return 0;
   if (vfs->read(file, &h, sizeof h, 0) != 0)
     h.salt = 0;
   vfs->close(file);
-  vfs->remove(vfs, path);
   return h.salt;
+}
+
+static int walw_temp_path(char out[STORE_PATH_MAX], const char *dir, vecdb_error *err) {
+  int n = snprintf(out, STORE_PATH_MAX, "%s/wal.tmp", dir);
+  if (n < 0 || n >= STORE_PATH_MAX)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "the path of the database is too long");
+  return VECDB_OK;
 }
 
 /* A salt that no file of this number ever had: neither of this process, nor of another. */
@@ -246,28 +295,43 @@ static uint64_t walw_new_salt(struct vdb_wal *wal, uint64_t number, uint64_t sta
   return salt;
 }
 
-/* Makes file `number` with a synced header and a synced name. */
+/* Writes header and unsynced records to the file and syncs it. */
+static int walw_fill(struct vdb_wal *wal, vecdb_file *file, const struct store_wal_header *h) {
+  const vecdb_vfs *vfs = wal->env->vfs;
+  struct walw_buffer *b = &wal->unsynced;
+  walw_stamp(b, h->salt, STORE_HEADER_BYTES);
+  int os = vfs->write(file, h, sizeof *h, 0);
+  if (!os && b->n > 0)
+    os = vfs->write(file, b->data, b->n, sizeof *h);
+  return os ? os : vfs->sync(file);
+}
+
+/* Makes file `number`, with all that is unsynced in it, and syncs it and its name. */
 static int walw_create(struct vdb_wal *wal, const char *path, uint64_t number, vecdb_error *err) {
   const vecdb_vfs *vfs = wal->env->vfs;
+  char temp[STORE_PATH_MAX];
+  VDB_TRY(walw_temp_path(temp, wal->dir, err));
   struct store_wal_header h;
   memset(&h, 0, sizeof h);
   memcpy(h.magic, STORE_WAL_MAGIC, sizeof h.magic);
   h.version = VECDB_FORMAT_VERSION;
   h.number = number;
-  h.base = atomic_load(&wal->durable_seq);
-  h.salt = walw_new_salt(wal, number, walw_remove_stale(wal, path));
+  h.base = wal->durable_seq;
+  h.salt = walw_new_salt(wal, number, walw_stale_salt(wal, path));
   h.hash = vdb_store_hash(&h, sizeof h);
   vecdb_file *file;
-  int os = vfs->open(vfs, path, VECDB_OPEN_CREATE, &file);
+  vfs->remove(vfs, temp); /* one that a crash or a failure has left: never written again */
+  int os = vfs->open(vfs, temp, VECDB_OPEN_CREATE, &file);
   if (os)
-    return vdb_fail_os(err, os, "cannot create", path);
-  os = vfs->write(file, &h, sizeof h, 0);
+    return vdb_fail_os(err, os, "cannot create", temp);
+  os = walw_fill(wal, file, &h);
   if (!os)
-    os = vfs->sync(file);
+    os = vfs->rename(vfs, temp, path);
   if (!os)
     os = vfs->sync_dir(vfs, wal->dir);
   if (os) {
     vfs->close(file);
+    vfs->remove(vfs, temp);
     vfs->remove(vfs, path);
     return vdb_fail_os(err, os, "cannot create", path);
   }
@@ -275,10 +339,13 @@ static int walw_create(struct vdb_wal *wal, const char *path, uint64_t number, v
   wal->number = number;
   wal->base = h.base;
   wal->salt = h.salt;
-  wal->end = wal->synced = wal->reserved = STORE_HEADER_BYTES;
+  wal->end = wal->synced = wal->reserved = STORE_HEADER_BYTES + wal->unsynced.n;
   wal->ahead = WALW_RESERVE_FIRST;
-  wal->written_seq = h.base;
+  wal->written_seq = wal->unsynced.n > 0 ? wal->unsynced.last_seq : h.base;
+  wal->durable_seq = wal->written_seq;
   wal->left = false;
+  atomic_fetch_add(&wal->syncs, 1);
+  walw_buffer_clear(&wal->env->mem, &wal->unsynced);
   return VECDB_OK;
 }
 
@@ -297,7 +364,7 @@ static void walw_enter(struct vdb_wal *wal) {
     if (wal->files[i].number == hollow)
       walw_drop(wal, i);
   wal->files[wal->n_files].number = wal->in_use = wal->number;
-  wal->files[wal->n_files++].bytes = STORE_HEADER_BYTES;
+  wal->files[wal->n_files++].bytes = wal->end;
   vdb_mutex_unlock(&wal->mutex);
   char path[STORE_PATH_MAX];
   vecdb_error ignored;
@@ -327,9 +394,9 @@ static int walw_append(struct vdb_wal *wal, struct walw_buffer *b, vecdb_error *
   return VECDB_OK;
 }
 
-/* Begins a new file and writes to it what was not synced in the one before. */
+/* Begins a new file, with what was not synced in the one before. */
 static int walw_begin(struct vdb_wal *wal, vecdb_error *err) {
-  VDB_TRY(walw_sync_behind(wal, err));
+  VDB_TRY(walw_take_doubt(wal, err));
   uint64_t number = atomic_load(&wal->next_file);
   char path[STORE_PATH_MAX];
   VDB_TRY(vdb_wal_path(path, sizeof path, wal->dir, number, err));
@@ -339,15 +406,10 @@ static int walw_begin(struct vdb_wal *wal, vecdb_error *err) {
   if (!room)
     return vdb_fail_memory(err);
   int rc = walw_create(wal, path, number, err);
-  if (rc) {
-    atomic_store(&wal->next_file, number + 1);
-    return rc;
-  }
-  walw_enter(wal);
-  if (wal->unsynced.n > 0)
-    rc = walw_append(wal, &wal->unsynced, err);
   if (rc)
-    walw_leave(wal);
+    atomic_store(&wal->next_file, number + 1);
+  else
+    walw_enter(wal);
   return rc;
 }
 
@@ -456,11 +518,18 @@ VDB_INTERNAL int vdb_wal_write(struct vdb_wal *wal, bool sync, vecdb_error *err)
   return rc;
 }
 
+static bool walw_in_doubt(struct vdb_wal *wal) {
+  vdb_mutex_lock(&wal->mutex);
+  bool doubt = wal->doubt_file != 0;
+  vdb_mutex_unlock(&wal->mutex);
+  return doubt;
+}
+
 VDB_INTERNAL int vdb_wal_sync(struct vdb_wal *wal, vecdb_error *err) {
+  if (!wal->file && (wal->unsynced.n > 0 || walw_in_doubt(wal)))
+    return walw_begin(wal, err); /* the file before failed, or is of the process before */
   if (wal->unsynced.n == 0)
     return VECDB_OK;
-  if (!wal->file) /* the one before failed */
-    VDB_TRY(walw_begin(wal, err));
   int rc = walw_sync_file(wal, err);
   if (rc)
     walw_fence(wal);
@@ -468,7 +537,7 @@ VDB_INTERNAL int vdb_wal_sync(struct vdb_wal *wal, vecdb_error *err) {
 }
 
 VDB_INTERNAL void vdb_wal_rewind(struct vdb_wal *wal, uint64_t last_seq) {
-  vdb_assert(last_seq >= atomic_load(&wal->durable_seq));
+  vdb_assert(last_seq >= wal->durable_seq);
   walw_buffer_clear(&wal->env->mem, &wal->fill);
   walw_buffer_clear(&wal->env->mem, &wal->taken);
   walw_buffer_cut(&wal->unsynced, last_seq);
@@ -488,10 +557,6 @@ VDB_INTERNAL void vdb_wal_rotate(struct vdb_wal *wal) {
 
 VDB_INTERNAL uint64_t vdb_wal_next_file(const struct vdb_wal *wal) {
   return atomic_load(&wal->next_file);
-}
-
-VDB_INTERNAL uint64_t vdb_wal_durable_seq(const struct vdb_wal *wal) {
-  return atomic_load(&wal->durable_seq);
 }
 
 VDB_INTERNAL uint64_t vdb_wal_syncs(const struct vdb_wal *wal) {
@@ -536,10 +601,8 @@ VDB_INTERNAL void vdb_wal_trim(struct vdb_wal *wal, uint64_t first_file) {
   for (size_t i = wal->n_files; i-- > 0;)
     if (wal->files[i].number < old.limit && wal->files[i].number != in_use)
       walw_drop(wal, i);
-  if (wal->behind < first_file) {
-    wal->behind = 0;
-    wal->behind_failed = false;
-  }
+  if (wal->doubt_file < first_file)
+    wal->doubt_file = 0;
   vdb_mutex_unlock(&wal->mutex);
   for (size_t i = 0; i < old.n; i++) {
     char path[STORE_PATH_MAX];
@@ -579,7 +642,8 @@ static int walw_end(struct vdb_wal *wal, vecdb_error *err) {
 VDB_INTERNAL int vdb_wal_close(struct vdb_wal *wal, bool end, vecdb_error *err) {
   if (!wal)
     return VECDB_OK;
-  int rc = vdb_wal_sync(wal, err);
+  bool sync = end || wal->unsynced.n > 0;
+  int rc = sync ? vdb_wal_sync(wal, err) : VECDB_OK;
   if (rc) /* once more, into a new file */
     rc = vdb_wal_sync(wal, err);
   if (rc == VECDB_OK && end)

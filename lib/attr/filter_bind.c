@@ -278,6 +278,7 @@ static int filter_bind_single(struct filter_binding *b, uint32_t *operand) {
   node->low.number =
       (double)(node->type == FILTER_INT ? (float)node->low.integer : (float)node->low.number);
   node->type = FILTER_DOUBLE;
+  node->single = true;
   *operand = copy;
   return VECDB_OK;
 }

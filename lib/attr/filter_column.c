@@ -164,17 +164,36 @@ static void filter_column_set(const struct vdb_filter *filter, const struct filt
   }
 }
 
-static void filter_column_numbers(const struct vdb_filter *filter, const struct filter_node *leaf,
-                                  const struct vdb_column *column, size_t first, size_t n,
-                                  uint64_t *bits) {
-  const struct filter_set *set = &filter->sets[leaf->index];
+static uint32_t filter_column_find_float(const struct filter_set *set, float value) {
+  return vdb_filter_set_double(set, (double)value);
+}
+
+/* Widens each value v of type T and looks it up. */
+#define FILTER_COLUMN_FIND(T, find)                                      \
+  for (size_t i = 0; i < n; i++) {                                       \
+    T v;                                                                 \
+    memcpy(&v, data + i * sizeof v, sizeof v);                           \
+    bits[i / 64] |= (uint64_t)(find(set, v) != FILTER_NONE) << (i % 64); \
+  }                                                                      \
+  break
+
+static void filter_column_numbers(const struct filter_set *set, const struct vdb_column *column,
+                                  size_t first, size_t n, uint64_t *bits) {
+  const uint8_t *data = column->data + first * column->width;
   memset(bits, 0, vdb_bits_words(n) * 8);
-  for (size_t i = 0; i < n; i++) {
-    struct filter_value v =
-        vdb_filter_load(column->data + (first + i) * column->width, column->type);
-    bool hit = (set->type == FILTER_DOUBLE ? vdb_filter_set_double(set, v.as.number)
-                                           : vdb_filter_set_int(set, v.as.integer)) != FILTER_NONE;
-    bits[i / 64] |= (uint64_t)hit << (i % 64);
+  switch (column->type) {
+  case VECDB_INT8:
+    FILTER_COLUMN_FIND(int8_t, vdb_filter_set_int);
+  case VECDB_INT16:
+    FILTER_COLUMN_FIND(int16_t, vdb_filter_set_int);
+  case VECDB_INT32:
+    FILTER_COLUMN_FIND(int32_t, vdb_filter_set_int);
+  case VECDB_INT64:
+    FILTER_COLUMN_FIND(int64_t, vdb_filter_set_int);
+  case VECDB_FLOAT:
+    FILTER_COLUMN_FIND(float, filter_column_find_float);
+  default:
+    FILTER_COLUMN_FIND(double, vdb_filter_set_double);
   }
 }
 
@@ -199,5 +218,5 @@ VDB_INTERNAL void vdb_filter_match(const struct vdb_filter *filter, const struct
   else if (set->n <= FILTER_COLUMN_FEW)
     filter_column_few(filter, set, column, first, n, bits);
   else
-    filter_column_numbers(filter, leaf, column, first, n, bits);
+    filter_column_numbers(set, column, first, n, bits);
 }

@@ -206,7 +206,7 @@ static void filter_describe_group(const struct filter_describe *d, const struct 
 
 static void filter_describe_const(const struct filter_describe *d, const struct filter_node *node) {
   if (node->known)
-    filter_describe_scalar(d, node->type, false, node->low);
+    filter_describe_scalar(d, node->type, node->single, node->low);
   else
     filter_describe_put(d, node->type == FILTER_BOOL ? "unknown" : "(1 / 0)");
 }

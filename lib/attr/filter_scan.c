@@ -56,6 +56,25 @@ static void filter_scan_rows(const struct filter_scan *s, uint32_t at, const uin
   }
 }
 
+/* `like` on a field, for the wanted rows. */
+static void filter_scan_like(const struct filter_scan *s, const struct filter_node *leaf,
+                             const uint64_t *want, struct filter_scan_bits *out) {
+  const struct filter_like *like = &s->filter->likes[leaf->index];
+  const struct vdb_column *column = &s->rows->columns[leaf->field];
+  const uint8_t *pool = s->filter->pool.data;
+  memset(out, 0, sizeof *out);
+  for (size_t w = 0; w < vdb_bits_words(s->n); w++) {
+    for (uint64_t left = want[w]; left; left &= left - 1) {
+      size_t row = s->first + w * 64 + (size_t)__builtin_ctzll(left);
+      if (vdb_column_is_null(column, row))
+        continue;
+      bool yes = vdb_filter_like_match(like, pool, vdb_column_bytes(column, row)) != leaf->negate;
+      uint64_t *bits = yes ? out->yes : out->no;
+      bits[w] |= left & -left;
+    }
+  }
+}
+
 /* Bits of the block's rows that are null; false when none can be. */
 static bool filter_scan_nulls(const struct filter_scan *s, uint32_t field, uint64_t *nulls) {
   const struct vdb_column *column = &s->rows->columns[field];
@@ -88,10 +107,13 @@ static void filter_scan_leaf(const struct filter_scan *s, uint32_t at, const uin
     filter_scan_split(s, leaf, out);
     return;
   }
+  if (leaf->op == FILTER_OP_LIKE) {
+    filter_scan_like(s, leaf, want, out);
+    return;
+  }
   const struct vdb_column *column = &s->rows->columns[leaf->field];
-  bool cheap = leaf->op == FILTER_OP_RANGE && column->width;
   size_t wanted = vdb_bits_count(want, FILTER_BLOCK);
-  if (wanted * (cheap ? 16 : 2) < s->n) {
+  if (wanted * (leaf->op == FILTER_OP_IN ? 4 : column->width ? 16 : 8) < s->n) {
     filter_scan_rows(s, at, want, out);
     return;
   }
@@ -168,7 +190,7 @@ static void filter_scan_node(const struct filter_scan *s, uint32_t at, const uin
     filter_scan_leaf(s, at, want, out);
     break;
   default:
-    if ((s->marks && s->marks[at]) || (node->op == FILTER_OP_IN && node->field != FILTER_NONE))
+    if ((node->op == FILTER_OP_IN || node->op == FILTER_OP_LIKE) && node->field != FILTER_NONE)
       filter_scan_leaf(s, at, want, out);
     else
       filter_scan_rows(s, at, want, out);

@@ -86,7 +86,7 @@ struct filter_node {
   bool negate;     /* IN, LIKE, NULLS, RANGE: not */
   bool known;      /* CONST */
   bool from_param; /* CONST */
-  bool single;     /* CONST, ELEMENT and FIELD: compare with constants as float */
+  bool single;     /* FIELD, ELEMENT: of floats; CONST: rounded to float */
   bool none;       /* RANGE: holds nothing */
   bool has_low;    /* RANGE of text; other ranges always have both ends */
   bool has_high;

@@ -16,11 +16,11 @@
  *   Strings    UTF-8. Where a length stands beside a pointer, NUL bytes are not needed.
  *   Ownership  The library copies what it is given before a call returns. Results go to buffers of
  *              the caller, or to a vecdb_rows that the caller frees. Freeing NULL does nothing.
- *              When an open or create call fails, its out pointer is NULL and nothing is to be freed.
- *   Threads    Any thread may use a database or a collection handle at any time; searches never wait
- *              for writers. Iterators and vecdb_rows belong to one thread at a time. Close a handle
+ *              When an open or create call fails, its out pointer is NULL; nothing is to be freed.
+ *   Threads    Any thread may use a database or a collection handle at any time; searches never
+ *              wait for writers. Iterators and vecdb_rows belong to one thread at a time. Close a handle
  *              only when no other thread is using it. After fork() the child may not use handles.
- *   Units      Times are milliseconds where a name ends in _ms, nanoseconds in _ns; sizes are bytes.
+ *   Units      Times are milliseconds where a name ends in _ms, nanoseconds in _ns; sizes bytes.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -130,10 +130,11 @@ VECDB_API const char *vecdb_status_text(int code);
 VECDB_API const char *vecdb_version(void);
 /* MAJOR * 10000 + MINOR * 100 + PATCH of the library in use. */
 VECDB_API uint32_t vecdb_version_number(void);
-/* The kernels in use ("scalar", "avx2", "avx512", "neon"). VECDB_KERN in the environment forces one. */
+/* The kernels in use: "scalar", "avx2", "avx512", "avx512vnni", "avx512vpop" or "neon". VECDB_KERN in
+   the environment forces one, if the processor has it. */
 VECDB_API const char *vecdb_kernels(void);
 
-/* ---- Hooks ------------------------------------------------------------------------------------ */
+/* ---- Hooks ---------------------------------------------------------------------------------- */
 
 /* Memory. All three or none. Blocks are aligned to at least 16 bytes. Called from any thread. */
 typedef struct vecdb_allocator {
@@ -161,14 +162,14 @@ typedef struct vecdb_file {
 enum {
   VECDB_OPEN_READ = 0,   /* an existing file, for reading */
   VECDB_OPEN_WRITE = 1,  /* an existing file, for reading and writing */
-  VECDB_OPEN_CREATE = 2  /* a new file, for reading and writing; an old one of that name is emptied */
+  VECDB_OPEN_CREATE = 2  /* a new file, for reading and writing; an old one is emptied */
 };
 
 /*
  * Files. Every system call on files goes through this table, so a host can supply its own storage
- * and tests can simulate disks. Functions return 0 or a positive errno value, and may be called from
- * any thread. Paths are those given to vecdb_open, joined with '/'. What must hold: written data and
- * file sizes may be lost until sync; names made or removed in a folder may be lost until sync_dir;
+ * and tests can simulate disks. Functions return 0 or a positive errno value, and may be called
+ * from any thread. Paths are those given to vecdb_open, joined with '/'. What must hold: written
+ * data and file sizes may be lost until sync; names made or removed in a folder may be lost until sync_dir;
  * rename replaces its target atomically.
  */
 typedef struct vecdb_vfs {
@@ -207,7 +208,7 @@ typedef struct vecdb_clock {
   void *user;
 } vecdb_clock;
 
-/* ---- Long calls ------------------------------------------------------------------------------- */
+/* ---- Long calls ----------------------------------------------------------------------------- */
 
 /* What a long call listens to. May be NULL wherever it is taken. */
 typedef struct vecdb_control {
@@ -222,7 +223,7 @@ typedef struct vecdb_control {
 } vecdb_control;
 #define VECDB_CONTROL_INIT {sizeof(vecdb_control), 0, NULL, NULL, NULL}
 
-/* ---- Databases -------------------------------------------------------------------------------- */
+/* ---- Databases ------------------------------------------------------------------------------ */
 
 typedef struct vecdb vecdb;                       /* an open database */
 typedef struct vecdb_collection vecdb_collection; /* a collection of an open database */
@@ -287,8 +288,8 @@ VECDB_API int vecdb_close(vecdb *db, vecdb_error *error);
 
 /*
  * With VECDB_HOST_DRIVEN: does background work (seal, index, merge) until nothing is left or about
- * `ms` milliseconds or `bytes` bytes of input have been worked on (0: no limit); *more tells whether
- * work is left. A single index build is one unit and can overrun. Any thread; one at a time works,
+ * `ms` milliseconds or `bytes` bytes of input have been worked on (0: no limit); *more tells
+ * whether work is left. A single index build is one unit and can overrun. Any thread; one at a time works,
  * others return at once with *more true. Errors: ARGUMENT, and those of the work.
  */
 VECDB_API int vecdb_step(vecdb *db, uint32_t ms, uint64_t bytes, bool *more, vecdb_error *error);
@@ -296,7 +297,7 @@ VECDB_API int vecdb_step(vecdb *db, uint32_t ms, uint64_t bytes, bool *more, vec
 /* Seals all in-memory rows of all collections into segment files and trims the log. */
 VECDB_API int vecdb_flush_all(vecdb *db, const vecdb_control *control, vecdb_error *error);
 
-/* ---- Schemas ---------------------------------------------------------------------------------- */
+/* ---- Schemas -------------------------------------------------------------------------------- */
 
 typedef enum vecdb_type {
   VECDB_BOOL = 1,    /* bool, one byte 0 or 1 */
@@ -423,7 +424,7 @@ VECDB_API int vecdb_collection_list(vecdb *db, int (*visit)(void *user, const ch
 VECDB_API const char *vecdb_collection_name(const vecdb_collection *collection);
 VECDB_API const vecdb_schema *vecdb_collection_schema(const vecdb_collection *collection);
 
-/* ---- Writes ----------------------------------------------------------------------------------- */
+/* ---- Writes --------------------------------------------------------------------------------- */
 
 /*
  * One column of a batch: row i's value is at (const char *)data + i * stride.
@@ -439,7 +440,7 @@ typedef struct vecdb_column {
   size_t stride;           /* bytes from row to row; 0: packed */
   const uint32_t *lengths; /* VARCHAR, ARRAY; NULL for NUL-terminated strings */
   const uint8_t *valid;    /* one byte per row, 0: null; NULL: all valid */
-  uint32_t dim;            /* vectors: dimension of the data, checked against the field; 0: unchecked */
+  uint32_t dim; /* vectors: dimension of the data, checked against the field; 0: unchecked */
 } vecdb_column;
 
 typedef struct vecdb_batch {
@@ -505,7 +506,7 @@ VECDB_API int vecdb_delete_where(vecdb_collection *collection, const vecdb_filte
                                  uint64_t *deleted, const vecdb_control *control,
                                  vecdb_error *error);
 
-/* ---- Rows as results -------------------------------------------------------------------------- */
+/* ---- Rows as results ------------------------------------------------------------------------ */
 
 /* Rows with the wanted fields. Values are borrowed until vecdb_rows_free. One thread at a time. */
 typedef struct vecdb_rows vecdb_rows;
@@ -521,7 +522,8 @@ VECDB_API vecdb_value vecdb_rows_value(const vecdb_rows *rows, size_t row, size_
 
 /*
  * Gets rows by key, in the order of the keys. Keys without a row are left out; found, unless NULL,
- * receives one byte per key. fields NULL: all of them; n_fields 0 with fields non-NULL: only the key.
+ * receives one byte per key. fields NULL: all of them; n_fields 0 with fields non-NULL: only the
+ * key.
  */
 VECDB_API int vecdb_get(vecdb_collection *collection, const vecdb_keys *keys,
                         const char *const *fields, size_t n_fields, uint8_t *found,
@@ -532,7 +534,7 @@ typedef struct vecdb_query_params {
   uint32_t limit;          /* rows; 0: 16,384 */
   uint64_t offset;         /* rows to leave out first */
   vecdb_filter filter;
-  vecdb_keys after;        /* one key: only rows with larger keys, for paging; n 0: from the start */
+  vecdb_keys after;        /* one key: only rows with larger keys follow; n 0: from the start */
   const char *const *fields;
   size_t n_fields;
   const vecdb_control *control;
@@ -547,7 +549,7 @@ VECDB_API int vecdb_query(vecdb_collection *collection, const vecdb_query_params
 VECDB_API int vecdb_count(vecdb_collection *collection, const vecdb_filter *filter,
                           uint64_t *count, vecdb_error *error);
 
-/* ---- Search ----------------------------------------------------------------------------------- */
+/* ---- Search --------------------------------------------------------------------------------- */
 
 typedef struct vecdb_hit {
   int64_t id;     /* an INT64 key; for VARCHAR keys -1: take column 0 of the rows */
@@ -593,7 +595,7 @@ typedef struct vecdb_search_info {
   uint32_t fallbacks;          /* graph searches repeated exactly because too few rows came */
   uint32_t reserved;
   uint64_t rows;               /* rows in those segments */
-  uint64_t rows_allowed;       /* of these, rows that pass the filter, where counted; else estimated */
+  uint64_t rows_allowed;       /* of these, rows that pass the filter, counted or estimated */
   uint64_t distances;          /* vectors compared */
   uint64_t elapsed_ns;
 } vecdb_search_info;
@@ -640,7 +642,7 @@ VECDB_API void vecdb_iterator_close(vecdb_iterator *iterator);
 VECDB_API int vecdb_explain(vecdb_collection *collection, const vecdb_search_params *params,
                             char *text, size_t capacity, size_t *length, vecdb_error *error);
 
-/* ---- Maintenance ------------------------------------------------------------------------------ */
+/* ---- Maintenance ---------------------------------------------------------------------------- */
 
 /* Seals the collection's in-memory rows into a segment file; returns when it is durable. Indexes
    are built later in the background. */
@@ -667,7 +669,7 @@ typedef struct vecdb_stats {
   uint32_t size;
   uint32_t segments_growing;
   uint32_t segments_sealed;
-  uint32_t segments_indexed;   /* sealed segments with a graph for each vector field that wants one */
+  uint32_t segments_indexed;   /* sealed segments with every vector index they should have */
   uint64_t rows;               /* live rows */
   uint64_t rows_deleted;       /* rows still held in files though deleted */
   uint64_t bytes_memory;       /* growing segments */
@@ -676,7 +678,7 @@ typedef struct vecdb_stats {
   uint64_t bytes_wal;          /* log of the database */
   uint64_t bytes_allocated;    /* by the whole database, through its allocator */
   uint64_t syncs;              /* of the log since opening */
-  uint64_t commits;            /* write calls since opening; more than syncs where they were grouped */
+  uint64_t commits;            /* writes since opening; more than syncs where grouped */
   uint64_t searches;           /* queries answered since opening */
   uint64_t jobs_pending;       /* background work not done yet */
 } vecdb_stats;
@@ -688,7 +690,8 @@ VECDB_API int vecdb_collection_stats(vecdb_collection *collection, vecdb_stats *
 
 /*
  * Reads and checks every byte of every file: checksums, structure, that each graph link and row set
- * is in range, that each key has one live row. `report` gets a line for each fault, and may be NULL.
+ * is in range, that each key has one live row. `report` gets a line for each fault, and may be
+ * NULL.
  * VECDB_OK: no fault; VECDB_ERR_CORRUPT: some.
  */
 VECDB_API int vecdb_check(vecdb *db, void (*report)(void *user, const char *line), void *user,
@@ -704,7 +707,7 @@ VECDB_API int vecdb_backup(vecdb *db, const char *path, const vecdb_control *con
 VECDB_API int vecdb_restore(const char *from, const char *to, const vecdb_options *options,
                             vecdb_error *error);
 
-/* ---- Helpers ---------------------------------------------------------------------------------- */
+/* ---- Helpers -------------------------------------------------------------------------------- */
 
 /* Scales n packed float vectors of `dim` elements to length 1 (L2), in place; zero vectors stay.
    ARGUMENT for NULL, NOT_FINITE or OVERFLOW naming the row (those rows and later ones stay). */

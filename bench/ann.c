@@ -1,13 +1,15 @@
 /*
  * ann.c - recall against queries per second of a sealed collection, through the public API only:
  *
- *   ann BASE.npy QUERY.npy GT.npy l2|ip K THREADS [--build-threads N] [--index auto|flat|hnsw] [--dir DIR]
+ *   ann BASE.npy QUERY.npy GT.npy l2|ip K THREADS
+ *       [--build-threads N] [--index auto|flat|hnsw] [--dir DIR]
  *
- * BASE and QUERY are (n, d) float32, float16 or uint8, GT is (m, >= K) int32. The rows are inserted in batches,
- * compacted into one indexed segment, and the database is closed and opened again. Then THREADS threads
- * search for the first 1,000 queries one at a time, for each ef; the best of three passes counts. Prints one
- * JSON line: build_s is insert and compaction together, index_mb the growth of resident memory from before
- * the reopening to after the searches. Building does not sync each batch: that is what ingest.c measures.
+ * BASE and QUERY are (n, d) float32, float16 or uint8, GT is (m, >= K) int32. The rows are inserted
+ * in batches, compacted into one indexed segment, and the database is closed and opened again. Then
+ * THREADS threads search for the first 1,000 queries one at a time, for each ef; the best of three
+ * passes counts. Prints one JSON line: build_s is insert and compaction together, index_mb the
+ * growth of resident memory from before the reopening to after the searches. Building does not sync
+ * each batch: that is what ingest.c measures.
  */
 #include <pthread.h>
 #include <stdio.h>

@@ -13,7 +13,8 @@ double bench_resident_mb(void);
 void bench_check(int rc, const char *what, const vecdb_error *error);
 /* Removes a database folder and the files in it. */
 void bench_remove(const char *path);
-/* A fresh path for a database under `dir` (NULL: the system's folder for temporary files); to be freed. */
+/* A fresh path for a database under `dir` (NULL: the system's folder for temporary files); to be
+   freed. */
 char *bench_path(const char *dir);
 /* Inserts all rows of `base` in batches of 1,000 under keys 0, 1, ... into a collection of fields
    "id" and "v". */

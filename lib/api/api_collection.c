@@ -1,4 +1,4 @@
-/* api_collection.c - creating, finding, dropping and maintaining collections; contracts in vecdb.h. */
+/* api_collection.c - creating, finding, dropping, maintaining collections; see vecdb.h. */
 #include "api/api.h"
 #include "seg/sealed.h"
 

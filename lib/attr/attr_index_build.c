@@ -40,8 +40,7 @@ struct aix_build {
   uint64_t text_bytes;
 };
 
-/* ---- Numbers ----------------------------------------------------------------------------------
-   */
+/* ---- Numbers -------------------------------------------------------------------------------- */
 
 /* Keys with their rows, as a sort moves them. */
 struct aix_pairs {
@@ -71,8 +70,8 @@ static bool aix_ascending(const uint64_t *keys, size_t n) {
   return true;
 }
 
-/* Sorts by key, stably; true when the result is in `spare`. Digits that all keys share are skipped.
-   */
+/* Sorts by key, stably; true when the result is in `spare`. Digits that all keys share are
+   skipped. */
 static bool aix_radix_sort(struct aix_pairs own, struct aix_pairs spare, size_t n) {
   uint32_t counts[8][256];
   memset(counts, 0, sizeof counts);
@@ -134,8 +133,7 @@ static int aix_group_numbers(struct aix_build *b, vecdb_error *err) {
   return VECDB_OK;
 }
 
-/* ---- Texts ------------------------------------------------------------------------------------
-   */
+/* ---- Texts ---------------------------------------------------------------------------------- */
 
 /* A distinct text. */
 struct aix_text {
@@ -323,8 +321,7 @@ done:
   return rc;
 }
 
-/* ---- Sections ---------------------------------------------------------------------------------
-   */
+/* ---- Sections ------------------------------------------------------------------------------- */
 
 /* A section of one piece; none when it would be empty. */
 static int aix_put(struct aix_build *b, uint32_t tag, const void *data, size_t n,

@@ -366,8 +366,8 @@ static int encode_check_fixed(const struct vdb_field *f, const char *value, size
   return vdb_elements_check(f, value, 1, (int64_t)row, err);
 }
 
-/* Rows of a fixed-width column to p; *end is where they end. Rows that do not stay are checked too.
-   */
+/* Rows of a fixed-width column to p; *end is where they end. Rows that do not stay are checked
+   too. */
 static int encode_fixed(const struct encode_state *e, const struct vdb_field *f,
                         const struct encode_column *c, uint8_t *p, uint8_t **end,
                         vecdb_error *err) {

@@ -1,6 +1,6 @@
 /*
- * filter.h - filters: from text to a checked tree, and from the tree to sets of rows. The language is
- * described in vecdb.h at vecdb_filter; attr/README.md holds the grammar.
+ * filter.h - filters: from text to a checked tree, and from the tree to sets of rows. The language
+ * is described in vecdb.h at vecdb_filter; attr/README.md holds the grammar.
  */
 #ifndef VDB_FILTER_H
 #define VDB_FILTER_H
@@ -11,11 +11,11 @@
 struct vdb_filter;
 
 /*
- * Parses the text, binds names and parameters, checks types and folds constants. The result does not
- * depend on the text or the parameters afterwards. text NULL or blank: *out is NULL, which every
- * function below takes as "all rows pass". Errors: LIMIT, UTF8, FILTER (with position and what was
- * expected), UNKNOWN_FIELD, TYPE, FILTER_PARAM (with position), NO_MEMORY. Time and memory are
- * linear in the text; nesting is bounded without recursion deeper than VECDB_MAX_FILTER_DEPTH.
+ * Parses the text, binds names and parameters, checks types and folds constants. The result does
+ * not depend on the text or the parameters afterwards. text NULL or blank: *out is NULL, which
+ * every function below takes as "all rows pass". Errors: LIMIT, UTF8, FILTER (with position and
+ * what was expected), UNKNOWN_FIELD, TYPE, FILTER_PARAM (with position), NO_MEMORY. Time and memory
+ * are linear in the text; nesting is bounded without recursion deeper than VECDB_MAX_FILTER_DEPTH.
  */
 VDB_INTERNAL int vdb_filter_compile(struct vdb_mem *mem, const struct vdb_schema *schema,
                                     const vecdb_filter *text, struct vdb_filter **out,
@@ -32,8 +32,8 @@ struct vdb_filter_rows {
 /*
  * Sets bits[0 .. n) to the rows that pass, using indexes where they answer a part of the tree, and
  * scanning columns in blocks for the rest (skipping blocks that an `and` has already emptied).
- * Three-valued logic inside; only true passes. stop (may be NULL) is polled per block; when it says true
- * the call returns with *stopped true and bits undefined. Errors: NO_MEMORY.
+ * Three-valued logic inside; only true passes. stop (may be NULL) is polled per block; when it says
+ * true the call returns with *stopped true and bits undefined. Errors: NO_MEMORY.
  */
 VDB_INTERNAL int vdb_filter_bitmap(struct vdb_mem *mem, const struct vdb_filter *filter,
                                    const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
@@ -43,9 +43,9 @@ VDB_INTERNAL int vdb_filter_bitmap(struct vdb_mem *mem, const struct vdb_filter 
 VDB_INTERNAL bool vdb_filter_row(const struct vdb_filter *filter, const struct vdb_column *columns,
                                  size_t row);
 /*
- * The share of rows expected to pass, 0 to 1: exact counts from indexes where a leaf has one, a sample of
- * rows (a fixed stride) elsewhere; cheap (at most some hundred row evaluations). *exact is set when the
- * share is a true count.
+ * The share of rows expected to pass, 0 to 1: exact counts from indexes where a leaf has one, a
+ * sample of rows (a fixed stride) elsewhere; cheap (at most some hundred row evaluations). *exact
+ * is set when the share is a true count.
  */
 VDB_INTERNAL double vdb_filter_estimate(const struct vdb_filter *filter,
                                         const struct vdb_filter_rows *rows, bool *exact);

@@ -49,8 +49,8 @@ VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t
 
 /* The field of that name (n bytes), or -1. */
 VDB_INTERNAL int vdb_schema_find(const struct vdb_schema *schema, const char *name, size_t n);
-/* Fills `fields`, n_fields of them, so that they describe the schema; strings are borrowed from it.
-   */
+/* Fills `fields`, n_fields of them, so that they describe the schema; strings are borrowed from
+   it. */
 VDB_INTERNAL void vdb_schema_public(const struct vdb_schema *schema, vecdb_field *fields);
 
 VDB_INLINE bool vdb_type_is_vector(int32_t type) { return type >= VECDB_FLOAT_VECTOR; }

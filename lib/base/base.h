@@ -40,6 +40,8 @@ VDB_INLINE uint32_t vdb_min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; 
 VDB_INLINE uint64_t vdb_round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) & ~(unit - 1); }
 
 /* a * b, or false when it does not fit. */
-VDB_INLINE bool vdb_mul(size_t a, size_t b, size_t *out) { return !__builtin_mul_overflow(a, b, out); }
+VDB_INLINE bool vdb_mul(size_t a, size_t b, size_t *out) {
+  return !__builtin_mul_overflow(a, b, out);
+}
 
 #endif

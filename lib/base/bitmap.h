@@ -1,6 +1,6 @@
 /*
- * bitmap.h - dense row sets: bit i of word i / 64 stands for row i. Bits past the last row are 0, so
- * that counts and walks need no mask; functions that set ranges keep it so.
+ * bitmap.h - dense row sets: bit i of word i / 64 stands for row i. Bits past the last row are 0,
+ * so that counts and walks need no mask; functions that set ranges keep it so.
  */
 #ifndef VDB_BITMAP_H
 #define VDB_BITMAP_H
@@ -10,7 +10,9 @@
 VDB_INLINE size_t vdb_bits_words(size_t n) { return (n + 63) / 64; }
 VDB_INLINE bool vdb_bit_get(const uint64_t *bits, size_t i) { return bits[i / 64] >> (i % 64) & 1; }
 VDB_INLINE void vdb_bit_set(uint64_t *bits, size_t i) { bits[i / 64] |= (uint64_t)1 << (i % 64); }
-VDB_INLINE void vdb_bit_clear(uint64_t *bits, size_t i) { bits[i / 64] &= ~((uint64_t)1 << (i % 64)); }
+VDB_INLINE void vdb_bit_clear(uint64_t *bits, size_t i) {
+  bits[i / 64] &= ~((uint64_t)1 << (i % 64));
+}
 
 /* Set bits among the first n. */
 VDB_INLINE size_t vdb_bits_count(const uint64_t *bits, size_t n) {

@@ -88,11 +88,14 @@ VDB_INLINE void vdb_write_bytes(struct vdb_writer *w, const void *data, size_t n
     memcpy(p, data, n);
 }
 
-VDB_INLINE void vdb_write_u8(struct vdb_writer *w, uint8_t v) { vdb_write_bytes(w, &v, sizeof v); }
-VDB_INLINE void vdb_write_u16(struct vdb_writer *w, uint16_t v) { vdb_write_bytes(w, &v, sizeof v); }
-VDB_INLINE void vdb_write_u32(struct vdb_writer *w, uint32_t v) { vdb_write_bytes(w, &v, sizeof v); }
-VDB_INLINE void vdb_write_u64(struct vdb_writer *w, uint64_t v) { vdb_write_bytes(w, &v, sizeof v); }
-VDB_INLINE void vdb_write_f64(struct vdb_writer *w, double v) { vdb_write_bytes(w, &v, sizeof v); }
+#define VDB_BYTES_WRITE(name, type) \
+  VDB_INLINE void name(struct vdb_writer *w, type v) { vdb_write_bytes(w, &v, sizeof v); }
+VDB_BYTES_WRITE(vdb_write_u8, uint8_t)
+VDB_BYTES_WRITE(vdb_write_u16, uint16_t)
+VDB_BYTES_WRITE(vdb_write_u32, uint32_t)
+VDB_BYTES_WRITE(vdb_write_u64, uint64_t)
+VDB_BYTES_WRITE(vdb_write_f64, double)
+#undef VDB_BYTES_WRITE
 
 /* Zero bytes up to a multiple of `unit` (a power of two) from the buffer's start. */
 VDB_INLINE void vdb_write_pad(struct vdb_writer *w, size_t unit) {

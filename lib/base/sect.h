@@ -1,7 +1,7 @@
 /*
- * sect.h - named sections: how an index or a column writes bytes without knowing files. A section is
- * known by a tag (what it is) and a number (which field it belongs to). lib/store/blob supplies both
- * sides; tests supply sides in memory.
+ * sect.h - named sections: how an index or a column writes bytes without knowing files. A section
+ * is known by a tag (what it is) and a number (which field it belongs to). lib/store/blob supplies
+ * both sides; tests supply sides in memory.
  */
 #ifndef VDB_SECT_H
 #define VDB_SECT_H

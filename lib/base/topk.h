@@ -1,6 +1,7 @@
 /*
- * topk.h - the k nearest of a stream of candidates: a bounded max-heap. A candidate's key is a float,
- * smaller is nearer; ties are broken by row, so results do not depend on the order of arrival.
+ * topk.h - the k nearest of a stream of candidates: a bounded max-heap. A candidate's key is a
+ * float, smaller is nearer; ties are broken by row, so results do not depend on the order of
+ * arrival.
  */
 #ifndef VDB_TOPK_H
 #define VDB_TOPK_H

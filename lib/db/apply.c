@@ -1,4 +1,5 @@
-/* apply.c - changing a collection in memory, for writers and recovery alike; see db.h. write_mu is held. */
+/* apply.c - changing a collection in memory, for writers and recovery alike; see db.h. write_mu is
+   held. */
 #include "base/check.h"
 #include "db/db.h"
 #include "seg/sealed.h"
@@ -9,7 +10,8 @@ struct apply_place {
   uint32_t row;
 };
 
-/* Finds the newest row of a key, deletes and unpublished writes included; seg NULL when there is none. */
+/* Finds the newest row of a key, deletes and unpublished writes included; seg NULL when there is
+   none. */
 static struct apply_place apply_find(struct vecdb_collection *coll, struct vdb_bytes key) {
   uint64_t hash = vdb_seg_key_hash(key);
   for (uint32_t i = coll->version->n; i-- > 0;) {
@@ -25,7 +27,8 @@ static struct apply_place apply_find(struct vecdb_collection *coll, struct vdb_b
   return none;
 }
 
-/* Notes that a row will be deleted, with the memory for it. `capacity` of pending->undo is the caller's. */
+/* Notes that a row will be deleted, with the memory for it. `capacity` of pending->undo is the
+   caller's. */
 static int apply_note(struct vecdb_collection *coll, struct apply_place place,
                       struct vdb_pending *pending, vecdb_error *err) {
   if (!vdb_tombs_reserve(&coll->db->env.mem, place.seg->tombs, place.row))

@@ -1,7 +1,7 @@
 /*
- * backup.c - copies of a database: of a live one as of one moment, and back. A backup is a database folder without a
- * log: everything is flushed first, then the files that the manifest names are copied, and a manifest is
- * written last, so that a copy that was cut off is not a database.
+ * backup.c - copies of a database: of a live one as of one moment, and back. A backup is a database
+ * folder without a log: everything is flushed first, then the files that the manifest names are
+ * copied, and a manifest is written last, so that a copy that was cut off is not a database.
  */
 #include <errno.h>
 

@@ -27,7 +27,8 @@ static bool change_removes(const struct vdb_change *change, const struct vdb_seg
   return false;
 }
 
-/* The sealed segments of a collection after the change, in order; returns how many. `out` has room. */
+/* The sealed segments of a collection after the change, in order; returns how many. `out` has
+   room. */
 static uint32_t change_segments(const struct vecdb_collection *coll,
                                 const struct vdb_version *version, const struct vdb_change *change,
                                 struct vdb_seg **out) {

@@ -1,9 +1,10 @@
 /*
- * commit.c - group commit. Writers apply their change in memory, invisibly, put the record in the log's
- * buffer and queue up. One of those that wait becomes the leader: it takes the whole buffer, writes
- * and syncs it without the lock, then publishes what it wrote in order. When that fails, every write
- * in flight, also those that joined the next buffer meanwhile, is taken back, newest first: they were
- * applied on top of each other. A failed log file is never written again (store/wal.h).
+ * commit.c - group commit. Writers apply their change in memory, invisibly, put the record in the
+ * log's buffer and queue up. One of those that wait becomes the leader: it takes the whole buffer,
+ * writes and syncs it without the lock, then publishes what it wrote in order. When that fails,
+ * every write in flight, also those that joined the next buffer meanwhile, is taken back, newest
+ * first: they were applied on top of each other. A failed log file is never written again
+ * (store/wal.h).
  */
 #include "base/check.h"
 #include "db/db.h"

@@ -8,7 +8,7 @@
  *   manifest_mu (db)       what the manifest says; held during its writing
  *   write_mu (db)          the write path: growing segments, log buffer, version lists; never held
  *                          during input or output
- *   view_mu (collection)   the pointer to the current version and what of it is visible; some instructions
+ *   view_mu (collection)   the pointer to the current version, and what of it is visible
  *   colls_mu (db)          the list of collections
  */
 #ifndef VDB_DB_H
@@ -181,9 +181,9 @@ VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vec
                                         uint64_t *deleted, struct vdb_control *control,
                                         vecdb_error *err);
 /* ---- apply.c: the part of writing that recovery shares; write_mu held ---- */
-/* Finds what the batch replaces and reserves all memory, so that vdb_apply_commit cannot fail. With `replace` false
-   a present key is EXISTS, its row named through `source` (NULL: as is). On failure nothing has changed; on success
-   follow with commit or abandon. */
+/* Finds what the batch replaces and reserves all memory, so that vdb_apply_commit cannot fail. With
+   `replace` false a present key is EXISTS, its row named through `source` (NULL: as is). On failure
+   nothing has changed; on success follow with commit or abandon. */
 VDB_INTERNAL int vdb_apply_rows(struct vecdb_collection *coll, const struct vdb_batch *batch,
                                 bool replace, const uint32_t *source, struct vdb_pending *pending,
                                 vecdb_error *err);
@@ -195,7 +195,8 @@ VDB_INTERNAL void vdb_apply_commit(struct vdb_pending *pending, const struct vdb
                                    uint64_t seq);
 /* Takes a committed write back; only newest first. */
 VDB_INTERNAL void vdb_apply_rollback(struct vdb_pending *pending);
-/* Frees what a pending write holds, after commit and publication, rollback, or instead of commit. */
+/* Frees what a pending write holds, after commit and publication, rollback, or instead of
+   commit. */
 VDB_INTERNAL void vdb_apply_release(struct vdb_pending *pending);
 /* Makes a committed write visible to new snapshots. */
 VDB_INTERNAL void vdb_apply_publish(struct vdb_pending *pending);
@@ -205,8 +206,8 @@ VDB_INTERNAL void vdb_apply_freeze(struct vecdb_collection *coll);
 /* ---- commit.c ---- */
 /* Puts an applied write in the queue; write_mu held. */
 VDB_INTERNAL void vdb_commit_enqueue(struct vecdb *db, struct vdb_pending *pending);
-/* Waits until the write is as durable as the mode says and visible, writing the log for all that wait when
-   nobody else does. write_mu held, given up meanwhile. Returns the write's outcome. */
+/* Waits until the write is as durable as the mode says and visible, writing the log for all that
+   wait when nobody else does. write_mu held, given up meanwhile. Returns the write's outcome. */
 VDB_INTERNAL int vdb_commit_wait(struct vecdb *db, struct vdb_pending *pending, vecdb_error *err);
 /* Makes all writes up to `seq` durable whatever the mode. write_mu held, given up meanwhile. */
 VDB_INTERNAL int vdb_commit_sync(struct vecdb *db, uint64_t seq, vecdb_error *err);
@@ -233,15 +234,16 @@ struct vdb_change {
   void (*before_swap)(void *arg);
   void *arg;
 };
-/* manifest_mu held. On success takes its own references. Errors: IO, DISK_FULL, NO_MEMORY; then nothing has
-   changed, except that the files of `added` may be named on disk (*keep_files). */
+/* manifest_mu held. On success takes its own references. Errors: IO, DISK_FULL, NO_MEMORY; then
+   nothing has changed, except that the files of `added` may be named on disk (*keep_files). */
 VDB_INTERNAL int vdb_change_commit(struct vecdb *db, const struct vdb_change *change,
                                    bool *keep_files, vecdb_error *err);
 /* A number for a new file. */
 VDB_INTERNAL uint64_t vdb_change_file(struct vecdb *db);
 /* Removes a file that no manifest names. */
 VDB_INTERNAL void vdb_change_remove(struct vecdb *db, enum vdb_blob_kind kind, uint64_t number);
-/* Opens what write_manifest wrote elsewhere: builds the manifest of the current state; for backup. manifest_mu held. */
+/* Opens what write_manifest wrote elsewhere: builds the manifest of the current state; for backup.
+   manifest_mu held. */
 VDB_INTERNAL int vdb_change_manifest(struct vecdb *db, const struct vdb_change *change,
                                      struct vdb_manifest *out, vecdb_error *err);
 VDB_INTERNAL void vdb_change_manifest_free(struct vecdb *db, struct vdb_manifest *manifest);
@@ -262,7 +264,8 @@ VDB_INTERNAL uint32_t vdb_frozen_count(struct vecdb_collection *coll);
 /* Merges the given sealed segments into one without deleted rows, with indexes; merge_mu held. */
 VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const *segs, uint32_t n,
                            struct vdb_control *control, vecdb_error *err);
-/* Builds the indexes that a sealed segment lacks or drops those it should not have; merge_mu held. *did tells. */
+/* Builds the indexes that a sealed segment lacks or drops those it should not have; merge_mu held.
+   *did tells. */
 VDB_INTERNAL int vdb_index_segment(struct vecdb_collection *coll, struct vdb_seg *seg,
                                    struct vdb_control *control, bool *did, vecdb_error *err);
 VDB_INTERNAL int vdb_compact(struct vecdb_collection *coll, struct vdb_control *control,

@@ -1,4 +1,5 @@
-/* db_check.c - the integrity check of a whole database: every byte of every file, and what must hold between them. */
+/* db_check.c - the integrity check of a whole database: every byte of every file, and what must
+   hold between them. */
 #include <stdio.h>
 
 #include "base/check.h"

@@ -1,4 +1,5 @@
-/* flush.c - growing segments into files: freeze, write, name in the manifest, swap; see db/README.md. */
+/* flush.c - growing segments into files: freeze, write, name in the manifest, swap; see
+   db/README.md. */
 #include "base/check.h"
 #include "db/db.h"
 #include "seg/sealed.h"
@@ -81,7 +82,8 @@ static int flush_write(struct vecdb_collection *coll, struct vdb_seg *seg, uint3
   return rc;
 }
 
-/* Seals one frozen segment; `flushed` is what the manifest may claim afterwards (0: its last row's write). */
+/* Seals one frozen segment; `flushed` is what the manifest may claim afterwards (0: its last row's
+   write). */
 static int flush_segment(struct vecdb_collection *coll, struct vdb_seg *seg, uint64_t flushed,
                          struct vdb_control *control, vecdb_error *err) {
   uint32_t n_rows;

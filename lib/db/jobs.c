@@ -1,7 +1,7 @@
 /*
- * jobs.c - background work: which piece comes next, and who does it: a thread of the database, or the
- * host through vecdb_step. Order: seal what is frozen (it frees memory and log), then bring down the log when
- * it is long, then merge, then build indexes.
+ * jobs.c - background work: which piece comes next, and who does it: a thread of the database, or
+ * the host through vecdb_step. Order: seal what is frozen (it frees memory and log), then bring
+ * down the log when it is long, then merge, then build indexes.
  */
 #include "base/check.h"
 #include "db/db.h"

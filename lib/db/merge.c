@@ -19,7 +19,8 @@ static int32_t merge_index_type(const vecdb_index_params *params) {
   return params->type == VECDB_INDEX_AUTO ? VECDB_INDEX_HNSW : params->type;
 }
 
-/* Builds and opens one index of a sealed segment that is not published yet, or is a private copy. */
+/* Builds and opens one index of a sealed segment that is not published yet, or is a private
+   copy. */
 static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg, uint32_t field,
                              const vecdb_index_params *settings, struct vdb_control *control,
                              vecdb_error *err) {
@@ -352,8 +353,8 @@ static int merge_set(struct vecdb_collection *coll, uint32_t field,
   return rc;
 }
 
-/* Whether an index was built with the build parameters that the settings ask for cannot be seen from the
-   file, so a change of settings drops the old index first. */
+/* Whether an index was built with the build parameters that the settings ask for cannot be seen
+   from the file, so a change of settings drops the old index first. */
 static int merge_drop_indexes(struct vecdb_collection *coll, uint32_t field, vecdb_error *err) {
   vecdb_index_params flat = {.size = sizeof flat, .type = VECDB_INDEX_FLAT};
   VDB_TRY(merge_set(coll, field, &flat, err));

@@ -1,7 +1,8 @@
 /*
- * recover.c - from files to memory at open: the manifest's collections and segments, then the log records that
- * are not in files yet. Nothing is written here but the manifest of a new database; files that no manifest names
- * are removed at the end, so that a crash in the middle of recovery changes nothing.
+ * recover.c - from files to memory at open: the manifest's collections and segments, then the log
+ * records that are not in files yet. Nothing is written here but the manifest of a new database;
+ * files that no manifest names are removed at the end, so that a crash in the middle of recovery
+ * changes nothing.
  */
 #include "base/check.h"
 #include "db/db.h"

@@ -1,4 +1,5 @@
-/* write.c - insert, upsert and delete: check, record, apply, commit; the order is in db/README.md. */
+/* write.c - insert, upsert and delete: check, record, apply, commit; the order is in
+   db/README.md. */
 #include "attr/filter.h"
 #include "base/check.h"
 #include "db/db.h"
@@ -14,8 +15,8 @@ static int write_allowed(struct vecdb_collection *coll, vecdb_error *err) {
   return VECDB_OK;
 }
 
-/* Back-pressure: a writer that outruns the background seals a segment itself. A failure to do so is no failure of
-   its write: the rows are in the log, and sealing is tried again. */
+/* Back-pressure: a writer that outruns the background seals a segment itself. A failure to do so is
+   no failure of its write: the rows are in the log, and sealing is tried again. */
 static void write_help(struct vecdb_collection *coll) {
   struct vecdb *db = coll->db;
   if (vdb_frozen_count(coll) <= WRITE_MAX_FROZEN)
@@ -239,8 +240,8 @@ static int write_where_visit(void *arg, const struct vdb_seg_view *view, uint32_
   return w->body.failed ? vdb_fail_memory(err) : VECDB_OK;
 }
 
-/* The filter runs under the writer's lock, over everything applied so far: a delete by filter is one step
-   among the other writes. */
+/* The filter runs under the writer's lock, over everything applied so far: a delete by filter is
+   one step among the other writes. */
 VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vecdb_filter *filter,
                                         uint64_t *deleted, struct vdb_control *control,
                                         vecdb_error *err) {

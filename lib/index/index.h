@@ -1,8 +1,8 @@
 /*
- * index.h - the table every index type fills, and the search that all of them answer. An index knows
- * no files, threads, filters or deletes: bytes come and go through sect.h, loops run through par.h,
- * and filter and deletes arrive as a set of allowed rows. Adding a type is one file that exports one
- * constant table, and one line in index_list.c.
+ * index.h - the table every index type fills, and the search that all of them answer. An index
+ * knows no files, threads, filters or deletes: bytes come and go through sect.h, loops run through
+ * par.h, and filter and deletes arrive as a set of allowed rows. Adding a type is one file that
+ * exports one constant table, and one line in index_list.c.
  */
 #ifndef VDB_INDEX_H
 #define VDB_INDEX_H
@@ -11,7 +11,8 @@
 #include "base/sect.h"
 #include "index/vecs.h"
 
-/* One search of one index. The caller fills the first part; the index fills `top` and the counters. */
+/* One search of one index. The caller fills the first part; the index fills `top` and the
+   counters. */
 struct vdb_search {
   struct vdb_mem *mem;
   const struct vdb_query_vec *query;
@@ -70,8 +71,8 @@ VDB_INTERNAL int vdb_index_params_fill(vecdb_index_params *params, const char *f
                                        vecdb_error *err);
 
 /*
- * Exact scan (flat.c): offers every allowed row of `vecs` to s->top, as row `base` + i; several scans
- * may fill one top, so it is not sorted here. `allow` counts from row 0 of vecs.
+ * Exact scan (flat.c): offers every allowed row of `vecs` to s->top, as row `base` + i; several
+ * scans may fill one top, so it is not sorted here. `allow` counts from row 0 of vecs.
  */
 VDB_INTERNAL void vdb_flat_scan(const struct vdb_vecs *vecs, uint32_t base, struct vdb_search *s);
 

@@ -1,7 +1,8 @@
 /*
  * vecs.h - the rows an index works over, read-only, and distances to them as keys. A key is a float
  * of which smaller is nearer: the score itself for L2, HAMMING and JACCARD, its negative for IP and
- * COSINE. COSINE rows are stored as given, with their inverse norms beside them (0 for zero vectors).
+ * COSINE. COSINE rows are stored as given, with their inverse norms beside them (0 for zero
+ * vectors).
  */
 #ifndef VDB_VECS_H
 #define VDB_VECS_H

@@ -1,18 +1,19 @@
 /*
- * kern.h - distance kernels, chosen once at run time for the processor. A table of kernels exists per
- * element type and operation; the query is prepared by the caller in the form given below. All pointers may
- * be unaligned; rows are `stride` bytes apart; no kernel reads past `dim` elements of a row.
+ * kern.h - distance kernels, chosen once at run time for the processor. A table of kernels exists
+ * per element type and operation; the query is prepared by the caller in the form given below. All
+ * pointers may be unaligned; rows are `stride` bytes apart; no kernel reads past `dim` elements of
+ * a row.
  *
  *   element   query      operations     accumulated in
  *   F32       float      L2, DOT        float, at least 8 lanes summed pairwise at the end
  *   F16       float      L2, DOT        float
  *   BF16      float      L2, DOT        float
- *   I8        int8_t     L2, DOT        int32 per lane; exact up to VECDB_MAX_DIM (65,535 * 255^2 < 2^32
- *                                       is summed unsigned for L2 or in 64 bits), then float
+ *   I8        int8_t     L2, DOT        integers, exact up to VECDB_MAX_DIM, then float
  *   BITS      uint8_t    HAMMING, JACCARD   integers; dim counts bits, a multiple of 8
  *
  * L2 is the squared distance, DOT the inner product, HAMMING the number of differing bits, JACCARD
- * 1 - |and| / |or| (0 when both are empty). Different tables may differ in the last bits of a float.
+ * 1 - |and| / |or| (0 when both are empty). Different tables may differ in the last bits of a
+ * float.
  */
 #ifndef VDB_KERN_H
 #define VDB_KERN_H

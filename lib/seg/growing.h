@@ -1,7 +1,7 @@
 /*
- * growing.h - rows in memory, appended by the writer while readers read. Columns stand in chunks that are
- * never moved or freed before the segment, so a reader who knows how many rows are visible needs no
- * lock. The number of visible rows is published by the collection, not here.
+ * growing.h - rows in memory, appended by the writer while readers read. Columns stand in chunks
+ * that are never moved or freed before the segment, so a reader who knows how many rows are visible
+ * needs no lock. The number of visible rows is published by the collection, not here.
  */
 #ifndef VDB_GROWING_H
 #define VDB_GROWING_H
@@ -44,7 +44,8 @@ VDB_INTERNAL int vdb_growing_new(struct vdb_env *env, const struct vdb_schema *s
 /* For vdb_seg_unref. */
 VDB_INTERNAL void vdb_growing_free(struct vdb_seg *seg);
 
-/* Makes sure that appending the batch will not need memory. The batch must fit the capacity. Writer's lock. */
+/* Makes sure that appending the batch will not need memory. The batch must fit the capacity.
+   Writer's lock. */
 VDB_INTERNAL int vdb_growing_reserve(struct vdb_seg *seg, const struct vdb_batch *batch,
                                      vecdb_error *err);
 /* Appends a reserved batch written under `seq`. Writer's lock. */

@@ -1,7 +1,7 @@
 /*
- * keymap.h - from key hashes to candidate rows: open addressing with linear probing over 64-bit slots, the
- * same in memory and in files. A slot holds the upper half of the hash and row + 1; 0 is empty. The
- * caller compares keys, so several rows (versions) may have one key. Slots of a growing
+ * keymap.h - from key hashes to candidate rows: open addressing with linear probing over 64-bit
+ * slots, the same in memory and in files. A slot holds the upper half of the hash and row + 1; 0 is
+ * empty. The caller compares keys, so several rows (versions) may have one key. Slots of a growing
  * segment are written by the writer while readers probe: single atomic words, never moved.
  */
 #ifndef VDB_KEYMAP_H

@@ -1,6 +1,6 @@
 /*
- * sealed.h - segments in files: written once from rows of other segments, then mapped. Sections of a rows
- * file, by tag (the number is the field's position in the schema):
+ * sealed.h - segments in files: written once from rows of other segments, then mapped. Sections of
+ * a rows file, by tag (the number is the field's position in the schema):
  *
  *   META 0  u32 version, u32 fields, u64 rows
  *   DATA f  fixed width: the values, packed; variable: the bytes, one value after the other
@@ -40,8 +40,8 @@ struct vdb_sealed_source {
   uint32_t n; /* rows to take */
 };
 
-/* Writes the rows of the sources, in order, as rows file `number` of `dir`, synced. There is at least one row. Errors: IO,
-   DISK_FULL, NO_MEMORY, and those of the control (may be NULL). */
+/* Writes the rows of the sources, in order, as rows file `number` of `dir`, synced. There is at
+   least one row. Errors: IO, DISK_FULL, NO_MEMORY, and those of the control (may be NULL). */
 struct vdb_sealed_write {
   struct vdb_env *env;
   const char *dir;
@@ -54,8 +54,8 @@ struct vdb_sealed_write {
 VDB_INTERNAL int vdb_sealed_write(const struct vdb_sealed_write *w, struct vdb_blob_id *id,
                                   vecdb_error *err);
 
-/* Opens a rows file of `rows` rows. `dir` and schema stay borrowed. Whatever its bytes, its columns are safe to read
-   afterwards. Errors: CORRUPT, NEWER_FORMAT, IO, NO_MEMORY. */
+/* Opens a rows file of `rows` rows. `dir` and schema stay borrowed. Whatever its bytes, its columns
+   are safe to read afterwards. Errors: CORRUPT, NEWER_FORMAT, IO, NO_MEMORY. */
 struct vdb_sealed_open {
   struct vdb_env *env;
   const char *dir;
@@ -69,15 +69,17 @@ VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sea
 VDB_INTERNAL struct vdb_sealed *vdb_sealed_ref(struct vdb_sealed *sealed);
 VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *sealed);
 
-/* A segment over a sealed file, with one reference, no indexes, and tombs (a reference is taken; NULL: new ones). Takes its
-   own reference of `sealed`. */
+/* A segment over a sealed file, with one reference, no indexes, and tombs (a reference is taken;
+   NULL: new ones). Takes its own reference of `sealed`. */
 VDB_INTERNAL int vdb_seg_of_sealed(struct vdb_sealed *sealed, const struct vdb_schema *schema,
                                    uint64_t id, struct vdb_tombs *tombs, struct vdb_seg **out,
                                    vecdb_error *err);
-/* A copy of a sealed segment that shares everything, for changing its indexes before it is published. */
+/* A copy of a sealed segment that shares everything, for changing its indexes before it is
+   published. */
 VDB_INTERNAL int vdb_seg_copy(const struct vdb_seg *seg, struct vdb_seg **out, vecdb_error *err);
 
-/* Builds the vector index of a field over a sealed segment as index file `number`, synced. params: filled. */
+/* Builds the vector index of a field over a sealed segment as index file `number`, synced. params:
+   filled. */
 struct vdb_seg_index_build {
   const struct vdb_seg *seg;
   const char *dir;
@@ -97,7 +99,8 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg *seg, const char *dir,
 VDB_INTERNAL struct vdb_seg_index *vdb_seg_index_ref(struct vdb_seg_index *index);
 VDB_INTERNAL void vdb_seg_index_unref(struct vdb_seg_index *index);
 
-/* Writes the rows marked at or before `seq` as tombstone file `number`, synced; *n says how many. */
+/* Writes the rows marked at or before `seq` as tombstone file `number`, synced; *n says how
+   many. */
 VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, const char *dir, uint64_t number,
                                      uint64_t seq, struct vdb_blob_id *id, uint64_t *n,
                                      vecdb_error *err);
@@ -107,7 +110,8 @@ VDB_INTERNAL int vdb_seg_tombs_read(struct vdb_seg *seg, const char *dir,
 /* How many rows are marked at or before seq. */
 VDB_INTERNAL uint64_t vdb_seg_tombs_until(const struct vdb_seg *seg, uint64_t seq);
 
-/* Checks everything about a sealed segment: all bytes, the key map (each row found by its key), norms. */
+/* Checks everything about a sealed segment: all bytes, the key map (each row found by its key),
+   norms. */
 VDB_INTERNAL int vdb_seg_check(const struct vdb_seg *seg, struct vdb_control *control,
                                vecdb_error *err);
 

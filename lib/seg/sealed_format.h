@@ -1,4 +1,5 @@
-/* sealed_format.h - section tags of rows files and tombstone files; the layout is drawn in sealed.h. */
+/* sealed_format.h - section tags of rows files and tombstone files; the layout is drawn in
+   sealed.h. */
 #ifndef VDB_SEALED_FORMAT_H
 #define VDB_SEALED_FORMAT_H
 

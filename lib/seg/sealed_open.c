@@ -1,4 +1,5 @@
-/* sealed_open.c - mapping a rows file and checking its shape before anything relies on it; see sealed.h. */
+/* sealed_open.c - mapping a rows file and checking its shape before anything relies on it; see
+   sealed.h. */
 #include "base/check.h"
 #include "seg/sealed.h"
 #include "seg/sealed_format.h"

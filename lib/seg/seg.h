@@ -1,11 +1,12 @@
 /*
  * seg.h - segments as readers see them. A segment holds rows 0 .. n - 1 in the order they were
  * written, and is either growing (in memory, appended to by the writer while others read) or sealed
- * (an immutable file of columns, with its vector indexes in files of their own). Row numbers stay the same
- * when a growing segment is sealed.
+ * (an immutable file of columns, with its vector indexes in files of their own). Row numbers stay
+ * the same when a growing segment is sealed.
  *
  * A reader holds a vdb_snapshot: a list of segments, how many rows of each it may see, and a
- * sequence number that decides which deletes it sees. Nothing a reader calls here takes a lock or waits.
+ * sequence number that decides which deletes it sees. Nothing a reader calls here takes a lock or
+ * waits.
  */
 #ifndef VDB_SEG_H
 #define VDB_SEG_H
@@ -20,7 +21,8 @@
 struct vdb_growing;
 struct vdb_sealed;
 
-/* A file shared by the segments that use it; removed from disk when `obsolete` and no longer used. */
+/* A file shared by the segments that use it; removed from disk when `obsolete` and no longer
+   used. */
 struct vdb_seg_index {
   _Atomic uint32_t refs;
   struct vdb_env *env;
@@ -70,13 +72,13 @@ VDB_INTERNAL void vdb_snapshot_release(struct vdb_snapshot *snapshot);
 VDB_INTERNAL struct vdb_seg *vdb_seg_ref(struct vdb_seg *seg);
 VDB_INTERNAL void vdb_seg_unref(struct vdb_seg *seg);
 
-/* A run of rows whose columns are contiguous: a whole sealed segment, or one chunk of a growing one. All
-   pointers are valid as long as the segment. */
+/* A run of rows whose columns are contiguous: a whole sealed segment, or one chunk of a growing
+   one. All pointers are valid as long as the segment. */
 struct vdb_seg_part {
   uint32_t first; /* row number of its first row */
   uint32_t n;     /* visible rows in it */
   const struct vdb_column *columns;            /* one per field */
-  const struct vdb_vecs *vecs;                 /* one per field; of vector fields (its n may exceed the part's) */
+  const struct vdb_vecs *vecs; /* one per field, of use for vector fields; its n may exceed ours */
   const struct vdb_attr_index *const *indexes; /* one per field, NULL entries; NULL: none */
 };
 VDB_INTERNAL uint32_t vdb_seg_parts(const struct vdb_seg_view *view);

@@ -1,10 +1,11 @@
 /*
- * tombs.h - which rows of a segment are deleted, and since when: one sequence number per row, 0 for a
- * live row, in pages made when first needed. A reader at sequence number S sees a row as deleted when
- * its mark is not 0 and not above S, so older snapshots keep seeing rows that a newer write deleted.
+ * tombs.h - which rows of a segment are deleted, and since when: one sequence number per row, 0 for
+ * a live row, in pages made when first needed. A reader at sequence number S sees a row as deleted
+ * when its mark is not 0 and not above S, so older snapshots keep seeing rows that a newer write
+ * deleted.
  *
- * Marks are set under the writer's lock and read by anyone without a lock. A growing segment hands its tombs to
- * the sealed segment made from it (same row numbers).
+ * Marks are set under the writer's lock and read by anyone without a lock. A growing segment hands
+ * its tombs to the sealed segment made from it (same row numbers).
  */
 #ifndef VDB_TOMBS_H
 #define VDB_TOMBS_H
@@ -31,7 +32,8 @@ VDB_INTERNAL void vdb_tombs_unmark(struct vdb_tombs *tombs, uint32_t row);
 VDB_INTERNAL uint64_t vdb_tombs_at(const struct vdb_tombs *tombs, uint32_t row);
 /* Marks so far, also those above a reader's sequence number. */
 VDB_INTERNAL uint32_t vdb_tombs_count(const struct vdb_tombs *tombs);
-/* Clears the bits of rows first .. first + n - 1 that are deleted at `seq`; bit 0 stands for `first`. */
+/* Clears the bits of rows first .. first + n - 1 that are deleted at `seq`; bit 0 stands for
+   `first`. */
 VDB_INTERNAL void vdb_tombs_clear_dead(const struct vdb_tombs *tombs, uint32_t first, uint32_t n,
                                        uint64_t seq, uint64_t *bits);
 

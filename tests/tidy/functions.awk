@@ -90,8 +90,8 @@ function declaration(text, ends_in, name) {
     }
     return 0
   }
-  if (text !~ /^#/ && parameters() > 6)
-    fault("parameters", file ":" FNR, name, name " has " parameters() " parameters, more than 6")
+  if (text !~ /^#/ && parameters() > 8)
+    fault("parameters", file ":" FNR, name, name " has " parameters() " parameters, more than 8")
   if (ends_in == "{") {
     text = function_text
     sub(/^ +/, "", text)

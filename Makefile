@@ -3,7 +3,7 @@
 # Objects go to build/<variant>/, so that variants live side by side:
 #   release  the library, examples and benchmarks     asan  address and undefined-behaviour checks
 #   check    optimised, with assertions: the tests    tsan  data races
-#   debug    for a debugger, with assertions           fuzz  libFuzzer, clang
+#   debug    for a debugger, with assertions          fuzz  libFuzzer, clang
 # Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  INSTALL=no (never install packages)
 #           JOBS=2 (at a time)  N= (seconds, states, cycles or operations of a long test)
 # CC, CXX, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX, LIBDIR, INCLUDEDIR, DESTDIR as usual.
@@ -43,7 +43,7 @@ CC.tsan = $(CC)
 CC.fuzz = $(CLANG)
 FLAGS.release := $(WARN) -O2
 FLAGS.check := $(WARN) -O2 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
-FLAGS.debug := $(WARN) -Og -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
+FLAGS.debug := $(WARN) -O1 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
 # Code with sanitizers in it draws warnings that the source does not deserve.
 FLAGS.asan := -w -O1 -g -DVDB_DEBUG $(ASAN)
 FLAGS.tsan := -w -O1 -g -DVDB_DEBUG -fsanitize=thread

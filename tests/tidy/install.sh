@@ -7,7 +7,7 @@ out=$root/build/install-test
 make=${MAKE:-make}
 rm -rf "$out"
 mkdir -p "$out/program"
-"$make" --no-print-directory install DESTDIR="$out/root" PREFIX=/usr
+"$make" --no-print-directory install DESTDIR="$out/dest" PREFIX=/usr
 
 cat >"$out/program/main.c" <<'PROGRAM'
 #include <stdio.h>
@@ -25,13 +25,13 @@ add_executable(static main.c)
 target_link_libraries(static vecdb::static)
 CMAKE
 
-lib=$out/root/usr/lib
+lib=$out/dest/usr/lib
 export LD_LIBRARY_PATH="$lib"
 [ "$(readlink "$lib/libvecdb.so")" = libvecdb.so.0 ]
 objdump -p "$lib/libvecdb.so" | grep -q 'SONAME  *libvecdb.so.0'
 
 if command -v pkg-config >/dev/null; then
-  export PKG_CONFIG_PATH="$lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$out/root"
+  export PKG_CONFIG_PATH="$lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$out/dest"
   cd "$out/program"
   # shellcheck disable=SC2046
   ${CC:-cc} -o shared main.c $(pkg-config --cflags --libs vecdb)
@@ -46,7 +46,7 @@ else
 fi
 
 if command -v cmake >/dev/null; then
-  cmake -S "$out/program" -B "$out/cmake" -DCMAKE_PREFIX_PATH="$out/root/usr" >"$out/cmake.log" ||
+  cmake -S "$out/program" -B "$out/cmake" -DCMAKE_PREFIX_PATH="$out/dest/usr" >"$out/cmake.log" ||
     { cat "$out/cmake.log"; exit 1; }
   cmake --build "$out/cmake" >"$out/cmake.log" || { cat "$out/cmake.log"; exit 1; }
   "$out/cmake/shared"

@@ -1,55 +1,79 @@
 /*
- * cost.c - the cost model; see cost.h. The constants are rounded measurements on current x86-64
- * machines; only their ratios matter, and within a factor of two of a crossing either plan is fine.
+ * cost.c - the cost model; see cost.h. The constants are rounded measurements (100,000 SIFT rows of
+ * 128 floats and text embeddings of 384, one x86-64 core); only their ratios matter, and near a
+ * crossing either plan is fine.
  */
 #include "query/cost.h"
 
-/* An exact scan reads vectors one after the other: a call per block, then memory bandwidth. */
+/* An exact scan reads vectors one after the other: work per row, then memory bandwidth. */
 #define COST_SCAN_ROW 3.0
 #define COST_SCAN_BYTE 0.06
 /* Allowed rows far apart are fetched ahead in row order. */
-#define COST_GATHER_ROW 12.0
-#define COST_GATHER_BYTE 0.09
+#define COST_GATHER_ROW 6.0
+#define COST_GATHER_BYTE 0.06
 /* A step of a graph search waits for memory: links and vectors lie anywhere. */
-#define COST_GRAPH_ROW 30.0
-#define COST_GRAPH_BYTE 0.10
-/* A graph search compares about M new rows for each of the ef rows it expands, and goes down the
+#define COST_GRAPH_ROW 20.0
+#define COST_GRAPH_BYTE 0.07
+/* A graph search compares nearly M new rows for each of the ef rows it expands, and goes down the
    layers first, worth some rows more. */
+#define COST_NEW_LINKS 0.85
 #define COST_DESCENT 16.0
-/* Walking among a set of allowed rows looks through the links of those that are not. */
-#define COST_BRIDGE_LINK 2.0
-#define COST_AMONG_WIDER 1.3
+/* A walk that keeps failing rows apart from the result takes more per row. */
+#define COST_APART 1.5
+/* Below this share the graph scores only allowed rows, found among links of links. */
+#define COST_NEAR_SHARE 0.35
+#define COST_NEAR_LINK 3.0
+#define COST_NEAR_ROWS 24.0
 /* A filter over whole columns, per row; from indexes, per marked row; the deletes, per row. */
-#define COST_BITMAP_FILTER 2.5
+#define COST_BITMAP_FILTER 1.0
 #define COST_BITMAP_MARK 1.0
 #define COST_BITMAP_DEAD 0.4
-/* A filter asked for a single row, which misses the cache in each column. */
-#define COST_CHECK_FILTER 80.0
-#define COST_CHECK_DEAD 5.0
+/* A filter asked for a single row that the walk has come to. */
+#define COST_CHECK_FILTER 20.0
+#define COST_CHECK_DEAD 4.0
 /* Shares below this count as this, so that costs stay finite. */
 #define COST_LEAST_SHARE 1e-6
+/* Below this share a graph search among allowed rows loses its way and with it recall. */
+#define COST_GRAPH_SHARE 0.02
 
 static double cost_less(double a, double b) { return a < b ? a : b; }
 
-/* Distances of one unrestricted graph search. */
-static double cost_graph_rows(const struct vdb_cost_case *c) {
-  return cost_less(c->rows, (c->ef + COST_DESCENT) * c->links);
+/* share^-0.75, how much farther a walk goes until its pool of passing rows is full. */
+static double cost_wider(double share) {
+  double half = __builtin_sqrt(share);
+  return 1 / (half * __builtin_sqrt(half));
 }
 
-static double cost_graph_one(const struct vdb_cost_case *c, double rows) {
-  return rows * (COST_GRAPH_ROW + COST_GRAPH_BYTE * c->bytes);
+/* Rows that an unrestricted graph search compares. */
+static double cost_graph_rows(const struct vdb_cost_case *c) {
+  return cost_less(c->rows, (c->ef + COST_DESCENT) * c->links * COST_NEW_LINKS);
+}
+
+static double cost_graph_row(const struct vdb_cost_case *c) {
+  return COST_GRAPH_ROW + COST_GRAPH_BYTE * c->walked;
+}
+
+static double cost_scan(const struct vdb_cost_case *c) {
+  return c->rows * (COST_SCAN_ROW + COST_SCAN_BYTE * c->bytes);
 }
 
 /* One exact scan: all rows in turn, or the allowed ones. */
-static double cost_exact_one(const struct vdb_cost_case *c) {
-  return cost_less(c->rows * (COST_SCAN_ROW + COST_SCAN_BYTE * c->bytes),
-                   c->allowed * (COST_GATHER_ROW + COST_GATHER_BYTE * c->bytes));
+static double cost_exact(const struct vdb_cost_case *c) {
+  return cost_less(cost_scan(c), c->allowed * (COST_GATHER_ROW + COST_GATHER_BYTE * c->bytes));
+}
+
+/* A graph search that scores only allowed rows. */
+static double cost_near(const struct vdb_cost_case *c) {
+  double expanded = cost_less(c->ef + COST_DESCENT, c->allowed);
+  double scored = cost_less(c->allowed, expanded * COST_NEAR_ROWS);
+  double looked = 4 * c->links * c->links; /* two links per M on level 0, squared */
+  return expanded * looked * COST_NEAR_LINK + scored * cost_graph_row(c);
 }
 
 VDB_INTERNAL struct vdb_cost vdb_cost_plain(const struct vdb_cost_case *c) {
-  struct vdb_cost cost = {0, 0, 0, 0};
-  cost.exact = c->queries * c->rows * (COST_SCAN_ROW + COST_SCAN_BYTE * c->bytes);
-  cost.graph = c->queries * cost_graph_one(c, cost_graph_rows(c));
+  struct vdb_cost cost = {.walked = cost_graph_rows(c)};
+  cost.exact = c->queries * cost_scan(c);
+  cost.graph = c->queries * cost_graph_rows(c) * cost_graph_row(c);
   cost.late = cost.graph;
   return cost;
 }
@@ -65,14 +89,16 @@ VDB_INTERNAL struct vdb_cost vdb_cost_filtered(const struct vdb_cost_case *c) {
     cost.bitmap = c->by_index ? c->allowed * COST_BITMAP_MARK : c->rows * COST_BITMAP_FILTER;
     check = COST_CHECK_FILTER;
   }
-  double plain = cost_graph_rows(c);
-  double among = cost_less(c->allowed, plain * COST_AMONG_WIDER);
-  double bridges = cost_less(c->rows * c->links, plain / share) * COST_BRIDGE_LINK;
-  double wide = cost_less(c->rows, plain / share);
-  cost.exact = cost.bitmap + c->queries * cost_exact_one(c);
-  cost.graph = cost.bitmap + c->queries * (cost_graph_one(c, among) + bridges);
-  cost.late = c->queries * (cost_graph_one(c, wide) + cost_less(wide, c->ef / share) * check);
+  cost.walked = cost_less(c->rows, cost_graph_rows(c) * cost_wider(share));
+  double wide = cost.walked * cost_graph_row(c) * COST_APART;
+  cost.exact = cost.bitmap + c->queries * cost_exact(c);
+  cost.graph = cost.bitmap + c->queries * (share < COST_NEAR_SHARE ? cost_near(c) : wide);
+  cost.late = c->queries * (wide + cost.walked * check);
   return cost;
+}
+
+VDB_INTERNAL bool vdb_cost_graph_finds(const struct vdb_cost_case *c) {
+  return c->allowed >= COST_GRAPH_SHARE * c->rows;
 }
 
 VDB_INTERNAL bool vdb_cost_dead_bitmap(double dead_share, bool graph) {

@@ -14,6 +14,7 @@ struct vdb_cost_case {
   double ef;       /* width of a graph search, at least k */
   double links;    /* M of the graph */
   double bytes;    /* of one vector */
+  double walked;   /* bytes of one vector as a graph search reads it */
   double queries;  /* of the call: they share the bitmap */
   bool filter;     /* else only deletes restrict the rows */
   bool by_index;   /* indexes answer the whole filter */
@@ -24,12 +25,16 @@ struct vdb_cost {
   double exact;
   double graph;
   double late;
+  double walked; /* rows that one late search is expected to compare */
 };
 
 /* Costs of the three plans where rows are restricted by a filter or by deletes. */
 VDB_INTERNAL struct vdb_cost vdb_cost_filtered(const struct vdb_cost_case *c);
 /* Costs of exact and graph where all rows may be found. */
 VDB_INTERNAL struct vdb_cost vdb_cost_plain(const struct vdb_cost_case *c);
+/* Whether a graph search among the allowed rows finds its way: not where they are so few that
+   hardly any lie among a node's links and their links. */
+VDB_INTERNAL bool vdb_cost_graph_finds(const struct vdb_cost_case *c);
 /* Whether a bitmap of live rows pays: it saves an exact scan the distances of dead rows, but a
    graph search only the wider walk. */
 VDB_INTERNAL bool vdb_cost_dead_bitmap(double dead_share, bool graph);

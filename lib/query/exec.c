@@ -10,21 +10,24 @@
 enum {
   EXEC_MAX_EF = 16384,
   EXEC_WIDEN = 4, /* each further attempt of a late filter is that much wider */
-  /* A late filter gives up when so many times more rows than expected have failed it: matching rows
-     are then far from the query, and a scan of them is cheaper than a walk through the others. */
+  /* A walk among restricted rows is given up when it takes so many times longer than expected:
+     allowed rows are then far from the query, and a scan of them is cheaper than a walk through the
+     others. Counted in looks at `stop`, which come every few hundred distances. */
   EXEC_PATIENCE = 8,
-  EXEC_PATIENCE_LEAST = 2000
+  EXEC_PATIENCE_LEAST = 16,
+  EXEC_LOOK = 256
 };
 
-/* What a row must pass to be found, where there is no set of allowed rows. */
+/* What a row must pass to be found, where there is no set of allowed rows; and what may end a
+   search early. */
 struct exec_gate {
   const struct vdb_seg_view *view;
   const struct vdb_filter *filter;
   const struct vdb_column *columns; /* with a filter: of the whole segment */
   struct vdb_request *request;
   uint64_t seq;
-  uint64_t failed;
-  uint64_t patience; /* failures after which the search ends */
+  uint64_t looks;    /* at `stop` */
+  uint64_t patience; /* looks after which the search is given up */
 };
 
 VDB_INTERNAL int vdb_exec_init(const struct vdb_request *request, struct vdb_exec_worker *worker,
@@ -55,16 +58,13 @@ VDB_INTERNAL void vdb_exec_fini(const struct vdb_request *request, struct vdb_ex
 
 static bool exec_gate_pass(void *arg, uint32_t row) {
   struct exec_gate *g = arg;
-  if (!vdb_seg_row_dead(g->view, row, g->seq) &&
-      (!g->filter || vdb_filter_row(g->filter, g->columns, row)))
-    return true;
-  g->failed++;
-  return false;
+  return !vdb_seg_row_dead(g->view, row, g->seq) &&
+         (!g->filter || vdb_filter_row(g->filter, g->columns, row));
 }
 
 static bool exec_gate_stop(void *arg) {
   struct exec_gate *g = arg;
-  return g->failed > g->patience || vdb_request_stopped(g->request) != 0;
+  return ++g->looks > g->patience || vdb_request_stopped(g->request) != 0;
 }
 
 VDB_INTERNAL void vdb_exec_scan(struct vdb_request *request, const struct vdb_seg_view *view,
@@ -114,12 +114,11 @@ static int exec_exact(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   return VECDB_OK;
 }
 
-/* How many failures a late filter may see. */
+/* How long a walk may take. */
 static uint64_t exec_patience(const struct vdb_request *r, const struct vdb_plan_seg *p) {
-  if (p->plan != VECDB_PLAN_FILTER_LATE || p->reason == VDB_PLAN_FORCED || p->allowed == 0)
+  if (p->reason != VDB_PLAN_CHEAPEST || !vdb_plan_restricted(r, p))
     return UINT64_MAX;
-  double share = (double)p->allowed / p->view->n;
-  return (uint64_t)(EXEC_PATIENCE * (double)r->ef / share) + EXEC_PATIENCE_LEAST;
+  return (uint64_t)(EXEC_PATIENCE * p->cost.walked / EXEC_LOOK) + EXEC_PATIENCE_LEAST;
 }
 
 /* A graph search; *n are found. */
@@ -145,21 +144,22 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     s.allow = set ? set->bits : NULL;
     s.accept = gated ? exec_gate_pass : NULL;
     s.accept_arg = gated ? &gate : NULL;
-    s.stop = gated || r->controlled ? exec_gate_stop : NULL;
+    s.stop = r->controlled || gate.patience != UINT64_MAX ? exec_gate_stop : NULL;
     s.stop_arg = &gate;
     VDB_TRY(p->index->ops->search(p->index, &s, err));
     distances += s.distances;
     *n = s.top.n;
-    bool futile = gate.failed > gate.patience || distances * 2 > p->view->n;
+    bool futile = gate.looks > gate.patience || distances * 2 > p->view->n;
     if (*n >= wanted || !gated || futile || ef > EXEC_MAX_EF / EXEC_WIDEN ||
         vdb_request_stopped(r) != 0)
       break;
   }
   w->info.distances += distances;
-  if (*n >= wanted || vdb_request_stopped(r) != 0)
+  bool given_up = gate.looks > gate.patience;
+  if ((*n >= wanted && !given_up) || vdb_request_stopped(r) != 0)
     return VECDB_OK;
   VDB_TRY(vdb_plan_allow(r, p, &set, err));
-  if (*n >= vdb_min_size(w->k, set->n) && gate.failed <= gate.patience)
+  if (*n >= vdb_min_size(w->k, set->n) && !given_up)
     return VECDB_OK;
   w->info.fallbacks++;
   struct vdb_search s = exec_search(r, w, p);
@@ -194,7 +194,8 @@ static int exec_seg(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb
     w->n_hits = n;
     return VECDB_OK;
   }
-  w->n_hits = vdb_qhits_merge(snapshot, w->hits, w->n_hits, w->found, n, w->k, w->merged);
+  struct vdb_qhit_list so_far = {w->hits, w->n_hits}, more = {w->found, n};
+  w->n_hits = vdb_qhits_merge(snapshot, so_far, more, w->k, w->merged);
   struct vdb_qhit *swap = w->hits;
   w->hits = w->merged;
   w->merged = swap;

@@ -69,13 +69,13 @@ VDB_INTERNAL void vdb_qhits_of(const struct vdb_snapshot *snapshot, uint32_t seg
   }
 }
 
-VDB_INTERNAL size_t vdb_qhits_merge(const struct vdb_snapshot *snapshot, const struct vdb_qhit *a,
-                                    size_t na, const struct vdb_qhit *b, size_t nb, size_t k,
-                                    struct vdb_qhit *out) {
+VDB_INTERNAL size_t vdb_qhits_merge(const struct vdb_snapshot *snapshot, struct vdb_qhit_list a,
+                                    struct vdb_qhit_list b, size_t k, struct vdb_qhit *out) {
   size_t i = 0, j = 0, n = 0;
-  while (n < k && (i < na || j < nb)) {
-    bool from_b = i == na || (j < nb && vdb_qhit_before(snapshot, b[j], a[i]));
-    out[n++] = from_b ? b[j++] : a[i++];
+  while (n < k && (i < a.n || j < b.n)) {
+    bool from_b =
+        i == a.n || (j < b.n && vdb_qhit_before(snapshot, b.items[j], a.items[i]));
+    out[n++] = from_b ? b.items[j++] : a.items[i++];
   }
   return n;
 }

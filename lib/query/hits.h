@@ -13,6 +13,11 @@ struct vdb_qhit {
   uint32_t row;
 };
 
+struct vdb_qhit_list {
+  const struct vdb_qhit *items;
+  size_t n;
+};
+
 /* Whether a comes before b. */
 VDB_INTERNAL bool vdb_qhit_before(const struct vdb_snapshot *snapshot, struct vdb_qhit a,
                                   struct vdb_qhit b);
@@ -23,9 +28,8 @@ VDB_INTERNAL void vdb_qhits_sort(const struct vdb_snapshot *snapshot, struct vdb
 VDB_INTERNAL void vdb_qhits_of(const struct vdb_snapshot *snapshot, uint32_t seg,
                                const struct vdb_near *near, size_t n, struct vdb_qhit *out);
 /* The first k of two ordered lists; returns how many there are. `out` is apart from both. */
-VDB_INTERNAL size_t vdb_qhits_merge(const struct vdb_snapshot *snapshot, const struct vdb_qhit *a,
-                                    size_t na, const struct vdb_qhit *b, size_t nb, size_t k,
-                                    struct vdb_qhit *out);
+VDB_INTERNAL size_t vdb_qhits_merge(const struct vdb_snapshot *snapshot, struct vdb_qhit_list a,
+                                    struct vdb_qhit_list b, size_t k, struct vdb_qhit *out);
 /* The INT64 key of a hit; -1 where keys are texts. */
 VDB_INTERNAL int64_t vdb_qhit_id(const struct vdb_snapshot *snapshot, struct vdb_qhit hit);
 

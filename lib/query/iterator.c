@@ -10,16 +10,19 @@
 enum {
   ITER_LIST_FIRST = 64,
   ITER_LIST_MAX = 1 << 17,
-  ITER_BATCH_MAX = VECDB_MAX_K
+  ITER_BATCH_MAX = VECDB_MAX_K,
+  ITER_REACH_MAX = VECDB_MAX_K /* nearest rows asked of a graph; farther out rows are scanned */
 };
 
 struct iter_seg {
-  struct vdb_allow_set *left; /* rows that are in no list yet; NULL: not computed */
-  struct vdb_near *list;      /* nearest first */
+  struct vdb_allow_set *left;    /* rows that have been in no list yet; NULL: not computed */
+  struct vdb_allow_set *allowed; /* with a graph: `left` as it was at first; NULL: all rows */
+  struct vdb_near *list; /* nearest first */
   size_t capacity;
   size_t n;
   size_t head; /* the first that has not come */
   size_t want; /* length of the next list */
+  size_t came; /* rows that have been in lists */
 };
 
 struct vecdb_iterator {
@@ -31,7 +34,6 @@ struct vecdb_iterator {
   struct vdb_qhit *batch; /* found and not given out: room for ITER_BATCH_MAX at most */
   size_t batch_n;
   size_t batch_capacity;
-  uint64_t came; /* rows given out or in the batch */
   struct iter_seg segs[];
 };
 
@@ -42,6 +44,7 @@ VDB_INTERNAL void vdb_iterator_free(struct vecdb_iterator *iterator) {
   struct vdb_mem *mem = &snapshot->env->mem;
   for (uint32_t i = 0; i < snapshot->n_segs; i++) {
     vdb_free(mem, iterator->segs[i].left);
+    vdb_free(mem, iterator->segs[i].allowed);
     vdb_free(mem, iterator->segs[i].list);
   }
   vdb_free(mem, iterator->batch);
@@ -81,68 +84,110 @@ VDB_INTERNAL int vdb_iterator_new(struct vdb_snapshot *snapshot, const vecdb_sea
   return VECDB_OK;
 }
 
-/* Whether a graph search for `want` of the rows left is cheaper than a scan of them. Rows that have
-   come lie between the query and those, so the search is wide enough to pass them. */
+/* Whether to find the next rows by the graph, as the nearest of all allowed rows, those that have
+   come among them: a walk that keeps away from rows that have come would lose its way. */
 static bool iter_by_graph(const struct vecdb_iterator *it, const struct vdb_seg_view *view,
                           const struct iter_seg *seg, size_t want) {
   const struct vdb_request *r = &it->request;
-  if (r->plan == VECDB_PLAN_EXACT || !vdb_plan_index(r, view))
+  size_t reach = seg->came + want;
+  if (r->plan == VECDB_PLAN_EXACT || !vdb_plan_index(r, view) || reach > ITER_REACH_MAX)
     return false;
   struct vdb_cost_case c = vdb_plan_cost_case(r, view);
-  double passed = it->came < view->n ? (double)it->came : view->n;
-  c.ef = (c.ef > (double)want ? c.ef : (double)want) + passed;
-  c.allowed = seg->left->n;
-  c.by_index = true; /* the set is there */
-  struct vdb_cost cost = vdb_cost_filtered(&c);
-  return cost.graph < cost.exact;
+  c.ef = c.ef > (double)reach ? c.ef : (double)reach;
+  c.allowed = (double)seg->came + seg->left->n;
+  double exact = vdb_cost_plain(&c).exact;
+  double graph = vdb_cost_plain(&c).graph;
+  if (seg->allowed) {
+    c.by_index = true; /* the set is there */
+    struct vdb_cost cost = vdb_cost_filtered(&c);
+    exact = cost.exact - cost.bitmap;
+    graph = cost.graph - cost.bitmap;
+  }
+  return graph < exact && (r->plan != VECDB_PLAN_AUTO || vdb_cost_graph_finds(&c));
 }
 
-/* Finds up to `want` of the rows left of a segment, into its list. */
+/* The rows left among the nearest came + want, into the list; fewer than `want` or none where the
+   graph does not find the same rows again. */
+static int iter_graph(struct vecdb_iterator *it, const struct vdb_seg_view *view,
+                      struct iter_seg *seg, size_t want, vecdb_error *err) {
+  struct vdb_request *r = &it->request;
+  size_t reach = seg->came + want;
+  if (!VDB_GROW(r->mem, seg->list, seg->capacity, reach))
+    return vdb_fail_memory(err);
+  const struct vdb_index *index = vdb_plan_index(r, view);
+  struct vdb_search s = {.mem = r->mem, .query = &it->query};
+  s.top.items = seg->list;
+  s.top.k = reach;
+  s.ef = r->ef > reach ? r->ef : (uint32_t)reach;
+  s.allow = seg->allowed ? seg->allowed->bits : NULL;
+  s.stop = r->controlled ? vdb_control_stop : NULL;
+  s.stop_arg = vdb_request_control(r);
+  VDB_TRY(index->ops->search(index, &s, err));
+  for (size_t i = 0; i < s.top.n; i++)
+    if (vdb_bit_get(seg->left->bits, seg->list[i].row))
+      seg->list[seg->n++] = seg->list[i];
+  return VECDB_OK;
+}
+
+/* Finds some of the rows left of a segment, `want` if there are so many, into its empty list. */
 static int iter_find(struct vecdb_iterator *it, const struct vdb_seg_view *view,
                      struct iter_seg *seg, size_t want, vecdb_error *err) {
   struct vdb_request *r = &it->request;
-  struct vdb_search s = {.mem = r->mem, .query = &it->query};
-  s.top.items = seg->list;
-  s.top.k = want;
-  if (iter_by_graph(it, view, seg, want)) {
-    const struct vdb_index *index = vdb_plan_index(r, view);
-    s.ef = r->ef > want ? r->ef : (uint32_t)want;
-    s.allow = seg->left->bits;
-    s.stop = r->controlled ? vdb_control_stop : NULL;
-    s.stop_arg = vdb_request_control(r);
-    VDB_TRY(index->ops->search(index, &s, err));
-  }
-  if (vdb_request_stopped(r) == 0 && s.top.n < want) {
-    s.top.n = 0;
+  if (iter_by_graph(it, view, seg, want))
+    VDB_TRY(iter_graph(it, view, seg, want, err));
+  if (seg->n == 0 && vdb_request_stopped(r) == 0) {
+    struct vdb_search s = {.mem = r->mem, .query = &it->query};
+    s.top.items = seg->list;
+    s.top.k = want;
     vdb_exec_scan(r, view, seg->left->bits, &s);
+    seg->n = s.top.n;
+    if (seg->n < want) /* what is left has no distance: damaged rows */
+      seg->left->n = (uint32_t)seg->n;
   }
-  if (vdb_request_stopped(r) != 0)
-    return vdb_control_fail(&r->control, err);
-  seg->n = s.top.n;
+  if (vdb_request_stopped(r) == 0)
+    return VECDB_OK;
+  seg->n = 0;
+  return vdb_control_fail(&r->control, err);
+}
+
+/* The sets of a segment, before its first list. */
+static int iter_begin(struct vecdb_iterator *it, const struct vdb_seg_view *view,
+                      struct iter_seg *seg, vecdb_error *err) {
+  struct vdb_request *r = &it->request;
+  struct vdb_allow allow = {r->mem, r->filter, it->snapshot->seq, vdb_request_control(r)};
+  VDB_TRY(vdb_allow_make(&allow, view, &seg->left, err));
+  seg->want = ITER_LIST_FIRST;
+  if (seg->left->n == view->n || !vdb_plan_index(r, view))
+    return VECDB_OK;
+  size_t bytes = sizeof *seg->left + vdb_bits_words(view->n) * sizeof *seg->left->bits;
+  seg->allowed = vdb_alloc(r->mem, bytes);
+  if (!seg->allowed) {
+    vdb_free(r->mem, seg->left);
+    seg->left = NULL;
+    return vdb_fail_memory(err);
+  }
+  memcpy(seg->allowed, seg->left, bytes);
   return VECDB_OK;
 }
 
 /* Makes sure that the list of a segment has rows unless all of them have come. */
 static int iter_refill(struct vecdb_iterator *it, const struct vdb_seg_view *view,
                        struct iter_seg *seg, size_t least, vecdb_error *err) {
-  struct vdb_request *r = &it->request;
   if (seg->head < seg->n || view->n == 0)
     return VECDB_OK;
-  if (!seg->left) {
-    struct vdb_allow allow = {r->mem, r->filter, it->snapshot->seq, vdb_request_control(r)};
-    VDB_TRY(vdb_allow_make(&allow, view, &seg->left, err));
-    seg->want = ITER_LIST_FIRST;
-  }
+  if (!seg->left)
+    VDB_TRY(iter_begin(it, view, seg, err));
   size_t want = vdb_min_size(vdb_max_size(seg->want, least), seg->left->n);
   seg->head = seg->n = 0;
   if (want == 0)
     return VECDB_OK;
-  if (!VDB_GROW(r->mem, seg->list, seg->capacity, want))
+  if (!VDB_GROW(it->request.mem, seg->list, seg->capacity, want))
     return vdb_fail_memory(err);
   VDB_TRY(iter_find(it, view, seg, want, err));
   for (size_t i = 0; i < seg->n; i++)
     vdb_bit_clear(seg->left->bits, seg->list[i].row);
-  seg->left->n = seg->n < want ? 0 : seg->left->n - (uint32_t)seg->n;
+  seg->left->n -= (uint32_t)seg->n;
+  seg->came += seg->n;
   seg->want = vdb_min_size(want * 2, ITER_LIST_MAX);
   return VECDB_OK;
 }
@@ -168,7 +213,6 @@ static int iter_fill(struct vecdb_iterator *it, size_t n, vecdb_error *err) {
       break;
     it->segs[best.seg].head++;
     it->batch[it->batch_n++] = best;
-    it->came++;
   }
   vdb_qhits_sort(snapshot, it->batch, it->batch_n);
   return VECDB_OK;

@@ -22,6 +22,8 @@ VDB_INTERNAL struct vdb_cost_case vdb_plan_cost_case(const struct vdb_request *r
   c.ef = request->ef;
   c.links = m ? m : PLAN_DEFAULT_M;
   c.bytes = (double)vdb_elem_row_bytes(request->elem, request->field->dim);
+  bool coded = request->elem == VDB_F32 || request->elem == VDB_F16 || request->elem == VDB_BF16;
+  c.walked = coded ? request->field->dim : c.bytes; /* the index walks among 8-bit codes */
   c.queries = request->n_queries;
   c.filter = request->filter != NULL;
   return c;
@@ -54,11 +56,13 @@ static void plan_choose(const struct vdb_request *r, struct vdb_plan_seg *p, boo
   if (p->reason != VDB_PLAN_CHEAPEST)
     return;
   /* Deletes alone: both graph plans walk the whole graph and drop dead rows; it is called GRAPH. */
-  double graph = p->cost.graph;
-  if (!r->filter && p->cost.late < graph)
-    graph = p->cost.late;
-  p->plan = p->cost.exact <= graph ? VECDB_PLAN_EXACT : VECDB_PLAN_GRAPH;
-  double best = p->cost.exact <= graph ? p->cost.exact : graph;
+  double best = p->cost.exact;
+  double graph = r->filter ? p->cost.graph : p->cost.late;
+  p->plan = VECDB_PLAN_EXACT;
+  if (graph < best && (!r->filter || vdb_cost_graph_finds(&c))) {
+    p->plan = VECDB_PLAN_GRAPH;
+    best = graph;
+  }
   if (late && r->filter && p->cost.late < best)
     p->plan = VECDB_PLAN_FILTER_LATE;
 }

@@ -6,7 +6,7 @@
 
 enum { SCAN_DEFAULT_LIMIT = 16384 };
 
-/* ---- By key --------------------------------------------------------------------------------- */
+/* ---- By key ---------------------------------------------------------------------------------- */
 
 static struct vdb_bytes scan_key(const vecdb_keys *keys, size_t i) {
   struct vdb_bytes key;
@@ -62,7 +62,7 @@ VDB_INTERNAL int vdb_query_get(const struct vdb_snapshot *snapshot, const vecdb_
   return VECDB_OK;
 }
 
-/* ---- In key order --------------------------------------------------------------------------- */
+/* ---- In key order ---------------------------------------------------------------------------- */
 
 /* A row by its key: the number, or the text, which stays in the segment. */
 struct scan_item {
@@ -233,7 +233,7 @@ VDB_INTERNAL int vdb_query_scan(const struct vdb_snapshot *snapshot,
   return rc;
 }
 
-/* ---- Counting and walking ------------------------------------------------------------------- */
+/* ---- Counting and walking -------------------------------------------------------------------- */
 
 /* Visitor of vdb_allow_walk. */
 static int scan_count_part(void *arg, uint32_t seg, const struct vdb_seg_part *part,

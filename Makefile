@@ -229,7 +229,7 @@ fuzz-replay: $(PROGRAMS.replay) ## each fuzz target over its kept corpus, under 
 
 # Tests that take a size from VDB_N: tests/*/test_crash*.c and so on.
 long = $(foreach p,$(PROGRAMS.check),$(if $(filter test_$(1)%,$(notdir $(p))),$(p)))
-LONG = $(if $(1),$(foreach p,$(1),VDB_N=$(N) $(p) &&) true,echo 'no such test'; false)
+LONG = $(if $(1),$(foreach p,$(1),$(if $(N),VDB_N=$(N)) $(p) &&) true,echo 'no such test'; false)
 crash: $(call long,crash) ## crash states on a simulated disk: N=1000000
 	@$(call LONG,$^)
 sigkill: $(call long,sigkill) ## N cycles of killing a writing process

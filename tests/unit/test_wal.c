@@ -1,4 +1,7 @@
-/* test_wal.c - the log: round trips, damage to every byte, and files made up by hand. */
+/* test_wal.c - the log: round trips, damage to every byte, files made up by hand, and threads.
+   TSAN: yes */
+#include <pthread.h>
+
 #include "tlib/waltest.h"
 
 /* ---- round trips ---- */
@@ -426,6 +429,87 @@ static void test_newer(void **state) {
   wt_free(w);
 }
 
+/* ---- threads ---- */
+
+struct wt_shared {
+  struct wt *w;
+  pthread_mutex_t lock;
+  pthread_cond_t changed;
+  uint64_t written;
+  bool leading;
+  _Atomic bool done;
+};
+
+static void *wt_writer(void *arg) {
+  struct wt_shared *s = arg;
+  vecdb_error err;
+  for (int i = 0; i < 60; i++) {
+    uint64_t body[40] = {0};
+    struct vdb_wal_part part = {body, sizeof body};
+    uint64_t seq, last;
+    pthread_mutex_lock(&s->lock);
+    assert_int_equal(vdb_wal_add(s->w->wal, 1, VDB_WAL_ROWS, &part, 1, &seq, &err), VECDB_OK);
+    while (s->written < seq) {
+      if (s->leading) {
+        pthread_cond_wait(&s->changed, &s->lock);
+        continue;
+      }
+      if (i % 16 == 3)
+        vdb_wal_rotate(s->w->wal);
+      assert_true(vdb_wal_take(s->w->wal, &last));
+      s->leading = true;
+      pthread_mutex_unlock(&s->lock);
+      assert_int_equal(vdb_wal_write(s->w->wal, i % 2, &err), VECDB_OK);
+      assert_true(vdb_wal_bytes(s->w->wal) > 0);
+      pthread_mutex_lock(&s->lock);
+      s->leading = false;
+      s->written = last;
+      pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
+  }
+  return NULL;
+}
+
+/* Reads the log while it is written, as another process may. */
+static void *wt_watcher(void *arg) {
+  struct wt_shared *s = arg;
+  uint64_t before = 0;
+  while (!atomic_load(&s->done)) {
+    struct vdb_wal_scan scan;
+    vecdb_error err;
+    uint64_t n = 0;
+    int rc = vdb_wal_scan(&s->w->env, "db", 1, 0, wt_ignore, &n, &scan, &err);
+    if (rc)
+      fail_msg("%s", err.message);
+    assert_true(scan.last_seq >= before);
+    before = scan.last_seq;
+  }
+  return NULL;
+}
+
+static void test_threads(void **state) {
+  (void)state;
+  struct wt_shared s = {.w = wt_new()};
+  pthread_t writers[4], watcher;
+  pthread_mutex_init(&s.lock, NULL);
+  pthread_cond_init(&s.changed, NULL);
+  wt_open(s.w);
+  assert_int_equal(pthread_create(&watcher, NULL, wt_watcher, &s), 0);
+  for (size_t i = 0; i < 4; i++)
+    assert_int_equal(pthread_create(&writers[i], NULL, wt_writer, &s), 0);
+  for (size_t i = 0; i < 4; i++)
+    pthread_join(writers[i], NULL);
+  atomic_store(&s.done, true);
+  pthread_join(watcher, NULL);
+  uint64_t last;
+  assert_int_equal(wt_scan_code(s.w, &last), VECDB_OK);
+  assert_int_equal(last, 240);
+  wt_free(s.w);
+  pthread_cond_destroy(&s.changed);
+  pthread_mutex_destroy(&s.lock);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_names),
@@ -440,6 +524,7 @@ int main(void) {
       cmocka_unit_test(test_torn_or_damaged),
       cmocka_unit_test(test_headers),
       cmocka_unit_test(test_newer),
+      cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,10 @@ VDB_INTERNAL int vdb_batch_encode(struct vdb_mem *mem, const struct vdb_schema *
 VDB_INTERNAL int vdb_batch_decode(struct vdb_mem *mem, const struct vdb_schema *schema,
                                   const void *data, size_t n, struct vdb_batch *out,
                                   vecdb_error *err);
+/* As decode, for a record that vdb_batch_encode has just made: its values were checked there. */
+VDB_INTERNAL int vdb_batch_view(struct vdb_mem *mem, const struct vdb_schema *schema,
+                                const void *data, size_t n, struct vdb_batch *out,
+                                vecdb_error *err);
 VDB_INTERNAL void vdb_batch_fini(struct vdb_mem *mem, struct vdb_batch *batch);
 
 /* Checks one query or row vector of the field (it may be unaligned): NOT_FINITE, ZERO_VECTOR,

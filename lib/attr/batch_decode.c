@@ -34,7 +34,8 @@ static void decode_pad(struct vdb_reader *in, const uint8_t *start) {
 struct decode_state {
   struct vdb_reader in;
   const uint8_t *start;
-  uint32_t n; /* rows */
+  uint32_t n;   /* rows */
+  bool trusted; /* values are not looked at */
 };
 
 static int decode_nulls(struct decode_state *d, const struct vdb_field *f, struct vdb_column *c,
@@ -61,6 +62,8 @@ static int decode_fixed(struct decode_state *d, const struct vdb_field *f, struc
   decode_pad(&d->in, d->start);
   if (d->in.bad)
     return decode_fail(f, "its values are cut", err);
+  if (d->trusted)
+    return VECDB_OK;
   for (uint32_t i = 0; c->nulls && i < d->n; i++)
     if (c->nulls[i] && !decode_zeros(c->data + (size_t)i * f->width, f->width))
       return decode_fail(f, "a null has a value", err);
@@ -124,7 +127,7 @@ static int decode_variable(struct decode_state *d, const struct vdb_field *f, st
   decode_pad(&d->in, d->start);
   if (d->in.bad)
     return decode_fail(f, "its values are cut", err);
-  for (uint32_t i = 0; i < d->n; i++)
+  for (uint32_t i = 0; !d->trusted && i < d->n; i++)
     VDB_TRY(decode_variable_row(f, c, i, err));
   return VECDB_OK;
 }
@@ -148,15 +151,14 @@ static int decode_columns(struct decode_state *d, const struct vdb_schema *schem
   return VECDB_OK;
 }
 
-VDB_INTERNAL int vdb_batch_decode(struct vdb_mem *mem, const struct vdb_schema *schema,
-                                  const void *data, size_t n, struct vdb_batch *out,
-                                  vecdb_error *err) {
+static int decode_record(struct decode_state *d, struct vdb_mem *mem,
+                         const struct vdb_schema *schema, struct vdb_batch *out,
+                         vecdb_error *err) {
   memset(out, 0, sizeof *out);
-  vdb_assert((uintptr_t)data % 8 == 0);
-  struct decode_state d = {vdb_reader_of(data, n), data, 0};
-  d.n = vdb_read_u32(&d.in);
-  uint32_t n_fields = vdb_read_u32(&d.in);
-  if (d.in.bad || d.n == 0 || d.n > VECDB_MAX_BATCH_ROWS)
+  vdb_assert((uintptr_t)d->start % 8 == 0);
+  d->n = vdb_read_u32(&d->in);
+  uint32_t n_fields = vdb_read_u32(&d->in);
+  if (d->in.bad || d->n == 0 || d->n > VECDB_MAX_BATCH_ROWS)
     return vdb_fail(err, VECDB_ERR_CORRUPT, "a stored batch has a wrong number of rows");
   if (n_fields != schema->n_fields)
     return vdb_fail(err, VECDB_ERR_CORRUPT, "a stored batch has %u fields, and its collection %u",
@@ -164,15 +166,29 @@ VDB_INTERNAL int vdb_batch_decode(struct vdb_mem *mem, const struct vdb_schema *
   struct vdb_column *columns = vdb_alloc_zero(mem, n_fields * sizeof *columns);
   if (!columns)
     return vdb_fail_memory(err);
-  int rc = decode_columns(&d, schema, columns, err);
+  int rc = decode_columns(d, schema, columns, err);
   if (rc) {
     vdb_free(mem, columns);
     return rc;
   }
-  out->n_rows = d.n;
+  out->n_rows = d->n;
   out->n_columns = n_fields;
   out->columns = columns;
   return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_batch_decode(struct vdb_mem *mem, const struct vdb_schema *schema,
+                                  const void *data, size_t n, struct vdb_batch *out,
+                                  vecdb_error *err) {
+  struct decode_state d = {.in = vdb_reader_of(data, n), .start = data};
+  return decode_record(&d, mem, schema, out, err);
+}
+
+VDB_INTERNAL int vdb_batch_view(struct vdb_mem *mem, const struct vdb_schema *schema,
+                                const void *data, size_t n, struct vdb_batch *out,
+                                vecdb_error *err) {
+  struct decode_state d = {.in = vdb_reader_of(data, n), .start = data, .trusted = true};
+  return decode_record(&d, mem, schema, out, err);
 }
 
 VDB_INTERNAL void vdb_batch_fini(struct vdb_mem *mem, struct vdb_batch *batch) {

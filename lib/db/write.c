@@ -108,7 +108,7 @@ VDB_INTERNAL int vdb_write_rows(struct vecdb_collection *coll, const vecdb_batch
   if (!rc)
     rc = vdb_batch_encode(mem, schema, batch, first, &record, &n_rows, source, err);
   if (!rc)
-    rc = vdb_batch_decode(mem, schema, record.data, record.n, &decoded, err);
+    rc = vdb_batch_view(mem, schema, record.data, record.n, &decoded, err);
   if (!rc)
     rc = write_rows_locked(coll, &record, &decoded, replace, source, err);
   if (!rc && ids)
@@ -121,6 +121,21 @@ VDB_INTERNAL int vdb_write_rows(struct vecdb_collection *coll, const vecdb_batch
   return rc;
 }
 
+/* That there was nothing to delete may be the work of writes that are not durable yet: waits for
+   them, and sets *again when some were taken back. write_mu held, given up meanwhile. */
+static int write_settle(struct vecdb *db, bool *again, vecdb_error *err) {
+  uint64_t failures = db->failures;
+  int rc = VECDB_OK;
+  if (db->durability == VECDB_DURABLE_COMMIT) {
+    rc = vdb_commit_sync(db, db->last ? db->last->seq : db->published_seq, err);
+  } else {
+    vdb_commit_hold(db);
+    vdb_commit_release(db);
+  }
+  *again = db->failures != failures;
+  return rc;
+}
+
 /* Logs and applies a DELETE record; write_mu held. `body` starts with the number of keys. */
 static int write_delete_locked(struct vecdb_collection *coll, const struct vdb_writer *body,
                                uint64_t *deleted, vecdb_error *err) {
@@ -130,11 +145,16 @@ static int write_delete_locked(struct vecdb_collection *coll, const struct vdb_w
   VDB_TRY(vdb_apply_delete(coll, body->data, body->n, &pending, err));
   uint64_t n = pending.n_undo;
   int rc = VECDB_OK;
+  bool again = false;
   if (n > 0) {
     struct vdb_wal_part part = {body->data, body->n};
     rc = write_commit(coll, VDB_WAL_DELETE, part, NULL, &pending, err);
+  } else {
+    rc = write_settle(coll->db, &again, err);
   }
   vdb_apply_release(&pending);
+  if (!rc && again)
+    return write_delete_locked(coll, body, deleted, err);
   if (!rc && deleted)
     *deleted = n;
   return rc;
@@ -240,29 +260,42 @@ static int write_where_visit(void *arg, const struct vdb_seg_view *view, uint32_
   return w->body.failed ? vdb_fail_memory(err) : VECDB_OK;
 }
 
-/* The filter runs under the writer's lock, over everything applied so far: a delete by filter is
-   one step among the other writes. */
+/* The filter runs under the writer's lock, over everything applied so far: a delete by filter is one
+   step among the other writes. */
+static int write_where_locked(struct vecdb_collection *coll, const vecdb_filter *filter,
+                              uint64_t *deleted, struct vdb_control *control, vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  int rc = VECDB_OK;
+  bool again = true;
+  while (!rc && again) {
+    struct write_where where = {VDB_WRITER(&db->env.mem), 0};
+    struct vdb_snapshot *snapshot = NULL;
+    again = false;
+    vdb_write_u32(&where.body, 0);
+    vdb_commit_enter(db);
+    rc = vdb_snapshot_latest(coll, &snapshot, err);
+    if (!rc)
+      rc = vdb_query_each(snapshot, filter, control, write_where_visit, &where, err);
+    vdb_snapshot_release(snapshot);
+    if (!rc && where.n > 0) {
+      memcpy(where.body.data, &where.n, sizeof where.n);
+      rc = write_delete_locked(coll, &where.body, deleted, err);
+    } else if (!rc) {
+      rc = write_settle(db, &again, err);
+    }
+    vdb_writer_free(&where.body);
+  }
+  return rc;
+}
+
 VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vecdb_filter *filter,
                                         uint64_t *deleted, struct vdb_control *control,
                                         vecdb_error *err) {
   VDB_TRY(write_allowed(coll, err));
   if (deleted)
     *deleted = 0;
-  struct vecdb *db = coll->db;
-  struct write_where where = {VDB_WRITER(&db->env.mem), 0};
-  struct vdb_snapshot *snapshot = NULL;
-  vdb_write_u32(&where.body, 0);
-  vdb_mutex_lock(&db->write_mu);
-  vdb_commit_enter(db);
-  int rc = vdb_snapshot_latest(coll, &snapshot, err);
-  if (!rc)
-    rc = vdb_query_each(snapshot, filter, control, write_where_visit, &where, err);
-  if (!rc && where.n > 0) {
-    memcpy(where.body.data, &where.n, sizeof where.n);
-    rc = write_delete_locked(coll, &where.body, deleted, err);
-  }
-  vdb_mutex_unlock(&db->write_mu);
-  vdb_snapshot_release(snapshot);
-  vdb_writer_free(&where.body);
+  vdb_mutex_lock(&coll->db->write_mu);
+  int rc = write_where_locked(coll, filter, deleted, control, err);
+  vdb_mutex_unlock(&coll->db->write_mu);
   return rc;
 }

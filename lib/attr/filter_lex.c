@@ -7,7 +7,10 @@
 
 #include "attr/filter_tree.h"
 
-enum { FILTER_LEX_DIGITS = 800 }; /* more significant digits cannot change a double */
+enum {
+  FILTER_LEX_DIGITS = 800,  /* more significant digits cannot change a double */
+  FILTER_LEX_NUMBER = 4096, /* characters of a number */
+};
 
 static bool filter_lex_digit(char c) {
   return c >= '0' && c <= '9';
@@ -57,10 +60,10 @@ static uint32_t filter_lex_utf8(const struct filter_lexer *lexer, uint32_t at) {
 /* Skips letters, digits and _ so that a malformed number is shown whole. */
 static int filter_lex_bad_number(struct filter_lexer *lexer, uint32_t start, vecdb_error *err) {
   uint32_t end = start;
-  while (filter_lex_letter(filter_lex_at(lexer, end)) ||
-         filter_lex_digit(filter_lex_at(lexer, end)))
+  while (end - start < 32 && (filter_lex_letter(filter_lex_at(lexer, end)) ||
+                              filter_lex_digit(filter_lex_at(lexer, end))))
     end++;
-  int length = (int)(end - start < 32 ? end - start : 32);
+  int length = (int)(end - start);
   return vdb_fail_pos(err, VECDB_ERR_FILTER, start, "'%.*s' is not a number", length,
                       lexer->text + start);
 }
@@ -129,7 +132,8 @@ static int filter_lex_number(struct filter_lexer *lexer, struct filter_token *to
   uint32_t at = token->pos;
   if (lexer->text[at] == '0' && (filter_lex_at(lexer, at + 1) | 0x20) == 'x') {
     for (at += 2; filter_lex_hex(filter_lex_at(lexer, at)) >= 0; at++)
-      continue;
+      if (at - token->pos > FILTER_LEX_NUMBER)
+        return filter_lex_bad_number(lexer, token->pos, err);
     if (at == token->pos + 2 || filter_lex_letter(filter_lex_at(lexer, at)))
       return filter_lex_bad_number(lexer, token->pos, err);
     lexer->at = token->end = at;
@@ -137,7 +141,7 @@ static int filter_lex_number(struct filter_lexer *lexer, struct filter_token *to
   }
   bool real = false;
   for (; filter_lex_digit(filter_lex_at(lexer, at)) || filter_lex_at(lexer, at) == '.'; at++) {
-    if (lexer->text[at] == '.' && real)
+    if ((lexer->text[at] == '.' && real) || at - token->pos > FILTER_LEX_NUMBER)
       return filter_lex_bad_number(lexer, token->pos, err);
     real = real || lexer->text[at] == '.';
   }
@@ -149,13 +153,14 @@ static int filter_lex_number(struct filter_lexer *lexer, struct filter_token *to
     at += sign == '-' || sign == '+' ? 2 : 1;
     if (!filter_lex_digit(filter_lex_at(lexer, at)))
       return filter_lex_bad_number(lexer, token->pos, err);
-    for (; filter_lex_digit(filter_lex_at(lexer, at)); at++)
+    for (; filter_lex_digit(filter_lex_at(lexer, at)) && at - token->pos <= FILTER_LEX_NUMBER; at++)
       exponent = exponent < 100000000 ? exponent * 10 + (lexer->text[at] - '0') : exponent;
     exponent = sign == '-' ? -exponent : exponent;
   }
+  bool too_long = filter_lex_digit(filter_lex_at(lexer, at));
   bool leading_zero =
       lexer->text[token->pos] == '0' && filter_lex_digit(filter_lex_at(lexer, token->pos + 1));
-  if (leading_zero || filter_lex_letter(filter_lex_at(lexer, at)))
+  if (leading_zero || too_long || filter_lex_letter(filter_lex_at(lexer, at)))
     return filter_lex_bad_number(lexer, token->pos, err);
   lexer->at = token->end = at;
   return real ? filter_lex_float(lexer, token, digits_end, exponent, err)
@@ -231,6 +236,10 @@ static int filter_lex_string(struct filter_lexer *lexer, struct filter_token *to
     }
     uint32_t run = at;
     while (at < lexer->n && lexer->text[at] != quote && lexer->text[at] != '\\') {
+      if (lexer->text[at] > 0) { /* ASCII */
+        at++;
+        continue;
+      }
       uint32_t n = filter_lex_utf8(lexer, at);
       if (n == 0)
         return vdb_fail_pos(err, VECDB_ERR_UTF8, at, "a string in the filter is not valid UTF-8");
@@ -334,11 +343,12 @@ static int filter_lex_operator(struct filter_lexer *lexer, struct filter_token *
       {")", FILTER_TOKEN_CLOSE}, {"[", FILTER_TOKEN_LIST_OPEN}, {"]", FILTER_TOKEN_LIST_CLOSE},
       {",", FILTER_TOKEN_COMMA}, {"!", FILTER_TOKEN_NOT},
   };
+  char first = lexer->text[token->pos], second = filter_lex_at(lexer, token->pos + 1);
   for (size_t i = 0; i < VDB_COUNT(operators); i++) {
-    uint32_t n = operators[i].text[1] ? 2 : 1;
-    if (n <= lexer->n - token->pos && memcmp(lexer->text + token->pos, operators[i].text, n) == 0) {
+    const char *text = operators[i].text;
+    if (text[0] == first && (text[1] == '\0' || text[1] == second)) {
       token->kind = operators[i].kind;
-      lexer->at = token->end = token->pos + n;
+      lexer->at = token->end = token->pos + (text[1] ? 2 : 1);
       return VECDB_OK;
     }
   }

@@ -129,6 +129,9 @@ static int filter_like_parse(struct filter_like_builder *l) {
 VDB_INTERNAL int vdb_filter_like_build(struct filter_binding *b, struct filter_text pattern,
                                        uint32_t pos, uint32_t *out) {
   struct vdb_filter *filter = b->filter;
+  if (pattern.length > VECDB_MAX_VARCHAR)
+    return vdb_fail_pos(b->err, VECDB_ERR_LIMIT, pos, "the pattern is longer than %d bytes",
+                        VECDB_MAX_VARCHAR);
   if (!VDB_GROW(b->mem, filter->likes, filter->likes_capacity, filter->n_likes + 1))
     return vdb_fail_memory(b->err);
   struct filter_like *like = &filter->likes[filter->n_likes];

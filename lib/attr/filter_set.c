@@ -286,49 +286,84 @@ static int filter_set_add_array(struct filter_binding *b, struct filter_set *set
   return VECDB_OK;
 }
 
-static bool filter_set_before(const struct filter_member *x, const struct filter_member *y,
-                              const uint8_t *texts) {
-  if (x->key != y->key || !texts)
-    return x->key < y->key;
-  return vdb_filter_compare_text(filter_text_bytes(texts, x->text),
-                                 filter_text_bytes(texts, y->text)) < 0;
+/* ---- sorting ---- */
+
+/* By key, byte for byte from the lowest; stable. Bytes that all keys share take no round. The
+ *result is in members; *spare has the same room. */
+static void filter_set_radix(struct filter_member **members, struct filter_member **spare,
+                             size_t n) {
+  for (unsigned shift = 0; shift < 64; shift += 8) {
+    uint32_t places[257] = {0};
+    for (size_t i = 0; i < n; i++)
+      places[((*members)[i].key >> shift & 0xff) + 1]++;
+    if (places[((*members)[0].key >> shift & 0xff) + 1] == n)
+      continue;
+    for (unsigned i = 0; i < 256; i++)
+      places[i + 1] += places[i];
+    for (size_t i = 0; i < n; i++)
+      (*spare)[places[(*members)[i].key >> shift & 0xff]++] = (*members)[i];
+    struct filter_member *swap = *members;
+    *members = *spare;
+    *spare = swap;
+  }
 }
 
-/* One round of merge sort: sorted runs of `width` in `from` become runs of twice that in `to`. */
-static void filter_set_merge(const struct filter_member *from, struct filter_member *to, size_t n,
-                             size_t width, const uint8_t *texts) {
-  for (size_t start = 0; start < n; start += 2 * width) {
-    size_t i = start, middle = vdb_min_size(start + width, n);
-    size_t j = middle, end = vdb_min_size(start + 2 * width, n);
-    for (size_t k = start; k < end; k++) {
-      bool right = i == middle || (j < end && filter_set_before(&from[j], &from[i], texts));
-      to[k] = right ? from[j++] : from[i++];
+/* Merge sort of texts whose keys are equal; the result is in `members`. */
+static void filter_set_merge(struct filter_member *members, struct filter_member *spare, size_t n,
+                             const uint8_t *pool) {
+  struct filter_member *from = members, *to = spare;
+  for (size_t width = 1; width < n; width *= 2) {
+    for (size_t start = 0; start < n; start += 2 * width) {
+      size_t i = start, middle = vdb_min_size(start + width, n);
+      size_t j = middle, end = vdb_min_size(start + 2 * width, n);
+      for (size_t k = start; k < end; k++) {
+        bool right =
+            i == middle ||
+            (j < end && vdb_filter_compare_text(filter_text_bytes(pool, from[j].text),
+                                                filter_text_bytes(pool, from[i].text)) < 0);
+        to[k] = right ? from[j++] : from[i++];
+      }
     }
+    struct filter_member *swap = from;
+    from = to;
+    to = swap;
+  }
+  if (from != members)
+    memcpy(members, from, n * sizeof *members);
+}
+
+/* Puts texts with equal keys in order. */
+static void filter_set_ties(struct filter_set *set, struct filter_member *spare,
+                            const uint8_t *pool) {
+  for (size_t i = 0, end; i < set->n; i = end) {
+    for (end = i + 1; end < set->n && set->members[end].key == set->members[i].key;)
+      end++;
+    if (end - i > 1)
+      filter_set_merge(set->members + i, spare, end - i, pool);
   }
 }
 
 /* Sorts the members and drops repeated ones. */
 static int filter_set_sort(struct filter_binding *b, struct filter_set *set) {
-  const uint8_t *texts = set->type == FILTER_TEXT ? b->filter->pool.data : NULL;
-  size_t sorted = 1, n = set->n;
-  while (sorted < n && filter_set_before(&set->members[sorted - 1], &set->members[sorted], texts))
-    sorted++;
-  if (sorted >= n)
+  const uint8_t *pool = b->filter->pool.data;
+  size_t n = set->n, kept = 1;
+  if (n < 2)
     return VECDB_OK;
-  struct filter_member *other = vdb_alloc_array(b->mem, n, sizeof *other);
-  if (!other)
+  struct filter_member *spare = vdb_alloc_array(b->mem, n, sizeof *spare);
+  if (!spare)
     return vdb_fail_memory(b->err);
-  for (size_t width = 1; width < n; width *= 2) {
-    filter_set_merge(set->members, other, n, width, texts);
-    struct filter_member *swap = set->members;
-    set->members = other;
-    other = swap;
+  filter_set_radix(&set->members, &spare, n);
+  if (set->type == FILTER_TEXT)
+    filter_set_ties(set, spare, pool);
+  vdb_free(b->mem, spare);
+  for (size_t i = 1; i < n; i++) {
+    struct filter_member *last = &set->members[kept - 1], *member = &set->members[i];
+    if (last->key != member->key ||
+        (set->type == FILTER_TEXT &&
+         vdb_filter_compare_text(filter_text_bytes(pool, last->text),
+                                 filter_text_bytes(pool, member->text)) != 0))
+      set->members[kept++] = *member;
   }
-  vdb_free(b->mem, other);
-  size_t kept = 1;
-  for (size_t i = 1; i < n; i++)
-    if (filter_set_before(&set->members[kept - 1], &set->members[i], texts))
-      set->members[kept++] = set->members[i];
   set->n = (uint32_t)kept;
   return VECDB_OK;
 }

@@ -385,10 +385,22 @@ static void rf_print_group(struct rf *g, const struct rf_node *node) {
   }
 }
 
-static void rf_print_bare(struct rf *g, const struct rf_node *node) {
-  static const char *const cmps[] = {"==", "!=", "<", "<=", ">", ">="};
+static void rf_print_contains(struct rf *g, const struct rf_node *node) {
   static const char *const functions[] = {"array_contains", "array_contains_all",
                                           "array_contains_any"};
+  rf_word(g, functions[node->how]);
+  rf_put(g, "(");
+  rf_put(g, fx_fields[node->field].name);
+  rf_put(g, ",");
+  if (node->how)
+    rf_put_list(g, node);
+  else
+    rf_put_value(g, node->list_types[0], &node->list[0]);
+  rf_put(g, ")");
+}
+
+static void rf_print_bare(struct rf *g, const struct rf_node *node) {
+  static const char *const cmps[] = {"==", "!=", "<", "<=", ">", ">="};
   char index[24];
   switch (node->op) {
   case RF_CONST:
@@ -444,15 +456,7 @@ static void rf_print_bare(struct rf *g, const struct rf_node *node) {
     rf_word(g, node->negate ? " is not null" : " is null");
     break;
   case RF_CONTAINS:
-    rf_word(g, functions[node->how]);
-    rf_put(g, "(");
-    rf_put(g, fx_fields[node->field].name);
-    rf_put(g, ",");
-    if (node->how)
-      rf_put_list(g, node);
-    else
-      rf_put_value(g, node->list_types[0], &node->list[0]);
-    rf_put(g, ")");
+    rf_print_contains(g, node);
     break;
   }
 }

@@ -173,7 +173,7 @@ VDB_INLINE const uint32_t *vdb_hnsw_links(const struct vdb_hnsw_layer *layer, ui
 VDB_INTERNAL void vdb_hnsw_row_query(const struct vdb_vecs *vecs, uint32_t row, void *wide,
                                      struct vdb_query_vec *out);
 
-/* ---- Building: hnsw_build.c, hnsw_link.c, hnsw_connect.c -------------------------------------- */
+/* ---- Building: hnsw_build.c, hnsw_link.c, hnsw_connect.c ------------------------------------- */
 
 struct vdb_hnsw_edge {
   uint32_t target;
@@ -256,7 +256,7 @@ VDB_INTERNAL void vdb_hnsw_sort_rows(struct vdb_hnsw_builder *h);
 /* Makes every node of level 0 reachable from the entry, and the entry from every node. */
 VDB_INTERNAL int vdb_hnsw_connect(struct vdb_hnsw_builder *h, vecdb_error *err);
 
-/* ---- Opened indexes: hnsw.c, hnsw_io.c -------------------------------------------------------- */
+/* ---- Opened indexes: hnsw.c, hnsw_io.c ------------------------------------------------------- */
 
 enum { VDB_HNSW_STOCK = 32 };
 

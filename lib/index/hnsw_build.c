@@ -1,8 +1,8 @@
 /*
  * hnsw_build.c - batched insertion; see hnsw.h. Layers are built from the top down, each beginning
- * with the finished links of the layer above, whose nodes it shares. The nodes of a batch search the
- * graph as it was before the batch, in parallel, and are linked back afterwards target by target:
- * no step depends on the number of workers or on their timing.
+ * with the finished links of the layer above, whose nodes it shares. The nodes of a batch search
+ * the graph as it was before the batch, in parallel, and are linked back afterwards target by
+ * target: no step depends on the number of workers or on their timing.
  */
 #include "base/check.h"
 #include "base/rng.h"
@@ -116,10 +116,10 @@ static int build_begin_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error
   float *keys_above = h->link_keys;
   size_t slots = (size_t)layer->n * layer->width;
   uint32_t m = h->b->params.m;
+  uint32_t cap = l == 0 ? 2 * m : m;
   h->layer = l;
-  h->rule_new = (struct vdb_hnsw_rule){m, m};
-  h->rule_back.cap = l == 0 ? 2 * m : m;
-  h->rule_back.fill = m;
+  h->rule_new = (struct vdb_hnsw_rule){cap, cap};
+  h->rule_back = (struct vdb_hnsw_rule){cap, m};
   h->link_keys = vdb_alloc_array(h->b->mem, slots, sizeof *h->link_keys);
   h->links[l] = vdb_alloc_wide(h->b->mem, slots * sizeof *h->links[l]);
   int rc = VECDB_OK;

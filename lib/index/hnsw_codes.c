@@ -4,9 +4,9 @@
  * again with the rows themselves.
  *
  * An element's code is (x - mean) / scale, rounded and kept within -127 to 127; the mean is that of
- * its dimension, the scale is one for all. COSINE rows are brought to length 1 first. Then L2 between
- * codes orders rows as L2 and COSINE do between the rows. For IP means are 0, and the inner product
- * of codes is taken; a query has a scale of its own there.
+ * its dimension, the scale is one for all. COSINE rows are brought to length 1 first. Then L2
+ * between codes orders rows as L2 and COSINE do between the rows. For IP means are 0, and the inner
+ * product of codes is taken; a query has a scale of its own there.
  *
  * Rows that differ by less than a step, or values of very different size, are not for codes: a
  * number of rows search for their neighbours among the codes, and unless they find them the index

@@ -8,10 +8,10 @@
  *   HNQ8  i8 codes[n * stride]; nothing without codes
  *   HNCP  u32 firsts[n_groups], u32 ends[n_groups], u32 rows[n_copies]
  *
- * Numbers are little-endian. All but the header are borrowed as they lie. The reader holds each count
- * against the sizes of the sections and against the rows before it uses it, and looks at every link
- * once: after that no walk can leave the arrays. A walk ends whatever the links are, as a beam
- * expands a node once and a descent gets nearer with every step.
+ * Numbers are little-endian. All but the header are borrowed as they lie. The reader holds each
+ * count against the sizes of the sections and against the rows before it uses it, and looks at
+ * every link once: after that no walk can leave the arrays. A walk ends whatever the links are, as a
+ * beam expands a node once and a descent gets nearer with every step.
  */
 #include "index/hnsw.h"
 
@@ -101,8 +101,9 @@ VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *e
   VDB_TRY(io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err));
   struct io_part params[] = {{&codes->scale, sizeof codes->scale},
                              {codes->mean, b->vecs->dim * sizeof *codes->mean}};
+  size_t n_params = header.has_codes ? VDB_COUNT(params) : 0;
   struct io_part body = {codes->vecs.data, b->vecs->n * codes->vecs.stride};
-  VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, params, header.has_codes ? 2 : 0, err));
+  VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, params, n_params, err));
   return io_write(b->out, HNSW_TAG_CODES, b->number, &body, header.has_codes ? 1 : 0, err);
 }
 
@@ -212,7 +213,8 @@ static int io_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t numb
                    const void **data, size_t *size, vecdb_error *err) {
   *data = NULL;
   *size = 0;
-  VDB_TRY(in->find(in, tag, number, tag == HNSW_TAG_LEVEL0 || tag == HNSW_TAG_CODES, data, size, err));
+  bool bulk = tag == HNSW_TAG_LEVEL0 || tag == HNSW_TAG_CODES;
+  VDB_TRY(in->find(in, tag, number, bulk, data, size, err));
   return *data ? VECDB_OK : io_corrupt(err, "a section is missing");
 }
 

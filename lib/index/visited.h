@@ -1,6 +1,6 @@
 /*
- * visited.h - the rows a walk has seen: a bitmap, and a list of its words that are not zero, so that
- * clearing costs what the walk has touched and not what the index holds.
+ * visited.h - the rows a walk has seen: a bitmap, and a list of its words that are not zero, so
+ * that clearing costs what the walk has touched and not what the index holds.
  */
 #ifndef VDB_VISITED_H
 #define VDB_VISITED_H

@@ -1,7 +1,7 @@
 /*
- * fuzz_hnsw.c - the input changes a sound set of HNSW sections: each 8 bytes name a section, a place
- * and a value; a place past the end cuts the section. Opening must refuse the result or give an
- * index that searches within its memory and ends.
+ * fuzz_hnsw.c - the input changes a sound set of HNSW sections: each 8 bytes name a section, a
+ * place and a value; a place past the end cuts the section. Opening must refuse the result or give
+ * an index that searches within its memory and ends.
  */
 #include "../tlib/ixtest.h"
 

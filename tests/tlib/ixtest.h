@@ -18,7 +18,7 @@
 
 #define IX_UNUSED __attribute__((unused))
 
-/* ---- Data ------------------------------------------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------------------------------ */
 
 /* Rows and queries of one type; each array is its own exact block, so that ASan sees the edges. */
 struct ix_data {
@@ -200,7 +200,7 @@ static inline double ix_true_kth(const struct ix_data *d, const uint8_t *query,
   return kth;
 }
 
-/* ---- Sections --------------------------------------------------------------------------------- */
+/* ---- Sections -------------------------------------------------------------------------------- */
 
 struct ix_section {
   uint32_t tag;
@@ -296,7 +296,7 @@ static inline bool ix_sections_equal(const struct ix_sections *a, const struct i
   return true;
 }
 
-/* ---- Threads ---------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 struct ix_loop {
   size_t n;
@@ -325,7 +325,7 @@ static inline void ix_par_run(const struct vdb_par *par, size_t n, vdb_par_body 
     pthread_join(threads[i], NULL);
 }
 
-/* ---- Memory that fails ------------------------------------------------------------------------ */
+/* ---- Memory that fails ----------------------------------------------------------------------- */
 
 struct ix_memory {
   struct vdb_mem mem;
@@ -353,7 +353,7 @@ static inline void ix_memory_init(struct ix_memory *m, long left) {
   vdb_mem_init(&m->mem, &table, 0);
 }
 
-/* ---- Building and searching ------------------------------------------------------------------- */
+/* ---- Building and searching ------------------------------------------------------------------ */
 
 static inline int ix_build(struct vdb_mem *mem, const struct ix_data *d, unsigned workers,
                            uint32_t m, struct ix_sections *out, vecdb_error *err) {

@@ -98,7 +98,8 @@ static void recall_floors(void **state) {
     built_open(&b, 16);
     double got = recall(&b, (struct vdb_search){.ef = 64}, &full);
     if (got < cases[i].floor)
-      print_error("elem %d metric %d: recall %.3f\n", (int)cases[i].elem, (int)cases[i].metric, got);
+      print_error("elem %d metric %d: recall %.3f\n", (int)cases[i].elem, (int)cases[i].metric,
+                  got);
     assert_true(got >= cases[i].floor);
     assert_true(full);
     built_close(&b);
@@ -193,7 +194,7 @@ static void same_bytes_for_any_workers(void **state) {
   }
 }
 
-/* ---- The graph -------------------------------------------------------------------------------- */
+/* ---- The graph ------------------------------------------------------------------------------- */
 
 /* Rows that can be reached from `start` along the links or, turned round, against them. */
 static size_t reach(const struct vdb_hnsw_graph *g, uint32_t start, bool against) {
@@ -315,7 +316,7 @@ static void wide_searches(void **state) {
   built_close(&b);
 }
 
-/* ---- Long calls ------------------------------------------------------------------------------- */
+/* ---- Long calls ------------------------------------------------------------------------------ */
 
 static bool stop_second(void *arg) { return ++*(int *)arg >= 2; }
 

@@ -101,7 +101,7 @@ static void zero_rows_have_cosine_zero(void **state) {
   ix_data_free(&d);
 }
 
-/* ---- The exact scan --------------------------------------------------------------------------- */
+/* ---- The exact scan -------------------------------------------------------------------------- */
 
 static bool odd_row(void *arg, uint32_t row) {
   ++*(size_t *)arg;
@@ -223,7 +223,7 @@ static void scan_leaves_out_nan(void **state) {
   ix_data_free(&d);
 }
 
-/* ---- Parameters ------------------------------------------------------------------------------- */
+/* ---- Parameters ------------------------------------------------------------------------------ */
 
 static int fill(int32_t type, uint32_t m, uint32_t ef_construction, uint32_t ef) {
   vecdb_error err;

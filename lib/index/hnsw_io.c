@@ -10,8 +10,8 @@
  *
  * Numbers are little-endian. All but the header are borrowed as they lie. The reader holds each
  * count against the sizes of the sections and against the rows before it uses it, and looks at
- * every link once: after that no walk can leave the arrays. A walk ends whatever the links are, as a
- * beam expands a node once and a descent gets nearer with every step.
+ * every link once: after that no walk can leave the arrays. A walk ends whatever the links are,
+ * as a beam expands a node once and a descent gets nearer with every step.
  */
 #include "index/hnsw.h"
 

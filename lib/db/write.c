@@ -34,7 +34,7 @@ static int write_commit(struct vecdb_collection *coll, enum vdb_wal_type type,
                         struct vdb_wal_part body, const struct vdb_batch *batch,
                         struct vdb_pending *pending, vecdb_error *err) {
   struct vecdb *db = coll->db;
-  uint64_t seq;
+  uint64_t seq = 0;
   int rc = vdb_wal_add(db->wal, coll->id, type, &body, 1, &seq, err);
   if (!rc) {
     vdb_apply_commit(pending, batch, seq);

@@ -29,7 +29,8 @@ static int api_create_locked(vecdb *db, const char *name, struct vdb_schema *sch
   VDB_TRY(vdb_collection_reserve(db, err));
   VDB_TRY(vdb_collection_new(db, id, name, schema, out, err));
   vdb_mutex_lock(&db->write_mu);
-  (*out)->visible_seq = (*out)->files_seq = (*out)->last_seq = db->published_seq;
+  (*out)->visible_seq = db->published_seq;
+  (*out)->files_seq = (*out)->last_seq = db->synced_seq; /* later numbers may come again */
   vdb_mutex_unlock(&db->write_mu);
   struct vdb_change change = {.created = *out};
   bool keep;
@@ -245,6 +246,7 @@ VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *cont
   VDB_TRY(vdb_api_need(collection, "collection", err));
   struct vdb_control inner;
   VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
+  VDB_TRY(vdb_collection_alive(collection, err));
   if (!collection->db->wal)
     return VECDB_OK;
   /* The caller lends a hand: pieces that the background thread is at are waited for. */

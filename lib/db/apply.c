@@ -165,9 +165,10 @@ VDB_INTERNAL void vdb_apply_commit(struct vdb_pending *pending, const struct vdb
     vdb_growing_append(pending->seg, batch, seq);
     pending->n_rows = batch->n_rows;
   }
-  /* With everything in files, records of other collections before this one are none of ours. */
-  if (coll->last_seq <= coll->files_seq)
-    coll->files_seq = seq - 1;
+  /* With everything in files, records of other collections before this one are none of ours. Only
+     synced ones count: the numbers of others may come again, for records of this collection. */
+  if (coll->last_seq <= coll->files_seq && coll->db->synced_seq > coll->files_seq)
+    coll->files_seq = coll->db->synced_seq;
   coll->last_seq = seq;
 }
 

@@ -107,6 +107,8 @@ static int backup_copy_all(struct backup_copy *c, struct vdb_manifest *manifest,
     rc = vdb_fail_os(err, os, "syncing folder", c->to);
   bool unknown;
   if (!rc)
+    rc = vdb_db_sync_parent(c->env, c->to, err);
+  if (!rc)
     rc = vdb_manifest_write(c->env, c->to, manifest, &unknown, err);
   vdb_free(&c->env->mem, c->piece);
   return rc;

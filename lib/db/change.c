@@ -160,11 +160,12 @@ VDB_INTERNAL void vdb_change_manifest_free(struct vecdb *db, struct vdb_manifest
   memset(manifest, 0, sizeof *manifest);
 }
 
-/* Where the log begins: behind what every collection has in files. */
+/* Where the log begins: behind what every collection has in files. The place never goes back: the
+   next write of a collection that has all in files begins at what is synced (vdb_apply_commit). */
 static void change_log_floor(const struct change_work *w, struct vdb_manifest *out) {
   struct vecdb *db = w->db;
   vdb_mutex_lock(&db->write_mu);
-  uint64_t floor = db->published_seq;
+  uint64_t floor = db->synced_seq;
   for (uint32_t i = 0; i < out->n_collections; i++) {
     struct vdb_manifest_collection *c = &out->collections[i];
     struct vecdb_collection *coll = w->change->created;

@@ -34,6 +34,7 @@ static void commit_publish(struct vecdb *db, uint64_t seq) {
 
 /* Takes back all writes in flight and tells their writers why. */
 static void commit_fail(struct vecdb *db, int rc, const vecdb_error *why) {
+  db->failures++;
   while (db->last) {
     struct vdb_pending *pending = db->last;
     vdb_apply_rollback(pending);
@@ -105,6 +106,8 @@ VDB_INTERNAL int vdb_commit_wait(struct vecdb *db, struct vdb_pending *pending, 
 }
 
 VDB_INTERNAL int vdb_commit_sync(struct vecdb *db, uint64_t seq, vecdb_error *err) {
+  if (db->synced_seq >= seq)
+    return VECDB_OK;
   while (db->leading || db->first) {
     if (db->leading)
       vdb_cond_wait(&db->write_cond, &db->write_mu);

@@ -114,6 +114,7 @@ struct vecdb {
   uint64_t published_seq;      /* write_mu; last write in the log and visible */
   uint64_t synced_seq;         /* write_mu; last write known to be on disk */
   uint64_t last_sync_ns;       /* write_mu */
+  uint64_t failures;           /* write_mu; times that writes in flight were taken back */
   struct vdb_wal_mark *marks;  /* write_mu; ascending */
   size_t n_marks, marks_capacity;
 
@@ -134,6 +135,8 @@ struct vecdb {
 VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, struct vecdb **out,
                              vecdb_error *err);
 VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err);
+/* Makes the name of the folder `path` durable. */
+VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb_error *err);
 
 /* ---- recover.c ---- */
 /* Loads collections and segments from the manifest, replays the log, removes files nobody names. */

@@ -99,20 +99,20 @@ static void open_parent(const char *dir, char *out, size_t n) {
   }
 }
 
-/* Makes the folder, durably, if it may and must. */
+VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb_error *err) {
+  char parent[OPEN_PATH_MAX + 1];
+  open_parent(path, parent, sizeof parent);
+  int os = env->vfs->sync_dir(env->vfs, parent);
+  return os ? vdb_fail_os(err, os, "syncing folder", parent) : VECDB_OK;
+}
+
+/* Makes the folder if it may and must. Its name is synced with the first manifest. */
 static int open_folder(struct vecdb *db, vecdb_error *err) {
   const vecdb_vfs *vfs = db->env.vfs;
   if (db->flags & (VECDB_READ_ONLY | VECDB_MUST_EXIST))
     return VECDB_OK;
   int os = vfs->make_dir(vfs, db->dir);
-  if (os == EEXIST)
-    return VECDB_OK;
-  if (os)
-    return vdb_fail_os(err, os, "making folder", db->dir);
-  char parent[OPEN_PATH_MAX + 1];
-  open_parent(db->dir, parent, sizeof parent);
-  os = vfs->sync_dir(vfs, parent);
-  return os ? vdb_fail_os(err, os, "syncing folder", parent) : VECDB_OK;
+  return os && os != EEXIST ? vdb_fail_os(err, os, "making folder", db->dir) : VECDB_OK;
 }
 
 static int open_lock_file(struct vecdb *db, vecdb_error *err) {

@@ -150,7 +150,7 @@ VDB_INTERNAL int vdb_flush(struct vecdb_collection *coll, struct vdb_control *co
     return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
   vdb_mutex_lock(&coll->seal_mu);
   vdb_mutex_lock(&db->write_mu);
-  if (coll->active && coll->active->growing->n_rows > 0)
+  if (coll->last_seq > coll->files_seq)
     vdb_commit_rotate(db);
   vdb_apply_freeze(coll);
   uint64_t until = coll->last_seq;

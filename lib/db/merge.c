@@ -188,6 +188,19 @@ static int merge_commit(struct vecdb_collection *coll, struct merge_map *map, bo
   return rc;
 }
 
+/* The moment as of which a merge drops deleted rows. The deletes up to there must not be lost with
+   an unsynced log, when the rows are gone for good. */
+static int merge_moment(struct vecdb_collection *coll, uint64_t *seq, vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  vdb_mutex_lock(&coll->view_mu);
+  *seq = coll->visible_seq;
+  vdb_mutex_unlock(&coll->view_mu);
+  vdb_mutex_lock(&db->write_mu);
+  int rc = vdb_commit_sync(db, *seq, err);
+  vdb_mutex_unlock(&db->write_mu);
+  return rc;
+}
+
 VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const *segs, uint32_t n,
                            struct vdb_control *control, vecdb_error *err) {
   struct vecdb *db = coll->db;
@@ -196,10 +209,10 @@ VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const 
   map.bits = vdb_alloc_zero(map.mem, n * sizeof(uint64_t *));
   uint64_t total = 0;
   bool keep = false;
-  vdb_mutex_lock(&coll->view_mu);
-  uint64_t seq = coll->visible_seq;
-  vdb_mutex_unlock(&coll->view_mu);
+  uint64_t seq;
   int rc = sources && map.bits ? VECDB_OK : vdb_fail_memory(err);
+  if (!rc)
+    rc = merge_moment(coll, &seq, err);
   if (!rc)
     rc = merge_choose(&map, seq, sources, &total, err);
   if (!rc && total > 0)

@@ -74,7 +74,7 @@ static int recover_segments(struct vecdb *db, struct vecdb_collection *coll,
 /* ---- collections ---- */
 
 static int recover_collection(struct vecdb *db, const struct vdb_manifest_collection *from,
-                              vecdb_error *err) {
+                              uint64_t floor, vecdb_error *err) {
   struct vdb_schema *schema;
   VDB_TRY(vdb_schema_decode(&db->env.mem, from->schema, from->schema_bytes, &schema, err));
   if (schema->n_fields != from->n_fields) {
@@ -89,7 +89,7 @@ static int recover_collection(struct vecdb *db, const struct vdb_manifest_collec
     return rc;
   }
   memcpy(coll->index, from->indexes, from->n_fields * sizeof *coll->index);
-  coll->files_seq = coll->last_seq = from->flushed_seq;
+  coll->files_seq = coll->last_seq = from->flushed_seq > floor ? from->flushed_seq : floor;
   atomic_store(&coll->next_auto_id, from->next_auto_id);
   rc = recover_segments(db, coll, from, err);
   if (!rc)
@@ -170,7 +170,8 @@ static int recover_log(struct recover_work *w, const struct vdb_manifest *manife
                        w, &scan, err));
   if (scan.last_seq < manifest->wal_floor)
     scan.last_seq = manifest->wal_floor;
-  db->published_seq = db->synced_seq = scan.last_seq;
+  db->published_seq = scan.last_seq;
+  db->synced_seq = scan.doubt_file ? manifest->wal_floor : scan.last_seq;
   if (db->flags & VECDB_READ_ONLY)
     return VECDB_OK;
   if (!VDB_GROW(&db->env.mem, db->marks, db->marks_capacity, 2))
@@ -271,6 +272,8 @@ static int recover_create(struct vecdb *db, const vecdb_options *options, vecdb_
     return vdb_fail(err, VECDB_ERR_CORRUPT, "%s holds database files but no MANIFEST", db->dir);
   if (folder.foreign)
     return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE, "%s holds other files", db->dir);
+  /* Also when the folder was there: a process that made it may have ended before it did this. */
+  VDB_TRY(vdb_db_sync_parent(&db->env, db->dir, err));
   struct vdb_change change = {0};
   bool keep;
   vdb_mutex_lock(&db->manifest_mu);
@@ -287,7 +290,7 @@ static int recover_load(struct recover_work *w, const struct vdb_manifest *manif
   db->next_collection = manifest->next_collection;
   atomic_store(&db->next_file, manifest->next_file);
   for (uint32_t i = 0; i < manifest->n_collections; i++)
-    VDB_TRY(recover_collection(db, &manifest->collections[i], err));
+    VDB_TRY(recover_collection(db, &manifest->collections[i], manifest->wal_floor, err));
   VDB_TRY(recover_log(w, manifest, err));
   for (size_t i = 0; i < db->n_colls; i++) {
     if (db->colls[i]->last_seq > db->published_seq)
@@ -295,8 +298,14 @@ static int recover_load(struct recover_work *w, const struct vdb_manifest *manif
                       db->colls[i]->name);
     db->colls[i]->visible_seq = db->published_seq;
   }
-  if (!(db->flags & VECDB_READ_ONLY))
+  if (!(db->flags & VECDB_READ_ONLY)) {
+    /* A process that was killed may have left the manifest's name unsynced; an older manifest that
+       a power cut brings back would lack what was found here, and need other files. */
+    int os = db->env.vfs->sync_dir(db->env.vfs, db->dir);
+    if (os)
+      return vdb_fail_os(err, os, "syncing the folder", db->dir);
     recover_clean(db, manifest);
+  }
   if (w->replayed > 0)
     vdb_log(&db->env, VECDB_LOG_INFO, "replayed %llu log records",
             (unsigned long long)w->replayed);

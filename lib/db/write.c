@@ -260,8 +260,8 @@ static int write_where_visit(void *arg, const struct vdb_seg_view *view, uint32_
   return w->body.failed ? vdb_fail_memory(err) : VECDB_OK;
 }
 
-/* The filter runs under the writer's lock, over everything applied so far: a delete by filter is one
-   step among the other writes. */
+/* The filter runs under the writer's lock, over everything applied so far: a delete by filter is
+   one step among the other writes. */
 static int write_where_locked(struct vecdb_collection *coll, const vecdb_filter *filter,
                               uint64_t *deleted, struct vdb_control *control, vecdb_error *err) {
   struct vecdb *db = coll->db;

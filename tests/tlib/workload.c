@@ -1,0 +1,480 @@
+/* workload.c - random operations and what must come of them; see workload.h. */
+#include "tlib/workload.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const workload_names[WORKLOAD_OPS] = {
+    "create",    "drop",    "insert",       "upsert",     "delete", "delete_where", "flush",
+    "flush_all", "compact", "index_create", "index_drop", "step",   "reopen",       "backup"};
+static const uint8_t workload_weights[WORKLOAD_OPS] = {5, 2, 16, 28, 14, 6, 7,
+                                                       2, 4, 4,  2,  10, 3, 1};
+
+const char *workload_op_name(enum workload_op op) { return workload_names[op]; }
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void workload_push(struct workload *w) {
+  if (w->n_history == w->capacity) {
+    uint32_t capacity = w->capacity ? w->capacity * 2 : 16;
+    struct model *grown = realloc(w->history, capacity * sizeof *grown);
+    if (!grown)
+      abort();
+    w->history = grown;
+    for (uint32_t i = w->capacity; i < capacity; i++)
+      model_init(&w->history[i], w->config.n_keys);
+    w->capacity = capacity;
+  }
+  model_copy(&w->history[w->n_history++], &w->now);
+}
+
+/* What came before the durable state will not be asked for again. */
+static void workload_trim(struct workload *w) {
+  if (w->durable < 64)
+    return;
+  for (uint32_t i = w->durable; i < w->n_history; i++)
+    model_copy(&w->history[i - w->durable], &w->history[i]);
+  w->n_history -= w->durable;
+  w->shape = w->shape > w->durable ? w->shape - w->durable : 0;
+  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+    w->changed[c] = w->changed[c] > w->durable ? w->changed[c] - w->durable : 0;
+  w->durable = 0;
+}
+
+void workload_init(struct workload *w, const struct workload_config *config) {
+  memset(w, 0, sizeof *w);
+  w->config = *config;
+  w->rng.state = config->seed;
+  model_init(&w->now, config->n_keys);
+  model_init(&w->next, config->n_keys);
+  model_init(&w->backup, config->n_keys);
+  w->stamp = 1;
+  workload_push(w);
+}
+
+void workload_fini(struct workload *w) {
+  workload_abandon(w);
+  model_fini(&w->now);
+  model_fini(&w->next);
+  model_fini(&w->backup);
+  for (uint32_t i = 0; i < w->capacity; i++)
+    model_fini(&w->history[i]);
+  free(w->history);
+  memset(w, 0, sizeof *w);
+}
+
+void workload_fork(struct workload *out, const struct workload *w, const vecdb_vfs *vfs) {
+  workload_init(out, &w->config);
+  out->config.vfs = vfs;
+  out->rng = w->rng;
+  out->in_flight = w->in_flight;
+  out->opened = w->opened;
+  out->stamp = w->stamp;
+  out->born = w->born;
+  out->clock_ns = w->clock_ns;
+  out->n_backups = w->n_backups;
+  out->backup_number = w->backup_number;
+  out->op = w->op;
+  model_copy(&out->backup, &w->backup);
+  out->n_history = 0;
+  for (uint32_t i = w->durable; i < w->n_history; i++) {
+    model_copy(&out->now, &w->history[i]);
+    workload_push(out);
+  }
+  out->shape = w->shape > w->durable ? w->shape - w->durable : 0;
+  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+    out->changed[c] = w->changed[c] > w->durable ? w->changed[c] - w->durable : 0;
+  model_copy(&out->now, &w->now);
+  model_copy(&out->next, &w->next);
+}
+
+static uint64_t workload_clock(void *user) {
+  struct workload *w = user;
+  return w->clock_ns += 50000;
+}
+
+vecdb_options workload_options(struct workload *w) {
+  static vecdb_clock clock;
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  o.flags = w->config.flags;
+  o.durability = w->config.durability;
+  o.interval_ms = 1;
+  o.seal_rows = w->config.seal_rows;
+  o.index_rows = w->config.index_rows;
+  o.wal_bytes = w->config.wal_bytes;
+  o.threads = 1;
+  o.vfs = w->config.vfs;
+  o.allocator = w->config.allocator;
+  if (w->config.flags & VECDB_HOST_DRIVEN) {
+    clock.monotonic_ns = clock.wall_ns = workload_clock;
+    clock.user = w;
+    o.clock = &clock;
+  }
+  return o;
+}
+
+int workload_open(struct workload *w) {
+  vecdb_options o = workload_options(w);
+  if (w->opened)
+    o.flags |= VECDB_MUST_EXIST;
+  int rc = vecdb_open(w->config.dir, &o, &w->db, &w->err);
+  w->opened = w->opened || rc == VECDB_OK;
+  return rc;
+}
+
+static void workload_made_durable(struct workload *w, uint32_t index) {
+  if (index > w->durable)
+    w->durable = index;
+  if (w->durable > w->shape)
+    w->shape = w->durable;
+  workload_trim(w);
+}
+
+int workload_close(struct workload *w) {
+  int rc = vecdb_close(w->db, &w->err);
+  w->db = NULL;
+  if (!rc)
+    workload_made_durable(w, w->n_history - 1);
+  return rc;
+}
+
+void workload_abandon(struct workload *w) {
+  vecdb_close(w->db, NULL);
+  w->db = NULL;
+}
+
+void workload_backup_path(const struct workload *w, uint32_t n, char out[64]) {
+  snprintf(out, 64, "%.40s-backup%u", w->config.dir, n);
+}
+
+/* ---- operations ------------------------------------------------------------------------------ */
+
+/* The write in flight has been acknowledged. */
+static void workload_ack(struct workload *w, uint32_t coll) {
+  model_copy(&w->now, &w->next);
+  w->in_flight = false;
+  workload_push(w);
+  w->changed[coll] = w->n_history - 1;
+  if (w->config.durability == VECDB_DURABLE_COMMIT)
+    workload_made_durable(w, w->n_history - 1);
+}
+
+/* A collection has come or gone; that says nothing of rows. */
+static void workload_reshaped(struct workload *w, uint32_t coll) {
+  model_copy(&w->now, &w->next);
+  w->in_flight = false;
+  workload_push(w);
+  w->changed[coll] = 0;
+  w->shape = w->n_history - 1;
+}
+
+static uint32_t workload_existing(struct workload *w, bool exists) {
+  uint32_t found[MODEL_COLLS], n = 0;
+  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+    if (w->now.colls[c].exists == exists)
+      found[n++] = c;
+  return n ? found[vdb_rng_below(&w->rng, n)] : MODEL_COLLS;
+}
+
+static int workload_create(struct workload *w) {
+  uint32_t c = workload_existing(w, false);
+  if (c == MODEL_COLLS)
+    return VECDB_OK;
+  struct model_schema schema;
+  struct model_coll *coll = &w->next.colls[c];
+  coll->exists = true;
+  coll->variant = vdb_rng_below(&w->rng, MODEL_VARIANTS);
+  coll->born = ++w->born;
+  memset(coll->stamps, 0, w->config.n_keys * sizeof *coll->stamps);
+  w->in_flight = true;
+  model_schema_make(&schema, coll->variant);
+  int rc = vecdb_collection_create(w->db, model_name(c), &schema.schema, NULL, &w->err);
+  if (!rc)
+    workload_reshaped(w, c);
+  return rc;
+}
+
+static int workload_drop(struct workload *w, uint32_t c) {
+  w->next.colls[c].exists = false;
+  w->next.colls[c].born = ++w->born;
+  memset(w->next.colls[c].stamps, 0, w->config.n_keys * sizeof(uint64_t));
+  w->in_flight = true;
+  int rc = vecdb_collection_drop(w->db, model_name(c), &w->err);
+  if (!rc)
+    workload_reshaped(w, c);
+  return rc;
+}
+
+static int workload_write(struct workload *w, uint32_t c, vecdb_collection *coll, bool replace) {
+  struct model_batch *batch = malloc(sizeof *batch);
+  uint32_t keys[MODEL_BATCH], n = 1 + vdb_rng_below(&w->rng, w->config.batch_rows);
+  uint64_t stamps[MODEL_BATCH], *rows = w->next.colls[c].stamps;
+  bool clash = false, blind = vdb_rng_below(&w->rng, 6) == 0; /* inserts that look at no key */
+  uint32_t taken = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t k = vdb_rng_below(&w->rng, w->config.n_keys);
+    if (!replace && !blind && w->now.colls[c].stamps[k])
+      continue;
+    clash = clash || (!replace && w->now.colls[c].stamps[k]);
+    keys[taken] = k;
+    stamps[taken++] = rows[k] = ++w->stamp;
+  }
+  int rc = VECDB_OK;
+  if (taken > 0) {
+    int64_t ids[MODEL_BATCH];
+    model_batch_make(batch, w->now.colls[c].variant, keys, stamps, taken);
+    int64_t *want = model_text_keys(w->now.colls[c].variant) ? NULL : ids;
+    w->in_flight = true;
+    rc = (replace ? vecdb_upsert : vecdb_insert)(coll, &batch->batch, want, &w->err);
+    if (clash && rc == VECDB_OK)
+      rc = model_differs("an insert of a present key succeeded") ? 0 : WORKLOAD_WRONG;
+    if (clash && rc == VECDB_ERR_EXISTS) {
+      w->in_flight = false;
+      rc = VECDB_OK;
+    } else if (rc == VECDB_OK) {
+      workload_ack(w, c);
+    }
+    if (rc == VECDB_OK && want && !clash && memcmp(ids, batch->ids, taken * sizeof *ids) != 0)
+      rc = model_differs("other ids came back") ? 0 : WORKLOAD_WRONG;
+  }
+  free(batch);
+  return rc;
+}
+
+static int workload_deleted(struct workload *w, uint32_t c, uint64_t deleted, uint64_t expected) {
+  if (deleted != expected) {
+    model_differs("a delete took %llu rows instead of %llu", (unsigned long long)deleted,
+                  (unsigned long long)expected);
+    return WORKLOAD_WRONG;
+  }
+  workload_ack(w, c);
+  return VECDB_OK;
+}
+
+static int workload_delete(struct workload *w, uint32_t c, vecdb_collection *coll) {
+  struct model_batch *batch = malloc(sizeof *batch);
+  uint32_t keys[MODEL_BATCH], n = 1 + vdb_rng_below(&w->rng, w->config.batch_rows);
+  uint64_t *rows = w->next.colls[c].stamps, expected = 0, deleted;
+  for (uint32_t i = 0; i < n; i++) {
+    keys[i] = vdb_rng_below(&w->rng, w->config.n_keys);
+    expected += rows[keys[i]] != 0;
+    rows[keys[i]] = 0;
+  }
+  model_batch_make(batch, w->now.colls[c].variant, keys, NULL, n);
+  w->in_flight = true;
+  int rc = vecdb_delete(coll, &batch->keys, &deleted, &w->err);
+  free(batch);
+  return rc ? rc : workload_deleted(w, c, deleted, expected);
+}
+
+static int workload_delete_where(struct workload *w, uint32_t c, vecdb_collection *coll) {
+  struct probe_filter filter;
+  do
+    probe_filter_make(&filter, &w->rng);
+  while (filter.kind == 0); /* all rows: too often, there would be nothing left */
+  uint64_t *rows = w->next.colls[c].stamps, expected = 0, deleted;
+  for (uint32_t k = 0; k < w->config.n_keys; k++) {
+    struct model_row row;
+    if (!rows[k])
+      continue;
+    model_values(w->now.colls[c].variant, rows[k], &row);
+    if (!probe_passes(&filter, &row))
+      continue;
+    rows[k] = 0;
+    expected++;
+  }
+  w->in_flight = true;
+  int rc = vecdb_delete_where(coll, &filter.filter, &deleted, NULL, &w->err);
+  return rc ? rc : workload_deleted(w, c, deleted, expected);
+}
+
+static int workload_index(struct workload *w, uint32_t c, vecdb_collection *coll, bool drop) {
+  vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+  bool second = model_type2(w->now.colls[c].variant) && vdb_rng_below(&w->rng, 2);
+  params.type = (int32_t)vdb_rng_below(&w->rng, 3);
+  params.m = 4 + vdb_rng_below(&w->rng, 8);
+  params.ef_construction = 16;
+  params.ef = 24;
+  const char *field = second ? "u" : "v";
+  return drop ? vecdb_index_drop(coll, field, &w->err)
+              : vecdb_index_create(coll, field, &params, NULL, &w->err);
+}
+
+static int workload_step(struct workload *w) {
+  bool more;
+  uint64_t bytes = vdb_rng_below(&w->rng, 3) ? 0 : 1;
+  return vecdb_step(w->db, 0, bytes, &more, &w->err);
+}
+
+static int workload_reopen(struct workload *w) {
+  int rc = workload_close(w);
+  return rc ? rc : workload_open(w);
+}
+
+static int workload_backup(struct workload *w) {
+  char path[64];
+  uint32_t number = ++w->n_backups;
+  workload_backup_path(w, number, path);
+  int rc = vecdb_backup(w->db, path, NULL, &w->err);
+  if (!rc) {
+    w->backup_number = number;
+    model_copy(&w->backup, &w->now);
+  }
+  return rc;
+}
+
+static int workload_on_coll(struct workload *w, enum workload_op op, uint32_t c) {
+  vecdb_collection *coll;
+  int rc = vecdb_collection_get(w->db, model_name(c), &coll, &w->err);
+  if (rc)
+    return rc;
+  switch (op) {
+    case WORKLOAD_INSERT: rc = workload_write(w, c, coll, false); break;
+    case WORKLOAD_UPSERT: rc = workload_write(w, c, coll, true); break;
+    case WORKLOAD_DELETE: rc = workload_delete(w, c, coll); break;
+    case WORKLOAD_DELETE_WHERE: rc = workload_delete_where(w, c, coll); break;
+    case WORKLOAD_FLUSH: rc = vecdb_flush(coll, NULL, &w->err); break;
+    case WORKLOAD_COMPACT: rc = vecdb_compact(coll, NULL, &w->err); break;
+    default: rc = workload_index(w, c, coll, op == WORKLOAD_INDEX_DROP); break;
+  }
+  vecdb_collection_release(coll);
+  if (!rc && (op == WORKLOAD_FLUSH || op == WORKLOAD_COMPACT))
+    workload_made_durable(w, w->changed[c]);
+  return rc;
+}
+
+int workload_do(struct workload *w, enum workload_op op) {
+  uint32_t c = workload_existing(w, true);
+  bool on_db = op == WORKLOAD_CREATE || op == WORKLOAD_FLUSH_ALL || op == WORKLOAD_STEP ||
+               op == WORKLOAD_REOPEN || op == WORKLOAD_BACKUP;
+  if (c == MODEL_COLLS && !on_db)
+    op = WORKLOAD_CREATE;
+  w->op = op;
+  w->in_flight = false;
+  model_copy(&w->next, &w->now);
+  int rc;
+  switch (op) {
+    case WORKLOAD_CREATE: rc = workload_create(w); break;
+    case WORKLOAD_DROP: rc = workload_drop(w, c); break;
+    case WORKLOAD_FLUSH_ALL:
+      rc = vecdb_flush_all(w->db, NULL, &w->err);
+      if (!rc)
+        workload_made_durable(w, w->n_history - 1);
+      break;
+    case WORKLOAD_STEP: rc = workload_step(w); break;
+    case WORKLOAD_REOPEN: rc = workload_reopen(w); break;
+    case WORKLOAD_BACKUP: rc = workload_backup(w); break;
+    default: rc = workload_on_coll(w, op, c); break;
+  }
+  w->n_done[op] += rc == VECDB_OK;
+  if (w->config.trace)
+    fprintf(stderr, "    %s %s: %d\n", workload_names[op], on_db ? "" : model_name(c), rc);
+  return rc;
+}
+
+int workload_next(struct workload *w) {
+  const uint8_t *weights = w->config.weights ? w->config.weights : workload_weights;
+  uint32_t total = 0, op = 0;
+  for (uint32_t i = 0; i < WORKLOAD_OPS; i++)
+    total += weights[i];
+  uint32_t at = vdb_rng_below(&w->rng, total);
+  while (at >= weights[op])
+    at -= weights[op++];
+  return workload_do(w, (enum workload_op)op);
+}
+
+/* ---- what may be found ----------------------------------------------------------------------- */
+
+/* Whether `found` has the collections of `base` with the rows they had in `rows`. */
+static bool workload_is(const struct model *base, const struct model *rows,
+                        const struct model *found) {
+  for (uint32_t c = 0; c < MODEL_COLLS; c++) {
+    const struct model_coll *b = &base->colls[c], *r = &rows->colls[c], *f = &found->colls[c];
+    if (b->exists != f->exists)
+      return false;
+    if (!b->exists)
+      continue;
+    if (b->variant != f->variant)
+      return false;
+    bool same = r->exists && r->born == b->born;
+    for (uint32_t k = 0; k < base->n_keys; k++)
+      if (f->stamps[k] != (same ? r->stamps[k] : 0))
+        return false;
+  }
+  return true;
+}
+
+/* Whether `found` has the collections of `base` with rows that they may have. */
+static bool workload_fits(const struct workload *w, const struct model *base,
+                          const struct model *found, bool kill) {
+  if (workload_is(base, base, found))
+    return true;
+  for (uint32_t j = w->durable; !kill && j < w->n_history; j++)
+    if (workload_is(base, &w->history[j], found))
+      return true;
+  return false;
+}
+
+/* The state among those that may be found whose collections `found` has, or NULL. */
+static const struct model *workload_match(const struct workload *w, const struct model *found,
+                                          bool kill) {
+  if (workload_fits(w, &w->now, found, kill))
+    return &w->now;
+  if (w->in_flight && workload_fits(w, &w->next, found, kill))
+    return &w->next;
+  for (uint32_t i = w->shape; !kill && i < w->n_history; i++)
+    if (workload_fits(w, &w->history[i], found, kill))
+      return &w->history[i];
+  return NULL;
+}
+
+bool workload_accepts(struct workload *w, const struct model *found, bool kill) {
+  if (workload_match(w, found, kill))
+    return true;
+  char text[256];
+  model_same(&w->now, found);
+  snprintf(text, sizeof text, "%s", model_trouble());
+  bool has_next = w->in_flight && !model_same(&w->next, found);
+  char after[256];
+  snprintf(after, sizeof after, "%s", has_next ? model_trouble() : "nothing in flight");
+  return model_differs("lost or wrong after %s; from the last state: %s; from the next: %s",
+                       workload_op_name(w->op), text, after);
+}
+
+/* Gives the collections of `found` the identities they have in `base`. */
+static void workload_adopt(struct workload *w, const struct model *found,
+                           const struct model *base) {
+  uint64_t born[MODEL_COLLS];
+  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+    born[c] = base->colls[c].born;
+  model_copy(&w->now, found);
+  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+    w->now.colls[c].born = born[c];
+}
+
+void workload_rebase(struct workload *w, const struct model *found, bool kill) {
+  const struct model *base = workload_match(w, found, kill);
+  bool news = base == &w->next;
+  workload_adopt(w, found, base ? base : &w->now);
+  w->in_flight = false;
+  if (kill) {
+    if (news)
+      workload_push(w);
+    for (uint32_t c = 0; news && c < MODEL_COLLS; c++)
+      w->changed[c] = w->n_history - 1;
+    w->shape = w->n_history - 1; /* opening makes sure of it */
+    return;
+  }
+  w->n_history = 0;
+  w->durable = w->shape = 0;
+  memset(w->changed, 0, sizeof w->changed);
+  workload_push(w);
+}
+
+bool workload_settle(struct workload *w, const struct model *found) {
+  if (!workload_accepts(w, found, true))
+    return false;
+  workload_rebase(w, found, true);
+  return true;
+}

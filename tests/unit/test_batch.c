@@ -235,6 +235,91 @@ static void test_decode_rules(void **state) {
   vdb_schema_free(&mem, schema);
 }
 
+/* A record of a schema that allows more than the one it is read with. */
+static void test_decode_limits(void **state) {
+  (void)state;
+  vecdb_field fields[] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+      {.name = "t", .type = VECDB_VARCHAR, .max_length = 4},
+      {.name = "a", .type = VECDB_ARRAY, .element_type = VECDB_VARCHAR, .max_capacity = 2,
+       .max_length = 4},
+      {.name = "v", .type = VECDB_BINARY_VECTOR, .dim = 8},
+  };
+  vecdb_string elements[2] = {{"abcd", 4}, {"", 0}};
+  const char *text = "wxyz";
+  const void *array = elements;
+  uint32_t two = 2, n, source[1];
+  vecdb_column columns[] = {{.field = "id", .data = "12345678"}, {.field = "t", .data = &text},
+                            {.field = "a", .data = &array, .lengths = &two},
+                            {.field = "v", .data = "b"}};
+  vecdb_batch batch = VECDB_BATCH_INIT;
+  batch.columns = columns;
+  batch.n_columns = 4;
+  batch.n_rows = 1;
+  struct vdb_writer out = VDB_WRITER(&mem);
+  struct vdb_schema *wide = make_schema(fields, 4);
+  vecdb_error err = {0};
+  int rc = vdb_batch_encode(&mem, wide, &batch, 0, &out, &n, source, &err);
+  expect(&err, rc, 0, -1, "", "");
+  assert_int_equal(decode_copy(wide, out.data, out.n), VECDB_OK);
+  out.data[32] = 1; /* the first offset of t */
+  assert_int_equal(decode_copy(wide, out.data, out.n), VECDB_ERR_CORRUPT);
+  out.data[32] = 0;
+  for (int i = 0; i < 3; i++) {
+    uint32_t *limit = i == 0   ? &fields[1].max_length
+                      : i == 1 ? &fields[2].max_length
+                               : &fields[2].max_capacity;
+    (*limit)--;
+    struct vdb_schema *narrow = make_schema(fields, 4);
+    assert_int_equal(decode_copy(narrow, out.data, out.n), VECDB_ERR_CORRUPT);
+    vdb_schema_free(&mem, narrow);
+    (*limit)++;
+  }
+  vdb_schema_free(&mem, wide);
+  fields[1] = fields[3];
+  wide = make_schema(fields, 2);
+  static const uint8_t no_rows[24] = {0, 0, 0, 0, 2};
+  assert_int_equal(decode_copy(wide, no_rows, sizeof no_rows), VECDB_ERR_CORRUPT);
+  vdb_schema_free(&mem, wide);
+  vdb_writer_free(&out);
+}
+
+static void test_array_forms(void **state) {
+  (void)state;
+  static const struct {
+    uint8_t bytes[16];
+    size_t n;
+    int32_t type;
+    bool valid;
+  } cases[] = {
+      {{0}, 0, VECDB_INT8, false},
+      {{0}, 3, VECDB_INT8, false},
+      {{0}, 4, VECDB_INT8, true},
+      {{0}, 5, VECDB_INT8, false},
+      {{2, 0, 0, 0, 1, 2}, 6, VECDB_INT8, true},
+      {{2, 0, 0, 0, 1, 2}, 6, VECDB_INT16, false},
+      {{2, 0, 0, 0, 1, 2}, 6, VECDB_ARRAY, false},
+      {{1, 0, 0, 0x80}, 12, VECDB_INT64, false},
+      {{0}, 4, VECDB_VARCHAR, true},
+      {{0}, 5, VECDB_VARCHAR, false},
+      {{1}, 4, VECDB_VARCHAR, false},
+      {{1}, 8, VECDB_VARCHAR, true},
+      {{1, 0, 0, 0, 1, 0, 0, 0, 'a'}, 9, VECDB_VARCHAR, true},
+      {{1, 0, 0, 0, 1, 0, 0, 0, 'a'}, 10, VECDB_VARCHAR, false},
+      {{1, 0, 0, 0, 2, 0, 0, 0, 'a'}, 9, VECDB_VARCHAR, false},
+      {{0xff, 0xff, 0xff, 0xff, 1}, 16, VECDB_VARCHAR, false},
+  };
+  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+    uint8_t *copy = gen_exact(cases[i].bytes, cases[i].n);
+    struct vdb_bytes array = {copy, cases[i].n};
+    assert_int_equal(vdb_array_valid(array, cases[i].type), cases[i].valid);
+    assert_int_equal(vdb_array_count(array), cases[i].n < 4 ? 0 : cases[i].bytes[0] |
+                     (uint32_t)cases[i].bytes[1] << 8 | (uint32_t)cases[i].bytes[2] << 16 |
+                     (uint32_t)cases[i].bytes[3] << 24);
+    free(copy);
+  }
+}
+
 /* ---- Errors -----------------------------------------------------------------------------------
    */
 
@@ -696,6 +781,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
       cmocka_unit_test_setup_teardown(test_changed, setup, teardown),
       cmocka_unit_test_setup_teardown(test_decode_rules, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_decode_limits, setup, teardown),
+      cmocka_unit_test(test_array_forms),
       cmocka_unit_test_setup_teardown(test_errors, setup, teardown),
       cmocka_unit_test_setup_teardown(test_auto_ids, setup, teardown),
       cmocka_unit_test_setup_teardown(test_many_duplicates, setup, teardown),

@@ -511,6 +511,38 @@ static void test_round_trip(void **state) {
   }
 }
 
+/* Defaults are kept as their field would hold them; a text with a NUL or more bytes are no schema. */
+static void test_stored_forms(void **state) {
+  (void)state;
+  vecdb_field fields[3] = {KEY, VECTOR};
+  fields[2].name = "x";
+  fields[2].type = VECDB_FLOAT;
+  fields[2].flags = VECDB_HAS_DEFAULT;
+  fields[2].default_value = (vecdb_value)NUMBER(0.1);
+  vecdb_schema from = VECDB_SCHEMA_INIT;
+  from.description = "abc";
+  from.fields = fields;
+  from.n_fields = 3;
+  struct vdb_schema *schema, *again;
+  vecdb_error err = {0};
+  assert_int_equal(vdb_schema_new(&mem, &from, &schema, &err), VECDB_OK);
+  assert_int_equal(schema->fields[2].default_value.type, VECDB_FLOAT);
+  assert_true(schema->fields[2].default_value.as.number == (double)0.1f);
+  struct vdb_writer out = VDB_WRITER(&mem);
+  vdb_schema_encode(schema, &out);
+  out.data[5] = '\0';
+  int rc = vdb_schema_decode(&mem, out.data, out.n, &again, &err);
+  check_error(&err, rc, VECDB_ERR_CORRUPT, "", "cut or has too many fields");
+  out.data[5] = 'b';
+  vdb_write_u8(&out, 0);
+  rc = vdb_schema_decode(&mem, out.data, out.n, &again, &err);
+  check_error(&err, rc, VECDB_ERR_CORRUPT, "", "wrong length");
+  assert_int_equal(vdb_schema_decode(&mem, out.data, out.n - 1, &again, &err), VECDB_OK);
+  vdb_schema_free(&mem, again);
+  vdb_schema_free(&mem, schema);
+  vdb_writer_free(&out);
+}
+
 static void test_damage(void **state) {
   (void)state;
   size_t accepted = 0;
@@ -552,7 +584,7 @@ static void test_no_memory(void **state) {
   struct vdb_mem tight;
   memfault_init(&fault);
   vdb_mem_init(&tight, &fault.table, 0);
-  for (uint64_t seed = 1; seed <= 20; seed++) {
+  for (uint64_t seed = 1; seed <= 80; seed++) {
     struct gen g = {{seed}, NULL, 0};
     vecdb_schema from = gen_schema(&g);
     struct vdb_schema *schema;
@@ -591,6 +623,7 @@ int main(void) {
       cmocka_unit_test(test_names),
       cmocka_unit_test(test_utf8),
       cmocka_unit_test_setup_teardown(test_round_trip, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_stored_forms, setup, teardown),
       cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
       cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
   };

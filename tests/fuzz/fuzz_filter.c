@@ -7,8 +7,6 @@
 
 #include "unit/filter_fixture.h"
 
-#define FUZZ_CHECK(x) ((x) ? (void)0 : abort())
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const int64_t fuzz_filter_ints[] = {1, -2, 3};
@@ -35,16 +33,16 @@ static void fuzz_filter_bitmap(const struct vdb_filter *filter, size_t n, bool i
     rows.indexes = (const struct vdb_attr_index *const *)fuzz_filter_store.indexes;
   bool stopped = false, exact = false;
   vecdb_error err;
-  FUZZ_CHECK(vdb_filter_bitmap(&fuzz_filter_mem, filter, &rows, NULL, NULL, bits, &stopped, &err) ==
-             VECDB_OK);
+  FX_CHECK(vdb_filter_bitmap(&fuzz_filter_mem, filter, &rows, NULL, NULL, bits, &stopped, &err) ==
+           VECDB_OK);
   size_t count = 0;
   for (size_t i = 0; i < n; i++) {
-    FUZZ_CHECK(vdb_bit_get(bits, i) == vdb_filter_row(filter, rows.columns, i));
+    FX_CHECK(vdb_bit_get(bits, i) == vdb_filter_row(filter, rows.columns, i));
     count += vdb_bit_get(bits, i);
   }
   double share = vdb_filter_estimate(filter, &rows, &exact);
-  FUZZ_CHECK(share >= 0 && share <= 1);
-  FUZZ_CHECK(!exact || n == 0 || (size_t)(share * (double)n + 0.5) == count);
+  FX_CHECK(share >= 0 && share <= 1);
+  FX_CHECK(!exact || n == 0 || (size_t)(share * (double)n + 0.5) == count);
 }
 
 /* What it says of itself compiles again, unless it is cut, to something that says the same. */
@@ -58,11 +56,11 @@ static void fuzz_filter_describe(const struct vdb_filter *filter) {
     struct vdb_filter *again = NULL;
     vecdb_error err;
     int rc = vdb_filter_compile(&fuzz_filter_mem, &fx_schema, &source, &again, &err);
-    FUZZ_CHECK(rc == VECDB_OK || rc == VECDB_ERR_LIMIT);
+    FX_CHECK(rc == VECDB_OK || rc == VECDB_ERR_LIMIT);
     if (rc == VECDB_OK)
       for (size_t i = 0; i < FUZZ_FILTER_ROWS; i++)
-        FUZZ_CHECK(vdb_filter_row(again, fuzz_filter_rows.columns, i) ==
-                   vdb_filter_row(filter, fuzz_filter_rows.columns, i));
+        FX_CHECK(vdb_filter_row(again, fuzz_filter_rows.columns, i) ==
+                 vdb_filter_row(filter, fuzz_filter_rows.columns, i));
     vdb_filter_free(&fuzz_filter_mem, again);
   }
   vdb_writer_free(&first);
@@ -84,8 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   vecdb_error err;
   int rc = vdb_filter_compile(&fuzz_filter_mem, &fx_schema, &source, &filter, &err);
   if (rc) {
-    FUZZ_CHECK(!filter && err.code == rc && err.position >= 0 && err.position < (int64_t)size);
-    FUZZ_CHECK(vdb_utf8_valid(err.message, strlen(err.message)));
+    FX_CHECK(!filter && err.code == rc && err.position >= 0 && err.position < (int64_t)size);
+    FX_CHECK(vdb_utf8_valid(err.message, strlen(err.message)));
   } else {
     fuzz_filter_bitmap(filter, FUZZ_FILTER_ROWS, true);
     fuzz_filter_bitmap(filter, n, false);
@@ -93,6 +91,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       fuzz_filter_describe(filter);
   }
   vdb_filter_free(&fuzz_filter_mem, filter);
-  FUZZ_CHECK(fuzz_filter_mem.used == before);
+  FX_CHECK(fuzz_filter_mem.used == before);
   return 0;
 }

@@ -5,21 +5,18 @@
 #ifndef FILTER_FIXTURE_H
 #define FILTER_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <cmocka.h>
-
 #include "attr/filter.h"
 #include "base/bitmap.h"
 #include "base/rng.h"
 
 #define FX_UNUSED __attribute__((unused))
+#define FX_CHECK(x) ((x) ? (void)0 : abort())
 
 enum fx_field_name {
   FX_ID,
@@ -208,7 +205,7 @@ static void fx_random_value(struct vdb_rng *rng, int32_t type, struct fx_value *
 
 static void *fx_block(struct fx_rows *rows, size_t size) {
   void *block = calloc(1, size ? size : 1);
-  assert_non_null(block);
+  FX_CHECK(block);
   rows->blocks[rows->n_blocks++] = block;
   return block;
 }
@@ -301,7 +298,7 @@ static FX_UNUSED void fx_rows_init(struct fx_rows *rows, size_t n, uint64_t seed
   memset(rows, 0, sizeof *rows);
   rows->n = n;
   rows->values = calloc(n * FX_FIELDS + 1, sizeof *rows->values);
-  assert_non_null(rows->values);
+  FX_CHECK(rows->values);
   for (unsigned f = 0; f < FX_FIELDS; f++) {
     const struct vdb_field *field = &fx_fields[f];
     for (size_t i = 0; i < n; i++) {
@@ -312,7 +309,7 @@ static FX_UNUSED void fx_rows_init(struct fx_rows *rows, size_t n, uint64_t seed
         continue;
       v->n_elements = vdb_rng_below(&rng, 5);
       v->elements = calloc(v->n_elements + 1, sizeof *v->elements);
-      assert_non_null(v->elements);
+      FX_CHECK(v->elements);
       for (uint32_t k = 0; k < v->n_elements; k++)
         fx_random_value(&rng, field->element_type, &v->elements[k]);
     }
@@ -350,7 +347,7 @@ struct fx_store {
 static int fx_begin(struct vdb_sect_writer *w, uint32_t tag, uint32_t number, vecdb_error *err) {
   struct fx_store *store = (struct fx_store *)(void *)w;
   (void)err;
-  assert_true(store->n < 256);
+  FX_CHECK(store->n < 256);
   struct fx_section section = {tag, number, NULL, 0};
   store->sections[store->n++] = section;
   return VECDB_OK;
@@ -361,7 +358,7 @@ static int fx_append(struct vdb_sect_writer *w, const void *data, size_t n, vecd
   struct fx_section *s = &store->sections[store->n - 1];
   (void)err;
   void *grown = aligned_alloc(64, (s->n + n + 127) / 64 * 64);
-  assert_non_null(grown);
+  FX_CHECK(grown);
   if (s->n)
     memcpy(grown, s->data, s->n);
   free(s->data);
@@ -408,12 +405,10 @@ static FX_UNUSED void fx_store_init(struct fx_store *store, struct vdb_mem *mem,
     int32_t kind = (int32_t)vdb_rng_below(&rng, 4);
     if (kind == VECDB_SCALAR_INDEX_NONE)
       continue;
-    assert_int_equal(
-        vdb_attr_index_build(mem, &rows->columns[f], rows->n, kind, &store->writer, f, &err),
-        VECDB_OK);
-    assert_int_equal(vdb_attr_index_open(mem, &store->reader, f, &fx_fields[f], rows->n,
-                                         &store->indexes[f], &err),
-                     VECDB_OK);
+    FX_CHECK(vdb_attr_index_build(mem, &rows->columns[f], rows->n, kind, &store->writer, f, &err) ==
+             VECDB_OK);
+    FX_CHECK(vdb_attr_index_open(mem, &store->reader, f, &fx_fields[f], rows->n, &store->indexes[f],
+                                 &err) == VECDB_OK);
   }
 }
 

@@ -2,7 +2,13 @@
  * test_filter.c - sets of rows at the edges of blocks, three-valued logic, patterns, long lists,
  * indexes, estimates, and memory that runs out at every allocation.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <time.h>
+
+#include <cmocka.h>
 
 #include "filter_fixture.h"
 #include "tlib/memfault.h"

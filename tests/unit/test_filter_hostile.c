@@ -2,7 +2,13 @@
  * test_filter_hostile.c - texts made to hurt: deep, long, broken, cut and mutated. All are answered
  * with rows or an error whose position lies in the text, soon and without a leak.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <time.h>
+
+#include <cmocka.h>
 
 #include "filter_fixture.h"
 

@@ -1,4 +1,11 @@
 /* test_filter_parse.c - texts of filters, what is bound of them, and where and how others fail. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include "filter_fixture.h"
 
 struct tp_good {

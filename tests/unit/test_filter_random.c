@@ -2,7 +2,13 @@
  * test_filter_random.c - random filters over random rows against a plain interpreter of its own:
  * the generator makes a tree, the interpreter walks that tree, and the library gets only its text.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <math.h>
+
+#include <cmocka.h>
 
 #include "filter_fixture.h"
 
@@ -51,7 +57,7 @@ struct rf {
   char text[RF_TEXT];
   size_t at;
   vecdb_param params[RF_PARAMS];
-  char names[RF_PARAMS][8];
+  char names[RF_PARAMS][16];
   char strings[RF_PARAMS][24];
   int n_params;
 };

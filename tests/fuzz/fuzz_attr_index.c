@@ -1,7 +1,7 @@
 /*
- * fuzz_attr_index.c - sections of scalar indexes: whatever they hold, an index that opens keeps to its
- * rows and counts what it marks. Input: u8 type, u8 rows; then per section, in the order below, u16
- * length (65535: no such section) and bytes; the rest is used for bounds.
+ * fuzz_attr_index.c - sections of scalar indexes: whatever they hold, an index that opens keeps to
+ * its rows and counts what it marks. Input: u8 type, u8 rows; then per section, in the order below,
+ * u16 length (65535: no such section) and bytes; the rest is used for bounds.
  */
 #include "attr/attr_index_format.h"
 #include "base/bitmap.h"
@@ -37,7 +37,8 @@ static int fuzz_find(const struct vdb_sect_reader *r, uint32_t tag, uint32_t num
 }
 
 /* Asks for one range; bounds of 16 bytes serve every type. */
-static void fuzz_ask(const struct vdb_attr_index *x, size_t n, const uint8_t *bounds, int32_t type) {
+static void fuzz_ask(const struct vdb_attr_index *x, size_t n, const uint8_t *bounds,
+                     int32_t type) {
   size_t width = vdb_type_width(type);
   struct vdb_bytes low = {bounds, width ? width : bounds[0] % 8u};
   struct vdb_bytes high = {bounds + 8, width ? width : bounds[8] % 8u};

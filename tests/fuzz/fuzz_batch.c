@@ -1,6 +1,6 @@
 /*
- * fuzz_batch.c - records of batches, read against one schema that has every type of field: any bytes
- * either are refused or give columns whose values can all be read.
+ * fuzz_batch.c - records of batches, read against one schema that has every type of field: any
+ * bytes either are refused or give columns whose values can all be read.
  */
 #include "attr/batch.h"
 #include "unit/attr_gen.h"

@@ -109,6 +109,9 @@ static void test_round_trip(void **state) {
       assert_int_equal(vdb_key_compare(key, key, schema->fields[schema->key].type), 0);
     }
     vdb_batch_fini(&mem, &batch);
+    assert_int_equal(vdb_batch_view(&mem, schema, record, out.n - before, &batch, &err), VECDB_OK);
+    check_decoded(&from, &b, &batch, source);
+    vdb_batch_fini(&mem, &batch);
     free(record);
     vdb_writer_free(&out);
     vdb_schema_free(&mem, schema);
@@ -661,7 +664,8 @@ static void test_auto_ids(void **state) {
   vdb_schema_free(&mem, schema);
 }
 
-/* ---- Limits and memory ------------------------------------------------------------------------ */
+/* ---- Limits and memory ------------------------------------------------------------------------
+   */
 
 /* As many rows as there may be, all keys twice, in time that only a hash table allows. */
 static void test_many_duplicates(void **state) {

@@ -511,7 +511,8 @@ static void test_round_trip(void **state) {
   }
 }
 
-/* Defaults are kept as their field would hold them; a text with a NUL or more bytes are no schema. */
+/* Defaults are kept as their field would hold them; a text with a NUL or more bytes are no schema.
+   */
 static void test_stored_forms(void **state) {
   (void)state;
   vecdb_field fields[3] = {KEY, VECTOR};

@@ -1,6 +1,6 @@
 /*
- * test_vector_check.c - the checks of single vectors, at their bounds and for special elements at any
- * place, and of keys.
+ * test_vector_check.c - the checks of single vectors, at their bounds and for special elements at
+ * any place, and of keys.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -83,6 +83,8 @@ VECDB_API int vecdb_backup(vecdb *db, const char *path, const vecdb_control *con
   VDB_TRY(vdb_api_need(path, "path", err));
   struct vdb_control inner;
   VDB_TRY(vdb_api_control(&db->env, control, &inner, err));
+  if (!db->wal) /* rows that are only in the log cannot be brought into files */
+    return vdb_fail(err, VECDB_ERR_READ_ONLY, "a backup needs the database open for writing");
   return vdb_backup(db, path, &inner, err);
 }
 

@@ -1,0 +1,386 @@
+/*
+ * test_api_rows.c - writing and reading rows through the public interface: upsert and delete, keys
+ * that are given, text or automatic, paging, shapes of batches, result tables.
+ */
+#include "tlib/apitest.h"
+
+/* ---- Keys, upsert and delete ------------------------------------------------------------------ */
+
+/* The value of n in the row with this key; -1 when there is none. */
+static int64_t number_of(vecdb_collection *coll, int64_t id) {
+  static const char *const fields[] = {"n"};
+  vecdb_keys keys = {.integers = &id, .n = 1};
+  vecdb_rows *rows;
+  at_ok(vecdb_get(coll, &keys, fields, 1, NULL, &rows, &at_err));
+  int64_t n = vecdb_rows_count(rows) ? vecdb_rows_value(rows, 0, 1).as.integer : -1;
+  vecdb_rows_free(rows);
+  return n;
+}
+
+/* Writes rows (id, n) with a vector each. */
+static int write_numbers(vecdb_collection *coll, bool replace, const int64_t *ids,
+                         const int32_t *numbers, uint32_t n) {
+  static const float v[8][4];
+  const vecdb_column columns[] = {{.field = "id", .data = ids}, {.field = "n", .data = numbers},
+                                  {.field = "v", .data = v}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 3, n};
+  int64_t out[8] = {-1, -1, -1, -1, -1, -1, -1, -1};
+  int rc = replace ? vecdb_upsert(coll, &batch, out, &at_err)
+                   : vecdb_insert(coll, &batch, out, &at_err);
+  for (uint32_t i = 0; i < n && !rc; i++)
+    assert_int_equal(out[i], ids[i]);
+  return rc;
+}
+
+/* The same steps over rows in memory (flush false) and in files. */
+static void upsert_and_delete(bool flush) {
+  vecdb *db = at_open(":memory:", NULL);
+  vecdb_collection *coll = at_small(db, "c");
+  at_ok(write_numbers(coll, false, (int64_t[]){1, 2, 3}, (int32_t[]){10, 20, 30}, 3));
+  if (flush)
+    at_ok(vecdb_flush(coll, NULL, &at_err));
+  at_fails(VECDB_ERR_EXISTS,
+           write_numbers(coll, false, (int64_t[]){4, 5, 2}, (int32_t[]){40, 50, 99}, 3));
+  assert_int_equal(at_err.row, 2);
+  assert_string_equal(at_err.field, "id");
+  assert_int_equal(at_count(coll, NULL), 3);
+  assert_int_equal(number_of(coll, 2), 20);
+  at_ok(write_numbers(coll, true, (int64_t[]){4, 2}, (int32_t[]){40, 21}, 2));
+  if (flush)
+    at_ok(vecdb_flush(coll, NULL, &at_err));
+  assert_int_equal(at_count(coll, NULL), 4);
+  assert_int_equal(number_of(coll, 2), 21);
+
+  uint64_t deleted = 77;
+  vecdb_keys keys = {.integers = (int64_t[]){2, 2, 9, 3}, .n = 4};
+  at_ok(vecdb_delete(coll, &keys, &deleted, &at_err));
+  assert_int_equal(deleted, 2);
+  at_ok(vecdb_delete(coll, &keys, &deleted, &at_err));
+  assert_int_equal(deleted, 0);
+  assert_int_equal(number_of(coll, 2), -1);
+  at_ok(write_numbers(coll, false, (int64_t[]){2}, (int32_t[]){22}, 1)); /* free again */
+  assert_int_equal(number_of(coll, 2), 22);
+  vecdb_filter filter = {.text = "n >= 22"};
+  at_ok(vecdb_delete_where(coll, &filter, &deleted, NULL, &at_err));
+  assert_int_equal(deleted, 2);
+  assert_int_equal(at_count(coll, NULL), 1);
+  at_ok(vecdb_delete_where(coll, &filter, &deleted, NULL, &at_err));
+  assert_int_equal(deleted, 0);
+  keys.n = 0;
+  deleted = 77;
+  at_ok(vecdb_delete(coll, &keys, &deleted, &at_err));
+  assert_int_equal(deleted, 0);
+  assert_int_equal(number_of(coll, 1), 10);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+static void test_upsert_and_delete(void **state) {
+  (void)state;
+  upsert_and_delete(false);
+  upsert_and_delete(true);
+}
+
+static void test_last_of_a_batch_wins(void **state) {
+  (void)state;
+  vecdb *db = at_open(":memory:", NULL);
+  vecdb_collection *coll = at_small(db, "c");
+  at_ok(write_numbers(coll, false, (int64_t[]){5, 1, 5, 1, 5}, (int32_t[]){1, 2, 3, 4, 5}, 5));
+  assert_int_equal(at_count(coll, NULL), 2);
+  assert_int_equal(number_of(coll, 5), 5);
+  assert_int_equal(number_of(coll, 1), 4);
+  at_ok(write_numbers(coll, true, (int64_t[]){5, 5, 7}, (int32_t[]){6, 7, 8}, 3));
+  assert_int_equal(at_count(coll, NULL), 3);
+  assert_int_equal(number_of(coll, 5), 7);
+  /* A fault in a row that would not stay is a fault all the same. */
+  float v[][4] = {{0, 0, 0, 1}, {0, 0, 0, 1}};
+  v[0][1] = at_nan();
+  const vecdb_column columns[] = {{.field = "id", .data = (int64_t[]){8, 8}},
+                                  {.field = "n", .data = (int32_t[]){1, 2}},
+                                  {.field = "v", .data = v}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 3, 2};
+  at_fails(VECDB_ERR_NOT_FINITE, vecdb_upsert(coll, &batch, NULL, &at_err));
+  assert_int_equal(at_err.row, 0);
+  assert_int_equal(at_count(coll, NULL), 3);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+/* ---- Keys as text ----------------------------------------------------------------------------- */
+
+static vecdb_collection *texts_create(vecdb *db) {
+  const vecdb_field fields[] = {
+      {.name = "key", .type = VECDB_VARCHAR, .max_length = 12, .flags = VECDB_PRIMARY_KEY},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 1, .metric = VECDB_IP},
+  };
+  vecdb_schema schema = {sizeof schema, sizeof *fields, NULL, fields, 2};
+  vecdb_collection *coll;
+  at_ok(vecdb_collection_create(db, "texts", &schema, &coll, &at_err));
+  return coll;
+}
+
+static void check_texts(const vecdb_rows *rows, const char *const *expected, size_t n) {
+  assert_int_equal(vecdb_rows_count(rows), n);
+  for (size_t i = 0; i < n; i++) {
+    vecdb_value v = vecdb_rows_value(rows, i, 0);
+    assert_int_equal(v.type, VECDB_VARCHAR);
+    assert_int_equal(v.length, strlen(expected[i]));
+    assert_memory_equal(v.as.data, expected[i], v.length);
+  }
+}
+
+static void test_text_keys(void **state) {
+  (void)state;
+  static const char *const sorted[] = {"", "B", "a", "a b", "ab", "b", "\xc3\xa4"};
+  static const char *const given[] = {"b", "", "ab", "\xc3\xa4", "a", "B", "a b"};
+  const float v[] = {1, 2, 3, 4, 5, 6, 7};
+  vecdb *db = at_open(":memory:", NULL);
+  vecdb_collection *coll = texts_create(db);
+  const vecdb_column columns[] = {{.field = "key", .data = given}, {.field = "v", .data = v}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 7};
+  int64_t ids[7];
+  at_fails(VECDB_ERR_ARGUMENT, vecdb_insert(coll, &batch, ids, &at_err));
+  at_ok(vecdb_insert(coll, &batch, NULL, &at_err));
+  at_fails(VECDB_ERR_EXISTS, vecdb_insert(coll, &batch, NULL, &at_err));
+
+  vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
+  vecdb_rows *rows;
+  at_ok(vecdb_query(coll, &params, &rows, &at_err));
+  check_texts(rows, sorted, 7);
+  vecdb_rows_free(rows);
+  const vecdb_string after = {"a", 1};
+  params.after.strings = &after;
+  params.after.n = 1;
+  params.limit = 2;
+  at_ok(vecdb_query(coll, &params, &rows, &at_err));
+  check_texts(rows, sorted + 3, 2);
+  vecdb_rows_free(rows);
+
+  const vecdb_string wanted[] = {{"ab", 2}, {"zz", 2}, {"abc", 1}, {NULL, 0}};
+  const char *const there[] = {"ab", "a", ""};
+  vecdb_keys keys = {.strings = wanted, .n = 4};
+  at_ok(vecdb_get(coll, &keys, NULL, 0, NULL, &rows, &at_err));
+  check_texts(rows, there, 3);
+  vecdb_rows_free(rows);
+
+  const float query = 1;
+  vecdb_search_params search = at_search(&query, 2, NULL);
+  vecdb_hit hits[2];
+  uint32_t count;
+  at_ok(vecdb_search(coll, &search, hits, &count, NULL, &rows, &at_err));
+  assert_int_equal(hits[0].id, -1);
+  check_texts(rows, (const char *const[]){"a b", "B"}, 2);
+  vecdb_rows_free(rows);
+  uint64_t deleted;
+  at_ok(vecdb_delete(coll, &keys, &deleted, &at_err));
+  assert_int_equal(deleted, 3);
+  assert_int_equal(at_count(coll, "key like \"a%\""), 1);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+/* ---- Automatic keys --------------------------------------------------------------------------- */
+
+static vecdb_collection *auto_create(vecdb *db) {
+  const vecdb_field fields[] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY | VECDB_AUTO_ID},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 1, .metric = VECDB_L2},
+  };
+  vecdb_schema schema = {sizeof schema, sizeof *fields, NULL, fields, 2};
+  vecdb_collection *coll;
+  at_ok(vecdb_collection_create(db, "auto", &schema, &coll, &at_err));
+  return coll;
+}
+
+/* Inserts n rows; their ids must be larger than `last`. Returns the largest. */
+static int64_t auto_insert(vecdb_collection *coll, uint32_t n, int64_t last) {
+  const float v[10] = {0};
+  int64_t ids[10] = {0};
+  vecdb_column column = {.field = "v", .data = v};
+  vecdb_batch batch = {sizeof batch, sizeof column, &column, 1, n};
+  at_ok(vecdb_insert(coll, &batch, ids, &at_err));
+  for (uint32_t i = 0; i < n; i++) {
+    assert_true(ids[i] > last);
+    last = ids[i];
+  }
+  return last;
+}
+
+static void test_automatic_keys(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  vecdb *db = at_open(folder, NULL);
+  vecdb_collection *coll = auto_create(db);
+  int64_t last = auto_insert(coll, 3, 0);
+  assert_int_equal(last, 3);
+  const float bad[] = {1, at_nan()};
+  vecdb_column columns[] = {{.field = "v", .data = bad}, {.field = "id", .data = &last}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 1, 2};
+  at_fails(VECDB_ERR_NOT_FINITE, vecdb_insert(coll, &batch, NULL, &at_err));
+  batch.n_columns = 2;
+  batch.n_rows = 1;
+  at_fails(VECDB_ERR_ARGUMENT, vecdb_insert(coll, &batch, NULL, &at_err));
+  last = auto_insert(coll, 2, last);
+  at_delete(coll, 1, (uint32_t)last); /* no key comes again, whoever has gone */
+  for (int round = 0; round < 4; round++) {
+    if (round % 2)
+      at_ok(vecdb_compact(coll, NULL, &at_err));
+    vecdb_collection_release(coll);
+    at_close(db);
+    db = at_open(folder, NULL);
+    at_ok(vecdb_collection_get(db, "auto", &coll, &at_err));
+    int64_t before = last;
+    last = auto_insert(coll, 2, last);
+    assert_int_equal(at_count(coll, NULL), 2);
+    at_delete(coll, before + 1, (uint32_t)(last - before));
+  }
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
+}
+
+/* ---- Paging and shapes of batches ------------------------------------------------------------- */
+
+static void check_page(vecdb_collection *coll, const vecdb_query_params *params,
+                       const int64_t *expected, size_t n) {
+  vecdb_rows *rows;
+  at_ok(vecdb_query(coll, params, &rows, &at_err));
+  assert_int_equal(vecdb_rows_count(rows), n);
+  for (size_t i = 0; i < n; i++)
+    assert_int_equal(vecdb_rows_value(rows, i, 0).as.integer, expected[i]);
+  vecdb_rows_free(rows);
+}
+
+static void test_paging(void **state) {
+  (void)state;
+  vecdb *db = at_open(":memory:", NULL);
+  vecdb_collection *coll = at_small(db, "c");
+  at_put(coll, 500, 500); /* the keys in no order, in files and in memory */
+  at_ok(vecdb_flush(coll, NULL, &at_err));
+  at_put(coll, -100, 300);
+  at_put(coll, 200, 300);
+  at_delete(coll, 0, 100);
+  int64_t expected[1000];
+  size_t n = 0;
+  for (int64_t id = -100; id < 1000; id++)
+    if (id < 0 || id >= 100)
+      expected[n++] = id;
+  vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
+  check_page(coll, &params, expected, n);
+  params.limit = 64;
+  for (params.offset = 0; params.offset < n; params.offset += 64)
+    check_page(coll, &params, expected + params.offset,
+               n - params.offset < 64 ? n - (size_t)params.offset : 64);
+  params.offset = n;
+  check_page(coll, &params, expected, 0);
+  params.offset = UINT64_MAX;
+  check_page(coll, &params, expected, 0);
+  params.offset = 3;
+  params.limit = UINT32_MAX;
+  check_page(coll, &params, expected + 3, n - 3);
+
+  int64_t last = INT64_MIN; /* page by page behind the last key */
+  params.after.integers = &last;
+  params.after.n = 1;
+  params.offset = 0;
+  params.limit = 70;
+  for (size_t at = 0; at < n; at += 70) {
+    check_page(coll, &params, expected + at, n - at < 70 ? n - at : 70);
+    last = expected[at + 70 <= n ? at + 69 : n - 1];
+  }
+  check_page(coll, &params, expected, 0);
+  last = 0; /* a key that is not there */
+  params.filter.text = "id % 10 == 0";
+  params.limit = 3;
+  check_page(coll, &params, (const int64_t[]){100, 110, 120}, 3);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+/* Rows as an array of structs, with strides, some of them beyond a struct's own size. */
+static void test_strides(void **state) {
+  (void)state;
+  struct row {
+    float v[4];
+    int64_t id;
+    const char *s;
+    int32_t n;
+  };
+  enum { STRIDE_ROWS = 5000 };
+  struct row *rows = calloc(STRIDE_ROWS, sizeof *rows);
+  for (int i = 0; i < STRIDE_ROWS; i++) {
+    rows[i].id = i * 2;
+    rows[i].n = i;
+    rows[i].s = i % 2 ? "odd" : "even";
+    rows[i].v[0] = (float)i;
+  }
+  const vecdb_column columns[] = {
+      {.field = "v", .data = rows[0].v, .stride = sizeof *rows},
+      {.field = "s", .data = &rows[0].s, .stride = sizeof *rows},
+      {.field = "id", .data = &rows[0].id, .stride = sizeof *rows},
+      {.field = "n", .data = &rows[0].n, .stride = sizeof *rows},
+  };
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 4, STRIDE_ROWS};
+  vecdb *db = at_open(":memory:", NULL);
+  vecdb_collection *coll = at_small(db, "c");
+  int64_t *ids = calloc(STRIDE_ROWS, sizeof *ids);
+  at_ok(vecdb_insert(coll, &batch, ids, &at_err)); /* one call */
+  for (int i = 0; i < STRIDE_ROWS; i++)
+    assert_int_equal(ids[i], i * 2);
+  memset(rows, 0xff, STRIDE_ROWS * sizeof *rows); /* the library has its own copy */
+  assert_int_equal(at_count(coll, NULL), STRIDE_ROWS);
+  assert_int_equal(at_count(coll, "s == \"odd\" and n % 2 == 1"), STRIDE_ROWS / 2);
+  assert_int_equal(number_of(coll, 4000), 2000);
+  free(ids);
+  free(rows);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+/* Which fields come, and how the table answers outside itself. */
+static void test_result_tables(void **state) {
+  (void)state;
+  vecdb *db = at_open(":memory:", NULL);
+  vecdb_collection *coll = at_small(db, "c");
+  at_put(coll, 1, 3);
+  const char *const fields[] = {"s", "n", "s", "id"};
+  vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
+  params.fields = fields;
+  params.n_fields = 4;
+  vecdb_rows *rows;
+  at_ok(vecdb_query(coll, &params, &rows, &at_err));
+  assert_int_equal(vecdb_rows_n_fields(rows), 3); /* the key first, each field once */
+  assert_string_equal(vecdb_rows_field(rows, 0), "id");
+  assert_string_equal(vecdb_rows_field(rows, 1), "s");
+  assert_string_equal(vecdb_rows_field(rows, 2), "n");
+  assert_null(vecdb_rows_field(rows, 3));
+  assert_int_equal(vecdb_rows_find(rows, "n"), 2);
+  assert_int_equal(vecdb_rows_find(rows, "v"), -1);
+  assert_int_equal(vecdb_rows_find(rows, NULL), -1);
+  assert_int_equal(vecdb_rows_value(rows, 2, 2).as.integer, 3);
+  assert_int_equal(vecdb_rows_value(rows, 3, 0).type, 0);
+  assert_int_equal(vecdb_rows_value(rows, 0, 3).type, 0);
+  at_ok(vecdb_collection_drop(db, "c", &at_err));
+  vecdb_value s = vecdb_rows_value(rows, 0, 1); /* rows outlive what they were read from */
+  assert_int_equal(s.length, 2);
+  assert_memory_equal(s.as.data, "s1", 2);
+  vecdb_rows_free(rows);
+  assert_int_equal(vecdb_rows_count(NULL), 0);
+  assert_int_equal(vecdb_rows_n_fields(NULL), 0);
+  assert_null(vecdb_rows_field(NULL, 0));
+  assert_int_equal(vecdb_rows_find(NULL, "n"), -1);
+  assert_int_equal(vecdb_rows_value(NULL, 0, 0).type, 0);
+  vecdb_rows_free(NULL);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_upsert_and_delete), cmocka_unit_test(test_last_of_a_batch_wins),
+      cmocka_unit_test(test_text_keys),         cmocka_unit_test(test_automatic_keys),
+      cmocka_unit_test(test_paging),            cmocka_unit_test(test_strides),
+      cmocka_unit_test(test_result_tables),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

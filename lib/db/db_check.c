@@ -16,7 +16,9 @@ struct check_work {
 };
 
 /* Notes a fault; other errors (no memory, cancelled) end the check. */
-static int check_note(struct check_work *w, int rc, const vecdb_error *err) {
+static int check_note(struct check_work *w, int rc, vecdb_error *err) {
+  if (rc == VECDB_ERR_CANCELLED) /* or out of time: the store does not know which */
+    return vdb_control_fail(w->control, err);
   if (rc != VECDB_ERR_CORRUPT && rc != VECDB_ERR_NEWER_FORMAT)
     return rc;
   if (w->faults++ == 0)

@@ -31,8 +31,8 @@ enum vdb_blob_kind { VDB_BLOB_ROWS = 1, VDB_BLOB_INDEX = 2, VDB_BLOB_TOMBS = 3 }
    number in hexadecimal. `out` has room for `n`; LIMIT when the path is too long. */
 VDB_INTERNAL int vdb_blob_path(char *out, size_t n, const char *dir, enum vdb_blob_kind kind,
                                uint64_t number, vecdb_error *err);
-/* Kind and number of a file name without folder; false when it is not the name of a section file.
-   */
+/* Kind and number of a file name without folder; false when it is not the name of a section
+   file. */
 VDB_INTERNAL bool vdb_blob_parse(const char *name, enum vdb_blob_kind *kind, uint64_t *number);
 
 struct vdb_blob_writer;

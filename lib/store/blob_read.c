@@ -34,7 +34,7 @@ static int blobr_corrupt(const struct vdb_blob *b, uint64_t offset, const char *
 
 static int blobr_check_header(const struct vdb_blob *b, const struct store_blob_header *h,
                               vecdb_error *err) {
-  if (memcmp(h->magic, STORE_BLOB_MAGIC, STORE_MAGIC_BYTES) != 0 ||
+  if (memcmp(h->magic, STORE_BLOB_MAGIC, STORE_MAGIC_BYTES) != 0 || h->version == 0 ||
       h->hash != vdb_store_hash(h, sizeof *h))
     return blobr_corrupt(b, 0, "its header is not valid", err);
   if (h->version > VECDB_FORMAT_VERSION)

@@ -327,6 +327,7 @@ static int manc_check_frame(const uint8_t *data, size_t n, vecdb_error *err) {
   uint64_t hash;
   uint64_t body;
   uint32_t version;
+  uint32_t zero;
   if (n < STORE_MAGIC_BYTES)
     return manc_corrupt(err, "it is cut short");
   if (memcmp(data, STORE_MANIFEST_MAGIC, STORE_MAGIC_BYTES) != 0)
@@ -337,12 +338,13 @@ static int manc_check_frame(const uint8_t *data, size_t n, vecdb_error *err) {
   if (hash != vdb_hash64(data, n - sizeof hash))
     return manc_corrupt(err, "its checksum does not match");
   memcpy(&version, data + STORE_MAGIC_BYTES, sizeof version);
+  memcpy(&zero, data + STORE_MAGIC_BYTES + sizeof version, sizeof zero);
   if (version > VECDB_FORMAT_VERSION)
     return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "the database has format %u, newer than %u",
                     (unsigned)version, (unsigned)VECDB_FORMAT_VERSION);
   memcpy(&body, data + STORE_MANIFEST_HEAD - sizeof body, sizeof body);
-  if (body != n - STORE_MANIFEST_HEAD - sizeof hash)
-    return manc_corrupt(err, "its length is wrong");
+  if (version == 0 || zero != 0 || body != n - STORE_MANIFEST_HEAD - sizeof hash)
+    return manc_corrupt(err, "its head makes no sense");
   return VECDB_OK;
 }
 

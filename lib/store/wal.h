@@ -120,8 +120,8 @@ VDB_INTERNAL uint64_t vdb_wal_syncs(const struct vdb_wal *wal);
 /* Removes log files numbered below first_file, never the one in use (best effort: what stays is
    removed by a later trim). Only after a manifest that needs none of them is durable. */
 VDB_INTERNAL void vdb_wal_trim(struct vdb_wal *wal, uint64_t first_file);
-/* Name of log file `number` in `dir`; and the number in a file name, false when it is no log file.
-   */
+/* Name of log file `number` in `dir`; and the number in a file name, false when it is no log
+   file. */
 VDB_INTERNAL int vdb_wal_path(char *out, size_t n, const char *dir, uint64_t number,
                               vecdb_error *err);
 VDB_INTERNAL bool vdb_wal_parse(const char *name, uint64_t *number);

@@ -162,7 +162,7 @@ static int walr_read_head(struct walr_file *f, uint64_t number, struct walr_head
     VDB_TRY(walr_need(f, 0, sizeof h, &p, err));
     memcpy(&h, p, sizeof h);
     *valid = memcmp(h.magic, STORE_WAL_MAGIC, STORE_MAGIC_BYTES) == 0 &&
-             h.hash == vdb_store_hash(&h, sizeof h);
+             h.version != 0 && h.hash == vdb_store_hash(&h, sizeof h);
   }
   if (!*valid) {
     bool zero;

@@ -1,5 +1,5 @@
-/* test_manifest.c - the manifest: round trips, damage to every byte, contents that make no sense, and
-   its replacement under power cuts and failures. */
+/* test_manifest.c - the manifest: round trips, damage to every byte, contents that make no sense,
+   and its replacement under power cuts and failures. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -240,7 +240,7 @@ static void mt_seal(struct vdb_writer *w, size_t n) {
   memcpy(w->data + n - 8, &hash, 8);
 }
 
-/* With fitting hashes: each 32-bit word of the body made large or odd, and the body cut. Whatever is
+/* With fitting hashes: each 32-bit word of the body made large or odd, and the body cut. What is
    accepted must encode to the same bytes. */
 static void test_hostile_words(void **state) {
   (void)state;
@@ -283,6 +283,13 @@ static void test_newer(void **state) {
   assert_int_equal(mt_decode(t, w.data, w.n), VECDB_ERR_CORRUPT);
   mt_seal(&w, w.n);
   assert_int_equal(mt_decode(t, w.data, w.n), VECDB_ERR_NEWER_FORMAT);
+  w.data[8] = 0;
+  mt_seal(&w, w.n);
+  assert_int_equal(mt_decode(t, w.data, w.n), VECDB_ERR_CORRUPT);
+  w.data[8] = 1;
+  w.data[12] = 1; /* a zero that is none */
+  mt_seal(&w, w.n);
+  assert_int_equal(mt_decode(t, w.data, w.n), VECDB_ERR_CORRUPT);
   vdb_writer_free(&w);
   mt_free(t);
 }

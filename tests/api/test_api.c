@@ -7,7 +7,7 @@
 
 #include "tlib/apitest.h"
 
-/* ---- Without a database ----------------------------------------------------------------------- */
+/* ---- Without a database ---------------------------------------------------------------------- */
 
 static void test_versions_and_names(void **state) {
   (void)state;
@@ -71,7 +71,7 @@ static void test_half_floats(void **state) {
   }
 }
 
-/* ---- Databases -------------------------------------------------------------------------------- */
+/* ---- Databases ------------------------------------------------------------------------------- */
 
 static void test_open_and_close(void **state) {
   (void)state;
@@ -122,7 +122,7 @@ static void test_in_memory(void **state) {
   at_close(a);
 }
 
-/* ---- Collections ------------------------------------------------------------------------------ */
+/* ---- Collections ----------------------------------------------------------------------------- */
 
 static int note_name(void *user, const char *name) {
   char *all = user;
@@ -289,7 +289,7 @@ static void test_dropped(void **state) {
   at_remove(folder);
 }
 
-/* ---- Maintenance ------------------------------------------------------------------------------ */
+/* ---- Maintenance ----------------------------------------------------------------------------- */
 
 static vecdb_stats stats_of(vecdb_collection *coll) {
   vecdb_stats stats = VECDB_STATS_INIT;
@@ -386,7 +386,7 @@ static void test_index_create_and_drop(void **state) {
   at_remove(folder);
 }
 
-/* ---- Backup, readers -------------------------------------------------------------------------- */
+/* ---- Backup, readers ------------------------------------------------------------------------- */
 
 static struct at_content content_of(const char *path, uint32_t flags) {
   vecdb_options options = VECDB_OPTIONS_INIT;

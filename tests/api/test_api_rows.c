@@ -4,7 +4,7 @@
  */
 #include "tlib/apitest.h"
 
-/* ---- Keys, upsert and delete ------------------------------------------------------------------ */
+/* ---- Keys, upsert and delete ----------------------------------------------------------------- */
 
 /* The value of n in the row with this key; -1 when there is none. */
 static int64_t number_of(vecdb_collection *coll, int64_t id) {
@@ -106,7 +106,7 @@ static void test_last_of_a_batch_wins(void **state) {
   at_close(db);
 }
 
-/* ---- Keys as text ----------------------------------------------------------------------------- */
+/* ---- Keys as text ---------------------------------------------------------------------------- */
 
 static vecdb_collection *texts_create(vecdb *db) {
   const vecdb_field fields[] = {
@@ -179,7 +179,7 @@ static void test_text_keys(void **state) {
   at_close(db);
 }
 
-/* ---- Automatic keys --------------------------------------------------------------------------- */
+/* ---- Automatic keys -------------------------------------------------------------------------- */
 
 static vecdb_collection *auto_create(vecdb *db) {
   const vecdb_field fields[] = {
@@ -239,7 +239,7 @@ static void test_automatic_keys(void **state) {
   at_remove(folder);
 }
 
-/* ---- Paging and shapes of batches ------------------------------------------------------------- */
+/* ---- Paging and shapes of batches ------------------------------------------------------------ */
 
 static void check_page(vecdb_collection *coll, const vecdb_query_params *params,
                        const int64_t *expected, size_t n) {

@@ -293,7 +293,7 @@ static void test_zero_vectors_allowed(void **state) {
   at_close(db);
 }
 
-/* ---- Ranges ----------------------------------------------------------------------------------- */
+/* ---- Ranges ---------------------------------------------------------------------------------- */
 
 static void test_ranges(void **state) {
   (void)state;
@@ -334,7 +334,7 @@ static void test_ranges(void **state) {
   }
 }
 
-/* ---- Batches of queries ----------------------------------------------------------------------- */
+/* ---- Batches of queries ---------------------------------------------------------------------- */
 
 static void test_batches_of_queries(void **state) {
   (void)state;
@@ -384,7 +384,7 @@ static void test_batches_of_queries(void **state) {
   at_close(db);
 }
 
-/* ---- Iterators -------------------------------------------------------------------------------- */
+/* ---- Iterators ------------------------------------------------------------------------------- */
 
 /* Walks to the end in uneven batches; the hits must be `n` in order. Returns them, to be freed. */
 static vecdb_hit *walk(vecdb_iterator *it, uint32_t n, bool smaller) {
@@ -488,7 +488,7 @@ static void test_iterator_snapshot(void **state) {
   at_close(db);
 }
 
-/* ---- Words and numbers about searches --------------------------------------------------------- */
+/* ---- Words and numbers about searches -------------------------------------------------------- */
 
 static void test_explain_buffers(void **state) {
   (void)state;

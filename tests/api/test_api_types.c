@@ -6,7 +6,7 @@
 
 enum { ROWS = 300, N_SCALARS = 8, N_ARRAYS = 8 };
 
-/* ---- Every type there and back: the value of each field is a function of the row's id ---------- */
+/* ---- Every type there and back: the value of each field is a function of the row's id -------- */
 
 static const char *const scalar_names[] = {"b", "i8", "i16", "i32", "i64", "f", "d", "s"};
 static const char *const array_names[] = {"ab", "a8", "a16", "a32", "a64", "af", "ad", "as"};
@@ -344,7 +344,7 @@ static void test_every_type(void **state) {
   at_remove(folder);
 }
 
-/* ---- Nulls and defaults ----------------------------------------------------------------------- */
+/* ---- Nulls and defaults ---------------------------------------------------------------------- */
 
 enum { DEF_PLAIN, DEF_BOTH, DEF_TEXT, DEF_ARRAY, DEF_NULL, DEF_FIELDS };
 

@@ -1,6 +1,6 @@
 /*
- * apitest.h - what the tests of the public interface share: expecting outcomes, temporary folders, a
- * small collection, and a hash of everything that a collection holds. Only vecdb.h and libc are
+ * apitest.h - what the tests of the public interface share: expecting outcomes, temporary folders,
+ * a small collection, and a hash of everything that a collection holds. Only vecdb.h and libc are
  * used, so that these tests also run against the single file.
  */
 #ifndef APITEST_H

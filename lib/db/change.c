@@ -305,6 +305,8 @@ static int change_run(struct change_work *w, struct vdb_version *version, bool *
   int rc = os ? vdb_fail_os(err, os, "syncing the folder", db->dir) : VECDB_OK;
   if (!rc)
     rc = vdb_manifest_write(&db->env, db->dir, &manifest, &unknown, err);
+  if (!rc || unknown)
+    atomic_store(&db->manifest_doubt, rc != VECDB_OK);
   uint64_t wal_first = manifest.wal_first;
   db->generation = manifest.generation;
   vdb_change_manifest_free(db, &manifest);
@@ -313,6 +315,19 @@ static int change_run(struct change_work *w, struct vdb_version *version, bool *
     rc = change_apply(w, version, swapped, err);
   if (!rc)
     change_trim_log(db, wal_first);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_change_settle(struct vecdb *db, vecdb_error *err) {
+  if (!atomic_load(&db->manifest_doubt))
+    return VECDB_OK;
+  struct vdb_change nothing = {0};
+  bool keep;
+  vdb_mutex_lock(&db->manifest_mu);
+  int rc = VECDB_OK;
+  if (atomic_load(&db->manifest_doubt))
+    rc = vdb_change_commit(db, &nothing, &keep, err);
+  vdb_mutex_unlock(&db->manifest_mu);
   return rc;
 }
 

@@ -103,6 +103,7 @@ struct vecdb {
   uint64_t next_segment;    /* manifest_mu */
   uint32_t next_collection; /* manifest_mu */
   _Atomic uint64_t next_file;
+  _Atomic bool manifest_doubt; /* a change that failed may be on disk */
 
   struct vdb_mutex write_mu;
   struct vdb_cond write_cond;  /* a commit ended, a hold was lifted */
@@ -241,6 +242,9 @@ struct vdb_change {
    nothing has changed, except that the files of `added` may be named on disk (*keep_files). */
 VDB_INTERNAL int vdb_change_commit(struct vecdb *db, const struct vdb_change *change,
                                    bool *keep_files, vecdb_error *err);
+/* After a change that failed, and yet may be on disk: makes sure that it is not, so that what is
+   acknowledged from now on does not go with a collection that was to be dropped. No lock held. */
+VDB_INTERNAL int vdb_change_settle(struct vecdb *db, vecdb_error *err);
 /* A number for a new file. */
 VDB_INTERNAL uint64_t vdb_change_file(struct vecdb *db);
 /* Removes a file that no manifest names. */

@@ -12,7 +12,7 @@ static int write_allowed(struct vecdb_collection *coll, vecdb_error *err) {
   VDB_TRY(vdb_collection_alive(coll, err));
   if (!coll->db->wal)
     return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
-  return VECDB_OK;
+  return vdb_change_settle(coll->db, err);
 }
 
 /* Back-pressure: a writer that outruns the background seals a segment itself. A failure to do so is

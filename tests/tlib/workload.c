@@ -152,10 +152,12 @@ void workload_backup_path(const struct workload *w, uint32_t n, char out[64]) {
 
 /* The write in flight has been acknowledged. */
 static void workload_ack(struct workload *w, uint32_t coll) {
+  bool changed = !model_same_coll(&w->now, &w->next, coll); /* else nothing may have been logged */
   model_copy(&w->now, &w->next);
   w->in_flight = false;
   workload_push(w);
-  w->changed[coll] = w->n_history - 1;
+  if (changed)
+    w->changed[coll] = w->n_history - 1;
   if (w->config.durability == VECDB_DURABLE_COMMIT)
     workload_made_durable(w, w->n_history - 1);
 }

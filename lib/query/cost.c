@@ -19,17 +19,17 @@
 #define COST_NEW_LINKS 0.85
 #define COST_DESCENT 16.0
 /* A walk that keeps failing rows apart from the result takes more per row. */
-#define COST_APART 1.5
+#define COST_APART_ROW 30.0
 /* Below this share the graph scores only allowed rows, found among links of links. */
 #define COST_NEAR_SHARE 0.35
 #define COST_NEAR_LINK 3.0
 #define COST_NEAR_ROWS 24.0
 /* A filter over whole columns, per row; from indexes, per marked row; the deletes, per row. */
 #define COST_BITMAP_FILTER 1.0
-#define COST_BITMAP_MARK 1.0
+#define COST_BITMAP_MARK 1.5
 #define COST_BITMAP_DEAD 0.4
 /* A filter asked for a single row that the walk has come to. */
-#define COST_CHECK_FILTER 20.0
+#define COST_CHECK_FILTER 15.0
 #define COST_CHECK_DEAD 4.0
 /* Shares below this count as this, so that costs stay finite. */
 #define COST_LEAST_SHARE 1e-6
@@ -90,7 +90,7 @@ VDB_INTERNAL struct vdb_cost vdb_cost_filtered(const struct vdb_cost_case *c) {
     check = COST_CHECK_FILTER;
   }
   cost.walked = cost_less(c->rows, cost_graph_rows(c) * cost_wider(share));
-  double wide = cost.walked * cost_graph_row(c) * COST_APART;
+  double wide = cost.walked * (cost_graph_row(c) + COST_APART_ROW);
   cost.exact = cost.bitmap + c->queries * cost_exact(c);
   cost.graph = cost.bitmap + c->queries * (share < COST_NEAR_SHARE ? cost_near(c) : wide);
   cost.late = c->queries * (wide + cost.walked * check);

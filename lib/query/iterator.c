@@ -141,8 +141,8 @@ static int iter_find(struct vecdb_iterator *it, const struct vdb_seg_view *view,
     s.top.k = want;
     vdb_exec_scan(r, view, seg->left->bits, &s);
     seg->n = s.top.n;
-    if (seg->n < want) /* what is left has no distance: damaged rows */
-      seg->left->n = (uint32_t)seg->n;
+    if (seg->n < want && vdb_request_stopped(r) == 0)
+      seg->left->n = (uint32_t)seg->n; /* the others have no distance: damaged rows */
   }
   if (vdb_request_stopped(r) == 0)
     return VECDB_OK;

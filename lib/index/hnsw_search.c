@@ -13,7 +13,7 @@
 #include "index/hnsw.h"
 
 enum {
-  SEARCH_NEAR_PERCENT = 35, /* allowed rows below which only these are scored */
+  SEARCH_NEAR_PERCENT = 15, /* allowed rows below which only these are scored */
   SEARCH_NEAR_ROWS = 48,    /* rows to look for among links of links */
   SEARCH_SAMPLE = 128,      /* words of the bitmap to estimate its share from */
   SEARCH_AGAIN = 10,        /* rows scored again after a walk among codes: 1.5 k and so many */
@@ -81,15 +81,19 @@ static bool search_take(struct hnsw_filtered *f, uint64_t item) {
   return true;
 }
 
-/* Whether a node stands for an allowed row. */
-static bool search_is_allowed(const struct hnsw_filtered *f, uint32_t node) {
-  if (vdb_bit_get(f->s->allow, node))
-    return true;
+static bool search_copy_is_allowed(const struct hnsw_filtered *f, uint32_t node) {
   const uint32_t *copies;
   uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, node, &copies);
   while (n > 0 && !vdb_bit_get(f->s->allow, copies[n - 1]))
     n--;
   return n > 0;
+}
+
+/* Whether a node stands for an allowed row. */
+VDB_INLINE bool search_is_allowed(const struct hnsw_filtered *f, uint32_t node) {
+  const uint64_t *has = f->walk->graph->copies.has;
+  return vdb_bit_get(f->s->allow, node) ||
+         (has && vdb_bit_get(has, node) && search_copy_is_allowed(f, node));
 }
 
 /* Adds the unseen allowed links of a node to the first n of scratch->nodes; how many are there. */

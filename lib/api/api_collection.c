@@ -52,6 +52,7 @@ VECDB_API int vecdb_collection_create(vecdb *db, const char *name, const vecdb_s
   if (out)
     *out = NULL;
   VDB_TRY(vdb_api_need(db, "db", err));
+  VDB_TRY(vdb_api_need(name, "name", err));
   VDB_TRY(vdb_api_need(schema, "schema", err));
   VDB_TRY(vdb_name_check(name, true, "collection name", err));
   if (!db->wal)
@@ -221,8 +222,13 @@ VECDB_API int vecdb_index_create(vecdb_collection *collection, const char *field
   uint32_t f;
   VDB_TRY(api_vector_field(collection, field, &f, err));
   vecdb_index_params wanted = VECDB_INDEX_PARAMS_INIT;
+  if (params && params->size != sizeof *params)
+    return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_index_params has size %zu here, not %u",
+                    sizeof *params, params->size);
   if (params)
     wanted = *params;
+  if (wanted.type < VECDB_INDEX_AUTO || wanted.type > VECDB_INDEX_HNSW)
+    return vdb_fail_at(err, VECDB_ERR_OPTION, -1, field, "index type %d is unknown", wanted.type);
   vecdb_index_params filled = wanted;
   VDB_TRY(vdb_index_params_fill(&filled, field, err));
   struct vdb_control inner;
@@ -253,6 +259,7 @@ VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *cont
   while (vdb_jobs_pending(collection->db, collection) > 0) {
     bool did;
     uint64_t bytes = 0;
+    VDB_TRY(vdb_collection_alive(collection, err)); /* nobody works on one that was dropped */
     VDB_TRY(vdb_jobs_run_one(collection->db, collection, &did, &bytes, &inner, err));
     if (vdb_control_poll(&inner))
       return vdb_control_fail(&inner, err);

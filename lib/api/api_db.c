@@ -28,6 +28,7 @@ static int api_step_work(vecdb *db, uint32_t ms, uint64_t bytes, vecdb_error *er
   struct vdb_control control;
   vdb_control_init(&control, &db->env, NULL);
   for (bool did = true; did;) {
+    vdb_jobs_sync(db);
     VDB_TRY(vdb_jobs_run_one(db, NULL, &did, &worked, &control, err));
     if ((bytes && worked >= bytes) || vdb_now_ns(&db->env) >= end)
       break;
@@ -42,11 +43,13 @@ VECDB_API int vecdb_step(vecdb *db, uint32_t ms, uint64_t bytes, bool *more, vec
     *more = false;
   if (!db->wal)
     return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
-  int rc = VECDB_OK;
-  if (vdb_mutex_try(&db->step_mu)) {
-    rc = api_step_work(db, ms, bytes, err);
-    vdb_mutex_unlock(&db->step_mu);
+  if (!vdb_mutex_try(&db->step_mu)) {
+    if (more)
+      *more = true;
+    return VECDB_OK;
   }
+  int rc = api_step_work(db, ms, bytes, err);
+  vdb_mutex_unlock(&db->step_mu);
   if (more)
     *more = vdb_jobs_pending(db, NULL) > 0;
   return rc;

@@ -15,6 +15,7 @@ enum { BACKUP_PIECE = 1 << 20 };
 
 struct backup_copy {
   struct vdb_env *env;
+  const vecdb_vfs *source; /* the files of a database in memory are not where the copy goes */
   const char *from;
   const char *to;
   struct vdb_control *control;
@@ -48,17 +49,17 @@ static int backup_copy_file(struct backup_copy *c, enum vdb_blob_kind kind,
   VDB_TRY(vdb_blob_path(from, sizeof from, c->from, kind, id->file, err));
   VDB_TRY(vdb_blob_path(to, sizeof to, c->to, kind, id->file, err));
   vecdb_file *in, *out;
-  int os = vfs->open(vfs, from, VECDB_OPEN_READ, &in);
+  int os = c->source->open(c->source, from, VECDB_OPEN_READ, &in);
   if (os)
     return vdb_fail_os(err, os, "opening", from);
   os = vfs->open(vfs, to, VECDB_OPEN_CREATE, &out);
   if (os) {
-    vfs->close(in);
+    c->source->close(in);
     return vdb_fail_os(err, os, "making", to);
   }
   int rc = backup_copy_bytes(c, in, out, id->length, from, err);
   vfs->close(out);
-  vfs->close(in);
+  c->source->close(in);
   return rc;
 }
 
@@ -116,15 +117,24 @@ static int backup_copy_all(struct backup_copy *c, struct vdb_manifest *manifest,
 
 /* ---- backup ---- */
 
-/* Takes the seal locks of all collections; `colls` gets references, room for db->n_colls. */
-static size_t backup_lock(struct vecdb *db, struct vecdb_collection **colls, size_t room) {
-  size_t n = 0;
-  struct vecdb_collection *coll;
-  while (n < room && (coll = vdb_collection_at(db, n)) != NULL) {
-    vdb_mutex_lock(&coll->seal_mu);
-    colls[n++] = coll;
+/* No merge may end between the flush and the copy: it would leave out a row that was replaced after
+   the flush, and the copy would have neither the old one nor the new. */
+static void backup_lock(struct vecdb_collection **colls, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    atomic_fetch_add(&colls[i]->preempt, 1);
+    vdb_mutex_lock(&colls[i]->merge_mu);
+    atomic_fetch_sub(&colls[i]->preempt, 1);
   }
-  return n;
+  for (size_t i = 0; i < n; i++)
+    vdb_mutex_lock(&colls[i]->seal_mu);
+}
+
+static void backup_unlock(struct vecdb_collection **colls, size_t n) {
+  while (n > 0) {
+    vdb_mutex_unlock(&colls[--n]->seal_mu);
+    vdb_mutex_unlock(&colls[n]->merge_mu);
+    vdb_collection_unref(colls[n]);
+  }
 }
 
 /* Flushes all collections as of one moment. */
@@ -150,22 +160,44 @@ static int backup_flush(struct vecdb *db, struct vecdb_collection **colls, size_
   return rc;
 }
 
-/* Copies the files as the manifest stands; it cannot change meanwhile. */
-static int backup_write(struct vecdb *db, const char *path, struct vdb_control *control,
-                        vecdb_error *err) {
+/* Copies to where the database's files are; those of ":memory:" to the system's. */
+static int backup_copy_out(struct vecdb *db, struct vdb_manifest *manifest, const char *path,
+                           struct vdb_control *control, vecdb_error *err) {
+  struct backup_copy copy = {.env = &db->env, .source = db->env.vfs, .from = db->dir, .to = path,
+                             .control = control};
+  if (!db->env.owned_vfs)
+    return backup_copy_all(&copy, manifest, err);
+  struct vdb_env system;
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  options.allocator = &db->env.mem.table;
+  VDB_TRY(vdb_env_init(&system, &options, false, err));
+  copy.env = &system;
+  int rc = backup_copy_all(&copy, manifest, err);
+  vdb_env_fini(&system);
+  return rc;
+}
+
+/* Copies the files as the manifest stands; it cannot change meanwhile. Collections above `last_id`
+   came after the moment of the backup. */
+static int backup_write(struct vecdb *db, uint32_t last_id, const char *path,
+                        struct vdb_control *control, vecdb_error *err) {
   struct vdb_change nothing = {0};
   struct vdb_manifest manifest;
   vdb_mutex_lock(&db->manifest_mu);
   int rc = vdb_change_manifest(db, &nothing, &manifest, err);
   if (!rc) {
+    uint32_t n_all = manifest.n_collections;
+    while (manifest.n_collections > 0 &&
+           manifest.collections[manifest.n_collections - 1].id > last_id)
+      manifest.n_collections--;
     /* The copy has no log: numbering goes on behind everything that is in its files. */
     manifest.wal_first = 1;
     manifest.wal_floor = 0;
     for (uint32_t i = 0; i < manifest.n_collections; i++)
       if (manifest.collections[i].flushed_seq > manifest.wal_floor)
         manifest.wal_floor = manifest.collections[i].flushed_seq;
-    struct backup_copy copy = {.env = &db->env, .from = db->dir, .to = path, .control = control};
-    rc = backup_copy_all(&copy, &manifest, err);
+    rc = backup_copy_out(db, &manifest, path, control, err);
+    manifest.n_collections = n_all;
     vdb_change_manifest_free(db, &manifest);
   }
   vdb_mutex_unlock(&db->manifest_mu);
@@ -175,21 +207,21 @@ static int backup_write(struct vecdb *db, const char *path, struct vdb_control *
 VDB_INTERNAL int vdb_backup(struct vecdb *db, const char *path, struct vdb_control *control,
                             vecdb_error *err) {
   vdb_mutex_lock(&db->colls_mu);
-  size_t room = db->n_colls;
-  vdb_mutex_unlock(&db->colls_mu);
+  size_t n = db->n_colls;
   struct vecdb_collection **colls =
-      vdb_alloc_array(&db->env.mem, room, sizeof(struct vecdb_collection *));
+      vdb_alloc_array(&db->env.mem, n, sizeof(struct vecdb_collection *));
+  for (size_t i = 0; colls && i < n; i++)
+    colls[i] = vdb_collection_ref(db->colls[i]);
+  vdb_mutex_unlock(&db->colls_mu);
   if (!colls)
     return vdb_fail_memory(err);
-  size_t n = db->wal ? backup_lock(db, colls, room) : 0;
+  backup_lock(colls, n);
   int rc = backup_flush(db, colls, n, control, err);
   if (!rc)
-    rc = backup_write(db, path, control, err);
-  while (n > 0) {
-    vdb_mutex_unlock(&colls[--n]->seal_mu);
-    vdb_collection_unref(colls[n]);
-  }
+    rc = backup_write(db, n > 0 ? colls[n - 1]->id : 0, path, control, err);
+  backup_unlock(colls, n);
   vdb_free(&db->env.mem, colls);
+  vdb_jobs_kick(db); /* what gave way */
   return rc;
 }
 
@@ -216,7 +248,8 @@ VDB_INTERNAL int vdb_restore(const char *from, const char *to, const vecdb_optio
   if (!rc) {
     if (db->published_seq > manifest.wal_floor)
       rc = vdb_fail(err, VECDB_ERR_ARGUMENT, "%s has a log: it is a database, not a backup", from);
-    struct backup_copy copy = {.env = &db->env, .from = from, .to = to, .control = &control};
+    struct backup_copy copy = {.env = &db->env, .source = db->env.vfs, .from = from, .to = to,
+                               .control = &control};
     if (!rc)
       rc = backup_copy_all(&copy, &manifest, err);
     vdb_manifest_fini(&db->env.mem, &manifest);

@@ -5,6 +5,7 @@
  * Locks, always taken in this order; none is held while a reader waits for anything but memory:
  *   merge_mu (collection)  one merge or index job per collection at a time
  *   seal_mu (collection)   one seal per collection at a time
+ *                          (a backup takes both of every collection, in the order of the list)
  *   manifest_mu (db)       what the manifest says; held during its writing
  *   write_mu (db)          the write path: growing segments, log buffer, version lists; never held
  *                          during input or output
@@ -128,6 +129,7 @@ struct vecdb {
   struct vdb_thread jobs_thread;
   bool jobs_running;
   bool jobs_kicked;            /* jobs_mu */
+  struct vecdb_collection *_Atomic yielding; /* whose merge lock the background thread holds */
   _Atomic bool closing;
   struct vdb_mutex step_mu;    /* one vecdb_step at a time */
 };
@@ -292,6 +294,8 @@ VDB_INTERNAL void vdb_jobs_kick(struct vecdb *db);
 /* Does one piece of pending work; *did false: there was none. `bytes` gets the input worked on. */
 VDB_INTERNAL int vdb_jobs_run_one(struct vecdb *db, struct vecdb_collection *only, bool *did,
                                   uint64_t *bytes, struct vdb_control *control, vecdb_error *err);
+/* Syncs the log if the durability mode says that it is time. */
+VDB_INTERNAL void vdb_jobs_sync(struct vecdb *db);
 /* Pieces of work known now. */
 VDB_INTERNAL uint64_t vdb_jobs_pending(struct vecdb *db, struct vecdb_collection *only);
 

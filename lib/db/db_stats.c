@@ -2,12 +2,12 @@
 #include "db/db.h"
 #include "seg/sealed.h"
 
-static void stats_segment(const struct vecdb_collection *coll, const struct vdb_seg_view *view,
-                          uint64_t seq, vecdb_stats *out) {
+static void stats_segment(const struct vdb_snapshot *snapshot, const struct vdb_seg_view *view,
+                          const struct vecdb *db, vecdb_stats *out) {
   const struct vdb_seg *seg = view->seg;
   uint64_t dead = 0;
   for (uint32_t row = 0; vdb_seg_has_dead(view) && row < view->n; row++)
-    dead += vdb_seg_row_dead(view, row, seq);
+    dead += vdb_seg_row_dead(view, row, snapshot->seq);
   out->rows += view->n - dead;
   out->rows_deleted += dead;
   if (!seg->sealed) {
@@ -17,13 +17,13 @@ static void stats_segment(const struct vecdb_collection *coll, const struct vdb_
   out->segments_sealed++;
   out->bytes_files += seg->sealed->blob_id.length;
   bool indexed = false, lacks = false;
-  for (uint32_t f = 0; f < coll->schema->n_fields; f++) {
+  for (uint32_t f = 0; f < snapshot->schema->n_fields; f++) {
     if (seg->indexes[f]) {
       indexed = true;
       out->bytes_index += seg->indexes[f]->blob_id.length;
       out->bytes_files += seg->indexes[f]->blob_id.length;
-    } else if (vdb_type_is_vector(coll->schema->fields[f].type)) {
-      lacks = lacks || vdb_index_wanted(coll->db, &coll->index[f], view->n);
+    } else if (vdb_type_is_vector(snapshot->schema->fields[f].type)) {
+      lacks = lacks || vdb_index_wanted(db, &snapshot->index[f], view->n);
     }
   }
   out->segments_indexed += indexed && !lacks;
@@ -37,7 +37,7 @@ VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *
   out->size = sizeof *out;
   if (vdb_snapshot_take(coll, &snapshot, &err) == VECDB_OK) {
     for (uint32_t i = 0; i < snapshot->n_segs; i++)
-      stats_segment(coll, &snapshot->segs[i], snapshot->seq, out);
+      stats_segment(snapshot, &snapshot->segs[i], db, out);
     vdb_snapshot_release(snapshot);
   }
   vdb_mutex_lock(&db->write_mu);

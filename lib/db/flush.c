@@ -123,7 +123,10 @@ VDB_INTERNAL int vdb_flush_frozen(struct vecdb_collection *coll, uint64_t until,
     struct vdb_seg *seg = flush_oldest_frozen(coll);
     if (!seg)
       break;
-    if (seg->growing->last_seq > until) { /* frozen after the moment that counts */
+    vdb_mutex_lock(&db->write_mu); /* rows in flight may be taken back */
+    bool later = seg->growing->last_seq > until; /* frozen after the moment that counts */
+    vdb_mutex_unlock(&db->write_mu);
+    if (later) {
       vdb_seg_unref(seg);
       break;
     }

@@ -98,18 +98,54 @@ static int jobs_seal(struct vecdb_collection *coll, bool *did, uint64_t *bytes,
   return rc;
 }
 
-/* With too long a log, the collection that holds it back is flushed. */
+/* Whether no other collection needs older records of the log than this one. */
+static bool jobs_holds_log(struct vecdb *db, const struct vecdb_collection *coll) {
+  vdb_mutex_lock(&db->write_mu);
+  bool holds = coll->last_seq > coll->files_seq;
+  vdb_mutex_lock(&db->colls_mu);
+  for (size_t i = 0; holds && i < db->n_colls; i++) {
+    const struct vecdb_collection *other = db->colls[i];
+    holds = other->last_seq <= other->files_seq || other->files_seq >= coll->files_seq;
+  }
+  vdb_mutex_unlock(&db->colls_mu);
+  vdb_mutex_unlock(&db->write_mu);
+  return holds;
+}
+
+/* With too long a log, the collection that holds it back is flushed: another one would be flushed
+   over and over for nothing. */
 static int jobs_shorten_log(struct vecdb *db, struct vecdb_collection *coll, bool *did,
                             struct vdb_control *control, vecdb_error *err) {
-  if (vdb_wal_bytes(db->wal) <= db->wal_bytes)
-    return VECDB_OK;
-  vdb_mutex_lock(&db->write_mu);
-  bool dirty = coll->last_seq > coll->files_seq;
-  vdb_mutex_unlock(&db->write_mu);
-  if (!dirty)
+  if (vdb_wal_bytes(db->wal) <= db->wal_bytes || !jobs_holds_log(db, coll))
     return VECDB_OK;
   *did = true;
   return vdb_flush(coll, control, err);
+}
+
+VDB_INTERNAL void vdb_jobs_sync(struct vecdb *db) {
+  if (db->durability != VECDB_DURABLE_INTERVAL)
+    return;
+  vecdb_error err;
+  vdb_mutex_lock(&db->write_mu);
+  bool due = db->published_seq > db->synced_seq &&
+             vdb_now_ns(&db->env) - db->last_sync_ns >= db->interval_ns;
+  if (due && vdb_commit_sync(db, db->published_seq, &err))
+    vdb_log(&db->env, VECDB_LOG_ERROR, "syncing the log failed: %s", err.message);
+  vdb_mutex_unlock(&db->write_mu);
+}
+
+/* Ends background work at close, or when a caller wants the merge lock that it holds. Long work
+   must not keep the log from being synced in time. */
+static int jobs_give_way(void *user, const char *phase, uint64_t done, uint64_t total) {
+  struct vecdb *db = user;
+  (void)phase;
+  (void)done;
+  (void)total;
+  if (atomic_load_explicit(&db->closing, memory_order_relaxed))
+    return 1;
+  vdb_jobs_sync(db);
+  struct vecdb_collection *coll = atomic_load(&db->yielding);
+  return coll && atomic_load_explicit(&coll->preempt, memory_order_relaxed) > 0;
 }
 
 /* Merging and indexing give way when a caller wants to do them. */
@@ -117,9 +153,14 @@ static int jobs_optimise(struct vecdb_collection *coll, bool *did, uint64_t *byt
                          struct vdb_control *control, vecdb_error *err) {
   if (atomic_load(&coll->preempt) > 0 || !vdb_mutex_try(&coll->merge_mu))
     return VECDB_OK;
+  bool yields = control->progress == jobs_give_way;
+  if (yields)
+    atomic_store(&coll->db->yielding, coll);
   int rc = jobs_merge(coll, did, bytes, control, err);
   if (!rc && !*did)
     rc = jobs_index(coll, did, bytes, control, err);
+  if (yields)
+    atomic_store(&coll->db->yielding, NULL);
   vdb_mutex_unlock(&coll->merge_mu);
   return rc;
 }
@@ -142,13 +183,21 @@ VDB_INTERNAL int vdb_jobs_run_one(struct vecdb *db, struct vecdb_collection *onl
   if (only)
     return jobs_run_collection(db, only, did, bytes, control, err);
   struct vecdb_collection *coll;
+  int failed = VECDB_OK; /* work that fails in one collection must not keep the others waiting */
   for (size_t i = 0; !*did && (coll = vdb_collection_at(db, i)) != NULL; i++) {
-    int rc = jobs_run_collection(db, coll, did, bytes, control, err);
+    vecdb_error why;
+    int rc = jobs_run_collection(db, coll, did, bytes, control, &why);
     vdb_collection_unref(coll);
-    if (rc && rc != VECDB_ERR_CLOSED)
-      return rc;
+    if (!rc || rc == VECDB_ERR_CLOSED)
+      continue;
+    *did = false;
+    if (!failed)
+      *err = why;
+    failed = failed ? failed : rc;
+    if (vdb_control_poll(control))
+      break;
   }
-  return VECDB_OK;
+  return *did ? VECDB_OK : failed;
 }
 
 /* Whether a segment lacks an index that it should have. */
@@ -185,35 +234,6 @@ VDB_INTERNAL uint64_t vdb_jobs_pending(struct vecdb *db, struct vecdb_collection
   return pending;
 }
 
-/* Ends background work at close, or when a caller wants the collection's merge lock. */
-static int jobs_give_way(void *user, const char *phase, uint64_t done, uint64_t total) {
-  struct vecdb *db = user;
-  (void)phase;
-  (void)done;
-  (void)total;
-  if (atomic_load_explicit(&db->closing, memory_order_relaxed))
-    return 1;
-  struct vecdb_collection *coll;
-  bool wanted = false;
-  for (size_t i = 0; !wanted && (coll = vdb_collection_at(db, i)) != NULL; i++) {
-    wanted = atomic_load_explicit(&coll->preempt, memory_order_relaxed) > 0;
-    vdb_collection_unref(coll);
-  }
-  return wanted;
-}
-
-static void jobs_sync_interval(struct vecdb *db) {
-  if (db->durability != VECDB_DURABLE_INTERVAL)
-    return;
-  vecdb_error err;
-  vdb_mutex_lock(&db->write_mu);
-  bool due = db->published_seq > db->synced_seq &&
-             vdb_now_ns(&db->env) - db->last_sync_ns >= db->interval_ns;
-  if (due && vdb_commit_sync(db, db->published_seq, &err))
-    vdb_log(&db->env, VECDB_LOG_ERROR, "syncing the log failed: %s", err.message);
-  vdb_mutex_unlock(&db->write_mu);
-}
-
 /* Waits for a kick, or for `ns`; returns with jobs_kicked taken. */
 static void jobs_sleep(struct vecdb *db, uint64_t ns) {
   vdb_mutex_lock(&db->jobs_mu);
@@ -236,7 +256,7 @@ static void jobs_thread_body(void *arg) {
     vecdb_error err;
     bool did = false;
     uint64_t bytes = 0;
-    jobs_sync_interval(db);
+    vdb_jobs_sync(db);
     int rc = vdb_jobs_run_one(db, NULL, &did, &bytes, &control, &err);
     if (rc && rc != VECDB_ERR_CANCELLED) {
       vdb_log(&db->env, VECDB_LOG_ERROR, "background work failed: %s", err.message);

@@ -342,6 +342,7 @@ VDB_INTERNAL int vdb_compact(struct vecdb_collection *coll, struct vdb_control *
     vdb_version_unref(&coll->db->env.mem, version);
   }
   vdb_mutex_unlock(&coll->merge_mu);
+  vdb_jobs_kick(coll->db); /* what gave way */
   return rc;
 }
 
@@ -418,5 +419,6 @@ VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t field,
       rc = merge_build_indexes(coll, control, err);
   }
   vdb_mutex_unlock(&coll->merge_mu);
+  vdb_jobs_kick(coll->db); /* what gave way */
   return rc;
 }

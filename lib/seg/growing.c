@@ -228,7 +228,8 @@ VDB_INTERNAL void vdb_growing_append(struct vdb_seg *seg, const struct vdb_batch
 
 VDB_INTERNAL struct vdb_growing_mark vdb_growing_mark(const struct vdb_seg *seg) {
   const struct vdb_growing *g = seg->growing;
-  struct vdb_growing_mark mark = {g->n_rows, g->bytes, g->last_seq};
+  struct vdb_growing_mark mark = {g->block, g->block ? g->block->used : 0, g->n_rows, g->bytes,
+                                  g->last_seq};
   return mark;
 }
 
@@ -238,6 +239,8 @@ VDB_INTERNAL void vdb_growing_truncate(struct vdb_seg *seg, struct vdb_growing_m
   vdb_assert(mark.n_rows <= g->n_rows);
   for (uint32_t row = mark.n_rows; row < g->n_rows; row++)
     vdb_keymap_remove(&g->keys, vdb_seg_key_hash(vdb_seg_key(&all, row)), row);
+  if (mark.block) /* else writes that fail over and over would take memory each time */
+    mark.block->used = mark.used;
   g->n_rows = mark.n_rows;
   g->bytes = mark.bytes;
   g->last_seq = mark.last_seq;

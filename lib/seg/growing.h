@@ -54,6 +54,8 @@ VDB_INTERNAL void vdb_growing_append(struct vdb_seg *seg, const struct vdb_batch
 
 /* The end of a growing segment, to go back to when a commit fails. */
 struct vdb_growing_mark {
+  struct vdb_growing_block *block; /* where variable values go, and how full it is */
+  size_t used;
   uint32_t n_rows;
   uint64_t bytes;
   uint64_t last_seq;

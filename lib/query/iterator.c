@@ -92,6 +92,8 @@ static bool iter_by_graph(const struct vecdb_iterator *it, const struct vdb_seg_
   size_t reach = seg->came + want;
   if (r->plan == VECDB_PLAN_EXACT || !vdb_plan_index(r, view) || reach > ITER_REACH_MAX)
     return false;
+  if (r->plan != VECDB_PLAN_AUTO)
+    return true;
   struct vdb_cost_case c = vdb_plan_cost_case(r, view);
   c.ef = c.ef > (double)reach ? c.ef : (double)reach;
   c.allowed = (double)seg->came + seg->left->n;
@@ -103,7 +105,7 @@ static bool iter_by_graph(const struct vecdb_iterator *it, const struct vdb_seg_
     exact = cost.exact - cost.bitmap;
     graph = cost.graph - cost.bitmap;
   }
-  return graph < exact && (r->plan != VECDB_PLAN_AUTO || vdb_cost_graph_finds(&c));
+  return graph < exact && vdb_cost_graph_finds(&c);
 }
 
 /* The rows left among the nearest came + want, into the list; fewer than `want` or none where the

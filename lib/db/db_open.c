@@ -6,6 +6,12 @@
 
 enum { OPEN_PATH_MAX = 3500 }; /* bytes of a database's path; file names are added to it */
 
+static bool open_vfs_whole(const vecdb_vfs *v) {
+  return v->open && v->close && v->read && v->write && v->sync && v->truncate && v->length &&
+         v->reserve && v->map && v->unmap && v->remove && v->rename && v->make_dir &&
+         v->sync_dir && v->list && v->lock;
+}
+
 static int open_check_options(const vecdb_options *o, vecdb_error *err) {
   const uint32_t flags = VECDB_READ_ONLY | VECDB_MUST_EXIST | VECDB_HOST_DRIVEN;
   if (o->size != sizeof *o)
@@ -27,6 +33,8 @@ static int open_check_options(const vecdb_options *o, vecdb_error *err) {
   if (o->vfs && o->vfs->size != sizeof *o->vfs)
     return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_vfs has size %zu here, not %u", sizeof *o->vfs,
                     o->vfs->size);
+  if (o->vfs && !open_vfs_whole(o->vfs))
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "the VFS lacks a function");
   if (o->control && o->control->size != sizeof *o->control)
     return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_control has size %zu here, not %u",
                     sizeof *o->control, o->control->size);
@@ -121,10 +129,11 @@ static int open_lock_file(struct vecdb *db, vecdb_error *err) {
   struct vdb_writer path = VDB_WRITER(&db->env.mem);
   vdb_write_bytes(&path, db->dir, strlen(db->dir));
   vdb_write_bytes(&path, "/LOCK", sizeof "/LOCK");
-  if (path.failed)
-    return vdb_fail_memory(err);
-  int os = db->env.vfs->lock(db->env.vfs, (const char *)path.data, &db->lock);
+  bool ok = !path.failed;
+  int os = ok ? db->env.vfs->lock(db->env.vfs, (const char *)path.data, &db->lock) : 0;
   vdb_writer_free(&path);
+  if (!ok)
+    return vdb_fail_memory(err);
   if (os == EBUSY)
     return vdb_fail(err, VECDB_ERR_BUSY, "database %s is already open for writing", db->dir);
   if (os == ENOENT)

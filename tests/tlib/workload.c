@@ -457,14 +457,17 @@ static void workload_adopt(struct workload *w, const struct model *found,
 
 void workload_rebase(struct workload *w, const struct model *found, bool kill) {
   const struct model *base = workload_match(w, found, kill);
-  bool news = base == &w->next;
+  bool news = base == &w->next, changed[MODEL_COLLS];
+  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+    changed[c] = !model_same_coll(&w->now, found, c);
   workload_adopt(w, found, base ? base : &w->now);
   w->in_flight = false;
   if (kill) {
     if (news)
       workload_push(w);
-    for (uint32_t c = 0; news && c < MODEL_COLLS; c++)
-      w->changed[c] = w->n_history - 1;
+    for (uint32_t c = 0; c < MODEL_COLLS; c++)
+      if (news && changed[c])
+        w->changed[c] = w->n_history - 1;
     w->shape = w->n_history - 1; /* opening makes sure of it */
     return;
   }

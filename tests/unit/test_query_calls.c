@@ -34,7 +34,7 @@ static vecdb_search_params params_of(const char *filter, const void *queries) {
   return p;
 }
 
-/* ---- Checks ----------------------------------------------------------------------------------- */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
 static void expect(int rc, int code, const vecdb_error *err, const char *word) {
   if (rc != code || err->code != code || !strstr(err->message, word))
@@ -203,7 +203,7 @@ static void test_checks_of_scans(void **state) {
   qt_close(&db);
 }
 
-/* ---- Deadlines and cancelling ----------------------------------------------------------------- */
+/* ---- Deadlines and cancelling ---------------------------------------------------------------- */
 
 /* A clock that moves on by a millisecond with each look. */
 static uint64_t ticking(void *user) {
@@ -353,7 +353,7 @@ static void test_iterator_deadline(void **state) {
   qt_close(&db);
 }
 
-/* ---- Threads ---------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 static void search_batch(const struct qt_db *db, struct vdb_pool *pool, const void *queries,
                          uint32_t n, int32_t plan, vecdb_hit *hits, uint32_t *counts) {
@@ -450,7 +450,7 @@ static void test_calls_at_once(void **state) {
   qt_close(&db);
 }
 
-/* ---- Lack of memory --------------------------------------------------------------------------- */
+/* ---- Lack of memory -------------------------------------------------------------------------- */
 
 struct short_of {
   struct qt_db db;
@@ -591,7 +591,7 @@ static void test_no_memory_iterator(void **state) {
   assert_int_equal(memfault_live(&s.fault), 0);
 }
 
-/* ---- Explain ---------------------------------------------------------------------------------- */
+/* ---- Explain --------------------------------------------------------------------------------- */
 
 static void test_explain(void **state) {
   (void)state;

@@ -213,7 +213,7 @@ static int io_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t numb
                    const void **data, size_t *size, vecdb_error *err) {
   *data = NULL;
   *size = 0;
-  bool bulk = tag == HNSW_TAG_LEVEL0 || tag == HNSW_TAG_CODES;
+  bool bulk = tag == HNSW_TAG_CODES; /* rows in another form: verified when the rows are */
   VDB_TRY(in->find(in, tag, number, bulk, data, size, err));
   return *data ? VECDB_OK : io_corrupt(err, "a section is missing");
 }

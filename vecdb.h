@@ -217,7 +217,7 @@ typedef struct vecdb_control {
   /* Set non-zero by any thread (a plain aligned store will do) to cancel; NULL: none. */
   const volatile int32_t *cancel;
   /* Called now and then from threads working on the call, one at a time; a non-zero return
-     cancels. `phase` is a static word ("write", "build", "merge", "copy", "check"). */
+     cancels. `phase` is a static word ("write", "build", "copy", "check", "warm", "search"). */
   int (*progress)(void *user, const char *phase, uint64_t done, uint64_t total);
   void *user;
 } vecdb_control;
@@ -626,10 +626,12 @@ VECDB_API int vecdb_search_range(vecdb_collection *collection, const vecdb_searc
 /* Walks outward from one query, batch by batch, over one snapshot; no row comes twice, and the walk
    ends only when every allowed row has come. One thread at a time. */
 typedef struct vecdb_iterator vecdb_iterator;
-/* params as for search, with one query; k is ignored. The filter and query are copied. */
+/* params as for search, with one query; k is ignored. The filter and query are copied; the control
+   applies to each step, and what it points to must outlive the iterator. */
 VECDB_API int vecdb_iterator_open(vecdb_collection *collection, const vecdb_search_params *params,
                                   vecdb_iterator **out, vecdb_error *error);
-/* Up to `capacity` further hits; *count 0 means the end. rows may be NULL. */
+/* Up to `capacity` further hits, 16,384 at most; *count 0 means the end. rows may be NULL. After
+   TIMEOUT or NO_MEMORY nothing is lost: the next call goes on. */
 VECDB_API int vecdb_iterator_next(vecdb_iterator *iterator, uint32_t capacity, vecdb_hit *hits,
                                   uint32_t *count, vecdb_rows **rows, vecdb_error *error);
 VECDB_API void vecdb_iterator_close(vecdb_iterator *iterator);

@@ -75,7 +75,7 @@ VDB_INTERNAL void vdb_seg_unref(struct vdb_seg *seg);
 /* A run of rows whose columns are contiguous: a whole sealed segment, or one chunk of a growing
    one. All pointers are valid as long as the segment. */
 struct vdb_seg_part {
-  uint32_t first; /* row number of its first row */
+  uint32_t first; /* row number of its first row, a multiple of 64 */
   uint32_t n;     /* visible rows in it */
   const struct vdb_column *columns;            /* one per field */
   const struct vdb_vecs *vecs; /* one per field, of use for vector fields; its n may exceed ours */

@@ -166,19 +166,17 @@ static void change_log_floor(const struct change_work *w, struct vdb_manifest *o
   struct vecdb *db = w->db;
   vdb_mutex_lock(&db->write_mu);
   uint64_t floor = db->synced_seq;
-  for (uint32_t i = 0; i < out->n_collections; i++) {
-    struct vdb_manifest_collection *c = &out->collections[i];
-    struct vecdb_collection *coll = w->change->created;
-    vdb_mutex_lock(&db->colls_mu);
-    for (size_t k = 0; k < db->n_colls; k++)
-      if (db->colls[k]->id == c->id)
-        coll = db->colls[k];
+  struct vdb_manifest_collection *c = out->collections; /* in the order of change_build */
+  for (size_t i = 0; i < db->n_colls + 1; i++) {
+    const struct vecdb_collection *coll = i < db->n_colls ? db->colls[i] : w->change->created;
+    if (!coll || coll == w->change->dropped)
+      continue;
     c->flushed_seq = coll->files_seq;
     if (coll == w->change->coll && w->files_seq > c->flushed_seq)
       c->flushed_seq = w->files_seq;
     if (coll->last_seq > c->flushed_seq && c->flushed_seq < floor)
       floor = c->flushed_seq;
-    vdb_mutex_unlock(&db->colls_mu);
+    c++;
   }
   out->wal_floor = floor;
   out->wal_first = db->n_marks ? db->marks[0].file : 1;

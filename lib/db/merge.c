@@ -111,6 +111,14 @@ static void merge_carry(void *arg) {
   }
 }
 
+/* The last marks, in the moment of the exchange. Rows that live need no memory for theirs any
+   more. */
+static void merge_finish_marks(void *arg) {
+  struct merge_map *map = arg;
+  merge_carry(map);
+  vdb_tombs_trim(map->mem, map->merged->tombs);
+}
+
 /* Which rows of each source live at `seq`. */
 static int merge_choose(struct merge_map *map, uint64_t seq, struct vdb_sealed_source *sources,
                         uint64_t *total, vecdb_error *err) {
@@ -173,7 +181,7 @@ static int merge_commit(struct vecdb_collection *coll, struct merge_map *map, bo
     vdb_mutex_unlock(&db->write_mu);
     merge_carry(map);
     map->until = UINT64_MAX;
-    change.before_swap = merge_carry;
+    change.before_swap = merge_finish_marks;
     change.arg = map;
   }
   if (!rc)

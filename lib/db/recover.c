@@ -4,9 +4,13 @@
  * files that no manifest names are removed at the end, so that a crash in the middle of recovery
  * changes nothing.
  */
+#include <errno.h>
+
 #include "base/check.h"
 #include "db/db.h"
 #include "seg/sealed.h"
+
+enum { RECOVER_TRIES = 16 }; /* of a reader that a writer overtakes */
 
 struct recover_work {
   struct vecdb *db;
@@ -246,6 +250,7 @@ static void recover_clean(struct vecdb *db, const struct vdb_manifest *manifest)
 /* ---- new databases ---- */
 
 struct recover_folder {
+  bool manifest;
   bool ours;    /* section or log files: a database whose manifest is missing */
   bool foreign; /* something else */
 };
@@ -256,22 +261,33 @@ static void recover_visit_folder(void *arg, const char *name) {
   uint64_t number;
   if (vdb_blob_parse(name, &kind, &number) || vdb_wal_parse(name, &number))
     folder->ours = true;
+  else if (strcmp(name, "MANIFEST") == 0)
+    folder->manifest = true;
   else if (strcmp(name, "LOCK") != 0 && strcmp(name, "MANIFEST.tmp") != 0)
     folder->foreign = true;
 }
 
-/* Makes the first manifest, if the folder is free for it. */
-static int recover_create(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
-  struct recover_folder folder = {false, false};
-  if (options->flags & (VECDB_READ_ONLY | VECDB_MUST_EXIST))
-    return vdb_fail(err, VECDB_ERR_NOT_FOUND, "there is no database in %s", db->dir);
+VDB_INTERNAL int vdb_recover_look(struct vecdb *db, vecdb_error *err) {
+  struct recover_folder folder = {false, false, false};
   int os = db->env.vfs->list(db->env.vfs, db->dir, recover_visit_folder, &folder);
+  if (os == ENOTDIR)
+    return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE, "%s is not a folder", db->dir);
+  if (os == ENOENT || folder.manifest)
+    return VECDB_OK;
   if (os)
     return vdb_fail_os(err, os, "listing", db->dir);
   if (folder.ours)
     return vdb_fail(err, VECDB_ERR_CORRUPT, "%s holds database files but no MANIFEST", db->dir);
   if (folder.foreign)
     return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE, "%s holds other files", db->dir);
+  return VECDB_OK;
+}
+
+/* Makes the first manifest, if the folder is free for it. */
+static int recover_create(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  if (options->flags & (VECDB_READ_ONLY | VECDB_MUST_EXIST))
+    return vdb_fail(err, VECDB_ERR_NOT_FOUND, "there is no database in %s", db->dir);
+  VDB_TRY(vdb_recover_look(db, err));
   /* Also when the folder was there: a process that made it may have ended before it did this. */
   VDB_TRY(vdb_db_sync_parent(&db->env, db->dir, err));
   struct vdb_change change = {0};
@@ -312,7 +328,7 @@ static int recover_load(struct recover_work *w, const struct vdb_manifest *manif
   return VECDB_OK;
 }
 
-VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+static int recover_once(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
   struct vdb_manifest manifest;
   int rc = vdb_manifest_read(&db->env, db->dir, &manifest, err);
   if (rc == VECDB_ERR_NOT_FOUND) {
@@ -325,5 +341,30 @@ VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vec
   struct recover_work w = {db, &control, 0};
   rc = recover_load(&w, &manifest, err);
   vdb_manifest_fini(&db->env.mem, &manifest);
+  return rc;
+}
+
+/* Whether the manifest is another one than that which was loaded. */
+static bool recover_overtaken(struct vecdb *db) {
+  struct vdb_manifest manifest;
+  vecdb_error ignored;
+  if (vdb_manifest_read(&db->env, db->dir, &manifest, &ignored))
+    return false;
+  bool other = manifest.generation != db->generation;
+  vdb_manifest_fini(&db->env.mem, &manifest);
+  return other;
+}
+
+/* A reader holds no lock: a writer may replace the manifest meanwhile, and remove files that the
+   one before named. Then the reader begins again. */
+VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  int rc = recover_once(db, options, err);
+  for (int left = RECOVER_TRIES; left > 0 && (db->flags & VECDB_READ_ONLY); left--) {
+    if ((rc != VECDB_ERR_CORRUPT && rc != VECDB_ERR_IO) || !recover_overtaken(db))
+      break;
+    while (db->n_colls > 0)
+      vdb_collection_unref(db->colls[--db->n_colls]);
+    rc = recover_once(db, options, err);
+  }
   return rc;
 }

@@ -55,6 +55,19 @@ VDB_INTERNAL bool vdb_tombs_reserve(struct vdb_mem *mem, struct vdb_tombs *tombs
   return true;
 }
 
+VDB_INTERNAL void vdb_tombs_trim(struct vdb_mem *mem, struct vdb_tombs *tombs) {
+  for (uint32_t p = 0; p < tombs->n_pages; p++) {
+    struct tombs_page *page = atomic_load_explicit(&tombs->pages[p], memory_order_relaxed);
+    bool marks = false;
+    for (uint32_t i = 0; page && !marks && i < TOMBS_PAGE_ROWS; i++)
+      marks = atomic_load_explicit(&page->seq[i], memory_order_relaxed) != 0;
+    if (page && !marks) {
+      atomic_store_explicit(&tombs->pages[p], NULL, memory_order_relaxed);
+      vdb_free(mem, page);
+    }
+  }
+}
+
 VDB_INTERNAL void vdb_tombs_mark(struct vdb_tombs *tombs, uint32_t row, uint64_t seq) {
   struct tombs_page *page = tombs_page_of(tombs, row);
   vdb_assert(page && seq > 0 && vdb_tombs_at(tombs, row) == 0);

@@ -23,6 +23,8 @@ VDB_INTERNAL void vdb_tombs_unref(struct vdb_mem *mem, struct vdb_tombs *tombs);
 
 /* Makes sure that marking `row` will not need memory. Writer's lock. */
 VDB_INTERNAL bool vdb_tombs_reserve(struct vdb_mem *mem, struct vdb_tombs *tombs, uint32_t row);
+/* Gives back pages without marks, of tombs that nobody else has yet. */
+VDB_INTERNAL void vdb_tombs_trim(struct vdb_mem *mem, struct vdb_tombs *tombs);
 /* Marks a live row, whose page is reserved, as deleted from `seq` (> 0) on. Writer's lock. */
 VDB_INTERNAL void vdb_tombs_mark(struct vdb_tombs *tombs, uint32_t row, uint64_t seq);
 /* Takes back a mark that no reader can have seen. Writer's lock. */

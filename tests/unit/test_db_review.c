@@ -176,6 +176,76 @@ static void step_syncs_in_time(void **state) {
   at_close(db);
 }
 
+/* A reader that opens files finds that a writer has merged and removed them meanwhile. */
+static struct {
+  vecdb_vfs vfs;
+  vecdb_collection *coll;
+  unsigned opened;
+} overtaking;
+
+static int open_overtaken(const vecdb_vfs *vfs, const char *path, int mode, vecdb_file **out) {
+  (void)vfs;
+  if (strstr(path, ".rows") && overtaking.opened++ < 2) {
+    at_put(overtaking.coll, 500, 10);
+    at_ok(vecdb_compact(overtaking.coll, NULL, &at_err));
+  }
+  return vdb_vfs_posix()->open(vdb_vfs_posix(), path, mode, out);
+}
+
+static void overtaken_reader_begins_again(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  vecdb *db = host_driven(at_path(folder, "db"), &o);
+  vecdb_collection *coll = at_small(db, "c");
+  for (int i = 0; i < 3; i++) {
+    at_put(coll, i * 100, 100);
+    at_ok(vecdb_flush(coll, NULL, &at_err));
+  }
+  overtaking.vfs = *vdb_vfs_posix();
+  overtaking.vfs.open = open_overtaken;
+  overtaking.coll = coll;
+  overtaking.opened = 0;
+  vecdb_options reading = VECDB_OPTIONS_INIT;
+  reading.flags = VECDB_READ_ONLY;
+  reading.vfs = &overtaking.vfs;
+  vecdb *reader = at_open(at_path(folder, "db"), &reading);
+  assert_true(overtaking.opened > 2);
+  vecdb_collection *read;
+  at_ok(vecdb_collection_get(reader, "c", &read, &at_err));
+  at_same(at_content(coll), at_content(read));
+  vecdb_collection_release(read);
+  at_close(reader);
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
+}
+
+/* Marks of rows that live take no memory after a merge. */
+static void merged_segments_keep_no_marks(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  vecdb *db = host_driven(at_path(folder, "db"), &o);
+  vecdb_collection *coll = at_small(db, "c");
+  for (int i = 0; i < 2; i++) {
+    at_put(coll, i * 20000, 20000);
+    at_ok(vecdb_flush(coll, NULL, &at_err));
+  }
+  vecdb_index_params flat = VECDB_INDEX_PARAMS_INIT;
+  flat.type = VECDB_INDEX_FLAT;
+  at_ok(vecdb_index_create(coll, "v", &flat, NULL, &at_err));
+  uint64_t before = stats_of(coll).bytes_allocated;
+  at_ok(vecdb_compact(coll, NULL, &at_err));
+  assert_int_equal(stats_of(coll).segments_sealed, 1);
+  assert_true(stats_of(coll).bytes_allocated < before + 8 * 40000 / 2);
+  at_delete(coll, 5, 10);
+  assert_int_equal(at_count(coll, NULL), 39990);
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(backup_keeps_merges_out),
@@ -184,6 +254,8 @@ int main(void) {
       cmocka_unit_test(failed_writes_give_memory_back),
       cmocka_unit_test(second_step_says_more),
       cmocka_unit_test(step_syncs_in_time),
+      cmocka_unit_test(overtaken_reader_begins_again),
+      cmocka_unit_test(merged_segments_keep_no_marks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

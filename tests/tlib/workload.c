@@ -459,7 +459,7 @@ void workload_rebase(struct workload *w, const struct model *found, bool kill) {
   const struct model *base = workload_match(w, found, kill);
   bool news = base == &w->next, changed[MODEL_COLLS];
   for (uint32_t c = 0; c < MODEL_COLLS; c++)
-    changed[c] = !model_same_coll(&w->now, found, c);
+    changed[c] = w->now.colls[c].exists && !model_same_coll(&w->now, found, c);
   workload_adopt(w, found, base ? base : &w->now);
   w->in_flight = false;
   if (kill) {

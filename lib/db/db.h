@@ -144,6 +144,9 @@ VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb
 /* ---- recover.c ---- */
 /* Loads collections and segments from the manifest, replays the log, removes files nobody names. */
 VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err);
+/* Whether the folder is a database or may become one: else NOT_A_DATABASE, also for a file, or
+   CORRUPT when there are files of a database without its manifest. A missing folder is fine. */
+VDB_INTERNAL int vdb_recover_look(struct vecdb *db, vecdb_error *err);
 
 /* ---- collection.c ---- */
 /* Makes a collection around `schema`, which it takes over on success; one reference. */

@@ -158,6 +158,7 @@ static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_erro
   VDB_TRY(vdb_pool_new(&db->env, db->flags & VECDB_HOST_DRIVEN ? 1 : db->env.threads, &db->pool,
                        err));
   VDB_TRY(open_folder(db, err));
+  VDB_TRY(vdb_recover_look(db, err)); /* before the lock file: what is not ours is left as it is */
   VDB_TRY(open_lock_file(db, err));
   VDB_TRY(vdb_recover(db, options, err));
   return vdb_jobs_start(db, err);

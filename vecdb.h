@@ -701,7 +701,8 @@ VECDB_API int vecdb_check(vecdb *db, void (*report)(void *user, const char *line
 
 /*
  * Copies the database, as of one moment, into the new folder `path` (VECDB_ERR_EXISTS when it is
- * there), which is then a database of its own. Writes and searches go on meanwhile.
+ * there), which is then a database of its own. Writes and searches go on meanwhile. The copy of a
+ * ":memory:" database is on disk. READ_ONLY when the database is open for reading only.
  */
 VECDB_API int vecdb_backup(vecdb *db, const char *path, const vecdb_control *control,
                            vecdb_error *error);

@@ -158,8 +158,10 @@ VDB_INTERNAL void vdb_apply_commit(struct vdb_pending *pending, const struct vdb
   vdb_assert(seq > coll->last_seq);
   pending->seq = seq;
   pending->last_seq_before = coll->last_seq;
+  /* Only a record of a forged log, replayed here, can name a row twice. */
   for (size_t i = 0; i < pending->n_undo; i++)
-    vdb_tombs_mark(pending->undo[i].tombs, pending->undo[i].row, seq);
+    if (vdb_tombs_at(pending->undo[i].tombs, pending->undo[i].row) == 0)
+      vdb_tombs_mark(pending->undo[i].tombs, pending->undo[i].row, seq);
   if (batch) {
     pending->before = vdb_growing_mark(pending->seg);
     vdb_growing_append(pending->seg, batch, seq);

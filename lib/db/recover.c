@@ -298,9 +298,19 @@ static int recover_create(struct vecdb *db, const vecdb_options *options, vecdb_
   return rc;
 }
 
+/* Numbers only grow, so those of a forged manifest must leave room. */
+static bool recover_plausible(const struct vdb_manifest *m) {
+  const uint64_t most = UINT64_MAX / 4;
+  return m->generation < most && m->next_file < most && m->next_segment < most &&
+         m->wal_first < most && m->wal_floor < most && m->next_collection < UINT32_MAX;
+}
+
 static int recover_load(struct recover_work *w, const struct vdb_manifest *manifest,
                         vecdb_error *err) {
   struct vecdb *db = w->db;
+  if (!recover_plausible(manifest))
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest of %s holds numbers that cannot be",
+                    db->dir);
   db->generation = manifest->generation;
   db->next_segment = manifest->next_segment;
   db->next_collection = manifest->next_collection;

@@ -166,7 +166,9 @@ static void test_progress(void **state) {
   assert_non_null(strstr(p.phases, "write"));
   at_ok(vecdb_check(db, NULL, NULL, &control, &at_err));
   assert_non_null(strstr(p.phases, "check"));
-  at_ok(vecdb_backup(db, "copy", &control, &at_err));
+  char *folder = at_folder();
+  at_ok(vecdb_backup(db, at_path(folder, "copy"), &control, &at_err));
+  at_remove(folder);
   assert_non_null(strstr(p.phases, "copy"));
   assert_false(p.past_end);
   assert_true(p.calls > 10);

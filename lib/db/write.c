@@ -165,7 +165,8 @@ static int write_key_compare(const vecdb_keys *keys, size_t a, size_t b) {
   if (keys->integers)
     return (keys->integers[a] > keys->integers[b]) - (keys->integers[a] < keys->integers[b]);
   const vecdb_string *x = &keys->strings[a], *y = &keys->strings[b];
-  int c = memcmp(x->data, y->data, vdb_min_size(x->length, y->length));
+  size_t n = vdb_min_size(x->length, y->length);
+  int c = n ? memcmp(x->data, y->data, n) : 0; /* an empty key may be a NULL pointer */
   return c ? c : (x->length > y->length) - (x->length < y->length);
 }
 

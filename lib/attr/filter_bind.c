@@ -393,7 +393,7 @@ static int filter_bind_like(struct filter_binding *b, uint32_t at) {
     return filter_bind_fail_operand(b, left, "'like' takes text");
   if (filter_bind_at(b, right)->type != FILTER_TEXT)
     return filter_bind_fail_operand(b, right, "a pattern is text");
-  uint32_t like;
+  uint32_t like = 0;
   VDB_TRY(vdb_filter_like_build(b, filter_bind_at(b, right)->low.text,
                                 filter_bind_at(b, right)->pos, &like));
   struct filter_node *node = filter_bind_at(b, at);

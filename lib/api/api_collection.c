@@ -1,6 +1,5 @@
 /* api_collection.c - creating, finding, dropping, maintaining collections; see vecdb.h. */
 #include "api/api.h"
-#include "seg/sealed.h"
 
 /* Index settings of the schema's vector fields must be possible; scalar fields have none. */
 static int api_check_indexes(struct vdb_schema *schema, vecdb_error *err) {

@@ -2,7 +2,6 @@
    held. */
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 /* A live row: where a key stands now. */
 struct apply_place {

@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 enum { BACKUP_PIECE = 1 << 20 };
 

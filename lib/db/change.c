@@ -4,7 +4,6 @@
  */
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 /* Versions may grow by this many segments between the reservation of memory and the swap. */
 enum { CHANGE_SLACK = 64 };

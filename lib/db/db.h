@@ -18,7 +18,7 @@
 #include "os/control.h"
 #include "os/pool.h"
 #include "seg/growing.h"
-#include "seg/seg.h"
+#include "seg/sealed.h"
 #include "store/manifest.h"
 #include "store/wal.h"
 
@@ -261,6 +261,12 @@ VDB_INTERNAL int vdb_change_manifest(struct vecdb *db, const struct vdb_change *
 VDB_INTERNAL void vdb_change_manifest_free(struct vecdb *db, struct vdb_manifest *manifest);
 
 /* ---- flush.c ---- */
+/* Writes rows of segments into a new file and makes a segment of it that no version knows yet, with
+   `tombs` or (NULL) none marked. On failure no file is left. */
+VDB_INTERNAL int vdb_seal_rows(struct vecdb_collection *coll,
+                               const struct vdb_sealed_source *sources, uint32_t n_sources,
+                               struct vdb_tombs *tombs, struct vdb_control *control,
+                               struct vdb_seg **out, vecdb_error *err);
 /* Seals the oldest frozen segment, if there is one; seal_mu held. *did tells. */
 VDB_INTERNAL int vdb_seal_one(struct vecdb_collection *coll, struct vdb_control *control, bool *did,
                               vecdb_error *err);

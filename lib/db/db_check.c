@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 struct check_work {
   struct vecdb *db;

@@ -1,6 +1,5 @@
 /* db_stats.c - the numbers of vecdb_stats. */
 #include "db/db.h"
-#include "seg/sealed.h"
 
 static void stats_segment(const struct vdb_snapshot *snapshot, const struct vdb_seg_view *view,
                           const struct vecdb *db, vecdb_stats *out) {

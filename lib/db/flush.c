@@ -2,7 +2,6 @@
    db/README.md. */
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 /* The oldest growing segment that is frozen, with a reference, or NULL. */
 static struct vdb_seg *flush_oldest_frozen(struct vecdb_collection *coll) {
@@ -57,14 +56,17 @@ static int flush_commit(struct vecdb_collection *coll, const struct vdb_change *
   return rc;
 }
 
-/* Writes and opens the sealed form of a settled segment. */
-static int flush_write(struct vecdb_collection *coll, struct vdb_seg *seg, uint32_t n_rows,
-                       struct vdb_control *control, struct vdb_seg **out, vecdb_error *err) {
+VDB_INTERNAL int vdb_seal_rows(struct vecdb_collection *coll,
+                               const struct vdb_sealed_source *sources, uint32_t n_sources,
+                               struct vdb_tombs *tombs, struct vdb_control *control,
+                               struct vdb_seg **out, vecdb_error *err) {
   struct vecdb *db = coll->db;
-  struct vdb_sealed_source source = {{seg, n_rows}, NULL, n_rows};
-  struct vdb_sealed_write write = {&db->env, db->dir, coll->schema, vdb_change_file(db), &source,
-                                   1, control};
-  struct vdb_sealed_open open = {&db->env, db->dir, coll->schema, {0}, n_rows, false};
+  struct vdb_sealed_write write = {&db->env, db->dir,   coll->schema, vdb_change_file(db),
+                                   sources,  n_sources, control};
+  struct vdb_sealed_open open = {.env = &db->env, .dir = db->dir, .schema = coll->schema};
+  for (uint32_t i = 0; i < n_sources; i++)
+    open.rows += sources[i].n;
+  *out = NULL;
   VDB_TRY(vdb_sealed_write(&write, &open.blob, err));
   struct vdb_sealed *sealed;
   int rc = vdb_sealed_open(&open, &sealed, err);
@@ -75,7 +77,7 @@ static int flush_write(struct vecdb_collection *coll, struct vdb_seg *seg, uint3
   vdb_mutex_lock(&db->manifest_mu);
   uint64_t id = db->next_segment++;
   vdb_mutex_unlock(&db->manifest_mu);
-  rc = vdb_seg_of_sealed(sealed, coll->schema, id, seg->tombs, out, err);
+  rc = vdb_seg_of_sealed(sealed, coll->schema, id, tombs, out, err);
   if (rc)
     atomic_store(&sealed->obsolete, true);
   vdb_sealed_unref(sealed);
@@ -90,8 +92,9 @@ static int flush_segment(struct vecdb_collection *coll, struct vdb_seg *seg, uin
   uint64_t last_seq;
   VDB_TRY(flush_settle(coll->db, seg, &n_rows, &last_seq, err));
   struct vdb_seg *sealed = NULL;
+  struct vdb_sealed_source source = {{seg, n_rows}, NULL, n_rows};
   if (n_rows > 0)
-    VDB_TRY(flush_write(coll, seg, n_rows, control, &sealed, err));
+    VDB_TRY(vdb_seal_rows(coll, &source, 1, seg->tombs, control, &sealed, err));
   struct vdb_change change = {.coll = coll,
                               .removed = &seg,
                               .n_removed = 1,

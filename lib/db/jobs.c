@@ -5,7 +5,6 @@
  */
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 enum {
   JOBS_FAN_IN = 4,       /* segments of one size class that are merged */

@@ -1,7 +1,6 @@
 /* merge.c - several sealed segments into one without dead rows, and vector indexes for segments. */
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 /* Most rows and bytes of a merged segment. */
 #define MERGE_MAX_ROWS (4u << 20)
@@ -142,28 +141,11 @@ static int merge_choose(struct merge_map *map, uint64_t seq, struct vdb_sealed_s
 static int merge_write(struct vecdb_collection *coll, struct merge_map *map,
                        const struct vdb_sealed_source *sources, uint64_t total,
                        struct vdb_control *control, vecdb_error *err) {
-  struct vecdb *db = coll->db;
-  struct vdb_sealed_write write = {&db->env, db->dir, coll->schema, vdb_change_file(db), sources,
-                                   map->n, control};
-  struct vdb_sealed_open open = {&db->env, db->dir, coll->schema, {0}, total, false};
-  VDB_TRY(vdb_sealed_write(&write, &open.blob, err));
-  struct vdb_sealed *sealed;
-  int rc = vdb_sealed_open(&open, &sealed, err);
-  if (rc) {
-    vdb_change_remove(db, VDB_BLOB_ROWS, open.blob.file);
-    return rc;
-  }
-  vdb_mutex_lock(&db->manifest_mu);
-  uint64_t id = db->next_segment++;
-  vdb_mutex_unlock(&db->manifest_mu);
-  rc = vdb_seg_of_sealed(sealed, coll->schema, id, NULL, &map->merged, err);
-  if (rc)
-    atomic_store(&sealed->obsolete, true);
-  vdb_sealed_unref(sealed);
-  for (uint32_t row = 0; !rc && row < total; row += 64)
+  VDB_TRY(vdb_seal_rows(coll, sources, map->n, NULL, control, &map->merged, err));
+  for (uint32_t row = 0; row < total; row += 64)
     if (!vdb_tombs_reserve(map->mem, map->merged->tombs, row))
-      rc = vdb_fail_memory(err);
-  return rc ? rc : merge_build_all(coll, map->merged, control, err);
+      return vdb_fail_memory(err);
+  return merge_build_all(coll, map->merged, control, err);
 }
 
 /* Puts the merged segment (or nothing, when no row lives) in the place of its sources. */

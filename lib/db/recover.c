@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 enum { RECOVER_TRIES = 16 }; /* of a reader that a writer overtakes */
 

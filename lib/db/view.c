@@ -1,7 +1,6 @@
 /* view.c - versions of a collection's segment list, and snapshots of them for readers. */
 #include "base/check.h"
 #include "db/db.h"
-#include "seg/sealed.h"
 
 VDB_INTERNAL struct vdb_version *vdb_version_new(struct vdb_mem *mem, uint32_t capacity) {
   struct vdb_version *version =

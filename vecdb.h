@@ -18,8 +18,9 @@
  *              the caller, or to a vecdb_rows that the caller frees. Freeing NULL does nothing.
  *              When an open or create call fails, its out pointer is NULL; nothing is to be freed.
  *   Threads    Any thread may use a database or a collection handle at any time; searches never
- *              wait for writers. Iterators and vecdb_rows belong to one thread at a time. Close a handle
- *              only when no other thread is using it. After fork() the child may not use handles.
+ *              wait for writers. Iterators and vecdb_rows belong to one thread at a time. Close a
+ *              handle only when no other thread is using it. After fork() the child may not use
+ *              handles.
  *   Units      Times are milliseconds where a name ends in _ms, nanoseconds in _ns; sizes bytes.
  *
  * SPDX-License-Identifier: Apache-2.0
@@ -130,8 +131,8 @@ VECDB_API const char *vecdb_status_text(int code);
 VECDB_API const char *vecdb_version(void);
 /* MAJOR * 10000 + MINOR * 100 + PATCH of the library in use. */
 VECDB_API uint32_t vecdb_version_number(void);
-/* The kernels in use: "scalar", "avx2", "avx512", "avx512vnni", "avx512vpop" or "neon". VECDB_KERN in
-   the environment forces one, if the processor has it. */
+/* The kernels in use: "scalar", "avx2", "avx512", "avx512vnni", "avx512vpop" or "neon". VECDB_KERN
+   in the environment forces one, if the processor has it. */
 VECDB_API const char *vecdb_kernels(void);
 
 /* ---- Hooks ---------------------------------------------------------------------------------- */
@@ -169,8 +170,8 @@ enum {
  * Files. Every system call on files goes through this table, so a host can supply its own storage
  * and tests can simulate disks. Functions return 0 or a positive errno value, and may be called
  * from any thread. Paths are those given to vecdb_open, joined with '/'. What must hold: written
- * data and file sizes may be lost until sync; names made or removed in a folder may be lost until sync_dir;
- * rename replaces its target atomically.
+ * data and file sizes may be lost until sync; names made or removed in a folder may be lost until
+ * sync_dir; rename replaces its target atomically.
  */
 typedef struct vecdb_vfs {
   uint32_t size; /* sizeof(vecdb_vfs) */
@@ -289,8 +290,8 @@ VECDB_API int vecdb_close(vecdb *db, vecdb_error *error);
 /*
  * With VECDB_HOST_DRIVEN: does background work (seal, index, merge) until nothing is left or about
  * `ms` milliseconds or `bytes` bytes of input have been worked on (0: no limit); *more tells
- * whether work is left. A single index build is one unit and can overrun. Any thread; one at a time works,
- * others return at once with *more true. Errors: ARGUMENT, and those of the work.
+ * whether work is left. A single index build is one unit and can overrun. Any thread; one at a
+ * time works, others return at once with *more true. Errors: ARGUMENT, and those of the work.
  */
 VECDB_API int vecdb_step(vecdb *db, uint32_t ms, uint64_t bytes, bool *more, vecdb_error *error);
 

@@ -1,10 +1,10 @@
 /*
  * test_sigkill.c - real files and real kills: a child process with several writing threads and
  * background work reports each batch before it writes it and after it was acknowledged, over a
- * pipe; the parent kills it at a random moment, opens the database, and holds it against the reports.
- * Each batch gives all rows of one key group the same stamp, or deletes them; a group belongs to one
- * thread. So the group must be as its last acknowledged batch made it, or as the one after it did.
- * The database lives on from cycle to cycle.
+ * pipe; the parent kills it at a random moment, opens the database, and holds it against the
+ * reports. Each batch gives all rows of one key group the same stamp, or deletes them; a group
+ * belongs to one thread. So the group must be as its last acknowledged batch made it, or as the one
+ * after it did. The database lives on from cycle to cycle.
  *
  * VDB_N: cycles. VDB_SEED: random moments.
  */

@@ -1,8 +1,9 @@
 /*
- * test_flip.c - damage to a small database with sealed segments, indexes, tombstones and rows in the
- * log: every byte of every file flipped, files cut short, swapped and removed. Opened with full
- * verification the database either says that it is damaged or answers exactly as before. Opened with
- * the default verification it may answer wrongly, but must not crash, which the sanitizers watch.
+ * test_flip.c - damage to a small database with sealed segments, indexes, tombstones and rows in
+ * the log: every byte of every file flipped, files cut short, swapped and removed. Opened with full
+ * verification the database either says that it is damaged or answers exactly as before. Opened
+ * with the default verification it may answer wrongly, but must not crash, which the sanitizers
+ * watch.
  *
  * Two things cannot be told from a power cut. A log without its END record, of a process that was
  * killed, may lack its last record; damage to any record before that is found. And a log that was

@@ -1,6 +1,6 @@
 /*
- * test_io_fault.c - each operation of the disk failing in turn, once and from then on, in many uses of
- * the API: the call says so, nothing leaks, the database holds what was acknowledged and nothing
+ * test_io_fault.c - each operation of the disk failing in turn, once and from then on, in many uses
+ * of the API: the call says so, nothing leaks, the database holds what was acknowledged and nothing
  * else, reads go on meanwhile, and when the disk works again, so does the database, in the same
  * handle, and after closing or a power cut.
  *
@@ -59,7 +59,8 @@ static uint64_t io_fault_number(const char *name, uint64_t standard) {
 }
 
 /* A failed call must say what the disk said. */
-static bool io_fault_code(const struct io_fault_kind *kind, const struct scenario_trial *t, int rc) {
+static bool io_fault_code(const struct io_fault_kind *kind, const struct scenario_trial *t,
+                          int rc) {
   int expected = kind->error == ENOSPC ? VECDB_ERR_DISK_FULL : VECDB_ERR_IO;
   if (rc == VECDB_OK || rc == expected)
     return true;

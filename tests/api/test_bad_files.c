@@ -114,6 +114,37 @@ static void test_two_writers(void **state) {
   at_remove(folder);
 }
 
+/* A process that ends without closing loses nothing that a write call has returned for, in any
+   mode: the system has it. */
+static void test_process_ends(void **state) {
+  (void)state;
+  for (int32_t mode = VECDB_DURABLE_COMMIT; mode <= VECDB_DURABLE_OFF; mode++) {
+    char *folder = at_folder();
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+      vecdb_options options = VECDB_OPTIONS_INIT;
+      options.durability = mode;
+      vecdb_collection *coll = at_small(at_open(folder, &options), "c");
+      for (int i = 0; i < 10; i++)
+        at_put(coll, i * 20, 30);
+      at_delete(coll, 0, 5);
+      _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    vecdb *db = at_open(folder, NULL);
+    vecdb_collection *coll;
+    at_ok(vecdb_collection_get(db, "c", &coll, &at_err));
+    assert_int_equal(at_count(coll, NULL), 205);
+    vecdb_collection_release(coll);
+    at_close(db);
+    at_remove(folder);
+  }
+}
+
 static void test_without_permission(void **state) {
   (void)state;
   char *folder = at_folder();
@@ -312,6 +343,7 @@ int main(void) {
       cmocka_unit_test(test_foreign_folders),    cmocka_unit_test(test_two_writers),
       cmocka_unit_test(test_without_permission), cmocka_unit_test(test_damaged_files),
       cmocka_unit_test(test_newer_format),       cmocka_unit_test(test_check_reports),
+      cmocka_unit_test(test_process_ends),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,10 +20,11 @@
 
 enum { IO_FAULT_READS = SIMDISK_READ | SIMDISK_MAP | SIMDISK_OPEN | SIMDISK_LIST | SIMDISK_LOCK };
 
+/* Each operation is tried with several endings; under the sanitizer with one of them, in turn. */
 #if defined(__SANITIZE_ADDRESS__)
-enum { IO_FAULT_BASES = 1 };
+enum { IO_FAULT_BASES = 1, IO_FAULT_ENDINGS = 4, IO_FAULT_EACH = 1 };
 #else
-enum { IO_FAULT_BASES = 2 };
+enum { IO_FAULT_BASES = 2, IO_FAULT_ENDINGS = 4, IO_FAULT_EACH = IO_FAULT_ENDINGS };
 #endif
 
 /* How an operation fails. */
@@ -97,7 +98,8 @@ static void io_fault_scenario(struct scenario_base *base, const struct scenario 
                               const struct io_fault_kind *kind, struct io_fault_ledger *ledger) {
   bool hit = true;
   for (uint64_t nth = 1; hit; nth++) {
-    for (uint32_t ending = 0; ending < 4; ending++) {
+    for (uint32_t e = 0; e < IO_FAULT_EACH; e++) {
+      uint32_t ending = (uint32_t)(nth + e) % IO_FAULT_ENDINGS;
       struct scenario_trial t;
       bool ok = scenario_begin(&t, base, scenario) &&
                 io_fault_trial(&t, kind, nth, ending, ledger, &hit);

@@ -1,13 +1,15 @@
 /*
  * jobs.c - background work: which piece comes next, and who does it: a thread of the database, or
  * the host through vecdb_step. Order: seal what is frozen (it frees memory and log), then bring
- * down the log when it is long, then merge, then build indexes.
+ * down the log when it is long, then merge, then build indexes; but when many segments wait to be
+ * merged, that is done beside sealing.
  */
 #include "base/check.h"
 #include "db/db.h"
 
 enum {
-  JOBS_FAN_IN = 4,       /* segments of one size class that are merged */
+  JOBS_FAN_IN = 4,       /* segments of one size class that are merged, at least */
+  JOBS_FAN_MAX = 16,     /* and at most */
   JOBS_CLASS_FACTOR = 4, /* rows from one size class to the next */
   JOBS_RETRY_MS = 1000,  /* after a failure */
 };
@@ -34,12 +36,13 @@ static bool jobs_rotten(const struct vdb_seg *seg) {
   return (uint64_t)vdb_tombs_count(seg->tombs) * 5 > seg->sealed->n_rows;
 }
 
-/* Picks segments to merge out of a version: a rotten one, or JOBS_FAN_IN of one size class. */
+/* Picks segments to merge out of a version: a rotten one, or JOBS_FAN_IN and more of one size
+   class. `out` has room for JOBS_FAN_MAX. */
 static uint32_t jobs_pick_merge(const struct vdb_version *version, struct vdb_seg *out[]) {
   for (uint32_t size_class = 0; size_class < 16; size_class++) {
     uint32_t n = 0;
     uint64_t rows = 0;
-    for (uint32_t i = 0; i < version->n && n < JOBS_FAN_IN; i++) {
+    for (uint32_t i = 0; i < version->n && n < JOBS_FAN_MAX; i++) {
       struct vdb_seg *seg = version->segs[i];
       if (!seg->sealed || jobs_size_class(seg->sealed->n_rows) != size_class)
         continue;
@@ -48,18 +51,30 @@ static uint32_t jobs_pick_merge(const struct vdb_version *version, struct vdb_se
         return 1;
       }
       rows += seg->sealed->n_rows;
+      if (rows > JOBS_MERGE_MAX_ROWS)
+        break;
       out[n++] = seg;
     }
-    if (n == JOBS_FAN_IN && rows <= JOBS_MERGE_MAX_ROWS)
+    if (n >= JOBS_FAN_IN)
       return n;
   }
   return 0;
 }
 
+/* Whether so many segments wait to be merged that merging must not wait for sealing: a writer that
+   keeps the background at sealing would else slow down all readers. */
+static bool jobs_crowded(struct vecdb_collection *coll) {
+  struct vdb_version *version = vdb_version_get(coll);
+  struct vdb_seg *segs[JOBS_FAN_MAX];
+  bool crowded = jobs_pick_merge(version, segs) > 2 * JOBS_FAN_IN;
+  vdb_version_unref(&coll->db->env.mem, version);
+  return crowded;
+}
+
 static int jobs_merge(struct vecdb_collection *coll, bool *did, uint64_t *bytes,
                       struct vdb_control *control, vecdb_error *err) {
   struct vdb_version *version = vdb_version_get(coll);
-  struct vdb_seg *segs[JOBS_FAN_IN];
+  struct vdb_seg *segs[JOBS_FAN_MAX];
   uint32_t n = jobs_pick_merge(version, segs);
   int rc = VECDB_OK;
   *did = n > 0;
@@ -171,8 +186,11 @@ static int jobs_run_collection(struct vecdb *db, struct vecdb_collection *coll, 
   VDB_TRY(jobs_seal(coll, did, bytes, control, err));
   if (!*did)
     VDB_TRY(jobs_shorten_log(db, coll, did, control, err));
-  if (!*did)
-    VDB_TRY(jobs_optimise(coll, did, bytes, control, err));
+  if (!*did || jobs_crowded(coll)) {
+    bool optimised = false;
+    VDB_TRY(jobs_optimise(coll, &optimised, bytes, control, err));
+    *did = *did || optimised;
+  }
   return VECDB_OK;
 }
 
@@ -213,7 +231,7 @@ static bool jobs_unindexed(struct vecdb_collection *coll, const struct vdb_seg *
 static uint64_t jobs_pending_in(struct vecdb_collection *coll) {
   uint64_t pending = vdb_frozen_count(coll);
   struct vdb_version *version = vdb_version_get(coll);
-  struct vdb_seg *segs[JOBS_FAN_IN];
+  struct vdb_seg *segs[JOBS_FAN_MAX];
   pending += jobs_pick_merge(version, segs) > 0;
   for (uint32_t i = 0; i < version->n; i++)
     pending += version->segs[i]->sealed && jobs_unindexed(coll, version->segs[i]);

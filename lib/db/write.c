@@ -261,6 +261,15 @@ static int write_where_visit(void *arg, const struct vdb_seg_view *view, uint32_
   return w->body.failed ? vdb_fail_memory(err) : VECDB_OK;
 }
 
+/* Whether the text says nothing. As a search filter that passes every row; nobody means it here. */
+static bool write_where_blank(const vecdb_filter *filter) {
+  size_t n = filter->text ? (filter->length ? filter->length : strlen(filter->text)) : 0;
+  for (size_t i = 0; i < n; i++)
+    if (!strchr(" \t\n\v\f\r", filter->text[i]) || filter->text[i] == '\0')
+      return false;
+  return true;
+}
+
 /* The filter runs under the writer's lock, over everything applied so far: a delete by filter is
    one step among the other writes. */
 static int write_where_locked(struct vecdb_collection *coll, const vecdb_filter *filter,
@@ -295,6 +304,9 @@ VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vec
   VDB_TRY(write_allowed(coll, err));
   if (deleted)
     *deleted = 0;
+  if (write_where_blank(filter))
+    return vdb_fail_pos(err, VECDB_ERR_FILTER, 0,
+                        "a delete needs a filter; \"true\" passes every row");
   vdb_mutex_lock(&coll->db->write_mu);
   int rc = write_where_locked(coll, filter, deleted, control, err);
   vdb_mutex_unlock(&coll->db->write_mu);

@@ -548,6 +548,9 @@ static void test_null_collections(void **state) {
   at_fails(code, vecdb_upsert(coll, NULL, NULL, &at_err));
   at_fails(code, vecdb_delete(NULL, &keys, NULL, &at_err));
   at_fails(code, vecdb_delete(coll, NULL, NULL, &at_err));
+  vecdb_filter blank = {.text = " \n"}, absent = {.text = NULL};
+  at_fails(VECDB_ERR_FILTER, vecdb_delete_where(coll, &blank, NULL, NULL, &at_err));
+  at_fails(VECDB_ERR_FILTER, vecdb_delete_where(coll, &absent, NULL, NULL, &at_err));
   at_fails(code, vecdb_delete_where(NULL, &filter, NULL, NULL, &at_err));
   at_fails(code, vecdb_delete_where(coll, NULL, NULL, NULL, &at_err));
   at_fails(code, vecdb_get(NULL, &keys, NULL, 0, NULL, &rows, &at_err));

@@ -261,9 +261,12 @@ static int write_where_visit(void *arg, const struct vdb_seg_view *view, uint32_
   return w->body.failed ? vdb_fail_memory(err) : VECDB_OK;
 }
 
-/* Whether the text says nothing. As a search filter that passes every row; nobody means it here. */
+/* Whether the text says nothing. As a search filter that passes every row; nobody means it here.
+   What is too long is refused elsewhere. */
 static bool write_where_blank(const vecdb_filter *filter) {
   size_t n = filter->text ? (filter->length ? filter->length : strlen(filter->text)) : 0;
+  if (n > VECDB_MAX_FILTER_BYTES)
+    return false;
   for (size_t i = 0; i < n; i++)
     if (!strchr(" \t\n\v\f\r", filter->text[i]) || filter->text[i] == '\0')
       return false;

@@ -40,7 +40,8 @@ enum {
   CROWD_SHARED = 12,
   CROWD_RACES = 64,  /* keys that all writers insert at once; one may succeed */
   CROWD_DIM = 4,
-  CROWD_UPKEEP = 60 /* pieces of upkeep, at least */
+  CROWD_UPKEEP = 60, /* pieces of upkeep, about at least */
+  CROWD_LEAD = 6     /* writers stay at most this many pieces ahead */
 };
 
 struct crowd {
@@ -207,12 +208,17 @@ static void *crowd_writer(void *arg) {
   struct crowd_thread *t = arg;
   struct crowd *crowd = t->crowd;
   bool ok = true;
-  for (uint64_t i = 0; ok && !atomic_load(&crowd->failed); i++) {
-    if (i >= crowd->rounds && atomic_load(&crowd->upkeep) >= CROWD_UPKEEP)
-      break;
+  for (uint64_t i = 0; ok && i < crowd->rounds && !atomic_load(&crowd->failed);) {
+    uint64_t upkeep = atomic_load(&crowd->upkeep);
+    if (upkeep < CROWD_UPKEEP && i > (upkeep + CROWD_LEAD) * crowd->rounds / CROWD_UPKEEP) {
+      sched_yield(); /* it is the turn of the upkeep */
+      ok = crowd_read_own(t);
+      continue;
+    }
+    i++;
     ok = crowd_write_pairs(t, i) && crowd_read_own(t);
-    if (ok && i < CROWD_RACES)
-      ok = crowd_race(t, (uint32_t)i);
+    if (ok && i <= CROWD_RACES)
+      ok = crowd_race(t, (uint32_t)i - 1);
   }
   atomic_fetch_sub(&crowd->writing, 1);
   return NULL;

@@ -25,7 +25,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { CRASH_STATES = 1500 };
 #else
-enum { CRASH_STATES = 20000 };
+enum { CRASH_STATES = 60000 };
 #endif
 enum { CRASH_DAMAGE = 4 }; /* disk states tried per cut */
 

@@ -1,8 +1,9 @@
 /*
- * test_meanwhile.c - writes, deletes, flushes and a drop in the middle of a merge or an index build,
- * at each point where it reports progress, in the same thread so that every run is the same. Right
- * after the long call the power goes: the rows must be those of the model, though the segments that
- * the deletes were meant for are gone. Cancelled at each such point, it must leave all as it was.
+ * test_meanwhile.c - writes, deletes, flushes and a drop in the middle of a merge or an index
+ * build, at each point where it reports progress, in the same thread so that every run is the same.
+ * Right after the long call the power goes: the rows must be those of the model, though the
+ * segments that the deletes were meant for are gone. Cancelled at each such point, it must leave
+ * all as it was.
  *
  * VDB_N: prepared databases. VDB_SEED: the first of them.
  */

@@ -1,0 +1,79 @@
+/*
+ * codes.h - codes: short copies of the rows of an index, which a walk or a scan compares in place
+ * of the rows, and the table that each kind of code fills. A kind is one file that exports one
+ * constant table, and one line in codes.c. What every kind keeps to:
+ *
+ *   - Code i is `stride` bytes at data + i * stride, and scoring a row reads nothing else that is
+ *     not small enough to stay in a cache: whoever scores a list of rows asks for these lines.
+ *   - Scoring must be safe whatever the bytes of `data` are, as they are not verified at open; keys
+ *     may then be any floats. What `open` has accepted of `params` is checked.
+ *   - Keys order rows as the keys of vecs.h do, nearly; they need not be near these in value.
+ *   - The same rows, params and seed give the same codes for any number of workers.
+ *
+ * In a file codes are two sections, under tags that the index chooses: `params`, verified, and
+ * `data`, in bulk. An index writes codes->ops->id into its header.
+ */
+#ifndef VDB_CODES_H
+#define VDB_CODES_H
+
+#include "base/par.h"
+#include "base/sect.h"
+#include "index/vecs.h"
+
+struct vdb_codes_ops;
+
+/* Codes, just made or opened. Made ones own all their memory, opened ones borrow the sections. */
+struct vdb_codes {
+  const struct vdb_codes_ops *ops; /* NULL: no codes */
+  const uint8_t *data;             /* 64-byte aligned */
+  size_t data_size;                /* n * stride, and what the kind keeps behind the codes */
+  size_t stride;
+  const void *params; /* what was learnt, as in the file */
+  size_t params_size;
+  uint32_t n;
+  uint32_t dim;
+  int32_t metric; /* of the rows */
+  void *state;    /* the kind's own, such as tables made of params at open; NULL: none */
+};
+
+struct vdb_codes_make {
+  struct vdb_mem *mem;
+  const struct vdb_vecs *vecs;
+  const struct vdb_par *par;
+  const vecdb_index_params *params;
+  const uint32_t *order; /* rows, in a seeded random order; none twice */
+  uint32_t n_order;      /* at least 1; below vecs->n when some rows are left out */
+  uint64_t seed;
+};
+
+struct vdb_codes_ops {
+  uint32_t id; /* in files: never changes its meaning; not 0 */
+  const char *name;
+  /* Whether rows of this type and dimension can have such codes. */
+  bool (*fits)(const struct vdb_vecs *vecs);
+  /* Learns from the rows and codes all of them, also those not in `order`. On an error there is
+     nothing to free. Errors: NO_MEMORY. */
+  int (*make)(const struct vdb_codes_make *make, struct vdb_codes *out, vecdb_error *err);
+  /* `out` comes with data, params and their sizes, which are checked here against vecs and each
+     other. On an error there is nothing to free. Errors: CORRUPT, NO_MEMORY. */
+  int (*open)(struct vdb_mem *mem, const struct vdb_vecs *vecs, struct vdb_codes *out,
+              vecdb_error *err);
+  /* Frees `state` and, of codes that were made, data and params. */
+  void (*close)(struct vdb_mem *mem, struct vdb_codes *codes, bool made);
+  /* Bytes of a query, the same for all queries; it is 64-byte aligned. */
+  size_t (*query_bytes)(const struct vdb_codes *codes);
+  /* Makes `out` of a query that is prepared for the rows. No memory is taken. */
+  void (*query)(const struct vdb_codes *codes, const struct vdb_query_vec *query, void *out);
+  /* keys[i] of row ids[i]. Does not prefetch codes. */
+  void (*keys)(const struct vdb_codes *codes, const void *query, const uint32_t *ids, size_t n,
+               float *keys);
+};
+
+/* Asks for the lines of a code. */
+VDB_INLINE void vdb_codes_prefetch(const struct vdb_codes *codes, uint32_t row) {
+  const uint8_t *code = codes->data + (size_t)row * codes->stride;
+  for (size_t i = 0; i < codes->stride; i += 64)
+    VDB_PREFETCH(code + i);
+}
+
+#endif

@@ -22,6 +22,7 @@
 #include "kern/kern_avx512.c"
 #include "kern/kern_neon.c"
 #include "kern/kern_scalar.c"
+#include "kern/tile.c"
 
 #include "index/flat.c"
 #include "index/hnsw.c"

@@ -29,6 +29,24 @@ VDB_INTERNAL const struct vdb_kern_table *vdb_kern_avx512vpop(void);
 VDB_INTERNAL const struct vdb_kern_table *vdb_kern_neon(void);
 #endif
 
+/* The micro-kernel of tile.h. */
+enum {
+  VDB_TILE_ROWS = 12,
+  VDB_TILE_PANEL = 16,                     /* rows that are packed side by side */
+  VDB_TILE_COLUMNS = 2 * VDB_TILE_PANEL,
+  VDB_TILE_LEN = 256,                      /* elements of a row that are multiplied at a time */
+  VDB_TILE_ROW_STRIDE = VDB_TILE_LEN + 16  /* no power of two: rows must not share cache sets */
+};
+
+struct vdb_tile_step {
+  const float *rows; /* 1 to 12, VDB_TILE_ROW_STRIDE apart */
+  size_t n_rows;
+  const float *panels; /* 1 or 2: element k of row j at k * 16 + j */
+  size_t panel_stride;
+  size_t n_panels;
+  size_t len; /* up to VDB_TILE_LEN */
+};
+
 /* An entry of a table: the three functions that kern_body.h makes of one element and operation. */
 #define VDB_KERN_ENTRY(name, suffix) \
   {kern_##name##_one_##suffix, kern_##name##_many_##suffix, kern_##name##_gather_##suffix}

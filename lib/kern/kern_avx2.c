@@ -33,6 +33,7 @@ VDB_INLINE __m256 kern_part_f32_avx2(const void *p, size_t n) {
   return _mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), lane));
 }
 VDB_INLINE void kern_store_f32_avx2(void *p, __m256 v) { _mm256_storeu_ps(p, v); }
+VDB_INLINE __m256 kern_one_f_avx2(const float *p) { return _mm256_broadcast_ss(p); }
 
 VDB_INLINE __m256 kern_load_f16_avx2(const void *p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(p));
@@ -132,6 +133,13 @@ VDB_INLINE void kern_isum4_avx2(uint32_t *out, __m256i a, __m256i b, __m256i c, 
 #define KB_BITS 32
 #include "kern_body.h"
 
+#define TB_SUFFIX avx2
+#define TB_F __m256
+#define TB_FLOATS 8
+#define TB_ROWS 6
+#define TB_PANELS 1
+#include "tile_body.h"
+
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
@@ -155,6 +163,7 @@ VDB_INTERNAL const struct vdb_kern_table *vdb_kern_avx2(void) {
       .f16_to_f32 = kern_f16_to_f32_avx2,
       .f32_to_bf16 = kern_f32_to_bf16_avx2,
       .bf16_to_f32 = kern_bf16_to_f32_avx2,
+      .tile = kern_tile_avx2,
   };
   return &table;
 }

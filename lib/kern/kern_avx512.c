@@ -33,6 +33,7 @@ VDB_INLINE __m512 kern_part_f32_avx512(const void *p, size_t n) {
   return _mm512_maskz_loadu_ps((__mmask16)kern_lanes_avx512(n), p);
 }
 VDB_INLINE void kern_store_f32_avx512(void *p, __m512 v) { _mm512_storeu_ps(p, v); }
+VDB_INLINE __m512 kern_one_f_avx512(const float *p) { return _mm512_set1_ps(*p); }
 
 VDB_INLINE __m512 kern_load_f16_avx512(const void *p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(p));
@@ -131,6 +132,13 @@ VDB_INLINE void kern_isum4_avx512(uint32_t *out, __m512i a, __m512i b, __m512i c
 #define KB_I8 32
 #define KB_BITS 64
 #include "kern_body.h"
+
+#define TB_SUFFIX avx512
+#define TB_F __m512
+#define TB_FLOATS 16
+#define TB_ROWS 12
+#define TB_PANELS 2
+#include "tile_body.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -283,7 +291,7 @@ VDB_INLINE __m512i kern_count_avx512vpop(__m512i sum, __m512i v) {
 
 /* ---- The tables ------------------------------------------------------------------------------ */
 
-/* What all three have in common: the floats. */
+/* What all three have in common: the floats, conversions and tiles. */
 #define KERN_FLOATS_AVX512                                      \
   [VDB_F32] = {[VDB_OP_L2] = VDB_KERN_ENTRY(f32_l2, avx512),    \
                [VDB_OP_DOT] = VDB_KERN_ENTRY(f32_dot, avx512)}, \
@@ -299,7 +307,8 @@ VDB_INLINE __m512i kern_count_avx512vpop(__m512i sum, __m512i v) {
                 [VDB_OP_JACCARD] = VDB_KERN_ENTRY(bits_jaccard, suffix)}
 #define KERN_CONVERSIONS_AVX512                                               \
   .f32_to_f16 = kern_f32_to_f16_avx512, .f16_to_f32 = kern_f16_to_f32_avx512, \
-  .f32_to_bf16 = kern_f32_to_bf16_avx512, .bf16_to_f32 = kern_bf16_to_f32_avx512
+  .f32_to_bf16 = kern_f32_to_bf16_avx512, .bf16_to_f32 = kern_bf16_to_f32_avx512, \
+  .tile = kern_tile_avx512
 
 VDB_INTERNAL const struct vdb_kern_table *vdb_kern_avx512(void) {
   static const struct vdb_kern_table table = {

@@ -32,6 +32,7 @@ VDB_INLINE float32x4_t kern_part_f32_neon(const void *p, size_t n) {
 VDB_INLINE void kern_store_f32_neon(void *p, float32x4_t v) {
   vst1q_u8(p, vreinterpretq_u8_f32(v));
 }
+VDB_INLINE float32x4_t kern_one_f_neon(const float *p) { return vld1q_dup_f32(p); }
 
 VDB_INLINE float32x4_t kern_load_f16_neon(const void *p) {
   return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
@@ -117,6 +118,13 @@ VDB_INLINE void kern_isum4_neon(uint32_t *out, uint8x16_t a, uint8x16_t b, uint8
 #define KB_BITS 16
 #include "kern_body.h"
 
+#define TB_SUFFIX neon
+#define TB_F float32x4_t
+#define TB_FLOATS 4
+#define TB_ROWS 6
+#define TB_PANELS 1
+#include "tile_body.h"
+
 VDB_INTERNAL const struct vdb_kern_table *vdb_kern_neon(void) {
   static const struct vdb_kern_table table = {
       .name = "neon",
@@ -134,6 +142,7 @@ VDB_INTERNAL const struct vdb_kern_table *vdb_kern_neon(void) {
       .f16_to_f32 = kern_f16_to_f32_neon,
       .f32_to_bf16 = kern_f32_to_bf16_neon,
       .bf16_to_f32 = kern_bf16_to_f32_neon,
+      .tile = kern_tile_neon,
   };
   return &table;
 }

@@ -144,6 +144,39 @@ VDB_INLINE float kern_bits_scalar(enum vdb_op op, const uint8_t *query, const ui
   return kern_bits_float(op, differ, any);
 }
 
+/* ---- Tiles ----------------------------------------------------------------------------------- */
+
+/*
+ * a * b + c with one rounding. The product is exact in double. Where the sum is not, its last bit
+ * is made odd, towards the part that was cut off (Boldo and Melquiond 2008): then rounding it once
+ * more, to float, gives what rounding the exact value would.
+ */
+VDB_INLINE float kern_fma_scalar(float a, float b, float c) {
+  double product = (double)a * (double)b, sum = product + (double)c;
+  double back = sum - product;
+  double rest = (product - (sum - back)) + ((double)c - back);
+  uint64_t bits;
+  memcpy(&bits, &sum, sizeof bits);
+  if ((rest > 0 || rest < 0) && !(bits & 1)) {
+    bits += (rest > 0) == (sum > 0) ? 1 : (uint64_t)-1;
+    memcpy(&sum, &bits, sizeof sum);
+  }
+  return (float)sum;
+}
+
+static void kern_tile_scalar(const struct vdb_tile_step *s, float *sums) {
+  for (size_t i = 0; i < s->n_rows; i++)
+    for (size_t j = 0; j < s->n_panels * VDB_TILE_PANEL; j++) {
+      const float *row = s->rows + i * VDB_TILE_ROW_STRIDE;
+      const float *column =
+          s->panels + j / VDB_TILE_PANEL * s->panel_stride + j % VDB_TILE_PANEL;
+      float sum = 0;
+      for (size_t k = 0; k < s->len; k++)
+        sum = kern_fma_scalar(row[k], column[k * VDB_TILE_PANEL], sum);
+      sums[i * VDB_TILE_COLUMNS + j] = sum;
+    }
+}
+
 /* ---- The table ------------------------------------------------------------------------------- */
 
 /* Makes one, many and gather of an expression for the distance of `query` and `row`. */
@@ -195,6 +228,7 @@ VDB_INTERNAL const struct vdb_kern_table *vdb_kern_scalar(void) {
       .f16_to_f32 = kern_f16_to_f32_scalar,
       .f32_to_bf16 = kern_f32_to_bf16_scalar,
       .bf16_to_f32 = kern_bf16_to_f32_scalar,
+      .tile = kern_tile_scalar,
   };
   return &table;
 }

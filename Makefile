@@ -196,6 +196,21 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# Programs with reading by io_uring in them: as the others, but for the one file that it is in. Tests
+# say in a comment when they are worth it.
+HAVE_URING := $(shell printf '\#include <liburing.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+URING_SRC := $(call marked,URING: yes,$(TEST_SRC))
+PROGRAMS.uring := $(if $(HAVE_URING),$(URING_SRC:%.c=build/uring/%))
+build/uring/vfs_uring.o: lib/os/vfs_uring.c lib/os/queue.h build/asan/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(BASE) -DVDB_WITH_URING $(WARN) $(FLAGS.asan:-w=) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+build/uring/tests/%: build/asan/tests/%.o build/uring/vfs_uring.o build/asan/libtlib.a \
+    build/asan/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -luring
+
 # What .ci/jobs runs: a name and a command each.
 name = $(notdir $(patsubst %/,%,$(dir $(1))))/$(notdir $(1))
 JOBS.asan = $(foreach p,$(PROGRAMS.asan),"asan:$(call name,$(p)) $(p)")
@@ -204,15 +219,16 @@ JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
 JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
-JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test,"step:$(t) make $(t)")
+JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test uring-test,\
+  "step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in under ten minutes
-	@$(DEPS) lib tests
+	@$(DEPS) lib tests $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench build/vecdb.c test-programs
 	@$(RUN) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.steps) $(JOBS.replay)
-test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay)
+test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
 	@:
@@ -224,6 +240,8 @@ tsan: $(PROGRAMS.tsan) ## the concurrent test programs under the thread sanitize
 	@$(RUN) $(JOBS.tsan)
 scalar: $(PROGRAMS.check) ## the tests that reach the distance kernels, with the plain kernels
 	@$(RUN) $(JOBS.scalar)
+uring-test: $(PROGRAMS.uring) ## the tests that read by io_uring, where liburing and the kernel have it
+	@$(if $^,true,echo 'skipped: liburing is not installed') $(foreach p,$^,&& $(p))
 fuzz-replay: $(PROGRAMS.replay) ## each fuzz target over its kept corpus, under the sanitizers
 	@$(RUN) $(JOBS.replay)
 
@@ -275,7 +293,7 @@ install-test: ## installs to a scratch folder and builds against it by pkg-confi
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
 
 deps: ## installs the packages that building and testing need
-	@$(DEPS) lib tests
+	@$(DEPS) lib tests uring
 
 clean: ## removes build/
 	rm -rf build
@@ -284,5 +302,5 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench demo amalgamation amalgamation-test sources tidy exports symbols \
-  header-test test test-programs quick debug asan tsan scalar fuzz-replay crash sigkill model fuzz fuzz-keep \
+  header-test test test-programs quick debug asan tsan scalar uring-test fuzz-replay crash sigkill model fuzz fuzz-keep \
   install install-test deps clean help FORCE

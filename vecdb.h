@@ -163,8 +163,35 @@ typedef struct vecdb_file {
 enum {
   VECDB_OPEN_READ = 0,   /* an existing file, for reading */
   VECDB_OPEN_WRITE = 1,  /* an existing file, for reading and writing */
-  VECDB_OPEN_CREATE = 2  /* a new file, for reading and writing; an old one is emptied */
+  VECDB_OPEN_CREATE = 2, /* a new file, for reading and writing; an old one is emptied */
+  /* As READ, for blocks here and there: past the system's cache where the VFS can do that well.
+     Each read is then of whole aligned blocks of VECDB_BLOCK bytes, into memory so aligned. */
+  VECDB_OPEN_DIRECT = 3
 };
+#define VECDB_BLOCK 4096u
+
+/* A read that need not be waited for at once. Until it is done, the buffer and the struct stay
+   where they are and are left alone. */
+typedef struct vecdb_read {
+  void *buf; /* n bytes at offset are wanted here */
+  size_t n;
+  uint64_t offset;
+  int32_t done;   /* 0 until wait has said that it is done */
+  int32_t error;  /* then: 0, or an errno value; EIO past the end of the file */
+  size_t got;     /* the queue's own: bytes so far, and tries without any */
+  uint32_t tries;
+} vecdb_read;
+
+/* Reads of one file, many under way at a time. A VFS embeds it as the first member of its own
+   struct. One thread at a time may use a queue; which thread may change. */
+typedef struct vecdb_read_queue {
+  /* Starts a read (buf, n and offset are set). Cannot fail: errors are told in the read. */
+  void (*start)(struct vecdb_read_queue *, vecdb_read *);
+  /* Returns when that read is done. Reads may be waited for in any order. */
+  void (*wait)(struct vecdb_read_queue *, vecdb_read *);
+  /* All reads must be done. The queue must be closed before its file. */
+  void (*close)(struct vecdb_read_queue *);
+} vecdb_read_queue;
 
 /*
  * Files. Every system call on files goes through this table, so a host can supply its own storage
@@ -200,6 +227,9 @@ typedef struct vecdb_vfs {
   /* Takes an exclusive lock on the file at `path`, made if missing; EBUSY when another open
      database, of this process or another, holds it. close() releases it. */
   int (*lock)(const struct vecdb_vfs *, const char *path, vecdb_file **out);
+  /* Makes a queue that keeps up to `depth` reads of the file under way. May be NULL, or fail: then
+     reads are done one after the other with `read`. */
+  int (*queue)(vecdb_file *, uint32_t depth, vecdb_read_queue **out);
 } vecdb_vfs;
 
 /* Time. Both may be called from any thread; monotonic never goes back. */

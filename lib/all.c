@@ -12,9 +12,11 @@
 #include "os/control.c"
 #include "os/env.c"
 #include "os/pool.c"
+#include "os/queue.c"
 #include "os/thread_posix.c"
 #include "os/vfs_mem.c"
 #include "os/vfs_posix.c"
+#include "os/vfs_uring.c"
 
 #include "kern/cpu.c"
 #include "kern/kern.c"

@@ -18,6 +18,19 @@ struct vdb_sect_writer {
   int (*begin)(struct vdb_sect_writer *w, uint32_t tag, uint32_t number, vecdb_error *err);
   int (*append)(struct vdb_sect_writer *w, const void *data, size_t n, vecdb_error *err);
   int (*end)(struct vdb_sect_writer *w, vecdb_error *err);
+  /* Between sections: the data of the next one starts at a multiple of VECDB_BLOCK in the file. */
+  int (*align)(struct vdb_sect_writer *w, vecdb_error *err);
+};
+
+/* Bytes of a section to be read when they are needed, many pieces at a time, and not mapped. Of its
+   own: it is closed before the reader's file is. */
+struct vdb_sect_source {
+  uint64_t offset; /* where the section starts for reads of a queue */
+  uint64_t length;
+  /* A queue of reads, by offsets that count from the start of the file, of whole aligned blocks. To
+     be closed before the source. 0 or an errno value. Any thread. */
+  int (*queue)(struct vdb_sect_source *source, uint32_t depth, vecdb_read_queue **out);
+  void (*close)(struct vdb_sect_source *source);
 };
 
 struct vdb_sect_reader {
@@ -25,6 +38,10 @@ struct vdb_sect_reader {
      their checksum has held unless `bulk` was asked for. *data is NULL when there is none. */
   int (*find)(const struct vdb_sect_reader *r, uint32_t tag, uint32_t number, bool bulk,
               const void **data, size_t *n, vecdb_error *err);
+  /* Opens a section for reading in pieces, which are not verified. *out is NULL when there is none.
+     Errors: IO, NO_MEMORY, CORRUPT when it does not start at a block. */
+  int (*source)(const struct vdb_sect_reader *r, uint32_t tag, uint32_t number,
+                struct vdb_sect_source **out, vecdb_error *err);
 };
 
 #endif

@@ -276,13 +276,13 @@ static int vfs_mem_open_node(struct vfs_mem_tree *tree, const char *path, bool c
 
 static int vfs_mem_open(const vecdb_vfs *vfs, const char *path, int mode, vecdb_file **out) {
   *out = NULL;
-  if (mode < VECDB_OPEN_READ || mode > VECDB_OPEN_CREATE)
+  if (mode < VECDB_OPEN_READ || mode > VECDB_OPEN_DIRECT)
     return EINVAL;
   struct vfs_mem_tree *tree = vfs_mem_enter(vfs);
   struct vfs_mem_handle *handle;
   int rc = vfs_mem_open_node(tree, path, mode == VECDB_OPEN_CREATE, &handle);
   if (rc == 0) {
-    handle->writable = mode != VECDB_OPEN_READ;
+    handle->writable = mode == VECDB_OPEN_WRITE || mode == VECDB_OPEN_CREATE;
     if (mode == VECDB_OPEN_CREATE)
       vfs_mem_set_length(tree, handle->file, 0);
     *out = &handle->base;

@@ -11,6 +11,8 @@
  *   answer 0 the second time.
  * - reserve keeps the file's length, so a file is always as long as what was written to it and
  *   recovery never meets a tail of zeros that came from a reservation.
+ * - A file for direct reads is opened with O_DIRECT only where io_uring keeps many of them under
+ *   way; else the page cache does that, told by posix_fadvise of what will be read.
  * - lock is flock: it belongs to the open file, so a second open by the same process is refused
  *   too, and closing another handle on the file does not drop it.
  */
@@ -24,6 +26,7 @@
 #include <unistd.h>
 
 #include "os/env.h"
+#include "os/queue.h"
 
 enum {
   VFS_POSIX_FILE_MODE = 0644,
@@ -35,6 +38,7 @@ enum {
 struct vfs_posix_file {
   vecdb_file base;
   int fd;
+  bool direct;
   struct vdb_mem mem; /* the table is shared by all databases, so each handle counts for itself */
 };
 
@@ -62,7 +66,7 @@ static int vfs_posix_open_fd(const char *path, int flags, int *out) {
 }
 
 /* Takes over fd; on failure it is closed. */
-static int vfs_posix_wrap(const vecdb_vfs *vfs, int fd, vecdb_file **out) {
+static int vfs_posix_wrap(const vecdb_vfs *vfs, int fd, bool direct, vecdb_file **out) {
   struct vdb_mem mem;
   vdb_mem_init(&mem, NULL, 0);
   struct vfs_posix_file *file = vdb_alloc(&mem, sizeof *file);
@@ -72,6 +76,7 @@ static int vfs_posix_wrap(const vecdb_vfs *vfs, int fd, vecdb_file **out) {
   }
   file->base.vfs = vfs;
   file->fd = fd;
+  file->direct = direct;
   file->mem = mem;
   *out = &file->base;
   return 0;
@@ -81,6 +86,22 @@ static int vfs_posix_fd(const vecdb_file *file) {
   return ((const struct vfs_posix_file *)file)->fd;
 }
 
+/* For blocks here and there: past the page cache, or without its reading ahead. */
+static int vfs_posix_open_direct(const vecdb_vfs *vfs, const char *path, vecdb_file **out) {
+  int fd;
+  bool direct = vdb_uring_works();
+  int rc = direct ? vfs_posix_open_fd(path, O_RDONLY | O_DIRECT, &fd) : EINVAL;
+  if (rc == EINVAL) { /* not for this file system */
+    direct = false;
+    rc = vfs_posix_open_fd(path, O_RDONLY, &fd);
+  }
+  if (rc != 0)
+    return rc;
+  if (!direct)
+    posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+  return vfs_posix_wrap(vfs, fd, direct, out);
+}
+
 static int vfs_posix_open(const vecdb_vfs *vfs, const char *path, int mode, vecdb_file **out) {
   static const int flags[] = {
       [VECDB_OPEN_READ] = O_RDONLY,
@@ -88,11 +109,13 @@ static int vfs_posix_open(const vecdb_vfs *vfs, const char *path, int mode, vecd
       [VECDB_OPEN_CREATE] = O_RDWR | O_CREAT | O_TRUNC,
   };
   *out = NULL;
+  if (mode == VECDB_OPEN_DIRECT)
+    return vfs_posix_open_direct(vfs, path, out);
   if (mode < 0 || (size_t)mode >= VDB_COUNT(flags))
     return EINVAL;
   int fd;
   int rc = vfs_posix_open_fd(path, flags[mode], &fd);
-  return rc != 0 ? rc : vfs_posix_wrap(vfs, fd, out);
+  return rc != 0 ? rc : vfs_posix_wrap(vfs, fd, false, out);
 }
 
 static void vfs_posix_close(vecdb_file *file) {
@@ -279,7 +302,52 @@ static int vfs_posix_lock(const vecdb_vfs *vfs, const char *path, vecdb_file **o
     close(fd);
     return rc == EWOULDBLOCK ? EBUSY : rc;
   }
-  return vfs_posix_wrap(vfs, fd, out);
+  return vfs_posix_wrap(vfs, fd, false, out);
+}
+
+/* A queue that leaves the reading to the page cache: a start asks for it, a wait copies. */
+struct vfs_posix_queue {
+  vecdb_read_queue base;
+  vecdb_file *file;
+  struct vdb_mem mem;
+};
+
+static void vfs_posix_queue_start(vecdb_read_queue *queue, vecdb_read *read) {
+  vecdb_file *file = ((struct vfs_posix_queue *)queue)->file;
+  read->done = 0;
+  if (vfs_posix_range(read->n, read->offset)) /* advice: it may fail without harm */
+    posix_fadvise(vfs_posix_fd(file), (off_t)read->offset, (off_t)read->n, POSIX_FADV_WILLNEED);
+}
+
+static void vfs_posix_queue_wait(vecdb_read_queue *queue, vecdb_read *read) {
+  if (read->done)
+    return;
+  read->error =
+      vfs_posix_read(((struct vfs_posix_queue *)queue)->file, read->buf, read->n, read->offset);
+  read->done = 1;
+}
+
+static void vfs_posix_queue_close(vecdb_read_queue *queue) {
+  struct vfs_posix_queue *q = (struct vfs_posix_queue *)queue;
+  struct vdb_mem mem = q->mem;
+  vdb_free(&mem, q);
+}
+
+static int vfs_posix_queue(vecdb_file *file, uint32_t depth, vecdb_read_queue **out) {
+  struct vfs_posix_file *f = (struct vfs_posix_file *)file;
+  if (vdb_uring_works() && vdb_uring_queue(f->fd, f->direct, depth, out) == 0)
+    return 0;
+  *out = NULL;
+  struct vdb_mem mem;
+  vdb_mem_init(&mem, NULL, 0);
+  struct vfs_posix_queue *q = vdb_alloc(&mem, sizeof *q);
+  if (!q)
+    return ENOMEM;
+  q->base = (vecdb_read_queue){vfs_posix_queue_start, vfs_posix_queue_wait, vfs_posix_queue_close};
+  q->file = file;
+  q->mem = mem;
+  *out = &q->base;
+  return 0;
 }
 
 VDB_INTERNAL const vecdb_vfs *vdb_vfs_posix(void) {
@@ -301,6 +369,7 @@ VDB_INTERNAL const vecdb_vfs *vdb_vfs_posix(void) {
       .sync_dir = vfs_posix_sync_dir,
       .list = vfs_posix_list,
       .lock = vfs_posix_lock,
+      .queue = vfs_posix_queue,
   };
   return &table;
 }

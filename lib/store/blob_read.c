@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "os/queue.h"
 #include "store/blob.h"
 #include "store/store_format.h"
 
@@ -160,6 +161,57 @@ static int blobr_find(const struct vdb_sect_reader *reader, uint32_t tag, uint32
   return VECDB_OK;
 }
 
+/* ---- sections that are read in pieces ---- */
+
+struct blobr_source {
+  struct vdb_sect_source base;
+  struct vdb_mem *mem;
+  vecdb_file *file;
+};
+
+static int blobr_source_queue(struct vdb_sect_source *source, uint32_t depth,
+                              vecdb_read_queue **out) {
+  struct blobr_source *s = (struct blobr_source *)source;
+  return vdb_queue_open(s->mem, s->file, depth, out);
+}
+
+static void blobr_source_close(struct vdb_sect_source *source) {
+  struct blobr_source *s = (struct blobr_source *)source;
+  s->file->vfs->close(s->file);
+  vdb_free(s->mem, s);
+}
+
+static int blobr_source_open(const struct vdb_blob *b, const struct store_blob_entry *e,
+                             struct vdb_sect_source **out, vecdb_error *err) {
+  if (e->offset % VECDB_BLOCK != 0)
+    return blobr_corrupt(b, e->offset, "a section does not start at a block", err);
+  struct blobr_source *s = vdb_alloc_zero(&b->env->mem, sizeof *s);
+  if (!s)
+    return vdb_fail_memory(err);
+  const vecdb_vfs *vfs = b->env->vfs;
+  int os = vfs->open(vfs, b->path, VECDB_OPEN_DIRECT, &s->file);
+  if (os == EINVAL) /* the host's files know no such mode */
+    os = vfs->open(vfs, b->path, VECDB_OPEN_READ, &s->file);
+  if (os) {
+    vdb_free(&b->env->mem, s);
+    return vdb_fail_os(err, os, "cannot open", b->path);
+  }
+  s->base = (struct vdb_sect_source){e->offset, e->length, blobr_source_queue, blobr_source_close};
+  s->mem = &b->env->mem;
+  *out = &s->base;
+  return VECDB_OK;
+}
+
+static int blobr_source(const struct vdb_sect_reader *reader, uint32_t tag, uint32_t number,
+                        struct vdb_sect_source **out, vecdb_error *err) {
+  const struct vdb_blob *b = (const struct vdb_blob *)reader;
+  *out = NULL;
+  for (size_t i = 0; i < b->n; i++)
+    if (b->table[i].tag == tag && b->table[i].number == number)
+      return blobr_source_open(b, &b->table[i], out, err);
+  return VECDB_OK;
+}
+
 VDB_INTERNAL const struct vdb_sect_reader *vdb_blob_reader(const struct vdb_blob *blob) {
   return &blob->reader;
 }
@@ -240,6 +292,7 @@ VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_bl
   if (!b)
     return vdb_fail_memory(err);
   b->reader.find = blobr_find;
+  b->reader.source = blobr_source;
   b->env = env;
   b->kind = kind;
   b->number = id->file;

@@ -149,6 +149,19 @@ static int blobw_end(struct vdb_sect_writer *sections, vecdb_error *err) {
   return blobw_stick(w, blobw_pad(w, err), err);
 }
 
+/* Fills the gap with a section of zeros, as there are no gaps between sections. */
+static int blobw_align(struct vdb_sect_writer *sections, vecdb_error *err) {
+  static const uint8_t zeros[VECDB_BLOCK];
+  struct vdb_blob_writer *w = (struct vdb_blob_writer *)sections;
+  VDB_TRY(blobw_again(w, err));
+  size_t gap = (size_t)(vdb_round_up(w->end, VECDB_BLOCK) - w->end);
+  if (gap == 0)
+    return VECDB_OK;
+  VDB_TRY(blobw_begin(sections, STORE_BLOB_GAP, (uint32_t)w->n, err));
+  VDB_TRY(blobw_append(sections, zeros, gap, err));
+  return blobw_end(sections, err);
+}
+
 VDB_INTERNAL struct vdb_sect_writer *vdb_blob_sections(struct vdb_blob_writer *w) {
   return &w->sections;
 }
@@ -208,6 +221,7 @@ VDB_INTERNAL int vdb_blob_create(struct vdb_env *env, const char *dir, enum vdb_
   w->sections.begin = blobw_begin;
   w->sections.append = blobw_append;
   w->sections.end = blobw_end;
+  w->sections.align = blobw_align;
   w->env = env;
   w->kind = kind;
   w->number = number;

@@ -59,6 +59,9 @@ struct store_blob_header {
   uint64_t hash; /* of the bytes before */
 };
 
+/* Zeros before a section that starts at a block; by its place in the table. */
+#define STORE_BLOB_GAP VDB_TAG('G', 'A', 'P', '.')
+
 struct store_blob_entry {
   uint32_t tag;
   uint32_t number;

@@ -273,7 +273,8 @@ struct av_disk *av_new(void) {
     abort();
   const vecdb_vfs vfs = {sizeof vfs, disk,       av_open,    av_close,  av_read,     av_write,
                          av_sync,    av_truncate, av_length, av_reserve, av_map,     av_unmap,
-                         av_remove,  av_rename,  av_make_dir, av_sync_dir, av_list,  av_lock};
+                         av_remove,  av_rename,  av_make_dir, av_sync_dir, av_list,  av_lock,
+                         NULL};
   disk->vfs = vfs;
   return disk;
 }

@@ -215,6 +215,8 @@ struct ix_sections {
   struct ix_section items[8];
   size_t n;
   bool fail; /* appends fail */
+  _Atomic long reads;      /* of sources, so far */
+  _Atomic long reads_left; /* before all of them fail; negative: none fails */
 };
 
 static inline void ix_section_set(struct ix_section *s, const void *a, size_t n_a, const void *b,
@@ -274,10 +276,85 @@ static inline int ix_find(const struct vdb_sect_reader *r, uint32_t tag, uint32_
   return VECDB_OK;
 }
 
+static inline int ix_align(struct vdb_sect_writer *w, vecdb_error *err) {
+  (void)w;
+  (void)err;
+  return VECDB_OK;
+}
+
+/* A section read in pieces: a wait copies, and an error comes after so many reads. */
+struct ix_source {
+  struct vdb_sect_source base;
+  const struct ix_section *section;
+  struct ix_sections *all;
+};
+
+struct ix_queue {
+  vecdb_read_queue base;
+  struct ix_source *source;
+};
+
+static inline void ix_queue_start(vecdb_read_queue *queue, vecdb_read *read) {
+  (void)queue;
+  read->done = 0;
+}
+
+static inline void ix_queue_wait(vecdb_read_queue *queue, vecdb_read *read) {
+  struct ix_source *source = ((struct ix_queue *)queue)->source;
+  const struct ix_section *s = source->section;
+  if (read->done)
+    return;
+  read->done = 1;
+  read->error = 0;
+  if (read->n % VECDB_BLOCK || read->offset % VECDB_BLOCK || (uintptr_t)read->buf % VECDB_BLOCK)
+    abort();
+  atomic_fetch_add(&source->all->reads, 1);
+  long left = atomic_load(&source->all->reads_left);
+  if (left >= 0 && atomic_fetch_sub(&source->all->reads_left, 1) <= 0)
+    read->error = 5; /* EIO */
+  else if (read->offset > s->n || read->n > s->n - read->offset)
+    read->error = 5;
+  else
+    memcpy(read->buf, s->data + read->offset, read->n);
+}
+
+static inline void ix_queue_close(vecdb_read_queue *queue) { free(queue); }
+
+static inline int ix_source_queue(struct vdb_sect_source *base, uint32_t depth,
+                                  vecdb_read_queue **out) {
+  struct ix_queue *queue = malloc(sizeof *queue);
+  (void)depth;
+  queue->base = (vecdb_read_queue){ix_queue_start, ix_queue_wait, ix_queue_close};
+  queue->source = (struct ix_source *)base;
+  *out = &queue->base;
+  return 0;
+}
+
+static inline void ix_source_close(struct vdb_sect_source *source) { free(source); }
+
+static inline int ix_source_open(const struct vdb_sect_reader *r, uint32_t tag, uint32_t number,
+                                 struct vdb_sect_source **out, vecdb_error *err) {
+  struct ix_sections *all =
+      (struct ix_sections *)(uintptr_t)((const char *)r - offsetof(struct ix_sections, reader));
+  (void)err;
+  *out = NULL;
+  for (size_t i = 0; i < all->n; i++) {
+    if (all->items[i].tag != tag || all->items[i].number != number)
+      continue;
+    struct ix_source *source = malloc(sizeof *source);
+    source->base = (struct vdb_sect_source){0, all->items[i].n, ix_source_queue, ix_source_close};
+    source->section = &all->items[i];
+    source->all = all;
+    *out = &source->base;
+  }
+  return VECDB_OK;
+}
+
 static inline void ix_sections_init(struct ix_sections *all) {
   memset(all, 0, sizeof *all);
-  all->writer = (struct vdb_sect_writer){ix_begin, ix_append, ix_end};
-  all->reader = (struct vdb_sect_reader){ix_find};
+  all->writer = (struct vdb_sect_writer){ix_begin, ix_append, ix_end, ix_align};
+  all->reader = (struct vdb_sect_reader){ix_find, ix_source_open};
+  atomic_store(&all->reads_left, -1);
 }
 
 static inline void ix_sections_free(struct ix_sections *all) {

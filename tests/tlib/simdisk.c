@@ -29,6 +29,7 @@ struct simdisk_handle {
   struct simmodel_node *node;
   uint64_t generation;
   bool writable;
+  bool direct; /* reads must be of whole blocks */
   bool holds_lock;
 };
 
@@ -188,7 +189,7 @@ static struct simdisk_handle *simdisk_handle_new(struct simdisk *disk, struct si
 
 static int simdisk_open(const vecdb_vfs *vfs, const char *path, int mode, vecdb_file **out) {
   *out = NULL;
-  if (mode < VECDB_OPEN_READ || mode > VECDB_OPEN_CREATE)
+  if (mode < VECDB_OPEN_READ || mode > VECDB_OPEN_DIRECT)
     return EINVAL;
   bool create = mode == VECDB_OPEN_CREATE;
   struct simdisk *disk = simdisk_enter(vfs);
@@ -207,7 +208,10 @@ static int simdisk_open(const vecdb_vfs *vfs, const char *path, int mode, vecdb_
       simmodel_truncate(place.node, 0);
       place.node->reserved = 0;
     }
-    *out = &simdisk_handle_new(disk, place.node, mode != VECDB_OPEN_READ)->base;
+    bool writable = create || mode == VECDB_OPEN_WRITE;
+    struct simdisk_handle *handle = simdisk_handle_new(disk, place.node, writable);
+    handle->direct = mode == VECDB_OPEN_DIRECT;
+    *out = &handle->base;
   }
   return simdisk_leave(disk, rc);
 }
@@ -266,6 +270,9 @@ static int simdisk_read(vecdb_file *file, void *buf, size_t n, uint64_t offset) 
   struct simmodel_node *node;
   int rc;
   struct simdisk *disk = simdisk_use(file, SIMDISK_READ, &node, &rc);
+  if (rc == 0 && ((const struct simdisk_handle *)file)->direct &&
+      (n % VECDB_BLOCK || offset % VECDB_BLOCK || (uintptr_t)buf % VECDB_BLOCK))
+    rc = EINVAL;
   if (rc == 0 && n > 0 && (offset > node->length || n > node->length - offset))
     rc = EIO;
   if (rc == 0 && n > 0)

@@ -89,8 +89,9 @@ static int sections_find(const struct vdb_sect_reader *r, uint32_t tag, uint32_t
 
 static void sections_init(struct sections *s) {
   memset(s, 0, sizeof *s);
-  s->writer = (struct vdb_sect_writer){sections_begin, sections_append, sections_end};
-  s->reader = (struct vdb_sect_reader){sections_find};
+  s->writer = (struct vdb_sect_writer){sections_begin, sections_append, sections_end,
+                                        NULL};
+  s->reader = (struct vdb_sect_reader){sections_find, NULL};
   s->appends_left = -1;
 }
 

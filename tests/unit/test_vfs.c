@@ -244,7 +244,7 @@ static void test_errors(void **state) {
   assert_null(file);
   assert_int_equal(v->open(v, at(f, "none"), VECDB_OPEN_WRITE, &file), ENOENT);
   assert_int_equal(v->open(v, at(f, "none/a"), VECDB_OPEN_CREATE, &file), ENOENT);
-  assert_int_equal(v->open(v, at(f, "none"), 3, &file), EINVAL);
+  assert_int_equal(v->open(v, at(f, "none"), 4, &file), EINVAL);
   assert_int_equal(v->open(v, at(f, "none"), -1, &file), EINVAL);
   assert_int_equal(v->open(v, f->folder, VECDB_OPEN_READ, &file), EISDIR);
   assert_int_equal(v->open(v, f->folder, VECDB_OPEN_CREATE, &file), EISDIR);

@@ -19,6 +19,10 @@
 #include "os/vfs_uring.c"
 
 #include "kern/cpu.c"
+#include "kern/fastscan.c"
+#include "kern/fastscan_avx2.c"
+#include "kern/fastscan_avx512.c"
+#include "kern/fastscan_neon.c"
 #include "kern/kern.c"
 #include "kern/kern_avx2.c"
 #include "kern/kern_avx512.c"

@@ -35,6 +35,8 @@ static unsigned cpu_ask(void) {
       !cpu_all(b7, bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL))
     return bits;
   bits |= VDB_CPU_AVX512;
+  if (cpu_all(c7, bit_AVX512VBMI))
+    bits |= VDB_CPU_VBMI;
   if (!cpu_all(c7, bit_AVX512VNNI))
     return bits;
   bits |= VDB_CPU_VNNI;

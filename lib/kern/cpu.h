@@ -13,7 +13,8 @@ enum vdb_cpu_bit {
   VDB_CPU_AVX512 = 2,    /* F, BW, DQ and VL, on top of AVX2 */
   VDB_CPU_VNNI = 4,      /* products of bytes, on top of AVX512 */
   VDB_CPU_VPOPCNTDQ = 8, /* counting bits, on top of VNNI */
-  VDB_CPU_NEON = 16      /* every aarch64 */
+  VDB_CPU_NEON = 16,     /* every aarch64 */
+  VDB_CPU_VBMI = 32      /* look-ups among 128 bytes, on top of AVX512 */
 };
 
 /* The set of vdb_cpu_bit whose instructions exist and whose registers the system saves. */

@@ -93,7 +93,7 @@ typedef enum vecdb_status {
   VECDB_ERR_FILTER = 18,         /* a filter that does not parse; `position` says where */
   VECDB_ERR_FILTER_PARAM = 19,   /* a template parameter missing, unknown or of the wrong type */
   VECDB_ERR_K = 20,              /* k of 0 or over VECDB_MAX_K */
-  VECDB_ERR_INDEX_PARAM = 21,    /* M, efConstruction or ef out of range */
+  VECDB_ERR_INDEX_PARAM = 21,    /* an index parameter out of range or without meaning */
   VECDB_ERR_READ_ONLY = 22,      /* a write on a database opened for reading */
   VECDB_ERR_RANGE = 23,          /* a number that does not fit its field */
   /* the state of the world */
@@ -360,21 +360,95 @@ typedef enum vecdb_metric {
   VECDB_JACCARD = 5
 } vecdb_metric;
 
+/*
+ * Vector indexes, built per sealed segment. What is not said to be exact finds most of the nearest
+ * rows; its default or a search's `recall`, `ef` or `nprobe` say how hard it looks.
+ * FLAT, HNSW and AUTO take any vectors; the other names without BIN take all but binary ones. BIN_*
+ * over binary vectors compare these as they are; over other vectors they compare the signs of the
+ * elements (after a rotation) and score the best again.
+ * In this version HNSW, and BIN_FLAT and BIN_HNSW over binary vectors, are built; the others are
+ * VECDB_ERR_UNSUPPORTED.
+ */
 typedef enum vecdb_index_type {
-  VECDB_INDEX_AUTO = 0, /* HNSW for segments of index_rows rows or more, else exact (the default) */
-  VECDB_INDEX_FLAT = 1, /* exact scan, always */
-  VECDB_INDEX_HNSW = 2  /* hierarchical navigable small world graph (Malkov, Yashunin 2016) */
+  VECDB_INDEX_AUTO = 0,       /* the library's choice per segment; exact below index_rows rows */
+  VECDB_INDEX_FLAT = 1,       /* exact scan, always */
+  VECDB_INDEX_HNSW = 2,       /* hierarchical navigable small world graph */
+  VECDB_INDEX_HNSW_SQ = 3,    /* the graph over rows in 4 or 8 bits an element */
+  VECDB_INDEX_HNSW_PQ = 4,    /* the graph over product-quantized rows */
+  VECDB_INDEX_IVF_FLAT = 5,   /* lists of rows around k-means centroids */
+  VECDB_INDEX_IVF_SQ8 = 6,    /* lists of rows in 8 bits an element */
+  VECDB_INDEX_IVF_PQ = 7,     /* lists of product-quantized rows; nbits 4: fast scan */
+  VECDB_INDEX_IVF_RABITQ = 8, /* lists of rotated rows in 1 bit an element, with error bounds */
+  VECDB_INDEX_IVF_HNSW = 9,   /* centroids found by a graph, rows among the lists' by another */
+  VECDB_INDEX_BIN_FLAT = 10,  /* scan of bits; exact over binary vectors */
+  VECDB_INDEX_BIN_IVF = 11,   /* lists of bits */
+  VECDB_INDEX_BIN_HNSW = 12,  /* the graph over bits */
+  VECDB_INDEX_DISK = 13       /* rows and graph read from the file, small codes in memory */
 } vecdb_index_type;
 
-/* A vector index. Zero: the default. */
+/* From what the best rows that an index found among its codes are scored again. */
+typedef enum vecdb_refine {
+  VECDB_REFINE_AUTO = 0,
+  VECDB_REFINE_NONE = 1, /* not at all: scores are those of the codes */
+  VECDB_REFINE_F32 = 2,  /* the rows themselves */
+  VECDB_REFINE_F16 = 3,  /* a copy of float rows in binary16 */
+  VECDB_REFINE_I8 = 4    /* a copy in 8 bits an element */
+} vecdb_refine;
+
+/* What is done to rows before they are quantized. */
+typedef enum vecdb_rotation {
+  VECDB_ROTATION_AUTO = 0,
+  VECDB_ROTATION_NONE = 1,
+  VECDB_ROTATION_RANDOM = 2, /* a seeded random rotation */
+  VECDB_ROTATION_OPQ = 3     /* a rotation learned from the rows (Ge et al. 2013) */
+} vecdb_rotation;
+
+/*
+ * A vector index. Zero: the default. A parameter that the type has no use for must be zero:
+ *   m, ef_construction, ef   HNSW, HNSW_SQ, HNSW_PQ, IVF_HNSW, BIN_HNSW, DISK, AUTO (for a graph)
+ *   ef                       BIN_FLAT over other than binary vectors: rows scored again
+ *   nlist, nprobe            IVF_*, BIN_IVF
+ *   pq_m                     HNSW_PQ, IVF_PQ, DISK
+ *   nbits                    HNSW_SQ, HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK
+ *   refine                   all but FLAT and IVF_FLAT; NONE: not HNSW
+ *   rotation                 HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK, BIN_* over other vectors
+ *   recall, memory_bytes     all; memory_bytes: AUTO
+ */
 typedef struct vecdb_index_params {
   uint32_t size;
   int32_t type;             /* a vecdb_index_type */
-  uint32_t m;               /* HNSW: links per node, 4 to 128; 0: 16 */
-  uint32_t ef_construction; /* HNSW: width of the search when building, 8 to 4,096; 0: 200 */
-  uint32_t ef;              /* HNSW: default width of searches, 1 to 16,384; 0: 96 */
+  uint32_t m;               /* graphs: links per node, 4 to 128; 0: 16 */
+  uint32_t ef_construction; /* graphs: width of the search when building, 8 to 4,096; 0: 200 */
+  uint32_t ef;              /* graphs: default width of searches, 1 to 16,384; 0: by recall */
+  uint32_t nlist;           /* IVF: lists, 1 to 1,048,576; 0: by rows. A segment gets no more lists
+                               than a list per 8 of its rows */
+  uint32_t nprobe;          /* IVF: lists that searches look through, 1 to nlist; 0: by recall */
+  uint32_t pq_m;            /* PQ: sub-vectors, a divisor of the dimension; 0: half the dimension */
+  uint32_t nbits;           /* PQ and IVF_RABITQ: bits a code, 1 to 8; HNSW_SQ: bits an element, 4
+                               or 8; 0: PQ 4, the others the engine's choice */
+  int32_t refine;           /* a vecdb_refine */
+  int32_t rotation;         /* a vecdb_rotation */
+  float recall;             /* share of the true neighbours that searches find by default, 0.5 to
+                               0.999; 0: 0.95 */
+  uint64_t memory_bytes;    /* AUTO: what a segment's index may keep in memory; 0: no limit */
 } vecdb_index_params;
-#define VECDB_INDEX_PARAMS_INIT {sizeof(vecdb_index_params), 0, 0, 0, 0}
+#define VECDB_INDEX_PARAMS_INIT {sizeof(vecdb_index_params), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* The name of a type, such as "IVF_PQ", static; NULL for a number that is none. */
+VECDB_API const char *vecdb_index_type_name(int32_t type);
+/* The type of a name, whatever its case; OPTION for an unknown one. */
+VECDB_API int vecdb_index_type_parse(const char *name, int32_t *type, vecdb_error *error);
+/*
+ * Index parameters of a text: the name of a type, and in parentheses what differs from zero, such
+ * as "HNSW" or "IVF_PQ(nlist=1024, pq_m=48, nbits=8, rotation=opq)". Keys are the names above, with
+ * `memory` for memory_bytes, and `m` for pq_m where the type has no graph; values of refine and
+ * rotation are the ends of the enumerators' names. Other names: OPQ and IVF_OPQ are IVF_PQ with
+ * rotation=opq, HNSW_SQ8 and HNSW_SQ4 are HNSW_SQ with nbits=8 and 4, IVF_PQFS is IVF_PQ with
+ * nbits=4, DISKANN is DISK. Case does not matter. Ranges are checked when an index is created.
+ * Errors: OPTION, with the position in the text.
+ */
+VECDB_API int vecdb_index_params_parse(const char *text, vecdb_index_params *params,
+                                       vecdb_error *error);
 
 typedef enum vecdb_scalar_index {
   VECDB_SCALAR_INDEX_AUTO = 0,   /* chosen per segment by the number of distinct values */
@@ -605,7 +679,10 @@ typedef struct vecdb_search_params {
   uint32_t n_queries;      /* 0: 1 */
   uint32_t dim;            /* of the queries, checked against the field; 0: unchecked */
   vecdb_filter filter;
-  uint32_t ef;             /* HNSW: width of the search; 0: of the index, at least k */
+  uint32_t ef;             /* graphs: width of the search, at least k; 0: by recall */
+  uint32_t nprobe;         /* IVF: lists looked through; 0: by recall */
+  float recall;            /* share of the true neighbours to find, 0.5 to 0.999, from which each
+                              segment takes its ef or nprobe; 0: as the index was set */
   int32_t plan;            /* a vecdb_plan: AUTO, or EXACT for true neighbours */
   uint32_t threads;        /* for the queries of one call; 0: 1, the caller's */
   uint32_t flags;          /* reserved: 0 */
@@ -614,7 +691,7 @@ typedef struct vecdb_search_params {
   const vecdb_control *control;
 } vecdb_search_params;
 #define VECDB_SEARCH_PARAMS_INIT {sizeof(vecdb_search_params), 0, NULL, NULL, 0, 0, 0, \
-                                  {NULL, 0, NULL, 0}, 0, 0, 0, 0, NULL, 0, NULL}
+                                  {NULL, 0, NULL, 0}, 0, 0, 0, 0, 0, 0, NULL, 0, NULL}
 
 /* How a search went; sums over its queries and segments. */
 typedef struct vecdb_search_info {

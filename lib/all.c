@@ -114,4 +114,5 @@
 #include "api/api_collection.c"
 #include "api/api_db.c"
 #include "api/api_helpers.c"
+#include "api/api_index.c"
 #include "api/api_rows.c"

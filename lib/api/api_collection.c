@@ -8,7 +8,8 @@ static int api_check_indexes(struct vdb_schema *schema, vecdb_error *err) {
     if (!vdb_type_is_vector(field->type))
       continue;
     vecdb_index_params filled = field->index;
-    VDB_TRY(vdb_index_params_fill(&filled, field->name, err));
+    struct vdb_index_field over = vdb_seg_index_field(field);
+    VDB_TRY(vdb_index_params_fill(&filled, &over, err));
   }
   return VECDB_OK;
 }
@@ -226,10 +227,11 @@ VECDB_API int vecdb_index_create(vecdb_collection *collection, const char *field
                     sizeof *params, params->size);
   if (params)
     wanted = *params;
-  if (wanted.type < VECDB_INDEX_AUTO || wanted.type > VECDB_INDEX_HNSW)
+  if (wanted.type < VECDB_INDEX_AUTO || wanted.type > VECDB_INDEX_DISK)
     return vdb_fail_at(err, VECDB_ERR_OPTION, -1, field, "index type %d is unknown", wanted.type);
   vecdb_index_params filled = wanted;
-  VDB_TRY(vdb_index_params_fill(&filled, field, err));
+  struct vdb_index_field over = vdb_seg_index_field(&collection->schema->fields[f]);
+  VDB_TRY(vdb_index_params_fill(&filled, &over, err));
   struct vdb_control inner;
   VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
   return vdb_index_set(collection, f, &wanted, &inner, err);

@@ -98,7 +98,8 @@ static int32_t schema_metric(const vecdb_field *f) {
 }
 
 static bool schema_index_empty(const vecdb_index_params *p) {
-  return p->type == 0 && p->m == 0 && p->ef_construction == 0 && p->ef == 0;
+  vecdb_index_params empty = {.size = p->size};
+  return memcmp(p, &empty, sizeof empty) == 0;
 }
 
 static int schema_check_index(const vecdb_field *f, vecdb_error *err) {
@@ -106,7 +107,7 @@ static int schema_check_index(const vecdb_field *f, vecdb_error *err) {
   const vecdb_index_params *p = &f->index;
   if (p->size != sizeof *p && (p->size || !schema_index_empty(p)))
     return schema_fail(err, VECDB_ERR_OPTION, f, "the size of its index parameters is unknown");
-  if (p->type < VECDB_INDEX_AUTO || p->type > VECDB_INDEX_HNSW)
+  if (p->type < VECDB_INDEX_AUTO || p->type > VECDB_INDEX_DISK)
     return schema_fail(err, VECDB_ERR_OPTION, f, "its index type is unknown");
   if (!vector && !schema_index_empty(p))
     return schema_fail(err, VECDB_ERR_SCHEMA, f, "only vectors have index parameters");

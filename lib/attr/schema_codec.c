@@ -2,17 +2,19 @@
  * schema_codec.c - schemas to bytes and back. Little-endian:
  *   text description, u32 n_fields, then per field:
  *     text name, text description, u32 type, element_type, flags, dim, max_length, max_capacity,
- *     metric, scalar_index, index type, m, ef_construction, ef;
+ *     metric, scalar_index, index parameters (base/params.h);
  *     with VECDB_HAS_DEFAULT: u32 n, n bytes of the value in column form
  *   a text is u32 n, n bytes, a NUL
  * Decoding rebuilds a caller's schema and puts it through the same checks as one.
  */
 #include "attr/schema.h"
 #include "attr/value.h"
+#include "base/params.h"
 
 enum {
-  SCHEMA_CODEC_NUMBERS = 12, /* u32s of a field */
-  SCHEMA_CODEC_FIELD = 2 * 5 + SCHEMA_CODEC_NUMBERS * 4 /* the least bytes of one */
+  SCHEMA_CODEC_NUMBERS = 8, /* u32s of a field */
+  /* the least bytes of one */
+  SCHEMA_CODEC_FIELD = 2 * 5 + SCHEMA_CODEC_NUMBERS * 4 + VDB_PARAMS_BYTES
 };
 
 static void schema_codec_put_text(struct vdb_writer *out, const char *text) {
@@ -31,9 +33,9 @@ VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_
     const uint32_t numbers[SCHEMA_CODEC_NUMBERS] = {
         (uint32_t)f->type, (uint32_t)f->element_type, f->flags,
         f->dim,            f->max_length,             f->max_capacity,
-        (uint32_t)f->metric, (uint32_t)f->scalar_index, (uint32_t)f->index.type,
-        f->index.m,        f->index.ef_construction,  f->index.ef};
+        (uint32_t)f->metric, (uint32_t)f->scalar_index};
     vdb_write_bytes(out, numbers, sizeof numbers);
+    vdb_params_write(out, &f->index);
     if (!(f->flags & VECDB_HAS_DEFAULT))
       continue;
     size_t n = vdb_value_bytes(&f->default_value);
@@ -106,10 +108,7 @@ static int schema_codec_field(struct schema_codec *c, uint32_t i, struct vdb_rea
   f->metric = (int32_t)vdb_read_u32(in);
   f->scalar_index = (int32_t)vdb_read_u32(in);
   f->index.size = sizeof f->index;
-  f->index.type = (int32_t)vdb_read_u32(in);
-  f->index.m = vdb_read_u32(in);
-  f->index.ef_construction = vdb_read_u32(in);
-  f->index.ef = vdb_read_u32(in);
+  vdb_params_read(in, &f->index);
   if (!(f->flags & VECDB_HAS_DEFAULT))
     return VECDB_OK;
   if (in->bad || !schema_codec_scalar(f->type)) {

@@ -292,8 +292,8 @@ VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t field,
                                const vecdb_index_params *params, struct vdb_control *control,
                                vecdb_error *err);
 /* Whether a segment of n rows should have a vector index for the field under these settings. */
-VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const vecdb_index_params *params,
-                                   uint64_t n);
+VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
+                                   const vecdb_index_params *params, uint64_t n);
 
 /* ---- jobs.c ---- */
 VDB_INTERNAL int vdb_jobs_start(struct vecdb *db, vecdb_error *err);

@@ -6,38 +6,39 @@
 #define MERGE_MAX_ROWS (4u << 20)
 #define MERGE_MAX_BYTES ((uint64_t)16 << 30)
 
-VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const vecdb_index_params *params,
-                                   uint64_t n) {
-  if (params->type == VECDB_INDEX_HNSW)
-    return true;
-  return params->type == VECDB_INDEX_AUTO && n >= db->index_rows;
-}
-
-/* The type of index file that settings ask for. */
-static int32_t merge_index_type(const vecdb_index_params *params) {
-  return params->type == VECDB_INDEX_AUTO ? VECDB_INDEX_HNSW : params->type;
+VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
+                                   const vecdb_index_params *params, uint64_t n) {
+  if (params->type == VECDB_INDEX_AUTO)
+    return n >= db->index_rows;
+  return !vdb_index_is_scan(params->type, vdb_elem_of(field->type));
 }
 
 /* Builds and opens one index of a sealed segment that is not published yet, or is a private
    copy. */
-static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg, uint32_t field,
+static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg, uint32_t f,
                              const vecdb_index_params *settings, struct vdb_control *control,
                              vecdb_error *err) {
   struct vecdb *db = coll->db;
+  const struct vdb_field *field = &coll->schema->fields[f];
   struct vdb_par par = vdb_pool_par(db->pool, 0);
-  struct vdb_seg_index_build build = {seg, db->dir, vdb_change_file(db), field, *settings, &par,
+  struct vdb_seg_index_build build = {seg, db->dir, vdb_change_file(db), f, *settings, &par,
                                       db->env.seed, control};
-  build.params.type = merge_index_type(settings);
-  VDB_TRY(vdb_index_params_fill(&build.params, coll->schema->fields[field].name, err));
-  struct vdb_blob_id id;
-  VDB_TRY(vdb_seg_index_build(&build, &id, err));
+  if (build.params.type == VECDB_INDEX_AUTO)
+    build.params.type = VECDB_INDEX_HNSW;
+  build.params.size = sizeof build.params;
+  build.params.memory_bytes = 0;
+  struct vdb_index_field over = vdb_seg_index_field(field);
+  VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
+  vdb_index_params_settle(&build.params, seg->sealed->n_rows);
+  struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, false};
+  VDB_TRY(vdb_seg_index_build(&build, &open.blob, err));
   struct vdb_seg_index *index;
-  int rc = vdb_seg_index_open(seg, db->dir, &id, field, build.params.type, false, &index, err);
+  int rc = vdb_seg_index_open(&open, &index, err);
   if (rc) {
-    vdb_change_remove(db, VDB_BLOB_INDEX, id.file);
+    vdb_change_remove(db, VDB_BLOB_INDEX, open.blob.file);
     return rc;
   }
-  seg->indexes[field] = index;
+  seg->indexes[f] = index;
   return VECDB_OK;
 }
 
@@ -53,10 +54,11 @@ enum merge_need { MERGE_NEED_NOTHING, MERGE_NEED_BUILD, MERGE_NEED_DROP };
 
 static enum merge_need merge_index_need(struct vecdb_collection *coll, const struct vdb_seg *seg,
                                         uint32_t field, vecdb_index_params *settings) {
-  if (!vdb_type_is_vector(coll->schema->fields[field].type))
+  const struct vdb_field *f = &coll->schema->fields[field];
+  if (!vdb_type_is_vector(f->type))
     return MERGE_NEED_NOTHING;
   merge_settings(coll, field, settings);
-  bool wanted = vdb_index_wanted(coll->db, settings, seg->sealed->n_rows);
+  bool wanted = vdb_index_wanted(coll->db, f, settings, seg->sealed->n_rows);
   bool there = seg->indexes[field] != NULL;
   if (wanted == there)
     return MERGE_NEED_NOTHING;

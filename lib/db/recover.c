@@ -27,8 +27,9 @@ static int recover_indexes(struct vecdb *db, struct vdb_seg *seg,
         !vdb_type_is_vector(seg->schema->fields[index->field].type))
       return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest names an index of field %u",
                       index->field);
-    VDB_TRY(vdb_seg_index_open(seg, db->dir, &index->blob, index->field, index->type,
-                               db->verify_full, &seg->indexes[index->field], err));
+    struct vdb_seg_index_open open = {seg, db->dir, index->blob, index->field, index->params,
+                                      db->verify_full};
+    VDB_TRY(vdb_seg_index_open(&open, &seg->indexes[index->field], err));
   }
   return VECDB_OK;
 }

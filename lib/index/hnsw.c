@@ -47,8 +47,29 @@ static int hnsw_open(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint
   return VECDB_OK;
 }
 
-static const struct vdb_index_ops hnsw_ops = {VECDB_INDEX_HNSW, "hnsw",     vdb_hnsw_build,
-                                              hnsw_open,        hnsw_close, vdb_hnsw_search};
+static void hnsw_traits(const struct vdb_index *index, struct vdb_index_traits *out) {
+  const struct vdb_hnsw *hnsw = (const struct vdb_hnsw *)index;
+  const struct vdb_hnsw_graph *graph = &hnsw->graph;
+  const struct vdb_vecs *vecs = &index->vecs;
+  memset(out, 0, sizeof *out);
+  for (uint32_t l = 0; l < graph->n_layers; l++)
+    out->memory += (uint64_t)graph->layers[l].n * graph->layers[l].width * sizeof(uint32_t);
+  bool coded = graph->codes.vecs.data != NULL;
+  if (coded)
+    out->memory += (uint64_t)vecs->n * graph->codes.vecs.stride;
+  out->walk_bytes = coded ? vecs->dim : (uint32_t)vdb_elem_row_bytes(vecs->elem, vecs->dim);
+  out->links = graph->n_layers ? graph->layers[0].width / 2 : 0;
+}
+
+static const struct vdb_index_ops hnsw_ops = {
+    .name = "hnsw",
+    .effort = VDB_EFFORT_EF,
+    .build = vdb_hnsw_build,
+    .open = hnsw_open,
+    .close = hnsw_close,
+    .search = vdb_hnsw_search,
+    .traits = hnsw_traits,
+};
 
 VDB_INTERNAL const struct vdb_index_ops *vdb_hnsw_ops(void) { return &hnsw_ops; }
 

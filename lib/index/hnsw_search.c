@@ -250,7 +250,7 @@ static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
   }
   bool filtered = s->allow || s->accept;
   struct vdb_hnsw_pool *pool = filtered ? &scratch->found : &scratch->pool;
-  if (!vdb_hnsw_pool_reset(pool, hnsw->mem, vdb_max_size(s->ef, s->top.k)))
+  if (!vdb_hnsw_pool_reset(pool, hnsw->mem, vdb_max_size(s->effort, s->top.k)))
     return vdb_fail_memory(err);
   uint64_t start = vdb_hnsw_descend(&walk, 0);
   if (filtered) {

@@ -1,8 +1,11 @@
 /*
  * index.h - the table every index type fills, and the search that all of them answer. An index
  * knows no files, threads, filters or deletes: bytes come and go through sect.h, loops run through
- * par.h, and filter and deletes arrive as a set of allowed rows. Adding a type is one file that
- * exports one constant table, and one line in index_list.c.
+ * par.h, and filter and deletes arrive as a set of allowed rows.
+ *
+ * The types that users name are compositions: index_list.c says of each which engine builds it,
+ * with which code and coarse quantizer. Adding an engine is one table of functions (vdb_index_ops),
+ * and its name in the lines of index_list.c that it serves.
  */
 #ifndef VDB_INDEX_H
 #define VDB_INDEX_H
@@ -16,7 +19,8 @@
 struct vdb_search {
   struct vdb_mem *mem;
   const struct vdb_query_vec *query;
-  uint32_t ef;            /* width of a graph search, at least top.k */
+  uint32_t effort;        /* as ops->effort says; at least 1 */
+  uint32_t ef;            /* of graphs whose effort is not their width; 0: by effort and top.k */
   const uint64_t *allow;  /* bitmap of allowed rows, NULL: all */
   /* Asked of rows that would enter the result, after `allow`; NULL: all pass. */
   bool (*accept)(void *arg, uint32_t row);
@@ -28,11 +32,48 @@ struct vdb_search {
   uint64_t distances;     /* added to */
 };
 
+/* What vdb_search.effort counts. More of it finds more; an index takes what is too much as all. */
+enum vdb_effort {
+  VDB_EFFORT_EF,    /* rows kept while searching: the width of a graph search, at least top.k */
+  VDB_EFFORT_NPROBE /* lists looked through */
+};
+
+/* How rows are stored for searching. */
+enum vdb_code {
+  VDB_CODE_NONE, /* as they are */
+  VDB_CODE_SQ,   /* 4 or 8 bits an element */
+  VDB_CODE_PQ,
+  VDB_CODE_RABITQ,
+  VDB_CODE_BITS  /* signs of the elements */
+};
+
+/* What leads a search to its rows. */
+enum vdb_coarse {
+  VDB_COARSE_NONE,       /* all rows are looked at */
+  VDB_COARSE_GRAPH,      /* a graph of the rows */
+  VDB_COARSE_LISTS,      /* lists around centroids */
+  VDB_COARSE_LIST_GRAPH, /* as lists; the centroids are found by a graph */
+  VDB_COARSE_DISK        /* a graph of the rows on disk */
+};
+
+/* A type of vecdb.h as a composition. */
+struct vdb_index_kind {
+  const char *name;
+  const struct vdb_index_ops *(*floats)(void); /* the engine; NULL: none, or not built yet */
+  const struct vdb_index_ops *(*bits)(void);   /* and over binary vectors */
+  enum vdb_code code;
+  enum vdb_coarse coarse;
+  uint32_t takes; /* parameters, as index_list.c numbers them */
+};
+
 struct vdb_index_build {
   struct vdb_mem *mem;
   const struct vdb_vecs *vecs;
   const struct vdb_par *par;
-  vecdb_index_params params; /* checked, without zeros */
+  /* Checked (vdb_index_params_fill) and settled for these rows (vdb_index_params_settle). refine
+     and rotation AUTO are the engine's choice, as is nbits 0. */
+  vecdb_index_params params;
+  const struct vdb_index_kind *kind;
   uint64_t seed;
   /* Told rows done now and then, from one thread at a time; true cancels. NULL: none. */
   bool (*progress)(void *arg, uint64_t done, uint64_t total);
@@ -41,11 +82,21 @@ struct vdb_index_build {
   uint32_t number; /* of the sections */
 };
 
+/* What an opened index is like, for the planner, explain and stats. */
+struct vdb_index_traits {
+  uint64_t memory;     /* bytes that searches read at random, besides the rows: what should stay in
+                          memory */
+  uint32_t walk_bytes; /* of one row as it is compared first */
+  uint32_t links;      /* graphs: of a node */
+  uint32_t lists;      /* IVF */
+  uint64_t entries;    /* IVF: rows in all lists, each as often as it is listed */
+};
+
 struct vdb_index; /* an opened index; each type embeds it first */
 
 struct vdb_index_ops {
-  int32_t type; /* a vecdb_index_type */
-  const char *name;
+  const char *name; /* of the engine */
+  enum vdb_effort effort;
   /* Builds over all rows and writes the sections. The same rows, params and seed give the same
      bytes for any number of workers. Errors: NO_MEMORY, CANCELLED, those of `out`. */
   int (*build)(const struct vdb_index_build *b, vecdb_error *err);
@@ -57,6 +108,11 @@ struct vdb_index_ops {
   void (*close)(struct vdb_mem *mem, struct vdb_index *index);
   /* Any number of threads at once. Errors: NO_MEMORY. */
   int (*search)(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err);
+  void (*traits)(const struct vdb_index *index, struct vdb_index_traits *out);
+  /* Offers all rows of s->allow (never NULL) without looking for a way to them: compares codes, and
+     scores the best again; `effort` says how many, at least top.k. NULL: there are no codes. Else
+     as search. */
+  int (*scan)(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err);
 };
 
 struct vdb_index {
@@ -64,11 +120,29 @@ struct vdb_index {
   struct vdb_vecs vecs;
 };
 
-/* The table of a type, or NULL (FLAT and AUTO have none: they are scans). */
-VDB_INTERNAL const struct vdb_index_ops *vdb_index_ops_of(int32_t type);
-/* Checks params and replaces zeros by defaults. INDEX_PARAM on a value out of range. */
-VDB_INTERNAL int vdb_index_params_fill(vecdb_index_params *params, const char *field,
-                                       vecdb_error *err);
+enum { VDB_INDEX_TYPES = VECDB_INDEX_DISK + 1 };
+/* The composition of a type, or NULL for a number that is none. */
+VDB_INTERNAL const struct vdb_index_kind *vdb_index_kind(int32_t type);
+/* The engine of a type over such vectors, or NULL (AUTO, scans, types not built yet). */
+VDB_INTERNAL const struct vdb_index_ops *vdb_index_ops_of(int32_t type, enum vdb_elem elem);
+/* Whether a type is an exact scan of such vectors, which has no index file. */
+VDB_INTERNAL bool vdb_index_is_scan(int32_t type, enum vdb_elem elem);
+
+/* The vectors that an index is meant for. */
+struct vdb_index_field {
+  const char *name; /* for messages; may be NULL */
+  enum vdb_elem elem;
+  uint32_t dim;
+  int32_t metric; /* a vecdb_metric */
+};
+/* Checks params against the field and replaces zeros by defaults, those excepted that depend on
+   the rows or that engines choose. Errors: INDEX_PARAM naming what is wrong with which value;
+   UNSUPPORTED for a type that is not built yet. */
+VDB_INTERNAL int vdb_index_params_fill(vecdb_index_params *params,
+                                       const struct vdb_index_field *field, vecdb_error *err);
+/* Adjusts filled params of a type with lists to the number of rows: nlist 0, and more lists than
+   these rows can have. */
+VDB_INTERNAL void vdb_index_params_settle(vecdb_index_params *params, uint32_t rows);
 
 /*
  * Exact scan (flat.c): offers every allowed row of `vecs` to s->top, as row `base` + i; several

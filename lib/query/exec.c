@@ -8,7 +8,7 @@
 #include "base/check.h"
 
 enum {
-  EXEC_MAX_EF = 16384,
+  EXEC_MAX_EFFORT = 16384,
   EXEC_WIDEN = 4, /* each further attempt of a late filter is that much wider */
   /* A walk among restricted rows is given up when it takes so many times longer than expected:
      allowed rows are then far from the query, and a scan of them is cheaper than a walk through the
@@ -90,7 +90,7 @@ VDB_INTERNAL void vdb_exec_scan(struct vdb_request *request, const struct vdb_se
 /* A search of one segment that has found nothing yet. */
 static struct vdb_search exec_search(const struct vdb_request *r, const struct vdb_exec_worker *w,
                                      const struct vdb_plan_seg *p) {
-  struct vdb_search s = {.mem = r->mem, .query = &w->query, .ef = r->ef};
+  struct vdb_search s = {.mem = r->mem, .query = &w->query, .effort = p->effort};
   s.top.items = w->near;
   s.top.k = vdb_min_size(w->k, p->view->n);
   if (!w->bounded)
@@ -138,19 +138,19 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   if (wanted == 0)
     return VECDB_OK;
   uint64_t distances = 0;
-  for (uint32_t ef = r->ef;; ef *= EXEC_WIDEN) {
+  for (uint32_t effort = p->effort;; effort *= EXEC_WIDEN) {
     struct vdb_search s = exec_search(r, w, p);
-    s.ef = ef;
+    s.effort = effort;
     s.allow = set ? set->bits : NULL;
     s.accept = gated ? exec_gate_pass : NULL;
     s.accept_arg = gated ? &gate : NULL;
     s.stop = r->controlled || gate.patience != UINT64_MAX ? exec_gate_stop : NULL;
     s.stop_arg = &gate;
-    VDB_TRY(p->index->ops->search(p->index, &s, err));
+    VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
     distances += s.distances;
     *n = s.top.n;
     bool futile = gate.looks > gate.patience || distances * 2 > p->view->n;
-    if (*n >= wanted || !gated || futile || ef > EXEC_MAX_EF / EXEC_WIDEN ||
+    if (*n >= wanted || !gated || futile || effort > EXEC_MAX_EFFORT / EXEC_WIDEN ||
         vdb_request_stopped(r) != 0)
       break;
   }

@@ -25,9 +25,9 @@ static void explain_add(struct vdb_writer *out, const char *format, ...) {
 }
 
 static void explain_request(const struct vdb_request *r, struct vdb_writer *out) {
-  explain_add(out, "search: field \"%s\" (%s, dim %u, %s), k %u, ef %u, queries %u, plan %s\n",
+  explain_add(out, "search: field \"%s\" (%s, dim %u, %s), k %u, queries %u, plan %s\n",
               r->field->name, explain_types[r->field->type - VECDB_FLOAT_VECTOR], r->field->dim,
-              explain_metrics[r->field->metric], r->k, r->ef, r->n_queries,
+              explain_metrics[r->field->metric], r->k, r->n_queries,
               explain_plans[r->plan]);
   explain_add(out, "filter: ");
   if (r->filter)
@@ -42,12 +42,15 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
   const struct vdb_seg *seg = p->view->seg;
   explain_add(out, "segment %llu: %s, %u rows, %u deleted, index %s\n", (unsigned long long)seg->id,
               seg->sealed ? "sealed" : "growing", p->view->n, p->dead,
-              p->index ? p->index->ops->name : "none");
+              p->index ? vdb_index_kind(p->index->params.type)->name : "none");
   explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
               100.0 * p->allowed / p->view->n);
   explain_add(out, "  plan: %s (%s)%s\n", explain_plans[p->plan], explain_reasons[p->reason],
               p->bitmap ? ", by a set of allowed rows"
                         : (p->dead > 0 || r->filter ? ", rows checked one by one" : ""));
+  if (p->index)
+    explain_add(out, "  effort: %s %u\n",
+                p->index->index->ops->effort == VDB_EFFORT_EF ? "ef" : "nprobe", p->effort);
   explain_add(out, "  cost: exact %.1f us", p->cost.exact / 1e3);
   if (p->index)
     explain_add(out, ", graph %.1f us", p->cost.graph / 1e3);

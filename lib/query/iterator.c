@@ -90,12 +90,13 @@ static bool iter_by_graph(const struct vecdb_iterator *it, const struct vdb_seg_
                           const struct iter_seg *seg, size_t want) {
   const struct vdb_request *r = &it->request;
   size_t reach = seg->came + want;
-  if (r->plan == VECDB_PLAN_EXACT || !vdb_plan_index(r, view) || reach > ITER_REACH_MAX)
+  const struct vdb_seg_index *index = vdb_plan_index(r, view);
+  if (r->plan == VECDB_PLAN_EXACT || !index || reach > ITER_REACH_MAX)
     return false;
   if (r->plan != VECDB_PLAN_AUTO)
     return true;
-  struct vdb_cost_case c = vdb_plan_cost_case(r, view);
-  c.ef = c.ef > (double)reach ? c.ef : (double)reach;
+  uint32_t effort = vdb_plan_effort(r, index, (uint32_t)reach);
+  struct vdb_cost_case c = vdb_plan_cost_case(r, view, index, effort);
   c.allowed = (double)seg->came + seg->left->n;
   double exact = vdb_cost_plain(&c).exact;
   double graph = vdb_cost_plain(&c).graph;
@@ -116,15 +117,15 @@ static int iter_graph(struct vecdb_iterator *it, const struct vdb_seg_view *view
   size_t reach = seg->came + want;
   if (!VDB_GROW(r->mem, seg->list, seg->capacity, reach))
     return vdb_fail_memory(err);
-  const struct vdb_index *index = vdb_plan_index(r, view);
+  const struct vdb_seg_index *index = vdb_plan_index(r, view);
   struct vdb_search s = {.mem = r->mem, .query = &it->query};
   s.top.items = seg->list;
   s.top.k = reach;
-  s.ef = r->ef > reach ? r->ef : (uint32_t)reach;
+  s.effort = vdb_plan_effort(r, index, (uint32_t)reach);
   s.allow = seg->allowed ? seg->allowed->bits : NULL;
   s.stop = r->controlled ? vdb_control_stop : NULL;
   s.stop_arg = vdb_request_control(r);
-  VDB_TRY(index->ops->search(index, &s, err));
+  VDB_TRY(index->index->ops->search(index->index, &s, err));
   for (size_t i = 0; i < s.top.n; i++)
     if (vdb_bit_get(seg->left->bits, seg->list[i].row))
       seg->list[seg->n++] = seg->list[i];

@@ -2,28 +2,46 @@
 #include "query/plan.h"
 
 enum {
-  PLAN_DEFAULT_M = 16,
-  PLAN_SAMPLED_PARTS = 8 /* of a growing segment, for an estimate */
+  PLAN_DEFAULT_EF = 96,
+  PLAN_DEFAULT_NPROBE = 16, /* one list in so many */
+  PLAN_SAMPLED_PARTS = 8    /* of a growing segment, for an estimate */
 };
 
-VDB_INTERNAL const struct vdb_index *vdb_plan_index(const struct vdb_request *request,
-                                                    const struct vdb_seg_view *view) {
+VDB_INTERNAL const struct vdb_seg_index *vdb_plan_index(const struct vdb_request *request,
+                                                        const struct vdb_seg_view *view) {
   const vecdb_index_params *settings = &request->snapshot->index[request->field_no];
-  if (settings->type == VECDB_INDEX_FLAT)
+  if (vdb_index_is_scan(settings->type, request->elem))
     return NULL;
   return vdb_seg_vector_index(view, request->field_no);
 }
 
+VDB_INTERNAL uint32_t vdb_plan_effort(const struct vdb_request *request,
+                                      const struct vdb_seg_index *index, uint32_t k) {
+  const vecdb_index_params *settings = &request->snapshot->index[request->field_no];
+  if (index->index->ops->effort == VDB_EFFORT_NPROBE) {
+    uint32_t standard = index->params.nlist / PLAN_DEFAULT_NPROBE + 1;
+    uint32_t nprobe = request->nprobe ? request->nprobe : settings->nprobe;
+    return nprobe ? nprobe : standard;
+  }
+  uint32_t ef = request->ef ? request->ef : settings->ef;
+  ef = ef ? ef : PLAN_DEFAULT_EF;
+  return ef > k ? ef : k;
+}
+
 VDB_INTERNAL struct vdb_cost_case vdb_plan_cost_case(const struct vdb_request *request,
-                                                     const struct vdb_seg_view *view) {
+                                                     const struct vdb_seg_view *view,
+                                                     const struct vdb_seg_index *index,
+                                                     uint32_t effort) {
   struct vdb_cost_case c = {0};
-  uint32_t m = request->snapshot->index[request->field_no].m;
   c.rows = view->n;
-  c.ef = request->ef;
-  c.links = m ? m : PLAN_DEFAULT_M;
   c.bytes = (double)vdb_elem_row_bytes(request->elem, request->field->dim);
-  bool coded = request->elem == VDB_F32 || request->elem == VDB_F16 || request->elem == VDB_BF16;
-  c.walked = coded ? request->field->dim : c.bytes; /* the index walks among 8-bit codes */
+  if (index) {
+    struct vdb_index_traits traits;
+    index->index->ops->traits(index->index, &traits);
+    c.ef = effort;
+    c.links = traits.links;
+    c.walked = traits.walk_bytes;
+  }
   c.queries = request->n_queries;
   c.filter = request->filter != NULL;
   return c;
@@ -49,7 +67,7 @@ static void plan_estimate(const struct vdb_request *r, struct vdb_plan_seg *p) {
 
 /* Costs and, under AUTO, the cheapest plan; `late` says whether that one may still be taken. */
 static void plan_choose(const struct vdb_request *r, struct vdb_plan_seg *p, bool late) {
-  struct vdb_cost_case c = vdb_plan_cost_case(r, p->view);
+  struct vdb_cost_case c = vdb_plan_cost_case(r, p->view, p->index, p->effort);
   c.allowed = p->allowed;
   c.by_index = p->by_index;
   p->cost = vdb_plan_restricted(r, p) ? vdb_cost_filtered(&c) : vdb_cost_plain(&c);
@@ -70,6 +88,7 @@ static void plan_choose(const struct vdb_request *r, struct vdb_plan_seg *p, boo
 static void plan_seg(const struct vdb_request *r, struct vdb_plan_seg *p, bool always) {
   uint32_t n = p->view->n;
   p->index = vdb_plan_index(r, p->view);
+  p->effort = p->index ? vdb_plan_effort(r, p->index, r->k) : 0;
   p->dead = vdb_seg_has_dead(p->view) ? vdb_min_u32(vdb_tombs_count(p->view->seg->tombs), n) : 0;
   p->allowed = n - p->dead;
   p->counted = p->dead == 0 && !r->filter;

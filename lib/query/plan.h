@@ -20,7 +20,8 @@ enum vdb_plan_reason {
 
 struct vdb_plan_seg {
   const struct vdb_seg_view *view;
-  const struct vdb_index *index; /* NULL: none that may be used */
+  const struct vdb_seg_index *index; /* NULL: none that may be used */
+  uint32_t effort;               /* of searches of the index */
   uint32_t dead;                 /* marks, also those the snapshot does not see */
   uint32_t allowed;              /* rows that pass filter and deletes: estimated, or counted */
   bool counted;
@@ -59,10 +60,16 @@ VDB_INLINE bool vdb_plan_restricted(const struct vdb_request *request,
   return request->filter || seg->dead > 0;
 }
 /* The index of the request's field that a search may use, or NULL. */
-VDB_INTERNAL const struct vdb_index *vdb_plan_index(const struct vdb_request *request,
-                                                    const struct vdb_seg_view *view);
-/* The cost case of a segment as far as it does not depend on the allowed rows. */
+VDB_INTERNAL const struct vdb_seg_index *vdb_plan_index(const struct vdb_request *request,
+                                                        const struct vdb_seg_view *view);
+/* How hard an index is to look for the nearest k, as the request or its settings say. */
+VDB_INTERNAL uint32_t vdb_plan_effort(const struct vdb_request *request,
+                                      const struct vdb_seg_index *index, uint32_t k);
+/* The cost case of a segment as far as it does not depend on the allowed rows; index may be
+   NULL. */
 VDB_INTERNAL struct vdb_cost_case vdb_plan_cost_case(const struct vdb_request *request,
-                                                     const struct vdb_seg_view *view);
+                                                     const struct vdb_seg_view *view,
+                                                     const struct vdb_seg_index *index,
+                                                     uint32_t effort);
 
 #endif

@@ -3,7 +3,7 @@
 
 enum {
   REQUEST_MAX_EF = 16384,
-  REQUEST_DEFAULT_EF = 96 /* where the index settings hold none */
+  REQUEST_MAX_NPROBE = 1 << 20
 };
 
 VDB_INTERNAL int vdb_request_check_control(const vecdb_control *control, vecdb_error *err) {
@@ -30,6 +30,12 @@ static int request_check_numbers(const vecdb_search_params *p, enum vdb_request_
   if (p->ef > REQUEST_MAX_EF)
     return vdb_fail(err, VECDB_ERR_INDEX_PARAM, "ef is %u; the most is %d", p->ef,
                     REQUEST_MAX_EF);
+  if (p->nprobe > REQUEST_MAX_NPROBE)
+    return vdb_fail(err, VECDB_ERR_INDEX_PARAM, "nprobe is %u; the most is %d", p->nprobe,
+                    REQUEST_MAX_NPROBE);
+  if (p->recall != 0 && !(p->recall >= 0.5f && p->recall <= 0.999f))
+    return vdb_fail(err, VECDB_ERR_INDEX_PARAM, "recall is %g, outside 0.5 to 0.999",
+                    (double)p->recall);
   if (p->n_queries > VECDB_MAX_QUERIES)
     return vdb_fail(err, VECDB_ERR_LIMIT, "n_queries is %u; the most is %d", p->n_queries,
                     VECDB_MAX_QUERIES);
@@ -84,10 +90,9 @@ VDB_INTERNAL int vdb_request_init(struct vdb_request *request, const struct vdb_
   r->k = kind == VDB_REQUEST_ITERATOR ? 1 : params->k;
   r->plan = kind == VDB_REQUEST_RANGE ? VECDB_PLAN_EXACT : params->plan;
   r->threads = params->threads ? params->threads : 1;
-  uint32_t ef = params->ef ? params->ef : snapshot->index[r->field_no].ef;
-  if (ef == 0)
-    ef = REQUEST_DEFAULT_EF;
-  r->ef = ef > r->k ? ef : r->k;
+  r->ef = params->ef;
+  r->nprobe = params->nprobe;
+  r->recall = params->recall;
   VDB_TRY(request_check_queries(r, params, err));
   VDB_TRY(vdb_fields_pick(snapshot->schema, params->fields, params->n_fields, &r->pick, err));
   return vdb_filter_compile(r->mem, snapshot->schema, &params->filter, &r->filter, err);

@@ -28,7 +28,9 @@ struct vdb_request {
   size_t stride;
   uint32_t n_queries;
   uint32_t k;
-  uint32_t ef;       /* at least k */
+  uint32_t ef;       /* as asked for; 0: not */
+  uint32_t nprobe;   /* as asked for; 0: not */
+  float recall;      /* as asked for; 0: not */
   int32_t plan;      /* a vecdb_plan */
   uint32_t threads;  /* at least 1 */
   struct vdb_filter *filter; /* owned; NULL: all rows pass */

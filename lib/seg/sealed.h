@@ -79,7 +79,7 @@ VDB_INTERNAL int vdb_seg_of_sealed(struct vdb_sealed *sealed, const struct vdb_s
 VDB_INTERNAL int vdb_seg_copy(const struct vdb_seg *seg, struct vdb_seg **out, vecdb_error *err);
 
 /* Builds the vector index of a field over a sealed segment as index file `number`, synced. params:
-   filled. */
+   filled and settled. */
 struct vdb_seg_index_build {
   const struct vdb_seg *seg;
   const char *dir;
@@ -92,10 +92,17 @@ struct vdb_seg_index_build {
 };
 VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct vdb_blob_id *id,
                                      vecdb_error *err);
-/* Opens an index file for a field of a sealed segment; one reference. */
-VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg *seg, const char *dir,
-                                    const struct vdb_blob_id *blob, uint32_t field, int32_t type,
-                                    bool full, struct vdb_seg_index **out, vecdb_error *err);
+/* Opens an index file, built with `params`, for a field of a sealed segment; one reference. */
+struct vdb_seg_index_open {
+  const struct vdb_seg *seg;
+  const char *dir;
+  struct vdb_blob_id blob;
+  uint32_t field;
+  vecdb_index_params params;
+  bool full; /* verify every byte */
+};
+VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct vdb_seg_index **out,
+                                    vecdb_error *err);
 VDB_INTERNAL struct vdb_seg_index *vdb_seg_index_ref(struct vdb_seg_index *index);
 VDB_INTERNAL void vdb_seg_index_unref(struct vdb_seg_index *index);
 

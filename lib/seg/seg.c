@@ -64,10 +64,10 @@ VDB_INTERNAL struct vdb_seg_part vdb_seg_part_of(const struct vdb_seg_view *view
   return vdb_seg_part(view, view->seg->sealed ? 0 : row / VDB_CHUNK_ROWS);
 }
 
-VDB_INTERNAL const struct vdb_index *vdb_seg_vector_index(const struct vdb_seg_view *view,
-                                                          uint32_t field) {
+VDB_INTERNAL const struct vdb_seg_index *vdb_seg_vector_index(const struct vdb_seg_view *view,
+                                                              uint32_t field) {
   const struct vdb_seg *seg = view->seg;
-  return seg->indexes && seg->indexes[field] ? seg->indexes[field]->index : NULL;
+  return seg->indexes ? seg->indexes[field] : NULL;
 }
 
 VDB_INTERNAL bool vdb_seg_has_dead(const struct vdb_seg_view *view) {

@@ -30,6 +30,7 @@ struct vdb_seg_index {
   struct vdb_blob_id blob_id;
   struct vdb_blob *blob;
   struct vdb_index *index;
+  vecdb_index_params params; /* it was built with; the type is never AUTO */
   uint32_t field;
   _Atomic bool obsolete;
 };
@@ -87,8 +88,13 @@ VDB_INTERNAL struct vdb_seg_part vdb_seg_part(const struct vdb_seg_view *view, u
 VDB_INTERNAL struct vdb_seg_part vdb_seg_part_of(const struct vdb_seg_view *view, uint32_t row);
 
 /* The vector index of a field, or NULL. It covers rows 0 .. n - 1 of a sealed segment. */
-VDB_INTERNAL const struct vdb_index *vdb_seg_vector_index(const struct vdb_seg_view *view,
-                                                          uint32_t field);
+VDB_INTERNAL const struct vdb_seg_index *vdb_seg_vector_index(const struct vdb_seg_view *view,
+                                                              uint32_t field);
+/* A vector field as index parameters are checked against it. */
+VDB_INLINE struct vdb_index_field vdb_seg_index_field(const struct vdb_field *field) {
+  struct vdb_index_field of = {field->name, vdb_elem_of(field->type), field->dim, field->metric};
+  return of;
+}
 /* Whether any row may be deleted. */
 VDB_INTERNAL bool vdb_seg_has_dead(const struct vdb_seg_view *view);
 VDB_INTERNAL bool vdb_seg_row_dead(const struct vdb_seg_view *view, uint32_t row, uint64_t seq);

@@ -14,7 +14,8 @@ static bool seg_build_progress(void *arg, uint64_t done, uint64_t total) {
 
 VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct vdb_blob_id *id,
                                      vecdb_error *err) {
-  const struct vdb_index_ops *ops = vdb_index_ops_of(b->params.type);
+  const struct vdb_vecs *vecs = &b->seg->sealed->vecs[b->field];
+  const struct vdb_index_ops *ops = vdb_index_ops_of(b->params.type, vecs->elem);
   vdb_assert(ops && b->seg->sealed);
   struct vdb_env *env = b->seg->env;
   struct vdb_blob_writer *blob;
@@ -22,9 +23,10 @@ VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct
   struct seg_progress progress = {b->control};
   struct vdb_index_build build = {
       .mem = &env->mem,
-      .vecs = &b->seg->sealed->vecs[b->field],
+      .vecs = vecs,
       .par = b->par,
       .params = b->params,
+      .kind = vdb_index_kind(b->params.type),
       .seed = b->seed,
       .progress = seg_build_progress,
       .progress_arg = &progress,
@@ -41,26 +43,27 @@ VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct
   return vdb_blob_finish(blob, id, err);
 }
 
-VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg *seg, const char *dir,
-                                    const struct vdb_blob_id *blob, uint32_t field, int32_t type,
-                                    bool full, struct vdb_seg_index **out, vecdb_error *err) {
+VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct vdb_seg_index **out,
+                                    vecdb_error *err) {
   *out = NULL;
-  const struct vdb_index_ops *ops = vdb_index_ops_of(type);
+  struct vdb_env *env = o->seg->env;
+  const struct vdb_vecs *vecs = &o->seg->sealed->vecs[o->field];
+  const struct vdb_index_ops *ops = vdb_index_ops_of(o->params.type, vecs->elem);
   if (!ops)
     return vdb_fail(err, VECDB_ERR_CORRUPT, "index file %llu is of unknown type %d",
-                    (unsigned long long)blob->file, type);
-  struct vdb_seg_index *index = vdb_alloc_zero(&seg->env->mem, sizeof *index);
+                    (unsigned long long)o->blob.file, (int)o->params.type);
+  struct vdb_seg_index *index = vdb_alloc_zero(&env->mem, sizeof *index);
   if (!index)
     return vdb_fail_memory(err);
   atomic_init(&index->refs, 1);
-  index->env = seg->env;
-  index->dir = dir;
-  index->blob_id = *blob;
-  index->field = field;
-  int rc = vdb_blob_open(seg->env, dir, VDB_BLOB_INDEX, blob, full, &index->blob, err);
+  index->env = env;
+  index->dir = o->dir;
+  index->blob_id = o->blob;
+  index->field = o->field;
+  index->params = o->params;
+  int rc = vdb_blob_open(env, o->dir, VDB_BLOB_INDEX, &o->blob, o->full, &index->blob, err);
   if (!rc)
-    rc = ops->open(&seg->env->mem, vdb_blob_reader(index->blob), field, &seg->sealed->vecs[field],
-                   &index->index, err);
+    rc = ops->open(&env->mem, vdb_blob_reader(index->blob), o->field, vecs, &index->index, err);
   if (rc) {
     vdb_seg_index_unref(index);
     return rc;

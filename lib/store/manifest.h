@@ -17,7 +17,7 @@
 /* One vector index file of a segment. */
 struct vdb_manifest_index {
   uint32_t field;
-  int32_t type; /* a vecdb_index_type */
+  vecdb_index_params params; /* it was built with; the type is never AUTO */
   struct vdb_blob_id blob;
 };
 

@@ -3,6 +3,7 @@
  * everything read is checked: this file decides which other files the database trusts.
  */
 #include "base/check.h"
+#include "base/params.h"
 #include "base/sum.h"
 #include "store/manifest.h"
 #include "store/store_format.h"
@@ -10,10 +11,10 @@
 enum {
   /* the least bytes that an item takes, to check counts before memory is allocated for them */
   MANC_COLLECTION_MIN = 4 + 4 + 1 + 4 + 8 + 8 + 4 + 4,
-  MANC_PARAMS_BYTES = 5 * 4,
+  MANC_PARAMS_BYTES = 4 + VDB_PARAMS_BYTES,
   MANC_BLOB_BYTES = 3 * 8,
   MANC_SEGMENT_MIN = 8 + 8 + 2 * MANC_BLOB_BYTES + 8 + 4,
-  MANC_INDEX_BYTES = 4 + 4 + MANC_BLOB_BYTES
+  MANC_INDEX_BYTES = 4 + VDB_PARAMS_BYTES + MANC_BLOB_BYTES
 };
 
 /* ---- encoding ---- */
@@ -26,10 +27,7 @@ static void manc_write_blob(struct vdb_writer *w, const struct vdb_blob_id *blob
 
 static void manc_write_params(struct vdb_writer *w, const vecdb_index_params *p) {
   vdb_write_u32(w, p->size ? 1 : 0);
-  vdb_write_u32(w, (uint32_t)p->type);
-  vdb_write_u32(w, p->m);
-  vdb_write_u32(w, p->ef_construction);
-  vdb_write_u32(w, p->ef);
+  vdb_params_write(w, p);
 }
 
 static void manc_write_segment(struct vdb_writer *w, const struct vdb_manifest_segment *s) {
@@ -41,7 +39,7 @@ static void manc_write_segment(struct vdb_writer *w, const struct vdb_manifest_s
   vdb_write_u32(w, s->n_indexes);
   for (uint32_t i = 0; i < s->n_indexes; i++) {
     vdb_write_u32(w, s->indexes[i].field);
-    vdb_write_u32(w, (uint32_t)s->indexes[i].type);
+    vdb_params_write(w, &s->indexes[i].params);
     manc_write_blob(w, &s->indexes[i].blob);
   }
 }
@@ -240,10 +238,7 @@ static void manc_read_params(struct vdb_reader *r, vecdb_index_params *p) {
   if (present > 1)
     r->bad = true;
   p->size = present ? sizeof *p : 0;
-  p->type = (int32_t)vdb_read_u32(r);
-  p->m = vdb_read_u32(r);
-  p->ef_construction = vdb_read_u32(r);
-  p->ef = vdb_read_u32(r);
+  vdb_params_read(r, p);
 }
 
 static void manc_read_segment(struct manc_decoder *d, struct vdb_manifest_segment *s) {
@@ -259,7 +254,8 @@ static void manc_read_segment(struct manc_decoder *d, struct vdb_manifest_segmen
   s->n_indexes = n;
   for (uint32_t i = 0; i < n; i++) {
     s->indexes[i].field = vdb_read_u32(&d->r);
-    s->indexes[i].type = (int32_t)vdb_read_u32(&d->r);
+    s->indexes[i].params.size = sizeof s->indexes[i].params;
+    vdb_params_read(&d->r, &s->indexes[i].params);
     manc_read_blob(&d->r, &s->indexes[i].blob);
   }
 }

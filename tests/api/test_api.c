@@ -202,7 +202,8 @@ static void test_describe(void **state) {
        .default_value = {.type = VECDB_FLOAT, .as.number = 9.5}},
       {.name = "flags", .type = VECDB_ARRAY, .element_type = VECDB_BOOL, .max_capacity = 4096},
       {.name = "v", .type = VECDB_BFLOAT16_VECTOR, .dim = 65535, .flags = VECDB_ALLOW_ZERO,
-       .index = {sizeof(vecdb_index_params), VECDB_INDEX_HNSW, 7, 50, 40}},
+       .index = {.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_HNSW, .m = 7,
+                 .ef_construction = 50, .ef = 40}},
   };
   vecdb_schema schema = {sizeof schema, sizeof *fields, "a h\xc3\xa4user list", fields, 4};
   char *folder = at_folder();
@@ -356,7 +357,8 @@ static void test_index_create_and_drop(void **state) {
   vecdb_collection *coll = at_small(db, "c");
   at_put(coll, 0, 300);
   at_ok(vecdb_flush(coll, NULL, &at_err));
-  vecdb_index_params params = {sizeof params, VECDB_INDEX_HNSW, 8, 40, 30};
+  vecdb_index_params params = {.size = sizeof params, .type = VECDB_INDEX_HNSW, .m = 8,
+                               .ef_construction = 40, .ef = 30};
   at_ok(vecdb_index_create(coll, "v", &params, NULL, &at_err));
   assert_int_equal(stats_of(coll).segments_indexed, 1);
   vecdb_collection_release(coll);

@@ -31,6 +31,10 @@ SPOIL(k_over, p->k = VECDB_MAX_K + 1)
 SPOIL(k_huge, p->k = UINT32_MAX)
 SPOIL(ef_over, p->ef = 16385)
 SPOIL(ef_huge, p->ef = UINT32_MAX)
+SPOIL(nprobe_over, p->nprobe = (1u << 20) + 1)
+SPOIL(recall_under, p->recall = 0.4f)
+SPOIL(recall_over, p->recall = 1.0f)
+SPOIL(recall_nan, p->recall = __builtin_nanf(""))
 SPOIL(plan_over, p->plan = 4)
 SPOIL(plan_under, p->plan = -1)
 SPOIL(flags, p->flags = 1)
@@ -64,6 +68,10 @@ static const struct bad_search {
     {k_huge, VECDB_ERR_K, "k"},
     {ef_over, VECDB_ERR_INDEX_PARAM, "ef"},
     {ef_huge, VECDB_ERR_INDEX_PARAM, "ef"},
+    {nprobe_over, VECDB_ERR_INDEX_PARAM, "nprobe"},
+    {recall_under, VECDB_ERR_INDEX_PARAM, "recall"},
+    {recall_over, VECDB_ERR_INDEX_PARAM, "recall"},
+    {recall_nan, VECDB_ERR_INDEX_PARAM, "recall"},
     {plan_over, VECDB_ERR_OPTION, "plan"},
     {plan_under, VECDB_ERR_OPTION, "plan"},
     {flags, VECDB_ERR_OPTION, "flags"},
@@ -348,20 +356,33 @@ static void test_keys_and_pages(void **state) {
 
 static void test_index_params(void **state) {
   (void)state;
+  enum { S = sizeof(vecdb_index_params) };
   static const struct {
     vecdb_index_params params;
     int code;
   } bad[] = {
-      {{sizeof(vecdb_index_params), 3, 0, 0, 0}, VECDB_ERR_OPTION},
-      {{sizeof(vecdb_index_params), -1, 0, 0, 0}, VECDB_ERR_OPTION},
-      {{sizeof(vecdb_index_params), VECDB_INDEX_HNSW, 3, 0, 0}, VECDB_ERR_INDEX_PARAM},
-      {{sizeof(vecdb_index_params), VECDB_INDEX_HNSW, 129, 0, 0}, VECDB_ERR_INDEX_PARAM},
-      {{sizeof(vecdb_index_params), VECDB_INDEX_HNSW, UINT32_MAX, 0, 0}, VECDB_ERR_INDEX_PARAM},
-      {{sizeof(vecdb_index_params), VECDB_INDEX_AUTO, 0, 7, 0}, VECDB_ERR_INDEX_PARAM},
-      {{sizeof(vecdb_index_params), VECDB_INDEX_AUTO, 0, 4097, 0}, VECDB_ERR_INDEX_PARAM},
-      {{sizeof(vecdb_index_params), VECDB_INDEX_AUTO, 0, 0, 16385}, VECDB_ERR_INDEX_PARAM},
-      {{sizeof(vecdb_index_params) - 4, 0, 0, 0, 0}, VECDB_ERR_OPTION},
-      {{0, 0, 0, 0, 0}, VECDB_ERR_OPTION},
+      {{.size = S, .type = 14}, VECDB_ERR_OPTION},
+      {{.size = S, .type = -1}, VECDB_ERR_OPTION},
+      {{.size = S, .type = VECDB_INDEX_HNSW, .m = 3}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_HNSW, .m = 129}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_HNSW, .m = UINT32_MAX}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .ef_construction = 7}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .ef_construction = 4097}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .ef = 16385}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .nlist = 10}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .recall = 2}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .recall = -1}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .refine = 5}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .rotation = 4}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_FLAT, .nbits = 8}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_IVF_FLAT, .nprobe = 1u << 21}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_IVF_FLAT, .nlist = 4, .nprobe = 5}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_IVF_PQ, .pq_m = 3}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_IVF_PQ, .nbits = 9}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_HNSW_SQ, .nbits = 6}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S, .type = VECDB_INDEX_HNSW, .memory_bytes = 1}, VECDB_ERR_INDEX_PARAM},
+      {{.size = S - 4}, VECDB_ERR_OPTION},
+      {{.size = 0}, VECDB_ERR_OPTION},
   };
   vecdb_collection *coll;
   vecdb *db = some_rows(&coll);

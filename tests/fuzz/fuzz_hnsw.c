@@ -43,7 +43,7 @@ static void fuzz_search(const struct vdb_index *index, struct vdb_mem *mem, size
   uint64_t allow[2] = {0x1248124812481248, 0x3};
   struct vdb_query_vec q = ix_prepare(&fuzz_data, ix_query(&fuzz_data, i));
   struct vdb_near items[FUZZ_N];
-  struct vdb_search s = {.mem = mem, .query = &q, .ef = 30, .top = {items, i ? 10 : FUZZ_N, 0}};
+  struct vdb_search s = {.mem = mem, .query = &q, .effort = 30, .top = {items, i ? 10 : FUZZ_N, 0}};
   s.allow = i % 2 ? allow : NULL;
   if (index->ops->search(index, &s, &err))
     abort();

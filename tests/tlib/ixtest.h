@@ -441,16 +441,18 @@ static inline int ix_build(struct vdb_mem *mem, const struct ix_data *d, unsigne
   params.type = VECDB_INDEX_HNSW;
   params.m = m;
   params.ef_construction = 100;
-  if (vdb_index_params_fill(&params, "v", err))
+  struct vdb_index_field field = {"v", d->vecs.elem, d->vecs.dim, d->vecs.metric};
+  if (vdb_index_params_fill(&params, &field, err))
     return err->code;
   struct vdb_index_build b = {.mem = mem, .vecs = &d->vecs, .par = &par, .params = params,
                               .seed = 1, .out = &out->writer, .number = 3};
-  return vdb_index_ops_of(VECDB_INDEX_HNSW)->build(&b, err);
+  return vdb_index_ops_of(VECDB_INDEX_HNSW, d->vecs.elem)->build(&b, err);
 }
 
 static inline int ix_open(struct vdb_mem *mem, const struct ix_data *d,
                           const struct ix_sections *in, struct vdb_index **out, vecdb_error *err) {
-  return vdb_index_ops_of(VECDB_INDEX_HNSW)->open(mem, &in->reader, 3, &d->vecs, out, err);
+  const struct vdb_index_ops *ops = vdb_index_ops_of(VECDB_INDEX_HNSW, d->vecs.elem);
+  return ops->open(mem, &in->reader, 3, &d->vecs, out, err);
 }
 
 #endif

@@ -239,9 +239,9 @@ static struct vdb_seg *qt_seal(struct qt_db *db, struct vdb_seg *growing, uint32
                                   .field = db->field, .params = db->index[db->field], .par = &par,
                                   .seed = db->config.seed + 1};
   b.params.type = VECDB_INDEX_HNSW;
-  qt_ok(vdb_seg_index_build(&b, &id, &err), &err);
-  qt_ok(vdb_seg_index_open(seg, qt_dir, &id, db->field, VECDB_INDEX_HNSW, true,
-                           &seg->indexes[db->field], &err), &err);
+  struct vdb_seg_index_open open = {seg, qt_dir, {0}, db->field, b.params, true};
+  qt_ok(vdb_seg_index_build(&b, &open.blob, &err), &err);
+  qt_ok(vdb_seg_index_open(&open, &seg->indexes[db->field], &err), &err);
   return seg;
 }
 
@@ -306,7 +306,10 @@ void qt_open(struct qt_db *db, const struct qt_config *config) {
   assert_int_equal(db->env.vfs->make_dir(db->env.vfs, qt_dir), 0);
   qt_schema(db);
   for (uint32_t i = 0; i < db->schema->n_fields; i++)
-    qt_ok(vdb_index_params_fill(&db->index[i], NULL, &err), &err);
+    if (vdb_type_is_vector(db->schema->fields[i].type)) {
+      struct vdb_index_field field = vdb_seg_index_field(&db->schema->fields[i]);
+      qt_ok(vdb_index_params_fill(&db->index[i], &field, &err), &err);
+    }
   uint32_t n_segs = config->growing + config->sealed + config->indexed;
   db->capacity = n_segs * config->rows;
   db->rows = calloc(db->capacity + 1, sizeof *db->rows);

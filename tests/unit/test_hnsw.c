@@ -96,7 +96,7 @@ static void recall_floors(void **state) {
     bool full = true;
     ix_data_make(&b.data, cases[i].elem, cases[i].metric, 4000, 64, 1);
     built_open(&b, 16);
-    double got = recall(&b, (struct vdb_search){.ef = 64}, &full);
+    double got = recall(&b, (struct vdb_search){.effort = 64}, &full);
     if (got < cases[i].floor)
       print_error("elem %d metric %d: recall %.3f\n", (int)cases[i].elem, (int)cases[i].metric,
                   got);
@@ -122,7 +122,7 @@ static void filtered_recall(void **state) {
     for (size_t row = 0; row < N; row++)
       if (vdb_rng_below(&rng, 100) < shares[i])
         vdb_bit_set(allow, row);
-    double by_bitmap = recall(&b, (struct vdb_search){.ef = 64, .allow = allow}, &full);
+    double by_bitmap = recall(&b, (struct vdb_search){.effort = 64, .allow = allow}, &full);
     if (by_bitmap < .9)
       print_error("%u %% allowed: recall %.3f\n", shares[i], by_bitmap);
     assert_true(by_bitmap >= .9);
@@ -130,7 +130,7 @@ static void filtered_recall(void **state) {
     /* the same rows by callback, and half by each */
     for (size_t query = 0; query < 5; query++) {
       struct vdb_near late[K], both[K];
-      struct vdb_search s = {.ef = 64, .accept = accept_bits, .accept_arg = allow};
+      struct vdb_search s = {.effort = 64, .accept = accept_bits, .accept_arg = allow};
       s.top = (struct vdb_topk){late, K, 0};
       built_search(&b, query, &s);
       assert_int_equal(s.top.n, K);
@@ -153,7 +153,7 @@ static void filters_that_are_far(void **state) {
   built_open(&b, 8);
   struct vdb_near items[K];
   uint64_t allow[N / 64 + 1] = {0};
-  struct vdb_search s = {.ef = 50, .allow = allow, .top = {items, K, 0}};
+  struct vdb_search s = {.effort = 50, .allow = allow, .top = {items, K, 0}};
   built_search(&b, 0, &s);
   assert_int_equal(s.top.n, 0);
   vdb_bit_set(allow, 1234);
@@ -257,7 +257,7 @@ static void copies_keep_recall(void **state) {
     ix_data_make(&b.data, VDB_F32, VECDB_L2, 4000, 16, copies[i]);
     built_open(&b, 8);
     check_graph(&b, 8);
-    double got = recall(&b, (struct vdb_search){.ef = 64}, &full);
+    double got = recall(&b, (struct vdb_search){.effort = 64}, &full);
     if (got < .97)
       print_error("%zu copies: recall %.3f\n", copies[i], got);
     assert_true(got >= .97);
@@ -265,7 +265,7 @@ static void copies_keep_recall(void **state) {
     memset(allow, 0, sizeof allow);
     for (size_t row = 0; row < 4000; row += 7)
       vdb_bit_set(allow, row);
-    got = recall(&b, (struct vdb_search){.ef = 64, .allow = allow}, &full);
+    got = recall(&b, (struct vdb_search){.effort = 64, .allow = allow}, &full);
     if (got < .97)
       print_error("%zu copies, filtered: recall %.3f\n", copies[i], got);
     assert_true(got >= .97);
@@ -282,7 +282,7 @@ static void tiny_sizes(void **state) {
     built_open(&b, 4);
     for (size_t query = 0; query < 5; query++) {
       struct vdb_near items[64];
-      struct vdb_search s = {.ef = 64, .top = {items, 64, 0}};
+      struct vdb_search s = {.effort = 64, .top = {items, 64, 0}};
       built_search(&b, query, &s);
       assert_int_equal(s.top.n, n);
       uint64_t allow[1] = {5};
@@ -306,10 +306,10 @@ static void wide_searches(void **state) {
   ix_data_make(&b.data, VDB_F32, VECDB_IP, 1500, 16, 1);
   built_open(&b, 16);
   struct vdb_near *items = malloc(2000 * sizeof *items);
-  struct vdb_search s = {.ef = 5, .top = {items, 2000, 0}};
+  struct vdb_search s = {.effort = 5, .top = {items, 2000, 0}};
   built_search(&b, 0, &s);
   assert_int_equal(s.top.n, 1500); /* the graph is connected */
-  s = (struct vdb_search){.ef = 5000, .top = {items, 3, 0}};
+  s = (struct vdb_search){.effort = 5000, .top = {items, 3, 0}};
   built_search(&b, 0, &s);
   assert_int_equal(s.top.n, 3);
   free(items);
@@ -330,7 +330,7 @@ static void searches_stop(void **state) {
   for (int filtered = 0; filtered < 2; filtered++) {
     struct vdb_near items[K];
     int polls = 0;
-    struct vdb_search s = {.ef = 3000, .stop = stop_second, .stop_arg = &polls};
+    struct vdb_search s = {.effort = 3000, .stop = stop_second, .stop_arg = &polls};
     s.top = (struct vdb_topk){items, K, 0};
     s.allow = filtered ? allow : NULL;
     built_search(&b, 0, &s);
@@ -368,10 +368,11 @@ static void builds_report_and_cancel(void **state) {
     struct progress p = {0, 0, cancel ? 700 : UINT64_MAX};
     ix_sections_init(&out);
     struct vdb_index_build b = {.mem = &mem, .vecs = &d.vecs, .par = &par,
-                                .params = {sizeof b.params, VECDB_INDEX_HNSW, 8, 40, 40},
+                                .params = {.size = sizeof b.params, .type = VECDB_INDEX_HNSW,
+                                           .m = 8, .ef_construction = 40},
                                 .progress = note_progress, .progress_arg = &p,
                                 .out = &out.writer};
-    int rc = vdb_index_ops_of(VECDB_INDEX_HNSW)->build(&b, &err);
+    int rc = vdb_index_ops_of(VECDB_INDEX_HNSW, d.vecs.elem)->build(&b, &err);
     assert_int_equal(rc, cancel ? VECDB_ERR_CANCELLED : VECDB_OK);
     assert_int_equal(p.total, 2000);
     assert_true(cancel ? p.done < 1000 && out.n == 0 : p.done == 2000);
@@ -406,7 +407,7 @@ static void search_body(void *arg, size_t i, unsigned worker) {
   struct many *many = arg;
   bool full = true;
   (void)worker;
-  many->recalls[i] = recall(many->b, (struct vdb_search){.ef = 40}, &full);
+  many->recalls[i] = recall(many->b, (struct vdb_search){.effort = 40}, &full);
 }
 
 static void many_threads_search(void **state) {

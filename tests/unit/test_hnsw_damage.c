@@ -56,7 +56,7 @@ static int try_sections(struct whole *w) {
   for (size_t i = 0; i < 12; i++) {
     struct vdb_query_vec q = ix_prepare(&w->data, ix_query(&w->data, i));
     struct vdb_near items[N];
-    struct vdb_search s = {.mem = &w->mem, .query = &q, .ef = i % 2 ? 200 : 10};
+    struct vdb_search s = {.mem = &w->mem, .query = &q, .effort = i % 2 ? 200 : 10};
     s.top = (struct vdb_topk){items, i % 2 ? N : 5, 0};
     s.allow = i % 3 == 0 ? NULL : i % 3 == 1 ? some : most;
     s.accept = i % 4 < 2 ? NULL : accept_even;
@@ -190,7 +190,7 @@ static void memory_runs_out(void **state) {
       struct ix_memory m;
       struct vdb_index *index;
       struct vdb_near items[5];
-      struct vdb_search s = {.mem = &m.mem, .query = &q, .ef = 20, .top = {items, 5, 0}};
+      struct vdb_search s = {.mem = &m.mem, .query = &q, .effort = 20, .top = {items, 5, 0}};
       s.allow = filtered ? allow : NULL;
       ix_memory_init(&m, left);
       rc = ix_open(&m.mem, &d, &sections, &index, &err);

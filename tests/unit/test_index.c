@@ -225,35 +225,154 @@ static void scan_leaves_out_nan(void **state) {
 
 /* ---- Parameters ------------------------------------------------------------------------------ */
 
-static int fill(int32_t type, uint32_t m, uint32_t ef_construction, uint32_t ef) {
-  vecdb_error err;
-  vecdb_index_params p = {sizeof p, type, m, ef_construction, ef};
-  int rc = vdb_index_params_fill(&p, "vector", &err);
-  if (rc)
+static int fill_over(vecdb_index_params p, enum vdb_elem elem, uint32_t dim) {
+  vecdb_error err = {0};
+  struct vdb_index_field field = {"vector", elem, dim, elem == VDB_BITS ? VECDB_HAMMING : VECDB_L2};
+  p.size = sizeof p;
+  int rc = vdb_index_params_fill(&p, &field, &err);
+  if (rc) {
     assert_string_equal(err.field, "vector");
+    assert_true(err.message[0] != '\0');
+  }
   return rc;
 }
+
+/* Checked and, for types whose engine is to come, found good but for that. */
+static void good(vecdb_index_params p, enum vdb_elem elem) {
+  int rc = fill_over(p, elem, 96);
+  bool built = p.type <= VECDB_INDEX_FLAT || vdb_index_is_scan(p.type, elem) ||
+               vdb_index_ops_of(p.type, elem);
+  assert_int_equal(rc, built ? VECDB_OK : VECDB_ERR_UNSUPPORTED);
+}
+
+static void bad(vecdb_index_params p, enum vdb_elem elem) {
+  assert_int_equal(fill_over(p, elem, 96), VECDB_ERR_INDEX_PARAM);
+}
+
+#define P(...) ((vecdb_index_params){__VA_ARGS__})
 
 static void parameters(void **state) {
   (void)state;
   vecdb_error err;
   vecdb_index_params p = VECDB_INDEX_PARAMS_INIT;
-  assert_int_equal(vdb_index_params_fill(&p, "v", &err), VECDB_OK);
+  struct vdb_index_field field = {"v", VDB_F32, 96, VECDB_L2};
+  assert_int_equal(vdb_index_params_fill(&p, &field, &err), VECDB_OK);
   assert_int_equal(p.m, 16);
   assert_int_equal(p.ef_construction, 200);
-  assert_int_equal(p.ef, 96);
-  assert_int_equal(fill(VECDB_INDEX_HNSW, 4, 8, 1), VECDB_OK);
-  assert_int_equal(fill(VECDB_INDEX_FLAT, 128, 4096, 16384), VECDB_OK);
-  assert_int_equal(fill(VECDB_INDEX_HNSW, 3, 8, 1), VECDB_ERR_INDEX_PARAM);
-  assert_int_equal(fill(VECDB_INDEX_HNSW, 129, 8, 1), VECDB_ERR_INDEX_PARAM);
-  assert_int_equal(fill(VECDB_INDEX_HNSW, 4, 7, 1), VECDB_ERR_INDEX_PARAM);
-  assert_int_equal(fill(VECDB_INDEX_HNSW, 4, 4097, 1), VECDB_ERR_INDEX_PARAM);
-  assert_int_equal(fill(VECDB_INDEX_HNSW, 4, 8, 16385), VECDB_ERR_INDEX_PARAM);
-  assert_int_equal(fill(3, 0, 0, 0), VECDB_ERR_INDEX_PARAM);
-  assert_int_equal(fill(-1, 0, 0, 0), VECDB_ERR_INDEX_PARAM);
-  assert_null(vdb_index_ops_of(VECDB_INDEX_FLAT));
-  assert_null(vdb_index_ops_of(VECDB_INDEX_AUTO));
-  assert_int_equal(vdb_index_ops_of(VECDB_INDEX_HNSW)->type, VECDB_INDEX_HNSW);
+  for (int32_t type = 0; type < VDB_INDEX_TYPES; type++) {
+    good(P(.type = type, .recall = 0.5f), VDB_F32);
+    good(P(.type = type, .recall = 0.999f), VDB_I8);
+    bad(P(.type = type, .recall = 0.49f), VDB_F32);
+    bad(P(.type = type, .recall = 1), VDB_F32);
+    bad(P(.type = type, .recall = __builtin_nanf("")), VDB_F32);
+    bad(P(.type = type, .refine = 5), VDB_F32);
+    bad(P(.type = type, .rotation = -1), VDB_F32);
+  }
+  bad(P(.type = VDB_INDEX_TYPES), VDB_F32);
+  bad(P(.type = -1), VDB_F32);
+}
+
+static void parameters_of_graphs(void **state) {
+  (void)state;
+  static const int32_t graphs[] = {VECDB_INDEX_AUTO,    VECDB_INDEX_HNSW,     VECDB_INDEX_HNSW_SQ,
+                                   VECDB_INDEX_HNSW_PQ, VECDB_INDEX_IVF_HNSW, VECDB_INDEX_BIN_HNSW,
+                                   VECDB_INDEX_DISK};
+  for (size_t i = 0; i < VDB_COUNT(graphs); i++) {
+    good(P(.type = graphs[i], .m = 4, .ef_construction = 8, .ef = 1), VDB_F32);
+    good(P(.type = graphs[i], .m = 128, .ef_construction = 4096, .ef = 16384), VDB_F32);
+    bad(P(.type = graphs[i], .m = 3), VDB_F32);
+    bad(P(.type = graphs[i], .m = 129), VDB_F32);
+    bad(P(.type = graphs[i], .ef_construction = 7), VDB_F32);
+    bad(P(.type = graphs[i], .ef_construction = 4097), VDB_F32);
+    bad(P(.type = graphs[i], .ef = 16385), VDB_F32);
+  }
+  bad(P(.type = VECDB_INDEX_FLAT, .m = 16), VDB_F32);
+  bad(P(.type = VECDB_INDEX_IVF_PQ, .m = 16), VDB_F32);
+  bad(P(.type = VECDB_INDEX_FLAT, .ef = 1), VDB_F32);
+  good(P(.type = VECDB_INDEX_HNSW_SQ, .nbits = 4), VDB_F16);
+  good(P(.type = VECDB_INDEX_HNSW_SQ, .nbits = 8), VDB_F16);
+  bad(P(.type = VECDB_INDEX_HNSW_SQ, .nbits = 5), VDB_F16);
+  bad(P(.type = VECDB_INDEX_HNSW, .nlist = 10), VDB_F32);
+  bad(P(.type = VECDB_INDEX_HNSW, .refine = VECDB_REFINE_NONE), VDB_F32);
+  good(P(.type = VECDB_INDEX_HNSW, .refine = VECDB_REFINE_F16), VDB_F32);
+  bad(P(.type = VECDB_INDEX_HNSW, .refine = VECDB_REFINE_F16), VDB_F16);
+  bad(P(.type = VECDB_INDEX_HNSW, .refine = VECDB_REFINE_I8), VDB_I8);
+  bad(P(.type = VECDB_INDEX_HNSW, .memory_bytes = 1), VDB_F32);
+  good(P(.type = VECDB_INDEX_AUTO, .memory_bytes = 1), VDB_F32);
+}
+
+static void parameters_of_lists(void **state) {
+  (void)state;
+  for (int32_t type = VECDB_INDEX_IVF_FLAT; type <= VECDB_INDEX_IVF_HNSW; type++) {
+    good(P(.type = type, .nlist = 1u << 20, .nprobe = 1u << 20), VDB_F32);
+    bad(P(.type = type, .nlist = (1u << 20) + 1), VDB_F32);
+    bad(P(.type = type, .nprobe = (1u << 20) + 1), VDB_F32);
+    bad(P(.type = type, .nlist = 10, .nprobe = 11), VDB_F32);
+    bad(P(.type = type), VDB_BITS);
+  }
+  good(P(.type = VECDB_INDEX_IVF_PQ, .pq_m = 48, .nbits = 8, .rotation = VECDB_ROTATION_OPQ),
+       VDB_F32);
+  bad(P(.type = VECDB_INDEX_IVF_PQ, .pq_m = 7), VDB_F32);
+  bad(P(.type = VECDB_INDEX_IVF_PQ, .pq_m = 97), VDB_F32);
+  bad(P(.type = VECDB_INDEX_IVF_PQ, .nbits = 9), VDB_F32);
+  bad(P(.type = VECDB_INDEX_IVF_SQ8, .pq_m = 48), VDB_F32);
+  bad(P(.type = VECDB_INDEX_IVF_SQ8, .nbits = 8), VDB_F32);
+  bad(P(.type = VECDB_INDEX_IVF_FLAT, .refine = VECDB_REFINE_F32), VDB_F32);
+  bad(P(.type = VECDB_INDEX_IVF_FLAT, .rotation = VECDB_ROTATION_RANDOM), VDB_F32);
+  static const uint32_t dims[][2] = {{96, 48}, {1, 1}, {7, 7}, {15, 5}, {2, 2}, {35, 7}};
+  for (size_t i = 0; i < VDB_COUNT(dims); i++) {
+    vecdb_error err;
+    vecdb_index_params p = {.type = VECDB_INDEX_IVF_PQ};
+    struct vdb_index_field field = {"v", VDB_F32, dims[i][0], VECDB_L2};
+    (void)vdb_index_params_fill(&p, &field, &err);
+    assert_int_equal(p.pq_m, dims[i][1]);
+    assert_int_equal(p.nbits, 4);
+  }
+}
+
+static void parameters_of_bits(void **state) {
+  (void)state;
+  for (int32_t type = VECDB_INDEX_BIN_FLAT; type <= VECDB_INDEX_BIN_HNSW; type++) {
+    good(P(.type = type), VDB_BITS);
+    good(P(.type = type, .refine = VECDB_REFINE_F32), VDB_F32);
+    bad(P(.type = type, .refine = VECDB_REFINE_F32), VDB_BITS);
+    bad(P(.type = type, .rotation = VECDB_ROTATION_RANDOM), VDB_BITS);
+  }
+  good(P(.type = VECDB_INDEX_BIN_FLAT, .ef = 100), VDB_F32);
+  bad(P(.type = VECDB_INDEX_BIN_FLAT, .ef = 100), VDB_BITS);
+  good(P(.type = VECDB_INDEX_HNSW, .m = 8), VDB_BITS);
+  good(P(.type = VECDB_INDEX_FLAT), VDB_BITS);
+  bad(P(.type = VECDB_INDEX_HNSW_SQ), VDB_BITS);
+  bad(P(.type = VECDB_INDEX_DISK), VDB_BITS);
+}
+
+static void parameters_settle(void **state) {
+  (void)state;
+  vecdb_index_params p = {.type = VECDB_INDEX_IVF_FLAT};
+  vdb_index_params_settle(&p, 1000000);
+  assert_int_equal(p.nlist, 4000);
+  p = P(.type = VECDB_INDEX_IVF_FLAT, .nlist = 1000, .nprobe = 200);
+  vdb_index_params_settle(&p, 800);
+  assert_int_equal(p.nlist, 100);
+  assert_int_equal(p.nprobe, 100);
+  p = P(.type = VECDB_INDEX_IVF_FLAT, .nlist = 1000);
+  vdb_index_params_settle(&p, 1);
+  assert_int_equal(p.nlist, 1);
+  p = P(.type = VECDB_INDEX_HNSW);
+  vdb_index_params_settle(&p, 1000);
+  assert_int_equal(p.nlist, 0);
+}
+
+static void types(void **state) {
+  (void)state;
+  assert_null(vdb_index_kind(-1));
+  assert_null(vdb_index_kind(VDB_INDEX_TYPES));
+  assert_null(vdb_index_ops_of(VECDB_INDEX_FLAT, VDB_F32));
+  assert_null(vdb_index_ops_of(VECDB_INDEX_AUTO, VDB_F32));
+  assert_null(vdb_index_ops_of(-1, VDB_F32));
+  assert_string_equal(vdb_index_ops_of(VECDB_INDEX_HNSW, VDB_F32)->name, "hnsw");
+  assert_true(vdb_index_is_scan(VECDB_INDEX_BIN_FLAT, VDB_BITS));
+  assert_false(vdb_index_is_scan(VECDB_INDEX_BIN_FLAT, VDB_F32));
 }
 
 int main(void) {
@@ -266,6 +385,11 @@ int main(void) {
       cmocka_unit_test(scan_stops),
       cmocka_unit_test(scan_leaves_out_nan),
       cmocka_unit_test(parameters),
+      cmocka_unit_test(parameters_of_graphs),
+      cmocka_unit_test(parameters_of_lists),
+      cmocka_unit_test(parameters_of_bits),
+      cmocka_unit_test(parameters_settle),
+      cmocka_unit_test(types),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

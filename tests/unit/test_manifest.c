@@ -94,12 +94,17 @@ static void mt_fill(struct mt_sample *s) {
     s->params[i].m = 16 + i;
     s->params[i].ef_construction = 1u << 31;
     s->params[i].ef = i;
+    s->params[i].nlist = i * 7;
+    s->params[i].rotation = -(int32_t)i;
+    s->params[i].recall = 0.25f * (float)i;
+    s->params[i].memory_bytes = UINT64_MAX - i;
   }
   s->segments[1].tombs = mt_blob(11);
   s->segments[1].deleted = 100;
   for (uint32_t i = 0; i < 3; i++) {
     s->indexes[i].field = 3 - i;
-    s->indexes[i].type = -1;
+    s->indexes[i].params.size = sizeof s->indexes[i].params;
+    s->indexes[i].params.type = -1;
     s->indexes[i].blob = mt_blob(15 + i);
   }
   s->segments[2].indexes = s->indexes;

@@ -127,7 +127,7 @@ static const struct field_case field_cases[] = {
     {{.name = "x", .type = VECDB_FLOAT_VECTOR, .dim = 4, .index = {.size = 8}}, VECDB_ERR_OPTION,
      "size of its index parameters"},
     {{.name = "x", .type = VECDB_FLOAT_VECTOR, .dim = 4,
-      .index = {.size = sizeof(vecdb_index_params), .type = 3}}, VECDB_ERR_OPTION, "index type"},
+      .index = {.size = sizeof(vecdb_index_params), .type = 14}}, VECDB_ERR_OPTION, "index type"},
     {{.name = "x", .type = VECDB_INT8, .index = {.size = sizeof(vecdb_index_params), .ef = 3}},
      VECDB_ERR_SCHEMA, "only vectors have index parameters"},
     {{.name = "x", .type = VECDB_INT8, .index = VECDB_INDEX_PARAMS_INIT}, 0, ""},

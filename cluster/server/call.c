@@ -1,0 +1,211 @@
+/* call.c - answers and the reading of JSON members; see call.h. */
+#include "server/call.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "server/server.h"
+
+void srv_call_answer(struct srv_call *call, int status, json_t *answer) {
+  if (!answer) {
+    srv_call_no_memory(call);
+    return;
+  }
+  json_decref(call->answer);
+  call->answer = answer;
+  call->text = NULL;
+  call->status = status;
+}
+
+void srv_call_no_memory(struct srv_call *call) {
+  static const char text[] =
+      "{\"error\": {\"code\": \"NO_MEMORY\", \"message\": \"the server is out of memory\"}}";
+  json_decref(call->answer);
+  call->answer = NULL;
+  call->text = text;
+  call->text_bytes = sizeof text - 1;
+  call->content_type = "application/json";
+  call->status = 503;
+}
+
+void srv_call_fail(struct srv_call *call, int status, const char *code, const char *format, ...) {
+  char message[512];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(message, sizeof message, format, args);
+  va_end(args);
+  json_t *text = json_string(message);
+  if (!text)
+    text = json_string("the message is not valid UTF-8");
+  srv_call_answer(call, status,
+                  json_pack("{s:{s:s, s:o}}", "error", "code", code, "message", text));
+}
+
+static int call_status_of(int code) {
+  switch (code) {
+  case VECDB_ERR_NOT_FOUND:
+  case VECDB_ERR_CLOSED:
+    return 404;
+  case VECDB_ERR_EXISTS:
+    return 409;
+  case VECDB_ERR_READ_ONLY:
+    return 403;
+  case VECDB_ERR_UNSUPPORTED:
+    return 501;
+  case VECDB_ERR_TIMEOUT:
+    return 504;
+  case VECDB_ERR_BUSY:
+  case VECDB_ERR_CANCELLED:
+  case VECDB_ERR_NO_MEMORY:
+    return 503;
+  case VECDB_ERR_DISK_FULL:
+    return 507;
+  default:
+    return code >= VECDB_ERR_NO_MEMORY ? 500 : 400;
+  }
+}
+
+void srv_call_error(struct srv_call *call, const vecdb_error *error) {
+  const char *name = vecdb_status_name(error->code);
+  static const char prefix[] = "VECDB_ERR_";
+  if (strncmp(name, prefix, sizeof prefix - 1) == 0)
+    name += sizeof prefix - 1;
+  json_t *out =
+      json_pack("{s:s, s:s%}", "code", name, "message", error->message, strlen(error->message));
+  if (!out)
+    out = json_pack("{s:s, s:s}", "code", name, "message", vecdb_status_text(error->code));
+  if (out && error->field[0])
+    json_object_set_new(out, "field", json_string(error->field));
+  if (out && error->row >= 0)
+    json_object_set_new(out, "row", json_integer(error->row));
+  if (out && error->position >= 0)
+    json_object_set_new(out, "position", json_integer(error->position));
+  srv_call_answer(call, call_status_of(error->code), out ? json_pack("{s:o}", "error", out) : NULL);
+}
+
+void srv_call_free(struct srv_call *call) {
+  json_decref(call->json);
+  json_decref(call->answer);
+  call->json = call->answer = NULL;
+  srv_arena_free(&call->arena);
+}
+
+vecdb_collection *srv_call_collection(struct srv_call *call, const char *name) {
+  vecdb_collection *collection;
+  vecdb_error error;
+  if (vecdb_collection_get(call->server->db, name, &collection, &error) == VECDB_OK)
+    return collection;
+  srv_call_error(call, &error);
+  return NULL;
+}
+
+static bool call_wrong(struct srv_call *call, const char *key, const char *wanted) {
+  srv_call_fail(call, 400, "ARGUMENT", "\"%s\" must be %s", key, wanted);
+  return false;
+}
+
+/* The member, or NULL when it is absent or null. */
+static json_t *call_member(json_t *object, const char *key) {
+  json_t *member = json_object_get(object, key);
+  return json_is_null(member) ? NULL : member;
+}
+
+bool srv_take_text(struct srv_call *call, json_t *object, const char *key, const char **out) {
+  json_t *member = call_member(object, key);
+  if (!member)
+    return true;
+  if (!json_is_string(member))
+    return call_wrong(call, key, "a string");
+  *out = json_string_value(member);
+  return true;
+}
+
+bool srv_take_number(struct srv_call *call, json_t *object, const char *key, uint64_t high,
+                     uint64_t *out) {
+  json_t *member = call_member(object, key);
+  if (!member)
+    return true;
+  json_int_t value = json_integer_value(member);
+  if (!json_is_integer(member) || value < 0 || (uint64_t)value > high) {
+    char wanted[64];
+    snprintf(wanted, sizeof wanted, "an integer from 0 to %llu", (unsigned long long)high);
+    return call_wrong(call, key, wanted);
+  }
+  *out = (uint64_t)value;
+  return true;
+}
+
+bool srv_take_u32(struct srv_call *call, json_t *object, const char *key, uint32_t *out) {
+  uint64_t wide = *out;
+  if (!srv_take_number(call, object, key, UINT32_MAX, &wide))
+    return false;
+  *out = (uint32_t)wide;
+  return true;
+}
+
+bool srv_take_float(struct srv_call *call, json_t *object, const char *key, float *out) {
+  json_t *member = call_member(object, key);
+  if (!member)
+    return true;
+  if (!json_is_number(member))
+    return call_wrong(call, key, "a number");
+  *out = (float)json_number_value(member);
+  return true;
+}
+
+bool srv_take_flag(struct srv_call *call, json_t *object, const char *key, bool *out) {
+  json_t *member = call_member(object, key);
+  if (!member)
+    return true;
+  if (!json_is_boolean(member))
+    return call_wrong(call, key, "true or false");
+  *out = json_is_true(member);
+  return true;
+}
+
+bool srv_take_array(struct srv_call *call, json_t *object, const char *key, json_t **out) {
+  json_t *member = call_member(object, key);
+  if (!member)
+    return true;
+  if (!json_is_array(member))
+    return call_wrong(call, key, "an array");
+  *out = member;
+  return true;
+}
+
+bool srv_take_names(struct srv_call *call, json_t *object, const char *key, const char *const **out,
+                    size_t *n) {
+  json_t *array = NULL;
+  if (!srv_take_array(call, object, key, &array))
+    return false;
+  if (!array)
+    return true;
+  const char **names = srv_arena_array(&call->arena, json_array_size(array) + 1, sizeof *names);
+  if (!names) {
+    srv_call_no_memory(call);
+    return false;
+  }
+  for (size_t i = 0; i < json_array_size(array); i++) {
+    names[i] = json_string_value(json_array_get(array, i));
+    if (!names[i])
+      return call_wrong(call, key, "an array of strings");
+  }
+  *out = names;
+  *n = json_array_size(array);
+  return true;
+}
+
+bool srv_only_keys(struct srv_call *call, json_t *object, const char *const *keys) {
+  const char *key;
+  json_t *value;
+  json_object_foreach(object, key, value) {
+    size_t i = 0;
+    while (keys[i] && strcmp(keys[i], key) != 0)
+      i++;
+    if (!keys[i]) {
+      srv_call_fail(call, 400, "ARGUMENT", "\"%.100s\" is not a known member here", key);
+      return false;
+    }
+  }
+  return true;
+}

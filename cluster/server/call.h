@@ -1,0 +1,69 @@
+/*
+ * call.h - one request while it is answered: what came, what it is about, and the answer. Handlers
+ * see this and nothing of HTTP, so that other protocols can bring requests to them.
+ */
+#ifndef SRV_CALL_H
+#define SRV_CALL_H
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include "server/arena.h"
+#include "vecdb.h"
+
+struct srv_server;
+
+enum { SRV_CALL_ARGS = 2 };
+
+struct srv_call {
+  struct srv_server *server;
+  struct srv_arena arena;
+  char *args[SRV_CALL_ARGS]; /* what stood for {name} parts of the route's path, decoded */
+  const char *(*parameter)(const struct srv_call *call, const char *name); /* of the query string */
+  char *body;                                                              /* NUL-terminated */
+  size_t body_bytes;
+  json_t *json; /* the body as an object, when the route wants one */
+
+  int status;       /* HTTP status of the answer */
+  json_t *answer;   /* owned; or ... */
+  const char *text; /* a text that outlives the call or lies in the arena */
+  size_t text_bytes;
+  const char *content_type; /* of the text */
+};
+
+typedef void srv_handler(struct srv_call *call);
+
+/* Gives the answer: takes the reference. */
+void srv_call_answer(struct srv_call *call, int status, json_t *answer);
+/* Answers with {"error": {"code", "message", ...}}; code is a word such as "NOT_FOUND". */
+void srv_call_fail(struct srv_call *call, int status, const char *code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* Answers with an error of the library. */
+void srv_call_error(struct srv_call *call, const vecdb_error *error);
+void srv_call_no_memory(struct srv_call *call);
+/* Gives back all that the call holds. */
+void srv_call_free(struct srv_call *call);
+
+/* The collection that a path names, to be released; answers 404 and gives NULL when there is
+   none. */
+vecdb_collection *srv_call_collection(struct srv_call *call, const char *name);
+
+/*
+ * Members of a JSON object by what they must be. Each returns false after answering 400 when the
+ * member is there but wrong; an absent or null member leaves *out as it is.
+ */
+bool srv_take_text(struct srv_call *call, json_t *object, const char *key, const char **out);
+bool srv_take_number(struct srv_call *call, json_t *object, const char *key, uint64_t high,
+                     uint64_t *out);
+bool srv_take_u32(struct srv_call *call, json_t *object, const char *key, uint32_t *out);
+bool srv_take_float(struct srv_call *call, json_t *object, const char *key, float *out);
+bool srv_take_flag(struct srv_call *call, json_t *object, const char *key, bool *out);
+bool srv_take_array(struct srv_call *call, json_t *object, const char *key, json_t **out);
+/* An array of strings, in the arena; *out stays NULL when absent. */
+bool srv_take_names(struct srv_call *call, json_t *object, const char *key, const char *const **out,
+                    size_t *n);
+/* 400 when the object has members other than those named; the list ends with NULL. */
+bool srv_only_keys(struct srv_call *call, json_t *object, const char *const *keys);
+
+#endif

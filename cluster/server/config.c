@@ -1,0 +1,174 @@
+/* config.c - settings by name; see config.h. */
+#include "server/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct config_key {
+  const char *section;
+  const char *key;
+  size_t offset;      /* in struct srv_config */
+  const char *text;   /* built-in value of a text */
+  uint64_t number;    /* of a number */
+  uint64_t low, high; /* high 0: it is a text */
+  const char *help;
+};
+
+#define CONFIG_TEXT(section, key, field, value, help) \
+  { section, key, offsetof(struct srv_config, field), value, 0, 0, 0, help }
+#define CONFIG_NUMBER(section, key, field, value, low, high, help) \
+  { section, key, offsetof(struct srv_config, field), NULL, value, low, high, help }
+
+static const struct config_key config_keys[] = {
+    CONFIG_TEXT("server", "listen", listen, "127.0.0.1:8000",
+                "addresses to listen on, separated by commas; port 0 takes a free one"),
+    CONFIG_NUMBER("server", "network_threads", network_threads, 1, 1, 64,
+                  "threads that read requests and write answers"),
+    CONFIG_NUMBER("server", "workers", workers, 4, 1, 1024, "threads that run requests"),
+    CONFIG_NUMBER("server", "queue", queue, 256, 1, 1000000,
+                  "requests that may wait for a worker; more are answered 429"),
+    CONFIG_NUMBER("server", "connections", connections, 8192, 1, 1000000,
+                  "connections at a time; more are closed at once"),
+    CONFIG_NUMBER("server", "body_bytes", body_bytes, 256u << 20, 1024, 4096ull << 20,
+                  "largest body of a request; larger ones are answered 413"),
+    CONFIG_NUMBER("server", "idle_seconds", idle_seconds, 60, 1, 86400,
+                  "a connection that says nothing for so long is closed"),
+    CONFIG_NUMBER("server", "request_seconds", request_seconds, 120, 1, 86400,
+                  "a request that has not arrived whole by then is cut off"),
+    CONFIG_NUMBER("server", "timeout_ms", timeout_ms, 30000, 1, 86400000,
+                  "deadline of requests that bring no timeout_ms"),
+    CONFIG_NUMBER("server", "drain_seconds", drain_seconds, 30, 0, 86400,
+                  "when stopping, how long requests in flight may take"),
+    CONFIG_TEXT("database", "path", data, "vecdb-data", "the folder of the database"),
+    CONFIG_TEXT("database", "durability", durability, "commit",
+                "commit: a write is answered when it is on the disk; interval; off"),
+    CONFIG_TEXT("search", "collection", search_collection, "passages",
+                "the collection that POST /search asks"),
+    CONFIG_TEXT("embedding", "url", embed_url, "",
+                "base address of an OpenAI-compatible service, such as http://127.0.0.1:8001"),
+    CONFIG_TEXT("embedding", "model", embed_model, "all-MiniLM-L6-v2", "the model to ask for"),
+    CONFIG_TEXT("embedding", "key", embed_key, "", "sent as a bearer token; empty: none"),
+    CONFIG_NUMBER("embedding", "timeout_ms", embed_timeout_ms, 10000, 1, 600000,
+                  "how long an embedding may take"),
+};
+
+enum { CONFIG_N = sizeof config_keys / sizeof config_keys[0] };
+
+static char *config_text(struct srv_config *config, const struct config_key *k) {
+  return (char *)config + k->offset;
+}
+
+static uint64_t *config_number(struct srv_config *config, const struct config_key *k) {
+  return (uint64_t *)(void *)((char *)config + k->offset);
+}
+
+void srv_config_init(struct srv_config *config) {
+  memset(config, 0, sizeof *config);
+  for (size_t i = 0; i < CONFIG_N; i++) {
+    const struct config_key *k = &config_keys[i];
+    if (k->high)
+      *config_number(config, k) = k->number;
+    else
+      snprintf(config_text(config, k), SRV_CONFIG_TEXT, "%s", k->text);
+  }
+}
+
+static bool config_assign(struct srv_config *config, const struct config_key *k, const char *value,
+                          char *error) {
+  if (!k->high) {
+    if (strlen(value) < SRV_CONFIG_TEXT) {
+      snprintf(config_text(config, k), SRV_CONFIG_TEXT, "%s", value);
+      return true;
+    }
+    snprintf(error, SRV_CONFIG_ERROR, "%s.%s is longer than %d bytes", k->section, k->key,
+             SRV_CONFIG_TEXT - 1);
+    return false;
+  }
+  char *end;
+  errno = 0;
+  unsigned long long n = strtoull(value, &end, 10);
+  if (isdigit((unsigned char)value[0]) && *end == '\0' && errno == 0 && n >= k->low &&
+      n <= k->high) {
+    *config_number(config, k) = n;
+    return true;
+  }
+  snprintf(error, SRV_CONFIG_ERROR, "%s.%s is \"%.100s\", not a number from %llu to %llu",
+           k->section, k->key, value, (unsigned long long)k->low, (unsigned long long)k->high);
+  return false;
+}
+
+bool srv_config_set(struct srv_config *config, const char *section, const char *key,
+                    const char *value, char *error) {
+  for (size_t i = 0; i < CONFIG_N; i++)
+    if (strcmp(config_keys[i].section, section) == 0 && strcmp(config_keys[i].key, key) == 0)
+      return config_assign(config, &config_keys[i], value, error);
+  snprintf(error, SRV_CONFIG_ERROR, "there is no setting %.100s.%.100s", section, key);
+  return false;
+}
+
+struct config_reading {
+  struct srv_config *config;
+  char *error;
+};
+
+static int config_entry(void *user, const char *section, const char *key, const char *value) {
+  struct config_reading *reading = user;
+  return srv_config_set(reading->config, section, key, value, reading->error);
+}
+
+bool srv_config_file(struct srv_config *config, const char *path, char *error) {
+  char why[SRV_CONFIG_ERROR] = "a line that is neither a section nor key = value";
+  struct config_reading reading = {config, why};
+  int line = ini_parse(path, config_entry, &reading);
+  if (line == 0)
+    return true;
+  if (line < 0)
+    snprintf(error, SRV_CONFIG_ERROR, "%.200s cannot be read: %s", path, strerror(errno));
+  else
+    snprintf(error, SRV_CONFIG_ERROR, "%.200s, line %d: %.400s", path, line, why);
+  return false;
+}
+
+/* VECDBD_SERVER_LISTEN for server.listen. */
+static void config_variable(const struct config_key *k, char *name, size_t size) {
+  snprintf(name, size, "VECDBD_%s_%s", k->section, k->key);
+  for (char *c = name; *c; c++)
+    *c = (char)toupper((unsigned char)*c);
+}
+
+bool srv_config_environment(struct srv_config *config, char *error) {
+  for (size_t i = 0; i < CONFIG_N; i++) {
+    char name[64];
+    config_variable(&config_keys[i], name, sizeof name);
+    const char *value = getenv(name);
+    if (value && !config_assign(config, &config_keys[i], value, error))
+      return false;
+  }
+  return true;
+}
+
+void srv_config_print(const struct srv_config *config, void (*line)(const char *text)) {
+  const char *section = "";
+  char text[SRV_CONFIG_TEXT + 128];
+  for (size_t i = 0; i < CONFIG_N; i++) {
+    const struct config_key *k = &config_keys[i];
+    if (strcmp(section, k->section) != 0) {
+      snprintf(text, sizeof text, "%s[%s]", i ? "\n" : "", k->section);
+      line(text);
+      section = k->section;
+    }
+    snprintf(text, sizeof text, "; %s", k->help);
+    line(text);
+    const char *at = (const char *)config + k->offset;
+    if (k->high)
+      snprintf(text, sizeof text, "%s = %llu", k->key,
+               (unsigned long long)*(const uint64_t *)(const void *)at);
+    else
+      snprintf(text, sizeof text, "%s = %s", k->key, at);
+    line(text);
+  }
+}

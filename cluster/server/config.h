@@ -1,0 +1,46 @@
+/*
+ * config.h - what an operator can set: built-in values, then a file, then the environment, then the
+ * command line, each over the one before. `config_keys` in config.c is the one list of settings;
+ * --help and the checks come from it.
+ */
+#ifndef SRV_CONFIG_H
+#define SRV_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SRV_CONFIG_TEXT = 512, SRV_CONFIG_ERROR = 640 };
+
+struct srv_config {
+  char listen[SRV_CONFIG_TEXT];            /* addresses, separated by commas: 127.0.0.1:8000 */
+  char data[SRV_CONFIG_TEXT];              /* the database folder */
+  char durability[SRV_CONFIG_TEXT];        /* commit, interval or off */
+  char search_collection[SRV_CONFIG_TEXT]; /* of POST /search */
+  char embed_url[SRV_CONFIG_TEXT]; /* base of an OpenAI-compatible service; "": no text search */
+  char embed_model[SRV_CONFIG_TEXT];
+  char embed_key[SRV_CONFIG_TEXT];
+  uint64_t embed_timeout_ms;
+  uint64_t network_threads;
+  uint64_t workers; /* threads that run requests */
+  uint64_t queue;   /* requests that may wait for a worker */
+  uint64_t connections;
+  uint64_t body_bytes;      /* largest request body */
+  uint64_t idle_seconds;    /* a connection that says nothing is closed */
+  uint64_t request_seconds; /* a request must have arrived whole by then */
+  uint64_t timeout_ms;      /* of a request that brings none */
+  uint64_t drain_seconds;   /* for requests in flight when stopping */
+};
+
+/* The built-in values. */
+void srv_config_init(struct srv_config *config);
+/* Each reads one source over what is there; false with a sentence in `error` (SRV_CONFIG_ERROR
+   bytes) that names the place and what was expected. */
+bool srv_config_file(struct srv_config *config, const char *path, char *error);
+bool srv_config_environment(struct srv_config *config, char *error);
+bool srv_config_set(struct srv_config *config, const char *section, const char *key,
+                    const char *value, char *error);
+/* Prints each setting with its value and meaning as a file that srv_config_file reads back. */
+void srv_config_print(const struct srv_config *config, void (*line)(const char *text));
+
+#endif

@@ -1,0 +1,50 @@
+/* handle_admin.c - health, version, the API's own description, snapshots. */
+#include <string.h>
+
+#include "server/handlers.h"
+#include "server/server.h"
+
+void srv_health(struct srv_call *call) {
+  srv_call_answer(call, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+void srv_ready(struct srv_call *call) {
+  bool draining = atomic_load(&call->server->draining);
+  srv_call_answer(call, draining ? 503 : 200,
+                  json_pack("{s:s}", "status", draining ? "stopping" : "ready"));
+}
+
+void srv_version(struct srv_call *call) {
+  srv_call_answer(call, 200,
+                  json_pack("{s:s, s:s}", "version", vecdb_version(), "kernels", vecdb_kernels()));
+}
+
+extern const char srv_openapi_text[];
+extern const unsigned srv_openapi_bytes;
+
+void srv_openapi(struct srv_call *call) {
+  call->status = 200;
+  call->text = srv_openapi_text;
+  call->text_bytes = srv_openapi_bytes;
+  call->content_type = "application/json";
+}
+
+/* A snapshot is a database of its own beside the served one: DATA.snapshots/NAME. Only names come
+   in, never paths. */
+void srv_snapshot_create(struct srv_call *call) {
+  static const char *const keys[] = {"name", NULL};
+  const char *name = NULL;
+  if (!srv_only_keys(call, call->json, keys) || !srv_take_text(call, call->json, "name", &name))
+    return;
+  size_t n = name ? strlen(name) : 0;
+  static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+  if (n == 0 || n > 64 || strspn(name, allowed) != n) {
+    srv_call_fail(call, 400, "NAME", "\"name\" must be 1 to 64 letters, digits, _ and -");
+    return;
+  }
+  vecdb_error error;
+  if (srv_server_snapshot(call->server, name, &error) != VECDB_OK)
+    srv_call_error(call, &error);
+  else
+    srv_call_answer(call, 201, json_pack("{s:s}", "name", name));
+}

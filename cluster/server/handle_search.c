@@ -1,0 +1,341 @@
+/* handle_search.c - searches by vector and by text. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "server/embed.h"
+#include "server/handlers.h"
+#include "server/json_rows.h"
+#include "server/json_schema.h"
+#include "server/server.h"
+
+enum { SEARCH_TOP_K = 10 };
+
+/* What a search is made of, between the request and the library. */
+struct search {
+  struct srv_call *call;
+  vecdb_collection *collection;
+  const vecdb_schema *schema;
+  const vecdb_field *field; /* the vector field that is searched */
+  vecdb_search_params params;
+  vecdb_control control;
+  bool batch;     /* the request has "vectors" */
+  json_t *filter; /* made by the server: the parameters borrow from it */
+};
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static bool search_field(struct search *s, const char *name) {
+  s->field = name ? srv_schema_field(s->schema, name) : srv_schema_vector(s->schema);
+  if (s->field && srv_type_is_vector(s->field->type))
+    return true;
+  srv_call_fail(s->call, 400, "UNKNOWN_FIELD", "there is no vector field \"%.100s\"",
+                name ? name : "");
+  return false;
+}
+
+/* Puts n vectors, JSON arrays, into the parameters. */
+static bool search_vectors(struct search *s, json_t *const *vectors, size_t n) {
+  size_t bytes = srv_value_bytes(s->field);
+  uint8_t *data = srv_arena_array(&s->call->arena, n, bytes);
+  if (!data) {
+    srv_call_no_memory(s->call);
+    return false;
+  }
+  for (size_t i = 0; i < n; i++) {
+    uint32_t unused;
+    if (srv_value_read(s->call, s->field, vectors[i], data + i * bytes, &unused))
+      continue;
+    srv_call_fail(s->call, 400, "DIMENSION", "query %zu is no array of %u numbers fit for \"%s\"",
+                  i, s->field->type == VECDB_BINARY_VECTOR ? s->field->dim / 8 : s->field->dim,
+                  s->field->name);
+    return false;
+  }
+  s->params.queries = data;
+  s->params.n_queries = (uint32_t)n;
+  return true;
+}
+
+static bool search_text(struct search *s, const char *text) {
+  json_t *vector = srv_embed_text(s->call, text);
+  bool good = vector && search_vectors(s, &vector, 1);
+  json_decref(vector);
+  return good;
+}
+
+/* Exactly one of "vector", "vectors" and "query". */
+static bool search_queries(struct search *s, json_t *json) {
+  const char *text = NULL;
+  json_t *one = NULL, *many = NULL;
+  if (!srv_take_text(s->call, json, "query", &text) ||
+      !srv_take_array(s->call, json, "vector", &one) ||
+      !srv_take_array(s->call, json, "vectors", &many))
+    return false;
+  if ((text != NULL) + (one != NULL) + (many != NULL) != 1) {
+    srv_call_fail(s->call, 400, "ARGUMENT",
+                  "a search takes one of \"vector\", \"vectors\" and \"query\"");
+    return false;
+  }
+  if (text)
+    return search_text(s, text);
+  if (one)
+    return search_vectors(s, &one, 1);
+  size_t n = json_array_size(many);
+  json_t **list =
+      n && n <= VECDB_MAX_QUERIES ? srv_arena_array(&s->call->arena, n, sizeof *list) : NULL;
+  if (!list) {
+    srv_call_fail(s->call, 400, "LIMIT", "\"vectors\" must have 1 to %d queries",
+                  VECDB_MAX_QUERIES);
+    return false;
+  }
+  for (size_t i = 0; i < n; i++)
+    list[i] = json_array_get(many, i);
+  s->batch = true;
+  return search_vectors(s, list, n);
+}
+
+/* One node holds all: every level is met. The names are checked all the same. */
+static bool search_consistency(struct srv_call *call, json_t *json) {
+  static const char *const levels[] = {"strong", "session", "bounded", "eventually", NULL};
+  const char *level = "strong";
+  if (!srv_take_text(call, json, "consistency_level", &level))
+    return false;
+  for (const char *const *l = levels; *l; l++)
+    if (strcasecmp(*l, level) == 0)
+      return true;
+  srv_call_fail(call, 400, "OPTION",
+                "\"consistency_level\" must be strong, session, bounded or"
+                " eventually");
+  return false;
+}
+
+/* Reads all but the queries. */
+static bool search_options(struct search *s, json_t *json) {
+  static const char *const keys[] = {
+      "query",  "vector", "vectors", "field",  "top_k", "filter",     "params",
+      "fields", "ef",     "nprobe",  "recall", "exact", "timeout_ms", "consistency_level",
+      NULL};
+  struct srv_call *call = s->call;
+  bool exact = false;
+  const char *field = NULL;
+  s->params.k = SEARCH_TOP_K;
+  s->control.timeout_ms = (uint32_t)call->server->config.timeout_ms;
+  s->params.control = &s->control;
+  if (!srv_only_keys(call, json, keys) || !srv_take_text(call, json, "field", &field) ||
+      !srv_take_u32(call, json, "top_k", &s->params.k) ||
+      !srv_take_u32(call, json, "ef", &s->params.ef) ||
+      !srv_take_u32(call, json, "nprobe", &s->params.nprobe) ||
+      !srv_take_float(call, json, "recall", &s->params.recall) ||
+      !srv_take_u32(call, json, "timeout_ms", &s->control.timeout_ms) ||
+      !srv_take_flag(call, json, "exact", &exact) ||
+      !srv_take_names(call, json, "fields", &s->params.fields, &s->params.n_fields) ||
+      !srv_filter_read(call, json, &s->params.filter) || !search_consistency(call, json) ||
+      !search_field(s, field))
+    return false;
+  s->params.plan = exact ? VECDB_PLAN_EXACT : VECDB_PLAN_AUTO;
+  s->params.field = s->field->name;
+  return true;
+}
+
+/* ---- Answers --------------------------------------------------------------------------------- */
+
+/* The name and the member that hold a hit's key and its other fields. */
+struct search_shape {
+  const char *key;
+  const char *rest;
+};
+
+static json_t *search_hits(const struct search *s, const vecdb_hit *hits, uint32_t n,
+                           const vecdb_rows *rows, const struct search_shape *shape) {
+  json_t *out = json_array();
+  for (uint32_t i = 0; i < n; i++) {
+    size_t row = hits[i].row;
+    json_t *hit =
+        json_pack("{s:o, s:f}", shape->key, srv_value_write(vecdb_rows_value(rows, row, 0)),
+                  "score", (double)hits[i].score);
+    if (hit && (s->params.n_fields || !s->params.fields))
+      json_object_set_new(hit, shape->rest, srv_row_write(rows, row, 0));
+    json_array_append_new(out, hit);
+  }
+  return out;
+}
+
+static json_t *search_info(const vecdb_search_info *info) {
+  return json_pack("{s:b, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I}", "partial", (int)info->partial,
+                   "segments", (int)info->segments, "segments_exact", (int)info->segments_exact,
+                   "segments_graph", (int)info->segments_graph, "fallbacks", (int)info->fallbacks,
+                   "rows", (json_int_t)info->rows, "rows_allowed", (json_int_t)info->rows_allowed,
+                   "distances", (json_int_t)info->distances, "elapsed_us",
+                   (json_int_t)(info->elapsed_ns / 1000));
+}
+
+/* Runs the search and gives {"hits" or "results", "info"}; NULL after answering. */
+static json_t *search_run(struct search *s, const struct search_shape *shape) {
+  uint32_t n = s->params.n_queries, k = s->params.k;
+  if (k > VECDB_MAX_K)
+    k = 0; /* the library says what is wrong with it */
+  vecdb_hit *hits = srv_arena_array(&s->call->arena, (size_t)n * k + 1, sizeof *hits);
+  uint32_t *counts = srv_arena_array(&s->call->arena, n, sizeof *counts);
+  vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
+  vecdb_rows *rows;
+  vecdb_error error;
+  if (!hits || !counts) {
+    srv_call_no_memory(s->call);
+    return NULL;
+  }
+  if (vecdb_search(s->collection, &s->params, hits, counts, &info, &rows, &error) != VECDB_OK) {
+    srv_call_error(s->call, &error);
+    return NULL;
+  }
+  json_t *out = json_object();
+  json_t *results = json_array();
+  for (uint32_t q = 0; q < n; q++)
+    json_array_append_new(results, search_hits(s, hits + (size_t)q * k, counts[q], rows, shape));
+  vecdb_rows_free(rows);
+  if (s->batch)
+    json_object_set(out, "results", results);
+  else
+    json_object_set(out, "hits", json_array_get(results, 0));
+  json_object_set_new(out, "info", search_info(&info));
+  json_decref(results);
+  if (!out)
+    srv_call_no_memory(s->call);
+  return out;
+}
+
+static bool search_begin(struct search *s, struct srv_call *call, const char *collection) {
+  memset(s, 0, sizeof *s);
+  s->call = call;
+  s->params = (vecdb_search_params)VECDB_SEARCH_PARAMS_INIT;
+  s->control = (vecdb_control)VECDB_CONTROL_INIT;
+  s->collection = srv_call_collection(call, collection);
+  if (!s->collection)
+    return false;
+  s->schema = vecdb_collection_schema(s->collection);
+  return true;
+}
+
+static void search_end(struct search *s) {
+  json_decref(s->filter);
+  vecdb_collection_release(s->collection);
+}
+
+void srv_search(struct srv_call *call) {
+  static const struct search_shape shape = {"id", "fields"};
+  static const char *const none[] = {NULL};
+  struct search s;
+  if (!search_begin(&s, call, call->args[0]))
+    return;
+  if (search_options(&s, call->json) && search_queries(&s, call->json)) {
+    if (!s.params.fields)
+      s.params.fields = none; /* only the key, unless fields are asked for */
+    json_t *out = search_run(&s, &shape);
+    if (out)
+      srv_call_answer(call, 200, out);
+  }
+  search_end(&s);
+}
+
+void srv_explain(struct srv_call *call) {
+  struct search s;
+  if (!search_begin(&s, call, call->args[0]))
+    return;
+  size_t length = 0;
+  char *text = NULL;
+  vecdb_error error = {0};
+  bool good = search_options(&s, call->json) && search_queries(&s, call->json);
+  int rc = good ? vecdb_explain(s.collection, &s.params, NULL, 0, &length, &error) : VECDB_OK;
+  if (rc == VECDB_ERR_BUFFER) {
+    text = srv_arena_take(&call->arena, length + 1);
+    rc = text ? vecdb_explain(s.collection, &s.params, text, length + 1, NULL, &error) : VECDB_OK;
+  }
+  if (good && rc != VECDB_OK)
+    srv_call_error(call, &error);
+  else if (good)
+    srv_call_answer(call, 200, text ? json_pack("{s:s}", "plan", text) : NULL);
+  search_end(&s);
+}
+
+/* ---- The front-end's call -------------------------------------------------------------------- */
+
+/* Adds "NAME == {NAME}" to the filter's text, and the value to its parameters. */
+static bool front_term(struct search *s, const char *name, json_t *value, char *text,
+                       json_t *params) {
+  const vecdb_field *field = srv_schema_field(s->schema, name);
+  if (!field || srv_type_is_vector(field->type)) {
+    srv_call_fail(s->call, 400, "UNKNOWN_FIELD", "there is no field \"%.100s\" to filter by", name);
+    return false;
+  }
+  size_t n = strlen(text);
+  sprintf(text + n, "%s%s == {%s}", n ? " and " : "", name, name);
+  return json_object_set(params, name, value) == 0;
+}
+
+/* Makes a filter of the members that are scalar fields: each must be equal. */
+static bool front_filter(struct search *s, json_t *json) {
+  size_t length = 1;
+  const char *name;
+  json_t *value;
+  json_object_foreach(json, name, value) {
+    length += 2 * strlen(name) + sizeof " and  == {}";
+  }
+  char *text = srv_arena_take(&s->call->arena, length);
+  s->filter = json_pack("{s:{}}", "params");
+  if (!text || !s->filter) {
+    srv_call_no_memory(s->call);
+    return false;
+  }
+  json_t *params = json_object_get(s->filter, "params");
+  json_object_foreach(json, name, value) {
+    bool own = strcmp(name, "query") == 0 || strcmp(name, "top_k") == 0;
+    if (!own && !front_term(s, name, value, text, params))
+      return false;
+  }
+  if (!*text)
+    return true;
+  json_object_set_new(s->filter, "filter", json_string(text));
+  return srv_filter_read(s->call, s->filter, &s->params.filter);
+}
+
+/* The scalar fields but the key: the metadata of a hit. */
+static bool front_fields(struct search *s) {
+  const char **names = srv_arena_array(&s->call->arena, s->schema->n_fields, sizeof *names);
+  if (!names)
+    return false;
+  for (uint32_t i = 0; i < s->schema->n_fields; i++) {
+    const vecdb_field *f = &s->schema->fields[i];
+    if (!srv_type_is_vector(f->type) && !(f->flags & VECDB_PRIMARY_KEY))
+      names[s->params.n_fields++] = f->name;
+  }
+  s->params.fields = names;
+  return true;
+}
+
+/* {"query": "text", "top_k": 5, FIELD: VALUE...} on the configured collection. */
+void srv_front_search(struct srv_call *call) {
+  static const struct search_shape shape = {"doc_id", "metadata"};
+  struct search s;
+  if (!search_begin(&s, call, call->server->config.search_collection))
+    return;
+  const char *text = NULL;
+  json_t *json = call->json;
+  s.params.k = 5;
+  s.control.timeout_ms = (uint32_t)call->server->config.timeout_ms;
+  s.params.control = &s.control;
+  bool good = srv_take_text(call, json, "query", &text) &&
+              srv_take_u32(call, json, "top_k", &s.params.k) && search_field(&s, NULL);
+  if (good && !text) {
+    srv_call_fail(call, 400, "ARGUMENT", "\"query\" is missing: the text to search for");
+    good = false;
+  }
+  s.params.field = good ? s.field->name : NULL;
+  if (good && front_filter(&s, json) && front_fields(&s) && search_text(&s, text)) {
+    json_t *out = search_run(&s, &shape);
+    if (out) {
+      json_object_set_new(out, "query", json_string(text));
+      srv_call_answer(call, 200, out);
+    }
+  }
+  search_end(&s);
+}

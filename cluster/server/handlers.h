@@ -1,0 +1,22 @@
+/*
+ * handlers.h - what the routes do. Each reads the call, asks the library and answers; the OpenAPI
+ * document (openapi.json) has the shapes.
+ */
+#ifndef SRV_HANDLERS_H
+#define SRV_HANDLERS_H
+
+#include "server/call.h"
+
+/* handle_admin.c */
+srv_handler srv_health, srv_ready, srv_version, srv_openapi, srv_snapshot_create;
+/* handle_collections.c */
+srv_handler srv_collections_list, srv_collection_create, srv_collection_describe,
+    srv_collection_drop, srv_collection_stats, srv_collection_flush, srv_collection_compact,
+    srv_index_create, srv_index_drop;
+/* handle_rows.c */
+srv_handler srv_rows_insert, srv_rows_upsert, srv_rows_stream, srv_rows_get, srv_row_get,
+    srv_rows_delete, srv_rows_query, srv_rows_count;
+/* handle_search.c */
+srv_handler srv_search, srv_explain, srv_front_search;
+
+#endif

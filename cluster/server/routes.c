@@ -1,0 +1,112 @@
+/* routes.c - the table and the matching of paths; see routes.h. */
+#include "server/routes.h"
+
+#include <string.h>
+
+#include "server/handlers.h"
+
+#define COLLECTION "/v1/collections/{collection}"
+
+static const struct srv_route routes[] = {
+    {"GET", "/healthz", SRV_PUBLIC, SRV_BODY_NONE, true, srv_health},
+    {"GET", "/livez", SRV_PUBLIC, SRV_BODY_NONE, true, srv_health},
+    {"GET", "/readyz", SRV_PUBLIC, SRV_BODY_NONE, true, srv_ready},
+    {"GET", "/openapi.json", SRV_PUBLIC, SRV_BODY_NONE, true, srv_openapi},
+    {"GET", "/v1/version", SRV_PUBLIC, SRV_BODY_NONE, true, srv_version},
+    {"POST", "/search", SRV_READ, SRV_BODY_JSON, false, srv_front_search},
+    {"GET", "/v1/collections", SRV_READ, SRV_BODY_NONE, false, srv_collections_list},
+    {"POST", "/v1/collections", SRV_ADMIN, SRV_BODY_JSON, false, srv_collection_create},
+    {"GET", COLLECTION, SRV_READ, SRV_BODY_NONE, false, srv_collection_describe},
+    {"DELETE", COLLECTION, SRV_ADMIN, SRV_BODY_NONE, false, srv_collection_drop},
+    {"GET", COLLECTION "/stats", SRV_READ, SRV_BODY_NONE, false, srv_collection_stats},
+    {"POST", COLLECTION "/flush", SRV_WRITE, SRV_BODY_JSON, false, srv_collection_flush},
+    {"POST", COLLECTION "/compact", SRV_WRITE, SRV_BODY_JSON, false, srv_collection_compact},
+    {"PUT", COLLECTION "/indexes/{field}", SRV_ADMIN, SRV_BODY_JSON, false, srv_index_create},
+    {"DELETE", COLLECTION "/indexes/{field}", SRV_ADMIN, SRV_BODY_NONE, false, srv_index_drop},
+    {"POST", COLLECTION "/rows", SRV_WRITE, SRV_BODY_JSON, false, srv_rows_insert},
+    {"PUT", COLLECTION "/rows", SRV_WRITE, SRV_BODY_JSON, false, srv_rows_upsert},
+    {"POST", COLLECTION "/rows/stream", SRV_WRITE, SRV_BODY_TEXT, false, srv_rows_stream},
+    {"POST", COLLECTION "/rows/get", SRV_READ, SRV_BODY_JSON, false, srv_rows_get},
+    {"POST", COLLECTION "/rows/delete", SRV_WRITE, SRV_BODY_JSON, false, srv_rows_delete},
+    {"GET", COLLECTION "/rows/{key}", SRV_READ, SRV_BODY_NONE, false, srv_row_get},
+    {"POST", COLLECTION "/query", SRV_READ, SRV_BODY_JSON, false, srv_rows_query},
+    {"POST", COLLECTION "/count", SRV_READ, SRV_BODY_JSON, false, srv_rows_count},
+    {"POST", COLLECTION "/search", SRV_READ, SRV_BODY_JSON, false, srv_search},
+    {"POST", COLLECTION "/explain", SRV_READ, SRV_BODY_JSON, false, srv_explain},
+    {"POST", "/v1/snapshots", SRV_ADMIN, SRV_BODY_JSON, false, srv_snapshot_create},
+};
+
+const struct srv_route *srv_routes(size_t *n) {
+  *n = sizeof routes / sizeof routes[0];
+  return routes;
+}
+
+static int route_hex(char c) {
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  c = (char)(c | 0x20);
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A segment with its %XX decoded; NULL when they are malformed or hide a NUL. */
+static char *route_decode(struct srv_arena *arena, const char *text, size_t n) {
+  char *out = srv_arena_text(arena, text, n);
+  if (!out)
+    return NULL;
+  char *to = out;
+  for (size_t i = 0; i < n; i++) {
+    if (text[i] != '%') {
+      *to++ = text[i];
+      continue;
+    }
+    int high = i + 2 < n ? route_hex(text[i + 1]) : -1;
+    int low = i + 2 < n ? route_hex(text[i + 2]) : -1;
+    if (high < 0 || low < 0 || (high == 0 && low == 0))
+      return NULL;
+    *to++ = (char)(high * 16 + low);
+    i += 2;
+  }
+  *to = '\0';
+  return out;
+}
+
+/* Whether the path fits the pattern; sets call->args. */
+static bool route_fits(struct srv_call *call, const char *pattern, const char *path) {
+  unsigned n_args = 0;
+  while (*pattern) {
+    if (*pattern != '{') {
+      if (*pattern++ != *path++)
+        return false;
+      continue;
+    }
+    size_t n = strcspn(path, "/");
+    if (n == 0 || n_args == SRV_CALL_ARGS)
+      return false;
+    call->args[n_args] = route_decode(&call->arena, path, n);
+    if (!call->args[n_args++])
+      return false;
+    path += n;
+    pattern += strcspn(pattern, "}") + 1;
+  }
+  return *path == '\0';
+}
+
+const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,
+                                       char *allow) {
+  size_t n;
+  const struct srv_route *all = srv_routes(&n);
+  const struct srv_route *found = NULL;
+  *allow = '\0';
+  for (size_t i = 0; i < n; i++) {
+    if (!route_fits(call, all[i].path, path))
+      continue;
+    found = &all[i];
+    if (strcmp(found->method, method) == 0)
+      return found;
+    if (strlen(allow) + strlen(found->method) + 3 < 64) {
+      strcat(allow, *allow ? ", " : "");
+      strcat(allow, found->method);
+    }
+  }
+  return NULL;
+}

@@ -1,0 +1,36 @@
+/*
+ * routes.h - the one table of what the server answers: method, path, what the caller must be
+ * allowed to do, what body is taken, and who handles it.
+ */
+#ifndef SRV_ROUTES_H
+#define SRV_ROUTES_H
+
+#include "server/call.h"
+
+/* What a caller must be allowed to do; checked before the body is read. */
+enum srv_permission { SRV_PUBLIC, SRV_READ, SRV_WRITE, SRV_ADMIN };
+
+enum srv_body {
+  SRV_BODY_NONE, /* a body is ignored up to a small size */
+  SRV_BODY_JSON, /* an object; none counts as an empty one */
+  SRV_BODY_TEXT  /* handed on as it is */
+};
+
+struct srv_route {
+  const char *method;
+  const char *path; /* parts in braces match any one segment */
+  enum srv_permission permission;
+  enum srv_body body;
+  bool inline_answer; /* cheap: answered by the network thread, also under overload */
+  srv_handler *handler;
+};
+
+/* All routes, in the order of the document; *n says how many. */
+const struct srv_route *srv_routes(size_t *n);
+
+/* Finds the route and sets call->args. NULL: *allow lists the methods that the path knows,
+   separated by ", ", or is "" when no route has the path. `allow` has room for 64 bytes. */
+const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,
+                                       char *allow);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * server.h - a running server: one database, its listeners and the threads that answer.
+ */
+#ifndef SRV_SERVER_H
+#define SRV_SERVER_H
+
+#include <stdatomic.h>
+
+#include "server/config.h"
+#include "server/queue.h"
+#include "vecdb.h"
+
+struct srv_http;
+struct srv_embed;
+
+struct srv_server {
+  struct srv_config config;
+  vecdb *db;
+  struct srv_queue *queue;
+  struct srv_embed *embed; /* NULL: no embedding service is configured */
+  struct srv_http **http;  /* one per address */
+  unsigned n_http;
+  _Atomic bool draining;      /* stopping: /readyz says so and connections are not kept */
+  _Atomic unsigned in_flight; /* requests between arrival and answer */
+  void (*log)(int level, const char *line); /* a vecdb_log_level; any thread */
+};
+
+/* Opens the database and listens; what it returns serves until srv_server_stop. NULL with a
+   sentence in error (SRV_CONFIG_ERROR bytes). */
+struct srv_server *srv_server_start(const struct srv_config *config,
+                                    void (*log)(int level, const char *line), char *error);
+/* The port of the i-th address; for addresses with port 0. */
+unsigned srv_server_port(const struct srv_server *server, unsigned i);
+/* Takes no more connections, lets requests in flight finish within drain_seconds, seals and closes
+   the database. False with a sentence when the database could not be closed in order. */
+bool srv_server_stop(struct srv_server *server, char *error);
+
+/* Copies the database, as it is now, to the folder `name` of DATA.snapshots. */
+int srv_server_snapshot(struct srv_server *server, const char *name, vecdb_error *error);
+
+#endif

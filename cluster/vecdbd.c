@@ -1,0 +1,116 @@
+/*
+ * vecdbd.c - the server as a program: reads its settings, serves until SIGTERM or SIGINT, and stops
+ * in order.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/server.h"
+
+static void vecdbd_line(const char *text) {
+  puts(text);
+}
+
+/* One line per event, as journald and people read it: level, time, text. */
+static void vecdbd_log(int level, const char *line) {
+  static const char *const names[] = {"", "error", "warn", "info", "debug"};
+  struct timespec now;
+  struct tm utc;
+  char stamp[32];
+  if (level > VECDB_LOG_INFO)
+    return;
+  clock_gettime(CLOCK_REALTIME, &now);
+  gmtime_r(&now.tv_sec, &utc);
+  strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+  fprintf(stderr, "%s.%03ldZ %s %s\n", stamp, now.tv_nsec / 1000000, names[level], line);
+}
+
+static void vecdbd_help(void) {
+  puts(
+      "vecdbd - serves a vecdb database over HTTP\n\n"
+      "usage: vecdbd [--config FILE] [--listen HOST:PORT] [--data FOLDER] [--SECTION.KEY VALUE]\n"
+      "       vecdbd --print-config     all settings with their built-in values, as a file\n"
+      "       vecdbd --version\n\n"
+      "Settings come from the file, then from the environment (VECDBD_SECTION_KEY), then from the\n"
+      "command line; the last one counts. SIGTERM stops in order.");
+}
+
+/* Reads the options; -1: go on, else the exit status. */
+static int vecdbd_options(struct srv_config *config, int argc, char **argv, char *error) {
+  for (int i = 1; i < argc; i++)
+    if (strcmp(argv[i], "--config") == 0 && i + 1 < argc &&
+        !srv_config_file(config, argv[i + 1], error))
+      return 2;
+  if (!srv_config_environment(config, error))
+    return 2;
+  for (int i = 1; i < argc; i++) {
+    const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+    char section[64];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+      vecdbd_help();
+      return 0;
+    }
+    if (strcmp(name, "--version") == 0) {
+      printf("vecdbd %s (%s)\n", vecdb_version(), vecdb_kernels());
+      return 0;
+    }
+    if (strcmp(name, "--print-config") == 0) {
+      srv_config_print(config, vecdbd_line);
+      return 0;
+    }
+    const char *dot = strchr(name, '.');
+    bool known = true;
+    if (strcmp(name, "--config") == 0)
+      known = value != NULL;
+    else if (strcmp(name, "--listen") == 0 && value)
+      known = srv_config_set(config, "server", "listen", value, error);
+    else if (strcmp(name, "--data") == 0 && value)
+      known = srv_config_set(config, "database", "path", value, error);
+    else if (strncmp(name, "--", 2) == 0 && dot && value && (size_t)(dot - name) < sizeof section) {
+      snprintf(section, sizeof section, "%.*s", (int)(dot - name - 2), name + 2);
+      known = srv_config_set(config, section, dot + 1, value, error);
+    } else {
+      snprintf(error, SRV_CONFIG_ERROR, "%.200s is not understood; see --help", name);
+      return 2;
+    }
+    if (!known)
+      return 2;
+    i++;
+  }
+  return -1;
+}
+
+int main(int argc, char **argv) {
+  struct srv_config config;
+  char error[SRV_CONFIG_ERROR] = "an option lacks its value";
+  srv_config_init(&config);
+  int status = vecdbd_options(&config, argc, argv, error);
+  if (status == 2)
+    fprintf(stderr, "vecdbd: %s\n", error);
+  if (status >= 0)
+    return status;
+
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before threads are made: they inherit it */
+  signal(SIGPIPE, SIG_IGN);
+  struct srv_server *server = srv_server_start(&config, vecdbd_log, error);
+  if (!server) {
+    fprintf(stderr, "vecdbd: %s\n", error);
+    return 1;
+  }
+  for (unsigned i = 0; i < server->n_http; i++)
+    fprintf(stderr, "vecdbd: serving %s on port %u\n", config.data, srv_server_port(server, i));
+  int which;
+  sigwait(&stop, &which);
+  fprintf(stderr, "vecdbd: %s, stopping\n", which == SIGINT ? "SIGINT" : "SIGTERM");
+  if (srv_server_stop(server, error))
+    return 0;
+  fprintf(stderr, "vecdbd: %s\n", error);
+  return 1;
+}

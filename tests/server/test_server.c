@@ -1,0 +1,351 @@
+/*
+ * test_server.c - the native HTTP interface: collections, rows of every type, searches beside a
+ * naive one, wrong requests, and the description against the routes.
+ * TSAN: yes
+ */
+#include "server/routes.h"
+#include "server/webtest.h"
+
+#define DOCS "/v1/collections/docs"
+
+static const char docs_schema[] =
+    "{\"name\": \"docs\", \"fields\": ["
+    "{\"name\": \"doc_id\", \"type\": \"INT64\", \"primary_key\": true},"
+    "{\"name\": \"embedding\", \"type\": \"FLOAT_VECTOR\", \"dim\": 4, \"metric\": \"L2\"},"
+    "{\"name\": \"tenant_id\", \"type\": \"INT64\"},"
+    "{\"name\": \"category\", \"type\": \"VARCHAR\", \"max_length\": 16, \"nullable\": true},"
+    "{\"name\": \"price\", \"type\": \"FLOAT\", \"default\": 1.5}]}";
+
+static int setup(void **state) {
+  struct web *w = malloc(sizeof *w);
+  web_init(w);
+  web_start(w);
+  *state = w;
+  return 0;
+}
+
+static int teardown(void **state) {
+  web_end(*state);
+  free(*state);
+  return 0;
+}
+
+static int setup_docs(void **state) {
+  setup(state);
+  web_do(*state, 201, "POST", "/v1/collections", docs_schema);
+  return 0;
+}
+
+static json_t *rows_of(const struct web *w, const char *body) {
+  json_t *answer = web_expect(w, 200, "POST", DOCS "/query", body);
+  json_t *rows = json_incref(json_object_get(answer, "rows"));
+  json_decref(answer);
+  return rows;
+}
+
+static void test_collections(void **state) {
+  const struct web *w = *state;
+  web_do(w, 201, "POST", "/v1/collections", docs_schema);
+  web_fails(w, 409, "EXISTS", "POST", "/v1/collections", docs_schema);
+  json_t *list = web_expect(w, 200, "GET", "/v1/collections", NULL);
+  assert_string_equal(json_string_value(json_array_get(json_object_get(list, "collections"), 0)),
+                      "docs");
+  json_decref(list);
+  /* What is told about a collection makes the same collection again. */
+  json_t *told = web_expect(w, 200, "GET", DOCS, NULL);
+  json_object_set_new(told, "name", json_string("copy"));
+  char *text = json_dumps(told, 0);
+  web_do(w, 201, "POST", "/v1/collections", text);
+  json_t *again = web_expect(w, 200, "GET", "/v1/collections/copy", NULL);
+  assert_true(json_equal(told, again));
+  json_decref(told);
+  json_decref(again);
+  free(text);
+  web_do(w, 200, "DELETE", "/v1/collections/copy", NULL);
+  web_fails(w, 404, "NOT_FOUND", "GET", "/v1/collections/copy", NULL);
+}
+
+/* Every type goes in and comes out as it was. */
+static void test_every_type(void **state) {
+  const struct web *w = *state;
+  web_do(
+      w, 201, "POST", "/v1/collections",
+      "{\"name\": \"docs\", \"fields\": [{\"name\": \"k\", \"type\": \"VARCHAR\", \"max_length\": "
+      "9,"
+      "\"primary_key\": true}, {\"name\": \"b\", \"type\": \"BOOL\"}, {\"name\": \"i8\", \"type\":"
+      "\"INT8\"}, {\"name\": \"i16\", \"type\": \"INT16\"}, {\"name\": \"i32\", \"type\": "
+      "\"INT32\"},"
+      "{\"name\": \"f\", \"type\": \"FLOAT\"}, {\"name\": \"d\", \"type\": \"DOUBLE\"},"
+      "{\"name\": \"a\", \"type\": \"ARRAY\", \"element_type\": \"INT16\", \"max_capacity\": 4},"
+      "{\"name\": \"s\", \"type\": \"ARRAY\", \"element_type\": \"VARCHAR\", \"max_length\": 8,"
+      "\"max_capacity\": 4}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2},"
+      "{\"name\": \"h\", \"type\": \"FLOAT16_VECTOR\", \"dim\": 2}, {\"name\": \"g\", \"type\":"
+      "\"BFLOAT16_VECTOR\", \"dim\": 2}, {\"name\": \"c\", \"type\": \"INT8_VECTOR\", \"dim\": 2},"
+      "{\"name\": \"x\", \"type\": \"BINARY_VECTOR\", \"dim\": 16}]}");
+  json_t *row = json_pack(
+      "{s:s, s:b, s:i, s:i, s:i, s:f, s:f, s:[i,i], s:[s,s], s:[f,f], s:[f,f], s:[f,f], s:[i,i],"
+      " s:[i,i]}",
+      "k", "caf\xc3\xa9", "b", 1, "i8", -128, "i16", 32767, "i32", -2147483647, "f", 0.25, "d",
+      1e300, "a", -5, 6, "s", "x", "", "v", 0.5, -2.0, "h", 1.5, 0.25, "g", 3.0, -0.5, "c", -128,
+      127, "x", 255, 1);
+  assert_non_null(row);
+  json_t *rows = json_pack("{s:[O]}", "rows", row);
+  char *text = json_dumps(rows, 0);
+  web_do(w, 200, "POST", DOCS "/rows", text);
+  free(text);
+  json_decref(rows);
+  json_t *got = web_expect(w, 200, "GET", DOCS "/rows/caf%C3%A9", NULL);
+  assert_true(json_equal(row, got));
+  json_decref(row);
+  json_decref(got);
+}
+
+static void test_rows(void **state) {
+  const struct web *w = *state;
+  web_do(w, 200, "POST", DOCS "/rows",
+         "{\"rows\": [{\"doc_id\": 1, \"embedding\": [1,0,0,0], \"tenant_id\": 3, \"category\": "
+         "\"a\"},"
+         "{\"doc_id\": 2, \"embedding\": [0,1,0,0], \"tenant_id\": 4, \"price\": 9}]}");
+  web_fails(w, 409, "EXISTS", "POST", DOCS "/rows",
+            "{\"rows\": [{\"doc_id\": 2, \"embedding\": [0,0,0,0], \"tenant_id\": 4}]}");
+  web_do(w, 200, "PUT", DOCS "/rows",
+         "{\"rows\": [{\"doc_id\": 2, \"embedding\": [0,0,1,0], \"tenant_id\": 5}]}");
+  json_t *rows = rows_of(w, "{\"fields\": [\"tenant_id\", \"price\", \"category\"]}");
+  json_t *wanted = json_pack("[{s:i, s:i, s:f, s:s}, {s:i, s:i, s:f, s:n}]", "doc_id", 1,
+                             "tenant_id", 3, "price", 1.5, "category", "a", "doc_id", 2,
+                             "tenant_id", 5, "price", 1.5, "category");
+  assert_true(json_equal(rows, wanted));
+  json_decref(rows);
+  json_decref(wanted);
+  json_t *some =
+      web_expect(w, 200, "POST", DOCS "/rows/get", "{\"keys\": [7, 2, 1], \"fields\": []}");
+  json_t *expected = json_pack("{s:[{s:i}, {s:i}]}", "rows", "doc_id", 2, "doc_id", 1);
+  assert_true(json_equal(some, expected));
+  json_decref(some);
+  json_decref(expected);
+  json_t *deleted = web_expect(w, 200, "POST", DOCS "/rows/delete",
+                               "{\"filter\": \"tenant_id in {t}\", \"params\": {\"t\": [3, 9]}}");
+  assert_int_equal(json_integer_value(json_object_get(deleted, "deleted")), 1);
+  json_decref(deleted);
+  json_t *count = web_expect(w, 200, "POST", DOCS "/count", "{}");
+  assert_int_equal(json_integer_value(json_object_get(count, "count")), 1);
+  json_decref(count);
+}
+
+/* Lines are acknowledged batch by batch; a bad line says which ones stand. */
+static void test_stream(void **state) {
+  const struct web *w = *state;
+  enum { LINES = 1203, LINE = 96 };
+  char *text = malloc(LINES * LINE), *at = text;
+  for (int i = 0; i < LINES; i++)
+    at += sprintf(at, "{\"doc_id\": %d, \"embedding\": [%d,0,0,0], \"tenant_id\": %d}\n", i, i,
+                  i % 7);
+  json_t *answer = web_expect(w, 200, "POST", DOCS "/rows/stream", text);
+  json_t *wanted = json_pack("{s:i, s:[{s:i,s:i,s:i}, {s:i,s:i,s:i}, {s:i,s:i,s:i}]}", "written",
+                             LINES, "batches", "first_line", 1, "last_line", 500, "rows", 500,
+                             "first_line", 501, "last_line", 1000, "rows", 500, "first_line", 1001,
+                             "last_line", LINES, "rows", LINES - 1000);
+  assert_true(json_equal(answer, wanted));
+  json_decref(answer);
+  json_decref(wanted);
+  strcpy(strstr(text, "{\"doc_id\": 700,"), "{\"doc_id\": oops\n");
+  answer = web_expect(w, 400, "POST", DOCS "/rows/stream", text);
+  assert_int_equal(json_integer_value(json_object_get(answer, "written")), 500);
+  const char *message =
+      json_string_value(json_object_get(json_object_get(answer, "error"), "message"));
+  assert_non_null(strstr(message, "line 701"));
+  json_decref(answer);
+  free(text);
+  json_t *count = web_expect(w, 200, "POST", DOCS "/count", NULL);
+  assert_int_equal(json_integer_value(json_object_get(count, "count")), LINES);
+  json_decref(count);
+}
+
+/* Pages of a query, put together, are all rows once. */
+static void test_pages(void **state) {
+  const struct web *w = *state;
+  char text[8192] = "", *at = text;
+  for (int i = 0; i < 50; i++)
+    at += sprintf(at, "{\"doc_id\": %d, \"embedding\": [0,0,0,%d], \"tenant_id\": 1}\n", i * 3, i);
+  web_do(w, 200, "POST", DOCS "/rows/stream", text);
+  json_t *after = json_null();
+  int seen = 0;
+  do {
+    json_t *ask = json_pack("{s:i, s:O, s:[]}", "limit", 7, "after", after, "fields");
+    char *body = json_dumps(ask, 0);
+    json_decref(after);
+    json_t *page = web_expect(w, 200, "POST", DOCS "/query", body);
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(page, "rows"), i, row)
+        assert_int_equal(json_integer_value(json_object_get(row, "doc_id")), 3 * seen++);
+    after = json_incref(json_object_get(page, "next"));
+    free(body);
+    json_decref(ask);
+    json_decref(page);
+  } while (!json_is_null(after));
+  assert_int_equal(seen, 50);
+}
+
+/* Nearest by L2 among points on a line, with a filter: known without the library. */
+static void test_search(void **state) {
+  const struct web *w = *state;
+  char text[16384] = "", *at = text;
+  for (int i = 0; i < 100; i++)
+    at += sprintf(at, "{\"doc_id\": %d, \"embedding\": [%d,0,0,0], \"tenant_id\": %d}\n", i, i,
+                  i % 2);
+  web_do(w, 200, "POST", DOCS "/rows/stream", text);
+  json_t *answer =
+      web_expect(w, 200, "POST", DOCS "/search",
+                 "{\"vector\": [40.2,0,0,0], \"top_k\": 3, \"filter\": \"tenant_id == {t}\","
+                 "\"params\": {\"t\": 1}, \"fields\": [\"tenant_id\"],"
+                 "\"consistency_level\": \"Strong\"}");
+  static const int nearest[] = {41, 39, 43};
+  json_t *hits = json_object_get(answer, "hits");
+  assert_int_equal(json_array_size(hits), 3);
+  for (size_t i = 0; i < 3; i++) {
+    json_t *hit = json_array_get(hits, i);
+    double distance = nearest[i] - 40.2;
+    assert_int_equal(json_integer_value(json_object_get(hit, "id")), nearest[i]);
+    assert_true(fabs(json_number_value(json_object_get(hit, "score")) - distance * distance) <
+                1e-3);
+    json_t *fields = json_object_get(hit, "fields");
+    assert_int_equal(json_integer_value(json_object_get(fields, "tenant_id")), 1);
+  }
+  json_decref(answer);
+  answer = web_expect(w, 200, "POST", DOCS "/search",
+                      "{\"vectors\": [[0,0,0,0], [99,0,0,0]], \"top_k\": 1, \"exact\": true}");
+  json_t *results = json_object_get(answer, "results");
+  for (size_t q = 0; q < 2; q++)
+    assert_int_equal(
+        json_integer_value(json_object_get(json_array_get(json_array_get(results, q), 0), "id")),
+        q * 99);
+  json_decref(answer);
+  answer = web_expect(w, 200, "POST", DOCS "/explain", "{\"vector\": [1,0,0,0]}");
+  assert_non_null(strstr(json_string_value(json_object_get(answer, "plan")), "EXACT"));
+  json_decref(answer);
+}
+
+static void test_wrong_requests(void **state) {
+  static const struct {
+    long status;
+    const char *code, *method, *path, *body;
+  } cases[] = {
+      {404, "NOT_FOUND", "GET", "/", NULL},
+      {404, "NOT_FOUND", "GET", "/v1/collections/", NULL},
+      {404, "NOT_FOUND", "GET", "/v1/collections/docs/extra/deep", NULL},
+      {404, "NOT_FOUND", "GET", "/v1/collections/%00", NULL},
+      {405, "NOT_FOUND", "PATCH", DOCS, NULL},
+      {404, "NOT_FOUND", "GET", "/v1/collections/none", NULL},
+      {400, "JSON", "POST", DOCS "/search", "{"},
+      {400, "JSON", "POST", DOCS "/search", "[]"},
+      {400, "JSON", "POST", DOCS "/search", "{\"top_k\": 1, \"top_k\": 2}"},
+      {400, "ARGUMENT", "POST", DOCS "/search", "{}"},
+      {400, "ARGUMENT", "POST", DOCS "/search",
+       "{\"vector\": [1,2,3,4], \"vectors\": [[1,2,3,4]]}"},
+      {400, "ARGUMENT", "POST", DOCS "/search", "{\"vector\": [1,2,3,4], \"topk\": 3}"},
+      {400, "ARGUMENT", "POST", DOCS "/search", "{\"vector\": \"x\"}"},
+      {400, "DIMENSION", "POST", DOCS "/search", "{\"vector\": [1,2,3]}"},
+      {400, "DIMENSION", "POST", DOCS "/search", "{\"vector\": [1,2,3,\"4\"]}"},
+      {400, "NOT_FINITE", "POST", DOCS "/search", "{\"vector\": [1,2,3,1e99]}"},
+      {400, "K", "POST", DOCS "/search", "{\"vector\": [1,2,3,4], \"top_k\": 0}"},
+      {400, "K", "POST", DOCS "/search", "{\"vector\": [1,2,3,4], \"top_k\": 99999999}"},
+      {400, "ARGUMENT", "POST", DOCS "/search", "{\"vector\": [1,2,3,4], \"top_k\": -1}"},
+      {400, "LIMIT", "POST", DOCS "/search", "{\"vectors\": []}"},
+      {400, "UNKNOWN_FIELD", "POST", DOCS "/search",
+       "{\"vector\": [1,2,3,4], \"field\": \"price\"}"},
+      {400, "OPTION", "POST", DOCS "/search",
+       "{\"vector\": [1,2,3,4], \"consistency_level\": \"sometimes\"}"},
+      {400, "FILTER", "POST", DOCS "/search",
+       "{\"vector\": [1,2,3,4], \"filter\": \"tenant_id ==\"}"},
+      {400, "FILTER_PARAM", "POST", DOCS "/count", "{\"filter\": \"tenant_id == {t}\"}"},
+      {400, "FILTER_PARAM", "POST", DOCS "/count",
+       "{\"filter\": \"tenant_id in {t}\", \"params\": {\"t\": [1, \"x\"]}}"},
+      {501, "NO_EMBEDDING", "POST", DOCS "/search", "{\"query\": \"text\"}"},
+      {400, "TYPE", "GET", DOCS "/rows/abc", NULL},
+      {404, "NOT_FOUND", "GET", DOCS "/rows/1", NULL},
+      {400, "LIMIT", "POST", DOCS "/rows", "{\"rows\": []}"},
+      {400, "ARGUMENT", "POST", DOCS "/rows", "{\"rows\": [3]}"},
+      {400, "UNKNOWN_FIELD", "POST", DOCS "/rows", "{\"rows\": [{\"nope\": 3}]}"},
+      {400, "MISSING_FIELD", "POST", DOCS "/rows", "{\"rows\": [{\"doc_id\": 3}]}"},
+      {400, "TYPE", "POST", DOCS "/rows",
+       "{\"rows\": [{\"doc_id\": \"3\", \"embedding\": [1,2,3,4], \"tenant_id\": 1}]}"},
+      {400, "DIMENSION", "POST", DOCS "/rows",
+       "{\"rows\": [{\"doc_id\": 3, \"embedding\": [1,2], \"tenant_id\": 1}]}"},
+      {400, "TOO_LONG", "POST", DOCS "/rows",
+       "{\"rows\": [{\"doc_id\": 3, \"embedding\": [1,2,3,4], \"tenant_id\": 1,"
+       "\"category\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}]}"},
+      {400, "ARGUMENT", "POST", DOCS "/rows/delete", "{}"},
+      {400, "ARGUMENT", "POST", DOCS "/rows/delete", "{\"keys\": [1], \"filter\": \"true\"}"},
+      {400, "NAME", "POST", "/v1/snapshots", "{\"name\": \"../x\"}"},
+      {400, "NAME", "POST", "/v1/snapshots", "{}"},
+      {400, "NAME", "POST", "/v1/collections", "{\"name\": \"../x\", \"fields\": []}"},
+      {400, "SCHEMA", "POST", "/v1/collections", "{\"name\": \"x\", \"fields\": []}"},
+      {400, "OPTION", "POST", "/v1/collections",
+       "{\"name\": \"x\", \"fields\": [{\"name\": \"k\", \"type\": \"INT65\"}]}"},
+      {400, "TYPE", "POST", "/v1/collections",
+       "{\"name\": \"x\", \"fields\": [{\"name\": \"k\", \"type\": \"INT8\", \"default\": 300}]}"},
+  };
+  const struct web *w = *state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    web_fails(w, cases[i].status, cases[i].code, cases[i].method, cases[i].path, cases[i].body);
+  json_t *rows = rows_of(w, "{}");
+  assert_int_equal(json_array_size(rows), 0);
+  json_decref(rows);
+}
+
+/* Each route is described, and nothing else is. */
+static void test_description(void **state) {
+  const struct web *w = *state;
+  json_t *document = web_expect(w, 200, "GET", "/openapi.json", NULL);
+  json_t *paths = json_object_get(document, "paths");
+  size_t n, described = 0;
+  const struct srv_route *routes = srv_routes(&n);
+  for (size_t i = 0; i < n; i++) {
+    char method[16] = "";
+    for (size_t c = 0; routes[i].method[c]; c++)
+      method[c] = (char)(routes[i].method[c] | 0x20);
+    if (!json_object_get(json_object_get(paths, routes[i].path), method))
+      fail_msg("%s %s is not in openapi.json", routes[i].method, routes[i].path);
+  }
+  const char *path, *key;
+  json_t *item, *value;
+  json_object_foreach(paths, path, item) {
+    json_object_foreach(item, key, value) {
+      described += strcmp(key, "parameters") != 0;
+    }
+  }
+  assert_int_equal(described, n);
+  json_decref(document);
+}
+
+/* What was acknowledged is there after a stop, and after a snapshot. */
+static void test_restart(void **state) {
+  struct web *w = *state;
+  web_do(w, 200, "POST", DOCS "/rows",
+         "{\"rows\": [{\"doc_id\": 1, \"embedding\": [1,0,0,0], \"tenant_id\": 3}]}");
+  web_do(w, 201, "POST", "/v1/snapshots", "{\"name\": \"first\"}");
+  web_fails(w, 409, "EXISTS", "POST", "/v1/snapshots", "{\"name\": \"first\"}");
+  web_stop(w);
+  web_start(w);
+  web_do(w, 200, "GET", DOCS "/rows/1", NULL);
+  web_stop(w);
+  snprintf(w->config.data, sizeof w->config.data, "%.40s/db.snapshots/first", w->folder);
+  web_start(w);
+  web_do(w, 200, "GET", DOCS "/rows/1", NULL);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_collections, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_every_type, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_rows, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_stream, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_pages, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_search, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_wrong_requests, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_description, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_restart, setup_docs, teardown),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

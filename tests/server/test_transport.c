@@ -1,0 +1,410 @@
+/*
+ * test_transport.c - requests as bytes: framing that two readers could understand differently,
+ * limits, clients that are slow or silent, overload, and stopping with requests in flight.
+ * TSAN: yes
+ */
+#include <poll.h>
+#include <semaphore.h>
+#include <time.h>
+
+#include "server/webtest.h"
+
+/* ---- A service that embeds texts when it is told to -------------------------------------------
+ */
+
+struct service {
+  int socket;
+  unsigned port;
+  pthread_t thread;
+  sem_t asked;   /* posted when a question has come */
+  sem_t release; /* waited for before each answer */
+  const char *answer;
+  char question[4096]; /* the last one */
+};
+
+/* Reads a whole request: headers, and the body that Content-Length says. */
+static bool service_read(struct service *s, int fd) {
+  size_t n = 0, wanted = SIZE_MAX;
+  while (n < wanted && n + 1 < sizeof s->question) {
+    ssize_t r = recv(fd, s->question + n, sizeof s->question - 1 - n, 0);
+    if (r <= 0)
+      return false;
+    n += (size_t)r;
+    s->question[n] = '\0';
+    char *end = strstr(s->question, "\r\n\r\n");
+    char *length = strcasestr(s->question, "Content-Length:");
+    if (end && length)
+      wanted = (size_t)(end + 4 - s->question) + strtoul(length + 15, NULL, 10);
+  }
+  return true;
+}
+
+static void *service_work(void *arg) {
+  struct service *s = arg;
+  int fd;
+  while ((fd = accept(s->socket, NULL, NULL)) >= 0) {
+    if (service_read(s, fd)) {
+      char head[128];
+      sem_post(&s->asked);
+      sem_wait(&s->release);
+      int n = snprintf(head, sizeof head,
+                       "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+                       "Content-Length: %zu\r\n\r\n",
+                       strlen(s->answer));
+      send(fd, head, (size_t)n, MSG_NOSIGNAL);
+      send(fd, s->answer, strlen(s->answer), MSG_NOSIGNAL);
+    }
+    close(fd);
+  }
+  return NULL;
+}
+
+static void service_start(struct service *s, const char *answer) {
+  struct sockaddr_in at = {.sin_family = AF_INET};
+  socklen_t n = sizeof at;
+  memset(s, 0, sizeof *s);
+  s->answer = answer;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  s->socket = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  assert_int_equal(bind(s->socket, (struct sockaddr *)&at, sizeof at), 0);
+  assert_int_equal(listen(s->socket, 16), 0);
+  assert_int_equal(getsockname(s->socket, (struct sockaddr *)&at, &n), 0);
+  s->port = ntohs(at.sin_port);
+  sem_init(&s->asked, 0, 0);
+  sem_init(&s->release, 0, 0);
+  assert_int_equal(pthread_create(&s->thread, NULL, service_work, s), 0);
+}
+
+static void service_stop(struct service *s) {
+  shutdown(s->socket, SHUT_RDWR);
+  pthread_join(s->thread, NULL);
+  close(s->socket);
+  sem_destroy(&s->asked);
+  sem_destroy(&s->release);
+}
+
+static const char service_vector[] = "{\"data\": [{\"embedding\": [0.0, 1.0]}]}";
+
+static void make_passages(const struct web *w) {
+  web_do(
+      w, 201, "POST", "/v1/collections",
+      "{\"name\": \"passages\", \"fields\": [{\"name\": \"doc_id\", \"type\": \"INT64\","
+      "\"primary_key\": true}, {\"name\": \"embedding\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2},"
+      "{\"name\": \"tenant_id\", \"type\": \"INT64\"}, {\"name\": \"category\", \"type\":"
+      "\"VARCHAR\", \"max_length\": 20}]}");
+  web_do(
+      w, 200, "POST", "/v1/collections/passages/rows",
+      "{\"rows\": [{\"doc_id\": 1, \"embedding\": [1,0.1], \"tenant_id\": 3, \"category\": \"a\"},"
+      "{\"doc_id\": 2, \"embedding\": [0.1,1], \"tenant_id\": 3, \"category\": \"b\"},"
+      "{\"doc_id\": 3, \"embedding\": [0,1], \"tenant_id\": 4, \"category\": \"b\"}]}");
+}
+
+static void start_with_service(struct web *w, struct service *s, const char *answer) {
+  service_start(s, answer);
+  web_init(w);
+  snprintf(w->config.embed_url, sizeof w->config.embed_url, "http://127.0.0.1:%u", s->port);
+  w->config.workers = 1;
+  w->config.queue = 1;
+  web_start(w);
+  make_passages(w);
+}
+
+/* ---- Tests ----------------------------------------------------------------------------------- */
+
+/* The front-end's call, exactly as the original design writes it. */
+static void test_front_search(void **state) {
+  (void)state;
+  struct web w;
+  struct service s;
+  start_with_service(&w, &s, service_vector);
+  sem_post(&s.release);
+  json_t *answer = web_expect(&w, 200, "POST", "/search",
+                              "{\"query\": \"latest trends\", \"top_k\": 5, \"tenant_id\": 3}");
+  assert_string_equal(json_string_value(json_object_get(answer, "query")), "latest trends");
+  assert_non_null(strstr(s.question, "\"input\":[\"latest trends\"]"));
+  json_t *hits = json_object_get(answer, "hits");
+  assert_int_equal(json_array_size(hits), 2);
+  json_t *first = json_array_get(hits, 0);
+  assert_int_equal(json_integer_value(json_object_get(first, "doc_id")), 2);
+  assert_true(json_number_value(json_object_get(first, "score")) > 0.99);
+  json_t *wanted = json_pack("{s:i, s:s}", "tenant_id", 3, "category", "b");
+  assert_true(json_equal(json_object_get(first, "metadata"), wanted));
+  json_decref(wanted);
+  json_decref(answer);
+  web_fails(&w, 400, "UNKNOWN_FIELD", "POST", "/search", "{\"query\": \"x\", \"nobody\": 3}");
+  web_fails(&w, 400, "ARGUMENT", "POST", "/search", "{\"top_k\": 3}");
+  web_end(&w);
+  service_stop(&s);
+}
+
+/* A service that answers nonsense, or nothing. */
+static void test_bad_service(void **state) {
+  (void)state;
+  static const char *const answers[] = {"", "no JSON", "{\"data\": []}", "{\"data\": [3]}"};
+  for (size_t i = 0; i < 4; i++) {
+    struct web w;
+    struct service s;
+    start_with_service(&w, &s, answers[i]);
+    sem_post(&s.release);
+    web_fails(&w, 502, "EMBEDDING", "POST", "/search", "{\"query\": \"x\"}");
+    web_end(&w);
+    service_stop(&s);
+  }
+  struct web w;
+  web_init(&w);
+  snprintf(w.config.embed_url, sizeof w.config.embed_url, "http://127.0.0.1:1");
+  web_start(&w);
+  make_passages(&w);
+  web_fails(&w, 502, "EMBEDDING", "POST", "/search", "{\"query\": \"x\"}");
+  web_end(&w);
+}
+
+/* Requests whose end could be seen in two places, and requests that are none: 4xx or no answer, and
+   never the answer to a request hidden inside. */
+static void test_framing(void **state) {
+  (void)state;
+  static const char hidden[] = "DELETE /v1/collections/passages HTTP/1.1\r\nHost: x\r\n\r\n";
+  static const struct {
+    const char *head;
+    const char *body;
+  } cases[] = {
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: "
+       "chunked\r\n",
+       "0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 58\r\n",
+       ""},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: +0\r\n", ""},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 0x0\r\n", ""},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n", ""},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 0,0\r\n", ""},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n", "0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n",
+       "0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+       "chunked\r\nTransfer-Encoding:"
+       " identity\r\n",
+       "0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.0\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n", "0\r\n\r\n"},
+      {"GET /healthz HTTP/1.1\r\n", ""},
+      {"GET /healthz\r\n", ""},
+      {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", ""},
+      {"GARBAGE\r\n", ""},
+  };
+  struct web w;
+  web_init(&w);
+  web_start(&w);
+  make_passages(&w);
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    char bytes[1024], answer[4096];
+    int n = snprintf(bytes, sizeof bytes, "%s\r\n%s%s", cases[i].head, cases[i].body, hidden);
+    int status = web_raw(&w, bytes, (size_t)n, answer, sizeof answer);
+    if (status != 0 && (status < 400 || status > 499))
+      fail_msg("case %zu: status %d", i, status);
+    web_do(&w, 200, "GET", "/v1/collections/passages", NULL); /* the hidden request was not run */
+  }
+  web_end(&w);
+}
+
+static void test_limits(void **state) {
+  (void)state;
+  struct web w;
+  web_init(&w);
+  w.config.body_bytes = 4096;
+  web_start(&w);
+  make_passages(&w);
+  char *body = malloc(8193), answer[4096];
+  memset(body, ' ', 8192);
+  body[8192] = '\0';
+  web_fails(&w, 413, "TOO_LARGE", "POST", "/v1/collections/passages/search", body);
+  /* The same without saying so before: */
+  static const char head[] = "POST /v1/collections/passages/search HTTP/1.1\r\nHost: "
+                             "x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                             "2000\r\n";
+  char *chunked = malloc(sizeof head + 8192 + 16);
+  int n = sprintf(chunked, "%s%s\r\n0\r\n\r\n", head, body);
+  assert_int_equal(web_raw(&w, chunked, (size_t)n, answer, sizeof answer), 413);
+  /* More headers than the server takes: */
+  char *headers = malloc(65536 + 256);
+  n = sprintf(headers, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ");
+  memset(headers + n, 'x', 65536);
+  n += 65536 + sprintf(headers + n + 65536, "\r\n\r\n");
+  int status = web_raw(&w, headers, (size_t)n, answer, sizeof answer);
+  assert_true(status == 0 || (status >= 400 && status <= 499));
+  /* Deep JSON: */
+  memset(body, '[', 4000);
+  body[4000] = '\0';
+  web_fails(&w, 400, "JSON", "POST", "/v1/collections/passages/search", body);
+  free(headers);
+  free(chunked);
+  free(body);
+  web_end(&w);
+}
+
+/* Connections that never send a whole request are cut off, and others are served meanwhile. */
+static void test_slow_clients(void **state) {
+  (void)state;
+  enum { SLOW = 300 };
+  struct web w;
+  web_init(&w);
+  w.config.request_seconds = 1;
+  web_start(&w);
+  int slow[SLOW];
+  for (int i = 0; i < SLOW; i++) {
+    static const char *const starts[] = {
+        "GET /healthz HT",
+        "POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{", ""};
+    slow[i] = web_connect(&w);
+    send(slow[i], starts[i % 3], strlen(starts[i % 3]), MSG_NOSIGNAL);
+  }
+  web_do(&w, 200, "GET", "/healthz", NULL);
+  for (int i = 0; i < SLOW; i++) {
+    char c[256];
+    while (recv(slow[i], c, sizeof c, 0) > 0)
+      ; /* ends when the server has cut it off */
+    close(slow[i]);
+  }
+  web_do(&w, 200, "GET", "/healthz", NULL);
+  web_end(&w);
+}
+
+struct asking {
+  const struct web *web;
+  pthread_t thread;
+  long status;
+};
+
+static void *ask_in_thread(void *arg) {
+  struct asking *a = arg;
+  struct web_answer answer = web_ask(a->web, "POST", "/search", "{\"query\": \"x\"}");
+  a->status = answer.status;
+  web_done(&answer);
+  return NULL;
+}
+
+/* One worker is busy and one request waits: the next is refused at once, and health still answers.
+ */
+static void test_overload(void **state) {
+  (void)state;
+  struct web w;
+  struct service s;
+  start_with_service(&w, &s, service_vector);
+  struct asking two[2] = {{.web = &w}, {.web = &w}};
+  pthread_create(&two[0].thread, NULL, ask_in_thread, &two[0]);
+  sem_wait(&s.asked); /* the worker is inside */
+  pthread_create(&two[1].thread, NULL, ask_in_thread, &two[1]);
+  /* Until the second waits, a third may take its place; from then on all are refused. */
+  struct web_answer third;
+  for (;;) {
+    if (atomic_load(&w.server->in_flight) == 2) {
+      third = web_ask(&w, "POST", "/search", "{}");
+      if (third.status == 429)
+        break;
+      web_done(&third);
+    }
+    sched_yield();
+  }
+  assert_string_equal(
+      json_string_value(json_object_get(json_object_get(third.json, "error"), "code")),
+      "OVERLOADED");
+  web_done(&third);
+  web_do(&w, 200, "GET", "/healthz", NULL);
+  sem_post(&s.release);
+  sem_post(&s.release);
+  pthread_join(two[0].thread, NULL);
+  pthread_join(two[1].thread, NULL);
+  assert_int_equal(two[0].status, 200);
+  assert_int_equal(two[1].status, 200);
+  web_end(&w);
+  service_stop(&s);
+}
+
+static void *stop_in_thread(void *arg) {
+  char error[SRV_CONFIG_ERROR];
+  srv_server_stop(((struct web *)arg)->server, error);
+  return NULL;
+}
+
+/* Stopping waits for the request in flight, whose answer comes. */
+static void test_drain(void **state) {
+  (void)state;
+  struct web w;
+  struct service s;
+  start_with_service(&w, &s, service_vector);
+  struct asking one = {.web = &w};
+  pthread_t stopping;
+  pthread_create(&one.thread, NULL, ask_in_thread, &one);
+  sem_wait(&s.asked);
+  pthread_create(&stopping, NULL, stop_in_thread, &w);
+  while (!atomic_load(&w.server->draining))
+    sched_yield();
+  sem_post(&s.release);
+  pthread_join(one.thread, NULL);
+  pthread_join(stopping, NULL);
+  assert_int_equal(one.status, 200);
+  w.server = NULL;
+  web_end(&w);
+  service_stop(&s);
+}
+
+static void test_config(void **state) {
+  (void)state;
+  struct srv_config c;
+  char error[SRV_CONFIG_ERROR], path[] = "/tmp/vecdb-config-XXXXXX";
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  static const char text[] = "[server]\nlisten = 0.0.0.0:9 ; and so on\n[embedding]\nmodel = m\n";
+  assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+  srv_config_init(&c);
+  assert_true(srv_config_file(&c, path, error));
+  assert_string_equal(c.listen, "0.0.0.0:9");
+  assert_string_equal(c.embed_model, "m");
+  setenv("VECDBD_SERVER_WORKERS", "7", 1);
+  assert_true(srv_config_environment(&c, error));
+  assert_int_equal(c.workers, 7);
+  setenv("VECDBD_SERVER_WORKERS", "7x", 1);
+  assert_false(srv_config_environment(&c, error));
+  assert_non_null(strstr(error, "server.workers"));
+  unsetenv("VECDBD_SERVER_WORKERS");
+  assert_false(srv_config_set(&c, "server", "nope", "1", error));
+  assert_false(srv_config_set(&c, "server", "queue", "-1", error));
+  assert_false(srv_config_set(&c, "server", "queue", "0", error));
+  static const char bad[] = "[server]\nqueue = many\n";
+  assert_int_equal(pwrite(fd, bad, sizeof bad - 1, 0), sizeof bad - 1);
+  assert_int_equal(ftruncate(fd, sizeof bad - 1), 0);
+  assert_false(srv_config_file(&c, path, error));
+  assert_non_null(strstr(error, "line 2"));
+  close(fd);
+  unlink(path);
+  assert_false(srv_config_file(&c, path, error));
+}
+
+static void test_bad_start(void **state) {
+  (void)state;
+  static const char *const addresses[] = {"",      "nowhere",     "127.0.0.1:", "127.0.0.1:99999",
+                                          "x y:1", "192.0.2.1:80"};
+  char error[SRV_CONFIG_ERROR];
+  struct web w;
+  web_init(&w);
+  for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+    snprintf(w.config.listen, sizeof w.config.listen, "%s", addresses[i]);
+    assert_null(srv_server_start(&w.config, NULL, error));
+    assert_true(strlen(error) > 10);
+  }
+  snprintf(w.config.listen, sizeof w.config.listen, "127.0.0.1:0");
+  snprintf(w.config.durability, sizeof w.config.durability, "sometimes");
+  assert_null(srv_server_start(&w.config, NULL, error));
+  assert_non_null(strstr(error, "durability"));
+  web_end(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_front_search), cmocka_unit_test(test_bad_service),
+      cmocka_unit_test(test_framing),      cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_overload),
+      cmocka_unit_test(test_drain),        cmocka_unit_test(test_config),
+      cmocka_unit_test(test_bad_start),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

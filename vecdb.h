@@ -217,7 +217,7 @@ typedef struct vecdb_vfs {
   /* Maps [0, length) for reading; valid until unmap, also after close. */
   int (*map)(vecdb_file *, size_t length, const void **out);
   void (*unmap)(const struct vecdb_vfs *, const void *address, size_t length);
-  int (*remove)(const struct vecdb_vfs *, const char *path);
+  int (*remove)(const struct vecdb_vfs *, const char *path); /* a file, or an empty folder */
   int (*rename)(const struct vecdb_vfs *, const char *from, const char *to);
   int (*make_dir)(const struct vecdb_vfs *, const char *path); /* EEXIST when it is there */
   int (*sync_dir)(const struct vecdb_vfs *, const char *path);
@@ -522,7 +522,8 @@ VECDB_API int vecdb_collection_get(vecdb *db, const char *name, vecdb_collection
 VECDB_API void vecdb_collection_release(vecdb_collection *collection);
 /* Drops a collection and its rows. Handles stay valid; calls on them answer VECDB_ERR_CLOSED. */
 VECDB_API int vecdb_collection_drop(vecdb *db, const char *name, vecdb_error *error);
-/* Calls `visit` with each collection's name, in name order; a non-zero return ends the walk. */
+/* Calls `visit` with each collection's name, in name order; a non-zero return ends the walk. The
+   names are those at the moment of the call. */
 VECDB_API int vecdb_collection_list(vecdb *db, int (*visit)(void *user, const char *name),
                                     void *user, vecdb_error *error);
 /* The name and schema of a collection, borrowed until the handle is released. */
@@ -809,13 +810,17 @@ VECDB_API int vecdb_check(vecdb *db, void (*report)(void *user, const char *line
                           const vecdb_control *control, vecdb_error *error);
 
 /*
- * Copies the database, as of one moment, into the new folder `path` (VECDB_ERR_EXISTS when it is
- * there), which is then a database of its own. Writes and searches go on meanwhile. The copy of a
- * ":memory:" database is on disk. READ_ONLY when the database is open for reading only.
+ * Copies the database, as of the moment of the call, into the new folder `path`
+ * (VECDB_ERR_EXISTS when it is there), which is then a database of its own. Writes, searches and
+ * background work go on meanwhile. The copy of a ":memory:" database is on disk; a database opened
+ * with VECDB_READ_ONLY can be copied too. When it fails or is cancelled the folder is removed;
+ * after a crash it may stay, and is no database: remove it. Errors: EXISTS, IO, DISK_FULL,
+ * NO_MEMORY, CANCELLED, TIMEOUT.
  */
 VECDB_API int vecdb_backup(vecdb *db, const char *path, const vecdb_control *control,
                            vecdb_error *error);
-/* Checks the backup in folder `from` and copies it to the new folder `to`. options: as for open. */
+/* Checks the backup in folder `from` and copies it to the new folder `to`, which goes again when
+   that fails. options: as for open; their control is of the whole call. */
 VECDB_API int vecdb_restore(const char *from, const char *to, const vecdb_options *options,
                             vecdb_error *error);
 

@@ -142,21 +142,16 @@ VECDB_API int vecdb_collection_drop(vecdb *db, const char *name, vecdb_error *er
   return rc;
 }
 
-/* The collection whose name comes next after `after` (NULL: the first), with a reference. */
-static struct vecdb_collection *api_next_name(vecdb *db, const char *after) {
-  struct vecdb_collection *next = NULL;
-  vdb_mutex_lock(&db->colls_mu);
-  for (size_t i = 0; i < db->n_colls; i++) {
-    struct vecdb_collection *coll = db->colls[i];
-    if (after && strcmp(coll->name, after) <= 0)
-      continue;
-    if (!next || strcmp(coll->name, next->name) < 0)
-      next = coll;
-  }
-  if (next)
-    vdb_collection_ref(next);
-  vdb_mutex_unlock(&db->colls_mu);
-  return next;
+/* By name (Shell's sort: no worst case that matters for 65,536 names, and no memory). */
+static void api_sort_names(struct vecdb_collection **colls, size_t n) {
+  for (size_t gap = n / 2; gap > 0; gap /= 2)
+    for (size_t i = gap; i < n; i++) {
+      struct vecdb_collection *moving = colls[i];
+      size_t j = i;
+      for (; j >= gap && strcmp(colls[j - gap]->name, moving->name) > 0; j -= gap)
+        colls[j] = colls[j - gap];
+      colls[j] = moving;
+    }
 }
 
 VECDB_API int vecdb_collection_list(vecdb *db, int (*visit)(void *user, const char *name),
@@ -165,13 +160,13 @@ VECDB_API int vecdb_collection_list(vecdb *db, int (*visit)(void *user, const ch
   VDB_TRY(vdb_api_need(db, "db", err));
   if (!visit)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "visit is NULL");
-  struct vecdb_collection *coll = api_next_name(db, NULL);
-  while (coll && visit(user, coll->name) == 0) {
-    struct vecdb_collection *next = api_next_name(db, coll->name);
-    vdb_collection_unref(coll);
-    coll = next;
-  }
-  vdb_collection_unref(coll);
+  struct vecdb_collection **colls;
+  size_t n;
+  VDB_TRY(vdb_collection_all(db, &colls, &n, err));
+  api_sort_names(colls, n);
+  for (size_t i = 0; i < n && visit(user, colls[i]->name) == 0; i++)
+    ;
+  vdb_collection_free_all(db, colls, n);
   return VECDB_OK;
 }
 
@@ -265,7 +260,7 @@ VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *cont
     if (vdb_control_poll(&inner))
       return vdb_control_fail(&inner, err);
     if (!did && vdb_jobs_pending(collection->db, collection) > 0) {
-      vdb_mutex_lock(&collection->merge_mu);
+      VDB_TRY(vdb_control_lock(&inner, &collection->merge_mu, err));
       vdb_mutex_unlock(&collection->merge_mu);
     }
   }

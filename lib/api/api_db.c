@@ -61,7 +61,8 @@ VECDB_API int vecdb_flush_all(vecdb *db, const vecdb_control *control, vecdb_err
   struct vdb_control inner;
   VDB_TRY(vdb_api_control(&db->env, control, &inner, err));
   struct vecdb_collection *coll;
-  for (size_t i = 0; (coll = vdb_collection_at(db, i)) != NULL; i++) {
+  for (uint64_t id = 0; (coll = vdb_collection_from(db, id)) != NULL;) {
+    id = coll->id + UINT64_C(1);
     int rc = vdb_flush(coll, &inner, err);
     vdb_collection_unref(coll);
     if (rc && rc != VECDB_ERR_CLOSED)
@@ -86,8 +87,6 @@ VECDB_API int vecdb_backup(vecdb *db, const char *path, const vecdb_control *con
   VDB_TRY(vdb_api_need(path, "path", err));
   struct vdb_control inner;
   VDB_TRY(vdb_api_control(&db->env, control, &inner, err));
-  if (!db->wal) /* rows that are only in the log cannot be brought into files */
-    return vdb_fail(err, VECDB_ERR_READ_ONLY, "a backup needs the database open for writing");
   return vdb_backup(db, path, &inner, err);
 }
 

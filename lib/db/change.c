@@ -5,7 +5,8 @@
 #include "base/check.h"
 #include "db/db.h"
 
-/* Versions may grow by this many segments between the reservation of memory and the swap. */
+/* Versions may grow by this many segments between the reservation of memory and the swap without
+   the swap needing memory. */
 enum { CHANGE_SLACK = 64 };
 
 VDB_INTERNAL uint64_t vdb_change_file(struct vecdb *db) {
@@ -58,7 +59,8 @@ struct change_work {
   const struct vdb_change *change;
   struct vdb_seg **segs; /* of change->coll, after the change */
   uint32_t n_segs;
-  uint64_t files_seq;    /* of change->coll, after the change */
+  struct vdb_version *version; /* with room for them, until it is in force */
+  uint64_t files_seq;          /* of change->coll, after the change */
   struct change_tombs *tombs;
   uint32_t n_tombs;
 };
@@ -76,8 +78,8 @@ static int change_write_tombs(struct change_work *w, vecdb_error *err) {
       continue;
     struct change_tombs *t = &w->tombs[w->n_tombs];
     t->seg = seg;
-    VDB_TRY(vdb_seg_tombs_write(seg, db->dir, vdb_change_file(db), w->files_seq, &t->blob, &t->n,
-                                err));
+    VDB_TRY(vdb_seg_tombs_write(seg, &db->env, db->dir, vdb_change_file(db), w->files_seq,
+                                &t->blob, &t->n, err));
     w->n_tombs++;
   }
   return VECDB_OK;
@@ -145,7 +147,7 @@ static int change_fill_collection(const struct change_work *w, struct vecdb_coll
   return rc;
 }
 
-VDB_INTERNAL void vdb_change_manifest_free(struct vecdb *db, struct vdb_manifest *manifest) {
+static void change_manifest_free(struct vecdb *db, struct vdb_manifest *manifest) {
   struct vdb_mem *mem = &db->env.mem;
   for (uint32_t i = 0; i < manifest->n_collections; i++) {
     struct vdb_manifest_collection *c = &manifest->collections[i];
@@ -177,6 +179,7 @@ static void change_log_floor(const struct change_work *w, struct vdb_manifest *o
     c++;
   }
   out->wal_floor = floor;
+  out->wal_synced = db->synced_seq;
   out->wal_first = db->n_marks ? db->marks[0].file : 1;
   for (size_t i = 0; i < db->n_marks; i++)
     if (db->marks[i].base <= floor)
@@ -203,7 +206,7 @@ static int change_build(const struct change_work *w, struct vdb_manifest *out, v
       continue;
     int rc = change_fill_collection(w, coll, &out->collections[out->n_collections++], err);
     if (rc) {
-      vdb_change_manifest_free(db, out);
+      change_manifest_free(db, out);
       return rc;
     }
   }
@@ -211,19 +214,19 @@ static int change_build(const struct change_work *w, struct vdb_manifest *out, v
   return VECDB_OK;
 }
 
-VDB_INTERNAL int vdb_change_manifest(struct vecdb *db, const struct vdb_change *change,
-                                     struct vdb_manifest *out, vecdb_error *err) {
-  struct change_work w = {.db = db, .change = change};
-  return change_build(&w, out, err);
-}
-
 /* Exchanges the segments in memory; write_mu held. */
-static int change_swap(struct change_work *w, struct vdb_version *version, vecdb_error *err) {
+static int change_swap(struct change_work *w, vecdb_error *err) {
   const struct vdb_change *change = w->change;
   struct vecdb_collection *coll = change->coll;
   const struct vdb_version *old = coll->version;
-  if (old->n + 1 > version->capacity)
-    return vdb_fail(err, VECDB_ERR_BUSY, "too many segments came while files were written");
+  if (old->n + 1 > w->version->capacity) { /* more came meanwhile than there is slack */
+    struct vdb_version *larger = vdb_version_new(&w->db->env.mem, old->n + 1);
+    if (!larger)
+      return vdb_fail_memory(err);
+    vdb_version_unref(&w->db->env.mem, w->version);
+    w->version = larger;
+  }
+  struct vdb_version *version = w->version;
   bool placed = !change->added;
   for (uint32_t i = 0; i < old->n; i++) {
     if (!change_removes(change, old->segs[i])) {
@@ -240,6 +243,7 @@ static int change_swap(struct change_work *w, struct vdb_version *version, vecdb
     vdb_mutex_unlock(&coll->view_mu);
   }
   vdb_version_set(coll, version);
+  w->version = NULL;
   if (w->files_seq > coll->files_seq)
     coll->files_seq = w->files_seq;
   return VECDB_OK;
@@ -255,8 +259,9 @@ static void change_adopt_tombs(struct change_work *w) {
   }
 }
 
-static int change_apply(struct change_work *w, struct vdb_version *version, bool *swapped,
-                        vecdb_error *err) {
+/* Memory follows the manifest. Where it cannot, the manifest on disk is in doubt, and replaced by
+   one of what memory holds before the next write. */
+static int change_apply(struct change_work *w, vecdb_error *err) {
   struct vecdb *db = w->db;
   const struct vdb_change *change = w->change;
   if (!change->coll)
@@ -266,12 +271,13 @@ static int change_apply(struct change_work *w, struct vdb_version *version, bool
     vdb_commit_hold(db);
     change->before_swap(change->arg);
   }
-  int rc = change_swap(w, version, err);
+  int rc = change_swap(w, err);
   if (change->before_swap)
     vdb_commit_release(db);
   vdb_mutex_unlock(&db->write_mu);
-  *swapped = rc == VECDB_OK;
-  if (!rc)
+  if (rc)
+    atomic_store(&db->manifest_doubt, true);
+  else
     change_adopt_tombs(w);
   return rc;
 }
@@ -289,8 +295,7 @@ static void change_trim_log(struct vecdb *db, uint64_t wal_first) {
   vdb_wal_trim(db->wal, wal_first);
 }
 
-static int change_run(struct change_work *w, struct vdb_version *version, bool *keep_files,
-                      bool *swapped, vecdb_error *err) {
+static int change_run(struct change_work *w, bool *keep_files, vecdb_error *err) {
   struct vecdb *db = w->db;
   if (w->change->coll)
     VDB_TRY(change_write_tombs(w, err));
@@ -304,11 +309,13 @@ static int change_run(struct change_work *w, struct vdb_version *version, bool *
   if (!rc || unknown)
     atomic_store(&db->manifest_doubt, rc != VECDB_OK);
   uint64_t wal_first = manifest.wal_first;
+  if (!rc)
+    db->noted_seq = manifest.wal_synced;
   db->generation = manifest.generation;
-  vdb_change_manifest_free(db, &manifest);
+  change_manifest_free(db, &manifest);
   *keep_files = rc == VECDB_OK || unknown;
   if (!rc)
-    rc = change_apply(w, version, swapped, err);
+    rc = change_apply(w, err);
   if (!rc)
     change_trim_log(db, wal_first);
   return rc;
@@ -331,15 +338,14 @@ VDB_INTERNAL int vdb_change_commit(struct vecdb *db, const struct vdb_change *ch
                                    bool *keep_files, vecdb_error *err) {
   struct vdb_mem *mem = &db->env.mem;
   struct change_work w = {.db = db, .change = change};
-  struct vdb_version *current = NULL, *version = NULL;
+  struct vdb_version *current = NULL;
   int rc = VECDB_OK;
-  bool swapped = false;
   *keep_files = false;
   if (change->coll) {
     current = vdb_version_get(change->coll);
-    version = vdb_version_new(mem, current->n + CHANGE_SLACK);
+    w.version = vdb_version_new(mem, current->n + CHANGE_SLACK);
     w.segs = vdb_alloc_array(mem, (size_t)current->n + 1, sizeof(struct vdb_seg *));
-    if (!version || !w.segs)
+    if (!w.version || !w.segs)
       rc = vdb_fail_memory(err);
     else
       w.n_segs = change_segments(change->coll, current, change, w.segs);
@@ -349,10 +355,9 @@ VDB_INTERNAL int vdb_change_commit(struct vecdb *db, const struct vdb_change *ch
     vdb_mutex_unlock(&db->write_mu);
   }
   if (!rc)
-    rc = change_run(&w, version, keep_files, &swapped, err);
-  if (!swapped)
-    vdb_version_unref(mem, version);
-  for (uint32_t i = 0; !swapped && !*keep_files && i < w.n_tombs; i++)
+    rc = change_run(&w, keep_files, err);
+  vdb_version_unref(mem, w.version);
+  for (uint32_t i = 0; rc && !*keep_files && i < w.n_tombs; i++)
     vdb_change_remove(db, VDB_BLOB_TOMBS, w.tombs[i].blob.file);
   vdb_free(mem, w.tombs);
   vdb_free(mem, w.segs);

@@ -105,11 +105,37 @@ VDB_INTERNAL struct vecdb_collection *vdb_collection_find(struct vecdb *db, cons
   return found;
 }
 
-VDB_INTERNAL struct vecdb_collection *vdb_collection_at(struct vecdb *db, size_t i) {
+VDB_INTERNAL struct vecdb_collection *vdb_collection_from(struct vecdb *db, uint64_t id) {
   vdb_mutex_lock(&db->colls_mu);
-  struct vecdb_collection *coll = i < db->n_colls ? vdb_collection_ref(db->colls[i]) : NULL;
+  size_t low = 0, high = db->n_colls;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (db->colls[middle]->id < id)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  struct vecdb_collection *coll = low < db->n_colls ? vdb_collection_ref(db->colls[low]) : NULL;
   vdb_mutex_unlock(&db->colls_mu);
   return coll;
+}
+
+VDB_INTERNAL int vdb_collection_all(struct vecdb *db, struct vecdb_collection ***out, size_t *n,
+                                    vecdb_error *err) {
+  vdb_mutex_lock(&db->colls_mu);
+  *n = db->n_colls;
+  *out = vdb_alloc_array(&db->env.mem, *n, sizeof(struct vecdb_collection *));
+  for (size_t i = 0; *out && i < *n; i++)
+    (*out)[i] = vdb_collection_ref(db->colls[i]);
+  vdb_mutex_unlock(&db->colls_mu);
+  return *out ? VECDB_OK : vdb_fail_memory(err);
+}
+
+VDB_INTERNAL void vdb_collection_free_all(struct vecdb *db, struct vecdb_collection **colls,
+                                          size_t n) {
+  for (size_t i = 0; i < n; i++)
+    vdb_collection_unref(colls[i]);
+  vdb_free(&db->env.mem, colls);
 }
 
 VDB_INTERNAL int vdb_collection_reserve(struct vecdb *db, vecdb_error *err) {

@@ -5,7 +5,6 @@
  * Locks, always taken in this order; none is held while a reader waits for anything but memory:
  *   merge_mu (collection)  one merge or index job per collection at a time
  *   seal_mu (collection)   one seal per collection at a time
- *                          (a backup takes both of every collection, in the order of the list)
  *   manifest_mu (db)       what the manifest says; held during its writing
  *   write_mu (db)          the write path: growing segments, log buffer, version lists; never held
  *                          during input or output
@@ -115,6 +114,7 @@ struct vecdb {
   uint32_t holds;              /* write_mu; new writes wait while > 0 */
   uint64_t published_seq;      /* write_mu; last write in the log and visible */
   uint64_t synced_seq;         /* write_mu; last write known to be on disk */
+  uint64_t noted_seq;          /* manifest_mu; as the manifest has it */
   uint64_t last_sync_ns;       /* write_mu */
   uint64_t failures;           /* write_mu; times that writes in flight were taken back */
   struct vdb_wal_mark *marks;  /* write_mu; ascending */
@@ -129,6 +129,7 @@ struct vecdb {
   struct vdb_thread jobs_thread;
   bool jobs_running;
   bool jobs_kicked;            /* jobs_mu */
+  bool jobs_resting;           /* jobs_mu; after a failure: kicks do not wake the thread */
   struct vecdb_collection *_Atomic yielding; /* whose merge lock the background thread holds */
   _Atomic bool closing;
   struct vdb_mutex step_mu;    /* one vecdb_step at a time */
@@ -138,12 +139,22 @@ struct vecdb {
 VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, struct vecdb **out,
                              vecdb_error *err);
 VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err);
+/* OPTION, LIMIT or ARGUMENT for options that make no sense. */
+VDB_INTERNAL int vdb_db_check_options(const vecdb_options *o, vecdb_error *err);
 /* Makes the name of the folder `path` durable. */
 VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb_error *err);
 
 /* ---- recover.c ---- */
 /* Loads collections and segments from the manifest, replays the log, removes files nobody names. */
 VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err);
+/* Reads the log that belongs to a manifest. CORRUPT also when it ends before records that the
+   manifest knows to be synced. */
+VDB_INTERNAL int vdb_recover_scan(struct vecdb *db, const struct vdb_manifest *manifest,
+                                  int (*apply)(void *arg, const struct vdb_wal_record *record,
+                                               vecdb_error *err),
+                                  void *arg, struct vdb_wal_scan *scan, vecdb_error *err);
+/* Whether a manifest has been written since that of this generation. */
+VDB_INTERNAL bool vdb_recover_overtaken(struct vecdb *db, uint64_t generation);
 /* Whether the folder is a database or may become one: else NOT_A_DATABASE, also for a file, or
    CORRUPT when there are files of a database without its manifest. A missing folder is fine. */
 VDB_INTERNAL int vdb_recover_look(struct vecdb *db, vecdb_error *err);
@@ -157,8 +168,14 @@ VDB_INTERNAL struct vecdb_collection *vdb_collection_ref(struct vecdb_collection
 VDB_INTERNAL void vdb_collection_unref(struct vecdb_collection *coll);
 /* The collection of that name with a reference, or NULL. */
 VDB_INTERNAL struct vecdb_collection *vdb_collection_find(struct vecdb *db, const char *name);
-/* The i-th collection with a reference, or NULL past the last. */
-VDB_INTERNAL struct vecdb_collection *vdb_collection_at(struct vecdb *db, size_t i);
+/* The first collection whose id is at least `id`, with a reference, or NULL. Walks go from id to
+   id: collections may come and go meanwhile. */
+VDB_INTERNAL struct vecdb_collection *vdb_collection_from(struct vecdb *db, uint64_t id);
+/* All collections, each with a reference, in an array for vdb_collection_free_all. */
+VDB_INTERNAL int vdb_collection_all(struct vecdb *db, struct vecdb_collection ***out, size_t *n,
+                                    vecdb_error *err);
+VDB_INTERNAL void vdb_collection_free_all(struct vecdb *db, struct vecdb_collection **colls,
+                                          size_t n);
 /* Room in the list for one more, then adding it; manifest_mu held from one to the other. */
 VDB_INTERNAL int vdb_collection_reserve(struct vecdb *db, vecdb_error *err);
 VDB_INTERNAL void vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll);
@@ -254,11 +271,6 @@ VDB_INTERNAL int vdb_change_settle(struct vecdb *db, vecdb_error *err);
 VDB_INTERNAL uint64_t vdb_change_file(struct vecdb *db);
 /* Removes a file that no manifest names. */
 VDB_INTERNAL void vdb_change_remove(struct vecdb *db, enum vdb_blob_kind kind, uint64_t number);
-/* Opens what write_manifest wrote elsewhere: builds the manifest of the current state; for backup.
-   manifest_mu held. */
-VDB_INTERNAL int vdb_change_manifest(struct vecdb *db, const struct vdb_change *change,
-                                     struct vdb_manifest *out, vecdb_error *err);
-VDB_INTERNAL void vdb_change_manifest_free(struct vecdb *db, struct vdb_manifest *manifest);
 
 /* ---- flush.c ---- */
 /* Writes rows of segments into a new file and makes a segment of it that no version knows yet, with
@@ -273,9 +285,6 @@ VDB_INTERNAL int vdb_seal_one(struct vecdb_collection *coll, struct vdb_control 
 /* Brings all writes made before the call into files. */
 VDB_INTERNAL int vdb_flush(struct vecdb_collection *coll, struct vdb_control *control,
                            vecdb_error *err);
-/* As flush, for several collections as of one moment; seal_mu of all held. */
-VDB_INTERNAL int vdb_flush_frozen(struct vecdb_collection *coll, uint64_t until,
-                                  struct vdb_control *control, vecdb_error *err);
 VDB_INTERNAL uint32_t vdb_frozen_count(struct vecdb_collection *coll);
 
 /* ---- merge.c ---- */
@@ -309,6 +318,7 @@ VDB_INTERNAL void vdb_jobs_sync(struct vecdb *db);
 VDB_INTERNAL uint64_t vdb_jobs_pending(struct vecdb *db, struct vecdb_collection *only);
 
 /* ---- backup.c, db_check.c, db_stats.c ---- */
+/* Holds no lock while it copies; for databases opened to read, too. */
 VDB_INTERNAL int vdb_backup(struct vecdb *db, const char *path, struct vdb_control *control,
                             vecdb_error *err);
 VDB_INTERNAL int vdb_restore(const char *from, const char *to, const vecdb_options *options,

@@ -1,9 +1,11 @@
 /* db_check.c - the integrity check of a whole database: every byte of every file, and what must
    hold between them. */
-#include <stdio.h>
+#include <errno.h>
 
 #include "base/check.h"
 #include "db/db.h"
+
+enum { CHECK_TRIES = 16 }; /* of reading a log that is trimmed meanwhile */
 
 struct check_work {
   struct vecdb *db;
@@ -27,16 +29,29 @@ static int check_note(struct check_work *w, int rc, vecdb_error *err) {
   return VECDB_OK;
 }
 
-static int check_segment(struct check_work *w, const struct vdb_seg *seg, vecdb_error *err) {
-  VDB_TRY(check_note(w, vdb_seg_check(seg, w->control, err), err));
-  if (seg->tombs_blob.file == 0)
-    return VECDB_OK;
-  struct vdb_blob *blob;
-  int rc = vdb_blob_open(&w->db->env, w->db->dir, VDB_BLOB_TOMBS, &seg->tombs_blob, true, &blob,
-                         err);
-  if (!rc)
-    vdb_blob_close(blob);
-  return check_note(w, rc, err);
+/* The deletes of the sealed segments, as the manifest names them: its lock keeps these files in
+   place while they are read. A reader may find that another process has removed one since. */
+static int check_tombs(struct check_work *w, struct vecdb_collection *coll, vecdb_error *err) {
+  struct vecdb *db = w->db;
+  int rc = VECDB_OK;
+  vdb_mutex_lock(&db->manifest_mu);
+  struct vdb_version *version = vdb_version_get(coll);
+  bool alive = !atomic_load(&coll->dropped);
+  for (uint32_t i = 0; alive && !rc && i < version->n; i++) {
+    const struct vdb_blob_id *id = &version->segs[i]->tombs_blob;
+    struct vdb_blob *blob;
+    if (id->file == 0)
+      continue;
+    rc = vdb_blob_open(&db->env, db->dir, VDB_BLOB_TOMBS, id, true, &blob, err);
+    if (!rc)
+      vdb_blob_close(blob);
+    else if (err->os_code == ENOENT && vdb_recover_overtaken(db, db->generation))
+      rc = VECDB_OK;
+    rc = check_note(w, rc, err);
+  }
+  vdb_version_unref(&db->env.mem, version);
+  vdb_mutex_unlock(&db->manifest_mu);
+  return rc;
 }
 
 /* No key may have two live rows. */
@@ -62,7 +77,6 @@ static int check_keys(struct check_work *w, const struct vdb_snapshot *s, vecdb_
   return VECDB_OK;
 }
 
-/* The manifest lock keeps tombstone files in place while they are read. */
 static int check_collection(struct check_work *w, struct vecdb_collection *coll,
                             vecdb_error *err) {
   struct vdb_snapshot *snapshot;
@@ -70,9 +84,10 @@ static int check_collection(struct check_work *w, struct vecdb_collection *coll,
   if (rc == VECDB_ERR_CLOSED)
     return VECDB_OK;
   VDB_TRY(rc);
+  rc = check_tombs(w, coll, err);
   for (uint32_t i = 0; !rc && i < snapshot->n_segs; i++) {
     if (snapshot->segs[i].seg->sealed)
-      rc = check_segment(w, snapshot->segs[i].seg, err);
+      rc = check_note(w, vdb_seg_check(snapshot->segs[i].seg, w->control, err), err);
     if (!rc && vdb_control_progress(w->control, "check", i + 1, snapshot->n_segs))
       rc = vdb_control_fail(w->control, err);
   }
@@ -89,17 +104,28 @@ static int check_ignore_record(void *arg, const struct vdb_wal_record *record, v
   return VECDB_OK;
 }
 
-/* The log may be written meanwhile: what is not whole yet at its end is no fault. */
-static int check_log_and_manifest(struct check_work *w, vecdb_error *err) {
+/* Once. *generation: of the manifest that was read. */
+static int check_log_once(struct check_work *w, uint64_t *generation, vecdb_error *err) {
   struct vecdb *db = w->db;
   struct vdb_manifest manifest;
-  int rc = vdb_manifest_read(&db->env, db->dir, &manifest, err);
-  if (rc)
-    return check_note(w, rc, err);
+  VDB_TRY(vdb_manifest_read(&db->env, db->dir, &manifest, err));
   struct vdb_wal_scan scan;
-  rc = vdb_wal_scan(&db->env, db->dir, manifest.wal_first, manifest.wal_floor, check_ignore_record,
-                    NULL, &scan, err);
+  *generation = manifest.generation;
+  int rc = vdb_recover_scan(db, &manifest, check_ignore_record, NULL, &scan, err);
   vdb_manifest_fini(&db->env.mem, &manifest);
+  return rc;
+}
+
+/* The log is written meanwhile: what is not whole yet at its end is no fault, and files that a
+   newer manifest does not need may go. */
+static int check_log_and_manifest(struct check_work *w, vecdb_error *err) {
+  uint64_t generation = 0;
+  int rc = check_log_once(w, &generation, err);
+  for (int left = CHECK_TRIES; rc && left > 0 && vdb_recover_overtaken(w->db, generation); left--) {
+    if (vdb_control_poll(w->control))
+      return vdb_control_fail(w->control, err);
+    rc = check_log_once(w, &generation, err);
+  }
   return check_note(w, rc, err);
 }
 
@@ -107,13 +133,12 @@ VDB_INTERNAL int vdb_check_all(struct vecdb *db, void (*report)(void *user, cons
                                void *user, struct vdb_control *control, vecdb_error *err) {
   struct check_work w = {.db = db, .report = report, .user = user, .control = control};
   struct vecdb_collection *coll;
-  vdb_mutex_lock(&db->manifest_mu);
   int rc = check_log_and_manifest(&w, err);
-  for (size_t i = 0; !rc && (coll = vdb_collection_at(db, i)) != NULL; i++) {
+  for (uint64_t id = 0; !rc && (coll = vdb_collection_from(db, id)) != NULL;) {
+    id = coll->id + UINT64_C(1);
     rc = check_collection(&w, coll, err);
     vdb_collection_unref(coll);
   }
-  vdb_mutex_unlock(&db->manifest_mu);
   if (rc || w.faults == 0)
     return rc;
   *err = w.first;

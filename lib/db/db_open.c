@@ -12,7 +12,7 @@ static bool open_vfs_whole(const vecdb_vfs *v) {
          v->sync_dir && v->list && v->lock;
 }
 
-static int open_check_options(const vecdb_options *o, vecdb_error *err) {
+VDB_INTERNAL int vdb_db_check_options(const vecdb_options *o, vecdb_error *err) {
   const uint32_t flags = VECDB_READ_ONLY | VECDB_MUST_EXIST | VECDB_HOST_DRIVEN;
   if (o->size != sizeof *o)
     return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_options has size %zu here, not %u", sizeof *o,
@@ -168,7 +168,7 @@ VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, str
                              vecdb_error *err) {
   static const vecdb_options standard = VECDB_OPTIONS_INIT;
   const vecdb_options *o = options ? options : &standard;
-  VDB_TRY(open_check_options(o, err));
+  VDB_TRY(vdb_db_check_options(o, err));
   size_t length = path ? strlen(path) : 0;
   if (length == 0 || length > OPEN_PATH_MAX)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "a path has 1 to %d bytes, not %zu", OPEN_PATH_MAX,
@@ -207,11 +207,31 @@ VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, str
   return VECDB_OK;
 }
 
+/* Syncs the log and notes in the manifest how far it goes: the last of its records, or its last
+   file, would else be missed by nobody. A note that cannot be made is no failure to close. */
+static void close_note(struct vecdb *db) {
+  vecdb_error err;
+  vdb_mutex_lock(&db->write_mu);
+  int rc = vdb_commit_sync(db, db->published_seq, &err);
+  uint64_t synced = db->synced_seq;
+  vdb_mutex_unlock(&db->write_mu);
+  if (rc)
+    return; /* vdb_wal_close tries again, and reports */
+  struct vdb_change nothing = {0};
+  bool keep;
+  vdb_mutex_lock(&db->manifest_mu);
+  if (db->noted_seq < synced && vdb_change_commit(db, &nothing, &keep, &err))
+    vdb_log(&db->env, VECDB_LOG_WARN, "closing %s: %s", db->dir, err.message);
+  vdb_mutex_unlock(&db->manifest_mu);
+}
+
 VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err) {
   vdb_jobs_stop(db);
   int rc = VECDB_OK;
-  if (db->wal)
+  if (db->wal) {
+    close_note(db);
     rc = vdb_wal_close(db->wal, true, err);
+  }
   open_free(db);
   struct vdb_mem last;
   vdb_mem_init(&last, &db->env.mem.table, 0);

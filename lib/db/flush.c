@@ -119,8 +119,9 @@ VDB_INTERNAL int vdb_seal_one(struct vecdb_collection *coll, struct vdb_control 
   return rc;
 }
 
-VDB_INTERNAL int vdb_flush_frozen(struct vecdb_collection *coll, uint64_t until,
-                                  struct vdb_control *control, vecdb_error *err) {
+/* Brings the writes up to `until` into files, whose rows are frozen; seal_mu held. */
+static int flush_frozen(struct vecdb_collection *coll, uint64_t until, struct vdb_control *control,
+                        vecdb_error *err) {
   struct vecdb *db = coll->db;
   for (;;) {
     struct vdb_seg *seg = flush_oldest_frozen(coll);
@@ -154,14 +155,14 @@ VDB_INTERNAL int vdb_flush(struct vecdb_collection *coll, struct vdb_control *co
   VDB_TRY(vdb_collection_alive(coll, err));
   if (!db->wal)
     return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
-  vdb_mutex_lock(&coll->seal_mu);
+  VDB_TRY(vdb_control_lock(control, &coll->seal_mu, err));
   vdb_mutex_lock(&db->write_mu);
   if (coll->last_seq > coll->files_seq)
     vdb_commit_rotate(db);
   vdb_apply_freeze(coll);
   uint64_t until = coll->last_seq;
   vdb_mutex_unlock(&db->write_mu);
-  int rc = vdb_flush_frozen(coll, until, control, err);
+  int rc = flush_frozen(coll, until, control, err);
   vdb_mutex_unlock(&coll->seal_mu);
   if (!rc)
     vdb_jobs_kick(db);

@@ -20,7 +20,8 @@ VDB_INTERNAL void vdb_jobs_kick(struct vecdb *db) {
     return;
   vdb_mutex_lock(&db->jobs_mu);
   db->jobs_kicked = true;
-  vdb_cond_signal(&db->jobs_cond);
+  if (!db->jobs_resting)
+    vdb_cond_signal(&db->jobs_cond);
   vdb_mutex_unlock(&db->jobs_mu);
 }
 
@@ -104,7 +105,7 @@ static int jobs_index(struct vecdb_collection *coll, bool *did, uint64_t *bytes,
 
 static int jobs_seal(struct vecdb_collection *coll, bool *did, uint64_t *bytes,
                      struct vdb_control *control, vecdb_error *err) {
-  vdb_mutex_lock(&coll->seal_mu);
+  VDB_TRY(vdb_control_lock(control, &coll->seal_mu, err));
   int rc = vdb_seal_one(coll, control, did, err);
   vdb_mutex_unlock(&coll->seal_mu);
   if (*did)
@@ -201,8 +202,9 @@ VDB_INTERNAL int vdb_jobs_run_one(struct vecdb *db, struct vecdb_collection *onl
     return jobs_run_collection(db, only, did, bytes, control, err);
   struct vecdb_collection *coll;
   int failed = VECDB_OK; /* work that fails in one collection must not keep the others waiting */
-  for (size_t i = 0; !*did && (coll = vdb_collection_at(db, i)) != NULL; i++) {
+  for (uint64_t id = 0; !*did && (coll = vdb_collection_from(db, id)) != NULL;) {
     vecdb_error why;
+    id = coll->id + UINT64_C(1);
     int rc = jobs_run_collection(db, coll, did, bytes, control, &why);
     vdb_collection_unref(coll);
     if (!rc || rc == VECDB_ERR_CLOSED)
@@ -246,7 +248,8 @@ VDB_INTERNAL uint64_t vdb_jobs_pending(struct vecdb *db, struct vecdb_collection
     return jobs_pending_in(only);
   uint64_t pending = 0;
   struct vecdb_collection *coll;
-  for (size_t i = 0; (coll = vdb_collection_at(db, i)) != NULL; i++) {
+  for (uint64_t id = 0; (coll = vdb_collection_from(db, id)) != NULL;) {
+    id = coll->id + UINT64_C(1);
     pending += jobs_pending_in(coll);
     vdb_collection_unref(coll);
   }
@@ -265,6 +268,25 @@ static void jobs_sleep(struct vecdb *db, uint64_t ns) {
   vdb_mutex_unlock(&db->jobs_mu);
 }
 
+/* After a failure. Kicks wait: writers on a full disk would have the work tried again and again.
+   The log is synced in time all the same. */
+static void jobs_rest(struct vecdb *db, uint64_t idle_ns) {
+  uint64_t left = (uint64_t)JOBS_RETRY_MS * 1000000;
+  vdb_mutex_lock(&db->jobs_mu);
+  db->jobs_resting = true;
+  while (left > 0 && !atomic_load(&db->closing)) {
+    uint64_t piece = left < idle_ns ? left : idle_ns;
+    left -= piece;
+    while (!atomic_load(&db->closing) && vdb_cond_wait_ns(&db->jobs_cond, &db->jobs_mu, piece))
+      ;
+    vdb_mutex_unlock(&db->jobs_mu);
+    vdb_jobs_sync(db);
+    vdb_mutex_lock(&db->jobs_mu);
+  }
+  db->jobs_resting = false;
+  vdb_mutex_unlock(&db->jobs_mu);
+}
+
 static void jobs_thread_body(void *arg) {
   struct vecdb *db = arg;
   uint64_t idle_ns = db->durability == VECDB_DURABLE_INTERVAL ? db->interval_ns : UINT64_MAX;
@@ -279,7 +301,7 @@ static void jobs_thread_body(void *arg) {
     int rc = vdb_jobs_run_one(db, NULL, &did, &bytes, &control, &err);
     if (rc && rc != VECDB_ERR_CANCELLED) {
       vdb_log(&db->env, VECDB_LOG_ERROR, "background work failed: %s", err.message);
-      jobs_sleep(db, (uint64_t)JOBS_RETRY_MS * 1000000);
+      jobs_rest(db, idle_ns);
     } else if (rc || !did) {
       jobs_sleep(db, rc ? (uint64_t)10 * 1000000 : idle_ns);
     }

@@ -318,12 +318,19 @@ static int merge_compact_list(struct vecdb_collection *coll, struct vdb_seg *con
   return VECDB_OK;
 }
 
+/* Takes the merge lock for a caller: background work that holds it gives way. */
+static int merge_lock(struct vecdb_collection *coll, struct vdb_control *control,
+                      vecdb_error *err) {
+  atomic_fetch_add(&coll->preempt, 1);
+  int rc = vdb_control_lock(control, &coll->merge_mu, err);
+  atomic_fetch_sub(&coll->preempt, 1);
+  return rc;
+}
+
 VDB_INTERNAL int vdb_compact(struct vecdb_collection *coll, struct vdb_control *control,
                              vecdb_error *err) {
   VDB_TRY(vdb_flush(coll, control, err));
-  atomic_fetch_add(&coll->preempt, 1);
-  vdb_mutex_lock(&coll->merge_mu);
-  atomic_fetch_sub(&coll->preempt, 1);
+  VDB_TRY(merge_lock(coll, control, err));
   struct vdb_version *version;
   struct vdb_seg **segs;
   uint32_t n;
@@ -401,9 +408,7 @@ VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t field,
   if (!coll->db->wal)
     return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
   VDB_TRY(vdb_collection_alive(coll, err));
-  atomic_fetch_add(&coll->preempt, 1);
-  vdb_mutex_lock(&coll->merge_mu);
-  atomic_fetch_sub(&coll->preempt, 1);
+  VDB_TRY(merge_lock(coll, control, err));
   int rc = merge_drop_indexes(coll, field, err);
   if (!rc && params->type != VECDB_INDEX_FLAT) {
     rc = merge_set(coll, field, params, err);

@@ -80,6 +80,8 @@ static int recover_segments(struct vecdb *db, struct vecdb_collection *coll,
 static int recover_collection(struct vecdb *db, const struct vdb_manifest_collection *from,
                               uint64_t floor, vecdb_error *err) {
   struct vdb_schema *schema;
+  if (db->n_colls > 0 && db->colls[db->n_colls - 1]->id >= from->id)
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest's collections are out of order");
   VDB_TRY(vdb_schema_decode(&db->env.mem, from->schema, from->schema_bytes, &schema, err));
   if (schema->n_fields != from->n_fields) {
     vdb_schema_free(&db->env.mem, schema);
@@ -119,12 +121,39 @@ static void recover_auto_id(struct vecdb_collection *coll, const struct vdb_batc
   }
 }
 
+/* A record holds no key twice: of such rows the last one is logged. A forged record may, and would
+   make two rows live under one key. */
+static int recover_distinct(struct vecdb_collection *coll, const struct vdb_batch *batch,
+                            vecdb_error *err) {
+  struct vdb_mem *mem = &coll->db->env.mem;
+  const struct vdb_column *keys = &batch->columns[coll->schema->key];
+  uint64_t slots = vdb_keymap_slots(batch->n_rows);
+  struct vdb_keymap map = {vdb_alloc_zero(mem, slots * sizeof(uint64_t)), slots - 1};
+  int rc = map.slots ? VECDB_OK : vdb_fail_memory(err);
+  for (uint32_t i = 0; !rc && i < batch->n_rows; i++) {
+    struct vdb_bytes key = vdb_key_of(keys, i);
+    uint64_t hash = vdb_seg_key_hash(key);
+    struct vdb_keymap_walk walk = vdb_keymap_walk(&map, hash);
+    int64_t row;
+    while (!rc && (row = vdb_keymap_next(&map, &walk)) >= 0) {
+      struct vdb_bytes other = vdb_key_of(keys, (uint32_t)row);
+      if (other.n == key.n && memcmp(other.data, key.data, key.n) == 0)
+        rc = vdb_fail(err, VECDB_ERR_CORRUPT, "a record of the log holds a key twice");
+    }
+    vdb_keymap_insert(&map, hash, i);
+  }
+  vdb_free(mem, (void *)map.slots);
+  return rc;
+}
+
 static int recover_rows(struct vecdb_collection *coll, const struct vdb_wal_record *record,
                         vecdb_error *err) {
   struct vdb_mem *mem = &coll->db->env.mem;
   struct vdb_batch batch = {0};
   struct vdb_pending pending;
   int rc = vdb_batch_decode(mem, coll->schema, record->body, record->n, &batch, err);
+  if (!rc)
+    rc = recover_distinct(coll, &batch, err);
   if (!rc)
     rc = vdb_apply_rows(coll, &batch, true, NULL, &pending, err);
   if (!rc) {
@@ -166,16 +195,28 @@ static int recover_record(void *arg, const struct vdb_wal_record *record, vecdb_
                   record->type);
 }
 
+VDB_INTERNAL int vdb_recover_scan(struct vecdb *db, const struct vdb_manifest *manifest,
+                                  int (*apply)(void *arg, const struct vdb_wal_record *record,
+                                               vecdb_error *err),
+                                  void *arg, struct vdb_wal_scan *scan, vecdb_error *err) {
+  VDB_TRY(vdb_wal_scan(&db->env, db->dir, manifest->wal_first, manifest->wal_floor, apply, arg,
+                       scan, err));
+  if (scan->last_seq < manifest->wal_synced)
+    return vdb_fail(err, VECDB_ERR_CORRUPT,
+                    "the log of %s ends with record %llu, but %llu were synced", db->dir,
+                    (unsigned long long)scan->last_seq,
+                    (unsigned long long)manifest->wal_synced);
+  return VECDB_OK;
+}
+
 static int recover_log(struct recover_work *w, const struct vdb_manifest *manifest,
                        vecdb_error *err) {
   struct vecdb *db = w->db;
   struct vdb_wal_scan scan;
-  VDB_TRY(vdb_wal_scan(&db->env, db->dir, manifest->wal_first, manifest->wal_floor, recover_record,
-                       w, &scan, err));
-  if (scan.last_seq < manifest->wal_floor)
-    scan.last_seq = manifest->wal_floor;
+  VDB_TRY(vdb_recover_scan(db, manifest, recover_record, w, &scan, err));
   db->published_seq = scan.last_seq;
-  db->synced_seq = scan.doubt_file ? manifest->wal_floor : scan.last_seq;
+  db->synced_seq = scan.doubt_file ? manifest->wal_synced : scan.last_seq;
+  db->noted_seq = manifest->wal_synced;
   if (db->flags & VECDB_READ_ONLY)
     return VECDB_OK;
   if (!VDB_GROW(&db->env.mem, db->marks, db->marks_capacity, 2))
@@ -302,7 +343,8 @@ static int recover_create(struct vecdb *db, const vecdb_options *options, vecdb_
 static bool recover_plausible(const struct vdb_manifest *m) {
   const uint64_t most = UINT64_MAX / 4;
   return m->generation < most && m->next_file < most && m->next_segment < most &&
-         m->wal_first < most && m->wal_floor < most && m->next_collection < UINT32_MAX;
+         m->wal_first < most && m->wal_synced < most && m->wal_floor <= m->wal_synced &&
+         m->next_collection < UINT32_MAX;
 }
 
 static int recover_load(struct recover_work *w, const struct vdb_manifest *manifest,
@@ -338,7 +380,8 @@ static int recover_load(struct recover_work *w, const struct vdb_manifest *manif
   return VECDB_OK;
 }
 
-static int recover_once(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+static int recover_once(struct vecdb *db, const vecdb_options *options, uint64_t *wal_first,
+                        vecdb_error *err) {
   struct vdb_manifest manifest;
   int rc = vdb_manifest_read(&db->env, db->dir, &manifest, err);
   if (rc == VECDB_ERR_NOT_FOUND) {
@@ -350,31 +393,50 @@ static int recover_once(struct vecdb *db, const vecdb_options *options, vecdb_er
   vdb_control_init(&control, &db->env, options->control);
   struct recover_work w = {db, &control, 0};
   rc = recover_load(&w, &manifest, err);
+  *wal_first = manifest.wal_first;
   vdb_manifest_fini(&db->env.mem, &manifest);
   return rc;
 }
 
-/* Whether the manifest is another one than that which was loaded. */
-static bool recover_overtaken(struct vecdb *db) {
+VDB_INTERNAL bool vdb_recover_overtaken(struct vecdb *db, uint64_t generation) {
   struct vdb_manifest manifest;
   vecdb_error ignored;
   if (vdb_manifest_read(&db->env, db->dir, &manifest, &ignored))
     return false;
-  bool other = manifest.generation != db->generation;
+  bool other = manifest.generation != generation;
   vdb_manifest_fini(&db->env.mem, &manifest);
   return other;
+}
+
+/* Whether a writer may have trimmed the log that was read, so that it seemed to end too early. */
+static bool recover_trimmed(struct vecdb *db, uint64_t wal_first) {
+  struct vdb_manifest manifest;
+  vecdb_error ignored;
+  if (vdb_manifest_read(&db->env, db->dir, &manifest, &ignored))
+    return false;
+  bool trimmed = manifest.wal_first != wal_first;
+  vdb_manifest_fini(&db->env.mem, &manifest);
+  return trimmed;
 }
 
 /* A reader holds no lock: a writer may replace the manifest meanwhile, and remove files that the
    one before named. Then the reader begins again. */
 VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
-  int rc = recover_once(db, options, err);
-  for (int left = RECOVER_TRIES; left > 0 && (db->flags & VECDB_READ_ONLY); left--) {
-    if ((rc != VECDB_ERR_CORRUPT && rc != VECDB_ERR_IO) || !recover_overtaken(db))
+  uint64_t wal_first = 0;
+  int rc = recover_once(db, options, &wal_first, err);
+  for (int left = RECOVER_TRIES; db->flags & VECDB_READ_ONLY; left--) {
+    bool again = false;
+    if (rc == VECDB_OK)
+      again = recover_trimmed(db, wal_first);
+    else if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_IO)
+      again = vdb_recover_overtaken(db, db->generation);
+    if (!again)
       break;
+    if (left == 0)
+      return vdb_fail(err, VECDB_ERR_BUSY, "%s changes faster than it can be read", db->dir);
     while (db->n_colls > 0)
       vdb_collection_unref(db->colls[--db->n_colls]);
-    rc = recover_once(db, options, err);
+    rc = recover_once(db, options, &wal_first, err);
   }
   return rc;
 }

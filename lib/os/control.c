@@ -3,6 +3,8 @@
 
 #include "base/check.h"
 
+enum { CONTROL_LOCK_NS = 5000000 }; /* between two looks while waiting for a lock */
+
 VDB_INTERNAL void vdb_control_init(struct vdb_control *control, const struct vdb_env *env,
                                    const vecdb_control *public_control) {
   control->env = env;
@@ -57,6 +59,18 @@ VDB_INTERNAL int vdb_control_fail(struct vdb_control *control, vecdb_error *err)
   int code = atomic_load_explicit(&control->stopped, memory_order_relaxed);
   vdb_assert(code == VECDB_ERR_CANCELLED || code == VECDB_ERR_TIMEOUT);
   return vdb_fail(err, code, "%s", vecdb_status_text(code));
+}
+
+VDB_INTERNAL int vdb_control_lock(struct vdb_control *control, struct vdb_mutex *mutex,
+                                  vecdb_error *err) {
+  if (!control) {
+    vdb_mutex_lock(mutex);
+    return VECDB_OK;
+  }
+  while (!vdb_mutex_lock_ns(mutex, CONTROL_LOCK_NS))
+    if (vdb_control_poll(control))
+      return vdb_control_fail(control, err);
+  return VECDB_OK;
 }
 
 VDB_INTERNAL bool vdb_control_stop(void *arg) { return vdb_control_poll(arg) != 0; }

@@ -26,6 +26,10 @@ VDB_INTERNAL int vdb_control_progress(struct vdb_control *control, const char *p
                                       uint64_t total);
 /* Fills err for a stopped control and returns its code. */
 VDB_INTERNAL int vdb_control_fail(struct vdb_control *control, vecdb_error *err);
+/* Takes a lock that others may hold for long; the code of a control (NULL: none) that stops first.
+   Then the lock is not taken. */
+VDB_INTERNAL int vdb_control_lock(struct vdb_control *control, struct vdb_mutex *mutex,
+                                  vecdb_error *err);
 /* A `stop` function for layers that do not know controls; arg is the control. */
 VDB_INTERNAL bool vdb_control_stop(void *arg);
 

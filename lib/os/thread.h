@@ -26,6 +26,8 @@ VDB_INTERNAL int vdb_mutex_init(struct vdb_mutex *mutex);
 VDB_INTERNAL void vdb_mutex_destroy(struct vdb_mutex *mutex);
 VDB_INTERNAL void vdb_mutex_lock(struct vdb_mutex *mutex);
 VDB_INTERNAL bool vdb_mutex_try(struct vdb_mutex *mutex);
+/* As lock, for about `ns` nanoseconds at most; false when the time ran out. */
+VDB_INTERNAL bool vdb_mutex_lock_ns(struct vdb_mutex *mutex, uint64_t ns);
 VDB_INTERNAL void vdb_mutex_unlock(struct vdb_mutex *mutex);
 
 VDB_INTERNAL int vdb_cond_init(struct vdb_cond *cond);

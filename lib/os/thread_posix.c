@@ -20,6 +20,11 @@ static void thread_must(int rc) {
   (void)rc;
 }
 
+static struct timespec thread_timespec(uint64_t ns) {
+  struct timespec at = {(time_t)(ns / THREAD_NS_PER_S), (long)(ns % THREAD_NS_PER_S)};
+  return at;
+}
+
 VDB_INTERNAL int vdb_mutex_init(struct vdb_mutex *mutex) {
   pthread_mutexattr_t attr;
   int rc = pthread_mutexattr_init(&attr);
@@ -44,6 +49,19 @@ VDB_INTERNAL void vdb_mutex_lock(struct vdb_mutex *mutex) {
 VDB_INTERNAL bool vdb_mutex_try(struct vdb_mutex *mutex) {
   int rc = pthread_mutex_trylock(&mutex->os);
   vdb_assert(rc == 0 || rc == EBUSY);
+  return rc == 0;
+}
+
+VDB_INTERNAL bool vdb_mutex_lock_ns(struct vdb_mutex *mutex, uint64_t ns) {
+  if (vdb_mutex_try(mutex))
+    return true;
+  /* POSIX knows this wait by the wall clock only: a clock that is set can make it shorter or, once,
+     longer. */
+  uint64_t until = vdb_clock_posix().wall_ns(NULL);
+  until += ns < THREAD_MAX_WAIT_NS ? ns : THREAD_MAX_WAIT_NS;
+  struct timespec at = thread_timespec(until);
+  int rc = pthread_mutex_timedlock(&mutex->os, &at);
+  vdb_assert(rc == 0 || rc == ETIMEDOUT);
   return rc == 0;
 }
 
@@ -75,7 +93,7 @@ VDB_INTERNAL bool vdb_cond_wait_ns(struct vdb_cond *cond, struct vdb_mutex *mute
   /* The system's clock, whatever clock the host scripts: it is the one the condition waits on. */
   uint64_t now = vdb_clock_posix().monotonic_ns(NULL);
   uint64_t until = now + (ns < THREAD_MAX_WAIT_NS ? ns : THREAD_MAX_WAIT_NS);
-  struct timespec at = {(time_t)(until / THREAD_NS_PER_S), (long)(until % THREAD_NS_PER_S)};
+  struct timespec at = thread_timespec(until);
   int rc = pthread_cond_timedwait(&cond->os, &mutex->os, &at);
   vdb_assert(rc == 0 || rc == ETIMEDOUT);
   return rc == 0;

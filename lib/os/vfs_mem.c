@@ -410,8 +410,10 @@ static int vfs_mem_remove(const vecdb_vfs *vfs, const char *path) {
   int rc = vfs_mem_find(tree, path, &place);
   if (rc == 0 && !place.node)
     rc = ENOENT;
-  if (rc == 0 && !place.node->file)
-    rc = EISDIR;
+  if (rc == 0 && place.node == &tree->root)
+    rc = EBUSY;
+  if (rc == 0 && !place.node->file && place.node->n_children > 0)
+    rc = ENOTEMPTY;
   if (rc == 0)
     vfs_mem_node_remove(tree, place.node);
   return vfs_mem_leave(tree, rc);

@@ -233,7 +233,7 @@ static void vfs_posix_unmap(const vecdb_vfs *vfs, const void *address, size_t le
 
 static int vfs_posix_remove(const vecdb_vfs *vfs, const char *path) {
   (void)vfs;
-  return unlink(path) != 0 ? errno : 0;
+  return remove(path) != 0 ? errno : 0;
 }
 
 static int vfs_posix_rename(const vecdb_vfs *vfs, const char *from, const char *to) {

@@ -106,11 +106,11 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct v
 VDB_INTERNAL struct vdb_seg_index *vdb_seg_index_ref(struct vdb_seg_index *index);
 VDB_INTERNAL void vdb_seg_index_unref(struct vdb_seg_index *index);
 
-/* Writes the rows marked at or before `seq` as tombstone file `number`, synced; *n says how
-   many. */
-VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, const char *dir, uint64_t number,
-                                     uint64_t seq, struct vdb_blob_id *id, uint64_t *n,
-                                     vecdb_error *err);
+/* Writes the rows marked at or before `seq` as tombstone file `number` of `dir`, synced; *n says
+   how many. */
+VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, struct vdb_env *env,
+                                     const char *dir, uint64_t number, uint64_t seq,
+                                     struct vdb_blob_id *id, uint64_t *n, vecdb_error *err);
 /* Marks the rows of a tombstone file as deleted from 1 on. */
 VDB_INTERNAL int vdb_seg_tombs_read(struct vdb_seg *seg, const char *dir,
                                     const struct vdb_blob_id *blob, uint64_t n, vecdb_error *err);

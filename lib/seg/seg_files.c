@@ -90,12 +90,12 @@ static int seg_tombs_section(struct vdb_sect_writer *out, const uint64_t *bits, 
   return out->end(out, err);
 }
 
-VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, const char *dir, uint64_t number,
-                                     uint64_t seq, struct vdb_blob_id *id, uint64_t *n,
-                                     vecdb_error *err) {
+VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, struct vdb_env *env,
+                                     const char *dir, uint64_t number, uint64_t seq,
+                                     struct vdb_blob_id *id, uint64_t *n, vecdb_error *err) {
   uint32_t n_rows = seg->sealed->n_rows;
   size_t n_words = vdb_bits_words(n_rows);
-  uint64_t *bits = vdb_alloc_zero(&seg->env->mem, n_words * sizeof *bits);
+  uint64_t *bits = vdb_alloc_zero(&env->mem, n_words * sizeof *bits);
   if (!bits)
     return vdb_fail_memory(err);
   for (uint32_t row = 0; row < n_rows; row++) {
@@ -105,7 +105,7 @@ VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, const char *dir,
   }
   *n = vdb_bits_count(bits, n_rows);
   struct vdb_blob_writer *blob;
-  int rc = vdb_blob_create(seg->env, dir, VDB_BLOB_TOMBS, number, &blob, err);
+  int rc = vdb_blob_create(env, dir, VDB_BLOB_TOMBS, number, &blob, err);
   if (!rc) {
     rc = seg_tombs_section(vdb_blob_sections(blob), bits, n_words, err);
     if (rc)
@@ -113,7 +113,7 @@ VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, const char *dir,
     else
       rc = vdb_blob_finish(blob, id, err);
   }
-  vdb_free(&seg->env->mem, bits);
+  vdb_free(&env->mem, bits);
   return rc;
 }
 

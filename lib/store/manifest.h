@@ -51,6 +51,7 @@ struct vdb_manifest {
   uint32_t next_collection;
   uint64_t wal_first;       /* number of the first log file that is needed */
   uint64_t wal_floor;       /* every record up to here is in the files of its collection */
+  uint64_t wal_synced;      /* every record up to here was synced: a log without them is damaged */
   struct vdb_manifest_collection *collections;
   uint32_t n_collections;
 };

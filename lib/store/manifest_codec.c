@@ -74,6 +74,7 @@ VDB_INTERNAL void vdb_manifest_encode(const struct vdb_manifest *manifest,
   vdb_write_u32(out, manifest->next_collection);
   vdb_write_u64(out, manifest->wal_first);
   vdb_write_u64(out, manifest->wal_floor);
+  vdb_write_u64(out, manifest->wal_synced);
   vdb_write_u32(out, manifest->n_collections);
   for (uint32_t i = 0; i < manifest->n_collections; i++)
     manc_write_collection(out, &manifest->collections[i]);
@@ -307,6 +308,7 @@ static void manc_read_body(struct manc_decoder *d, struct vdb_manifest *m) {
   m->next_collection = vdb_read_u32(&d->r);
   m->wal_first = vdb_read_u64(&d->r);
   m->wal_floor = vdb_read_u64(&d->r);
+  m->wal_synced = vdb_read_u64(&d->r);
   uint32_t n = vdb_read_count(&d->r, MANC_COLLECTION_MIN);
   if (n > VECDB_MAX_COLLECTIONS)
     d->r.bad = true;

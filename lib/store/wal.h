@@ -56,7 +56,10 @@ struct vdb_wal_scan {
  * scan with that code. `after` is what the manifest knows to be in files (its wal_floor); it must
  * be at least the base of the first file that is there, and records at or below it may be missing
  * from the log. No file at all is an empty log that ends at `after`. Reads only, and may run while
- * another process writes. Memory: about the biggest record. Errors: CORRUPT with file and offset,
+ * the log is written: files may go between the listing of the folder and their reading. One that a
+ * writer left without records is passed over; whether others went because a newer manifest needs
+ * them no more, the caller finds out from that manifest: CORRUPT, or a log that ends too early,
+ * then mean nothing. Memory: about the biggest record. Errors: CORRUPT with file and offset,
  * NEWER_FORMAT, IO, NO_MEMORY, LIMIT; records applied before are then to be thrown away.
  */
 VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t first_file,

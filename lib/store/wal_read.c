@@ -2,6 +2,8 @@
  * wal_read.c - reading the log: which files there are, which of their records count, and where the
  * log ends; see wal.h for the rules. Everything read is taken for hostile.
  */
+#include <errno.h>
+
 #include "store/store_format.h"
 #include "store/wal.h"
 
@@ -75,12 +77,17 @@ struct walr_file {
   char path[STORE_PATH_MAX];
 };
 
-static int walr_open(struct walr_file *f, const char *dir, uint64_t number, vecdb_error *err) {
+/* *gone: the file was removed since the folder was listed, by a writer that goes on meanwhile. */
+static int walr_open(struct walr_file *f, const char *dir, uint64_t number, bool *gone,
+                     vecdb_error *err) {
   const vecdb_vfs *vfs = f->env->vfs;
   f->n = 0;
   f->start = 0;
   VDB_TRY(vdb_wal_path(f->path, sizeof f->path, dir, number, err));
   int os = vfs->open(vfs, f->path, VECDB_OPEN_READ, &f->file);
+  *gone = os == ENOENT;
+  if (*gone)
+    return VECDB_OK;
   if (os)
     return vdb_fail_os(err, os, "cannot open", f->path);
   os = vfs->length(f->file, &f->length);
@@ -311,8 +318,10 @@ static int walr_read_heads(struct walr_scan *s, const char *dir, const struct wa
                            struct vdb_wal_scan *out, vecdb_error *err) {
   for (size_t i = 0; i < list->n; i++) {
     struct walr_head *head = &s->heads[s->n_heads];
-    bool valid;
-    VDB_TRY(walr_open(&s->f, dir, list->numbers[i], err));
+    bool valid, gone;
+    VDB_TRY(walr_open(&s->f, dir, list->numbers[i], &gone, err));
+    if (gone)
+      continue;
     int rc = walr_read_head(&s->f, list->numbers[i], head, &valid, err);
     out->bytes += s->f.length;
     walr_close(&s->f);
@@ -339,7 +348,12 @@ static int walr_read_all(struct walr_scan *s, const char *dir, const struct walr
     uint64_t limit = last ? UINT64_MAX : s->heads[i + 1].base;
     if (i == 0 || s->reached < s->heads[i].base) /* a gap: below `after` */
       s->reached = s->heads[i].base;
-    VDB_TRY(walr_open(&s->f, dir, s->heads[i].number, err));
+    bool gone;
+    VDB_TRY(walr_open(&s->f, dir, s->heads[i].number, &gone, err));
+    if (gone && !last && limit > s->reached && limit > s->after)
+      return walr_corrupt(&s->f, 0, "it was removed while the log was read", err);
+    if (gone) /* it held nothing that is needed: a writer left it, or made it needless since */
+      continue;
     s->f.salt = s->heads[i].salt;
     int rc = walr_read_file(s, limit, last || limit <= s->after, err);
     walr_close(&s->f);

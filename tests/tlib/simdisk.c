@@ -388,7 +388,11 @@ static int simdisk_remove(const vecdb_vfs *vfs, const char *path) {
   struct simdisk_place place;
   int rc = simdisk_begin(disk, SIMDISK_REMOVE);
   if (rc == 0)
-    rc = simdisk_find_kind(disk, path, false, &place);
+    rc = simdisk_find(disk, path, &place);
+  if (rc == 0 && !place.node)
+    rc = ENOENT;
+  if (rc == 0 && place.node->folder && place.node->names.n > 0)
+    rc = ENOTEMPTY;
   if (rc == 0) {
     char *name = simdisk_name_of(&place);
     simmodel_name(&disk->model, place.folder, place.node, name, NULL);

@@ -1,6 +1,6 @@
 /*
- * test_db_review.c - corners of lib/db that are hard to reach by chance: locks that a backup holds,
- * whose turn it is to shorten the log, memory of writes that fail, steps that meet.
+ * test_db_review.c - corners of lib/db that are hard to reach by chance: copies of memory, whose
+ * turn it is to shorten the log, memory of writes that fail, steps that meet.
  */
 #include "tlib/apitest.h"
 
@@ -18,44 +18,6 @@ static vecdb_stats stats_of(vecdb_collection *coll) {
   vecdb_stats stats = VECDB_STATS_INIT;
   at_ok(vecdb_collection_stats(coll, &stats, &at_err));
   return stats;
-}
-
-/* A merge that ended between a backup's flush and its copy would leave out replaced rows. */
-struct locks {
-  vecdb_collection *coll;
-  unsigned calls;
-  bool merge_free;
-};
-
-static int look_at_locks(void *user, const char *phase, uint64_t done, uint64_t total) {
-  struct locks *locks = user;
-  (void)phase;
-  (void)done;
-  (void)total;
-  locks->calls++;
-  if (vdb_mutex_try(&locks->coll->merge_mu)) {
-    vdb_mutex_unlock(&locks->coll->merge_mu);
-    locks->merge_free = true;
-  }
-  return 0;
-}
-
-static void backup_keeps_merges_out(void **state) {
-  (void)state;
-  char *folder = at_folder();
-  vecdb_options o = VECDB_OPTIONS_INIT;
-  vecdb *db = host_driven(at_path(folder, "db"), &o);
-  struct locks locks = {at_small(db, "c"), 0, false};
-  at_put(locks.coll, 0, 100);
-  vecdb_control control = VECDB_CONTROL_INIT;
-  control.progress = look_at_locks;
-  control.user = &locks;
-  at_ok(vecdb_backup(db, at_path(folder, "copy"), &control, &at_err));
-  assert_true(locks.calls > 0);
-  assert_false(locks.merge_free);
-  vecdb_collection_release(locks.coll);
-  at_close(db);
-  at_remove(folder);
 }
 
 static void backup_of_memory_is_on_disk(void **state) {
@@ -248,7 +210,6 @@ static void merged_segments_keep_no_marks(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(backup_keeps_merges_out),
       cmocka_unit_test(backup_of_memory_is_on_disk),
       cmocka_unit_test(log_is_shortened_where_it_is_held),
       cmocka_unit_test(failed_writes_give_memory_back),

@@ -251,12 +251,15 @@ static void test_errors(void **state) {
   assert_int_equal(v->lock(v, at(f, "none/lock"), &file), ENOENT);
   assert_null(file);
   assert_int_equal(v->remove(v, at(f, "none")), ENOENT);
-  assert_int_equal(v->remove(v, f->folder), EISDIR);
   assert_int_equal(v->rename(v, at(f, "none"), at(f, "b")), ENOENT);
   assert_int_equal(v->sync_dir(v, at(f, "none")), ENOENT);
   assert_int_equal(v->make_dir(v, f->folder), EEXIST);
   assert_int_equal(v->make_dir(v, at(f, "none/sub")), ENOENT);
   put(f, "a", "abc");
+  assert_int_equal(v->remove(v, f->folder), ENOTEMPTY);
+  assert_int_equal(v->make_dir(v, at(f, "empty")), 0);
+  assert_int_equal(v->remove(v, at(f, "empty")), 0);
+  assert_int_equal(v->remove(v, at(f, "empty")), ENOENT);
   assert_int_equal(v->make_dir(v, at(f, "a")), EEXIST);
   assert_int_equal(v->open(v, at(f, "a/b"), VECDB_OPEN_CREATE, &file), ENOTDIR);
   assert_int_equal(v->rename(v, at(f, "a"), at(f, "none/a")), ENOENT);

@@ -29,6 +29,10 @@
 #include "kern/kern_neon.c"
 #include "kern/kern_scalar.c"
 #include "kern/tile.c"
+#include "kern/walk.c"
+#include "kern/walk_avx2.c"
+#include "kern/walk_avx512.c"
+#include "kern/walk_neon.c"
 
 #include "index/flat.c"
 #include "index/hnsw.c"
@@ -39,8 +43,11 @@
 #include "index/hnsw_io.c"
 #include "index/hnsw_link.c"
 #include "index/hnsw_search.c"
+#include "index/hnsw_store.c"
 #include "index/hnsw_walk.c"
 #include "index/index_list.c"
+#include "index/sq.c"
+#include "index/sq_rotate.c"
 #include "index/vecs.c"
 #include "index/visited.c"
 

@@ -8,6 +8,8 @@ static void hnsw_close(struct vdb_mem *mem, struct vdb_index *index) {
     return;
   for (size_t i = 0; i < VDB_HNSW_STOCK; i++)
     vdb_hnsw_scratch_free(mem, atomic_load_explicit(&hnsw->stock[i], memory_order_acquire));
+  if (hnsw->graph.codes.ops)
+    hnsw->graph.codes.ops->close(mem, &hnsw->graph.codes, false);
   vdb_free(mem, hnsw->graph.copies.has);
   vdb_free(mem, hnsw);
 }
@@ -36,11 +38,11 @@ static int hnsw_open(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint
   hnsw->mem = mem;
   for (size_t i = 0; i < VDB_HNSW_STOCK; i++)
     atomic_init(&hnsw->stock[i], NULL);
-  int rc = vdb_hnsw_read(in, number, vecs, &hnsw->graph, err);
+  int rc = vdb_hnsw_read(mem, in, number, vecs, &hnsw->graph, err);
   if (rc == VECDB_OK)
     rc = hnsw_mark_copies(hnsw, err);
   if (rc != VECDB_OK) {
-    vdb_free(mem, hnsw);
+    hnsw_close(mem, &hnsw->base);
     return rc;
   }
   *out = &hnsw->base;
@@ -54,10 +56,11 @@ static void hnsw_traits(const struct vdb_index *index, struct vdb_index_traits *
   memset(out, 0, sizeof *out);
   for (uint32_t l = 0; l < graph->n_layers; l++)
     out->memory += (uint64_t)graph->layers[l].n * graph->layers[l].width * sizeof(uint32_t);
-  bool coded = graph->codes.vecs.data != NULL;
-  if (coded)
-    out->memory += (uint64_t)vecs->n * graph->codes.vecs.stride;
-  out->walk_bytes = coded ? vecs->dim : (uint32_t)vdb_elem_row_bytes(vecs->elem, vecs->dim);
+  const struct vdb_codes *codes = &graph->codes;
+  const struct vdb_vecs *store = &graph->store;
+  out->memory += codes->data_size + (store->data ? (uint64_t)vecs->n * store->stride : 0);
+  out->walk_bytes = (uint32_t)(codes->ops ? codes->stride
+                                          : vdb_elem_row_bytes(vecs->elem, vecs->dim));
   out->links = graph->n_layers ? graph->layers[0].width / 2 : 0;
 }
 

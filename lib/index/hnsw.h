@@ -7,7 +7,8 @@
  *   hnsw_search.c   a search: plain, or filtered in one of two ways
  *   hnsw_build.c    batched insertion
  *   hnsw_link.c     choice of links, links back
- *   hnsw_codes.c    the rows in 8-bit integers
+ *   hnsw_codes.c    choice of codes, and whether they are good enough
+ *   hnsw_store.c    copies of the rows that hits are scored again with
  *   hnsw_copies.c   rows that equal others
  *   hnsw_connect.c  reachability of level 0
  *   hnsw_io.c       sections: writing, checking, opening
@@ -15,8 +16,10 @@
 #ifndef VDB_HNSW_H
 #define VDB_HNSW_H
 
+#include "index/codes.h"
 #include "index/index.h"
 #include "index/visited.h"
+#include "kern/walk.h"
 
 enum {
   VDB_HNSW_MAX_M = 128,
@@ -50,11 +53,10 @@ struct vdb_hnsw_copies {
   uint64_t *has;          /* bitmap of the firsts; in opened indexes, and NULL without copies */
 };
 
-/* The rows in 8 bits an element, for walking; vecs.data is NULL when there are no codes. */
-struct vdb_hnsw_codes {
-  struct vdb_vecs vecs;
-  const float *mean; /* of each dimension */
-  float scale;
+/* What walks compare: codes, or the rows themselves when codes->ops is NULL. */
+struct vdb_hnsw_space {
+  const struct vdb_vecs *vecs;
+  const struct vdb_codes *codes;
 };
 
 struct vdb_hnsw_graph {
@@ -63,38 +65,28 @@ struct vdb_hnsw_graph {
   uint32_t entry;        /* the row of position 0, where walks start */
   const uint32_t *order; /* rows of the positions of layer 1; NULL without upper layers */
   struct vdb_hnsw_copies copies;
-  struct vdb_hnsw_codes codes;
-};
-
-/*
- * Nodes of a walk, nearest first. An item is the key of the node, made to sort as an integer, above
- * the node's number and a flag in the lowest bit: expanded. Ties are thus broken by number.
- */
-struct vdb_hnsw_pool {
-  uint64_t *items; /* room for capacity */
-  size_t n;
-  size_t width;    /* kept at most */
-  size_t capacity;
+  struct vdb_codes codes; /* of opened indexes and, when it is written, of a finished graph */
+  struct vdb_vecs store;  /* what hits are scored again with; data is NULL: the rows */
 };
 
 struct vdb_hnsw_scratch {
   struct vdb_visited seen;
-  struct vdb_hnsw_pool pool;
-  struct vdb_hnsw_pool found;  /* filtered searches: rows that passed */
+  struct vdb_walk_pool pool;
+  struct vdb_walk_pool found;  /* filtered searches: rows that passed */
   uint64_t *frontier;          /* filtered searches: a heap of items */
   size_t n_frontier;
   size_t frontier_capacity;
-  int8_t *code_query;          /* the query among codes; NULL until one was needed */
+  void *code_query;            /* the query among codes; NULL until one was needed */
   uint32_t nodes[VDB_HNSW_HOP];
   uint32_t rows[VDB_HNSW_HOP];
   float keys[VDB_HNSW_HOP];
 };
 
-/* One walk. `query` is in the form of `vecs`, which are the rows or a coded copy of them. */
+/* One walk. `query` is one of the codes' kind or, among rows, a vdb_query_vec. */
 struct vdb_hnsw_walk {
   const struct vdb_hnsw_graph *graph;
-  const struct vdb_vecs *vecs;
-  const struct vdb_query_vec *query;
+  const struct vdb_hnsw_space *space;
+  const void *query;
   struct vdb_hnsw_scratch *scratch;
   bool (*stop)(void *arg); /* NULL: never */
   void *stop_arg;
@@ -104,8 +96,10 @@ struct vdb_hnsw_walk {
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_scratch_new(struct vdb_mem *mem, uint32_t n);
 VDB_INTERNAL void vdb_hnsw_scratch_free(struct vdb_mem *mem, struct vdb_hnsw_scratch *scratch);
 /* Empties a pool and makes room for `width` items; false when out of memory. */
-VDB_INTERNAL bool vdb_hnsw_pool_reset(struct vdb_hnsw_pool *pool, struct vdb_mem *mem,
+VDB_INTERNAL bool vdb_hnsw_pool_reset(struct vdb_walk_pool *pool, struct vdb_mem *mem,
                                       size_t width);
+/* Empties a pool that has room for `width` items. */
+VDB_INTERNAL void vdb_hnsw_pool_clear(struct vdb_walk_pool *pool, size_t width);
 
 /* Puts the unseen links of a node into scratch->nodes; how many. */
 VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
@@ -120,47 +114,13 @@ VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t laye
 /* Beam search of a layer, from `start`, into scratch->pool (reset by the caller). */
 VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t layer, uint64_t start);
 
-/* Smaller floats give smaller numbers; -0 equals 0, and NaN (of damaged rows) comes last. */
-VDB_INLINE uint32_t vdb_hnsw_sortable(float key) {
-  uint32_t bits;
-  float plain = key == key ? key + 0.0f : __builtin_nanf("");
-  memcpy(&bits, &plain, sizeof bits);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-
-VDB_INLINE uint64_t vdb_hnsw_item(float key, uint32_t node) {
-  return (uint64_t)vdb_hnsw_sortable(key) << 32 | (uint64_t)node << 1;
-}
-
-VDB_INLINE uint32_t vdb_hnsw_item_node(uint64_t item) { return (uint32_t)item >> 1; }
-
-VDB_INLINE float vdb_hnsw_item_key(uint64_t item) {
-  uint32_t bits = (uint32_t)(item >> 32);
-  bits = bits & 0x80000000u ? bits & 0x7fffffffu : ~bits;
-  float key;
-  memcpy(&key, &bits, sizeof key);
-  return key;
-}
-
-/* Whether a pool would take the item. */
-VDB_INLINE bool vdb_hnsw_pool_wants(const struct vdb_hnsw_pool *pool, uint64_t item) {
-  return pool->n < pool->width || item < pool->items[pool->n - 1];
-}
-
-/* Puts an item that the pool wants in its place, which is returned; the last may fall out. */
-VDB_INLINE size_t vdb_hnsw_pool_add(struct vdb_hnsw_pool *pool, uint64_t item) {
-  const uint64_t *low = pool->items;
-  for (size_t n = pool->n; n > 0;) {
-    size_t half = n / 2;
-    bool right = low[half] < item;
-    low = right ? low + half + 1 : low;
-    n = right ? n - half - 1 : half;
-  }
-  size_t at = (size_t)(low - pool->items);
-  pool->n += pool->n < pool->width;
-  memmove(pool->items + at + 1, pool->items + at, (pool->n - at - 1) * sizeof *pool->items);
-  pool->items[at] = item;
-  return at;
+/* Keys of rows. */
+VDB_INLINE void vdb_hnsw_keys(const struct vdb_hnsw_space *space, const void *query,
+                              const uint32_t *rows, size_t n, float *keys) {
+  if (space->codes->ops)
+    space->codes->ops->keys(space->codes, query, rows, n, keys);
+  else
+    vdb_keys_gather(space->vecs, query, rows, n, keys);
 }
 
 /* The links of a node. */
@@ -168,10 +128,16 @@ VDB_INLINE const uint32_t *vdb_hnsw_links(const struct vdb_hnsw_layer *layer, ui
   return layer->links + (size_t)node * layer->width;
 }
 
-/* Makes a row the query of a walk. `wide` has room for vdb_query_vec_bytes, used for 16-bit types;
-   the other types are compared as they are stored. */
-VDB_INTERNAL void vdb_hnsw_row_query(const struct vdb_vecs *vecs, uint32_t row, void *wide,
-                                     struct vdb_query_vec *out);
+/* A row as a query of a walk. */
+struct vdb_hnsw_row {
+  struct vdb_query_vec raw;
+  void *room; /* for vdb_hnsw_row_room bytes, 64-byte aligned */
+};
+
+VDB_INTERNAL size_t vdb_hnsw_row_room(const struct vdb_hnsw_space *space);
+/* Makes a row the query; what it returns leads into `out`, or to the row. */
+VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space, uint32_t row,
+                                            struct vdb_hnsw_row *out);
 
 /* ---- Building: hnsw_build.c, hnsw_link.c, hnsw_connect.c ------------------------------------- */
 
@@ -184,9 +150,9 @@ struct vdb_hnsw_edge {
 /* Memory of one worker. */
 struct vdb_hnsw_worker {
   struct vdb_hnsw_scratch *scratch;
-  struct vdb_hnsw_pool merged; /* links of a target, old and new */
+  struct vdb_walk_pool merged; /* links of a target, old and new */
   uint32_t *spilled;           /* places of the candidates turned down while choosing */
-  void *wide;                  /* a query made of a 16-bit row */
+  struct vdb_hnsw_row row;     /* a query made of a row */
 };
 
 /* How many links a node takes: `cap` that pass the test, and with others up to `fill`. */
@@ -197,13 +163,12 @@ struct vdb_hnsw_rule {
 
 struct vdb_hnsw_builder {
   const struct vdb_index_build *b;
-  const struct vdb_vecs *vecs;    /* what is compared */
+  struct vdb_codes codes;         /* for building; ops is NULL: none */
+  struct vdb_hnsw_space space;    /* what is compared: the rows, or `codes` */
   struct vdb_hnsw_graph graph;    /* of the layers from `layer` up */
   uint32_t *order;                /* rows in the order of insertion, copies left out */
   uint32_t n_nodes;               /* how many there are in it */
   uint32_t *copies_block;         /* memory of graph.copies */
-  float *code_mean;               /* memory of graph.codes, used or not */
-  int8_t *codes;
   uint32_t *links[VDB_HNSW_MAX_LAYERS]; /* the graph's, to write */
   float *link_keys;               /* of the links of the layer in work */
   uint32_t layer;                 /* in work */
@@ -243,12 +208,20 @@ VDB_INLINE uint32_t vdb_hnsw_degree(const struct vdb_hnsw_layer *layer, uint32_t
  * as the rule says, nearest first.
  */
 VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
-                                  uint32_t node, const struct vdb_hnsw_pool *from,
+                                  uint32_t node, const struct vdb_walk_pool *from,
                                   const struct vdb_hnsw_rule *rule);
 /* Links the targets of h->edges back to the sources, in parallel; sorts the edges. */
 VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h);
-/* Codes the rows, and makes h->vecs the codes if they are good enough. */
-VDB_INTERNAL int vdb_hnsw_codes_make(struct vdb_hnsw_builder *h, vecdb_error *err);
+/* Codes the rows for building, if codes are good enough. */
+VDB_INTERNAL int vdb_hnsw_codes_build(struct vdb_hnsw_builder *h, vecdb_error *err);
+/* Makes the codes that searches walk among: h->graph.codes, which may be those of building. */
+VDB_INTERNAL int vdb_hnsw_codes_finish(struct vdb_hnsw_builder *h, vecdb_error *err);
+/* Whether the index keeps copies of the rows, the bytes from copy to copy, and copies as rows. */
+VDB_INTERNAL bool vdb_hnsw_store_wanted(const struct vdb_hnsw_builder *h);
+VDB_INTERNAL size_t vdb_hnsw_store_stride(uint32_t dim);
+VDB_INTERNAL struct vdb_vecs vdb_hnsw_store_view(const struct vdb_vecs *v, const void *data);
+/* Appends the copies to an open section. */
+VDB_INTERNAL int vdb_hnsw_store_write(const struct vdb_hnsw_builder *h, vecdb_error *err);
 /* Takes rows that equal an earlier one out of h->order and lists them in the graph. */
 VDB_INTERNAL int vdb_hnsw_find_copies(struct vdb_hnsw_builder *h, vecdb_error *err);
 /* Sorts each row of the layer in work nearest first, in parallel. */
@@ -272,20 +245,16 @@ VDB_INTERNAL int vdb_hnsw_search(const struct vdb_index *index, struct vdb_searc
                                  vecdb_error *err);
 /* Writes the sections of a finished graph. */
 VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err);
-/* Finds and checks the sections; the graph borrows them. graph->copies.has is left NULL. */
-VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number,
-                               const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
-                               vecdb_error *err);
+/* Finds and checks the sections; the graph borrows them, but graph->codes may hold memory: its
+   `ops` is set only when it is open. graph->copies.has is left NULL. */
+VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader *in,
+                               uint32_t number, const struct vdb_vecs *vecs,
+                               struct vdb_hnsw_graph *graph, vecdb_error *err);
 /* The copies of a row of an opened index, ascending; how many. */
 VDB_INTERNAL uint32_t vdb_hnsw_copies_of(const struct vdb_hnsw_copies *copies, uint32_t row,
                                          const uint32_t **rows);
-/* Whether rows of this type can have codes, the bytes from code to code, and codes as rows. */
-VDB_INTERNAL bool vdb_hnsw_codes_fit(const struct vdb_vecs *v);
-VDB_INTERNAL size_t vdb_hnsw_codes_stride(uint32_t dim);
-VDB_INTERNAL struct vdb_vecs vdb_hnsw_codes_view(const struct vdb_vecs *v, const int8_t *codes);
-/* Codes a prepared query. */
-VDB_INTERNAL void vdb_hnsw_codes_query(const struct vdb_hnsw_codes *codes,
-                                       const struct vdb_query_vec *query, int8_t *out);
+/* The kind of codes of an id, or NULL. */
+VDB_INTERNAL const struct vdb_codes_ops *vdb_hnsw_codes_of(uint32_t id);
 /* Scratch memory from the stock, or new; NULL when out of memory. */
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_take(const struct vdb_hnsw *index);
 VDB_INTERNAL void vdb_hnsw_give(const struct vdb_hnsw *index, struct vdb_hnsw_scratch *scratch);

@@ -15,7 +15,7 @@ enum {
 
 static void build_order(struct vdb_hnsw_builder *h) {
   struct vdb_rng rng = {h->b->seed};
-  uint32_t n = h->vecs->n;
+  uint32_t n = h->b->vecs->n;
   for (uint32_t i = 0; i < n; i++)
     h->order[i] = i;
   for (uint32_t i = n; i > 1; i--) {
@@ -31,7 +31,7 @@ static void build_shape(struct vdb_hnsw_builder *h) {
   struct vdb_hnsw_graph *graph = &h->graph;
   uint32_t m = h->b->params.m;
   uint32_t n = h->n_nodes;
-  graph->layers[0].n = h->vecs->n;
+  graph->layers[0].n = h->b->vecs->n;
   graph->layers[0].width = (uint32_t)vdb_round_up(2 * (uint64_t)m, VDB_HNSW_ROW_UNIT);
   graph->n_layers = 1;
   while (n > 2 * m) {
@@ -44,23 +44,24 @@ static void build_shape(struct vdb_hnsw_builder *h) {
 static bool build_worker_init(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w) {
   struct vdb_mem *mem = h->b->mem;
   uint32_t width = h->graph.layers[0].width;
-  w->scratch = vdb_hnsw_scratch_new(mem, h->vecs->n);
+  w->scratch = vdb_hnsw_scratch_new(mem, h->b->vecs->n);
   w->spilled = vdb_alloc_array(mem, width, sizeof *w->spilled);
-  w->wide = vdb_alloc_wide(mem, h->vecs->dim * sizeof(float));
-  return w->scratch && w->spilled && w->wide &&
+  w->row.room = vdb_alloc_wide(mem, vdb_hnsw_row_room(&h->space));
+  return w->scratch && w->spilled && w->row.room &&
          vdb_hnsw_pool_reset(&w->merged, mem, 3 * (size_t)width) &&
          vdb_hnsw_pool_reset(&w->scratch->pool, mem, h->b->params.ef_construction);
 }
 
 static int build_init(struct vdb_hnsw_builder *h, vecdb_error *err) {
   struct vdb_mem *mem = h->b->mem;
-  h->order = vdb_alloc_array(mem, h->vecs->n, sizeof *h->order);
+  h->order = vdb_alloc_array(mem, h->b->vecs->n, sizeof *h->order);
   if (!h->order)
     return vdb_fail_memory(err);
   build_order(h);
   VDB_TRY(vdb_hnsw_find_copies(h, err));
+  VDB_TRY(vdb_hnsw_codes_build(h, err));
   build_shape(h);
-  size_t edges = (size_t)vdb_min_u32(BUILD_BATCH, h->vecs->n) * h->graph.layers[0].width;
+  size_t edges = (size_t)vdb_min_u32(BUILD_BATCH, h->b->vecs->n) * h->graph.layers[0].width;
   h->edges = vdb_alloc_array(mem, edges, sizeof *h->edges);
   h->edges_swap = vdb_alloc_array(mem, edges, sizeof *h->edges_swap);
   h->groups = vdb_alloc_array(mem, edges + 1, sizeof *h->groups);
@@ -72,7 +73,7 @@ static int build_init(struct vdb_hnsw_builder *h, vecdb_error *err) {
       return vdb_fail_memory(err);
   h->graph.order = h->order;
   h->graph.entry = h->order[0];
-  return vdb_hnsw_codes_make(h, err);
+  return VECDB_OK;
 }
 
 static void build_fini(struct vdb_hnsw_builder *h) {
@@ -81,7 +82,7 @@ static void build_fini(struct vdb_hnsw_builder *h) {
     vdb_hnsw_scratch_free(mem, h->workers[i].scratch);
     vdb_free(mem, h->workers[i].merged.items);
     vdb_free(mem, h->workers[i].spilled);
-    vdb_free(mem, h->workers[i].wide);
+    vdb_free(mem, h->workers[i].row.room);
   }
   for (uint32_t l = 0; l < VDB_HNSW_MAX_LAYERS; l++)
     vdb_free(mem, h->links[l]);
@@ -91,8 +92,10 @@ static void build_fini(struct vdb_hnsw_builder *h) {
   vdb_free(mem, h->edges);
   vdb_free(mem, h->link_keys);
   vdb_free(mem, h->copies_block);
-  vdb_free(mem, h->code_mean);
-  vdb_free(mem, h->codes);
+  if (h->graph.codes.ops && h->graph.codes.ops != h->codes.ops)
+    h->graph.codes.ops->close(mem, &h->graph.codes, true);
+  if (h->codes.ops)
+    h->codes.ops->close(mem, &h->codes, true);
   vdb_free(mem, h->order);
 }
 
@@ -139,12 +142,11 @@ static int build_begin_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error
 static void build_node(void *arg, size_t i, unsigned worker) {
   struct vdb_hnsw_builder *h = arg;
   struct vdb_hnsw_worker *w = &h->workers[worker];
-  struct vdb_query_vec query;
   uint32_t node = vdb_hnsw_node_of(h, h->first + (uint32_t)i);
-  vdb_hnsw_row_query(h->vecs, vdb_hnsw_row_of(h, node), w->wide, &query);
-  struct vdb_hnsw_walk walk = {&h->graph, h->vecs, &query, w->scratch, NULL, NULL, 0};
+  const void *query = vdb_hnsw_row_query(&h->space, vdb_hnsw_row_of(h, node), &w->row);
+  struct vdb_hnsw_walk walk = {&h->graph, &h->space, query, w->scratch, NULL, NULL, 0};
   uint64_t start = vdb_hnsw_descend(&walk, h->layer);
-  w->scratch->pool.n = 0;
+  vdb_hnsw_pool_clear(&w->scratch->pool, h->b->params.ef_construction);
   vdb_hnsw_beam(&walk, h->layer, start);
   vdb_hnsw_choose(h, w, node, &w->scratch->pool, &h->rule_new);
 }
@@ -174,7 +176,7 @@ static int build_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err)
     b->par->run(b->par, batch, build_node, h);
     build_edges(h, batch);
     vdb_hnsw_link_back(h);
-    if (b->progress && b->progress(b->progress_arg, h->first + batch, h->vecs->n))
+    if (b->progress && b->progress(b->progress_arg, h->first + batch, h->b->vecs->n))
       return vdb_fail(err, VECDB_ERR_CANCELLED, "building the index was cancelled");
   }
   vdb_hnsw_sort_rows(h);
@@ -184,7 +186,7 @@ static int build_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err)
 VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *err) {
   struct vdb_hnsw_builder h = {0};
   h.b = b;
-  h.vecs = b->vecs;
+  h.space = (struct vdb_hnsw_space){b->vecs, &h.codes};
   if (b->vecs->n == 0)
     return vdb_hnsw_write(&h, err);
   if (b->vecs->n > VDB_HNSW_MAX_ROWS)
@@ -195,6 +197,8 @@ VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *er
     rc = build_layer(&h, l, err);
   if (rc == VECDB_OK)
     rc = vdb_hnsw_connect(&h, err);
+  if (rc == VECDB_OK)
+    rc = vdb_hnsw_codes_finish(&h, err);
   if (rc == VECDB_OK)
     rc = vdb_hnsw_write(&h, err);
   build_fini(&h);

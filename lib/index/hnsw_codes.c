@@ -1,209 +1,125 @@
 /*
- * hnsw_codes.c - a copy of float rows in 8-bit integers, for walking; see hnsw.h. A walk waits for
- * memory most of the time, and a code has a quarter of the bytes of a float row. Results are scored
- * again with the rows themselves.
+ * hnsw_codes.c - which codes a graph of float rows is built and searched among; see hnsw.h. A walk
+ * waits for memory most of the time, and a code has a quarter or an eighth of the bytes of a float
+ * row. Hits are scored again, with rows or copies of them.
  *
- * An element's code is (x - mean) / scale, rounded and kept within -127 to 127; the mean is that of
- * its dimension, the scale is one for all. COSINE rows are brought to length 1 first. Then L2
- * between codes orders rows as L2 and COSINE do between the rows. For IP means are 0, and the inner
- * product of codes is taken; a query has a scale of its own there.
- *
- * Rows that differ by less than a step, or values of very different size, are not for codes: a
- * number of rows search for their neighbours among the codes, and unless they find them the index
- * does without.
+ * Building takes 8-bit codes. Searches take them too where a code is then two or three cache lines;
+ * of longer rows, 4-bit ones, if these are good enough. Rows that differ by less than a step, or
+ * differ much in size from dimension to dimension, are not for codes: a number of rows search for
+ * their neighbours among the codes, and unless they find them the index does without.
  */
 #include "base/check.h"
 #include "index/hnsw.h"
+#include "index/sq.h"
 
 enum {
-  CODES_MAX = 127,
-  CODES_SAMPLE = 4096,        /* rows to learn mean and scale from */
-  CODES_CHUNK = 256,          /* rows coded per item of a parallel loop */
+  CODES_DIM_4 = 161,          /* dimension from which 4 bits are tried */
   CODES_QUERIES = 32,         /* rows that search for their neighbours */
   CODES_NEAR = 11,            /* that many, themselves among them */
-  CODES_LOOK = 32,            /* within so many by code */
-  CODES_CHECK_ROWS = 1 << 18, /* among so many rows */
+  CODES_LOOK = 40,            /* within so many by code */
+  CODES_CHECK_ROWS = 1 << 16, /* among so many rows */
+  CODES_CHECK_STEP = 256,     /* scored at a time */
   CODES_PERCENT = 97          /* of which so many must be found */
 };
 
-struct codes_work {
+struct codes_check {
   struct vdb_hnsw_builder *h;
-  float *mean;
-  int8_t *codes;
-  float scale;
+  const struct vdb_codes *codes;
+  void *queries[CODES_QUERIES];  /* memory */
   uint32_t found[CODES_QUERIES]; /* neighbours that each query found, out of `wanted` */
   uint32_t wanted[CODES_QUERIES];
 };
 
-VDB_INTERNAL bool vdb_hnsw_codes_fit(const struct vdb_vecs *v) {
-  return v->elem == VDB_F32 || v->elem == VDB_F16 || v->elem == VDB_BF16;
+VDB_INTERNAL const struct vdb_codes_ops *vdb_hnsw_codes_of(uint32_t id) {
+  return id == vdb_sq8_ops()->id ? vdb_sq8_ops() : id == vdb_sq4_ops()->id ? vdb_sq4_ops() : NULL;
 }
 
-VDB_INTERNAL size_t vdb_hnsw_codes_stride(uint32_t dim) {
-  return (size_t)vdb_round_up(dim, dim > 32 ? 64 : 16);
-}
-
-VDB_INTERNAL struct vdb_vecs vdb_hnsw_codes_view(const struct vdb_vecs *v, const int8_t *codes) {
-  struct vdb_vecs view = *v;
-  view.data = (const uint8_t *)codes;
-  view.stride = vdb_hnsw_codes_stride(v->dim);
-  view.inv_norms = NULL;
-  view.elem = VDB_I8;
-  view.metric = v->metric == VECDB_IP ? VECDB_IP : VECDB_L2;
-  view.kern = vdb_kern_for(view.elem, view.metric);
-  return view;
-}
-
-/* The comparisons are such that NaN, which damaged sections can bring, ends up as a number. */
-static int8_t codes_round(float x) {
-  x = x > -CODES_MAX ? x : -CODES_MAX;
-  x = x < CODES_MAX ? x : CODES_MAX;
-  return (int8_t)(x + (x < 0 ? -0.5f : 0.5f));
-}
-
-VDB_INTERNAL void vdb_hnsw_codes_query(const struct vdb_hnsw_codes *codes,
-                                       const struct vdb_query_vec *query, int8_t *out) {
-  const float *x = query->data;
-  float scale = codes->scale;
-  uint32_t dim = codes->vecs.dim;
-  if (codes->vecs.metric == VECDB_IP) {
-    float most = 0;
-    for (uint32_t i = 0; i < dim; i++)
-      most = x[i] > most ? x[i] : -x[i] > most ? -x[i] : most;
-    scale = most / CODES_MAX;
-  }
-  float by = scale > 0 ? 1 / scale : 0;
-  for (uint32_t i = 0; i < dim; i++)
-    out[i] = codes_round((x[i] * query->inv_norm - codes->mean[i]) * by);
-}
-
-/* A row as floats; COSINE: of length 1. */
-static void codes_floats(const struct vdb_vecs *v, uint32_t row, float *out) {
-  const uint8_t *raw = v->data + (size_t)row * v->stride;
-  if (v->elem == VDB_F32)
-    memcpy(out, raw, v->dim * sizeof *out);
-  else
-    (v->elem == VDB_F16 ? vdb_kern()->f16_to_f32 : vdb_kern()->bf16_to_f32)(
-        (const uint16_t *)(const void *)raw, out, v->dim);
-  for (uint32_t i = 0; v->inv_norms && i < v->dim; i++)
-    out[i] *= v->inv_norms[row];
-}
-
-/* The squared error of the sample at a scale, and its largest magnitude. */
-static double codes_error(const struct codes_work *c, uint32_t n, float scale, float *most) {
-  const struct vdb_vecs *v = c->h->b->vecs;
-  float *x = c->h->workers[0].wide;
-  float by = scale > 0 ? 1 / scale : 0;
-  double error = 0;
-  for (uint32_t p = 0; p < n; p++) {
-    codes_floats(v, c->h->order[p], x);
-    float sum = 0;
-    for (uint32_t i = 0; i < v->dim; i++) {
-      float y = x[i] - c->mean[i];
-      float off = y - (float)codes_round(y * by) * scale;
-      sum += off * off;
-      *most = y > *most ? y : -y > *most ? -y : *most;
-    }
-    error += (double)sum;
-  }
-  return error;
-}
-
-/* Learns mean and scale from the rows that come first in the order, which is random. */
-static void codes_learn(struct codes_work *c) {
-  static const float parts[] = {1.0f, 0.85f, 0.7f, 0.6f, 0.5f, 0.4f, 0.3f, 0.2f};
-  const struct vdb_vecs *v = c->h->b->vecs;
-  uint32_t n = vdb_min_u32(c->h->n_nodes, CODES_SAMPLE);
-  float *x = c->h->workers[0].wide;
-  memset(c->mean, 0, v->dim * sizeof *c->mean);
-  for (uint32_t p = 0; p < n && v->metric != VECDB_IP; p++) {
-    codes_floats(v, c->h->order[p], x);
-    for (uint32_t i = 0; i < v->dim; i++)
-      c->mean[i] += x[i] / (float)n;
-  }
-  float most = 0;
-  codes_error(c, n, 0, &most);
-  double least = __builtin_inf();
-  for (size_t i = 0; i < VDB_COUNT(parts); i++) {
-    float scale = most * parts[i] / CODES_MAX;
-    double error = codes_error(c, n / 4 + 1, scale, &most);
-    if (!(error < least))
-      continue;
-    least = error;
-    c->scale = scale;
-  }
-}
-
-static void codes_chunk(void *arg, size_t chunk, unsigned worker) {
-  struct codes_work *c = arg;
-  const struct vdb_vecs *v = c->h->b->vecs;
-  size_t stride = vdb_hnsw_codes_stride(v->dim);
-  float *x = c->h->workers[worker].wide;
-  float by = c->scale > 0 ? 1 / c->scale : 0;
-  size_t end = vdb_min_size((chunk + 1) * CODES_CHUNK, v->n);
-  for (size_t row = chunk * CODES_CHUNK; row < end; row++) {
-    int8_t *out = c->codes + row * stride;
-    codes_floats(v, (uint32_t)row, x);
-    for (uint32_t i = 0; i < v->dim; i++)
-      out[i] = codes_round((x[i] - c->mean[i]) * by);
-    memset(out + v->dim, 0, stride - v->dim);
+/* The nearest rows by code. */
+static void codes_look(const struct codes_check *c, const void *query, uint32_t n_rows,
+                       struct vdb_topk *top) {
+  uint32_t rows[CODES_CHECK_STEP];
+  float keys[CODES_CHECK_STEP];
+  for (uint32_t row = 0, n; row < n_rows; row += n) {
+    n = vdb_min_u32(n_rows - row, CODES_CHECK_STEP);
+    for (uint32_t i = 0; i < n; i++)
+      rows[i] = row + i;
+    c->codes->ops->keys(c->codes, query, rows, n, keys);
+    for (uint32_t i = 0; i < n; i++)
+      if (keys[i] <= vdb_topk_bound(top))
+        vdb_topk_push(top, (struct vdb_near){keys[i], rows[i]});
   }
 }
 
 /* Searches by code for the neighbours of a row. */
 static void codes_check_row(void *arg, size_t i, unsigned worker) {
-  struct codes_work *c = arg;
-  struct vdb_hnsw_builder *h = c->h;
+  struct codes_check *c = arg;
   struct vdb_near near[CODES_NEAR], look[CODES_LOOK];
-  struct vdb_query_vec query;
-  uint32_t row = h->order[i];
-  struct vdb_vecs rows = *h->b->vecs;
-  struct vdb_vecs codes = vdb_hnsw_codes_view(&rows, c->codes);
-  rows.n = codes.n = vdb_min_u32(rows.n, CODES_CHECK_ROWS);
-  struct vdb_search s = {.query = &query, .top = {look, CODES_LOOK, 0}};
-  vdb_hnsw_row_query(&codes, row, NULL, &query);
-  vdb_flat_scan(&codes, 0, &s);
-  size_t n_look = s.top.n;
-  vdb_hnsw_row_query(&rows, row, h->workers[worker].wide, &query);
-  s.top = (struct vdb_topk){near, CODES_NEAR, 0};
+  struct vdb_vecs rows = *c->h->b->vecs;
+  struct vdb_codes none = {0};
+  struct vdb_hnsw_space space = {&rows, &none};
+  size_t query_at = vdb_round_up(c->codes->ops->query_bytes(c->codes), 64);
+  struct vdb_hnsw_row row = {.room = (uint8_t *)c->queries[i] + query_at};
+  (void)worker;
+  rows.n = vdb_min_u32(rows.n, CODES_CHECK_ROWS);
+  vdb_hnsw_row_query(&space, c->h->order[i], &row);
+  struct vdb_search s = {.query = &row.raw, .top = {near, CODES_NEAR, 0}};
   vdb_flat_scan(&rows, 0, &s);
   float bound = s.top.n > 0 ? near[0].key : 0; /* of a heap: the farthest */
+  struct vdb_topk top = {look, CODES_LOOK, 0};
+  c->codes->ops->query(c->codes, &row.raw, c->queries[i]);
+  codes_look(c, c->queries[i], rows.n, &top);
   uint32_t found = 0;
-  for (size_t k = 0; k < n_look; k++)
-    found += vdb_key_one(&rows, &query, look[k].row) <= bound;
+  for (size_t k = 0; k < top.n; k++)
+    found += vdb_key_one(&rows, &row.raw, look[k].row) <= bound;
   c->wanted[i] = (uint32_t)s.top.n;
   c->found[i] = vdb_min_u32(found, c->wanted[i]);
 }
 
-static bool codes_good(struct codes_work *c) {
-  uint32_t n = vdb_min_u32(c->h->n_nodes, CODES_QUERIES);
-  uint64_t found = 0;
-  uint64_t wanted = 0;
-  c->h->b->par->run(c->h->b->par, n, codes_check_row, c);
+/* Whether codes tell neighbours apart. */
+static int codes_good(struct vdb_hnsw_builder *h, const struct vdb_codes *codes, bool *good,
+                      vecdb_error *err) {
+  struct codes_check c = {.h = h, .codes = codes};
+  struct vdb_mem *mem = h->b->mem;
+  uint32_t n = vdb_min_u32(h->n_nodes, CODES_QUERIES);
+  size_t bytes = vdb_round_up(codes->ops->query_bytes(codes), 64) + codes->dim * sizeof(float);
+  uint64_t found = 0, wanted = 0;
+  bool room = true;
+  for (uint32_t i = 0; i < n && room; i++)
+    room = (c.queries[i] = vdb_alloc_wide(mem, bytes)) != NULL;
+  if (room)
+    h->b->par->run(h->b->par, n, codes_check_row, &c);
   for (uint32_t i = 0; i < n; i++) {
-    found += c->found[i];
-    wanted += c->wanted[i];
+    found += c.found[i];
+    wanted += c.wanted[i];
+    vdb_free(mem, c.queries[i]);
   }
-  return found * 100 >= wanted * CODES_PERCENT;
+  *good = found * 100 >= wanted * CODES_PERCENT;
+  return room ? VECDB_OK : vdb_fail_memory(err);
 }
 
-VDB_INTERNAL int vdb_hnsw_codes_make(struct vdb_hnsw_builder *h, vecdb_error *err) {
-  const struct vdb_vecs *v = h->b->vecs;
-  struct codes_work c = {0};
-  if (!vdb_hnsw_codes_fit(v))
-    return VECDB_OK;
-  c.h = h;
-  h->code_mean = c.mean = vdb_alloc_array(h->b->mem, v->dim, sizeof *c.mean);
-  h->codes = c.codes = vdb_alloc_wide(h->b->mem, v->n * vdb_hnsw_codes_stride(v->dim));
-  if (!c.mean || !c.codes)
-    return vdb_fail_memory(err);
-  codes_learn(&c);
-  h->b->par->run(h->b->par, ((size_t)v->n + CODES_CHUNK - 1) / CODES_CHUNK, codes_chunk, &c);
-  if (!codes_good(&c))
-    return VECDB_OK;
-  h->graph.codes.vecs = vdb_hnsw_codes_view(v, c.codes);
-  h->graph.codes.mean = c.mean;
-  h->graph.codes.scale = c.scale;
-  h->vecs = &h->graph.codes.vecs;
+/* Makes codes, and closes them again unless they are good. */
+static int codes_make(struct vdb_hnsw_builder *h, const struct vdb_codes_ops *ops,
+                      struct vdb_codes *out, vecdb_error *err) {
+  const struct vdb_index_build *b = h->b;
+  struct vdb_codes_make make = {b->mem,   b->vecs,    b->par, &b->params,
+                                h->order, h->n_nodes, b->seed};
+  bool good = false;
+  VDB_TRY(ops->make(&make, out, err));
+  int rc = codes_good(h, out, &good, err);
+  if (rc || !good)
+    ops->close(b->mem, out, true);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_hnsw_codes_build(struct vdb_hnsw_builder *h, vecdb_error *err) {
+  const struct vdb_codes_ops *ops = vdb_sq8_ops();
+  return ops->fits(h->b->vecs) ? codes_make(h, ops, &h->codes, err) : VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_hnsw_codes_finish(struct vdb_hnsw_builder *h, vecdb_error *err) {
+  if (h->codes.ops && h->b->vecs->dim >= CODES_DIM_4)
+    VDB_TRY(codes_make(h, vdb_sq4_ops(), &h->graph.codes, err));
+  if (!h->graph.codes.ops)
+    h->graph.codes = h->codes;
   return VECDB_OK;
 }

@@ -71,17 +71,17 @@ static void connect_attach(struct connect *c, uint32_t node) {
     if (c->parent[links[i]] != VDB_HNSW_NONE && connect_link(c, links[i], node))
       from = links[i];
   if (from == VDB_HNSW_NONE) {
-    struct vdb_query_vec query;
-    vdb_hnsw_row_query(h->vecs, node, w->wide, &query);
-    struct vdb_hnsw_walk walk = {&h->graph, h->vecs, &query, w->scratch, NULL, NULL, 0};
-    struct vdb_hnsw_pool *pool = &w->scratch->pool;
-    pool->n = 0;
-    pool->width = vdb_min_size(pool->capacity, CONNECT_EF);
+    const void *query = vdb_hnsw_row_query(&h->space, node, &w->row);
+    struct vdb_hnsw_walk walk = {&h->graph, &h->space, query, w->scratch, NULL, NULL, 0};
+    struct vdb_walk_pool *pool = &w->scratch->pool;
     uint32_t entry = h->graph.entry;
-    vdb_hnsw_beam(&walk, 0, vdb_hnsw_item(vdb_key_one(h->vecs, &query, entry), entry));
+    float key;
+    vdb_hnsw_pool_clear(pool, vdb_min_size(pool->capacity, CONNECT_EF));
+    vdb_hnsw_keys(&h->space, query, &entry, 1, &key);
+    vdb_hnsw_beam(&walk, 0, vdb_walk_item(key, entry));
     for (size_t i = 0; i < pool->n && from == VDB_HNSW_NONE; i++)
-      if (connect_link(c, vdb_hnsw_item_node(pool->items[i]), node))
-        from = vdb_hnsw_item_node(pool->items[i]);
+      if (connect_link(c, vdb_walk_item_node(pool->items[i]), node))
+        from = vdb_walk_item_node(pool->items[i]);
   }
   for (; from == VDB_HNSW_NONE; c->spare++) {
     vdb_assert(c->spare < c->n_queue); /* a tree has fewer links than there are slots */

@@ -32,7 +32,7 @@ static uint32_t *copies_slot(const struct copies_work *c, uint32_t row) {
 static void copies_find(struct copies_work *c) {
   struct vdb_hnsw_builder *h = c->h;
   h->n_nodes = 0;
-  for (uint32_t p = 0; p < h->vecs->n; p++) {
+  for (uint32_t p = 0; p < h->b->vecs->n; p++) {
     uint32_t row = h->order[p];
     uint32_t *slot = copies_slot(c, row);
     if (*slot == VDB_HNSW_NONE) {
@@ -46,7 +46,7 @@ static void copies_find(struct copies_work *c) {
 /* Lists the copies by first, all in ascending order. */
 static int copies_list(struct copies_work *c, struct vdb_hnsw_copies *out, vecdb_error *err) {
   struct vdb_mem *mem = c->h->b->mem;
-  uint32_t n = c->h->vecs->n;
+  uint32_t n = c->h->b->vecs->n;
   out->n = n - c->h->n_nodes;
   c->ends = vdb_alloc_zero(mem, (size_t)n * sizeof *c->ends);
   uint32_t *block = vdb_alloc_array(mem, 3 * (size_t)out->n, sizeof *block); /* groups <= copies */
@@ -82,18 +82,18 @@ VDB_INTERNAL int vdb_hnsw_find_copies(struct vdb_hnsw_builder *h, vecdb_error *e
   struct vdb_mem *mem = h->b->mem;
   size_t slots = 16;
   int rc = VECDB_OK;
-  while (slots < 2 * (size_t)h->vecs->n)
+  while (slots < 2 * (size_t)h->b->vecs->n)
     slots *= 2;
   c.h = h;
   c.mask = slots - 1;
   c.table = vdb_alloc_array(mem, slots, sizeof *c.table);
-  c.first_of = vdb_alloc_array(mem, h->vecs->n, sizeof *c.first_of);
+  c.first_of = vdb_alloc_array(mem, h->b->vecs->n, sizeof *c.first_of);
   if (!c.table || !c.first_of) {
     rc = vdb_fail_memory(err);
   } else {
     memset(c.table, 0xff, slots * sizeof *c.table);
     copies_find(&c);
-    if (h->n_nodes < h->vecs->n)
+    if (h->n_nodes < h->b->vecs->n)
       rc = copies_list(&c, &h->graph.copies, err);
   }
   vdb_free(mem, c.ends);

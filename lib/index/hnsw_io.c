@@ -4,8 +4,9 @@
  *   HNSW  struct hnsw_header
  *   HNUP  u32 order[layers[1]], then for each upper layer, from 1 up, u32 links[n * width]
  *   HNL0  u32 links[n * width] of level 0
- *   HNQP  f32 scale, f32 mean[dim]; nothing without codes
- *   HNQ8  i8 codes[n * stride]; nothing without codes
+ *   HNQP  params of the codes; nothing without codes
+ *   HNQD  data of the codes; nothing without codes
+ *   HNST  f16 rows[n * dim], copies of f32 rows to score hits again; or nothing
  *   HNCP  u32 firsts[n_groups], u32 ends[n_groups], u32 rows[n_copies]
  *
  * Numbers are little-endian. All but the header are borrowed as they lie. The reader holds each
@@ -19,9 +20,10 @@
 #define HNSW_TAG_UPPER VDB_TAG('H', 'N', 'U', 'P')
 #define HNSW_TAG_COPIES VDB_TAG('H', 'N', 'C', 'P')
 #define HNSW_TAG_CODES_PARAMS VDB_TAG('H', 'N', 'Q', 'P')
-#define HNSW_TAG_CODES VDB_TAG('H', 'N', 'Q', '8')
+#define HNSW_TAG_CODES VDB_TAG('H', 'N', 'Q', 'D')
+#define HNSW_TAG_STORE VDB_TAG('H', 'N', 'S', 'T')
 #define HNSW_TAG_LEVEL0 VDB_TAG('H', 'N', 'L', '0')
-enum { HNSW_VERSION = 1 };
+enum { HNSW_VERSION = 2 }; /* 1 had codes without rotation */
 
 struct hnsw_header {
   uint32_t version;
@@ -36,10 +38,11 @@ struct hnsw_header {
   uint32_t n_layers;
   uint32_t n_groups; /* of copies */
   uint32_t n_copies;
-  uint32_t has_codes; /* 0 or 1 */
-  uint32_t layers[VDB_HNSW_MAX_LAYERS + 1]; /* nodes of each; 0 past the last */
+  uint32_t codes;     /* id of their kind; 0: none */
+  uint32_t has_store; /* 0 or 1 */
+  uint32_t layers[VDB_HNSW_MAX_LAYERS + 2]; /* nodes of each; 0 past the last */
 };
-_Static_assert(sizeof(struct hnsw_header) == 128, "the header has no holes");
+_Static_assert(sizeof(struct hnsw_header) == 136, "the header has no holes");
 
 struct io_part {
   const void *data;
@@ -71,10 +74,8 @@ static int io_write_layers(const struct vdb_hnsw_builder *h, uint32_t tag, uint3
   return io_write(h->b->out, tag, h->b->number, parts, n, err);
 }
 
-VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
+static struct hnsw_header io_header(const struct vdb_hnsw_builder *h) {
   const struct vdb_index_build *b = h->b;
-  const struct vdb_hnsw_copies *copies = &h->graph.copies;
-  const struct vdb_hnsw_codes *codes = &h->graph.codes;
   struct hnsw_header header = {0};
   header.version = HNSW_VERSION;
   header.n = b->vecs->n;
@@ -88,10 +89,21 @@ VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *e
   header.n_layers = h->graph.n_layers;
   for (uint32_t l = 0; l < h->graph.n_layers; l++)
     header.layers[l] = h->graph.layers[l].n;
-  header.n_groups = copies->n_groups;
-  header.n_copies = copies->n;
-  header.has_codes = codes->vecs.data != NULL;
+  header.n_groups = h->graph.copies.n_groups;
+  header.n_copies = h->graph.copies.n;
+  header.codes = h->graph.codes.ops ? h->graph.codes.ops->id : 0;
+  header.has_store = vdb_hnsw_store_wanted(h);
+  return header;
+}
+
+VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
+  const struct vdb_index_build *b = h->b;
+  const struct vdb_hnsw_copies *copies = &h->graph.copies;
+  const struct vdb_codes *codes = &h->graph.codes;
+  struct hnsw_header header = io_header(h);
   struct io_part head = {&header, sizeof header};
+  struct io_part params = {codes->params, codes->params_size};
+  struct io_part data = {codes->data, codes->data_size};
   struct io_part parts[] = {{copies->firsts, copies->n_groups * sizeof *copies->firsts},
                             {copies->ends, copies->n_groups * sizeof *copies->ends},
                             {copies->rows, copies->n * sizeof *copies->rows}};
@@ -99,12 +111,12 @@ VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *e
   VDB_TRY(io_write_layers(h, HNSW_TAG_UPPER, 1, VDB_HNSW_MAX_LAYERS, err));
   VDB_TRY(io_write_layers(h, HNSW_TAG_LEVEL0, 0, 1, err));
   VDB_TRY(io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err));
-  struct io_part params[] = {{&codes->scale, sizeof codes->scale},
-                             {codes->mean, b->vecs->dim * sizeof *codes->mean}};
-  size_t n_params = header.has_codes ? VDB_COUNT(params) : 0;
-  struct io_part body = {codes->vecs.data, b->vecs->n * codes->vecs.stride};
-  VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, params, n_params, err));
-  return io_write(b->out, HNSW_TAG_CODES, b->number, &body, header.has_codes ? 1 : 0, err);
+  VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, &params, 1, err));
+  VDB_TRY(io_write(b->out, HNSW_TAG_CODES, b->number, &data, 1, err));
+  VDB_TRY(b->out->begin(b->out, HNSW_TAG_STORE, b->number, err));
+  if (header.has_store)
+    VDB_TRY(vdb_hnsw_store_write(h, err));
+  return b->out->end(b->out, err);
 }
 
 static int io_corrupt(vecdb_error *err, const char *what) {
@@ -117,7 +129,7 @@ static int io_read_shape(const struct hnsw_header *header, const struct vdb_vecs
   if (header->version > HNSW_VERSION)
     return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "the HNSW index has format %u, known is %u",
                     (unsigned)header->version, (unsigned)HNSW_VERSION);
-  if (header->version == 0)
+  if (header->version < HNSW_VERSION)
     return io_corrupt(err, "header");
   if (header->n_copies > header->n || header->n_groups > header->n_copies)
     return io_corrupt(err, "number of copies");
@@ -130,8 +142,11 @@ static int io_read_shape(const struct hnsw_header *header, const struct vdb_vecs
     return io_corrupt(err, "number of layers");
   if (header->n > 0 && (header->layers[0] != header->n || header->entry >= header->n))
     return io_corrupt(err, "entry");
-  if (header->has_codes > 1 || (header->has_codes && !vdb_hnsw_codes_fit(vecs)))
+  const struct vdb_codes_ops *codes = vdb_hnsw_codes_of(header->codes);
+  if (header->codes != 0 && (!codes || !codes->fits(vecs)))
     return io_corrupt(err, "codes");
+  if (header->has_store > 1 || (header->has_store && vecs->elem != VDB_F32))
+    return io_corrupt(err, "copies of the rows");
   graph->copies.n = header->n_copies;
   graph->copies.n_groups = header->n_groups;
   graph->n_layers = header->n_layers;
@@ -213,35 +228,42 @@ static int io_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t numb
                    const void **data, size_t *size, vecdb_error *err) {
   *data = NULL;
   *size = 0;
-  bool bulk = tag == HNSW_TAG_CODES; /* rows in another form: verified when the rows are */
+  /* rows in another form: verified when the rows are */
+  bool bulk = tag == HNSW_TAG_CODES || tag == HNSW_TAG_STORE;
   VDB_TRY(in->find(in, tag, number, bulk, data, size, err));
   return *data ? VECDB_OK : io_corrupt(err, "a section is missing");
 }
 
-static int io_read_codes(const struct vdb_sect_reader *in, uint32_t number, bool has_codes,
-                         const struct vdb_vecs *vecs, struct vdb_hnsw_codes *codes,
+static int io_read_codes(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint32_t number,
+                         uint32_t id, const struct vdb_vecs *vecs, struct vdb_codes *out,
                          vecdb_error *err) {
-  const void *params;
+  struct vdb_codes codes = {.ops = vdb_hnsw_codes_of(id)};
   const void *data;
-  size_t params_size;
-  size_t size;
-  VDB_TRY(io_find(in, HNSW_TAG_CODES_PARAMS, number, &params, &params_size, err));
-  VDB_TRY(io_find(in, HNSW_TAG_CODES, number, &data, &size, err));
-  uint64_t need = has_codes ? vecs->n * (uint64_t)vdb_hnsw_codes_stride(vecs->dim) : 0;
-  uint64_t params_need = has_codes ? ((uint64_t)vecs->dim + 1) * sizeof(float) : 0;
-  if (size != need || params_size != params_need)
-    return io_corrupt(err, "size of the codes");
-  if (!has_codes)
-    return VECDB_OK;
-  memcpy(&codes->scale, params, sizeof codes->scale);
-  codes->mean = (const float *)params + 1;
-  codes->vecs = vdb_hnsw_codes_view(vecs, data);
+  VDB_TRY(io_find(in, HNSW_TAG_CODES_PARAMS, number, &codes.params, &codes.params_size, err));
+  VDB_TRY(io_find(in, HNSW_TAG_CODES, number, &data, &codes.data_size, err));
+  codes.data = data;
+  if (!codes.ops)
+    return codes.params_size + codes.data_size == 0 ? VECDB_OK : io_corrupt(err, "codes");
+  VDB_TRY(codes.ops->open(mem, vecs, &codes, err));
+  *out = codes;
   return VECDB_OK;
 }
 
-VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number,
-                               const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
-                               vecdb_error *err) {
+static int io_read_store(const struct vdb_sect_reader *in, uint32_t number, bool has_store,
+                         const struct vdb_vecs *vecs, struct vdb_vecs *store, vecdb_error *err) {
+  const void *data;
+  size_t size;
+  VDB_TRY(io_find(in, HNSW_TAG_STORE, number, &data, &size, err));
+  if (size != (has_store ? vecs->n * vdb_hnsw_store_stride(vecs->dim) : 0))
+    return io_corrupt(err, "size of the copies of the rows");
+  if (has_store)
+    *store = vdb_hnsw_store_view(vecs, data);
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader *in,
+                               uint32_t number, const struct vdb_vecs *vecs,
+                               struct vdb_hnsw_graph *graph, vecdb_error *err) {
   const void *data;
   size_t size;
   struct hnsw_header header;
@@ -254,7 +276,8 @@ VDB_INTERNAL int vdb_hnsw_read(const struct vdb_sect_reader *in, uint32_t number
   VDB_TRY(io_read_upper(graph, data, size, err));
   VDB_TRY(io_find(in, HNSW_TAG_COPIES, number, &data, &size, err));
   VDB_TRY(io_read_copies(&graph->copies, header.n, data, size, err));
-  VDB_TRY(io_read_codes(in, number, header.has_codes, vecs, &graph->codes, err));
+  VDB_TRY(io_read_store(in, number, header.has_store, vecs, &graph->store, err));
+  VDB_TRY(io_read_codes(mem, in, number, header.codes, vecs, &graph->codes, err));
   VDB_TRY(io_find(in, HNSW_TAG_LEVEL0, number, &data, &size, err));
   if (graph->n_layers == 0)
     return size == 0 ? VECDB_OK : io_corrupt(err, "size of level 0");

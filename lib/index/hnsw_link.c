@@ -10,15 +10,14 @@ enum {
 /* Whether a candidate is as near to one of the n chosen links as to the node itself. */
 static bool link_covered(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
                          uint32_t candidate, float key, const uint32_t *chosen, uint32_t n) {
-  struct vdb_query_vec query;
-  vdb_hnsw_row_query(h->vecs, vdb_hnsw_row_of(h, candidate), worker->wide, &query);
+  const void *query = vdb_hnsw_row_query(&h->space, vdb_hnsw_row_of(h, candidate), &worker->row);
   for (uint32_t i = 0; i < n; i += LINK_STEP) {
     uint32_t rows[LINK_STEP];
     float keys[LINK_STEP];
     uint32_t step = vdb_min_u32(n - i, LINK_STEP);
     for (uint32_t k = 0; k < step; k++)
       rows[k] = vdb_hnsw_row_of(h, chosen[i + k]);
-    vdb_keys_gather(h->vecs, &query, rows, step, keys);
+    vdb_hnsw_keys(&h->space, query, rows, step, keys);
     for (uint32_t k = 0; k < step; k++)
       if (keys[k] <= key)
         return true;
@@ -27,7 +26,7 @@ static bool link_covered(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worke
 }
 
 VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
-                                  uint32_t node, const struct vdb_hnsw_pool *from,
+                                  uint32_t node, const struct vdb_walk_pool *from,
                                   const struct vdb_hnsw_rule *rule) {
   uint32_t width = h->graph.layers[h->layer].width;
   uint32_t *row = h->links[h->layer] + (size_t)node * width;
@@ -36,8 +35,8 @@ VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_h
   uint32_t n_spilled = 0;
   vdb_assert(rule->cap <= width && rule->fill <= width);
   for (size_t i = 0; i < from->n && n < rule->cap; i++) {
-    uint32_t candidate = vdb_hnsw_item_node(from->items[i]);
-    float key = vdb_hnsw_item_key(from->items[i]);
+    uint32_t candidate = vdb_walk_item_node(from->items[i]);
+    float key = vdb_walk_item_key(from->items[i]);
     if (candidate == node)
       continue;
     if (link_covered(h, worker, candidate, key, row, n)) {
@@ -49,8 +48,8 @@ VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_h
     keys[n++] = key;
   }
   for (uint32_t i = 0; i < n_spilled && n < rule->fill; i++) {
-    row[n] = vdb_hnsw_item_node(from->items[worker->spilled[i]]);
-    keys[n++] = vdb_hnsw_item_key(from->items[worker->spilled[i]]);
+    row[n] = vdb_walk_item_node(from->items[worker->spilled[i]]);
+    keys[n++] = vdb_walk_item_key(from->items[worker->spilled[i]]);
   }
   for (; n < width; n++)
     row[n] = VDB_HNSW_NONE;
@@ -92,13 +91,13 @@ static void link_target(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *work
     }
     return;
   }
-  struct vdb_hnsw_pool *merged = &worker->merged;
-  merged->n = 0;
+  struct vdb_walk_pool *merged = &worker->merged;
+  vdb_hnsw_pool_clear(merged, merged->width);
   for (uint32_t i = 0; i < degree + n; i++) {
-    uint64_t item = i < degree ? vdb_hnsw_item(keys[i], row[i])
-                               : vdb_hnsw_item(edges[i - degree].key, edges[i - degree].source);
-    if (vdb_hnsw_pool_wants(merged, item))
-      vdb_hnsw_pool_add(merged, item);
+    uint64_t item = i < degree ? vdb_walk_item(keys[i], row[i])
+                               : vdb_walk_item(edges[i - degree].key, edges[i - degree].source);
+    if (vdb_walk_pool_wants(merged, item))
+      vdb_walk_pool_add(merged, item);
   }
   vdb_hnsw_choose(h, worker, node, merged, &h->rule_back);
 }
@@ -124,18 +123,18 @@ VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h) {
 static void link_sort_chunk(void *arg, size_t chunk, unsigned worker) {
   struct vdb_hnsw_builder *h = arg;
   const struct vdb_hnsw_layer *layer = &h->graph.layers[h->layer];
-  struct vdb_hnsw_pool *sorted = &h->workers[worker].merged;
+  struct vdb_walk_pool *sorted = &h->workers[worker].merged;
   size_t end = vdb_min_size((chunk + 1) * LINK_CHUNK, layer->n);
   for (size_t node = chunk * LINK_CHUNK; node < end; node++) {
     uint32_t *row = h->links[h->layer] + node * layer->width;
     float *keys = h->link_keys + node * layer->width;
-    sorted->n = 0;
+    vdb_hnsw_pool_clear(sorted, sorted->width);
     uint32_t n = vdb_hnsw_degree(layer, (uint32_t)node);
     for (uint32_t i = 0; i < n; i++)
-      vdb_hnsw_pool_add(sorted, vdb_hnsw_item(keys[i], row[i]));
+      vdb_walk_pool_add(sorted, vdb_walk_item(keys[i], row[i]));
     for (uint32_t i = 0; i < n; i++) {
-      row[i] = vdb_hnsw_item_node(sorted->items[i]);
-      keys[i] = vdb_hnsw_item_key(sorted->items[i]);
+      row[i] = vdb_walk_item_node(sorted->items[i]);
+      keys[i] = vdb_walk_item_key(sorted->items[i]);
     }
   }
 }

@@ -63,20 +63,20 @@ static bool search_passes(const struct vdb_search *s, uint32_t row) {
 
 /* Takes a scored node: to expand it, and as results its rows that pass. False: out of memory. */
 static bool search_take(struct hnsw_filtered *f, uint64_t item) {
-  struct vdb_hnsw_pool *found = &f->walk->scratch->found;
-  uint32_t row = vdb_hnsw_item_node(item);
-  if (!vdb_hnsw_pool_wants(found, item))
+  struct vdb_walk_pool *found = &f->walk->scratch->found;
+  uint32_t row = vdb_walk_item_node(item);
+  if (!vdb_walk_pool_wants(found, item))
     return true;
   if (!search_frontier_push(f, item))
     return false;
   if (search_passes(f->s, row))
-    vdb_hnsw_pool_add(found, item);
+    vdb_walk_pool_add(found, item);
   const uint32_t *copies;
   uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, row, &copies);
   for (uint32_t i = 0; i < n; i++) {
     uint64_t copy = (item & ~(uint64_t)UINT32_MAX) | (uint64_t)copies[i] << 1;
-    if (vdb_hnsw_pool_wants(found, copy) && search_passes(f->s, copies[i]))
-      vdb_hnsw_pool_add(found, copy);
+    if (vdb_walk_pool_wants(found, copy) && search_passes(f->s, copies[i]))
+      vdb_walk_pool_add(found, copy);
   }
   return true;
 }
@@ -138,7 +138,7 @@ static bool search_take_nodes(struct hnsw_filtered *f, uint32_t n) {
   struct vdb_hnsw_scratch *scratch = f->walk->scratch;
   vdb_hnsw_score(f->walk, 0, n);
   for (uint32_t i = 0; i < n; i++)
-    if (!search_take(f, vdb_hnsw_item(scratch->keys[i], scratch->nodes[i])))
+    if (!search_take(f, vdb_walk_item(scratch->keys[i], scratch->nodes[i])))
       return false;
   return true;
 }
@@ -163,14 +163,14 @@ static bool search_filtered(struct hnsw_filtered *f, uint64_t start) {
   const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
   scratch->n_frontier = 0;
   vdb_visited_clear(&scratch->seen);
-  vdb_visited_add(&scratch->seen, vdb_hnsw_item_node(start));
+  vdb_visited_add(&scratch->seen, vdb_walk_item_node(start));
   if (!search_take(f, start) || (f->near && !search_take_nodes(f, search_seeds(f))))
     return false;
   for (uint32_t hops = 0; scratch->n_frontier > 0 && !vdb_hnsw_stopped(f->walk, hops); hops++) {
     uint64_t item = search_frontier_pop(scratch);
-    if (!vdb_hnsw_pool_wants(&scratch->found, item))
+    if (!vdb_walk_pool_wants(&scratch->found, item))
       break;
-    uint32_t node = vdb_hnsw_item_node(item);
+    uint32_t node = vdb_walk_item_node(item);
     uint32_t n = f->near ? search_collect_near(f, node) : vdb_hnsw_collect(scratch, layer, node);
     if (!search_take_nodes(f, n))
       return false;
@@ -194,20 +194,21 @@ static bool search_is_near(const struct vdb_search *s, uint32_t n) {
 /* Hands the nearest of a pool to the caller; with copies, where the pool holds only nodes. Among
    codes, the nearest are scored again with the rows. */
 static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
-                          const struct vdb_hnsw_pool *pool, const struct vdb_hnsw_copies *copies,
+                          const struct vdb_walk_pool *pool, const struct vdb_hnsw_copies *copies,
                           struct vdb_search *s) {
-  bool again = hnsw->graph.codes.vecs.data != NULL;
+  bool again = hnsw->graph.codes.ops != NULL;
+  const struct vdb_vecs *vecs = hnsw->graph.store.data ? &hnsw->graph.store : &hnsw->base.vecs;
   size_t look = pool->n;
   if (again)
     look = vdb_min_size(look, s->top.k + s->top.k / 2 + SEARCH_AGAIN);
   for (size_t i = 0, n; i < look; i += n) {
     n = vdb_min_size(look - i, VDB_HNSW_HOP);
     for (size_t k = 0; k < n; k++) {
-      scratch->rows[k] = vdb_hnsw_item_node(pool->items[i + k]);
-      scratch->keys[k] = vdb_hnsw_item_key(pool->items[i + k]);
+      scratch->rows[k] = vdb_walk_item_node(pool->items[i + k]);
+      scratch->keys[k] = vdb_walk_item_key(pool->items[i + k]);
     }
     if (again) {
-      vdb_keys_gather(&hnsw->base.vecs, s->query, scratch->rows, n, scratch->keys);
+      vdb_keys_gather(vecs, s->query, scratch->rows, n, scratch->keys);
       s->distances += n;
     }
     for (size_t k = 0; k < n; k++) {
@@ -224,32 +225,28 @@ static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *
   vdb_topk_sort(&s->top);
 }
 
-/* The query among codes; false: out of memory. */
-static bool search_code_query(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
-                              const struct vdb_search *s, struct vdb_query_vec *out) {
+/* The query among codes; NULL: out of memory. */
+static const void *search_code_query(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
+                                     const struct vdb_search *s) {
+  const struct vdb_codes *codes = &hnsw->graph.codes;
   if (!scratch->code_query)
-    scratch->code_query = vdb_alloc_wide(hnsw->mem, hnsw->base.vecs.dim);
-  if (!scratch->code_query)
-    return false;
-  vdb_hnsw_codes_query(&hnsw->graph.codes, s->query, scratch->code_query);
-  out->data = scratch->code_query;
-  out->inv_norm = 1;
-  return true;
+    scratch->code_query = vdb_alloc_wide(hnsw->mem, codes->ops->query_bytes(codes));
+  if (scratch->code_query)
+    codes->ops->query(codes, s->query, scratch->code_query);
+  return scratch->code_query;
 }
 
 static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
                        struct vdb_hnsw_scratch *scratch, vecdb_error *err) {
   const struct vdb_hnsw_graph *graph = &hnsw->graph;
-  struct vdb_hnsw_walk walk = {graph, &hnsw->base.vecs, s->query, scratch, s->stop, s->stop_arg, 0};
-  struct vdb_query_vec code;
-  if (graph->codes.vecs.data) {
-    if (!search_code_query(hnsw, scratch, s, &code))
-      return vdb_fail_memory(err);
-    walk.vecs = &graph->codes.vecs;
-    walk.query = &code;
-  }
+  struct vdb_hnsw_space space = {&hnsw->base.vecs, &graph->codes};
+  struct vdb_hnsw_walk walk = {graph, &space, s->query, scratch, s->stop, s->stop_arg, 0};
+  if (graph->codes.ops)
+    walk.query = search_code_query(hnsw, scratch, s);
+  if (!walk.query)
+    return vdb_fail_memory(err);
   bool filtered = s->allow || s->accept;
-  struct vdb_hnsw_pool *pool = filtered ? &scratch->found : &scratch->pool;
+  struct vdb_walk_pool *pool = filtered ? &scratch->found : &scratch->pool;
   if (!vdb_hnsw_pool_reset(pool, hnsw->mem, vdb_max_size(s->effort, s->top.k)))
     return vdb_fail_memory(err);
   uint64_t start = vdb_hnsw_descend(&walk, 0);

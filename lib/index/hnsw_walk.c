@@ -1,6 +1,7 @@
 /* hnsw_walk.c - walks over the graph: descent and beam search; see hnsw.h. */
 #include "base/check.h"
 #include "index/hnsw.h"
+#include "index/sq.h"
 
 enum { WALK_POLL = 16 }; /* hops between two looks at `stop` */
 
@@ -26,24 +27,51 @@ VDB_INTERNAL void vdb_hnsw_scratch_free(struct vdb_mem *mem, struct vdb_hnsw_scr
   vdb_free(mem, scratch);
 }
 
-VDB_INTERNAL bool vdb_hnsw_pool_reset(struct vdb_hnsw_pool *pool, struct vdb_mem *mem,
-                                      size_t width) {
+VDB_INTERNAL void vdb_hnsw_pool_clear(struct vdb_walk_pool *pool, size_t width) {
+  vdb_assert(width > 0 && width <= pool->capacity);
   pool->n = 0;
   pool->width = width;
-  return VDB_GROW(mem, pool->items, pool->capacity, width);
+  memset(pool->items, 0xff, vdb_round_up(width, 8) * sizeof *pool->items);
 }
 
-VDB_INTERNAL void vdb_hnsw_row_query(const struct vdb_vecs *vecs, uint32_t row, void *wide,
-                                     struct vdb_query_vec *out) {
-  const uint8_t *raw = vecs->data + (size_t)row * vecs->stride;
-  out->inv_norm = vecs->inv_norms ? vecs->inv_norms[row] : 1.0f;
-  if (vecs->elem == VDB_F16 || vecs->elem == VDB_BF16) {
-    out->data = wide;
-    (vecs->elem == VDB_F16 ? vdb_kern()->f16_to_f32 : vdb_kern()->bf16_to_f32)(
-        (const uint16_t *)(const void *)raw, wide, vecs->dim);
-  } else {
-    out->data = (void *)(uintptr_t)raw; /* kernels only read it */
+VDB_INTERNAL bool vdb_hnsw_pool_reset(struct vdb_walk_pool *pool, struct vdb_mem *mem,
+                                      size_t width) {
+  if (width > pool->capacity) {
+    size_t capacity = vdb_round_up(width, 64);
+    uint64_t *items = vdb_alloc_wide(mem, capacity * sizeof *items);
+    if (!items)
+      return false;
+    vdb_free(mem, pool->items);
+    pool->items = items;
+    pool->capacity = capacity;
   }
+  vdb_hnsw_pool_clear(pool, width);
+  return true;
+}
+
+VDB_INTERNAL size_t vdb_hnsw_row_room(const struct vdb_hnsw_space *space) {
+  const struct vdb_codes *codes = space->codes;
+  size_t floats = space->vecs->dim * sizeof(float);
+  return codes->ops ? vdb_max_size(floats, codes->ops->query_bytes(codes)) : floats;
+}
+
+VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space, uint32_t row,
+                                            struct vdb_hnsw_row *out) {
+  const struct vdb_vecs *vecs = space->vecs;
+  const uint8_t *raw = vecs->data + (size_t)row * vecs->stride;
+  if (space->codes->ops) {
+    vdb_sq_row_query(space->codes, row, out->room);
+    return out->room;
+  }
+  out->raw.inv_norm = vecs->inv_norms ? vecs->inv_norms[row] : 1.0f;
+  if (vecs->elem == VDB_F16 || vecs->elem == VDB_BF16) {
+    out->raw.data = out->room;
+    (vecs->elem == VDB_F16 ? vdb_kern()->f16_to_f32 : vdb_kern()->bf16_to_f32)(
+        (const uint16_t *)(const void *)raw, out->room, vecs->dim);
+  } else {
+    out->raw.data = (void *)(uintptr_t)raw; /* kernels only read it */
+  }
+  return &out->raw;
 }
 
 VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
@@ -65,7 +93,10 @@ VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uin
       scratch->rows[i] = walk->graph->order[scratch->nodes[i]];
     rows = scratch->rows;
   }
-  vdb_keys_gather(walk->vecs, walk->query, rows, n, scratch->keys);
+  if (walk->space->codes->ops)
+    for (uint32_t i = 0; i < n; i++)
+      vdb_codes_prefetch(walk->space->codes, rows[i]);
+  vdb_hnsw_keys(walk->space, walk->query, rows, n, scratch->keys);
   walk->distances += n;
 }
 
@@ -77,39 +108,41 @@ VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t laye
   const struct vdb_hnsw_graph *graph = walk->graph;
   struct vdb_hnsw_scratch *scratch = walk->scratch;
   vdb_assert(layer < graph->n_layers);
-  uint64_t best = vdb_hnsw_item(vdb_key_one(walk->vecs, walk->query, graph->entry), 0);
+  float key;
+  vdb_hnsw_keys(walk->space, walk->query, &graph->entry, 1, &key);
+  uint64_t best = vdb_walk_item(key, 0);
   walk->distances++;
   for (uint32_t l = graph->n_layers - 1; l > layer; l--) {
     vdb_visited_clear(&scratch->seen);
     for (uint64_t from = UINT64_MAX; from != best;) {
       from = best;
-      uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_hnsw_item_node(from));
+      uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_walk_item_node(from));
       vdb_hnsw_score(walk, l, n);
       for (uint32_t i = 0; i < n; i++) {
-        uint64_t item = vdb_hnsw_item(scratch->keys[i], scratch->nodes[i]);
+        uint64_t item = vdb_walk_item(scratch->keys[i], scratch->nodes[i]);
         best = item < best ? item : best;
       }
     }
   }
   if (layer > 0)
     return best;
-  uint32_t position = vdb_hnsw_item_node(best);
+  uint32_t position = vdb_walk_item_node(best);
   uint32_t row = graph->n_layers > 1 ? graph->order[position] : graph->entry;
   return (best & ~(uint64_t)UINT32_MAX) | (uint64_t)row << 1;
 }
 
 /* The first unexpanded item at or after i. */
-static size_t walk_next(const struct vdb_hnsw_pool *pool, size_t i) {
+static size_t walk_next(const struct vdb_walk_pool *pool, size_t i) {
   while (i < pool->n && (pool->items[i] & 1))
     i++;
   return i;
 }
 
-static void walk_prefetch(const struct vdb_hnsw_layer *layer, const struct vdb_hnsw_pool *pool,
+static void walk_prefetch(const struct vdb_hnsw_layer *layer, const struct vdb_walk_pool *pool,
                           size_t i) {
   if (i >= pool->n)
     return;
-  const uint32_t *links = vdb_hnsw_links(layer, vdb_hnsw_item_node(pool->items[i]));
+  const uint32_t *links = vdb_hnsw_links(layer, vdb_walk_item_node(pool->items[i]));
   for (uint32_t k = 0; k < layer->width; k += VDB_HNSW_ROW_UNIT)
     VDB_PREFETCH(links + k);
 }
@@ -117,28 +150,23 @@ static void walk_prefetch(const struct vdb_hnsw_layer *layer, const struct vdb_h
 VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t start) {
   const struct vdb_hnsw_layer *layer = &walk->graph->layers[l];
   struct vdb_hnsw_scratch *scratch = walk->scratch;
-  struct vdb_hnsw_pool *pool = &scratch->pool;
+  struct vdb_walk_pool *pool = &scratch->pool;
+  size_t (*offer)(struct vdb_walk_pool *, const uint32_t *, const float *, size_t) =
+      vdb_walk_kern()->offer;
   vdb_assert(pool->n == 0 && pool->width > 0 && layer->width <= VDB_HNSW_HOP);
   vdb_visited_clear(&scratch->seen);
-  vdb_visited_add(&scratch->seen, vdb_hnsw_item_node(start));
-  vdb_hnsw_pool_add(pool, start);
+  vdb_visited_add(&scratch->seen, vdb_walk_item_node(start));
+  vdb_walk_pool_add(pool, start);
   size_t at = 0;
   for (uint32_t hops = 0; at < pool->n && !vdb_hnsw_stopped(walk, hops); hops++) {
     uint64_t item = pool->items[at];
     pool->items[at] |= 1;
     size_t next = walk_next(pool, at + 1);
     walk_prefetch(layer, pool, next);
-    uint32_t n = vdb_hnsw_collect(scratch, layer, vdb_hnsw_item_node(item));
+    uint32_t n = vdb_hnsw_collect(scratch, layer, vdb_walk_item_node(item));
     vdb_hnsw_score(walk, l, n);
-    for (uint32_t i = 0; i < n; i++) {
-      uint64_t near = vdb_hnsw_item(scratch->keys[i], scratch->nodes[i]);
-      if (!vdb_hnsw_pool_wants(pool, near))
-        continue;
-      size_t place = vdb_hnsw_pool_add(pool, near);
-      if (place <= next)
-        next = place;
-    }
-    at = walk_next(pool, next);
+    size_t first = offer(pool, scratch->nodes, scratch->keys, n);
+    at = walk_next(pool, vdb_min_size(first, next));
     walk_prefetch(layer, pool, at);
   }
 }

@@ -21,11 +21,17 @@ struct whole {
   struct vdb_mem mem;
 };
 
-/* Rows of which some are copies, so that all sections have something in them. */
+/* Rows of which some are copies and that lose nothing in 16 bits, so that all sections have
+   something in them. */
 static void whole_make(struct whole *w, enum vdb_elem elem, int32_t metric) {
   vecdb_error err = {0};
   vdb_mem_init(&w->mem, NULL, 0);
   ix_data_make(&w->data, elem, metric, N, DIM, 2);
+  if (elem == VDB_F32) {
+    float *values = (float *)(void *)w->data.rows;
+    for (size_t i = 0; i < N * DIM; i++)
+      values[i] = roundf(values[i] * 64) / 64;
+  }
   ix_sections_init(&w->sections);
   assert_int_equal(ix_build(&w->mem, &w->data, 1, M, &w->sections, &err), VECDB_OK);
 }

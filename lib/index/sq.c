@@ -1,0 +1,376 @@
+/*
+ * sq.c - see sq.h.
+ *
+ *   params  struct sq_head, f32 mean[dim]
+ *   data    u8 codes[n * stride], f32 factors[2 * n]
+ */
+#include "index/sq.h"
+
+#include <math.h>
+
+#include "base/check.h"
+#include "index/sq_rotate.h"
+
+enum {
+  SQ_SAMPLE = 4096, /* rows that the mean and the size are learnt from */
+  SQ_CHUNK = 256,   /* rows coded per item of a parallel loop */
+  SQ_T_MAX = 127    /* of a query's elements */
+};
+
+struct sq_head {
+  float gain; /* of rows, so that centred ones have length 1 on average */
+  uint32_t zero;
+  uint64_t seed; /* of the rotation */
+};
+
+struct sq_state {
+  const struct vdb_walk_kern *kern;
+  struct vdb_walk_codes codes;
+  struct sq_head head;
+  const float *mean;
+  int32_t *sums;    /* of the elements of each code, as a query's; made 8-bit codes only */
+  uint32_t signs[]; /* of the rotation */
+};
+
+/* As it lies in the memory of a query: elements behind, room for floats behind these. */
+struct sq_query {
+  struct vdb_walk_query walk;
+  uint32_t zero[6];
+  int8_t t[];
+};
+_Static_assert(sizeof(struct sq_query) % 16 == 0, "elements are aligned");
+
+static bool sq_is4(const struct vdb_codes *codes) { return codes->ops == vdb_sq4_ops(); }
+
+static bool sq_fits(const struct vdb_vecs *v) {
+  return v->elem == VDB_F32 || v->elem == VDB_F16 || v->elem == VDB_BF16;
+}
+
+/* Bytes of a code: up to 32 a power of two, then whole cache lines. */
+static size_t sq_stride(uint32_t dim, bool is4) {
+  size_t bytes = is4 ? ((size_t)dim + 1) / 2 : dim;
+  return bytes <= 16 ? 16 : bytes <= 32 ? 32 : (size_t)vdb_round_up(bytes, 64);
+}
+
+/* Elements of a code, with those that fill it up. */
+static size_t sq_elements(const struct vdb_codes *codes) {
+  return sq_is4(codes) ? 2 * codes->stride : codes->stride;
+}
+
+static size_t sq_floats_at(const struct vdb_codes *codes) {
+  return vdb_round_up(sizeof(struct sq_query) + sq_elements(codes) + VDB_WALK_T_ROOM, 64);
+}
+
+static size_t sq_query_bytes(const struct vdb_codes *codes) {
+  return sq_floats_at(codes) + vdb_round_up(codes->dim, 16) * sizeof(float);
+}
+
+/* Rounds to the nearest, within -limit to limit; NaN, which damaged sections can bring, to one of
+   these. */
+VDB_INLINE int sq_round(float x, float limit) {
+  x = x > -limit ? x : -limit;
+  x = x < limit ? x : limit;
+  return (int)(x + (x < 0 ? -0.5f : 0.5f));
+}
+
+VDB_INLINE float sq_dot(const float *a, const float *b, size_t n) {
+  float four[4] = {0};
+  size_t i = 0;
+  for (; i + 4 <= n; i += 4)
+    for (size_t k = 0; k < 4; k++)
+      four[k] += a[i + k] * b[i + k];
+  for (; i < n; i++)
+    four[0] += a[i] * b[i];
+  return four[0] + four[1] + (four[2] + four[3]);
+}
+
+VDB_INLINE float sq_most(const float *x, size_t n) {
+  float most = 0;
+  for (size_t i = 0; i < n; i++)
+    most = x[i] > most ? x[i] : -x[i] > most ? -x[i] : most;
+  return most;
+}
+
+static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *query, void *out) {
+  const struct sq_state *s = codes->state;
+  struct sq_query *q = out;
+  float *x = (float *)(void *)((uint8_t *)out + sq_floats_at(codes));
+  const float *raw = query->data;
+  bool dot = codes->metric != VECDB_L2;
+  int32_t sum = 0;
+  for (uint32_t i = 0; i < codes->dim; i++)
+    x[i] = (raw[i] * query->inv_norm - s->mean[i]) * s->head.gain;
+  float squares = sq_dot(x, x, codes->dim);
+  float to_mean = squares;
+  if (dot)
+    to_mean = (sq_dot(raw, s->mean, codes->dim) * query->inv_norm) * s->head.gain * s->head.gain;
+  vdb_sq_rotate(s->signs, codes->dim, x);
+  float most = sq_most(x, codes->dim);
+  float by = most > 0 ? SQ_T_MAX / most : 0;
+  memset(q->t, 0, sq_elements(codes) + VDB_WALK_T_ROOM);
+  for (uint32_t i = 0; i < codes->dim; i++) {
+    q->t[i] = (int8_t)sq_round(x[i] * by, SQ_T_MAX);
+    sum += q->t[i];
+  }
+  float weight = (dot ? -1.0f : -2.0f) * (most / SQ_T_MAX);
+  float middle = sq_is4(codes) ? 7.5f : 128.0f;
+  q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)sum,
+                                    dot ? -to_mean : squares};
+}
+
+VDB_INTERNAL void vdb_sq_row_query(const struct vdb_codes *codes, uint32_t row, void *out) {
+  const struct sq_state *s = codes->state;
+  const uint64_t *code = (const void *)(codes->data + (size_t)row * codes->stride);
+  const float *factors = s->codes.factors + 2 * (size_t)row;
+  struct sq_query *q = out;
+  vdb_assert(s->sums);
+  for (size_t i = 0; i < codes->stride; i += 8) {
+    uint64_t eight = code[i / 8] ^ 0x8080808080808080u;
+    memcpy(q->t + i, &eight, sizeof eight);
+  }
+  float weight = (codes->metric != VECDB_L2 ? -1.0f : -2.0f) * factors[1];
+  q->walk = (struct vdb_walk_query){q->t, weight, -weight * 128.0f * (float)s->sums[row],
+                                    factors[0]};
+}
+
+static void sq_keys(const struct vdb_codes *codes, const void *query, const uint32_t *ids, size_t n,
+                    float *keys) {
+  const struct sq_state *s = codes->state;
+  const struct sq_query *q = query;
+  (sq_is4(codes) ? s->kern->keys4 : s->kern->keys8)(&s->codes, &q->walk, ids, n, keys);
+}
+
+/* ---- Making ---------------------------------------------------------------------------------- */
+
+struct sq_work {
+  const struct vdb_codes_make *make;
+  const struct vdb_codes *codes;
+  struct sq_state *state;
+  uint8_t *data;
+  float *factors;
+  float *rows; /* for each worker, a row as floats */
+};
+
+/* A row as floats; COSINE: of length 1. */
+static void sq_floats(const struct vdb_vecs *v, uint32_t row, float *out) {
+  const uint8_t *raw = v->data + (size_t)row * v->stride;
+  if (v->elem == VDB_F32)
+    memcpy(out, raw, v->dim * sizeof *out);
+  else
+    (v->elem == VDB_F16 ? vdb_kern()->f16_to_f32 : vdb_kern()->bf16_to_f32)(
+        (const uint16_t *)(const void *)raw, out, v->dim);
+  for (uint32_t i = 0; v->inv_norms && i < v->dim; i++)
+    out[i] *= v->inv_norms[row];
+}
+
+static void sq_learn(struct sq_work *w, float *mean) {
+  const struct vdb_codes_make *make = w->make;
+  uint32_t n = vdb_min_u32(make->n_order, SQ_SAMPLE);
+  uint32_t dim = make->vecs->dim;
+  double size = 0;
+  memset(mean, 0, dim * sizeof *mean);
+  for (uint32_t p = 0; p < n; p++) {
+    sq_floats(make->vecs, make->order[p], w->rows);
+    for (uint32_t i = 0; i < dim; i++)
+      mean[i] += w->rows[i] / (float)n;
+  }
+  for (uint32_t p = 0; p < n; p++) {
+    sq_floats(make->vecs, make->order[p], w->rows);
+    double squares = 0;
+    for (uint32_t i = 0; i < dim; i++) {
+      double x = (double)w->rows[i] - (double)mean[i];
+      squares += x * x;
+    }
+    size += sqrt(squares) / n;
+  }
+  w->state->head.gain = size > 1e-30 && size < 1e30 ? (float)(1 / size) : 1;
+}
+
+/* Codes x of which the largest magnitude is given; <x, c>. Bytes past dim are the middle. */
+static float sq_code8(const float *x, uint32_t dim, float most, uint8_t *out, size_t stride) {
+  float by = most > 0 ? SQ_T_MAX / most : 0;
+  float dot = 0;
+  memset(out, 128, stride);
+  for (uint32_t i = 0; i < dim; i++) {
+    int c = sq_round(x[i] * by, SQ_T_MAX);
+    out[i] = (uint8_t)(c + 128);
+    dot += x[i] * (float)c;
+  }
+  return dot;
+}
+
+typedef float sq_four __attribute__((vector_size(16)));
+typedef int32_t sq_ints __attribute__((vector_size(16)));
+
+/* The number of the level of a scaled element in 4 bits, as floats. */
+VDB_INLINE sq_four sq_levels4(sq_four x, float by) {
+  const sq_four low = {0, 0, 0, 0}, high = {15, 15, 15, 15};
+  sq_four v = __builtin_convertvector(__builtin_convertvector(x * by + 8.0f, sq_ints), sq_four);
+  sq_ints below = v < low, above = v > high;
+  v = (sq_four)((sq_ints)v & ~below);
+  return (sq_four)(((sq_ints)v & ~above) | ((sq_ints)high & above));
+}
+
+/* Codes x, which has room for whole vectors, zeroes behind dim, with that range of the values which
+   gives the smallest angle between x and the code; <x, c>. */
+static float sq_code4(const float *x, uint32_t dim, float most, uint8_t *out, size_t stride) {
+  static const float ranges[] = {1, .93f, .86f, .8f, .74f, .68f, .62f, .56f};
+  const sq_four *v = (const void *)x;
+  float best = 0, best_by = 0;
+  for (size_t r = 0; r < VDB_COUNT(ranges) && most > 0; r++) {
+    float by = 7.5f / (most * ranges[r]);
+    sq_four dots = {0}, squares = {0};
+    for (size_t i = 0; i < dim; i += 4) {
+      sq_four c = sq_levels4(v[i / 4], by) - 7.5f;
+      dots += c * v[i / 4];
+      squares += c * c;
+    }
+    float dot = dots[0] + dots[1] + dots[2] + dots[3];
+    float fit = dot * dot / (squares[0] + squares[1] + squares[2] + squares[3]);
+    best_by = fit > best ? by : best_by;
+    best = fit > best ? fit : best;
+  }
+  float dot = 0;
+  memset(out, 0, stride);
+  for (size_t i = 0; i < dim; i++) {
+    sq_four one = {x[i]};
+    float c = sq_levels4(one, best_by)[0];
+    dot += x[i] * (c - 7.5f);
+    out[i % stride] = (uint8_t)(out[i % stride] | (unsigned)c << (i < stride ? 0 : 4));
+  }
+  return dot;
+}
+
+static void sq_row(struct sq_work *w, uint32_t row, float *x) {
+  const struct vdb_codes *codes = w->codes;
+  const struct sq_state *s = w->state;
+  uint8_t *code = w->data + (size_t)row * codes->stride;
+  float *factors = w->factors + 2 * (size_t)row;
+  sq_floats(w->make->vecs, row, x);
+  for (uint32_t i = 0; i < codes->dim; i++)
+    x[i] = (x[i] - s->mean[i]) * s->head.gain;
+  float squares = sq_dot(x, x, codes->dim);
+  factors[0] = squares;
+  if (codes->metric != VECDB_L2)
+    factors[0] = -sq_dot(x, s->mean, codes->dim) * s->head.gain;
+  vdb_sq_rotate(s->signs, codes->dim, x);
+  float most = sq_most(x, codes->dim);
+  float dot = (sq_is4(codes) ? sq_code4 : sq_code8)(x, codes->dim, most, code, codes->stride);
+  factors[1] = dot > 0 ? squares / dot : 0;
+  if (!s->sums)
+    return;
+  s->sums[row] = 0;
+  for (uint32_t i = 0; i < codes->dim; i++)
+    s->sums[row] += code[i] - 128;
+}
+
+static void sq_chunk(void *arg, size_t chunk, unsigned worker) {
+  struct sq_work *w = arg;
+  float *x = w->rows + worker * vdb_round_up(w->codes->dim, 16);
+  size_t end = vdb_min_size((chunk + 1) * SQ_CHUNK, w->codes->n);
+  for (size_t row = chunk * SQ_CHUNK; row < end; row++)
+    sq_row(w, (uint32_t)row, x);
+}
+
+static struct sq_state *sq_state_new(struct vdb_mem *mem, const struct vdb_codes *codes) {
+  size_t signs = VDB_SQ_ROUNDS * (size_t)codes->dim;
+  struct sq_state *s = vdb_alloc(mem, sizeof *s + signs * sizeof *s->signs);
+  if (!s)
+    return NULL;
+  s->kern = vdb_walk_kern();
+  s->codes = (struct vdb_walk_codes){
+      codes->data, codes->stride,
+      (const float *)(const void *)(codes->data + (size_t)codes->n * codes->stride)};
+  s->sums = NULL;
+  return s;
+}
+
+static void sq_close(struct vdb_mem *mem, struct vdb_codes *codes, bool made) {
+  struct sq_state *s = codes->state;
+  if (s)
+    vdb_free(mem, s->sums);
+  vdb_free(mem, s);
+  if (made) {
+    vdb_free(mem, (void *)(uintptr_t)codes->params);
+    vdb_free(mem, (void *)(uintptr_t)codes->data);
+  }
+  *codes = (struct vdb_codes){0};
+}
+
+static int sq_make(const struct vdb_codes_make *make, const struct vdb_codes_ops *ops,
+                   struct vdb_codes *out, vecdb_error *err) {
+  const struct vdb_vecs *v = make->vecs;
+  size_t stride = sq_stride(v->dim, ops == vdb_sq4_ops());
+  size_t room = vdb_round_up(v->dim, 16);
+  struct sq_work w = {.make = make, .codes = out};
+  *out = (struct vdb_codes){.ops = ops, .stride = stride, .n = v->n, .dim = v->dim,
+                            .metric = v->metric};
+  out->params_size = sizeof w.state->head + v->dim * sizeof(float);
+  out->data_size = v->n * (stride + 2 * sizeof(float));
+  uint8_t *params = vdb_alloc(make->mem, out->params_size);
+  out->params = params;
+  out->data = w.data = vdb_alloc_wide(make->mem, out->data_size);
+  w.rows = vdb_alloc_wide(make->mem, make->par->workers * room * sizeof(float));
+  if (out->params && out->data && w.rows)
+    out->state = w.state = sq_state_new(make->mem, out);
+  if (w.state && ops == vdb_sq8_ops())
+    w.state->sums = vdb_alloc_array(make->mem, v->n, sizeof *w.state->sums);
+  if (!w.state || (ops == vdb_sq8_ops() && !w.state->sums)) {
+    vdb_free(make->mem, w.rows);
+    sq_close(make->mem, out, true);
+    return vdb_fail_memory(err);
+  }
+  memset(w.rows, 0, make->par->workers * room * sizeof(float));
+  w.factors = (float *)(void *)(w.data + (size_t)v->n * stride);
+  float *mean = (float *)(void *)(params + sizeof w.state->head);
+  w.state->head = (struct sq_head){1, 0, make->seed};
+  w.state->mean = mean;
+  sq_learn(&w, mean);
+  memcpy(params, &w.state->head, sizeof w.state->head);
+  vdb_sq_signs(make->seed, v->dim, w.state->signs);
+  make->par->run(make->par, ((size_t)v->n + SQ_CHUNK - 1) / SQ_CHUNK, sq_chunk, &w);
+  vdb_free(make->mem, w.rows);
+  return VECDB_OK;
+}
+
+static int sq8_make(const struct vdb_codes_make *make, struct vdb_codes *out, vecdb_error *err) {
+  return sq_make(make, vdb_sq8_ops(), out, err);
+}
+
+static int sq4_make(const struct vdb_codes_make *make, struct vdb_codes *out, vecdb_error *err) {
+  return sq_make(make, vdb_sq4_ops(), out, err);
+}
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+static int sq_open(struct vdb_mem *mem, const struct vdb_vecs *v, struct vdb_codes *out,
+                   vecdb_error *err) {
+  struct sq_head head;
+  out->stride = sq_stride(v->dim, sq_is4(out));
+  out->n = v->n;
+  out->dim = v->dim;
+  out->metric = v->metric;
+  if (out->params_size != sizeof head + v->dim * sizeof(float) ||
+      out->data_size != v->n * (out->stride + 2 * sizeof(float)))
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "the index is damaged: size of the codes");
+  struct sq_state *s = sq_state_new(mem, out);
+  if (!s)
+    return vdb_fail_memory(err);
+  memcpy(&s->head, out->params, sizeof s->head);
+  s->mean = (const float *)(const void *)((const uint8_t *)out->params + sizeof head);
+  vdb_sq_signs(s->head.seed, v->dim, s->signs);
+  out->state = s;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL const struct vdb_codes_ops *vdb_sq8_ops(void) {
+  static const struct vdb_codes_ops ops = {1,       "sq8",    sq_fits,        sq8_make, sq_open,
+                                           sq_close, sq_query_bytes, sq_query, sq_keys};
+  return &ops;
+}
+
+VDB_INTERNAL const struct vdb_codes_ops *vdb_sq4_ops(void) {
+  static const struct vdb_codes_ops ops = {2,       "sq4",    sq_fits,        sq4_make, sq_open,
+                                           sq_close, sq_query_bytes, sq_query, sq_keys};
+  return &ops;
+}

@@ -1,0 +1,152 @@
+/* walk_avx512.c - walk.h with AVX-512 and VNNI; the loops over codes are in walk_body.h. */
+#include "walk.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                                    \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2")
+#endif
+
+/* Products with low halves, and 16 times those with high ones: so these need not be moved down. */
+struct walk_pair_avx512 {
+  __m512i low, high;
+};
+typedef struct walk_pair_avx512 walk_sum_avx512;
+
+VDB_INLINE walk_sum_avx512 walk_zero_avx512(void) {
+  return (walk_sum_avx512){_mm512_setzero_si512(), _mm512_setzero_si512()};
+}
+
+VDB_INLINE __m512i walk_bytes_avx512(const void *p, size_t n) {
+  return n == 64 ? _mm512_loadu_si512(p)
+                 : _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
+}
+
+VDB_INLINE walk_sum_avx512 walk_add4_avx512(walk_sum_avx512 sum, const uint8_t *code, size_t n,
+                                            const int8_t *low, const int8_t *high) {
+  const __m512i half = _mm512_set1_epi8(15);
+  __m512i v = walk_bytes_avx512(code, n);
+  sum.low = _mm512_dpbusd_epi32(sum.low, _mm512_and_si512(v, half), _mm512_loadu_si512(low));
+  sum.high = _mm512_dpbusd_epi32(sum.high, _mm512_andnot_si512(half, v), _mm512_loadu_si512(high));
+  return sum;
+}
+
+VDB_INLINE walk_sum_avx512 walk_add8_avx512(walk_sum_avx512 sum, const uint8_t *code, size_t n,
+                                            const int8_t *t) {
+  sum.low = _mm512_dpbusd_epi32(sum.low, walk_bytes_avx512(code, n), _mm512_loadu_si512(t));
+  return sum;
+}
+
+VDB_INLINE __m512i walk_whole_avx512(walk_sum_avx512 sum) {
+  return _mm512_add_epi32(sum.low, _mm512_srai_epi32(sum.high, 4));
+}
+
+/* The lanes of each of four vectors summed, as four lanes. */
+VDB_INLINE __m128i walk_sum4_avx512(__m512i a, __m512i b, __m512i c, __m512i d) {
+  __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+  __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+  __m512i x = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+  __m256i y = _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+  return _mm_add_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
+}
+
+VDB_INLINE void walk_finish_avx512(const struct vdb_walk_query *q, const float *const factors[4],
+                                   walk_sum_avx512 a, walk_sum_avx512 b, walk_sum_avx512 c,
+                                   walk_sum_avx512 d, float *keys) {
+  __m128i sum = walk_sum4_avx512(walk_whole_avx512(a), walk_whole_avx512(b),
+                                 walk_whole_avx512(c), walk_whole_avx512(d));
+  __m128 f = _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd((const void *)factors[0]),
+                                        (const void *)factors[1]));
+  __m128 g = _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd((const void *)factors[2]),
+                                        (const void *)factors[3]));
+  __m128 add = _mm_add_ps(_mm_shuffle_ps(f, g, 0x88), _mm_set1_ps(q->add));
+  __m128 y = _mm_fmadd_ps(_mm_cvtepi32_ps(sum), _mm_set1_ps(q->weight), _mm_set1_ps(q->shift));
+  _mm_storeu_ps(keys, _mm_fmadd_ps(y, _mm_shuffle_ps(f, g, 0xdd), add));
+}
+
+#define WB_SUFFIX avx512
+#define WB_STEP 64
+#include "walk_body.h"
+
+/* ---- The pool -------------------------------------------------------------------------------- */
+
+/* Puts an item that the pool wants in its place: finds the vector it belongs into, opens a gap
+   there, and hands the last item of each vector on to the next. All loads and stores are of whole
+   aligned vectors, so that one insertion can read what the one before it wrote. */
+VDB_INLINE size_t walk_insert_avx512(struct vdb_walk_pool *pool, uint64_t item) {
+  __m512i *items = (void *)pool->items;
+  size_t i = 0, end = pool->n / 8;
+  __mmask8 less;
+  __m512i v;
+  while (i < end && pool->items[8 * i + 7] < item)
+    i++;
+  v = items[i];
+  less = _mm512_cmplt_epu64_mask(v, _mm512_set1_epi64((long long)item));
+  size_t at = 8 * i + (size_t)__builtin_popcount(less);
+  pool->n += pool->n < pool->width;
+  items[i] = _mm512_mask_expand_epi64(_mm512_set1_epi64((long long)item),
+                                      (__mmask8) ~(1u << (at % 8)), v);
+  for (size_t last = (pool->n - 1) / 8; i < last; i++) {
+    __m512i carry = v;
+    v = items[i + 1];
+    items[i + 1] = _mm512_alignr_epi64(v, carry, 7);
+  }
+  if (pool->width % 8) { /* what has left the last place must not stay behind it */
+    __m512i *end_of = items + pool->width / 8;
+    *end_of = _mm512_mask_mov_epi64(*end_of, (__mmask8)(0xff << pool->width % 8),
+                                    _mm512_set1_epi64(-1));
+  }
+  return at;
+}
+
+VDB_INLINE __m512i walk_sortable_avx512(__m512 keys) {
+  const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+  __m512i bits = _mm512_castps_si512(_mm512_add_ps(keys, _mm512_setzero_ps()));
+  bits = _mm512_mask_mov_epi32(bits, _mm512_cmp_ps_mask(keys, keys, _CMP_UNORD_Q),
+                               _mm512_set1_epi32(0x7fc00000));
+  return _mm512_xor_si512(bits, _mm512_or_si512(_mm512_srai_epi32(bits, 31), sign));
+}
+
+static size_t walk_offer_avx512(struct vdb_walk_pool *pool, const uint32_t *nodes,
+                                const float *keys, size_t n) {
+  size_t first = pool->n;
+  for (size_t i = 0; i < n; i += 16) {
+    __mmask16 lanes = (__mmask16)(n - i < 16 ? (1u << (n - i)) - 1 : 0xffff);
+    __m512i worst = _mm512_set1_epi32((int)(pool->items[pool->width - 1] >> 32));
+    __m512i key = walk_sortable_avx512(_mm512_maskz_loadu_ps(lanes, keys + i));
+    __mmask16 wanted = _mm512_mask_cmple_epu32_mask(lanes, key, worst);
+    if (!wanted)
+      continue;
+    __m512i node = _mm512_maskz_loadu_epi32(lanes, nodes + i);
+    uint32_t high[16], low[16];
+    _mm512_storeu_si512(high, _mm512_maskz_compress_epi32(wanted, key));
+    _mm512_storeu_si512(low, _mm512_maskz_compress_epi32(wanted, _mm512_slli_epi32(node, 1)));
+    for (size_t k = 0, end = (size_t)__builtin_popcount(wanted); k < end; k++) {
+      uint64_t item = (uint64_t)high[k] << 32 | low[k];
+      if (vdb_walk_pool_wants(pool, item))
+        first = vdb_min_size(first, walk_insert_avx512(pool, item));
+    }
+  }
+  return first;
+}
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512(void) {
+  static const struct vdb_walk_kern table = {"avx512", walk_keys4_avx512, walk_keys8_avx512,
+                                             walk_offer_avx512};
+  return &table;
+}
+
+#endif

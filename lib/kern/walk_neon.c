@@ -1,0 +1,61 @@
+/* walk_neon.c - walk.h with NEON; the loops over codes are in walk_body.h. */
+#include "walk.h"
+
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+typedef int32x4_t walk_sum_neon;
+
+VDB_INLINE int32x4_t walk_zero_neon(void) { return vdupq_n_s32(0); }
+
+/* Products with halves of a byte, at most 15 * 127: four of them fit 16 bits. */
+VDB_INLINE int32x4_t walk_add4_neon(int32x4_t sum, const uint8_t *code, size_t n,
+                                    const int8_t *low, const int8_t *high) {
+  (void)n;
+  uint8x16_t v = vld1q_u8(code);
+  int8x16_t a = vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(15)));
+  int8x16_t b = vreinterpretq_s8_u8(vshrq_n_u8(v, 4));
+  int8x16_t p = vld1q_s8(low), q = vld1q_s8(high);
+  int16x8_t x = vmull_s8(vget_low_s8(a), vget_low_s8(p));
+  x = vmlal_high_s8(x, a, p);
+  x = vmlal_s8(x, vget_low_s8(b), vget_low_s8(q));
+  return vpadalq_s16(sum, vmlal_high_s8(x, b, q));
+}
+
+VDB_INLINE int32x4_t walk_add8_neon(int32x4_t sum, const uint8_t *code, size_t n,
+                                    const int8_t *t) {
+  (void)n;
+  uint8x16_t v = vld1q_u8(code);
+  int8x16_t q = vld1q_s8(t);
+  int16x8_t a = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(v)));
+  int16x8_t b = vreinterpretq_s16_u16(vmovl_high_u8(v));
+  int16x8_t p = vmovl_s8(vget_low_s8(q)), r = vmovl_high_s8(q);
+  sum = vmlal_s16(sum, vget_low_s16(a), vget_low_s16(p));
+  sum = vmlal_high_s16(sum, a, p);
+  sum = vmlal_s16(sum, vget_low_s16(b), vget_low_s16(r));
+  return vmlal_high_s16(sum, b, r);
+}
+
+VDB_INLINE void walk_finish_neon(const struct vdb_walk_query *q, const float *const factors[4],
+                                 int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d,
+                                 float *keys) {
+  int32x4_t sum = vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+  float32x4_t f = vcombine_f32(vld1_f32(factors[0]), vld1_f32(factors[1]));
+  float32x4_t g = vcombine_f32(vld1_f32(factors[2]), vld1_f32(factors[3]));
+  float32x4_t add = vaddq_f32(vuzp1q_f32(f, g), vdupq_n_f32(q->add));
+  float32x4_t y = vfmaq_n_f32(vdupq_n_f32(q->shift), vcvtq_f32_s32(sum), q->weight);
+  vst1q_f32(keys, vfmaq_f32(add, y, vuzp2q_f32(f, g)));
+}
+
+#define WB_SUFFIX neon
+#define WB_STEP 16
+#include "walk_body.h"
+
+VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_neon(void) {
+  static const struct vdb_walk_kern table = {"neon", walk_keys4_neon, walk_keys8_neon,
+                                             vdb_walk_offer};
+  return &table;
+}
+
+#endif

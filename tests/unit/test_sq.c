@@ -1,0 +1,201 @@
+/*
+ * test_sq.c - scalar codes: keys against true ones for each metric, element type and many
+ * dimensions; rows as queries; the rotation; equal bytes for any number of workers; opening.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "../tlib/ixtest.h"
+#include "index/sq.h"
+#include "index/sq_rotate.h"
+
+enum { N = 300 };
+
+static void make_codes(struct vdb_mem *mem, const struct ix_data *d,
+                       const struct vdb_codes_ops *ops, unsigned workers, struct vdb_codes *out) {
+  struct vdb_par par = {ix_par_run, workers, NULL};
+  vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+  vecdb_error err = {0};
+  uint32_t order[N];
+  for (uint32_t i = 0; i < N; i++)
+    order[i] = (i * 7 + 3) % N;
+  struct vdb_codes_make make = {mem, &d->vecs, &par, &params, order, N, 42};
+  assert_true(ops->fits(&d->vecs));
+  assert_int_equal(ops->make(&make, out, &err), VECDB_OK);
+}
+
+/* The correlation of keys by code with true ones, over all rows and some queries. */
+static double correlation(const struct ix_data *d, const struct vdb_codes *codes) {
+  uint32_t ids[N];
+  float keys[N];
+  void *query = NULL;
+  double least = 1;
+  if (posix_memalign(&query, 64, codes->ops->query_bytes(codes)))
+    abort();
+  for (uint32_t i = 0; i < N; i++)
+    ids[i] = i;
+  for (size_t q = 0; q < 5; q++) {
+    struct vdb_query_vec raw = ix_prepare(d, ix_query(d, q));
+    double x = 0, y = 0, xx = 0, yy = 0, xy = 0;
+    codes->ops->query(codes, &raw, query);
+    codes->ops->keys(codes, query, ids, N, keys);
+    for (uint32_t i = 0; i < N; i++) {
+      double t = ix_true_key(d, ix_query(d, q), i), k = (double)keys[i];
+      x += t / N;
+      y += k / N;
+      xx += t * t / N;
+      yy += k * k / N;
+      xy += t * k / N;
+    }
+    least = fmin(least, (xy - x * y) / sqrt((xx - x * x) * (yy - y * y)));
+    free(raw.data);
+  }
+  free(query);
+  return least;
+}
+
+static void keys_are_nearly_true(void **state) {
+  (void)state;
+  static const size_t dims[] = {2, 3, 8, 16, 17, 31, 32, 33, 64, 65, 100, 128, 200, 384, 1000};
+  static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
+  static const enum vdb_elem elems[] = {VDB_F32, VDB_F16, VDB_BF16};
+  struct vdb_mem mem;
+  vdb_mem_init(&mem, NULL, 0);
+  for (size_t i = 0; i < VDB_COUNT(dims) * 9; i++) {
+    struct ix_data d;
+    size_t dim = dims[i / 9];
+    ix_data_make(&d, elems[i % 3], metrics[i / 3 % 3], N, dim, 1);
+    for (int is4 = 0; is4 < 2; is4++) {
+      struct vdb_codes codes;
+      const struct vdb_codes_ops *ops = is4 ? vdb_sq4_ops() : vdb_sq8_ops();
+      make_codes(&mem, &d, ops, 1, &codes);
+      double got = correlation(&d, &codes), floor = is4 ? .97 : .9995;
+      if (got < floor)
+        print_error("%s, dim %zu, elem %d, metric %d: %.5f\n", ops->name, dim, (int)d.vecs.elem,
+                    (int)d.vecs.metric, got);
+      assert_true(got >= floor);
+      ops->close(&mem, &codes, true);
+    }
+    ix_data_free(&d);
+  }
+  assert_int_equal(mem.used, 0);
+}
+
+/* Keys of coded rows to coded rows do not depend on the side, and order rows as true ones do. */
+static void rows_are_queries(void **state) {
+  (void)state;
+  static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
+  for (size_t i = 0; i < VDB_COUNT(metrics); i++) {
+    struct ix_data d;
+    struct vdb_mem mem;
+    struct vdb_codes codes;
+    static float keys[N][N];
+    uint32_t ids[N];
+    void *query = NULL;
+    double x = 0, y = 0, xx = 0, yy = 0, xy = 0;
+    vdb_mem_init(&mem, NULL, 0);
+    ix_data_make(&d, VDB_F32, metrics[i], N, 50, 1);
+    make_codes(&mem, &d, vdb_sq8_ops(), 1, &codes);
+    if (posix_memalign(&query, 64, codes.ops->query_bytes(&codes)))
+      abort();
+    for (uint32_t k = 0; k < N; k++)
+      ids[k] = k;
+    for (uint32_t k = 0; k < N; k++) {
+      vdb_sq_row_query(&codes, k, query);
+      codes.ops->keys(&codes, query, ids, N, keys[k]);
+    }
+    for (uint32_t a = 0; a < N; a++)
+      for (uint32_t b = 0; b < N; b++) {
+        double t = ix_true_key(&d, d.rows + a * d.vecs.stride, b), k = (double)keys[a][b];
+        assert_true(fabsf(keys[a][b] - keys[b][a]) <= 1e-4f * (1 + fabsf(keys[a][b])));
+        x += t / N / N;
+        y += k / N / N;
+        xx += t * t / N / N;
+        yy += k * k / N / N;
+        xy += t * k / N / N;
+      }
+    assert_true((xy - x * y) / sqrt((xx - x * x) * (yy - y * y)) > .9995);
+    free(query);
+    codes.ops->close(&mem, &codes, true);
+    ix_data_free(&d);
+  }
+}
+
+static void rotations_keep_lengths(void **state) {
+  (void)state;
+  for (uint32_t dim = 1; dim < 300; dim++) {
+    uint32_t *signs = malloc(VDB_SQ_ROUNDS * dim * sizeof *signs);
+    float *x = malloc(dim * sizeof *x), *y = malloc(dim * sizeof *y);
+    struct vdb_rng rng = {dim};
+    double before[3] = {0}, after[3] = {0};
+    vdb_sq_signs(dim, dim, signs);
+    for (uint32_t i = 0; i < dim; i++) {
+      x[i] = (float)ix_gauss(&rng);
+      y[i] = (float)ix_gauss(&rng);
+    }
+    for (uint32_t i = 0; i < dim; i++) {
+      before[0] += (double)x[i] * (double)x[i];
+      before[1] += (double)y[i] * (double)y[i];
+      before[2] += (double)x[i] * (double)y[i];
+    }
+    vdb_sq_rotate(signs, dim, x);
+    vdb_sq_rotate(signs, dim, y);
+    for (uint32_t i = 0; i < dim; i++) {
+      after[0] += (double)x[i] * (double)x[i];
+      after[1] += (double)y[i] * (double)y[i];
+      after[2] += (double)x[i] * (double)y[i];
+    }
+    for (size_t i = 0; i < 3; i++)
+      assert_true(fabs(before[i] - after[i]) < 1e-4 * dim);
+    free(signs);
+    free(x);
+    free(y);
+  }
+}
+
+static void workers_and_files(void **state) {
+  (void)state;
+  struct ix_data d;
+  struct vdb_mem mem;
+  vecdb_error err = {0};
+  vdb_mem_init(&mem, NULL, 0);
+  ix_data_make(&d, VDB_F32, VECDB_L2, N, 70, 1);
+  for (int is4 = 0; is4 < 2; is4++) {
+    const struct vdb_codes_ops *ops = is4 ? vdb_sq4_ops() : vdb_sq8_ops();
+    struct vdb_codes one, four, opened;
+    make_codes(&mem, &d, ops, 1, &one);
+    make_codes(&mem, &d, ops, 4, &four);
+    assert_int_equal(one.data_size, four.data_size);
+    assert_memory_equal(one.data, four.data, one.data_size);
+    assert_memory_equal(one.params, four.params, one.params_size);
+    opened = (struct vdb_codes){.ops = ops, .data = four.data, .data_size = four.data_size,
+                                .params = four.params, .params_size = four.params_size};
+    assert_int_equal(ops->open(&mem, &d.vecs, &opened, &err), VECDB_OK);
+    assert_true(correlation(&d, &opened) == correlation(&d, &one));
+    ops->close(&mem, &opened, false);
+    for (int wrong = 0; wrong < 4; wrong++) {
+      opened = (struct vdb_codes){.ops = ops, .data = four.data, .data_size = four.data_size,
+                                  .params = four.params, .params_size = four.params_size};
+      opened.data_size += wrong == 0 ? 1 : wrong == 1 ? (size_t)-1 : 0;
+      opened.params_size += wrong == 2 ? 1 : wrong == 3 ? (size_t)-1 : 0;
+      assert_int_equal(ops->open(&mem, &d.vecs, &opened, &err), VECDB_ERR_CORRUPT);
+    }
+    ops->close(&mem, &one, true);
+    ops->close(&mem, &four, true);
+  }
+  ix_data_free(&d);
+  assert_int_equal(mem.used, 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(keys_are_nearly_true), cmocka_unit_test(rows_are_queries),
+      cmocka_unit_test(rotations_keep_lengths), cmocka_unit_test(workers_and_files),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -607,7 +607,8 @@ typedef struct vecdb_filter {
   size_t n_params;
 } vecdb_filter;
 
-/* Deletes all rows that pass the filter, atomically. *deleted may be NULL. A blank filter is
+/* Deletes all rows that pass the filter, atomically: those that pass at the moment when the call
+   commits, whatever is written while the filter runs. *deleted may be NULL. A blank filter is
    VECDB_ERR_FILTER: "true" passes every row. */
 VECDB_API int vecdb_delete_where(vecdb_collection *collection, const vecdb_filter *filter,
                                  uint64_t *deleted, const vecdb_control *control,

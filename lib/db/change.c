@@ -244,6 +244,7 @@ static int change_swap(struct change_work *w, vecdb_error *err) {
   }
   vdb_version_set(coll, version);
   w->version = NULL;
+  coll->merges += change->added && change->added->tombs != change->removed[0]->tombs;
   if (w->files_seq > coll->files_seq)
     coll->files_seq = w->files_seq;
   return VECDB_OK;

@@ -71,6 +71,7 @@ struct vecdb_collection {
   vecdb_index_params *index;     /* as version; one per field */
   struct vdb_seg *active;        /* write_mu; the growing segment that takes rows, or NULL */
   uint64_t last_seq;             /* write_mu; of the last write */
+  uint64_t merges;               /* write_mu; times that rows have moved to other segments */
   uint64_t files_seq;            /* write_mu; writes of this collection up to here are in files */
 
   _Atomic uint64_t searches;

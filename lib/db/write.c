@@ -243,22 +243,50 @@ VDB_INTERNAL int vdb_write_delete(struct vecdb_collection *coll, const vecdb_key
   return rc;
 }
 
+/*
+ * A delete by filter is one step among the other writes: it deletes what passes at the moment when
+ * its record is made. The filter runs before, over a snapshot and without the lock. Under the lock
+ * remain the rows written since, which are few, and dropping those found that are dead by now.
+ */
 struct write_where {
-  struct vdb_writer body;
-  uint32_t n;
+  struct vecdb_collection *coll;
+  const vecdb_filter *filter;
+  struct vdb_control *control;
+  struct vdb_snapshot *seen; /* the rows looked at so far; keeps the found ones' segments */
+  struct write_found {
+    const struct vdb_tombs *tombs;
+    uint32_t row;
+    uint32_t key; /* bytes of its key in the body */
+  } *found;
+  size_t n, capacity;
+  struct vdb_writer body; /* of a DELETE record */
 };
+
+/* How many rows of a segment a snapshot holds. A growing segment and what is made of it share their
+   tombs. */
+static uint32_t write_where_from(const struct vdb_snapshot *seen, const struct vdb_seg *seg) {
+  for (uint32_t i = 0; i < seen->n_segs; i++)
+    if (seen->segs[i].seg->tombs == seg->tombs)
+      return seen->segs[i].n;
+  return 0;
+}
 
 static int write_where_visit(void *arg, const struct vdb_seg_view *view, uint32_t row,
                              vecdb_error *err) {
   struct write_where *w = arg;
   struct vdb_bytes key = vdb_seg_key(view, row);
+  if (w->seen && row < write_where_from(w->seen, view->seg))
+    return VECDB_OK;
   vdb_write_u32(&w->body, (uint32_t)key.n);
   vdb_write_bytes(&w->body, key.data, key.n);
   if (w->body.n > VECDB_MAX_BATCH_BYTES)
     return vdb_fail(err, VECDB_ERR_LIMIT,
                     "the filter passes too many rows for one delete; delete them in portions");
-  w->n++;
-  return w->body.failed ? vdb_fail_memory(err) : VECDB_OK;
+  if (w->body.failed || !VDB_GROW(w->body.mem, w->found, w->capacity, w->n + 1))
+    return vdb_fail_memory(err);
+  struct write_found found = {view->seg->tombs, row, (uint32_t)key.n};
+  w->found[w->n++] = found;
+  return VECDB_OK;
 }
 
 /* Whether the text says nothing. As a search filter that passes every row; nobody means it here.
@@ -273,32 +301,79 @@ static bool write_where_blank(const vecdb_filter *filter) {
   return true;
 }
 
-/* The filter runs under the writer's lock, over everything applied so far: a delete by filter is
-   one step among the other writes. */
-static int write_where_locked(struct vecdb_collection *coll, const vecdb_filter *filter,
-                              uint64_t *deleted, struct vdb_control *control, vecdb_error *err) {
-  struct vecdb *db = coll->db;
-  int rc = VECDB_OK;
-  bool again = true;
-  while (!rc && again) {
-    struct write_where where = {VDB_WRITER(&db->env.mem), 0};
-    struct vdb_snapshot *snapshot = NULL;
-    again = false;
-    vdb_write_u32(&where.body, 0);
-    vdb_commit_enter(db);
-    rc = vdb_snapshot_latest(coll, &snapshot, err);
-    if (!rc)
-      rc = vdb_query_each(snapshot, filter, control, write_where_visit, &where, err);
-    vdb_snapshot_release(snapshot);
-    if (!rc && where.n > 0) {
-      memcpy(where.body.data, &where.n, sizeof where.n);
-      rc = write_delete_locked(coll, &where.body, deleted, err);
-    } else if (!rc) {
-      rc = write_settle(db, &again, err);
-    }
-    vdb_writer_free(&where.body);
-  }
+/* Forgets what was found. */
+static void write_where_reset(struct write_where *w) {
+  vdb_snapshot_release(w->seen);
+  vdb_writer_free(&w->body);
+  struct vdb_writer empty = VDB_WRITER(&w->coll->db->env.mem);
+  w->seen = NULL;
+  w->body = empty;
+  w->n = 0;
+}
+
+/* Finds the rows of a snapshot of what is visible. *merges: the merges before it. */
+static int write_where_find(struct write_where *w, uint64_t *merges, vecdb_error *err) {
+  write_where_reset(w);
+  vdb_write_u32(&w->body, 0); /* the number of keys */
+  vdb_mutex_lock(&w->coll->db->write_mu);
+  *merges = w->coll->merges;
+  vdb_mutex_unlock(&w->coll->db->write_mu);
+  struct vdb_snapshot *snapshot;
+  VDB_TRY(vdb_snapshot_take(w->coll, &snapshot, err));
+  int rc = vdb_query_each(snapshot, w->filter, w->control, write_where_visit, w, err);
+  w->seen = snapshot;
   return rc;
+}
+
+/* Adds the rows written since, in flight or not; write_mu held. */
+static int write_where_add(struct write_where *w, vecdb_error *err) {
+  struct vdb_snapshot *latest;
+  VDB_TRY(vdb_snapshot_latest(w->coll, &latest, err));
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < latest->n_segs; i++) {
+    struct vdb_seg_view view = latest->segs[i];
+    if (view.n > write_where_from(w->seen, view.seg))
+      latest->segs[n++] = view;
+    else
+      vdb_seg_unref(view.seg);
+  }
+  latest->n_segs = n;
+  int rc = n ? vdb_query_each(latest, w->filter, NULL, write_where_visit, w, err) : VECDB_OK;
+  vdb_snapshot_release(latest);
+  return rc;
+}
+
+/* Leaves out of the body what is dead by now; write_mu held. */
+static void write_where_keep(struct write_where *w) {
+  uint32_t n = 0;
+  size_t from = sizeof n, to = sizeof n;
+  for (size_t i = 0; i < w->n; i++) {
+    size_t size = sizeof(uint32_t) + w->found[i].key;
+    if (vdb_tombs_at(w->found[i].tombs, w->found[i].row) == 0) {
+      memmove(w->body.data + to, w->body.data + from, size);
+      to += size;
+      n++;
+    }
+    from += size;
+  }
+  w->body.n = to;
+  memcpy(w->body.data, &n, sizeof n);
+  w->n = n;
+}
+
+/* Deletes what was found; *again: a merge has moved rows, or writes were taken back that made it
+   seem that there is nothing. write_mu held. */
+static int write_where_commit(struct write_where *w, uint64_t merges, uint64_t *deleted,
+                              bool *again, vecdb_error *err) {
+  vdb_commit_enter(w->coll->db);
+  *again = w->coll->merges != merges;
+  if (*again)
+    return VECDB_OK;
+  VDB_TRY(vdb_collection_alive(w->coll, err));
+  VDB_TRY(write_where_add(w, err));
+  write_where_keep(w);
+  return w->n ? write_delete_locked(w->coll, &w->body, deleted, err)
+              : write_settle(w->coll->db, again, err);
 }
 
 VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vecdb_filter *filter,
@@ -310,8 +385,18 @@ VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vec
   if (write_where_blank(filter))
     return vdb_fail_pos(err, VECDB_ERR_FILTER, 0,
                         "a delete needs a filter; \"true\" passes every row");
-  vdb_mutex_lock(&coll->db->write_mu);
-  int rc = write_where_locked(coll, filter, deleted, control, err);
-  vdb_mutex_unlock(&coll->db->write_mu);
+  struct write_where w = {.coll = coll, .filter = filter, .control = control};
+  int rc = VECDB_OK;
+  for (bool again = true; !rc && again;) {
+    uint64_t merges;
+    rc = write_where_find(&w, &merges, err);
+    if (rc)
+      break;
+    vdb_mutex_lock(&coll->db->write_mu);
+    rc = write_where_commit(&w, merges, deleted, &again, err);
+    vdb_mutex_unlock(&coll->db->write_mu);
+  }
+  write_where_reset(&w);
+  vdb_free(&coll->db->env.mem, w.found);
   return rc;
 }

@@ -285,6 +285,9 @@ static int scan_each_part(void *arg, uint32_t seg, const struct vdb_seg_part *pa
   for (size_t i = vdb_bits_next(bits, part->n, 0); i < part->n;
        i = vdb_bits_next(bits, part->n, i + 1))
     VDB_TRY(each->visit(each->arg, &each->snapshot->segs[seg], part->first + (uint32_t)i, err));
+  if (each->control &&
+      vdb_control_progress(each->control, "search", seg + 1u, each->snapshot->n_segs))
+    return vdb_control_fail(each->control, err);
   return VECDB_OK;
 }
 

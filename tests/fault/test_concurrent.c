@@ -423,8 +423,10 @@ static bool crowd_upkeep_one(struct crowd_thread *t) {
   int rc = VECDB_OK;
   atomic_fetch_add(&t->crowd->upkeep, 1);
   params.type = (int32_t)vdb_rng_below(&t->rng, 3);
-  params.m = 4;
-  params.ef_construction = 16;
+  if (params.type != VECDB_INDEX_FLAT) {
+    params.m = 4;
+    params.ef_construction = 16;
+  }
   switch (what) {
     case 0: rc = vecdb_flush(coll, NULL, &err); break;
     case 1: rc = vecdb_compact(coll, NULL, &err); break;

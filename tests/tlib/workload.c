@@ -295,9 +295,12 @@ static int workload_index(struct workload *w, uint32_t c, vecdb_collection *coll
   vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
   bool second = model_type2(w->now.colls[c].variant) && vdb_rng_below(&w->rng, 2);
   params.type = (int32_t)vdb_rng_below(&w->rng, 3);
-  params.m = 4 + vdb_rng_below(&w->rng, 8);
-  params.ef_construction = 16;
-  params.ef = 24;
+  uint32_t m = 4 + vdb_rng_below(&w->rng, 8);
+  if (params.type != VECDB_INDEX_FLAT) {
+    params.m = m;
+    params.ef_construction = 16;
+    params.ef = 24;
+  }
   const char *field = second ? "u" : "v";
   return drop ? vecdb_index_drop(coll, field, &w->err)
               : vecdb_index_create(coll, field, &params, NULL, &w->err);

@@ -126,6 +126,117 @@ static void waiting_calls_keep_their_deadlines(void **state) {
   at_close(db);
 }
 
+/* ---- deletes by filter ---- */
+
+/* What is done in the middle of a delete, from its own progress function. */
+struct middle {
+  vecdb *db;
+  vecdb_collection *coll;
+  int what;
+  unsigned calls;
+};
+
+static int be_in_the_middle(void *user, const char *phase, uint64_t done, uint64_t total) {
+  struct middle *m = user;
+  (void)phase;
+  (void)done;
+  (void)total;
+  if (m->calls++ > 0)
+    return 0;
+  if (m->what == 4)
+    return 1;
+  at_put(m->coll, 600, 20);   /* new rows, some pass */
+  at_delete(m->coll, 0, 5);   /* rows that were found */
+  at_delete(m->coll, 10, 90); /* as well; the keys come back with other values: n is id % 100 */
+  at_put(m->coll, 10000, 50);
+  if (m->what >= 1)
+    at_ok(vecdb_flush(m->coll, NULL, &at_err));
+  if (m->what >= 2)
+    at_ok(vecdb_compact(m->coll, NULL, &at_err));
+  if (m->what >= 3)
+    at_ok(vecdb_collection_drop(m->db, "c", &at_err));
+  return 0;
+}
+
+/* Row i has n = i % 100; its key is made to carry another n by a batch of its own. */
+static void put_n(vecdb_collection *coll, int64_t id, int32_t n) {
+  const float v[4] = {0, 0, 0, 1};
+  const vecdb_column columns[] = {
+      {.field = "id", .data = &id}, {.field = "n", .data = &n}, {.field = "v", .data = v}};
+  vecdb_batch batch = VECDB_BATCH_INIT;
+  batch.columns = columns;
+  batch.n_columns = 3;
+  batch.n_rows = 1;
+  at_ok(vecdb_upsert(coll, &batch, NULL, &at_err));
+}
+
+static int replace_in_the_middle(void *user, const char *phase, uint64_t done, uint64_t total) {
+  struct middle *m = user;
+  (void)phase;
+  (void)done;
+  (void)total;
+  if (m->calls++ == 0) {
+    put_n(m->coll, 3, 99);   /* passed, does no more */
+    put_n(m->coll, 203, 98); /* the same in another segment */
+    put_n(m->coll, 55, 4);   /* did not pass, does now */
+    if (m->what)
+      at_ok(vecdb_compact(m->coll, NULL, &at_err));
+  }
+  return 0;
+}
+
+static vecdb_collection *middle_begin(struct middle *m, int what) {
+  m->db = host_driven(":memory:", NULL, 0);
+  m->coll = at_small(m->db, "c");
+  m->what = what;
+  m->calls = 0;
+  for (int i = 0; i < 3; i++) {
+    at_put(m->coll, i * 100, 100);
+    if (i < 2)
+      at_ok(vecdb_flush(m->coll, NULL, &at_err));
+  }
+  return m->coll;
+}
+
+static void deletes_by_filter_let_others_write(void **state) {
+  (void)state;
+  const vecdb_filter filter = {"n < 10", 0, NULL, 0};
+  struct middle m;
+  vecdb_control control = VECDB_CONTROL_INIT;
+  control.user = &m;
+  for (int what = 0; what < 5; what++) {
+    uint64_t deleted = 7;
+    vecdb_collection *coll = middle_begin(&m, what);
+    control.progress = be_in_the_middle;
+    int rc = vecdb_delete_where(coll, &filter, &deleted, &control, &at_err);
+    assert_true(m.calls > 0);
+    assert_int_equal(rc, what == 3 ? VECDB_ERR_CLOSED : what == 4 ? VECDB_ERR_CANCELLED : 0);
+    if (what < 3) { /* 5 of rows 0 to 99 were left, 20 of the others, 10 of 600 to 619, 10 */
+      assert_int_equal(deleted, 5 + 20 + 10 + 10);
+      assert_int_equal(at_count(coll, "n < 10"), 0);
+      assert_int_equal(at_count(coll, NULL), 300 - 95 + 20 + 50 - 45);
+    } else {
+      assert_int_equal(deleted, 0);
+    }
+    if (what == 4)
+      assert_int_equal(at_count(coll, NULL), 300);
+    vecdb_collection_release(coll);
+    at_close(m.db);
+  }
+  for (int what = 0; what < 2; what++) {
+    uint64_t deleted;
+    vecdb_collection *coll = middle_begin(&m, what);
+    control.progress = replace_in_the_middle;
+    at_ok(vecdb_delete_where(coll, &filter, &deleted, &control, &at_err));
+    assert_int_equal(deleted, 30 - 2 + 1);
+    assert_int_equal(at_count(coll, "id in [3, 203]"), 2);
+    assert_int_equal(at_count(coll, "id == 55"), 0);
+    at_ok(vecdb_check(m.db, NULL, NULL, NULL, &at_err));
+    vecdb_collection_release(coll);
+    at_close(m.db);
+  }
+}
+
 /* ---- segments that come while a manifest is written ---- */
 
 enum { CROWD = 70 }; /* more than a version has slack for */
@@ -243,6 +354,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(flush_all_skips_nobody),
       cmocka_unit_test(waiting_calls_keep_their_deadlines),
+      cmocka_unit_test(deletes_by_filter_let_others_write),
       cmocka_unit_test(many_segments_may_come),
       cmocka_unit_test(kicks_do_not_hurry_what_failed),
   };

@@ -5,6 +5,9 @@
  * several runs, so that what else the machine does matters less.
  *
  *   bench_kern [table [elem]]     such as: bench_kern avx2 f16
+ *   bench_kern tile               all products of 256 queries and 4,096 rows, in multiplications of
+ *                                 floats, beside the most that two units could do at this clock;
+ *                                 "chosen" is what the library does, with BLAS=1 OpenBLAS
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +15,7 @@
 #include <time.h>
 
 #include "base/rng.h"
-#include "kern/kern.h"
+#include "kern/tile.h"
 
 enum { RUNS = 7, CALL = 32, BLOCK = 64, IDS = 1 << 15 };
 static const size_t cache_bytes = (size_t)512 << 10;
@@ -99,6 +102,78 @@ static void bench_table(struct bench *b, const struct vdb_kern_table *table, con
   }
 }
 
+/* ---- Tiles ----------------------------------------------------------------------------------- */
+
+/* Clock ticks in a nanosecond: additions that wait for each other take one each. */
+static double clock_ghz(void) {
+  enum { ADDS = 20000000 };
+  double best = 0;
+  for (size_t run = 0; run < RUNS; run++) {
+    double start = now_ns();
+    for (size_t x = 0; x < ADDS; x++)
+      __asm__ volatile("" : "+r"(x));
+    double ghz = ADDS / (now_ns() - start);
+    best = ghz > best ? ghz : best;
+  }
+  return best;
+}
+
+enum { TILE_QUERIES = 256, TILE_ROWS_OF_CALL = 512, TILE_ROWS_ALL = 4096 };
+
+struct tile_bench {
+  const struct vdb_kern_table *table; /* NULL: vdb_tile_dot */
+  struct vdb_tile_rows queries;
+  const float *packed; /* the queries, or NULL */
+  float *out;
+};
+
+/* Multiplications in a nanosecond. */
+static double time_tile(const struct tile_bench *b, const float *rows, size_t dim) {
+  double best = 1e30;
+  for (size_t run = 0; run < RUNS; run++) {
+    double start = now_ns();
+    for (size_t i = 0; i < TILE_ROWS_ALL; i += TILE_ROWS_OF_CALL) {
+      struct vdb_tile_rows part = {rows + i * dim, dim, TILE_ROWS_OF_CALL};
+      if (b->packed)
+        vdb_tile_dot_packed(&part, b->packed, TILE_QUERIES, dim, b->out);
+      else if (b->table)
+        vdb_tile_dot_by(b->table, &part, &b->queries, dim, b->out);
+      else
+        vdb_tile_dot(&part, &b->queries, dim, b->out);
+    }
+    double spent = now_ns() - start;
+    best = spent < best ? spent : best;
+  }
+  return (double)TILE_QUERIES * TILE_ROWS_ALL * (double)dim / best;
+}
+
+static void bench_tile(const uint8_t *memory) {
+  static const size_t dims[] = {96, 128, 384, 768, 1024, 1536};
+  const float *queries = (const float *)memory, *rows = queries + TILE_QUERIES * 1536;
+  float *out = malloc(TILE_QUERIES * TILE_ROWS_OF_CALL * sizeof *out);
+  float *packed = aligned_alloc(64, vdb_tile_packed_floats(TILE_QUERIES, 1536) * sizeof *packed);
+  if (!out || !packed)
+    exit(1);
+  double ghz = clock_ghz();
+  printf("%.2f GHz: 2 units of 8 floats %.1f, of 16 floats %.1f multiplications a ns\n", ghz,
+         ghz * 16, ghz * 32);
+  for (size_t d = 0; d < VDB_COUNT(dims); d++) {
+    struct tile_bench b = {.queries = {queries, dims[d], TILE_QUERIES}, .out = out};
+    printf("dim %4zu:", dims[d]);
+    for (size_t t = 1; vdb_kern_available(t); t++) {
+      b.table = vdb_kern_available(t);
+      printf("  %s %.1f", b.table->name, time_tile(&b, rows, dims[d]));
+    }
+    b.table = NULL;
+    printf("  chosen %.1f", time_tile(&b, rows, dims[d]));
+    vdb_tile_pack(&b.queries, dims[d], packed);
+    b.packed = packed;
+    printf("  packed before %.1f\n", time_tile(&b, rows, dims[d]));
+  }
+  free(packed);
+  free(out);
+}
+
 int main(int argc, char **argv) {
   uint8_t *rows = malloc(memory_bytes);
   uint8_t *query = malloc(4096);
@@ -111,6 +186,10 @@ int main(int argc, char **argv) {
   }
   memset(rows, 0x3c, memory_bytes); /* about 0.01 as float and bf16, about 1 as f16 */
   memset(query, 0x3b, 4096);
+  if (argc == 2 && strcmp(argv[1], "tile") == 0) {
+    bench_tile(rows);
+    return 0;
+  }
   printf("%-11s %-4s %-8s %4s %15s %15s %15s %15s\n", "", "", "", "", "cache, many",
          "cache, gather", "memory, many", "memory, gather");
   printf("%-11s %-4s %-8s %4s", "table", "elem", "op", "dim");

@@ -46,6 +46,9 @@ struct vdb_tile_step {
   size_t panel_stride;
   size_t n_panels;
   size_t len; /* up to VDB_TILE_LEN */
+  float *out; /* 16 or 32 sums for each row, out_stride apart */
+  size_t out_stride;
+  bool add; /* to what is there */
 };
 
 /* An entry of a table: the three functions that kern_body.h makes of one element and operation. */

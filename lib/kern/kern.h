@@ -43,9 +43,9 @@ struct vdb_kern_table {
   void (*f16_to_f32)(const uint16_t *in, float *out, size_t n);
   void (*f32_to_bf16)(const float *in, uint16_t *out, size_t n);
   void (*bf16_to_f32)(const uint16_t *in, float *out, size_t n);
-  /* sums[i * VDB_TILE_COLUMNS + j]: products of row i and row j of the panels, added in order, each
-     with one rounding. For tile.c. */
-  void (*tile)(const struct vdb_tile_step *step, float *sums);
+  /* Products of up to 12 rows and those of the panels, each sum in order with one rounding a
+     product. For tile.c. */
+  void (*tile)(const struct vdb_tile_step *step);
 };
 
 /* The best table of this processor, or the one the environment variable VECDB_KERN names if the

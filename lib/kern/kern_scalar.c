@@ -164,7 +164,7 @@ VDB_INLINE float kern_fma_scalar(float a, float b, float c) {
   return (float)sum;
 }
 
-static void kern_tile_scalar(const struct vdb_tile_step *s, float *sums) {
+static void kern_tile_scalar(const struct vdb_tile_step *s) {
   for (size_t i = 0; i < s->n_rows; i++)
     for (size_t j = 0; j < s->n_panels * VDB_TILE_PANEL; j++) {
       const float *row = s->rows + i * VDB_TILE_ROW_STRIDE;
@@ -173,7 +173,8 @@ static void kern_tile_scalar(const struct vdb_tile_step *s, float *sums) {
       float sum = 0;
       for (size_t k = 0; k < s->len; k++)
         sum = kern_fma_scalar(row[k], column[k * VDB_TILE_PANEL], sum);
-      sums[i * VDB_TILE_COLUMNS + j] = sum;
+      float *out = s->out + i * s->out_stride + j;
+      *out = s->add ? *out + sum : sum;
     }
 }
 

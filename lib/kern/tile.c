@@ -14,17 +14,37 @@
 #include <stdlib.h>
 #endif
 
-enum { TILE_GROUP_BYTES = 512 << 10 }; /* of panels that many rows meet in turn: they stay in L2 */
+enum { TILE_GROUP_BYTES = 1024 << 10 }; /* of panels that many rows meet in turn: they stay in L2 */
 
-/* Packs elements first .. first + len - 1 of n <= 16 rows as one panel. */
+typedef float tile_four __attribute__((vector_size(16)));
+
+/* Elements i .. i + 3 of four rows, transposed, to p[0], p[16], p[32] and p[48]. */
+static void tile_transpose(const float *rows, size_t stride, float *p) {
+  tile_four r[4];
+  for (size_t j = 0; j < 4; j++)
+    memcpy(&r[j], rows + j * stride, sizeof r[j]);
+  tile_four a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+  tile_four b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+  tile_four c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+  tile_four d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+  r[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+  r[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+  r[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+  r[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+  for (size_t j = 0; j < 4; j++)
+    memcpy(p + j * VDB_TILE_PANEL, &r[j], sizeof r[j]);
+}
+
+/* Packs `len` elements of n <= 16 rows as one panel, zeroes in the place of further rows. */
 static void tile_pack_panel(const float *rows, size_t stride, size_t n, size_t len,
                             float *panel) {
-  for (size_t i = 0; i < len; i++, panel += VDB_TILE_PANEL) {
-    for (size_t j = 0; j < n; j++)
-      panel[j] = rows[j * stride + i];
-    for (size_t j = n; j < VDB_TILE_PANEL; j++)
-      panel[j] = 0;
-  }
+  size_t i = 0;
+  for (; n == VDB_TILE_PANEL && i + 4 <= len; i += 4)
+    for (size_t j = 0; j < n; j += 4)
+      tile_transpose(rows + j * stride + i, stride, panel + i * VDB_TILE_PANEL + j);
+  for (; i < len; i++)
+    for (size_t j = 0; j < VDB_TILE_PANEL; j++)
+      panel[i * VDB_TILE_PANEL + j] = j < n ? rows[j * stride + i] : 0;
 }
 
 /* Panels that rows are to meet, and where the results go. */
@@ -36,26 +56,38 @@ struct tile_side {
   size_t out_stride;
 };
 
-static void tile_put(const float *sums, size_t rows, size_t columns, bool add, float *out,
-                     size_t out_stride) {
-  for (size_t i = 0; i < rows; i++, out += out_stride, sums += VDB_TILE_COLUMNS)
-    for (size_t j = 0; j < columns; j++)
-      out[j] = add ? out[j] + sums[j] : sums[j];
+/* A step whose last panel is not full: by way of a buffer. */
+static void tile_step_part(const struct vdb_kern_table *table, struct vdb_tile_step step,
+                           size_t columns) {
+  _Alignas(64) float sums[VDB_TILE_ROWS * VDB_TILE_COLUMNS];
+  float *out = step.out;
+  size_t stride = step.out_stride;
+  step.out = sums;
+  step.out_stride = VDB_TILE_COLUMNS;
+  for (size_t i = 0; step.add && i < step.n_rows; i++)
+    memcpy(sums + i * VDB_TILE_COLUMNS, out + i * stride, columns * sizeof *sums);
+  table->tile(&step);
+  for (size_t i = 0; i < step.n_rows; i++)
+    memcpy(out + i * stride, sums + i * VDB_TILE_COLUMNS, columns * sizeof *sums);
 }
 
 /* `len` elements of up to 12 rows against all panels; `add` to what is in `out` already. */
 static void tile_slice(const struct vdb_kern_table *table, const struct vdb_tile_rows *a,
                        size_t len, bool add, const struct tile_side *b) {
   _Alignas(64) float rows[VDB_TILE_ROWS * VDB_TILE_ROW_STRIDE];
-  _Alignas(64) float sums[VDB_TILE_ROWS * VDB_TILE_COLUMNS];
   for (size_t i = 0; i < a->n; i++)
     memcpy(rows + i * VDB_TILE_ROW_STRIDE, a->data + i * a->stride, len * sizeof *rows);
+  struct vdb_tile_step step = {.rows = rows, .n_rows = a->n, .panel_stride = b->stride,
+                               .len = len, .out_stride = b->out_stride, .add = add};
   for (size_t j = 0; j < b->n; j += VDB_TILE_COLUMNS) {
     size_t columns = vdb_min_size(b->n - j, VDB_TILE_COLUMNS);
-    struct vdb_tile_step step = {rows, a->n, b->panels + j / VDB_TILE_PANEL * b->stride, b->stride,
-                                 columns > VDB_TILE_PANEL ? 2 : 1, len};
-    table->tile(&step, sums);
-    tile_put(sums, a->n, columns, add, b->out + j, b->out_stride);
+    step.panels = b->panels + j / VDB_TILE_PANEL * b->stride;
+    step.n_panels = columns > VDB_TILE_PANEL ? 2 : 1;
+    step.out = b->out + j;
+    if (columns % VDB_TILE_PANEL == 0)
+      table->tile(&step);
+    else
+      tile_step_part(table, step, columns);
   }
 }
 
@@ -97,13 +129,14 @@ static void tile_dot_panels(const struct vdb_kern_table *table, const struct vdb
 VDB_INTERNAL void vdb_tile_dot_by(const struct vdb_kern_table *table,
                                   const struct vdb_tile_rows *a, const struct vdb_tile_rows *b,
                                   size_t dim, float *out) {
-  _Alignas(64) float panels[2 * VDB_TILE_PANEL * VDB_TILE_LEN];
+  enum { COLUMNS = 4 * VDB_TILE_PANEL };
+  _Alignas(64) float panels[COLUMNS * VDB_TILE_LEN];
   const size_t stride = VDB_TILE_PANEL * VDB_TILE_LEN;
-  for (size_t j = 0; j < b->n; j += VDB_TILE_COLUMNS) {
+  for (size_t j = 0; j < b->n; j += COLUMNS) {
     size_t at = 0;
     do {
       size_t len = vdb_min_size(dim - at, VDB_TILE_LEN);
-      struct vdb_tile_rows columns = tile_part(b, j, VDB_TILE_COLUMNS);
+      struct vdb_tile_rows columns = tile_part(b, j, COLUMNS);
       for (size_t p = 0; p < columns.n; p += VDB_TILE_PANEL)
         tile_pack_panel(columns.data + p * b->stride + at, b->stride,
                         vdb_min_size(columns.n - p, VDB_TILE_PANEL), len,

@@ -266,6 +266,19 @@ build/uring/tests/%: build/asan/tests/%.o build/uring/vfs_uring.o build/asan/lib
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -luring
 
+# The same with OpenBLAS.
+BLAS_TESTS := unit/test_kern unit/test_tile unit/test_index unit/test_query api/test_api_search
+PROGRAMS.blas := $(BLAS_TESTS:%=build/blas/tests/%)
+build/blas/tile.o: lib/kern/tile.c lib/kern/tile.h lib/kern/cpu.h lib/kern/kern.h build/check/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(CC) $(BASE) -DVDB_WITH_BLAS $(FLAGS.check) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+build/blas/tests/%: build/check/tests/%.o build/blas/tile.o build/check/libtlib.a \
+    build/check/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lopenblas
+
 # What .ci/jobs runs: a name and a command each.
 name = $(notdir $(patsubst %/,%,$(dir $(1))))/$(notdir $(1))
 JOBS.asan = $(foreach p,$(PROGRAMS.asan),"asan:$(call name,$(p)) $(p)")
@@ -274,7 +287,8 @@ JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
 JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
-JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test uring-test,\
+JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test uring-test \
+  blas-test neon-test baseline-test,\
   "step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
@@ -299,6 +313,19 @@ uring-test: $(PROGRAMS.uring) ## the tests that read by io_uring, where liburing
 	@$(if $^,true,echo 'skipped: liburing is not installed') $(foreach p,$^,&& $(p))
 fuzz-replay: $(PROGRAMS.replay) ## each fuzz target over its kept corpus, under the sanitizers
 	@$(RUN) $(JOBS.replay)
+
+# Other builds and processors. Each is skipped, and says so, where what it needs cannot be had.
+blas-test: ## the tests of kernels and searches, with OpenBLAS for products of matrices
+	@if INSTALL='$(INSTALL)' .ci/deps blas; then \
+	  $(MAKE) --no-print-directory QUIET=1 $(PROGRAMS.blas) && \
+	  for p in $(PROGRAMS.blas); do $$p || exit 1; done; \
+	else echo 'skipped: libopenblas-dev cannot be had'; fi
+neon-test: build/vecdb.c ## kernels and single file for aarch64, run by qemu
+	@INSTALL='$(INSTALL)' sh tests/cross/neon.sh
+BASELINE_TESTS := unit/test_tile api/test_api api/test_api_search
+PROGRAMS.baseline := $(BASELINE_TESTS:%=build/check/tests/%)
+baseline-test: build/libvecdb.a $(PROGRAMS.baseline) ## tests on an emulated processor without AVX
+	@CC='$(CC)' INSTALL='$(INSTALL)' sh tests/cross/baseline.sh $(PROGRAMS.baseline)
 
 # Tests that take a size from VDB_N: tests/*/test_crash*.c and so on.
 long = $(foreach p,$(PROGRAMS.check),$(if $(filter test_$(1)%,$(notdir $(p))),$(p)))
@@ -356,6 +383,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench demo server serve embeddings amalgamation amalgamation-test sources tidy exports symbols \
-  header-test test test-programs quick debug asan tsan scalar uring-test fuzz-replay crash sigkill model fuzz fuzz-keep \
-  install install-test deps clean help FORCE
+.PHONY: all libraries examples bench demo server serve embeddings amalgamation amalgamation-test \
+  sources tidy exports symbols header-test test test-programs quick debug asan tsan scalar uring-test \
+  blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz fuzz-keep install install-test \
+  deps clean help FORCE

@@ -165,7 +165,7 @@ static void bench_tile(const uint8_t *memory) {
       printf("  %s %.1f", b.table->name, time_tile(&b, rows, dims[d]));
     }
     b.table = NULL;
-    printf("  chosen %.1f", time_tile(&b, rows, dims[d]));
+    printf("  %s %.1f", vdb_tile_by_blas() ? "OpenBLAS" : "chosen", time_tile(&b, rows, dims[d]));
     vdb_tile_pack(&b.queries, dims[d], packed);
     b.packed = packed;
     printf("  packed before %.1f\n", time_tile(&b, rows, dims[d]));

@@ -154,8 +154,8 @@ VDB_INTERNAL void vdb_tile_dot_by(const struct vdb_kern_table *table,
 
 #ifdef VDB_WITH_BLAS
 
-/* Whether OpenBLAS is to do it: a table that is named shall be measured and tested, not that. */
-static bool tile_blas(void) {
+/* A table that is named shall be measured and tested, not OpenBLAS. */
+VDB_INTERNAL bool vdb_tile_by_blas(void) {
   static _Atomic int tile_choice;
   int choice = atomic_load_explicit(&tile_choice, memory_order_acquire);
   if (choice == 0) {
@@ -173,12 +173,16 @@ static void tile_dot_blas(const struct vdb_tile_rows *a, const struct vdb_tile_r
                 a->data, (int)a->stride, b->data, (int)b->stride, 0, out, (int)b->n);
 }
 
+#else
+
+VDB_INTERNAL bool vdb_tile_by_blas(void) { return false; }
+
 #endif
 
 VDB_INTERNAL void vdb_tile_dot(const struct vdb_tile_rows *a, const struct vdb_tile_rows *b,
                                size_t dim, float *out) {
 #ifdef VDB_WITH_BLAS
-  if (tile_blas()) {
+  if (vdb_tile_by_blas()) {
     tile_dot_blas(a, b, dim, out);
     return;
   }
@@ -192,7 +196,7 @@ VDB_INTERNAL size_t vdb_tile_packed_floats(size_t n, size_t dim) {
 
 VDB_INTERNAL void vdb_tile_pack(const struct vdb_tile_rows *b, size_t dim, float *packed) {
 #ifdef VDB_WITH_BLAS
-  if (tile_blas()) {
+  if (vdb_tile_by_blas()) {
     for (size_t j = 0; j < b->n; j++)
       memcpy(packed + j * dim, b->data + j * b->stride, dim * sizeof *packed);
     return;
@@ -206,7 +210,7 @@ VDB_INTERNAL void vdb_tile_pack(const struct vdb_tile_rows *b, size_t dim, float
 VDB_INTERNAL void vdb_tile_dot_packed(const struct vdb_tile_rows *a, const float *packed, size_t nb,
                                       size_t dim, float *out) {
 #ifdef VDB_WITH_BLAS
-  if (tile_blas()) {
+  if (vdb_tile_by_blas()) {
     struct vdb_tile_rows b = {packed, dim, nb};
     tile_dot_blas(a, &b, dim, out);
     return;

@@ -32,6 +32,8 @@ VDB_INTERNAL void vdb_tile_pack(const struct vdb_tile_rows *b, size_t dim, float
 VDB_INTERNAL void vdb_tile_dot_packed(const struct vdb_tile_rows *a, const float *packed, size_t nb,
                                       size_t dim, float *out);
 
+/* Whether OpenBLAS does it. */
+VDB_INTERNAL bool vdb_tile_by_blas(void);
 /* vdb_tile_dot with the kernels of one table; for tests and measurements. */
 VDB_INTERNAL void vdb_tile_dot_by(const struct vdb_kern_table *table,
                                   const struct vdb_tile_rows *a, const struct vdb_tile_rows *b,

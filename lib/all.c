@@ -34,6 +34,7 @@
 #include "kern/walk_avx512.c"
 #include "kern/walk_neon.c"
 
+#include "index/curve.c"
 #include "index/flat.c"
 #include "index/hnsw.c"
 #include "index/hnsw_build.c"

@@ -103,7 +103,8 @@ static void change_fill_segment(const struct change_work *w, struct vdb_seg *seg
   for (uint32_t f = 0; f < seg->schema->n_fields; f++) {
     if (!seg->indexes[f])
       continue;
-    struct vdb_manifest_index index = {f, seg->indexes[f]->params, seg->indexes[f]->blob_id};
+    struct vdb_manifest_index index = {f, seg->indexes[f]->params, seg->indexes[f]->curve,
+                                       seg->indexes[f]->blob_id};
     indexes[out->n_indexes++] = index;
   }
 }

@@ -30,11 +30,14 @@ static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg,
   struct vdb_index_field over = vdb_seg_index_field(field);
   VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
   vdb_index_params_settle(&build.params, seg->sealed->n_rows);
-  struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, false};
+  struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, NULL, false};
   VDB_TRY(vdb_seg_index_build(&build, &open.blob, err));
   struct vdb_seg_index *index;
   int rc = vdb_seg_index_open(&open, &index, err);
+  if (!rc)
+    rc = vdb_seg_index_measure(index, &par, db->env.seed, control, err);
   if (rc) {
+    vdb_seg_index_unref(index);
     vdb_change_remove(db, VDB_BLOB_INDEX, open.blob.file);
     return rc;
   }

@@ -28,7 +28,7 @@ static int recover_indexes(struct vecdb *db, struct vdb_seg *seg,
       return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest names an index of field %u",
                       index->field);
     struct vdb_seg_index_open open = {seg, db->dir, index->blob, index->field, index->params,
-                                      db->verify_full};
+                                      &index->curve, db->verify_full};
     VDB_TRY(vdb_seg_index_open(&open, &seg->indexes[index->field], err));
   }
   return VECDB_OK;

@@ -6,7 +6,8 @@
 #include "query/query.h"
 
 static const char *const explain_plans[] = {"AUTO", "EXACT", "GRAPH", "FILTER_LATE"};
-static const char *const explain_reasons[] = {"no index", "small segment", "as asked", "cheapest"};
+static const char *const explain_reasons[] = {"no index", "small segment", "as asked",
+                                              "the index cannot reach the recall", "cheapest"};
 static const char *const explain_metrics[] = {"", "L2", "IP", "COSINE", "HAMMING", "JACCARD"};
 static const char *const explain_types[] = {"FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR",
                                             "INT8_VECTOR", "BINARY_VECTOR"};
@@ -37,6 +38,21 @@ static void explain_request(const struct vdb_request *r, struct vdb_writer *out)
   explain_add(out, "\n");
 }
 
+/* How hard the index is searched, why, and its curve for k 10. */
+static void explain_effort(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                           struct vdb_writer *out) {
+  bool lists = p->index->index->ops->effort == VDB_EFFORT_NPROBE;
+  const struct vdb_curve *curve = &p->index->curve;
+  uint32_t given = lists ? r->nprobe : r->ef;
+  explain_add(out, "  effort: %s %u", lists ? "nprobe" : "ef", p->effort);
+  if (given == 0 && curve->n > 0)
+    explain_add(out, " for recall %.3g", (double)vdb_plan_recall(r));
+  explain_add(out, curve->n ? "; measured recall@10" : "; not measured");
+  for (uint32_t i = 0; i < curve->n; i++)
+    explain_add(out, " %u:%.3f", curve->points[i].effort, (double)curve->points[i].recall[1]);
+  explain_add(out, "\n");
+}
+
 static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *p,
                         struct vdb_writer *out) {
   const struct vdb_seg *seg = p->view->seg;
@@ -49,8 +65,7 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
               p->bitmap ? ", by a set of allowed rows"
                         : (p->dead > 0 || r->filter ? ", rows checked one by one" : ""));
   if (p->index)
-    explain_add(out, "  effort: %s %u\n",
-                p->index->index->ops->effort == VDB_EFFORT_EF ? "ef" : "nprobe", p->effort);
+    explain_effort(r, p, out);
   explain_add(out, "  cost: exact %.1f us", p->cost.exact / 1e3);
   if (p->index)
     explain_add(out, ", graph %.1f us", p->cost.graph / 1e3);

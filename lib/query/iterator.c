@@ -96,6 +96,8 @@ static bool iter_by_graph(const struct vecdb_iterator *it, const struct vdb_seg_
   if (r->plan != VECDB_PLAN_AUTO)
     return true;
   uint32_t effort = vdb_plan_effort(r, index, (uint32_t)reach);
+  if (effort == 0)
+    return false;
   struct vdb_cost_case c = vdb_plan_cost_case(r, view, index, effort);
   c.allowed = (double)seg->came + seg->left->n;
   double exact = vdb_cost_plain(&c).exact;

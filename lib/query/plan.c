@@ -2,10 +2,12 @@
 #include "query/plan.h"
 
 enum {
-  PLAN_DEFAULT_EF = 96,
-  PLAN_DEFAULT_NPROBE = 16, /* one list in so many */
+  PLAN_DEFAULT_EF = 96,     /* of indexes that were not measured */
+  PLAN_DEFAULT_NPROBE = 16, /* of these: one list in so many */
   PLAN_SAMPLED_PARTS = 8    /* of a growing segment, for an estimate */
 };
+
+#define PLAN_DEFAULT_RECALL 0.95f
 
 VDB_INTERNAL const struct vdb_seg_index *vdb_plan_index(const struct vdb_request *request,
                                                         const struct vdb_seg_view *view) {
@@ -15,17 +17,37 @@ VDB_INTERNAL const struct vdb_seg_index *vdb_plan_index(const struct vdb_request
   return vdb_seg_vector_index(view, request->field_no);
 }
 
+VDB_INTERNAL float vdb_plan_recall(const struct vdb_request *request) {
+  const vecdb_index_params *settings = &request->snapshot->index[request->field_no];
+  if (request->recall > 0)
+    return request->recall;
+  return settings->recall > 0 ? settings->recall : PLAN_DEFAULT_RECALL;
+}
+
+/* By the curve; where the recall is out of reach all that was measured, or nothing if it was asked
+   for. */
+static uint32_t plan_effort_of_recall(const struct vdb_request *request,
+                                      const struct vdb_seg_index *index, uint32_t k) {
+  const struct vdb_curve *curve = &index->curve;
+  enum vdb_effort kind = index->index->ops->effort;
+  if (curve->n > 0) {
+    uint32_t effort = vdb_curve_effort(curve, kind, k, vdb_plan_recall(request));
+    return effort || request->recall > 0 ? effort : curve->points[curve->n - 1].effort;
+  }
+  return kind == VDB_EFFORT_NPROBE ? index->params.nlist / PLAN_DEFAULT_NPROBE + 1
+                                   : PLAN_DEFAULT_EF;
+}
+
 VDB_INTERNAL uint32_t vdb_plan_effort(const struct vdb_request *request,
                                       const struct vdb_seg_index *index, uint32_t k) {
   const vecdb_index_params *settings = &request->snapshot->index[request->field_no];
-  if (index->index->ops->effort == VDB_EFFORT_NPROBE) {
-    uint32_t standard = index->params.nlist / PLAN_DEFAULT_NPROBE + 1;
-    uint32_t nprobe = request->nprobe ? request->nprobe : settings->nprobe;
-    return nprobe ? nprobe : standard;
-  }
-  uint32_t ef = request->ef ? request->ef : settings->ef;
-  ef = ef ? ef : PLAN_DEFAULT_EF;
-  return ef > k ? ef : k;
+  bool lists = index->index->ops->effort == VDB_EFFORT_NPROBE;
+  uint32_t effort = lists ? request->nprobe : request->ef;
+  if (effort == 0 && request->recall == 0)
+    effort = lists ? settings->nprobe : settings->ef;
+  if (effort == 0)
+    effort = plan_effort_of_recall(request, index, k);
+  return lists || effort == 0 || effort > k ? effort : k;
 }
 
 VDB_INTERNAL struct vdb_cost_case vdb_plan_cost_case(const struct vdb_request *request,
@@ -95,6 +117,8 @@ static void plan_seg(const struct vdb_request *r, struct vdb_plan_seg *p, bool a
   p->plan = VECDB_PLAN_EXACT;
   if (!p->index)
     p->reason = VDB_PLAN_NO_INDEX;
+  else if (p->effort == 0)
+    p->reason = VDB_PLAN_OUT_OF_REACH;
   else if (r->plan != VECDB_PLAN_AUTO)
     p->reason = VDB_PLAN_FORCED;
   else if (n < r->snapshot->index_rows)

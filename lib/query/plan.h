@@ -15,13 +15,14 @@ enum vdb_plan_reason {
   VDB_PLAN_NO_INDEX,  /* growing, or not built */
   VDB_PLAN_SMALL,     /* fewer rows than get an index */
   VDB_PLAN_FORCED,    /* by the caller */
+  VDB_PLAN_OUT_OF_REACH, /* the index cannot give the recall that the caller wants */
   VDB_PLAN_CHEAPEST
 };
 
 struct vdb_plan_seg {
   const struct vdb_seg_view *view;
   const struct vdb_seg_index *index; /* NULL: none that may be used */
-  uint32_t effort;               /* of searches of the index */
+  uint32_t effort;               /* of searches of the index; 0: there is no use in any */
   uint32_t dead;                 /* marks, also those the snapshot does not see */
   uint32_t allowed;              /* rows that pass filter and deletes: estimated, or counted */
   bool counted;
@@ -62,7 +63,10 @@ VDB_INLINE bool vdb_plan_restricted(const struct vdb_request *request,
 /* The index of the request's field that a search may use, or NULL. */
 VDB_INTERNAL const struct vdb_seg_index *vdb_plan_index(const struct vdb_request *request,
                                                         const struct vdb_seg_view *view);
-/* How hard an index is to look for the nearest k, as the request or its settings say. */
+/* The recall to look for where neither request nor settings give an effort. */
+VDB_INTERNAL float vdb_plan_recall(const struct vdb_request *request);
+/* How hard an index is to look for the nearest k, as the request, its settings or its curve say; 0:
+   it cannot give the recall that was asked for. */
 VDB_INTERNAL uint32_t vdb_plan_effort(const struct vdb_request *request,
                                       const struct vdb_seg_index *index, uint32_t k);
 /* The cost case of a segment as far as it does not depend on the allowed rows; index may be

@@ -99,10 +99,19 @@ struct vdb_seg_index_open {
   struct vdb_blob_id blob;
   uint32_t field;
   vecdb_index_params params;
+  const struct vdb_curve *curve; /* NULL: not measured yet */
   bool full; /* verify every byte */
 };
 VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct vdb_seg_index **out,
                                     vecdb_error *err);
+/*
+ * Measures the curve of an index that was just built. It is kept in the manifest beside the name of
+ * the file and not in the file: so the index is measured as it is opened for searches, whatever it
+ * reads files by, and can be measured again without being written again; some hundred bytes.
+ */
+VDB_INTERNAL int vdb_seg_index_measure(struct vdb_seg_index *index, const struct vdb_par *par,
+                                       uint64_t seed, struct vdb_control *control,
+                                       vecdb_error *err);
 VDB_INTERNAL struct vdb_seg_index *vdb_seg_index_ref(struct vdb_seg_index *index);
 VDB_INTERNAL void vdb_seg_index_unref(struct vdb_seg_index *index);
 

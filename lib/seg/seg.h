@@ -13,7 +13,7 @@
 
 #include "attr/attr_index.h"
 #include "attr/batch.h"
-#include "index/index.h"
+#include "index/curve.h"
 #include "os/env.h"
 #include "seg/tombs.h"
 #include "store/blob.h"
@@ -31,6 +31,7 @@ struct vdb_seg_index {
   struct vdb_blob *blob;
   struct vdb_index *index;
   vecdb_index_params params; /* it was built with; the type is never AUTO */
+  struct vdb_curve curve;
   uint32_t field;
   _Atomic bool obsolete;
 };

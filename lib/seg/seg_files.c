@@ -61,6 +61,8 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct v
   index->blob_id = o->blob;
   index->field = o->field;
   index->params = o->params;
+  if (o->curve)
+    index->curve = *o->curve;
   int rc = vdb_blob_open(env, o->dir, VDB_BLOB_INDEX, &o->blob, o->full, &index->blob, err);
   if (!rc)
     rc = ops->open(&env->mem, vdb_blob_reader(index->blob), o->field, vecs, &index->index, err);
@@ -70,6 +72,17 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct v
   }
   *out = index;
   return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_seg_index_measure(struct vdb_seg_index *index, const struct vdb_par *par,
+                                       uint64_t seed, struct vdb_control *control,
+                                       vecdb_error *err) {
+  struct vdb_curve_measure m = {.mem = &index->env->mem, .index = index->index, .par = par,
+                                .seed = seed};
+  m.stop = control ? vdb_control_stop : NULL;
+  m.stop_arg = control;
+  int rc = vdb_curve_measure(&m, &index->curve, err);
+  return rc == VECDB_ERR_CANCELLED && control ? vdb_control_fail(control, err) : rc;
 }
 
 VDB_INTERNAL uint64_t vdb_seg_tombs_until(const struct vdb_seg *seg, uint64_t seq) {

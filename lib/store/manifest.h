@@ -11,13 +11,14 @@
 #ifndef VDB_MANIFEST_H
 #define VDB_MANIFEST_H
 
-#include "base/bytes.h"
+#include "base/curve.h"
 #include "store/blob.h"
 
 /* One vector index file of a segment. */
 struct vdb_manifest_index {
   uint32_t field;
   vecdb_index_params params; /* it was built with; the type is never AUTO */
+  struct vdb_curve curve;
   struct vdb_blob_id blob;
 };
 
@@ -80,8 +81,8 @@ VDB_INTERNAL void vdb_manifest_encode(const struct vdb_manifest *manifest, struc
  * collection ids are unique and below next_collection, names unique and 1 to VECDB_MAX_NAME bytes
  * without NUL; segment ids unique in the database and below next_segment; file numbers unique, not
  * 0 and below next_file; n_fields at most VECDB_MAX_FIELDS; each index of a segment is of another
- * field below n_fields; deleted <= rows, and 0 without tombs. Schemas, index types and parameters
- * are kept as they are. On failure there is nothing to be released.
+ * field below n_fields; curves rise; deleted <= rows, and 0 without tombs. Schemas, index types and
+ * parameters are kept as they are. On failure there is nothing to be released.
  */
 VDB_INTERNAL int vdb_manifest_decode(struct vdb_mem *mem, const void *data, size_t n,
                                      struct vdb_manifest *out, vecdb_error *err);

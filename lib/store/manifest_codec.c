@@ -14,7 +14,7 @@ enum {
   MANC_PARAMS_BYTES = 4 + VDB_PARAMS_BYTES,
   MANC_BLOB_BYTES = 3 * 8,
   MANC_SEGMENT_MIN = 8 + 8 + 2 * MANC_BLOB_BYTES + 8 + 4,
-  MANC_INDEX_BYTES = 4 + VDB_PARAMS_BYTES + MANC_BLOB_BYTES
+  MANC_INDEX_BYTES = 4 + VDB_PARAMS_BYTES + 4 + MANC_BLOB_BYTES
 };
 
 /* ---- encoding ---- */
@@ -40,6 +40,7 @@ static void manc_write_segment(struct vdb_writer *w, const struct vdb_manifest_s
   for (uint32_t i = 0; i < s->n_indexes; i++) {
     vdb_write_u32(w, s->indexes[i].field);
     vdb_params_write(w, &s->indexes[i].params);
+    vdb_curve_write(w, &s->indexes[i].curve);
     manc_write_blob(w, &s->indexes[i].blob);
   }
 }
@@ -257,6 +258,7 @@ static void manc_read_segment(struct manc_decoder *d, struct vdb_manifest_segmen
     s->indexes[i].field = vdb_read_u32(&d->r);
     s->indexes[i].params.size = sizeof s->indexes[i].params;
     vdb_params_read(&d->r, &s->indexes[i].params);
+    vdb_curve_read(&d->r, &s->indexes[i].curve);
     manc_read_blob(&d->r, &s->indexes[i].blob);
   }
 }

@@ -239,9 +239,10 @@ static struct vdb_seg *qt_seal(struct qt_db *db, struct vdb_seg *growing, uint32
                                   .field = db->field, .params = db->index[db->field], .par = &par,
                                   .seed = db->config.seed + 1};
   b.params.type = VECDB_INDEX_HNSW;
-  struct vdb_seg_index_open open = {seg, qt_dir, {0}, db->field, b.params, true};
+  struct vdb_seg_index_open open = {seg, qt_dir, {0}, db->field, b.params, NULL, true};
   qt_ok(vdb_seg_index_build(&b, &open.blob, &err), &err);
   qt_ok(vdb_seg_index_open(&open, &seg->indexes[db->field], &err), &err);
+  qt_ok(vdb_seg_index_measure(seg->indexes[db->field], &par, 1, NULL, &err), &err);
   return seg;
 }
 

@@ -605,7 +605,7 @@ static void test_explain(void **state) {
   assert_int_equal(vdb_query_explain(db.snapshot, &p, text, sizeof text, &length, &err), VECDB_OK);
   assert_int_equal(strlen(text), length);
   static const char *const words[] = {"field \"v\"", "COSINE", "flag", "segment 1: sealed",
-                                      "index hnsw",  "growing", "plan: EXACT", "allowed", "cost"};
+                                      "index HNSW",  "growing", "plan: EXACT", "allowed", "cost"};
   for (size_t i = 0; i < VDB_COUNT(words); i++)
     assert_non_null(strstr(text, words[i]));
   size_t whole;

@@ -1,0 +1,317 @@
+/*
+ * test_curve.c - recall curves: the same for any number of workers, rising, kept as they are in
+ * bytes and refused when they make no sense; and what they promise is found, by queries of their
+ * own over made data and by real questions over real passages (examples/data).
+ * TSAN: yes
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "index/curve.h"
+#include "tlib/ixtest.h"
+
+enum { MAX_K = 100 };
+
+struct built {
+  struct ix_data data;
+  struct ix_sections sections;
+  struct vdb_mem mem;
+  struct vdb_index *index;
+};
+
+static void built_open(struct built *b) {
+  vecdb_error err = {0};
+  vdb_mem_init(&b->mem, NULL, 0);
+  ix_sections_init(&b->sections);
+  assert_int_equal(ix_build(&b->mem, &b->data, 2, 16, &b->sections, &err), VECDB_OK);
+  assert_int_equal(ix_open(&b->mem, &b->data, &b->sections, &b->index, &err), VECDB_OK);
+}
+
+static void built_close(struct built *b) {
+  b->index->ops->close(&b->mem, b->index);
+  assert_int_equal(b->mem.used, 0);
+  ix_sections_free(&b->sections);
+  ix_data_free(&b->data);
+}
+
+static void measure(struct built *b, unsigned workers, struct vdb_curve *out) {
+  vecdb_error err = {0};
+  struct vdb_par par = {ix_par_run, workers, NULL};
+  if (workers == 1)
+    par = vdb_par_serial();
+  struct vdb_curve_measure m = {.mem = &b->mem, .index = b->index, .par = &par, .seed = 7};
+  assert_int_equal(vdb_curve_measure(&m, out, &err), VECDB_OK);
+}
+
+/* Mean share of the true k found at an effort, and its standard error. */
+static double recall(struct built *b, uint32_t k, uint32_t effort, double *error) {
+  double sum = 0, squares = 0, n = (double)b->data.n_queries;
+  for (size_t i = 0; i < b->data.n_queries; i++) {
+    vecdb_error err = {0};
+    struct vdb_near truth[MAX_K], found[MAX_K];
+    struct vdb_query_vec q = ix_prepare(&b->data, ix_query(&b->data, i));
+    struct vdb_search exact = {.mem = &b->mem, .query = &q, .top = {truth, k, 0}};
+    struct vdb_search s = {.mem = &b->mem, .query = &q, .top = {found, k, 0}};
+    s.effort = effort > k ? effort : k;
+    vdb_flat_scan(&b->data.vecs, 0, &exact);
+    vdb_topk_sort(&exact.top);
+    assert_int_equal(b->index->ops->search(b->index, &s, &err), VECDB_OK);
+    size_t good = 0;
+    for (size_t j = 0; j < s.top.n; j++)
+      good += found[j].key <= truth[exact.top.n - 1].key;
+    double x = (double)good / k;
+    sum += x;
+    squares += x * x;
+    free(q.data);
+  }
+  *error = sqrt(fmax(squares / n - sum / n * (sum / n), 1e-4) / n);
+  return sum / n;
+}
+
+static void keeps_promises(struct built *b, const char *what) {
+  static const uint32_t ks[] = {1, 3, 10, 30, 100};
+  static const float targets[] = {.8f, .9f, .95f, .99f};
+  struct vdb_curve curve;
+  measure(b, 2, &curve);
+  assert_true(curve.n > 1);
+  for (size_t i = 0; i < VDB_COUNT(ks); i++) {
+    uint32_t before = 0;
+    for (size_t j = 0; j < VDB_COUNT(targets); j++) {
+      uint32_t effort = vdb_curve_effort(&curve, VDB_EFFORT_EF, ks[i], targets[j]);
+      assert_true(effort >= before && effort > 0);
+      before = effort;
+      double error;
+      double got = recall(b, ks[i], effort, &error);
+      if (got + 3 * error < (double)targets[j])
+        print_error("%s: k %u, recall %.2f promised, ef %u gives %.3f (error %.3f)\n", what, ks[i],
+                    (double)targets[j], effort, got, error);
+      assert_true(got + 3 * error >= (double)targets[j]);
+    }
+  }
+}
+
+static void promises_over_made_data(void **state) {
+  (void)state;
+  static const struct {
+    enum vdb_elem elem;
+    int32_t metric;
+  } cases[] = {{VDB_F32, VECDB_L2},      {VDB_F32, VECDB_IP},  {VDB_F16, VECDB_COSINE},
+               {VDB_BF16, VECDB_COSINE}, {VDB_I8, VECDB_L2},   {VDB_I8, VECDB_COSINE},
+               {VDB_BITS, VECDB_HAMMING}, {VDB_BITS, VECDB_JACCARD}};
+  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+    char what[64];
+    struct built b;
+    snprintf(what, sizeof what, "elem %d metric %d", (int)cases[i].elem, (int)cases[i].metric);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, 3000, 64, 1);
+    built_open(&b);
+    keeps_promises(&b, what);
+    built_close(&b);
+  }
+}
+
+/* ---- Real data ------------------------------------------------------------------------------- */
+
+static uint8_t *whole_file(const char *path, size_t *n) {
+  FILE *f = fopen(path, "rb");
+  assert_non_null(f);
+  assert_int_equal(fseek(f, 0, SEEK_END), 0);
+  *n = (size_t)ftell(f);
+  rewind(f);
+  uint8_t *bytes = malloc(*n);
+  assert_true(bytes && fread(bytes, 1, *n, f) == *n);
+  fclose(f);
+  return bytes;
+}
+
+/* examples/data: rows in 8 bits with a scale each, questions as floats. */
+static void real_data(struct ix_data *d, uint32_t rows) {
+  size_t n_bytes, q_bytes;
+  uint8_t *passages = whole_file("examples/data/vectors.bin", &n_bytes);
+  uint8_t *questions = whole_file("examples/data/questions.bin", &q_bytes);
+  uint32_t n, dim, n_questions;
+  memcpy(&n, passages, sizeof n);
+  memcpy(&dim, passages + 4, sizeof dim);
+  memcpy(&n_questions, questions, sizeof n_questions);
+  assert_true(rows <= n && n_bytes == 8 + (size_t)n * (4 + dim));
+  assert_int_equal(q_bytes, 8 + (size_t)n_questions * dim * sizeof(float));
+  ix_data_alloc(d, VDB_F32, VECDB_IP, rows, dim);
+  for (uint32_t i = 0; i < rows; i++) {
+    uint32_t from = (uint32_t)((uint64_t)i * n / rows);
+    const int8_t *codes = (const int8_t *)passages + 8 + (size_t)n * 4 + (size_t)from * dim;
+    float scale, *row = (float *)(void *)(d->rows + (size_t)i * d->vecs.stride);
+    memcpy(&scale, passages + 8 + (size_t)from * 4, sizeof scale);
+    for (uint32_t k = 0; k < dim; k++)
+      row[k] = scale * (float)codes[k];
+  }
+  d->n_queries = n_questions;
+  free(d->queries);
+  d->queries = malloc(q_bytes - 8);
+  assert_non_null(d->queries);
+  memcpy(d->queries, questions + 8, q_bytes - 8);
+  free(passages);
+  free(questions);
+}
+
+static void promises_over_real_data(void **state) {
+  (void)state;
+  struct built b;
+  real_data(&b.data, 8000);
+  built_open(&b);
+  keeps_promises(&b, "passages");
+  built_close(&b);
+}
+
+/* ---- The curve itself ------------------------------------------------------------------------ */
+
+static void same_for_any_workers(void **state) {
+  (void)state;
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_COSINE, 2000, 32, 1);
+  built_open(&b);
+  struct vdb_curve one, three;
+  measure(&b, 1, &one);
+  measure(&b, 3, &three);
+  assert_memory_equal(&one, &three, sizeof one);
+  for (uint32_t i = 1; i < one.n; i++) {
+    assert_true(one.points[i].effort > one.points[i - 1].effort);
+    assert_true(one.points[i].distances >= one.points[i - 1].distances);
+    for (size_t k = 0; k < VDB_CURVE_SLOTS; k++)
+      assert_true(one.points[i].recall[k] >= one.points[i - 1].recall[k]);
+  }
+  double distances = vdb_curve_distances(&one, one.points[1].effort);
+  assert_true(fabs(distances - (double)one.points[1].distances) < 1e-3 * distances);
+  assert_true(vdb_curve_distances(&one, 1) < distances);
+  assert_true(vdb_curve_distances(&one, 1e6) > distances);
+  built_close(&b);
+}
+
+static void few_rows_are_not_measured(void **state) {
+  (void)state;
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, VDB_CURVE_ROWS - 1, 8, 1);
+  built_open(&b);
+  struct vdb_curve curve;
+  measure(&b, 1, &curve);
+  assert_int_equal(curve.n, 0);
+  built_close(&b);
+}
+
+static bool stop_at_once(void *arg) {
+  ++*(int *)arg;
+  return true;
+}
+
+static void stops_and_fails_without_traces(void **state) {
+  (void)state;
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, 1200, 8, 1);
+  built_open(&b);
+  struct vdb_par par = vdb_par_serial();
+  struct vdb_curve curve;
+  vecdb_error err = {0};
+  int polls = 0;
+  struct vdb_curve_measure m = {.mem = &b.mem, .index = b.index, .par = &par};
+  m.stop = stop_at_once;
+  m.stop_arg = &polls;
+  uint64_t used = b.mem.used;
+  assert_int_equal(vdb_curve_measure(&m, &curve, &err), VECDB_ERR_CANCELLED);
+  assert_int_equal(polls, 1);
+  assert_int_equal(curve.n, 0);
+  m.stop = NULL;
+  int rc = VECDB_ERR_NO_MEMORY;
+  for (long left = 0; rc != VECDB_OK; left++) {
+    struct ix_memory memory;
+    ix_memory_init(&memory, left);
+    m.mem = &memory.mem;
+    rc = vdb_curve_measure(&m, &curve, &err);
+    assert_true(rc == VECDB_OK || (rc == VECDB_ERR_NO_MEMORY && curve.n == 0));
+    assert_int_equal(memory.mem.used, 0);
+    assert_true(left < 100);
+  }
+  assert_true(b.mem.used >= used);
+  built_close(&b);
+}
+
+static struct vdb_curve sample(void) {
+  struct vdb_curve curve = {.n = 3};
+  for (uint32_t i = 0; i < 3; i++) {
+    struct vdb_curve_point *p = &curve.points[i];
+    p->effort = 8u << i;
+    p->distances = 100.0f * (float)(i + 1);
+    for (size_t k = 0; k < VDB_CURVE_SLOTS; k++) {
+      p->recall[k] = .7f + .1f * (float)i;
+      p->sure[k] = .69f + .1f * (float)i;
+    }
+  }
+  return curve;
+}
+
+static void efforts_between_points(void **state) {
+  (void)state;
+  struct vdb_curve curve = sample();
+  assert_int_equal(vdb_curve_effort(&curve, VDB_EFFORT_EF, 10, .5f), 8);
+  assert_int_equal(vdb_curve_effort(&curve, VDB_EFFORT_EF, 10, .79f), 16);
+  uint32_t between = vdb_curve_effort(&curve, VDB_EFFORT_EF, 10, .84f);
+  assert_in_range(between, 17, 31);
+  assert_int_equal(vdb_curve_effort(&curve, VDB_EFFORT_EF, 10, .895f), 64); /* on average */
+  assert_int_equal(vdb_curve_effort(&curve, VDB_EFFORT_EF, 10, .91f), 0);   /* nowhere */
+  assert_in_range(vdb_curve_effort(&curve, VDB_EFFORT_EF, 1000, .84f), 10 * between - 10,
+                  10 * between);
+  assert_in_range(vdb_curve_effort(&curve, VDB_EFFORT_NPROBE, 400, .84f), 2 * between - 2,
+                  2 * between);
+}
+
+static bool read_back(const struct vdb_curve *curve, struct vdb_mem *mem, bool *same) {
+  struct vdb_writer w = VDB_WRITER(mem);
+  struct vdb_curve again;
+  vdb_curve_write(&w, curve);
+  struct vdb_reader r = vdb_reader_of(w.data, w.n);
+  vdb_curve_read(&r, &again);
+  *same = memcmp(curve, &again, sizeof again) == 0;
+  bool whole = vdb_reader_left(&r) == 0;
+  vdb_writer_free(&w);
+  return !r.bad && whole;
+}
+
+static void bytes(void **state) {
+  (void)state;
+  struct vdb_mem mem;
+  vdb_mem_init(&mem, NULL, 0);
+  struct vdb_curve curve = {0};
+  bool same;
+  assert_true(read_back(&curve, &mem, &same) && same);
+  curve = sample();
+  assert_true(read_back(&curve, &mem, &same) && same);
+  curve.points[1].effort = 8;
+  assert_false(read_back(&curve, &mem, &same));
+  curve = sample(), curve.points[0].effort = 0;
+  assert_false(read_back(&curve, &mem, &same));
+  curve = sample(), curve.points[2].recall[1] = .1f;
+  assert_false(read_back(&curve, &mem, &same));
+  curve = sample(), curve.points[2].sure[2] = 1.5f;
+  assert_false(read_back(&curve, &mem, &same));
+  curve = sample(), curve.points[0].recall[0] = nanf("");
+  assert_false(read_back(&curve, &mem, &same));
+  curve = sample(), curve.points[0].distances = nanf("");
+  assert_false(read_back(&curve, &mem, &same));
+  static const uint8_t many[4] = {VDB_CURVE_POINTS + 1};
+  struct vdb_reader r = vdb_reader_of(many, sizeof many);
+  vdb_curve_read(&r, &curve);
+  assert_true(r.bad && curve.n == 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(promises_over_made_data),
+      cmocka_unit_test(promises_over_real_data),
+      cmocka_unit_test(same_for_any_workers),
+      cmocka_unit_test(few_rows_are_not_measured),
+      cmocka_unit_test(stops_and_fails_without_traces),
+      cmocka_unit_test(efforts_between_points),
+      cmocka_unit_test(bytes),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

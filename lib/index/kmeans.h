@@ -4,7 +4,8 @@
  *
  * Many centroids are found from few: rows are clustered into about sqrt(k) groups first, each group
  * into its share of the k centroids, and then all rows are assigned to all centroids in a few last
- * rounds (Lloyd 1982). A centroid that no row is nearest to takes half of the largest cluster.
+ * rounds (Lloyd 1982). Each begins with rows far from each other (k-means++). A centroid that no
+ * row is nearest to takes half of the largest cluster.
  */
 #ifndef VDB_KMEANS_H
 #define VDB_KMEANS_H

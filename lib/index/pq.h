@@ -29,6 +29,7 @@ struct vdb_pq_train {
   int32_t metric;    /* VECDB_L2 or VECDB_IP */
   struct vdb_pq_params params;
   uint32_t iterations; /* of k-means; 0: 12 */
+  const struct vdb_quant *start; /* of the same params, to begin with; NULL: random rows */
   uint64_t seed;
   bool (*stop)(void *arg); /* asked now and then; true cancels. NULL: never */
   void *stop_arg;
@@ -48,8 +49,36 @@ VDB_INTERNAL int vdb_pq_open(struct vdb_mem *mem, const struct vdb_sect_reader *
                              uint32_t dim, int32_t metric, struct vdb_quant **out,
                              vecdb_error *err);
 
-/* Look-ups in float, for single rows: tables[j * 2^nbits + code] is what sub-code j adds to a key.
-   `tables` has room for m * 2^nbits. */
+/* Codes a vector, and what codes stand for; without factors. */
+VDB_INTERNAL void vdb_pq_codes(const struct vdb_quant *q, const float *x, uint8_t *codes);
+VDB_INTERNAL void vdb_pq_decode(const struct vdb_quant *q, const uint8_t *codes, float *x);
+
+/* Look-ups in float, for single rows: tables[j * width + code] is what sub-code j adds to a key;
+   width is that of struct vdb_pq. */
 VDB_INTERNAL void vdb_pq_float_table(const struct vdb_quant *q, const float *query, float *tables);
+
+/* ---- Shared by pq.c and pq_train.c ----------------------------------------------------------- */
+
+/* Centroids of part j as vdb_linear() takes them: part_dim columns of `width`. */
+struct vdb_pq {
+  struct vdb_quant base;
+  uint32_t part_dim;
+  uint32_t width;       /* centroids of a part, rounded up to 16 */
+  const float *columns; /* those of part j from j * part_dim * width on */
+  float *own;           /* the same, when they are not borrowed from a section */
+  float *halves;        /* of part j from j * width on; infinity for columns added */
+};
+
+/* A quantizer whose columns are `columns`, or memory of its own to fill (NULL). vdb_pq_settle must
+   follow when they are filled. NO_MEMORY. */
+VDB_INTERNAL int vdb_pq_new(struct vdb_mem *mem, const struct vdb_pq_params *params, uint32_t dim,
+                            int32_t metric, const float *columns, struct vdb_pq **out,
+                            vecdb_error *err);
+/* Works out the halves of part j. */
+VDB_INTERNAL void vdb_pq_settle(struct vdb_pq *pq, uint32_t j);
+
+VDB_INLINE const struct vdb_pq *vdb_pq_of(const struct vdb_quant *q) {
+  return (const struct vdb_pq *)(const void *)q;
+}
 
 #endif

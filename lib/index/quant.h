@@ -24,6 +24,7 @@
 #include "base/par.h"
 #include "base/sect.h"
 #include "kern/fastscan.h"
+#include "kern/linear.h"
 
 struct vdb_quant_ops;
 
@@ -81,5 +82,15 @@ VDB_INTERNAL vdb_scan_fn vdb_quant_scan(const struct vdb_quant *q);
 /* base(q, c) of the formula above. */
 VDB_INTERNAL float vdb_quant_base(const struct vdb_quant *q, const float *query,
                                   const float *centre);
+
+/* ---- For quantizers -------------------------------------------------------------------------- */
+
+/* Sets block_codes, block_bytes and table_bytes from the numbers before them. */
+VDB_INTERNAL void vdb_quant_sizes(struct vdb_quant *q);
+/* Where in the memory of a query's table its entries as floats are put, 16 (wide: 256) for each
+   sub-code; and the table made of these, of bytes up to 255 / depth. */
+VDB_INTERNAL float *vdb_quant_floats(const struct vdb_quant *q, void *memory);
+VDB_INTERNAL void vdb_quant_narrow(const struct vdb_quant *q, uint32_t depth, void *memory,
+                                   struct vdb_scan_table *out);
 
 #endif

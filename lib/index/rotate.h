@@ -22,11 +22,10 @@ enum vdb_rotation { VDB_ROTATE_NONE, VDB_ROTATE_RANDOM, VDB_ROTATE_LEARNED };
 struct vdb_transform {
   enum vdb_rotation rotation;
   uint32_t dim;
-  uint64_t seed;       /* of RANDOM */
-  float scale;         /* finite and above 0 */
-  const float *mean;   /* dim */
-  const float *signs;  /* RANDOM: 3 * dim, each 1 or -1 */
-  const float *matrix; /* LEARNED: dim rows of R */
+  float scale;           /* finite and above 0 */
+  float *mean;           /* dim */
+  const uint32_t *signs; /* RANDOM: as vdb_linear()->rotate takes them */
+  const float *matrix;   /* LEARNED: dim rows of R */
 };
 
 /* A transform with mean 0 and scale 1, to be closed. `matrix` is copied (LEARNED), else NULL.
@@ -46,7 +45,7 @@ VDB_INTERNAL void vdb_transform_apply(const struct vdb_transform *t, const float
 VDB_INTERNAL void vdb_transform_rotate(const struct vdb_transform *t, const float *x, float *y);
 
 /* One section, tag VTRF. Opening checks sizes and numbers against dim: CORRUPT. The section stays
-   borrowed. */
+   borrowed, and fit must not be called. */
 VDB_INTERNAL int vdb_transform_write(const struct vdb_transform *t, struct vdb_sect_writer *out,
                                      uint32_t number, vecdb_error *err);
 VDB_INTERNAL int vdb_transform_open(struct vdb_mem *mem, const struct vdb_sect_reader *in,

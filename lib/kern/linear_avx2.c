@@ -1,0 +1,35 @@
+/* linear_avx2.c - the loops of linear.h with AVX2, in vectors of 8 floats. */
+#include "linear.h"
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+#include <math.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#endif
+
+#define LB_MIN(a, b) _mm256_min_ps(a, b)
+#define LB_MAX(a, b) _mm256_max_ps(a, b)
+#define LB_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define LB_SUFFIX avx2
+#define LB_WIDTH 8
+#include "linear_body.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+VDB_INTERNAL const struct vdb_linear *vdb_linear_avx2(void) {
+  static const struct vdb_linear table = LB_TABLE("avx2");
+  return &table;
+}
+#include "linear_end.h"
+
+#endif

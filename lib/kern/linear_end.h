@@ -1,0 +1,20 @@
+/* linear_end.h - takes back the macros of linear_body.h, for the next file to define. */
+#undef LB
+#undef LB_CF
+#undef LB_F
+#undef LB_FMA
+#undef LB_JOIN
+#undef LB_JOIN2
+#undef LB_MAX
+#undef LB_MIN
+#undef LB_OFFER
+#undef LB_REDUCE
+#undef LB_SEARCH
+#undef LB_SIGNS
+#undef LB_SUFFIX
+#undef LB_SWAP1
+#undef LB_SWAP2
+#undef LB_SWAP4
+#undef LB_SWAP8
+#undef LB_TABLE
+#undef LB_WIDTH

@@ -18,6 +18,7 @@ JOBS ?= 2
 CXX ?= c++
 CLANG ?= clang
 INSTALL ?= yes
+DATA ?= ../shared/data
 
 # ---- Flags ----------------------------------------------------------------------------------------
 
@@ -159,8 +160,14 @@ $(foreach p,$(EXAMPLE_SRC:.c=) $(BENCH_SRC:.c=),$(eval $(call PROGRAM,$(p))))
 
 examples: $(EXAMPLES) ## the programs of examples/, in build/examples/
 	@:
-bench: $(BENCHES) ## the programs of bench/, in build/bench/
+bench-programs: $(BENCHES) ## the programs of bench/, in build/bench/
 	@:
+bench: ## some minutes of measuring, as tables: DATA= a folder of data sets (bench/README.md)
+	$(SUB) QUIET=1 bench-programs
+	@DATA='$(DATA)' bench/run.sh short
+bench-full: ## everything, beside the peers that PyPI has: DATA=, ONLY= some of its parts
+	$(SUB) QUIET=1 bench-programs
+	@DATA='$(DATA)' $(if $(ONLY),ONLY='$(ONLY)') bench/run.sh full
 
 # ---- The server -----------------------------------------------------------------------------------
 
@@ -295,7 +302,7 @@ RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 test: ## everything that must hold, in under ten minutes
 	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
-	$(SUB) QUIET=1 libraries examples bench build/vecdb.c test-programs
+	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
 	@$(RUN) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.steps) $(JOBS.replay)
 test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
 
@@ -383,7 +390,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench demo server serve embeddings amalgamation amalgamation-test \
-  sources tidy exports symbols header-test test test-programs quick debug asan tsan scalar uring-test \
-  blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz fuzz-keep install install-test \
-  deps clean help FORCE
+.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
+  amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick debug \
+  asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
+  fuzz-keep install install-test deps clean help FORCE

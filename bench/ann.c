@@ -1,200 +1,219 @@
 /*
  * ann.c - recall against queries per second of a sealed collection, through the public API only:
  *
- *   ann BASE.npy QUERY.npy GT.npy l2|ip K THREADS
- *       [--build-threads N] [--index auto|flat|hnsw] [--dir DIR]
+ *   ann BASE.npy QUERY.npy GT.npy l2|ip|hamming K THREADS
+ *       [--build-threads N] [--index TEXT] [--sweep ef|nprobe|recall|batch] [--points N,...]
+ *       [--batch N] [--dir DIR]
  *
- * BASE and QUERY are (n, d) float32, float16 or uint8, GT is (m, >= K) int32. The rows are inserted
- * in batches, compacted into one indexed segment, and the database is closed and opened again. Then
- * THREADS threads search for the first 1,000 queries one at a time, for each ef; the best of three
- * passes counts. Prints one JSON line: build_s is insert and compaction together, index_mb the
- * growth of resident memory from before the reopening to after the searches. Building does not sync
- * each batch: that is what ingest.c measures.
+ * BASE and QUERY are (n, d) float32, float16 or uint8 (hamming: uint8, packed bits), GT is
+ * (m, >= K) int32. TEXT is what vecdb_index_params_parse takes: "IVF_PQ(nlist=1024, nbits=4)". The
+ * rows are inserted in batches, compacted into one indexed segment, and the database is closed and
+ * opened again. Then THREADS threads search for the first 1,000 queries, one a call (--batch: so
+ * many), at each value of what the sweep varies: ef for graphs, nprobe for IVF, the queries a call
+ * for scans. Prints one JSON line: build_s is insert and compaction together; index_mb the growth
+ * of resident memory from before the reopening to after the searches, open_mb to before them,
+ * anon_mb the part of index_mb that belongs to no file; file_mb the size of the index files,
+ * distances the vectors compared per query at each point. Building does not sync each batch:
+ * ingest.c does.
  */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "bench_util.h"
+#include "bench_run.h"
 
-enum { ANN_QUERIES = 1000, ANN_PASSES = 3, ANN_MAX_THREADS = 256 };
-
-static const uint32_t ann_efs[] = {10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512};
+enum { ANN_MAX_POINTS = 64 };
 
 struct ann {
+  char *data; /* the name of BASE's folder */
   struct npy base, query, truth;
   int32_t metric;
-  int32_t index;
-  uint32_t k;
-  uint32_t threads;
+  vecdb_index_params index;
+  const char *index_text;
+  const char *sweep; /* what the points are values of */
+  double points[ANN_MAX_POINTS];
+  size_t n_points;
+  uint32_t batch;
   uint32_t build_threads;
   const char *dir;
-  size_t n_queries;
-  float *queries;
-  vecdb_hit *hits;
-  uint32_t *counts;
-  vecdb_collection *collection;
+  double distances[ANN_MAX_POINTS];
+  struct bench_run run;
 };
 
-/* One searching thread: its share of the queries, at one ef. */
-struct ann_worker {
-  const struct ann *ann;
-  uint32_t ef;
-  size_t first;
-  pthread_t thread;
+/* What is varied where nothing else was said. peers.py has the same values. */
+static const struct ann_sweep {
+  const char *name;
+  double points[20];
+} ann_sweeps[] = {
+    {"ef", {10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 384, 512}},
+    {"nprobe", {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256}},
+    {"recall", {0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999}},
+    {"batch", {1, 256}},
 };
 
-static void *ann_work(void *arg) {
-  const struct ann_worker *w = arg;
-  const struct ann *a = w->ann;
-  vecdb_search_params params = VECDB_SEARCH_PARAMS_INIT;
-  params.k = a->k;
-  params.ef = w->ef;
-  for (size_t q = w->first; q < a->n_queries; q += a->threads) {
-    vecdb_error error;
-    params.queries = a->queries + q * a->query.columns;
-    bench_check(vecdb_search(a->collection, &params, a->hits + q * a->k, &a->counts[q], NULL, NULL,
-                             &error),
-                "search", &error);
-  }
-  return NULL;
+static const char *ann_sweep_of(const struct ann *a) {
+  const char *name = vecdb_index_type_name(a->index.type);
+  bool bits = a->metric == VECDB_HAMMING;
+  if (a->index.type == VECDB_INDEX_FLAT || (a->index.type == VECDB_INDEX_BIN_FLAT && bits))
+    return "batch";
+  return strstr(name, "IVF") ? "nprobe" : "ef";
 }
 
-/* Seconds for all queries. */
-static double ann_pass(struct ann *a, uint32_t ef) {
-  static struct ann_worker workers[ANN_MAX_THREADS];
-  double start = bench_now();
-  for (uint32_t t = 0; t < a->threads; t++) {
-    workers[t].ann = a;
-    workers[t].ef = ef;
-    workers[t].first = t;
-    if (t > 0 && pthread_create(&workers[t].thread, NULL, ann_work, &workers[t]) != 0)
-      exit(1);
-  }
-  ann_work(&workers[0]);
-  for (uint32_t t = 1; t < a->threads; t++)
-    pthread_join(workers[t].thread, NULL);
-  return bench_now() - start;
+/* The share of the k nearest that the answer to q holds. Under HAMMING many rows are equally far,
+   and every row as near as the k-th neighbour counts. */
+static double ann_recall(const struct ann *a, size_t q) {
+  const struct bench_run *r = &a->run;
+  const vecdb_hit *hits = r->hits + q * r->k;
+  if (a->metric != VECDB_HAMMING)
+    return bench_recall(&a->truth, q, hits, r->counts[q], r->k);
+  const int32_t *truth = (const int32_t *)a->truth.data + q * a->truth.columns;
+  const uint8_t *row =
+      (const uint8_t *)a->base.data + (size_t)truth[r->k - 1] * a->base.columns;
+  const uint8_t *query = (const uint8_t *)r->queries + q * r->query_bytes;
+  uint32_t limit = 0, found = 0;
+  for (size_t i = 0; i < r->query_bytes; i++)
+    limit += (uint32_t)__builtin_popcount(row[i] ^ query[i]);
+  for (uint32_t h = 0; h < r->counts[q]; h++)
+    found += hits[h].score <= (float)limit;
+  return (double)found / r->k;
+}
+
+static struct bench_setting ann_setting(const struct ann *a, double point) {
+  struct bench_setting setting = {.batch = a->batch};
+  if (strcmp(a->sweep, "ef") == 0)
+    setting.ef = (uint32_t)point < a->run.k ? a->run.k : (uint32_t)point;
+  else if (strcmp(a->sweep, "nprobe") == 0)
+    setting.nprobe = (uint32_t)point;
+  else if (strcmp(a->sweep, "recall") == 0)
+    setting.recall = (float)point;
+  else
+    setting.batch = (uint32_t)point;
+  return setting;
 }
 
 static void ann_sweep(struct ann *a) {
-  const char *separator = "";
-  for (size_t i = 0; i < sizeof ann_efs / sizeof ann_efs[0]; i++) {
-    if (ann_efs[i] < a->k)
-      continue;
-    double best = ann_pass(a, ann_efs[i]);
-    for (int pass = 1; pass < ANN_PASSES; pass++) {
-      double seconds = ann_pass(a, ann_efs[i]);
-      best = seconds < best ? seconds : best;
-    }
+  double n = (double)a->run.n_queries;
+  for (size_t i = 0; i < a->n_points; i++) {
+    struct bench_setting setting = ann_setting(a, a->points[i]);
+    vecdb_search_info info;
+    double seconds = bench_best(&a->run, &setting, &info);
     double recall = 0;
-    for (size_t q = 0; q < a->n_queries; q++)
-      recall += bench_recall(&a->truth, q, a->hits + q * a->k, a->counts[q], a->k);
-    printf("%s[%u, %.4f, %.1f]", separator, ann_efs[i], recall / (double)a->n_queries,
-           (double)a->n_queries / best);
-    separator = ", ";
+    for (size_t q = 0; q < a->run.n_queries; q++)
+      recall += ann_recall(a, q) / n;
+    printf("%s[%g, %.4f, %.1f]", i ? ", " : "", a->points[i], recall, n / seconds);
+    a->distances[i] = (double)info.distances / n;
+    if (recall > 0.9985 && strcmp(a->sweep, "batch") != 0)
+      a->n_points = i + 1;
   }
 }
 
-static vecdb *ann_open(const struct ann *a, const char *path) {
-  vecdb_options options = VECDB_OPTIONS_INIT;
-  options.durability = VECDB_DURABLE_OFF;
-  options.threads = a->build_threads;
-  /* All rows are in hand: one segment, so that no graph is built twice. */
-  options.seal_rows = (uint32_t)a->base.rows;
-  options.seal_bytes = options.wal_bytes = UINT64_MAX;
-  vecdb *db;
+static void ann_search(struct ann *a, const char *path, double build) {
+  double before = bench_resident_mb(), anonymous = bench_anonymous_mb();
+  vecdb *db = bench_open(path, a->base.rows, a->build_threads);
   vecdb_error error;
-  bench_check(vecdb_open(path, &options, &db, &error), "open", &error);
-  return db;
-}
-
-/* Seconds to build the database. */
-static double ann_build(const struct ann *a, const char *path) {
-  vecdb_error error;
-  double start = bench_now();
-  vecdb *db = ann_open(a, path);
-  vecdb_collection *collection =
-      bench_create(db, (uint32_t)a->base.columns, a->metric, a->index);
-  bench_load(collection, &a->base);
-  bench_check(vecdb_compact(collection, NULL, &error), "compact", &error);
-  vecdb_collection_release(collection);
+  bench_check(vecdb_collection_get(db, "bench", &a->run.collection, &error), "get", &error);
+  double open = bench_resident_mb() - before;
+  printf("{\"peer\": \"vecdb\", \"data\": \"%s\", \"index\": \"%s\", \"threads\": %u, "
+         "\"build_threads\": %u, \"build_s\": %.2f, \"sweep\": \"%s\", \"points\": [",
+         a->data, a->index_text, a->run.threads, a->build_threads, build,
+         a->sweep);
+  ann_sweep(a);
+  vecdb_stats stats = VECDB_STATS_INIT;
+  bench_check(vecdb_collection_stats(a->run.collection, &stats, &error), "stats", &error);
+  printf("], \"distances\": [");
+  for (size_t i = 0; i < a->n_points; i++)
+    printf("%s%.0f", i ? ", " : "", a->distances[i]);
+  printf("], \"index_mb\": %.1f, \"open_mb\": %.1f, \"anon_mb\": %.1f, \"file_mb\": %.1f}\n",
+         bench_resident_mb() - before, open, bench_anonymous_mb() - anonymous,
+         (double)stats.bytes_index / (1 << 20));
+  vecdb_collection_release(a->run.collection);
   bench_check(vecdb_close(db, &error), "close", &error);
-  return bench_now() - start;
 }
 
 static void ann_usage(void) {
-  fprintf(stderr, "usage: ann BASE.npy QUERY.npy GT.npy l2|ip K THREADS [--build-threads N]"
-                  " [--index auto|flat|hnsw] [--dir DIR]\n");
+  fprintf(stderr, "usage: ann BASE.npy QUERY.npy GT.npy l2|ip|hamming K THREADS"
+                  " [--build-threads N] [--index TEXT] [--sweep ef|nprobe|recall|batch]"
+                  " [--points N,...] [--batch N] [--dir DIR]\n");
   exit(2);
 }
 
-static int32_t ann_index(const char *name) {
-  static const char *const names[] = {"auto", "flat", "hnsw"};
-  for (int32_t i = 0; i < 3; i++)
-    if (strcmp(name, names[i]) == 0)
-      return i;
-  ann_usage();
-  return 0;
+static void ann_list(struct ann *a, const char *text) {
+  a->n_points = 0;
+  while (*text && a->n_points < ANN_MAX_POINTS) {
+    char *end;
+    a->points[a->n_points++] = strtod(text, &end);
+    if (end == text || (*end && *end != ','))
+      ann_usage();
+    text = *end ? end + 1 : end;
+  }
+}
+
+static void ann_defaults(struct ann *a) {
+  if (!a->sweep)
+    a->sweep = ann_sweep_of(a);
+  for (size_t i = 0; i < sizeof ann_sweeps / sizeof ann_sweeps[0] && a->n_points == 0; i++) {
+    if (strcmp(a->sweep, ann_sweeps[i].name) != 0)
+      continue;
+    for (const double *point = ann_sweeps[i].points; *point > 0; point++)
+      a->points[a->n_points++] = *point;
+  }
+  if (a->n_points == 0)
+    ann_usage();
+  if (a->build_threads == 0)
+    a->build_threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void ann_option(struct ann *a, const char *name, const char *value) {
+  if (strcmp(name, "--build-threads") == 0)
+    a->build_threads = (uint32_t)strtoul(value, NULL, 10);
+  else if (strcmp(name, "--index") == 0)
+    a->index_text = value;
+  else if (strcmp(name, "--sweep") == 0)
+    a->sweep = value;
+  else if (strcmp(name, "--points") == 0)
+    ann_list(a, value);
+  else if (strcmp(name, "--batch") == 0)
+    a->batch = (uint32_t)strtoul(value, NULL, 10);
+  else if (strcmp(name, "--dir") == 0)
+    a->dir = value;
+  else
+    ann_usage();
 }
 
 static void ann_arguments(struct ann *a, int argc, char **argv) {
   if (argc < 7 || argc % 2 == 0)
     ann_usage();
+  a->data = bench_folder(argv[1]);
   a->base = npy_open(argv[1]);
   a->query = npy_open(argv[2]);
   a->truth = npy_open(argv[3]);
-  a->metric = strcmp(argv[4], "ip") == 0 ? VECDB_IP : VECDB_L2;
-  a->k = (uint32_t)strtoul(argv[5], NULL, 10);
-  a->threads = (uint32_t)strtoul(argv[6], NULL, 10);
-  for (int i = 7; i + 1 < argc; i += 2) {
-    if (strcmp(argv[i], "--build-threads") == 0)
-      a->build_threads = (uint32_t)strtoul(argv[i + 1], NULL, 10);
-    else if (strcmp(argv[i], "--index") == 0)
-      a->index = ann_index(argv[i + 1]);
-    else if (strcmp(argv[i], "--dir") == 0)
-      a->dir = argv[i + 1];
-    else
-      ann_usage();
-  }
-  if (a->build_threads == 0)
-    a->build_threads = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
+  a->metric = bench_metric(argv[4]);
+  uint32_t k = (uint32_t)strtoul(argv[5], NULL, 10);
+  a->run.threads = (uint32_t)strtoul(argv[6], NULL, 10);
+  a->index_text = "AUTO";
+  for (int i = 7; i + 1 < argc; i += 2)
+    ann_option(a, argv[i], argv[i + 1]);
   bool fits = a->query.columns == a->base.columns && a->truth.type == NPY_I32 &&
-              a->truth.columns >= a->k && a->truth.rows >= a->query.rows;
-  if (!fits || a->k == 0 || a->threads == 0 || a->threads > ANN_MAX_THREADS)
+              a->truth.columns >= k && a->truth.rows >= a->query.rows;
+  if (!fits || k == 0 || a->run.threads == 0 || a->run.threads > BENCH_MAX_THREADS)
     ann_usage();
+  vecdb_error error;
+  bench_check(vecdb_index_params_parse(a->index_text, &a->index, &error), "index", &error);
+  ann_defaults(a);
+  size_t n = a->query.rows < BENCH_QUERIES ? a->query.rows : BENCH_QUERIES;
+  bench_run_init(&a->run, &a->query, a->metric, n, k);
 }
 
 int main(int argc, char **argv) {
   static struct ann a;
   ann_arguments(&a, argc, argv);
   char *path = bench_path(a.dir);
-  double build = ann_build(&a, path);
-  a.n_queries = a.query.rows < ANN_QUERIES ? a.query.rows : ANN_QUERIES;
-  a.queries = malloc(a.n_queries * a.query.columns * sizeof *a.queries);
-  a.hits = malloc(a.n_queries * a.k * sizeof *a.hits);
-  a.counts = malloc(a.n_queries * sizeof *a.counts);
-  if (!a.queries || !a.hits || !a.counts)
-    return 1;
-  for (size_t q = 0; q < a.n_queries; q++)
-    npy_floats(&a.query, q, a.queries + q * a.query.columns);
-  double before = bench_resident_mb();
-  vecdb *db = ann_open(&a, path);
-  vecdb_error error;
-  bench_check(vecdb_collection_get(db, "bench", &a.collection, &error), "get", &error);
-  printf("{\"peer\": \"vecdb\", \"data\": \"%s\", \"threads\": %u, \"build_threads\": %u, "
-         "\"build_s\": %.2f, \"points\": [",
-         argv[1], a.threads, a.build_threads, build);
-  ann_sweep(&a);
-  printf("], \"index_mb\": %.1f}\n", bench_resident_mb() - before);
-  vecdb_collection_release(a.collection);
-  bench_check(vecdb_close(db, &error), "close", &error);
+  double build = bench_build(path, &a.base, a.metric, &a.index, a.build_threads);
+  ann_search(&a, path, build);
   bench_remove(path);
   free(path);
-  free(a.counts);
-  free(a.hits);
-  free(a.queries);
+  free(a.data);
+  bench_run_free(&a.run);
   return 0;
 }

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BENCH_BATCH = 1000 };
+enum { BENCH_BATCH = 1000, BENCH_MAX_MORE = 32 };
 
 double bench_now(void) {
   struct timespec t;
@@ -16,14 +16,24 @@ double bench_now(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-double bench_resident_mb(void) {
-  unsigned long total, resident = 0;
+/* Field number `field` of /proc/self/statm, which counts pages. */
+static double bench_statm_mb(int field) {
+  unsigned long pages = 0;
   FILE *f = fopen("/proc/self/statm", "r");
-  if (!f || fscanf(f, "%lu %lu", &total, &resident) != 2)
-    resident = 0;
+  for (int i = 0; f && i <= field; i++)
+    if (fscanf(f, "%lu", &pages) != 1)
+      pages = 0;
   if (f)
     fclose(f);
-  return (double)resident * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+  return (double)pages * (double)sysconf(_SC_PAGESIZE) / (1 << 20);
+}
+
+double bench_resident_mb(void) {
+  return bench_statm_mb(1);
+}
+
+double bench_anonymous_mb(void) {
+  return bench_statm_mb(1) - bench_statm_mb(2);
 }
 
 void bench_check(int rc, const char *what, const vecdb_error *error) {
@@ -31,6 +41,15 @@ void bench_check(int rc, const char *what, const vecdb_error *error) {
     return;
   fprintf(stderr, "%s: %s: %s\n", what, vecdb_status_name(rc), error->message);
   exit(1);
+}
+
+void *bench_alloc(size_t bytes) {
+  void *block = malloc(bytes ? bytes : 1);
+  if (!block) {
+    fprintf(stderr, "out of memory\n");
+    exit(1);
+  }
+  return block;
 }
 
 void bench_remove(const char *path) {
@@ -50,24 +69,79 @@ char *bench_path(const char *dir) {
   const char *tmp = getenv("TMPDIR");
   const char *parent = dir ? dir : tmp ? tmp : "/tmp";
   size_t size = strlen(parent) + 32;
-  char *path = malloc(size);
-  if (!path)
-    exit(1);
+  char *path = bench_alloc(size);
   snprintf(path, size, "%s/vecdb-bench-%ld", parent, (long)getpid());
   bench_remove(path);
   return path;
 }
 
-vecdb_collection *bench_create(vecdb *db, uint32_t dim, int32_t metric, int32_t index) {
-  vecdb_field fields[] = {
-      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
-      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = dim, .metric = metric},
-  };
-  fields[1].index.size = sizeof fields[1].index;
-  fields[1].index.type = index;
+char *bench_folder(const char *file) {
+  char *path = realpath(file, NULL);
+  char *slash = path ? strrchr(path, '/') : NULL;
+  if (!slash || slash == path)
+    exit(1);
+  *slash = '\0';
+  char *name = strdup(strrchr(path, '/') + 1);
+  free(path);
+  return name;
+}
+
+int32_t bench_metric(const char *name) {
+  static const struct {
+    const char *name;
+    int32_t metric;
+  } metrics[] = {{"l2", VECDB_L2}, {"ip", VECDB_IP}, {"hamming", VECDB_HAMMING}};
+  for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++)
+    if (strcmp(name, metrics[i].name) == 0)
+      return metrics[i].metric;
+  fprintf(stderr, "%s: the metric is l2, ip or hamming\n", name);
+  exit(2);
+}
+
+vecdb *bench_open(const char *path, size_t rows, uint32_t threads) {
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  options.durability = VECDB_DURABLE_OFF;
+  options.threads = threads;
+  options.seal_rows = (uint32_t)rows;
+  options.seal_bytes = options.wal_bytes = UINT64_MAX;
+  vecdb *db;
+  vecdb_error error;
+  bench_check(vecdb_open(path, &options, &db, &error), "open", &error);
+  return db;
+}
+
+vecdb_field bench_vector_field(const struct npy *base, int32_t metric,
+                               const vecdb_index_params *index) {
+  bool bits = metric == VECDB_HAMMING;
+  vecdb_field field = {.name = "v",
+                       .type = bits ? VECDB_BINARY_VECTOR : VECDB_FLOAT_VECTOR,
+                       .dim = (uint32_t)base->columns * (bits ? 8 : 1),
+                       .metric = metric};
+  if (index)
+    field.index = *index;
+  return field;
+}
+
+size_t bench_row_bytes(const struct npy *array, int32_t metric) {
+  return array->columns * (metric == VECDB_HAMMING ? 1 : sizeof(float));
+}
+
+void bench_row(const struct npy *array, size_t row, int32_t metric, void *out) {
+  if (metric == VECDB_HAMMING)
+    memcpy(out, (const uint8_t *)array->data + row * array->columns, array->columns);
+  else
+    npy_floats(array, row, out);
+}
+
+vecdb_collection *bench_create(vecdb *db, const vecdb_field *vector, const vecdb_field *more,
+                               size_t n) {
+  vecdb_field fields[2 + BENCH_MAX_MORE] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY}, *vector};
+  for (size_t i = 0; i < n && i < BENCH_MAX_MORE; i++)
+    fields[2 + i] = more[i];
   vecdb_schema schema = VECDB_SCHEMA_INIT;
   schema.fields = fields;
-  schema.n_fields = 2;
+  schema.n_fields = (uint32_t)(2 + n);
   vecdb_collection *collection;
   vecdb_error error;
   bench_check(vecdb_collection_create(db, "bench", &schema, &collection, &error), "create",
@@ -75,26 +149,53 @@ vecdb_collection *bench_create(vecdb *db, uint32_t dim, int32_t metric, int32_t 
   return collection;
 }
 
-void bench_load(vecdb_collection *collection, const struct npy *base) {
-  float *vectors = malloc(BENCH_BATCH * base->columns * sizeof *vectors);
+/* Inserts n rows; the further columns start at `row`. */
+static void bench_insert(vecdb_collection *collection, const vecdb_column *columns,
+                         size_t n_columns, size_t row, size_t n) {
+  vecdb_column part[2 + BENCH_MAX_MORE];
+  memcpy(part, columns, n_columns * sizeof *part);
+  for (size_t i = 2; i < n_columns; i++)
+    part[i].data = (const char *)columns[i].data + row * columns[i].stride;
+  vecdb_batch batch = VECDB_BATCH_INIT;
+  batch.columns = part;
+  batch.n_columns = (uint32_t)n_columns;
+  batch.n_rows = (uint32_t)n;
+  vecdb_error error;
+  bench_check(vecdb_insert(collection, &batch, NULL, &error), "insert", &error);
+}
+
+void bench_load(vecdb_collection *collection, const struct npy *base, int32_t metric,
+                const vecdb_column *more, size_t n_more) {
   static int64_t ids[BENCH_BATCH];
-  if (!vectors)
-    exit(1);
+  size_t bytes = bench_row_bytes(base, metric);
+  char *vectors = bench_alloc(BENCH_BATCH * bytes);
+  vecdb_column columns[2 + BENCH_MAX_MORE] = {{.field = "id", .data = ids},
+                                              {.field = "v", .data = vectors}};
+  for (size_t i = 0; i < n_more && i < BENCH_MAX_MORE; i++)
+    columns[2 + i] = more[i];
   for (size_t row = 0; row < base->rows; row += BENCH_BATCH) {
     size_t n = base->rows - row < BENCH_BATCH ? base->rows - row : BENCH_BATCH;
     for (size_t i = 0; i < n; i++) {
       ids[i] = (int64_t)(row + i);
-      npy_floats(base, row + i, vectors + i * base->columns);
+      bench_row(base, row + i, metric, vectors + i * bytes);
     }
-    vecdb_column columns[] = {{.field = "id", .data = ids}, {.field = "v", .data = vectors}};
-    vecdb_batch batch = VECDB_BATCH_INIT;
-    batch.columns = columns;
-    batch.n_columns = 2;
-    batch.n_rows = (uint32_t)n;
-    vecdb_error error;
-    bench_check(vecdb_insert(collection, &batch, NULL, &error), "insert", &error);
+    bench_insert(collection, columns, 2 + n_more, row, n);
   }
   free(vectors);
+}
+
+double bench_build(const char *path, const struct npy *base, int32_t metric,
+                   const vecdb_index_params *index, uint32_t threads) {
+  vecdb_error error;
+  double start = bench_now();
+  vecdb *db = bench_open(path, base->rows, threads);
+  vecdb_field vector = bench_vector_field(base, metric, index);
+  vecdb_collection *collection = bench_create(db, &vector, NULL, 0);
+  bench_load(collection, base, metric, NULL, 0);
+  bench_check(vecdb_compact(collection, NULL, &error), "compact", &error);
+  vecdb_collection_release(collection);
+  bench_check(vecdb_close(db, &error), "close", &error);
+  return bench_now() - start;
 }
 
 double bench_recall(const struct npy *truth, size_t query, const vecdb_hit *hits, uint32_t n,

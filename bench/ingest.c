@@ -69,8 +69,10 @@ static void ingest_vecdb(const struct ingest *in, const char *path, double *inse
   vecdb *db;
   vecdb_error error;
   bench_check(vecdb_open(path, NULL, &db, &error), "open", &error);
-  vecdb_collection *collection =
-      bench_create(db, (uint32_t)in->base.columns, VECDB_IP, VECDB_INDEX_FLAT);
+  vecdb_index_params flat = VECDB_INDEX_PARAMS_INIT;
+  flat.type = VECDB_INDEX_FLAT;
+  vecdb_field vector = bench_vector_field(&in->base, VECDB_IP, &flat);
+  vecdb_collection *collection = bench_create(db, &vector, NULL, 0);
   double start = bench_now();
   for (size_t row = 0; row < in->rows; row += in->batch) {
     size_t n = in->rows - row < in->batch ? in->rows - row : in->batch;

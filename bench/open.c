@@ -29,18 +29,15 @@ struct open_bench {
 
 /* Makes a database at `path`; `sealed`: compacted and indexed, else all rows in the log. */
 static void open_build(const struct open_bench *b, const char *path, bool sealed) {
-  vecdb_options options = VECDB_OPTIONS_INIT;
-  options.durability = VECDB_DURABLE_OFF;
-  options.seal_rows = (uint32_t)b->base.rows;
-  options.seal_bytes = options.wal_bytes = UINT64_MAX;
-  vecdb *db;
+  if (sealed) {
+    bench_build(path, &b->base, b->metric, NULL, 0);
+    return;
+  }
   vecdb_error error;
-  bench_check(vecdb_open(path, &options, &db, &error), "open", &error);
-  vecdb_collection *collection =
-      bench_create(db, (uint32_t)b->base.columns, b->metric, VECDB_INDEX_AUTO);
-  bench_load(collection, &b->base);
-  if (sealed)
-    bench_check(vecdb_compact(collection, NULL, &error), "compact", &error);
+  vecdb *db = bench_open(path, b->base.rows, 0);
+  vecdb_field vector = bench_vector_field(&b->base, b->metric, NULL);
+  vecdb_collection *collection = bench_create(db, &vector, NULL, 0);
+  bench_load(collection, &b->base, b->metric, NULL, 0);
   vecdb_collection_release(collection);
   bench_check(vecdb_close(db, &error), "close", &error);
 }
@@ -118,7 +115,7 @@ int main(int argc, char **argv) {
   b.base = npy_open(argv[1]);
   b.query = npy_open(argv[2]);
   b.truth = npy_open(argv[3]);
-  b.metric = strcmp(argv[4], "ip") == 0 ? VECDB_IP : VECDB_L2;
+  b.metric = bench_metric(argv[4]);
   b.runs = 11;
   for (int i = 5; i + 1 < argc; i += 2) {
     if (strcmp(argv[i], "--runs") == 0)

@@ -294,8 +294,8 @@ JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
 JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
-JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test uring-test \
-  blas-test neon-test baseline-test,\
+JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test \
+  examples-test uring-test blas-test neon-test baseline-test,\
   "step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
@@ -378,6 +378,10 @@ install: all ## header, libraries, pkg-config and CMake files, under DESTDIR and
 	$(fill) .package/vecdbConfig.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfig.cmake'
 	$(fill) .package/vecdbConfigVersion.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfigVersion.cmake'
 
+SHORT_EXAMPLES := $(filter-out build/examples/demo%,$(EXAMPLES))
+examples-test: build/libvecdb.a $(SHORT_EXAMPLES) ## runs the short examples and README's program
+	@CC='$(CC)' CFLAGS='$(CFLAGS)' LIBS='$(LIBS)' sh tests/tidy/examples.sh $(SHORT_EXAMPLES)
+
 install-test: ## installs to a scratch folder and builds against it by pkg-config and CMake
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
 
@@ -393,4 +397,4 @@ help: ## this list
 .PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
   amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick debug \
   asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
-  fuzz-keep install install-test deps clean help FORCE
+  fuzz-keep install install-test examples-test deps clean help FORCE

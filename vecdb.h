@@ -485,7 +485,8 @@ typedef struct vecdb_string {
 } vecdb_string;
 
 typedef struct vecdb_field {
-  const char *name;        /* 1 to 255 bytes: a letter or _, then letters, digits and _ */
+  const char *name;        /* 1 to 255 bytes: a letter or _, then letters, digits and _; no word of
+                              filters: and, or, not, in, like, is, null, true, false */
   const char *description; /* NULL: none */
   int32_t type;            /* a vecdb_type */
   int32_t element_type;    /* ARRAY: BOOL to VARCHAR */
@@ -584,7 +585,7 @@ VECDB_API int vecdb_delete(vecdb_collection *collection, const vecdb_keys *keys,
                            vecdb_error *error);
 
 /* A bound parameter of a filter: `{name}` in the text stands for the value. A list (for `in`) is an
-   ARRAY value. */
+   ARRAY value. One that the text does not name is VECDB_ERR_FILTER_PARAM. */
 typedef struct vecdb_param {
   const char *name;
   vecdb_value value;

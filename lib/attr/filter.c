@@ -1,12 +1,23 @@
 /* filter.c - compiling and freeing filters; see filter.h. */
 #include "attr/filter_tree.h"
 
+/* A value that the text does not name is a mistake in one of the two. */
+static int filter_check_params(const struct filter_binding *b) {
+  for (size_t i = 0; i < b->n_params; i++)
+    if (!vdb_bit_get(b->used, i))
+      return vdb_fail(b->err, VECDB_ERR_FILTER_PARAM,
+                      "parameter {%.64s} is not in the filter, or comes twice",
+                      b->params[i].name ? b->params[i].name : "");
+  return VECDB_OK;
+}
+
 static int filter_compile(struct filter_binding *b, uint32_t n) {
   vdb_write_u8(&b->filter->pool, 0); /* so that the pool is never NULL */
   if (b->filter->pool.failed)
     return vdb_fail_memory(b->err);
   VDB_TRY(vdb_filter_parse(b->mem, b->text, n, b->filter, b->err));
   VDB_TRY(vdb_filter_bind(b));
+  VDB_TRY(filter_check_params(b));
   vdb_free(b->mem, b->filter->items);
   b->filter->items = NULL;
   return VECDB_OK;
@@ -44,7 +55,13 @@ VDB_INTERNAL int vdb_filter_compile(struct vdb_mem *mem, const struct vdb_schema
   if (!filter)
     return vdb_fail_memory(err);
   filter->pool.mem = mem;
-  struct filter_binding b = {mem, schema, text->text, text->params, text->n_params, filter, err};
+  struct filter_binding b = {.mem = mem,
+                             .schema = schema,
+                             .text = text->text,
+                             .params = text->params,
+                             .n_params = text->n_params,
+                             .filter = filter,
+                             .err = err};
   int rc = filter_compile(&b, (uint32_t)n);
   if (rc) {
     vdb_filter_free(mem, filter);

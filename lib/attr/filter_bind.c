@@ -128,8 +128,10 @@ VDB_INTERNAL const vecdb_param *vdb_filter_param(struct filter_binding *b, struc
   const char *text = b->text + name.offset;
   for (size_t i = 0; i < b->n_params; i++)
     if (b->params[i].name && strncmp(b->params[i].name, text, name.length) == 0 &&
-        b->params[i].name[name.length] == '\0')
+        b->params[i].name[name.length] == '\0') {
+      vdb_bit_set(b->used, i);
       return &b->params[i];
+    }
   vdb_fail_pos(b->err, VECDB_ERR_FILTER_PARAM, pos, "parameter {%.*s} has no value",
                (int)vdb_min_u32(name.length, FILTER_BIND_NEAR), text);
   return NULL;

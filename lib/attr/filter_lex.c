@@ -258,7 +258,8 @@ static int filter_lex_string(struct filter_lexer *lexer, struct filter_token *to
   return VECDB_OK;
 }
 
-static void filter_lex_name(struct filter_lexer *lexer, struct filter_token *token) {
+/* The token of a word of the language, or FILTER_TOKEN_NAME. */
+static int filter_lex_word(const char *name, size_t n) {
   static const struct {
     const char *name;
     int kind;
@@ -267,23 +268,29 @@ static void filter_lex_name(struct filter_lexer *lexer, struct filter_token *tok
       {"in", FILTER_TOKEN_IN},     {"like", FILTER_TOKEN_LIKE}, {"is", FILTER_TOKEN_IS},
       {"null", FILTER_TOKEN_NULL}, {"true", FILTER_TOKEN_TRUE}, {"false", FILTER_TOKEN_FALSE},
   };
+  char lower[6] = {0};
+  if (n >= sizeof lower)
+    return FILTER_TOKEN_NAME;
+  for (size_t i = 0; i < n; i++)
+    lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32) : name[i];
+  for (size_t i = 0; i < VDB_COUNT(keywords); i++)
+    if (strcmp(keywords[i].name, lower) == 0)
+      return keywords[i].kind;
+  return FILTER_TOKEN_NAME;
+}
+
+VDB_INTERNAL bool vdb_filter_keyword(const char *name, size_t n) {
+  return filter_lex_word(name, n) != FILTER_TOKEN_NAME;
+}
+
+static void filter_lex_name(struct filter_lexer *lexer, struct filter_token *token) {
   uint32_t at = token->pos;
   while (filter_lex_letter(filter_lex_at(lexer, at)) || filter_lex_digit(filter_lex_at(lexer, at)))
     at++;
   lexer->at = token->end = at;
-  token->kind = FILTER_TOKEN_NAME;
+  token->kind = filter_lex_word(lexer->text + token->pos, at - token->pos);
   token->text.offset = token->pos;
   token->text.length = at - token->pos;
-  if (token->text.length > 5)
-    return;
-  char lower[6] = {0};
-  for (uint32_t i = 0; i < token->text.length; i++) {
-    char c = lexer->text[token->pos + i];
-    lower[i] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
-  }
-  for (size_t i = 0; i < VDB_COUNT(keywords); i++)
-    if (strcmp(keywords[i].name, lower) == 0)
-      token->kind = keywords[i].kind;
 }
 
 static uint32_t filter_lex_space(const struct filter_lexer *lexer, uint32_t at) {

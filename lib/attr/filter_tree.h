@@ -252,6 +252,7 @@ struct filter_binding {
   size_t n_params;
   struct vdb_filter *filter;
   vecdb_error *err;
+  uint64_t used[FILTER_MAX_PARAMS / 64]; /* parameters that the text names */
 };
 
 VDB_INTERNAL int vdb_filter_bind(struct filter_binding *b);

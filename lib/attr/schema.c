@@ -1,6 +1,7 @@
 /* schema.c - checks a caller's schema and copies it into one block; see schema.h. */
 #include "attr/schema.h"
 
+#include "attr/filter.h"
 #include "attr/value.h"
 #include "base/check.h"
 
@@ -168,6 +169,9 @@ static int schema_check_field(const vecdb_field *f, uint32_t i, vecdb_error *err
     what[n++] = (char)('0' + i / 10 % 10);
   what[n] = (char)('0' + i % 10);
   VDB_TRY(vdb_name_check(f->name, false, what, err));
+  if (vdb_filter_keyword(f->name, strlen(f->name)))
+    return vdb_fail(err, VECDB_ERR_NAME, "%s is named '%s', a word of the filter language", what,
+                    f->name);
   VDB_TRY(schema_check_description(f->description, f->name, err));
   VDB_TRY(schema_check_type(f, err));
   VDB_TRY(schema_check_index(f, err));

@@ -439,13 +439,29 @@ static const struct tp_bad tp_param_bads[] = {
     {"{i} and flag", VECDB_ERR_FILTER_PARAM, 0, "a condition"},
 };
 
+/* Of the values for all tests those that a text names. */
+static size_t tp_named(const char *text, vecdb_param *out) {
+  size_t n = 0;
+  for (size_t i = 0; i < VDB_COUNT(tp_params); i++) {
+    size_t length = strlen(tp_params[i].name);
+    bool named = false;
+    for (const char *at = text; !named && (at = strstr(at, tp_params[i].name)); at++)
+      named = at > text && strchr("{ ", at[-1]) && strchr("} ", at[length]);
+    if (named)
+      out[n++] = tp_params[i];
+  }
+  return n;
+}
+
 static void test_params(void **state) {
   (void)state;
   size_t n = VDB_COUNT(tp_params);
+  vecdb_param named[VDB_COUNT(tp_params)];
   struct vdb_filter *filter;
   vecdb_error err;
   for (size_t i = 0; i < VDB_COUNT(tp_param_goods); i++) {
-    if (tp_compile(tp_param_goods[i].text, tp_params, n, &filter, &err))
+    size_t n_named = tp_named(tp_param_goods[i].text, named);
+    if (tp_compile(tp_param_goods[i].text, named, n_named, &filter, &err))
       fail_msg("%s: %s", tp_param_goods[i].text, err.message);
     tp_check_described(filter, tp_param_goods[i].described);
     vdb_filter_free(&tp_mem, filter);
@@ -457,6 +473,14 @@ static void test_params(void **state) {
         !strstr(err.message, bad->message))
       fail_msg("%s: %d at %lld: %s", bad->text, rc, (long long)err.position, err.message);
   }
+  const vecdb_param twice[] = {tp_params[0], tp_params[0]};
+  char text[64];
+  snprintf(text, sizeof text, "id is null or {%s} == {%s}", twice[0].name, twice[0].name);
+  assert_int_equal(tp_compile(text, twice, 1, &filter, &err), VECDB_OK);
+  vdb_filter_free(&tp_mem, filter);
+  assert_int_equal(tp_compile(text, twice, 2, &filter, &err), VECDB_ERR_FILTER_PARAM);
+  assert_int_equal(tp_compile("id == 1", twice, 1, &filter, &err), VECDB_ERR_FILTER_PARAM);
+  assert_non_null(strstr(err.message, "is not in the filter"));
   assert_int_equal(tp_compile("id == 1", NULL, 3, &filter, &err), VECDB_ERR_FILTER_PARAM);
   assert_int_equal(tp_compile("id == 1", tp_params, 100000, &filter, &err), VECDB_ERR_LIMIT);
   assert_int_equal(tp_mem.used, 0);

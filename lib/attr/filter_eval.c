@@ -325,6 +325,28 @@ static uint32_t filter_eval_member(const struct filter_eval *e, const struct fil
   return vdb_filter_set_int(set, v.as.integer);
 }
 
+/* Whether packed whole numbers hold one: the usual array_contains, without a look at a set for each
+   element. */
+static bool filter_eval_has(const uint8_t *data, uint32_t n, int32_t type, int64_t wanted) {
+  bool has = false;
+#define FILTER_EVAL_HAS(ctype) \
+  for (uint32_t i = 0; i < n; i++) { \
+    ctype value; \
+    memcpy(&value, data + i * sizeof value, sizeof value); \
+    has |= value == wanted; \
+  }
+  if (type == VECDB_INT8)
+    FILTER_EVAL_HAS(int8_t)
+  else if (type == VECDB_INT16)
+    FILTER_EVAL_HAS(int16_t)
+  else if (type == VECDB_INT32)
+    FILTER_EVAL_HAS(int32_t)
+  else
+    FILTER_EVAL_HAS(int64_t)
+#undef FILTER_EVAL_HAS
+  return has;
+}
+
 static bool filter_eval_contains(const struct filter_eval *e, const struct filter_node *node,
                                  struct vdb_bytes bytes) {
   const struct filter_set *set = &e->filter->sets[node->index];
@@ -334,6 +356,9 @@ static bool filter_eval_contains(const struct filter_eval *e, const struct filte
     return true;
   if (array.n > VECDB_MAX_ARRAY || (all && set->n > array.n))
     return false;
+  if (set->n == 1 && set->type == FILTER_INT)
+    return filter_eval_has(bytes.data + 4, array.n, array.type,
+                           vdb_filter_member_int(set->members[0].key));
   uint64_t seen[VECDB_MAX_ARRAY / 64];
   uint32_t found = 0;
   if (all)

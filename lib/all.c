@@ -51,6 +51,7 @@
 #include "index/hnsw_walk.c"
 #include "index/index_list.c"
 #include "index/kmeans.c"
+#include "index/opq.c"
 #include "index/pq.c"
 #include "index/pq_train.c"
 #include "index/quant.c"

@@ -12,9 +12,11 @@ enum {
   KMEANS_CHUNK = 64,      /* rows assigned per item of a parallel loop */
   KMEANS_PANEL = 512,     /* centroids they meet at a time */
   KMEANS_FLAT = 64,       /* up to so many centroids are found without groups */
-  KMEANS_GROUP_ROUNDS = 8,
+  KMEANS_FIRST_ROUNDS = 8, /* of groups, and of the children of each: */
   KMEANS_CHILD_ROUNDS = 6,
-  KMEANS_LAST_ROUNDS = 3,
+  KMEANS_GROUP_ROWS = 512, /* over so many rows for each group, */
+  KMEANS_CHILD_ROWS = 48,  /* and for each child */
+  KMEANS_LAST_ROUNDS = 2,
   KMEANS_SAMPLE = 256,
   KMEANS_SEED_ROWS = 16,  /* rows for each centroid to begin with */
   KMEANS_MOST_NEAR = 64
@@ -252,8 +254,8 @@ static uint32_t kmeans_draw(struct vdb_rng *rng, const float *squares, uint32_t 
 
 /*
  * Rows of the part to begin with, none twice: the more likely the farther they are from those taken
- * before (k-means++: Arthur and Vassilvitskii 2007), among some rows for each centroid. Brings
- * those taken to the front of the part.
+ * before (k-means++: Arthur and Vassilvitskii 2007), among some rows for each centroid: the first
+ * of the part, which are in a random order. Brings those taken to the front.
  */
 static void kmeans_seed(const struct kmeans_part *part) {
   struct kmeans_work *w = part->w;
@@ -261,12 +263,8 @@ static void kmeans_seed(const struct kmeans_part *part) {
   uint32_t n = vdb_min_u32(part->n, part->k * KMEANS_SEED_ROWS);
   float *squares = w->keys + part->first, now[KMEANS_CHUNK];
   const struct vdb_kern *kern = &vdb_kern()->kern[VDB_F32][VDB_OP_L2];
-  for (uint32_t i = 0; i < n; i++) {
-    uint32_t other = i + vdb_rng_below(&w->rng, part->n - i), id = ids[other];
-    ids[other] = ids[i];
-    ids[i] = id;
+  for (uint32_t i = 0; i < n; i++)
     squares[i] = INFINITY;
-  }
   for (uint32_t c = 0; c < part->k; c++) {
     uint32_t at = c ? c + kmeans_draw(&w->rng, squares + c, n - c) : 0, id = ids[at];
     ids[at] = ids[c];
@@ -282,14 +280,23 @@ static void kmeans_seed(const struct kmeans_part *part) {
   }
 }
 
-/* k centroids of a part. */
-static void kmeans_flat(struct kmeans_part *part, uint32_t rounds) {
+/* k centroids of a part, learnt from some rows for each. */
+static void kmeans_flat(struct kmeans_part *part, uint32_t rounds, uint32_t rows_each) {
   struct kmeans_work *w = part->w;
-  uint32_t dim = w->job->dim;
+  uint32_t dim = w->job->dim, n = part->n;
+  uint32_t *ids = w->ids + part->first;
+  if ((uint64_t)part->k * rows_each < n)
+    n = part->k * rows_each;
+  for (uint32_t i = 0; i < n; i++) {
+    uint32_t other = i + vdb_rng_below(&w->rng, part->n - i), id = ids[other];
+    ids[other] = ids[i];
+    ids[i] = id;
+  }
+  part->n = n;
   kmeans_seed(part);
   for (uint32_t c = 0; c < part->k; c++) {
     memcpy(part->centroids + (size_t)c * dim,
-           w->job->rows + (size_t)w->ids[part->first + c] * dim, dim * sizeof(float));
+           w->job->rows + (size_t)ids[c] * dim, dim * sizeof(float));
     if (w->job->spherical)
       kmeans_normalize(part->centroids + (size_t)c * dim, dim);
   }
@@ -333,7 +340,7 @@ static int kmeans_children(struct kmeans_work *w, uint32_t n, uint32_t groups, u
   for (uint32_t g = 0; g < groups; g++) {
     struct kmeans_part part = {w, starts[g], starts[g + 1] - starts[g], shares[g], centroids};
     if (part.k > 0)
-      kmeans_flat(&part, KMEANS_CHILD_ROUNDS);
+      kmeans_flat(&part, KMEANS_CHILD_ROUNDS, KMEANS_CHILD_ROWS);
     centroids += (size_t)part.k * w->job->dim;
     VDB_TRY(kmeans_told(w, err));
   }
@@ -357,13 +364,15 @@ static int kmeans_run(struct kmeans_work *w, uint32_t n, uint32_t *plan, float *
   kmeans_sample(w, n);
   if (job->k <= KMEANS_FLAT) {
     w->total = 1 + rounds;
-    kmeans_flat(&all, KMEANS_GROUP_ROUNDS);
+    kmeans_flat(&all, KMEANS_FIRST_ROUNDS, n);
     VDB_TRY(kmeans_told(w, err));
   } else {
     uint32_t groups = (uint32_t)sqrt(job->k);
     w->total = 1 + groups + rounds;
     struct kmeans_part top = {w, 0, n, groups, centroids};
-    kmeans_flat(&top, KMEANS_GROUP_ROUNDS);
+    kmeans_flat(&top, KMEANS_FIRST_ROUNDS, KMEANS_GROUP_ROWS);
+    top.n = n;
+    kmeans_round(&top, NULL);
     VDB_TRY(kmeans_told(w, err));
     VDB_TRY(kmeans_children(w, n, groups, plan, centroids, err));
   }

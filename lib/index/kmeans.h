@@ -21,7 +21,7 @@ struct vdb_kmeans {
   uint32_t n;
   uint32_t dim;
   uint32_t k;          /* 1 to n */
-  uint32_t iterations; /* last rounds over all rows; 0: 3 */
+  uint32_t iterations; /* last rounds over all rows; 0: 2 */
   uint32_t sample;     /* rows per centroid to learn from, taken evenly at random; 0: 256 */
   uint64_t seed;
   bool spherical;      /* centroids have length 1, and rows go where the inner product is largest */

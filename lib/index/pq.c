@@ -11,7 +11,7 @@
 #include "kern/kern.h"
 
 #define PQ_TAG VDB_TAG('P', 'Q', 'C', 'B')
-enum { PQ_VERSION = 1, PQ_HEADER = 64, PQ_NIBBLE = 4 };
+enum { PQ_VERSION = 1, PQ_HEADER = 64, PQ_NIBBLE = 4, PQ_DEPTH = 4 };
 
 struct pq_header {
   uint32_t version, dim, m, nbits;
@@ -103,7 +103,7 @@ static void pq_table(const struct vdb_quant *q, const float *query, void *memory
   pq_products(q, query, floats);
   if (q->wide && pq->width < 256)
     pq_spread(floats, q->m, pq->width);
-  vdb_quant_narrow(q, 1, memory, out);
+  vdb_quant_narrow(q, q->wide ? 1 : PQ_DEPTH, memory, out);
 }
 
 VDB_INTERNAL void vdb_pq_float_table(const struct vdb_quant *q, const float *query,

@@ -137,35 +137,48 @@ static void LB(rotate)(const uint32_t *signs, size_t dim, float *x) {
 
 /* ---- Columns --------------------------------------------------------------------------------- */
 
+/* The least (or largest) lane, in all lanes. */
+#if LB_WIDTH == 4
+#define LB_REDUCE(v, of) v = of(v, LB_SWAP1(v)), v = of(v, LB_SWAP2(v))
+#elif LB_WIDTH == 8
+#define LB_REDUCE(v, of) \
+  v = of(v, LB_SWAP1(v)), v = of(v, LB_SWAP2(v)), v = of(v, LB_SWAP4(v))
+#else
+#define LB_REDUCE(v, of) \
+  v = of(v, LB_SWAP1(v)), v = of(v, LB_SWAP2(v)), v = of(v, LB_SWAP4(v)), v = of(v, LB_SWAP8(v))
+#endif
+
 /* Numbers, the least so far in each lane, and where each was. */
 typedef struct {
-  LB(vec) least;
-  LB(ints) at, which;
+  LB(vec) least, at, which;
 } LB(search);
 
-#define LB_SEARCH \
-  {LB(lane) * 0 + __builtin_inff(), {0}, __builtin_convertvector(LB(lane), LB(ints))}
-#define LB_OFFER(s, x)                             \
-  do {                                             \
-    LB(ints) less = (x) < (s).least;               \
-    (s).least = LB_MIN(x, (s).least);              \
-    (s).at = ((s).which & less) | ((s).at & ~less); \
-    (s).which += LB_WIDTH;                         \
+#define LB_SEARCH {LB(lane) * 0 + __builtin_inff(), LB(lane) * 0, LB(lane)}
+/* a where the mask has ones, else b. */
+#define LB_CHOOSE(mask, a, b) ((LB(vec))(((LB(ints))(a) & (mask)) | ((LB(ints))(b) & ~(mask))))
+#define LB_OFFER(s, x)                              \
+  do {                                              \
+    LB(ints) less = (x) < (s).least;                \
+    (s).least = LB_MIN(x, (s).least);               \
+    (s).at = LB_CHOOSE(less, (s).which, (s).at);    \
+    (s).which += (float)LB_WIDTH;                   \
   } while (0)
 
-/* The lane of the least, at ties that of the first. */
-static size_t LB(found)(const LB(search) *s) {
-  size_t best = 0;
-  for (size_t i = 1; i < LB_WIDTH; i++)
-    if (s->least[i] < s->least[best] ||
-        (s->least[i] == s->least[best] && s->at[i] < s->at[best]))
-      best = i;
-  return best;
+/* The least of all, and the first place of it. */
+static size_t LB(found)(const LB(search) *s, float *key) {
+  LB(vec) least = s->least, at;
+  LB_REDUCE(least, LB_MIN);
+  LB(ints) same = s->least == least;
+  at = LB_CHOOSE(same, s->at, LB(lane) * 0 + 0x1p24f);
+  LB_REDUCE(at, LB_MIN);
+  *key = least[0];
+  return (size_t)at[0];
 }
 
 static uint32_t LB(nearest)(const float *x, const float *columns, const float *halves, size_t dim,
                             size_t width) {
   LB(search) s = LB_SEARCH;
+  float key;
   for (size_t c = 0; c < width; c += LB_WIDTH) {
     LB(vec) sum = LB(lane) * 0;
     for (size_t d = 0; d < dim; d++)
@@ -173,20 +186,21 @@ static uint32_t LB(nearest)(const float *x, const float *columns, const float *h
     sum = LB_CF(halves + c) - sum;
     LB_OFFER(s, sum);
   }
-  return (uint32_t)s.at[LB(found)(&s)];
+  return (uint32_t)LB(found)(&s, &key);
 }
 
 static size_t LB(least)(const float *dots, const float *halves, size_t n, float *key) {
   LB(search) s = LB_SEARCH;
   size_t i = 0, at = n;
+  float least;
   for (; i + LB_WIDTH <= n; i += LB_WIDTH) {
     LB(vec) x = LB_CF(halves + i) - LB_CF(dots + i);
     LB_OFFER(s, x);
   }
-  size_t best = LB(found)(&s);
-  if (s.least[best] < *key) {
-    *key = s.least[best];
-    at = (size_t)s.at[best];
+  size_t best = LB(found)(&s, &least);
+  if (least < *key) {
+    *key = least;
+    at = best;
   }
   for (; i < n; i++)
     if (halves[i] - dots[i] < *key) {
@@ -207,17 +221,6 @@ static void LB(products)(const float *x, const float *columns, size_t dim, size_
     LB_F(out + c) = sum * weight;
   }
 }
-
-/* The least (or largest) lane, in all lanes. */
-#if LB_WIDTH == 4
-#define LB_REDUCE(v, of) v = of(v, LB_SWAP1(v)), v = of(v, LB_SWAP2(v))
-#elif LB_WIDTH == 8
-#define LB_REDUCE(v, of) \
-  v = of(v, LB_SWAP1(v)), v = of(v, LB_SWAP2(v)), v = of(v, LB_SWAP4(v))
-#else
-#define LB_REDUCE(v, of) \
-  v = of(v, LB_SWAP1(v)), v = of(v, LB_SWAP2(v)), v = of(v, LB_SWAP4(v)), v = of(v, LB_SWAP8(v))
-#endif
 
 static void LB(narrow)(float *tables, size_t m, size_t width, uint32_t most, uint8_t *lut,
                        float *scale, float *offset) {

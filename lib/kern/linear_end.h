@@ -1,6 +1,7 @@
 /* linear_end.h - takes back the macros of linear_body.h, for the next file to define. */
 #undef LB
 #undef LB_CF
+#undef LB_CHOOSE
 #undef LB_F
 #undef LB_FMA
 #undef LB_JOIN

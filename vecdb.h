@@ -670,7 +670,9 @@ typedef enum vecdb_plan {
   VECDB_PLAN_AUTO = 0,         /* chosen per segment from estimates */
   VECDB_PLAN_EXACT = 1,        /* every allowed row is compared */
   VECDB_PLAN_GRAPH = 2,        /* graph search among a computed set of allowed rows */
-  VECDB_PLAN_FILTER_LATE = 3   /* graph search, candidates filtered one by one */
+  VECDB_PLAN_FILTER_LATE = 3,  /* graph search, candidates filtered one by one */
+  VECDB_PLAN_CODES = 4         /* every allowed row is compared by the index's short codes, and the
+                                  best again; EXACT where an index has none */
 } vecdb_plan;
 
 typedef struct vecdb_search_params {
@@ -704,8 +706,8 @@ typedef struct vecdb_search_info {
   uint32_t segments_exact;     /* of these, by exact scan */
   uint32_t segments_graph;     /* by graph among allowed rows */
   uint32_t segments_late;      /* by graph with late filter */
-  uint32_t fallbacks;          /* graph searches repeated exactly because too few rows came */
-  uint32_t reserved;
+  uint32_t segments_codes;     /* by scan of codes */
+  uint32_t fallbacks;          /* graph searches given up for a scan: too few allowed rows came */
   uint64_t rows;               /* rows in those segments */
   uint64_t rows_allowed;       /* of these, rows that pass the filter, counted or estimated */
   uint64_t distances;          /* vectors compared */

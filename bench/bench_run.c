@@ -21,6 +21,7 @@ static void bench_add(vecdb_search_info *sum, const vecdb_search_info *one) {
   sum->segments_exact += one->segments_exact;
   sum->segments_graph += one->segments_graph;
   sum->segments_late += one->segments_late;
+  sum->segments_codes += one->segments_codes;
   sum->fallbacks += one->fallbacks;
   sum->distances += one->distances;
 }

@@ -152,8 +152,9 @@ static double filtered_recall(const struct bench_run *run, const vecdb_hit *trut
 
 /* The plans that searches took, as "graph" or "graph+exact". */
 static void filtered_plan(const vecdb_search_info *info, char *out, size_t size) {
-  snprintf(out, size, "%s%s%s", info->segments_exact ? "+exact" : "",
-           info->segments_graph ? "+graph" : "", info->segments_late ? "+late" : "");
+  snprintf(out, size, "%s%s%s%s", info->segments_exact ? "+exact" : "",
+           info->segments_graph ? "+graph" : "", info->segments_late ? "+late" : "",
+           info->segments_codes ? "+codes" : "");
   memmove(out, out + 1, strlen(out));
 }
 

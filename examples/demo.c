@@ -201,11 +201,14 @@ static bool demo_reopen(struct demo *d) {
 }
 
 static const char *demo_plan(const vecdb_search_info *info) {
-  if (info->segments_graph + info->segments_late + info->segments_exact == 0)
-    return "no rows";
-  if (info->segments_exact == 0)
-    return info->segments_late == 0 ? "graph" : info->segments_graph == 0 ? "late filter" : "mixed";
-  return info->segments_graph + info->segments_late == 0 ? "exact scan" : "mixed";
+  const uint32_t counts[] = {info->segments_exact, info->segments_graph, info->segments_late,
+                             info->segments_codes};
+  static const char *const names[] = {"exact scan", "graph", "late filter", "scan of codes"};
+  const char *plan = "no rows";
+  for (int i = 0, kinds = 0; i < 4; i++)
+    if (counts[i] > 0)
+      plan = kinds++ ? "mixed" : names[i];
+  return plan;
 }
 
 static void demo_print_tags(const vecdb_value *tags) {

@@ -37,6 +37,7 @@
 #include "kern/walk_avx512.c"
 #include "kern/walk_neon.c"
 
+#include "index/codes_scan.c"
 #include "index/curve.c"
 #include "index/flat.c"
 #include "index/hnsw.c"

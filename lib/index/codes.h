@@ -69,6 +69,12 @@ struct vdb_codes_ops {
                float *keys);
 };
 
+struct vdb_search;
+/* What vdb_index_ops.scan asks for, of an index with codes of all its rows: the best s->effort of
+   s->allow by their codes, scored again by `vecs`. Errors: NO_MEMORY. */
+VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_vecs *vecs,
+                                struct vdb_search *s, vecdb_error *err);
+
 /* Asks for the lines of a code. */
 VDB_INLINE void vdb_codes_prefetch(const struct vdb_codes *codes, uint32_t row) {
   const uint8_t *code = codes->data + (size_t)row * codes->stride;

@@ -59,9 +59,16 @@ static void hnsw_traits(const struct vdb_index *index, struct vdb_index_traits *
   const struct vdb_codes *codes = &graph->codes;
   const struct vdb_vecs *store = &graph->store;
   out->memory += codes->data_size + (store->data ? (uint64_t)vecs->n * store->stride : 0);
+  out->scans = codes->ops != NULL;
   out->walk_bytes = (uint32_t)(codes->ops ? codes->stride
                                           : vdb_elem_row_bytes(vecs->elem, vecs->dim));
   out->links = graph->n_layers ? graph->layers[0].width / 2 : 0;
+}
+
+/* By codes alone; copies of rows have codes of their own. */
+static int hnsw_scan(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err) {
+  const struct vdb_hnsw_graph *graph = &((const struct vdb_hnsw *)index)->graph;
+  return vdb_codes_scan(&graph->codes, graph->store.data ? &graph->store : &index->vecs, s, err);
 }
 
 static const struct vdb_index_ops hnsw_ops = {
@@ -72,6 +79,7 @@ static const struct vdb_index_ops hnsw_ops = {
     .close = hnsw_close,
     .search = vdb_hnsw_search,
     .traits = hnsw_traits,
+    .scan = hnsw_scan,
 };
 
 VDB_INTERNAL const struct vdb_index_ops *vdb_hnsw_ops(void) { return &hnsw_ops; }

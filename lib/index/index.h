@@ -87,6 +87,7 @@ struct vdb_index_traits {
   uint64_t memory;     /* bytes that searches read at random, besides the rows: what should stay in
                           memory */
   uint32_t walk_bytes; /* of one row as it is compared first */
+  bool scans;          /* ops->scan may be called */
   uint32_t links;      /* graphs: of a node */
   uint32_t lists;      /* IVF */
   uint64_t entries;    /* IVF: rows in all lists, each as often as it is listed */
@@ -109,9 +110,9 @@ struct vdb_index_ops {
   /* Any number of threads at once. Errors: NO_MEMORY. */
   int (*search)(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err);
   void (*traits)(const struct vdb_index *index, struct vdb_index_traits *out);
-  /* Offers all rows of s->allow (never NULL) without looking for a way to them: compares codes, and
-     scores the best again; `effort` says how many, at least top.k. NULL: there are no codes. Else
-     as search. */
+  /* Looks at all rows of s->allow (never NULL; s->accept is not asked) without a way to them:
+     compares codes, and scores the best again; `effort` says how many at most, at least top.k.
+     NULL, and vdb_index_traits.scans false: there are no codes for that. Else as search. */
   int (*scan)(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err);
 };
 

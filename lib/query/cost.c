@@ -11,6 +11,10 @@
 /* Allowed rows far apart are fetched ahead in row order. */
 #define COST_GATHER_ROW 6.0
 #define COST_GATHER_BYTE 0.06
+/* Codes of allowed rows, and the rows of the best of them. */
+#define COST_CODES_ROW 10.0
+#define COST_CODES_BYTE 0.05
+#define COST_CODES_AGAIN 8000.0
 /* A step of a graph search waits for memory: links and vectors lie anywhere. */
 #define COST_GRAPH_ROW 20.0
 #define COST_GRAPH_BYTE 0.07
@@ -39,13 +43,15 @@
 static double cost_less(double a, double b) { return a < b ? a : b; }
 
 /* share^-0.75, how much farther a walk goes until its pool of passing rows is full. */
-static double cost_wider(double share) {
+VDB_INTERNAL double vdb_cost_wider(double share) {
   double half = __builtin_sqrt(share);
   return 1 / (half * __builtin_sqrt(half));
 }
 
 /* Rows that an unrestricted graph search compares. */
 static double cost_graph_rows(const struct vdb_cost_case *c) {
+  if (c->compared > 0)
+    return cost_less(c->rows, c->compared);
   return cost_less(c->rows, (c->ef + COST_DESCENT) * c->links * COST_NEW_LINKS);
 }
 
@@ -62,6 +68,11 @@ static double cost_exact(const struct vdb_cost_case *c) {
   return cost_less(cost_scan(c), c->allowed * (COST_GATHER_ROW + COST_GATHER_BYTE * c->bytes));
 }
 
+/* A scan of the allowed rows' codes, nearly in order, and what it scores again. */
+static double cost_codes(const struct vdb_cost_case *c) {
+  return c->allowed * (COST_CODES_ROW + COST_CODES_BYTE * c->walked) + COST_CODES_AGAIN;
+}
+
 /* A graph search that scores only allowed rows. */
 static double cost_near(const struct vdb_cost_case *c) {
   double expanded = cost_less(c->ef + COST_DESCENT, c->allowed);
@@ -71,7 +82,7 @@ static double cost_near(const struct vdb_cost_case *c) {
 }
 
 VDB_INTERNAL struct vdb_cost vdb_cost_plain(const struct vdb_cost_case *c) {
-  struct vdb_cost cost = {.walked = cost_graph_rows(c)};
+  struct vdb_cost cost = {.walked = cost_graph_rows(c), .row = cost_graph_row(c)};
   cost.exact = c->queries * cost_scan(c);
   cost.graph = c->queries * cost_graph_rows(c) * cost_graph_row(c);
   cost.late = cost.graph;
@@ -79,7 +90,7 @@ VDB_INTERNAL struct vdb_cost vdb_cost_plain(const struct vdb_cost_case *c) {
 }
 
 VDB_INTERNAL struct vdb_cost vdb_cost_filtered(const struct vdb_cost_case *c) {
-  struct vdb_cost cost;
+  struct vdb_cost cost = {.row = cost_graph_row(c) + COST_APART_ROW};
   double share = c->rows > 0 ? c->allowed / c->rows : 1;
   if (share < COST_LEAST_SHARE)
     share = COST_LEAST_SHARE;
@@ -89,10 +100,13 @@ VDB_INTERNAL struct vdb_cost vdb_cost_filtered(const struct vdb_cost_case *c) {
     cost.bitmap = c->by_index ? c->allowed * COST_BITMAP_MARK : c->rows * COST_BITMAP_FILTER;
     check = COST_CHECK_FILTER;
   }
-  cost.walked = cost_less(c->rows, cost_graph_rows(c) * cost_wider(share));
+  cost.walked = cost_less(c->rows, cost_graph_rows(c) * vdb_cost_wider(share));
+  cost.plain = cost_graph_rows(c) * cost.row;
   double wide = cost.walked * (cost_graph_row(c) + COST_APART_ROW);
   cost.exact = cost.bitmap + c->queries * cost_exact(c);
   cost.graph = cost.bitmap + c->queries * (share < COST_NEAR_SHARE ? cost_near(c) : wide);
+  if (c->codes)
+    cost.codes = cost.bitmap + c->queries * cost_codes(c);
   cost.late = c->queries * (wide + cost.walked * check);
   return cost;
 }

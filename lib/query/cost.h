@@ -15,6 +15,8 @@ struct vdb_cost_case {
   double links;    /* M of the graph */
   double bytes;    /* of one vector */
   double walked;   /* bytes of one vector as a graph search reads it */
+  bool codes;      /* there are codes to scan, of `walked` bytes */
+  double compared; /* vectors that a search without a filter compares, as measured; 0: unknown */
   double queries;  /* of the call: they share the bitmap */
   bool filter;     /* else only deletes restrict the rows */
   bool by_index;   /* indexes answer the whole filter */
@@ -25,7 +27,10 @@ struct vdb_cost {
   double exact;
   double graph;
   double late;
+  double codes;
   double walked; /* rows that one late search is expected to compare */
+  double row;    /* of one of these */
+  double plain;  /* of one search as if all rows were allowed */
 };
 
 /* Costs of the three plans where rows are restricted by a filter or by deletes. */
@@ -38,5 +43,8 @@ VDB_INTERNAL bool vdb_cost_graph_finds(const struct vdb_cost_case *c);
 /* Whether a bitmap of live rows pays: it saves an exact scan the distances of dead rows, but a
    graph search only the wider walk. */
 VDB_INTERNAL bool vdb_cost_dead_bitmap(double dead_share, bool graph);
+
+/* How much farther a walk goes that meets allowed rows in this share. */
+VDB_INTERNAL double vdb_cost_wider(double share);
 
 #endif

@@ -10,12 +10,23 @@
 enum {
   EXEC_MAX_EFFORT = 16384,
   EXEC_WIDEN = 4, /* each further attempt of a late filter is that much wider */
-  /* A walk among restricted rows is given up when it takes so many times longer than expected:
-     allowed rows are then far from the query, and a scan of them is cheaper than a walk through the
-     others. Counted in looks at `stop`, which come every few hundred distances. */
+  /* A walk among restricted rows is given up when it takes so many times longer than expected, or
+     has met so many times fewer allowed rows. Counted in looks at `stop`, which come every few
+     hundred distances. */
   EXEC_PATIENCE = 8,
-  EXEC_PATIENCE_LEAST = 16,
-  EXEC_LOOK = 256
+  EXEC_PATIENCE_LEAST = 4,
+  EXEC_STARVED = 4,
+  EXEC_STARVED_LEAST = 2,
+  EXEC_LOOK = 256,
+  /* A walk before a scan is judged after so many looks, must be so many times cheaper, and may take
+     so many times longer than expected. */
+  EXEC_PROBE_LOOKS = 1,
+  EXEC_PROBE_GAIN = 2,
+  EXEC_PROBE_SLACK = 3,
+  /* A scan of codes scores so many again at most: for each of k, besides, and one in so many. */
+  EXEC_AGAIN_PER = 8,
+  EXEC_AGAIN = 48,
+  EXEC_AGAIN_SHARE = 64
 };
 
 /* What a row must pass to be found, where there is no set of allowed rows; and what may end a
@@ -27,7 +38,11 @@ struct exec_gate {
   struct vdb_request *request;
   uint64_t seq;
   uint64_t looks;    /* at `stop` */
+  uint64_t passed;   /* rows that entered the result */
   uint64_t patience; /* looks after which the search is given up */
+  double share;      /* of allowed rows; 0: a walk cannot starve */
+  double enough;     /* rows in the result, with which no walk starves */
+  bool given_up;
 };
 
 VDB_INTERNAL int vdb_exec_init(const struct vdb_request *request, struct vdb_exec_worker *worker,
@@ -58,13 +73,32 @@ VDB_INTERNAL void vdb_exec_fini(const struct vdb_request *request, struct vdb_ex
 
 static bool exec_gate_pass(void *arg, uint32_t row) {
   struct exec_gate *g = arg;
-  return !vdb_seg_row_dead(g->view, row, g->seq) &&
-         (!g->filter || vdb_filter_row(g->filter, g->columns, row));
+  bool pass = !vdb_seg_row_dead(g->view, row, g->seq) &&
+              (!g->filter || vdb_filter_row(g->filter, g->columns, row));
+  g->passed += pass;
+  return pass;
+}
+
+/* Where a set decides, rows are only counted. */
+static bool exec_gate_count(void *arg, uint32_t row) {
+  (void)row;
+  ((struct exec_gate *)arg)->passed++;
+  return true;
+}
+
+/* A walk starves when it meets far fewer allowed rows than there are: these are then elsewhere, and
+   a scan of them is cheaper than a walk through the others. */
+static bool exec_gate_starves(const struct exec_gate *g) {
+  double met = g->share * EXEC_LOOK * (double)g->looks;
+  double enough = met < g->enough ? met : g->enough;
+  return g->looks >= EXEC_STARVED_LEAST && (double)g->passed * EXEC_STARVED < enough;
 }
 
 static bool exec_gate_stop(void *arg) {
   struct exec_gate *g = arg;
-  return ++g->looks > g->patience || vdb_request_stopped(g->request) != 0;
+  g->looks++;
+  g->given_up = g->given_up || g->looks > g->patience || exec_gate_starves(g);
+  return g->given_up || vdb_request_stopped(g->request) != 0;
 }
 
 VDB_INTERNAL void vdb_exec_scan(struct vdb_request *request, const struct vdb_seg_view *view,
@@ -114,11 +148,105 @@ static int exec_exact(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   return VECDB_OK;
 }
 
-/* How long a walk may take. */
-static uint64_t exec_patience(const struct vdb_request *r, const struct vdb_plan_seg *p) {
+/* Scans the allowed rows: by codes where the index has some, else exactly. */
+static int exec_scan_set(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
+                         const struct vdb_allow_set *set, size_t *n, vecdb_error *err) {
+  struct exec_gate gate = {.view = p->view, .request = r, .patience = UINT64_MAX};
+  struct vdb_search s = exec_search(r, w, p);
+  if (p->codes) {
+    size_t again = EXEC_AGAIN_PER * s.top.k + EXEC_AGAIN + set->n / EXEC_AGAIN_SHARE;
+    s.effort = (uint32_t)vdb_min_size(again, set->n);
+    s.allow = set->bits;
+    s.stop = r->controlled ? exec_gate_stop : NULL;
+    s.stop_arg = &gate;
+    VDB_TRY(p->index->index->ops->scan(p->index->index, &s, err));
+    w->info.distances += s.distances;
+    *n = s.top.n;
+    if (*n >= vdb_min_size(s.top.k, set->n) || vdb_request_stopped(r) != 0)
+      return VECDB_OK;
+    s = exec_search(r, w, p); /* damaged codes have no order */
+  }
+  vdb_exec_scan(r, p->view, set->bits, &s);
+  w->info.distances += s.distances;
+  *n = s.top.n;
+  return VECDB_OK;
+}
+
+/* Of a walk through all rows, which takes those of a set. */
+struct exec_probe {
+  struct vdb_request *request;
+  const struct vdb_allow_set *set;
+  const struct vdb_plan_seg *p;
+  uint64_t tested;
+  uint64_t passed;
+  double looks;
+  double patience; /* looks after which it is given up; 0: not judged yet */
+  bool given_up;
+};
+
+static bool exec_probe_pass(void *arg, uint32_t row) {
+  struct exec_probe *g = arg;
+  bool pass = vdb_bit_get(g->set->bits, row);
+  g->tested++;
+  g->passed += pass;
+  return pass;
+}
+
+/* The first rows tell how many are allowed where the query is, and with it how long the walk would
+   take: it goes on if that is less than the scan. */
+static bool exec_probe_stop(void *arg) {
+  struct exec_probe *g = arg;
+  const struct vdb_cost *cost = &g->p->cost;
+  g->looks++;
+  if (g->patience == 0 && g->looks >= EXEC_PROBE_LOOKS) {
+    double scan = (cost->codes - cost->bitmap) / g->request->n_queries;
+    double share = ((double)g->passed + 1) / ((double)g->tested + 1);
+    double walk = cost->plain * vdb_cost_wider(share);
+    g->patience = EXEC_PROBE_SLACK * walk / cost->row / EXEC_LOOK + 1;
+    g->given_up = walk * EXEC_PROBE_GAIN > scan;
+  }
+  g->given_up = g->given_up || (g->patience > 0 && g->looks > g->patience);
+  return g->given_up || vdb_request_stopped(g->request) != 0;
+}
+
+/* *n stays 0 where a scan is to be preferred. */
+static int exec_probe(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
+                      const struct vdb_allow_set *set, size_t *n, vecdb_error *err) {
+  struct exec_probe probe = {.request = r, .set = set, .p = p};
+  struct vdb_search s = exec_search(r, w, p);
+  s.accept = exec_probe_pass;
+  s.stop = exec_probe_stop;
+  s.accept_arg = s.stop_arg = &probe;
+  VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
+  w->info.distances += s.distances;
+  if (!probe.given_up && s.top.n >= vdb_min_size(s.top.k, set->n))
+    *n = s.top.n;
+  return VECDB_OK;
+}
+
+static int exec_codes(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
+                      size_t *n, vecdb_error *err) {
+  const struct vdb_allow_set *set;
+  VDB_TRY(vdb_plan_allow(r, p, &set, err));
+  if (p->probe)
+    VDB_TRY(exec_probe(r, w, p, set, n, err));
+  return *n > 0 ? VECDB_OK : exec_scan_set(r, w, p, set, n, err);
+}
+
+/* How long a walk may take, and how few allowed rows it may meet. Under AUTO, where the walk can be
+   given up for a scan: not longer than the scan would have taken, or than a walk that is some times
+   longer than expected. */
+static void exec_bound(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                       struct exec_gate *gate) {
+  gate->patience = UINT64_MAX;
   if (p->reason != VDB_PLAN_CHEAPEST || !vdb_plan_restricted(r, p))
-    return UINT64_MAX;
-  return (uint64_t)(EXEC_PATIENCE * p->cost.walked / EXEC_LOOK) + EXEC_PATIENCE_LEAST;
+    return;
+  double scan = p->codes ? p->cost.codes : p->cost.exact;
+  double rows = EXEC_PATIENCE * p->cost.walked;
+  double most = (scan - p->cost.bitmap) / r->n_queries / p->cost.row;
+  gate->patience = (uint64_t)((rows < most ? rows : most) / EXEC_LOOK) + EXEC_PATIENCE_LEAST;
+  gate->share = r->filter ? (double)p->allowed / p->view->n : 0;
+  gate->enough = p->effort;
 }
 
 /* A graph search; *n are found. */
@@ -128,7 +256,7 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   if (p->bitmap)
     VDB_TRY(vdb_plan_allow(r, p, &set, err));
   struct exec_gate gate = {.view = p->view, .request = r, .seq = r->snapshot->seq};
-  gate.patience = exec_patience(r, p);
+  exec_bound(r, p, &gate);
   bool gated = !set && vdb_plan_restricted(r, p);
   if (gated && r->filter) {
     gate.filter = r->filter;
@@ -142,31 +270,26 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     struct vdb_search s = exec_search(r, w, p);
     s.effort = effort;
     s.allow = set ? set->bits : NULL;
-    s.accept = gated ? exec_gate_pass : NULL;
-    s.accept_arg = gated ? &gate : NULL;
+    s.accept = gated ? exec_gate_pass : gate.share > 0 ? exec_gate_count : NULL;
+    s.accept_arg = &gate;
     s.stop = r->controlled || gate.patience != UINT64_MAX ? exec_gate_stop : NULL;
     s.stop_arg = &gate;
     VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
     distances += s.distances;
     *n = s.top.n;
-    bool futile = gate.looks > gate.patience || distances * 2 > p->view->n;
+    bool futile = gate.given_up || distances * 2 > p->view->n;
     if (*n >= wanted || !gated || futile || effort > EXEC_MAX_EFFORT / EXEC_WIDEN ||
         vdb_request_stopped(r) != 0)
       break;
   }
   w->info.distances += distances;
-  bool given_up = gate.looks > gate.patience;
-  if ((*n >= wanted && !given_up) || vdb_request_stopped(r) != 0)
+  if ((*n >= wanted && !gate.given_up) || vdb_request_stopped(r) != 0)
     return VECDB_OK;
   VDB_TRY(vdb_plan_allow(r, p, &set, err));
-  if (*n >= vdb_min_size(w->k, set->n) && !given_up)
+  if (*n >= vdb_min_size(w->k, set->n) && !gate.given_up)
     return VECDB_OK;
   w->info.fallbacks++;
-  struct vdb_search s = exec_search(r, w, p);
-  vdb_exec_scan(r, p->view, set->bits, &s);
-  w->info.distances += s.distances;
-  *n = s.top.n;
-  return VECDB_OK;
+  return exec_scan_set(r, w, p, set, n, err);
 }
 
 static void exec_count(struct vdb_exec_worker *w, const struct vdb_plan_seg *p) {
@@ -174,6 +297,7 @@ static void exec_count(struct vdb_exec_worker *w, const struct vdb_plan_seg *p) 
   w->info.segments_exact += p->plan == VECDB_PLAN_EXACT;
   w->info.segments_graph += p->plan == VECDB_PLAN_GRAPH;
   w->info.segments_late += p->plan == VECDB_PLAN_FILTER_LATE;
+  w->info.segments_codes += p->plan == VECDB_PLAN_CODES;
   w->info.rows += p->view->n;
   w->info.rows_allowed += p->allowed;
 }
@@ -182,8 +306,13 @@ static int exec_seg(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb
                     vecdb_error *err) {
   size_t n = 0;
   exec_count(w, p);
-  bool exact = p->plan == VECDB_PLAN_EXACT;
-  int rc = exact ? exec_exact(r, w, p, &n, err) : exec_graph(r, w, p, &n, err);
+  int rc;
+  if (p->plan == VECDB_PLAN_EXACT)
+    rc = exec_exact(r, w, p, &n, err);
+  else if (p->plan == VECDB_PLAN_CODES)
+    rc = exec_codes(r, w, p, &n, err);
+  else
+    rc = exec_graph(r, w, p, &n, err);
   if (rc != VECDB_OK && rc != VECDB_ERR_TIMEOUT)
     return rc;
   const struct vdb_snapshot *snapshot = r->snapshot;

@@ -5,7 +5,7 @@
 #include "query/plan.h"
 #include "query/query.h"
 
-static const char *const explain_plans[] = {"AUTO", "EXACT", "GRAPH", "FILTER_LATE"};
+static const char *const explain_plans[] = {"AUTO", "EXACT", "GRAPH", "FILTER_LATE", "CODES"};
 static const char *const explain_reasons[] = {"no index", "small segment", "as asked",
                                               "the index cannot reach the recall", "cheapest"};
 static const char *const explain_metrics[] = {"", "L2", "IP", "COSINE", "HAMMING", "JACCARD"};
@@ -71,9 +71,11 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
     explain_add(out, ", graph %.1f us", p->cost.graph / 1e3);
   if (p->index && r->filter)
     explain_add(out, ", late filter %.1f us", p->cost.late / 1e3);
+  if (p->cost.codes > 0)
+    explain_add(out, ", codes %.1f us", p->cost.codes / 1e3);
   if (p->cost.bitmap > 0)
-    explain_add(out, "; computing the set is %.1f us of exact%s", p->cost.bitmap / 1e3,
-                p->index ? " and graph" : "");
+    explain_add(out, "; computing the set is %.1f us of all%s", p->cost.bitmap / 1e3,
+                p->index ? " but late filter" : "");
   explain_add(out, "\n");
 }
 

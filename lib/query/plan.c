@@ -4,7 +4,8 @@
 enum {
   PLAN_DEFAULT_EF = 96,     /* of indexes that were not measured */
   PLAN_DEFAULT_NPROBE = 16, /* of these: one list in so many */
-  PLAN_SAMPLED_PARTS = 8    /* of a growing segment, for an estimate */
+  PLAN_SAMPLED_PARTS = 8,   /* of a growing segment, for an estimate */
+  PLAN_PROBE = 3            /* so many times must a scan cost what a walk may */
 };
 
 #define PLAN_DEFAULT_RECALL 0.95f
@@ -62,6 +63,9 @@ VDB_INTERNAL struct vdb_cost_case vdb_plan_cost_case(const struct vdb_request *r
     index->index->ops->traits(index->index, &traits);
     c.ef = effort;
     c.links = traits.links;
+    c.codes = traits.scans;
+    if (index->curve.n > 0)
+      c.compared = vdb_curve_distances(&index->curve, effort);
     c.walked = traits.walk_bytes;
   }
   c.queries = request->n_queries;
@@ -103,14 +107,27 @@ static void plan_choose(const struct vdb_request *r, struct vdb_plan_seg *p, boo
     p->plan = VECDB_PLAN_GRAPH;
     best = graph;
   }
+  if (r->filter && p->codes && p->cost.codes < best) {
+    p->plan = VECDB_PLAN_CODES;
+    best = p->cost.codes;
+  }
+  double one = (p->cost.codes - p->cost.bitmap) / r->n_queries;
+  p->probe = p->plan == VECDB_PLAN_CODES && PLAN_PROBE * p->cost.plain < one;
   if (late && r->filter && p->cost.late < best)
     p->plan = VECDB_PLAN_FILTER_LATE;
+}
+
+static bool plan_scans(const struct vdb_index *index) {
+  struct vdb_index_traits traits;
+  index->ops->traits(index, &traits);
+  return index->ops->scan && traits.scans;
 }
 
 static void plan_seg(const struct vdb_request *r, struct vdb_plan_seg *p, bool always) {
   uint32_t n = p->view->n;
   p->index = vdb_plan_index(r, p->view);
   p->effort = p->index ? vdb_plan_effort(r, p->index, r->k) : 0;
+  p->codes = p->index && plan_scans(p->index->index);
   p->dead = vdb_seg_has_dead(p->view) ? vdb_min_u32(vdb_tombs_count(p->view->seg->tombs), n) : 0;
   p->allowed = n - p->dead;
   p->counted = p->dead == 0 && !r->filter;
@@ -125,16 +142,16 @@ static void plan_seg(const struct vdb_request *r, struct vdb_plan_seg *p, bool a
     p->reason = VDB_PLAN_SMALL;
   else
     p->reason = VDB_PLAN_CHEAPEST;
-  if (p->reason == VDB_PLAN_FORCED)
+  if (p->reason == VDB_PLAN_FORCED && (r->plan != VECDB_PLAN_CODES || p->codes))
     p->plan = r->plan;
   if (r->filter && (always || p->reason == VDB_PLAN_CHEAPEST))
     plan_estimate(r, p);
   if (always || p->reason == VDB_PLAN_CHEAPEST)
     plan_choose(r, p, true);
-  bool graph = p->plan != VECDB_PLAN_EXACT;
+  bool graph = p->plan == VECDB_PLAN_GRAPH;
   if (p->plan == VECDB_PLAN_FILTER_LATE)
     p->bitmap = false;
-  else if (r->filter)
+  else if (r->filter || p->plan == VECDB_PLAN_CODES)
     p->bitmap = true;
   else
     p->bitmap = p->dead > 0 && vdb_cost_dead_bitmap((double)p->dead / n, graph);

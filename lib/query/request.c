@@ -22,9 +22,9 @@ static int request_check_numbers(const vecdb_search_params *p, enum vdb_request_
   VDB_TRY(vdb_request_check_control(p->control, err));
   if (p->flags != 0)
     return vdb_fail(err, VECDB_ERR_OPTION, "params.flags is %#x; no flags are known", p->flags);
-  if (p->plan < VECDB_PLAN_AUTO || p->plan > VECDB_PLAN_FILTER_LATE)
+  if (p->plan < VECDB_PLAN_AUTO || p->plan > VECDB_PLAN_CODES)
     return vdb_fail(err, VECDB_ERR_OPTION, "params.plan is %d; known are 0 to %d", p->plan,
-                    VECDB_PLAN_FILTER_LATE);
+                    VECDB_PLAN_CODES);
   if (kind != VDB_REQUEST_ITERATOR && (p->k == 0 || p->k > VECDB_MAX_K))
     return vdb_fail(err, VECDB_ERR_K, "k is %u; it must be 1 to %d", p->k, VECDB_MAX_K);
   if (p->ef > REQUEST_MAX_EF)

@@ -124,6 +124,7 @@ static void search_fill_info(const struct search_call *call, bool partial, uint6
     sum.segments_exact += one->segments_exact;
     sum.segments_graph += one->segments_graph;
     sum.segments_late += one->segments_late;
+    sum.segments_codes += one->segments_codes;
     sum.fallbacks += one->fallbacks;
     sum.rows += one->rows;
     sum.rows_allowed += one->rows_allowed;

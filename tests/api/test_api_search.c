@@ -545,13 +545,15 @@ static void test_search_info(void **state) {
   assert_int_equal(info.rows, 1020);
   assert_in_range(info.rows_allowed, 1, 1020); /* it may be an estimate */
   assert_in_range(info.distances, 520, 1020); /* some are compared that do not pass */
-  const int32_t plans[] = {VECDB_PLAN_AUTO, VECDB_PLAN_GRAPH, VECDB_PLAN_FILTER_LATE};
+  const int32_t plans[] = {VECDB_PLAN_AUTO, VECDB_PLAN_GRAPH, VECDB_PLAN_FILTER_LATE,
+                           VECDB_PLAN_CODES};
   for (size_t i = 0; i < AT_COUNT(plans); i++) {
     params.plan = plans[i];
     at_ok(vecdb_search(coll, &params, hits, &n, &info, NULL, &at_err));
     assert_int_equal(n, 10);
     assert_int_equal(info.segments, 2);
-    assert_int_equal(info.segments_exact + info.segments_graph + info.segments_late, 2);
+    assert_int_equal(info.segments_exact + info.segments_graph + info.segments_late +
+                         info.segments_codes, 2);
     assert_true(info.segments_exact >= 1); /* the growing one */
     assert_true(info.distances > 0);
     for (uint32_t h = 0; h < n; h++)
@@ -559,7 +561,7 @@ static void test_search_info(void **state) {
   }
   vecdb_stats stats = VECDB_STATS_INIT;
   at_ok(vecdb_collection_stats(coll, &stats, &at_err));
-  assert_int_equal(stats.searches, 4);
+  assert_int_equal(stats.searches, 5);
   vecdb_collection_release(coll);
   at_close(db);
 }

@@ -128,7 +128,7 @@ static uint32_t nearest(const struct model *m, const struct want *w, const float
 }
 
 struct recall {
-  uint64_t expected[4], found[4]; /* by plan */
+  uint64_t expected[5], found[5]; /* by plan */
   uint64_t fallbacks;
 };
 
@@ -140,7 +140,7 @@ static void check_query(vecdb_collection *coll, const struct model *m, const str
   want_text(w, filter, sizeof filter);
   double *truth = calloc(m->rows, sizeof *truth);
   uint32_t passing = nearest(m, w, query, truth);
-  for (int32_t plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_FILTER_LATE; plan++)
+  for (int32_t plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_CODES; plan++)
     for (size_t i = 0; i < AT_COUNT(ks); i++) {
       vecdb_search_params params = at_search(query, ks[i], filter);
       vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
@@ -254,7 +254,7 @@ static void test_batches(void **state) {
   for (int q = 0; q < MANY; q++)
     near_centre(&m, q % CLUSTERS, &seed, queries[q]);
   vecdb_hit *hits = calloc(MANY * 10, sizeof *hits);
-  for (int32_t plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_FILTER_LATE; plan++) {
+  for (int32_t plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_CODES; plan++) {
     vecdb_search_params params = at_search(queries[0], 10, "n < 2000 and c in [1, 5, 9]");
     params.n_queries = MANY;
     params.threads = 2;
@@ -290,7 +290,7 @@ static void test_replaced_rows(void **state) {
     at_ok(vecdb_index_create(coll, "v", NULL, NULL, &at_err));
   }
   const float query[] = {350, 0, 0, 1};
-  for (int32_t plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_FILTER_LATE; plan++) {
+  for (int32_t plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_CODES; plan++) {
     vecdb_search_params params = at_search(query, 500, "id % 2 == 0 and n < 90");
     vecdb_hit hits[500];
     uint32_t n;

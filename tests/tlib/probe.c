@@ -394,10 +394,10 @@ static bool probe_query(struct probe_task *t) {
 
 static bool probe_one(struct probe_task *t, uint32_t kind) {
   static const int32_t plans[] = {VECDB_PLAN_AUTO, VECDB_PLAN_AUTO, VECDB_PLAN_GRAPH,
-                                  VECDB_PLAN_FILTER_LATE};
+                                  VECDB_PLAN_FILTER_LATE, VECDB_PLAN_CODES};
   switch (kind) {
     case PROBE_EXACT: return probe_search(t, VECDB_PLAN_EXACT);
-    case PROBE_PLANNED: return probe_search(t, plans[vdb_rng_below(&t->p->rng, 4)]);
+    case PROBE_PLANNED: return probe_search(t, plans[vdb_rng_below(&t->p->rng, 5)]);
     case PROBE_RANGE: return probe_range(t);
     case PROBE_ITERATOR: return probe_iterator(t);
     case PROBE_GET: return probe_get(t);

@@ -192,7 +192,7 @@ static void test_search_deletes(void **state) {
     struct qt_db db;
     qt_open(&db, &config);
     struct tally tally = {0, 0, 0};
-    for (int plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_FILTER_LATE; plan++)
+    for (int plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_CODES; plan++)
       for (uint32_t k = 1; k <= 4096; k *= 8)
         check_search(&db, NULL, k, plan, &tally);
     assert_true(tally.right >= 0.95 * tally.wanted);
@@ -212,7 +212,7 @@ static void test_plans_agree(void **state) {
     uint8_t query[QUERY_BYTES];
     qt_query(&db, query);
     float scores[1000] = {0};
-    for (int plan = VECDB_PLAN_EXACT; plan <= VECDB_PLAN_FILTER_LATE; plan++) {
+    for (int plan = VECDB_PLAN_EXACT; plan <= VECDB_PLAN_CODES; plan++) {
       vecdb_search_params p = params_of(NULL, query, 1000, plan);
       vecdb_hit hits[1000];
       uint32_t count;
@@ -541,6 +541,12 @@ static void test_far_matches(void **state) {
   qt_close(&db);
 }
 
+static void poor_traits(const struct vdb_index *index, struct vdb_index_traits *out) {
+  (void)index;
+  memset(out, 0, sizeof *out);
+  out->links = 16;
+}
+
 /* An index that finds only some of what it should. */
 static int poor_search(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err) {
   (void)err;
@@ -561,6 +567,8 @@ static void test_poor_index(void **state) {
   struct vdb_index *good = slot->index;
   struct vdb_index_ops ops = *good->ops;
   ops.search = poor_search;
+  ops.traits = poor_traits;
+  ops.scan = NULL;
   struct vdb_index poor = {&ops, good->vecs};
   slot->index = &poor;
   for (int plan = VECDB_PLAN_GRAPH; plan <= VECDB_PLAN_FILTER_LATE; plan++)

@@ -77,7 +77,7 @@ static void test_checks(void **state) {
   refuse(&db, &p, VECDB_ERR_OPTION, "params.size");
   p = good, p.flags = 4;
   refuse(&db, &p, VECDB_ERR_OPTION, "flags");
-  p = good, p.plan = 4;
+  p = good, p.plan = VECDB_PLAN_CODES + 1;
   refuse(&db, &p, VECDB_ERR_OPTION, "plan");
   p = good, p.ef = 16385;
   refuse(&db, &p, VECDB_ERR_INDEX_PARAM, "ef");
@@ -389,7 +389,7 @@ static void test_threads(void **state) {
     qt_query(&db, queries[i]);
   static vecdb_hit one[BATCH * K], four[BATCH * K];
   uint32_t counts[BATCH];
-  for (int32_t plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_FILTER_LATE; plan++) {
+  for (int32_t plan = VECDB_PLAN_AUTO; plan <= VECDB_PLAN_CODES; plan++) {
     search_batch(&db, NULL, queries, BATCH, plan, one, counts);
     search_batch(&db, pool, queries, BATCH, plan, four, counts);
     for (size_t i = 0; i < BATCH * K; i++) {

@@ -341,6 +341,39 @@ static void reader_is_overtaken_by_a_flush(void **state) {
   at_remove(folder);
 }
 
+/* ---- a manifest that cannot be written ---- */
+
+static struct {
+  vecdb_vfs vfs;
+  bool refuses;
+} refusing;
+
+static int refusing_rename(const vecdb_vfs *vfs, const char *from, const char *to) {
+  if (refusing.refuses && strstr(to, "MANIFEST"))
+    return EIO;
+  return vdb_vfs_posix()->rename(vfs, from, to);
+}
+
+/* The log is all there is of the rows until a manifest names their files. */
+static void log_stays_without_a_manifest(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  refusing.vfs = *vdb_vfs_posix();
+  refusing.vfs.rename = refusing_rename;
+  vecdb *db = files_open(at_path(folder, "db"), VECDB_HOST_DRIVEN, &refusing.vfs);
+  vecdb_collection *coll = at_small(db, "c");
+  at_put(coll, 0, 100);
+  refusing.refuses = true;
+  at_fails(VECDB_ERR_IO, vecdb_flush(coll, NULL, &at_err));
+  at_same(at_content(coll), content_of(at_path(folder, "db")));
+  refusing.refuses = false;
+  at_ok(vecdb_flush(coll, NULL, &at_err));
+  at_same(at_content(coll), content_of(at_path(folder, "db")));
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
+}
+
 /* ---- logs that are cut ---- */
 
 static struct {
@@ -559,6 +592,7 @@ int main(void) {
       cmocka_unit_test(check_lets_others_work),
       cmocka_unit_test(vanished_logs_are_passed_over),
       cmocka_unit_test(reader_is_overtaken_by_a_flush),
+      cmocka_unit_test(log_stays_without_a_manifest),
       cmocka_unit_test(cut_logs_are_reported),
       cmocka_unit_test(forged_records_are_refused),
       cmocka_unit_test(collections_have_a_limit),

@@ -2,11 +2,13 @@
    over the simulated disk of the fault tests. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -449,6 +451,27 @@ static void test_posix_links(void **state) {
   drop(f, "a");
 }
 
+/* The system writes a part when a limit is near: that is no whole write. */
+static void test_posix_short_write(void **state) {
+  struct fixture *f = *state;
+  struct rlimit before, small;
+  char bytes[3000] = {1};
+  vecdb_file *file;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  small = before;
+  small.rlim_cur = 1000;
+  assert_int_equal(f->vfs->open(f->vfs, at(f, "a"), VECDB_OPEN_CREATE, &file), 0);
+  void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  int rc = f->vfs->write(file, bytes, sizeof bytes, 0);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, handler);
+  assert_int_equal(rc, EFBIG);
+  assert_int_equal(f->vfs->write(file, bytes, sizeof bytes, 0), 0);
+  f->vfs->close(file);
+  assert_int_equal(f->vfs->remove(f->vfs, at(f, "a")), 0);
+}
+
 static void test_posix_modes(void **state) {
   struct fixture *f = *state;
   mode_t old = umask(022);
@@ -530,6 +553,7 @@ int main(void) {
       CONTRACT(setup_posix, teardown_posix),
       cmocka_unit_test_setup_teardown(test_posix_links, setup_posix, teardown_posix),
       cmocka_unit_test_setup_teardown(test_posix_modes, setup_posix, teardown_posix),
+      cmocka_unit_test_setup_teardown(test_posix_short_write, setup_posix, teardown_posix),
   };
   const struct CMUnitTest mem[] = {
       CONTRACT(setup_mem, teardown_mem),

@@ -31,11 +31,11 @@ import numpy as np
 
 import peers
 
-SCALE, QUERIES, ANCHORS, NEIGHBOURS = 1_000_000, 500, 8, 25  # as in filtered.c
-EFS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048]
+SCALE, QUERIES, ANCHORS, NEIGHBOURS = 1_000_000, 200, 8, 25  # as in filtered.c
+EFS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024]
 PROBES = [4, 8, 16, 32, 64, 128, 256, 512, 1024]
 SOURCES = [("hnswlib", "0.8.0", ""), ("usearch", "2.26.6", "/include")]  # and where headers are
-LIMIT = 4  # seconds of one pass above which a sweep ends
+LIMIT = 2  # seconds of one pass above which a sweep ends
 
 
 def hashes(n):

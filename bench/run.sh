@@ -66,7 +66,7 @@ compare() {
   $python bench/peers.py --data "$2" --metric "$6" --threads "$3" --only "$4" --out "$1"
   echo "$5" | tr ';' '\n' | while read -r index; do
     $python bench/peers.py --data "$2" --metric "$6" --threads "$3" --out "$1" \
-      --cmd "vecdb $index=build/bench/ann --index \"$index\""
+      --cmd "vecdb $(echo "$index" | tr '=' ' ')=build/bench/ann --index \"$index\""
   done
 }
 

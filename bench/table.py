@@ -69,9 +69,10 @@ def searches(rows):
             head("exact scan", "recall", "QPS, one query a call", "QPS, 256 a call")
         for r in sorted(scans, key=lambda r: -r["points"][1][2]):
             print(cells([r["peer"], f"{r['points'][1][1]:.4f}", *(f"{p[2]:,.1f}" for p in r["points"])]))
-        head("index", "build s", "resident MB", *(f"QPS at {x}" for x in RECALLS))
-        for r in sorted((r for r in rows if r not in scans),
-                        key=lambda r: -(qps_at(r["points"], RECALLS[1]) or 0)):
+        others = [r for r in rows if r not in scans]
+        if others:
+            head("index", "build s", "resident MB", *(f"QPS at {x}" for x in RECALLS))
+        for r in sorted(others, key=lambda r: -(qps_at(r["points"], RECALLS[1]) or 0)):
             print(cells([r["peer"], f"{r['build_s']:.1f}", f"{r['index_mb']:.0f}",
                          *(number(qps_at(r["points"], x)) for x in RECALLS)]))
 

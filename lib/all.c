@@ -54,6 +54,7 @@
 #include "index/kmeans.c"
 #include "index/opq.c"
 #include "index/pq.c"
+#include "index/pq_codes.c"
 #include "index/pq_train.c"
 #include "index/quant.c"
 #include "index/rabitq.c"

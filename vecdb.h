@@ -430,7 +430,8 @@ typedef struct vecdb_index_params {
   int32_t rotation;         /* a vecdb_rotation */
   float recall;             /* share of the true neighbours that searches find by default, 0.5 to
                                0.999; 0: 0.95 */
-  uint64_t memory_bytes;    /* AUTO: what a segment's index may keep in memory; 0: no limit */
+  uint64_t memory_bytes;    /* AUTO: what a segment's index may keep in memory; 0: no limit. The
+                               fastest type that surely stays below is taken, or no index */
 } vecdb_index_params;
 #define VECDB_INDEX_PARAMS_INIT {sizeof(vecdb_index_params), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -774,6 +775,36 @@ VECDB_API int vecdb_index_create(vecdb_collection *collection, const char *field
                                  vecdb_error *error);
 /* Drops the index of a vector field: its searches are exact from now on. */
 VECDB_API int vecdb_index_drop(vecdb_collection *collection, const char *field, vecdb_error *error);
+
+/* What searches of one effort found when the index was built: shares of the true 1, 10 and 100
+   nearest rows. Queries were mixes of rows, somewhat harder than most real ones. */
+typedef struct vecdb_recall_point {
+  uint32_t effort;  /* ef or nprobe */
+  float distances;  /* vectors compared per query */
+  float recall_1;
+  float recall_10;
+  float recall_100;
+} vecdb_recall_point;
+
+/* The index of a vector field in one sealed segment. */
+typedef struct vecdb_segment_index {
+  uint32_t size;
+  uint32_t n_points;
+  uint64_t segment;
+  uint64_t rows;
+  uint64_t bytes_file;
+  uint64_t bytes_memory;     /* what searches read at random, the rows not counted */
+  vecdb_index_params params; /* it was built with; never AUTO */
+  uint32_t probes;           /* 1: efforts are nprobe; 0: ef */
+  uint32_t reserved;
+  const vecdb_recall_point *points; /* by rising effort; none in small segments */
+} vecdb_segment_index;
+
+/* Calls visit with the index of each segment that has one, oldest first, borrowed until it returns;
+   a non-zero return ends the walk. */
+VECDB_API int vecdb_index_list(vecdb_collection *collection, const char *field,
+                               int (*visit)(void *user, const vecdb_segment_index *index),
+                               void *user, vecdb_error *error);
 /* Waits until background work on the collection is done (HOST_DRIVEN: does it). */
 VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *control,
                          vecdb_error *error);

@@ -242,6 +242,48 @@ VECDB_API int vecdb_index_drop(vecdb_collection *collection, const char *field,
   return vdb_index_set(collection, f, &flat, NULL, err);
 }
 
+static int api_visit_index(const struct vdb_seg_view *view, const struct vdb_seg_index *index,
+                           int (*visit)(void *user, const vecdb_segment_index *index),
+                           void *user) {
+  vecdb_recall_point points[VDB_CURVE_POINTS];
+  struct vdb_index_traits traits;
+  index->index->ops->traits(index->index, &traits);
+  for (uint32_t i = 0; i < index->curve.n; i++) {
+    const struct vdb_curve_point *p = &index->curve.points[i];
+    points[i] = (vecdb_recall_point){p->effort, p->distances, p->recall[0], p->recall[1],
+                                     p->recall[2]};
+  }
+  vecdb_segment_index out = {.size = sizeof out, .n_points = index->curve.n};
+  out.segment = view->seg->id;
+  out.rows = view->n;
+  out.bytes_file = index->blob_id.length;
+  out.bytes_memory = traits.memory;
+  out.params = index->params;
+  out.probes = index->index->ops->effort == VDB_EFFORT_NPROBE;
+  out.points = points;
+  return visit(user, &out);
+}
+
+VECDB_API int vecdb_index_list(vecdb_collection *collection, const char *field,
+                               int (*visit)(void *user, const vecdb_segment_index *index),
+                               void *user, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  if (!visit)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "visit is NULL");
+  uint32_t f;
+  VDB_TRY(api_vector_field(collection, field, &f, err));
+  struct vdb_snapshot *snapshot;
+  VDB_TRY(vdb_snapshot_take(collection, &snapshot, err));
+  for (uint32_t i = 0; i < snapshot->n_segs; i++) {
+    const struct vdb_seg_index *index = vdb_seg_vector_index(&snapshot->segs[i], f);
+    if (index && api_visit_index(&snapshot->segs[i], index, visit, user) != 0)
+      break;
+  }
+  vdb_snapshot_release(snapshot);
+  return VECDB_OK;
+}
+
 VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *control,
                          vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);

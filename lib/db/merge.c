@@ -8,9 +8,19 @@
 
 VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
                                    const vecdb_index_params *params, uint64_t n) {
+  struct vdb_index_field over = vdb_seg_index_field(field);
   if (params->type == VECDB_INDEX_AUTO)
-    return n >= db->index_rows;
+    return n >= db->index_rows && vdb_index_auto(params, &over, n) != VECDB_INDEX_FLAT;
   return !vdb_index_is_scan(params->type, vdb_elem_of(field->type));
+}
+
+/* What AUTO stands for; its parameters are for graphs. */
+static void merge_auto(vecdb_index_params *params, const struct vdb_index_field *field,
+                       uint32_t rows) {
+  params->type = vdb_index_auto(params, field, rows);
+  params->memory_bytes = 0;
+  if (params->type == VECDB_INDEX_IVF_RABITQ)
+    params->m = params->ef_construction = params->ef = 0;
 }
 
 /* Builds and opens one index of a sealed segment that is not published yet, or is a private
@@ -23,11 +33,10 @@ static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg,
   struct vdb_par par = vdb_pool_par(db->pool, 0);
   struct vdb_seg_index_build build = {seg, db->dir, vdb_change_file(db), f, *settings, &par,
                                       db->env.seed, control};
-  if (build.params.type == VECDB_INDEX_AUTO)
-    build.params.type = VECDB_INDEX_HNSW;
-  build.params.size = sizeof build.params;
-  build.params.memory_bytes = 0;
   struct vdb_index_field over = vdb_seg_index_field(field);
+  if (build.params.type == VECDB_INDEX_AUTO)
+    merge_auto(&build.params, &over, seg->sealed->n_rows);
+  build.params.size = sizeof build.params;
   VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
   vdb_index_params_settle(&build.params, seg->sealed->n_rows);
   struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, NULL, false};

@@ -141,6 +141,14 @@ struct vdb_index_field {
    UNSUPPORTED for a type that is not built yet. */
 VDB_INTERNAL int vdb_index_params_fill(vecdb_index_params *params,
                                        const struct vdb_index_field *field, vecdb_error *err);
+/*
+ * The type that AUTO params, filled, stand for over so many rows: the fastest of those built whose
+ * index stays below memory_bytes by a bound that depends on nothing but these arguments, and FLAT
+ * when none does. Which is fastest is a fixed order (index_list.c), so that the same rows always
+ * get the same files.
+ */
+VDB_INTERNAL int32_t vdb_index_auto(const vecdb_index_params *params,
+                                    const struct vdb_index_field *field, uint64_t rows);
 /* Adjusts filled params of a type with lists to the number of rows: nlist 0, and more lists than
    these rows can have. */
 VDB_INTERNAL void vdb_index_params_settle(vecdb_index_params *params, uint32_t rows);

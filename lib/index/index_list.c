@@ -219,6 +219,37 @@ VDB_INTERNAL int vdb_index_params_fill(vecdb_index_params *params,
   return index_possible(&f);
 }
 
+/* Bytes per row that an index of the type keeps in memory, at most. */
+static uint64_t index_row_memory(int32_t type, const vecdb_index_params *params,
+                                 const struct vdb_index_field *field) {
+  bool floats = field->elem <= VDB_BF16;
+  uint64_t dim = vdb_round_up(field->dim, 64) + 64; /* codes come in cache lines */
+  uint64_t m = params->m ? params->m : INDEX_M;
+  uint64_t links = vdb_round_up(2 * m, VDB_HNSW_ROW_UNIT) * sizeof(uint32_t) + 16;
+  switch (type) {
+  case VECDB_INDEX_HNSW:
+    return links + (floats ? dim : 0) + (params->refine > VECDB_REFINE_F32 ? 2 * dim : 0);
+  case VECDB_INDEX_HNSW_SQ:
+    return links + dim;
+  case VECDB_INDEX_IVF_RABITQ:
+    return 2 * dim;
+  default: /* DISK: four bits for two elements */
+    return dim / 4;
+  }
+}
+
+VDB_INTERNAL int32_t vdb_index_auto(const vecdb_index_params *params,
+                                    const struct vdb_index_field *field, uint64_t rows) {
+  static const int32_t order[] = {VECDB_INDEX_HNSW, VECDB_INDEX_HNSW_SQ, VECDB_INDEX_IVF_RABITQ,
+                                  VECDB_INDEX_DISK};
+  for (size_t i = 0; i < VDB_COUNT(order); i++)
+    if (vdb_index_ops_of(order[i], field->elem) &&
+        (params->memory_bytes == 0 ||
+         index_row_memory(order[i], params, field) <= params->memory_bytes / (rows ? rows : 1)))
+      return order[i];
+  return VECDB_INDEX_FLAT;
+}
+
 /* About 4 sqrt(rows) lists: as much work to choose lists as to look through them at some tens of
    probes. */
 static uint32_t index_nlist(uint32_t rows) {

@@ -59,6 +59,12 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
   explain_add(out, "segment %llu: %s, %u rows, %u deleted, index %s\n", (unsigned long long)seg->id,
               seg->sealed ? "sealed" : "growing", p->view->n, p->dead,
               p->index ? vdb_index_kind(p->index->params.type)->name : "none");
+  if (r->snapshot->index[r->field_no].type == VECDB_INDEX_AUTO && seg->sealed)
+    explain_add(out, "  AUTO: %s\n",
+                p->index ? "the fastest index that fits"
+                         : p->view->n < r->snapshot->index_rows
+                               ? "too few rows for an index"
+                               : "no index fits memory_bytes, or it is not built yet");
   explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
               100.0 * p->allowed / p->view->n);
   explain_add(out, "  plan: %s (%s)%s\n", explain_plans[p->plan], explain_reasons[p->reason],

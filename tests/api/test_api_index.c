@@ -99,8 +99,82 @@ static void bad_texts(void **state) {
   at_fails(VECDB_ERR_ARGUMENT, vecdb_index_params_parse("HNSW", NULL, &at_err));
 }
 
+/* ---- Indexes of segments --------------------------------------------------------------------- */
+
+struct seen {
+  uint32_t n;
+  uint32_t stop_at;
+  int32_t type;
+  uint64_t rows;
+  uint64_t memory;
+  uint32_t points;
+};
+
+static int see(void *user, const vecdb_segment_index *index) {
+  struct seen *seen = user;
+  assert_int_equal(index->size, sizeof *index);
+  assert_true(index->bytes_file > 0);
+  for (uint32_t i = 1; i < index->n_points; i++) {
+    assert_true(index->points[i].effort > index->points[i - 1].effort);
+    assert_true(index->points[i].recall_10 >= index->points[i - 1].recall_10);
+  }
+  seen->type = index->params.type;
+  seen->rows += index->rows;
+  seen->memory += index->bytes_memory;
+  seen->points = index->n_points;
+  return ++seen->n == seen->stop_at;
+}
+
+static struct seen seen_in(vecdb_collection *coll, uint32_t stop_at) {
+  struct seen seen = {.stop_at = stop_at};
+  at_ok(vecdb_index_list(coll, "v", see, &seen, &at_err));
+  return seen;
+}
+
+/* Curves are there after building, reopening and merging; AUTO keeps to its memory. */
+static void lists(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  const char *path = at_path(folder, "db");
+  vecdb *db = at_open(path, NULL);
+  vecdb_collection *coll = at_small(db, "c");
+  vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+  params.type = VECDB_INDEX_HNSW;
+  assert_int_equal(seen_in(coll, 0).n, 0);
+  at_put(coll, 0, 2000);
+  at_ok(vecdb_flush(coll, NULL, &at_err));
+  at_ok(vecdb_index_create(coll, "v", &params, NULL, &at_err));
+  struct seen seen = seen_in(coll, 0);
+  assert_int_equal(seen.n, 1);
+  assert_int_equal(seen.rows, 2000);
+  assert_int_equal(seen.type, VECDB_INDEX_HNSW);
+  assert_true(seen.points > 0);
+  vecdb_collection_release(coll);
+  at_close(db);
+  db = at_open(path, NULL);
+  at_ok(vecdb_collection_get(db, "c", &coll, &at_err));
+  struct seen again = seen_in(coll, 0);
+  assert_memory_equal(&seen, &again, sizeof seen);
+  at_put(coll, 2000, 1500);
+  at_ok(vecdb_flush(coll, NULL, &at_err));
+  at_ok(vecdb_wait(coll, NULL, &at_err));
+  at_ok(vecdb_compact(coll, NULL, &at_err));
+  again = seen_in(coll, 0);
+  assert_int_equal(again.n, 1);
+  assert_int_equal(again.rows, 3500);
+  assert_true(again.points > 0);
+  params = (vecdb_index_params){.size = sizeof params, .memory_bytes = 1};
+  at_ok(vecdb_index_create(coll, "v", &params, NULL, &at_err));
+  assert_int_equal(seen_in(coll, 0).n, 0);
+  at_fails(VECDB_ERR_ARGUMENT, vecdb_index_list(coll, "v", NULL, NULL, &at_err));
+  at_fails(VECDB_ERR_UNKNOWN_FIELD, vecdb_index_list(coll, "w", see, NULL, &at_err));
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(texts),
-                                     cmocka_unit_test(bad_texts)};
+                                     cmocka_unit_test(bad_texts), cmocka_unit_test(lists)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -363,6 +363,24 @@ static void parameters_settle(void **state) {
   assert_int_equal(p.nlist, 0);
 }
 
+static void auto_fits(void **state) {
+  (void)state;
+  struct vdb_index_field field = {"v", VDB_F32, 96, VECDB_L2};
+  vecdb_index_params p = {.m = 16};
+  assert_int_equal(vdb_index_auto(&p, &field, 1000000), VECDB_INDEX_HNSW);
+  p.memory_bytes = UINT64_MAX;
+  assert_int_equal(vdb_index_auto(&p, &field, 1000000), VECDB_INDEX_HNSW);
+  p.memory_bytes = 1;
+  assert_int_equal(vdb_index_auto(&p, &field, 1000000), VECDB_INDEX_FLAT);
+  assert_int_equal(vdb_index_auto(&p, &field, 0), VECDB_INDEX_FLAT);
+  field.elem = VDB_BITS;
+  p.memory_bytes = 0;
+  assert_int_equal(vdb_index_auto(&p, &field, 5000), VECDB_INDEX_HNSW);
+  p.memory_bytes = 5000 * 144;
+  assert_int_equal(vdb_index_auto(&p, &field, 5000), VECDB_INDEX_HNSW);
+  assert_int_equal(vdb_index_auto(&p, &field, 5001), VECDB_INDEX_FLAT);
+}
+
 static void types(void **state) {
   (void)state;
   assert_null(vdb_index_kind(-1));
@@ -390,6 +408,7 @@ int main(void) {
       cmocka_unit_test(parameters_of_bits),
       cmocka_unit_test(parameters_settle),
       cmocka_unit_test(types),
+      cmocka_unit_test(auto_fits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,8 @@ static void hnsw_close(struct vdb_mem *mem, struct vdb_index *index) {
     vdb_hnsw_scratch_free(mem, atomic_load_explicit(&hnsw->stock[i], memory_order_acquire));
   if (hnsw->graph.codes.ops)
     hnsw->graph.codes.ops->close(mem, &hnsw->graph.codes, false);
+  if (hnsw->graph.fine.ops)
+    hnsw->graph.fine.ops->close(mem, &hnsw->graph.fine, false);
   vdb_free(mem, hnsw->graph.copies.has);
   vdb_free(mem, hnsw);
 }
@@ -58,7 +60,8 @@ static void hnsw_traits(const struct vdb_index *index, struct vdb_index_traits *
     out->memory += (uint64_t)graph->layers[l].n * graph->layers[l].width * sizeof(uint32_t);
   const struct vdb_codes *codes = &graph->codes;
   const struct vdb_vecs *store = &graph->store;
-  out->memory += codes->data_size + (store->data ? (uint64_t)vecs->n * store->stride : 0);
+  out->memory += codes->data_size + graph->fine.data_size;
+  out->memory += store->data ? (uint64_t)vecs->n * store->stride : 0;
   out->scans = codes->ops != NULL;
   out->walk_bytes = (uint32_t)(codes->ops ? codes->stride
                                           : vdb_elem_row_bytes(vecs->elem, vecs->dim));

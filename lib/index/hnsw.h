@@ -25,7 +25,7 @@ enum {
   VDB_HNSW_MAX_M = 128,
   VDB_HNSW_MAX_LAYERS = 17, /* level 0, and 16 above: 4^16 = 2^32 */
   VDB_HNSW_ROW_UNIT = 16,   /* links per row of level 0 come in cache lines */
-  VDB_HNSW_HOP = 256        /* rows scored at a time: at least the links of a row */
+  VDB_HNSW_HOP = 512        /* rows scored at a time: at least the links of two rows */
 };
 #define VDB_HNSW_NONE UINT32_MAX          /* an empty link slot; only at the end of a row */
 #define VDB_HNSW_MAX_ROWS (UINT32_C(1) << 31) /* pool keys hold a row in 31 bits */
@@ -59,6 +59,15 @@ struct vdb_hnsw_space {
   const struct vdb_codes *codes;
 };
 
+/* In files, so never changed. */
+enum vdb_hnsw_refine {
+  VDB_HNSW_REFINE_ROWS,
+  VDB_HNSW_REFINE_COPY,  /* f16, of f32 rows */
+  VDB_HNSW_REFINE_CODES, /* of 8 bits, after a walk among shorter ones */
+  VDB_HNSW_REFINE_NONE,  /* hits keep the keys of the walk */
+  VDB_HNSW_REFINE_COUNT
+};
+
 struct vdb_hnsw_graph {
   struct vdb_hnsw_layer layers[VDB_HNSW_MAX_LAYERS];
   uint32_t n_layers;     /* 0 when there are no rows */
@@ -66,7 +75,10 @@ struct vdb_hnsw_graph {
   const uint32_t *order; /* rows of the positions of layer 1; NULL without upper layers */
   struct vdb_hnsw_copies copies;
   struct vdb_codes codes; /* of opened indexes and, when it is written, of a finished graph */
-  struct vdb_vecs store;  /* what hits are scored again with; data is NULL: the rows */
+  /* What hits are scored again with: other codes, or a copy of the rows, or the rows. */
+  enum vdb_hnsw_refine refine;
+  struct vdb_codes fine; /* of CODES */
+  struct vdb_vecs store; /* of COPY */
 };
 
 struct vdb_hnsw_scratch {
@@ -77,6 +89,7 @@ struct vdb_hnsw_scratch {
   size_t n_frontier;
   size_t frontier_capacity;
   void *code_query;            /* the query among codes; NULL until one was needed */
+  void *fine_query;            /* and among those of 8 bits */
   uint32_t nodes[VDB_HNSW_HOP];
   uint32_t rows[VDB_HNSW_HOP];
   float keys[VDB_HNSW_HOP];
@@ -101,9 +114,10 @@ VDB_INTERNAL bool vdb_hnsw_pool_reset(struct vdb_walk_pool *pool, struct vdb_mem
 /* Empties a pool that has room for `width` items. */
 VDB_INTERNAL void vdb_hnsw_pool_clear(struct vdb_walk_pool *pool, size_t width);
 
-/* Puts the unseen links of a node into scratch->nodes; how many. */
+/* Adds the unseen links of a node to the first n of scratch->nodes; how many are there. */
 VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
-                                       const struct vdb_hnsw_layer *layer, uint32_t node);
+                                       const struct vdb_hnsw_layer *layer, uint32_t node,
+                                       uint32_t n);
 /* Scores the first n of scratch->nodes, of a layer, into scratch->keys. */
 VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uint32_t n);
 /* Asks s->stop now and then, by the number of hops so far. */
@@ -135,8 +149,10 @@ struct vdb_hnsw_row {
 };
 
 VDB_INTERNAL size_t vdb_hnsw_row_room(const struct vdb_hnsw_space *space);
-/* Makes a row the query; what it returns leads into `out`, or to the row. */
-VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space, uint32_t row,
+/* Makes a row of `space` a query among `walked`, which is the same space, or has shorter codes of
+   the same rows; what it returns leads into `out`, or to the row. */
+VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space,
+                                            const struct vdb_hnsw_space *walked, uint32_t row,
                                             struct vdb_hnsw_row *out);
 
 /* ---- Building: hnsw_build.c, hnsw_link.c, hnsw_connect.c ------------------------------------- */
@@ -147,11 +163,20 @@ struct vdb_hnsw_edge {
   float key;
 };
 
+/* Candidates for links: each its row, key, and place in the pool it came from. */
+struct vdb_hnsw_candidates {
+  uint32_t *rows;
+  uint32_t *places;
+  float *keys;
+  float *others; /* keys to another node */
+  uint8_t *chosen; /* by place */
+};
+
 /* Memory of one worker. */
 struct vdb_hnsw_worker {
   struct vdb_hnsw_scratch *scratch;
   struct vdb_walk_pool merged; /* links of a target, old and new */
-  uint32_t *spilled;           /* places of the candidates turned down while choosing */
+  struct vdb_hnsw_candidates left; /* while choosing: those not covered yet */
   struct vdb_hnsw_row row;     /* a query made of a row */
 };
 
@@ -165,6 +190,7 @@ struct vdb_hnsw_builder {
   const struct vdb_index_build *b;
   struct vdb_codes codes;         /* for building; ops is NULL: none */
   struct vdb_hnsw_space space;    /* what is compared: the rows, or `codes` */
+  struct vdb_hnsw_space walked;   /* what is compared while walking: the same, or shorter codes */
   struct vdb_hnsw_graph graph;    /* of the layers from `layer` up */
   uint32_t *order;                /* rows in the order of insertion, copies left out */
   uint32_t n_nodes;               /* how many there are in it */
@@ -212,12 +238,12 @@ VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_h
                                   const struct vdb_hnsw_rule *rule);
 /* Links the targets of h->edges back to the sources, in parallel; sorts the edges. */
 VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h);
-/* Codes the rows for building, if codes are good enough. */
+/* Codes the rows, if codes are good enough: h->codes for building, and h->graph.codes for walking,
+   which may be the same. Sets h->space and h->walked. */
 VDB_INTERNAL int vdb_hnsw_codes_build(struct vdb_hnsw_builder *h, vecdb_error *err);
-/* Makes the codes that searches walk among: h->graph.codes, which may be those of building. */
-VDB_INTERNAL int vdb_hnsw_codes_finish(struct vdb_hnsw_builder *h, vecdb_error *err);
-/* Whether the index keeps copies of the rows, the bytes from copy to copy, and copies as rows. */
-VDB_INTERNAL bool vdb_hnsw_store_wanted(const struct vdb_hnsw_builder *h);
+/* What hits are to be scored again with. */
+VDB_INTERNAL enum vdb_hnsw_refine vdb_hnsw_store_pick(const struct vdb_hnsw_builder *h);
+/* The bytes from copy to copy, and copies as rows. */
 VDB_INTERNAL size_t vdb_hnsw_store_stride(uint32_t dim);
 VDB_INTERNAL struct vdb_vecs vdb_hnsw_store_view(const struct vdb_vecs *v, const void *data);
 /* Appends the copies to an open section. */

@@ -43,12 +43,18 @@ static void build_shape(struct vdb_hnsw_builder *h) {
 
 static bool build_worker_init(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w) {
   struct vdb_mem *mem = h->b->mem;
-  uint32_t width = h->graph.layers[0].width;
+  size_t merged = 3 * (size_t)h->graph.layers[0].width;
+  size_t most = vdb_max_size(merged, h->b->params.ef_construction);
   w->scratch = vdb_hnsw_scratch_new(mem, h->b->vecs->n);
-  w->spilled = vdb_alloc_array(mem, width, sizeof *w->spilled);
-  w->row.room = vdb_alloc_wide(mem, vdb_hnsw_row_room(&h->space));
-  return w->scratch && w->spilled && w->row.room &&
-         vdb_hnsw_pool_reset(&w->merged, mem, 3 * (size_t)width) &&
+  w->left.rows = vdb_alloc_array(mem, most, sizeof *w->left.rows);
+  w->left.places = vdb_alloc_array(mem, most, sizeof *w->left.places);
+  w->left.keys = vdb_alloc_array(mem, most, sizeof *w->left.keys);
+  w->left.others = vdb_alloc_array(mem, most, sizeof *w->left.others);
+  w->left.chosen = vdb_alloc(mem, most);
+  w->row.room = vdb_alloc_wide(mem, vdb_max_size(vdb_hnsw_row_room(&h->space),
+                                                 vdb_hnsw_row_room(&h->walked)));
+  return w->scratch && w->left.rows && w->left.places && w->left.keys && w->left.others &&
+         w->left.chosen && w->row.room && vdb_hnsw_pool_reset(&w->merged, mem, merged) &&
          vdb_hnsw_pool_reset(&w->scratch->pool, mem, h->b->params.ef_construction);
 }
 
@@ -81,7 +87,11 @@ static void build_fini(struct vdb_hnsw_builder *h) {
   for (unsigned i = 0; h->workers && i < h->b->par->workers; i++) {
     vdb_hnsw_scratch_free(mem, h->workers[i].scratch);
     vdb_free(mem, h->workers[i].merged.items);
-    vdb_free(mem, h->workers[i].spilled);
+    vdb_free(mem, h->workers[i].left.rows);
+    vdb_free(mem, h->workers[i].left.places);
+    vdb_free(mem, h->workers[i].left.keys);
+    vdb_free(mem, h->workers[i].left.others);
+    vdb_free(mem, h->workers[i].left.chosen);
     vdb_free(mem, h->workers[i].row.room);
   }
   for (uint32_t l = 0; l < VDB_HNSW_MAX_LAYERS; l++)
@@ -138,16 +148,34 @@ static int build_begin_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error
   return rc;
 }
 
+/* Scores the items of the pool again, by what links are chosen by. */
+static void build_rescore(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w, uint32_t row) {
+  struct vdb_walk_pool *pool = &w->scratch->pool;
+  uint32_t n = (uint32_t)pool->n;
+  const void *query = vdb_hnsw_row_query(&h->space, &h->space, row, &w->row);
+  for (uint32_t i = 0; i < n; i++) {
+    w->left.places[i] = vdb_walk_item_node(pool->items[i]);
+    w->left.rows[i] = vdb_hnsw_row_of(h, w->left.places[i]);
+    vdb_codes_prefetch(h->space.codes, w->left.rows[i]);
+  }
+  vdb_hnsw_keys(&h->space, query, w->left.rows, n, w->left.keys);
+  vdb_hnsw_pool_clear(pool, pool->width);
+  vdb_walk_kern()->offer(pool, w->left.places, w->left.keys, n);
+}
+
 /* Finds and chooses the links of the i-th node of the batch. */
 static void build_node(void *arg, size_t i, unsigned worker) {
   struct vdb_hnsw_builder *h = arg;
   struct vdb_hnsw_worker *w = &h->workers[worker];
   uint32_t node = vdb_hnsw_node_of(h, h->first + (uint32_t)i);
-  const void *query = vdb_hnsw_row_query(&h->space, vdb_hnsw_row_of(h, node), &w->row);
-  struct vdb_hnsw_walk walk = {&h->graph, &h->space, query, w->scratch, NULL, NULL, 0};
+  uint32_t row = vdb_hnsw_row_of(h, node);
+  const void *query = vdb_hnsw_row_query(&h->space, &h->walked, row, &w->row);
+  struct vdb_hnsw_walk walk = {&h->graph, &h->walked, query, w->scratch, NULL, NULL, 0};
   uint64_t start = vdb_hnsw_descend(&walk, h->layer);
   vdb_hnsw_pool_clear(&w->scratch->pool, h->b->params.ef_construction);
   vdb_hnsw_beam(&walk, h->layer, start);
+  if (h->walked.codes != h->space.codes)
+    build_rescore(h, w, row);
   vdb_hnsw_choose(h, w, node, &w->scratch->pool, &h->rule_new);
 }
 
@@ -186,7 +214,6 @@ static int build_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err)
 VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *err) {
   struct vdb_hnsw_builder h = {0};
   h.b = b;
-  h.space = (struct vdb_hnsw_space){b->vecs, &h.codes};
   if (b->vecs->n == 0)
     return vdb_hnsw_write(&h, err);
   if (b->vecs->n > VDB_HNSW_MAX_ROWS)
@@ -197,8 +224,6 @@ VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *er
     rc = build_layer(&h, l, err);
   if (rc == VECDB_OK)
     rc = vdb_hnsw_connect(&h, err);
-  if (rc == VECDB_OK)
-    rc = vdb_hnsw_codes_finish(&h, err);
   if (rc == VECDB_OK)
     rc = vdb_hnsw_write(&h, err);
   build_fini(&h);

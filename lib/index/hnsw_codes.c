@@ -3,10 +3,10 @@
  * waits for memory most of the time, and a code has a quarter or an eighth of the bytes of a float
  * row. Hits are scored again, with rows or copies of them.
  *
- * Building takes 8-bit codes. Searches take them too where a code is then two or three cache lines;
- * of longer rows, 4-bit ones, if these are good enough. Rows that differ by less than a step, or
- * differ much in size from dimension to dimension, are not for codes: a number of rows search for
- * their neighbours among the codes, and unless they find them the index does without.
+ * Links are chosen by 8-bit codes. Walks take them too where a code is then two or three cache
+ * lines; of longer rows, 4-bit ones, if these are good enough. Rows that differ by less than a step
+ * are not for codes: a number of rows search for their neighbours among the codes, and unless they
+ * find them the index does without. Who asks for HNSW_SQ with a number of bits gets these.
  */
 #include "base/check.h"
 #include "index/hnsw.h"
@@ -61,7 +61,7 @@ static void codes_check_row(void *arg, size_t i, unsigned worker) {
   struct vdb_hnsw_row row = {.room = (uint8_t *)c->queries[i] + query_at};
   (void)worker;
   rows.n = vdb_min_u32(rows.n, CODES_CHECK_ROWS);
-  vdb_hnsw_row_query(&space, c->h->order[i], &row);
+  vdb_hnsw_row_query(&space, &space, c->h->order[i], &row);
   struct vdb_search s = {.query = &row.raw, .top = {near, CODES_NEAR, 0}};
   vdb_flat_scan(&rows, 0, &s);
   float bound = s.top.n > 0 ? near[0].key : 0; /* of a heap: the farthest */
@@ -97,15 +97,15 @@ static int codes_good(struct vdb_hnsw_builder *h, const struct vdb_codes *codes,
   return room ? VECDB_OK : vdb_fail_memory(err);
 }
 
-/* Makes codes, and closes them again unless they are good. */
-static int codes_make(struct vdb_hnsw_builder *h, const struct vdb_codes_ops *ops,
+/* Makes codes, and closes them again unless they are good or `forced`. */
+static int codes_make(struct vdb_hnsw_builder *h, const struct vdb_codes_ops *ops, bool forced,
                       struct vdb_codes *out, vecdb_error *err) {
   const struct vdb_index_build *b = h->b;
   struct vdb_codes_make make = {b->mem,   b->vecs,    b->par, &b->params,
                                 h->order, h->n_nodes, b->seed};
-  bool good = false;
+  bool good = forced;
   VDB_TRY(ops->make(&make, out, err));
-  int rc = codes_good(h, out, &good, err);
+  int rc = forced ? VECDB_OK : codes_good(h, out, &good, err);
   if (rc || !good)
     ops->close(b->mem, out, true);
   return rc;
@@ -113,13 +113,16 @@ static int codes_make(struct vdb_hnsw_builder *h, const struct vdb_codes_ops *op
 
 VDB_INTERNAL int vdb_hnsw_codes_build(struct vdb_hnsw_builder *h, vecdb_error *err) {
   const struct vdb_codes_ops *ops = vdb_sq8_ops();
-  return ops->fits(h->b->vecs) ? codes_make(h, ops, &h->codes, err) : VECDB_OK;
-}
-
-VDB_INTERNAL int vdb_hnsw_codes_finish(struct vdb_hnsw_builder *h, vecdb_error *err) {
-  if (h->codes.ops && h->b->vecs->dim >= CODES_DIM_4)
-    VDB_TRY(codes_make(h, vdb_sq4_ops(), &h->graph.codes, err));
-  if (!h->graph.codes.ops)
+  uint32_t bits = h->b->params.type == VECDB_INDEX_HNSW_SQ ? h->b->params.nbits : 0;
+  h->space = h->walked = (struct vdb_hnsw_space){h->b->vecs, &h->codes};
+  if (!ops->fits(h->b->vecs))
+    return VECDB_OK;
+  VDB_TRY(codes_make(h, ops, bits != 0, &h->codes, err));
+  if (h->codes.ops && (bits == 4 || (bits == 0 && h->b->vecs->dim >= CODES_DIM_4)))
+    VDB_TRY(codes_make(h, vdb_sq4_ops(), bits != 0, &h->graph.codes, err));
+  if (h->graph.codes.ops)
+    h->walked.codes = &h->graph.codes;
+  else
     h->graph.codes = h->codes;
   return VECDB_OK;
 }

@@ -6,7 +6,8 @@
  *   HNL0  u32 links[n * width] of level 0
  *   HNQP  params of the codes; nothing without codes
  *   HNQD  data of the codes; nothing without codes
- *   HNST  f16 rows[n * dim], copies of f32 rows to score hits again; or nothing
+ *   HNST  f16 rows[n * dim], or data of 8-bit codes, to score hits again; or nothing
+ *   HNSP  params of these codes, or nothing
  *   HNCP  u32 firsts[n_groups], u32 ends[n_groups], u32 rows[n_copies]
  *
  * Numbers are little-endian. All but the header are borrowed as they lie. The reader holds each
@@ -15,6 +16,7 @@
  * as a beam expands a node once and a descent gets nearer with every step.
  */
 #include "index/hnsw.h"
+#include "index/sq.h"
 
 #define HNSW_TAG VDB_TAG('H', 'N', 'S', 'W')
 #define HNSW_TAG_UPPER VDB_TAG('H', 'N', 'U', 'P')
@@ -22,6 +24,7 @@
 #define HNSW_TAG_CODES_PARAMS VDB_TAG('H', 'N', 'Q', 'P')
 #define HNSW_TAG_CODES VDB_TAG('H', 'N', 'Q', 'D')
 #define HNSW_TAG_STORE VDB_TAG('H', 'N', 'S', 'T')
+#define HNSW_TAG_STORE_PARAMS VDB_TAG('H', 'N', 'S', 'P')
 #define HNSW_TAG_LEVEL0 VDB_TAG('H', 'N', 'L', '0')
 enum { HNSW_VERSION = 2 }; /* 1 had codes without rotation */
 
@@ -39,7 +42,7 @@ struct hnsw_header {
   uint32_t n_groups; /* of copies */
   uint32_t n_copies;
   uint32_t codes;     /* id of their kind; 0: none */
-  uint32_t has_store; /* 0 or 1 */
+  uint32_t refine;    /* a vdb_hnsw_refine */
   uint32_t layers[VDB_HNSW_MAX_LAYERS + 2]; /* nodes of each; 0 past the last */
 };
 _Static_assert(sizeof(struct hnsw_header) == 136, "the header has no holes");
@@ -92,7 +95,7 @@ static struct hnsw_header io_header(const struct vdb_hnsw_builder *h) {
   header.n_groups = h->graph.copies.n_groups;
   header.n_copies = h->graph.copies.n;
   header.codes = h->graph.codes.ops ? h->graph.codes.ops->id : 0;
-  header.has_store = vdb_hnsw_store_wanted(h);
+  header.refine = vdb_hnsw_store_pick(h);
   return header;
 }
 
@@ -113,9 +116,14 @@ VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *e
   VDB_TRY(io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err));
   VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, &params, 1, err));
   VDB_TRY(io_write(b->out, HNSW_TAG_CODES, b->number, &data, 1, err));
+  bool fine = header.refine == VDB_HNSW_REFINE_CODES;
+  params = (struct io_part){h->codes.params, h->codes.params_size};
+  data = (struct io_part){h->codes.data, h->codes.data_size};
+  VDB_TRY(io_write(b->out, HNSW_TAG_STORE_PARAMS, b->number, &params, fine, err));
+  if (header.refine != VDB_HNSW_REFINE_COPY)
+    return io_write(b->out, HNSW_TAG_STORE, b->number, &data, fine, err);
   VDB_TRY(b->out->begin(b->out, HNSW_TAG_STORE, b->number, err));
-  if (header.has_store)
-    VDB_TRY(vdb_hnsw_store_write(h, err));
+  VDB_TRY(vdb_hnsw_store_write(h, err));
   return b->out->end(b->out, err);
 }
 
@@ -145,8 +153,11 @@ static int io_read_shape(const struct hnsw_header *header, const struct vdb_vecs
   const struct vdb_codes_ops *codes = vdb_hnsw_codes_of(header->codes);
   if (header->codes != 0 && (!codes || !codes->fits(vecs)))
     return io_corrupt(err, "codes");
-  if (header->has_store > 1 || (header->has_store && vecs->elem != VDB_F32))
-    return io_corrupt(err, "copies of the rows");
+  if (header->refine >= VDB_HNSW_REFINE_COUNT ||
+      (header->refine == VDB_HNSW_REFINE_COPY && vecs->elem != VDB_F32) ||
+      (header->refine == VDB_HNSW_REFINE_CODES && !vdb_sq8_ops()->fits(vecs)))
+    return io_corrupt(err, "what hits are scored with");
+  graph->refine = (enum vdb_hnsw_refine)header->refine;
   graph->copies.n = header->n_copies;
   graph->copies.n_groups = header->n_groups;
   graph->n_layers = header->n_layers;
@@ -234,30 +245,34 @@ static int io_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t numb
   return *data ? VECDB_OK : io_corrupt(err, "a section is missing");
 }
 
-static int io_read_codes(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint32_t number,
-                         uint32_t id, const struct vdb_vecs *vecs, struct vdb_codes *out,
-                         vecdb_error *err) {
-  struct vdb_codes codes = {.ops = vdb_hnsw_codes_of(id)};
-  const void *data;
-  VDB_TRY(io_find(in, HNSW_TAG_CODES_PARAMS, number, &codes.params, &codes.params_size, err));
-  VDB_TRY(io_find(in, HNSW_TAG_CODES, number, &data, &codes.data_size, err));
-  codes.data = data;
-  if (!codes.ops)
-    return codes.params_size + codes.data_size == 0 ? VECDB_OK : io_corrupt(err, "codes");
-  VDB_TRY(codes.ops->open(mem, vecs, &codes, err));
+/* Codes of a kind, NULL for none, from two sections. */
+static int io_read_codes(struct vdb_mem *mem, const struct vdb_codes_ops *ops,
+                         const struct io_part *params, const struct io_part *data,
+                         const struct vdb_vecs *vecs, struct vdb_codes *out, vecdb_error *err) {
+  struct vdb_codes codes = {.ops = ops, .data = data->data, .data_size = data->n,
+                            .params = params->data, .params_size = params->n};
+  if (!ops)
+    return params->n + data->n == 0 ? VECDB_OK : io_corrupt(err, "codes");
+  VDB_TRY(ops->open(mem, vecs, &codes, err));
   *out = codes;
   return VECDB_OK;
 }
 
-static int io_read_store(const struct vdb_sect_reader *in, uint32_t number, bool has_store,
-                         const struct vdb_vecs *vecs, struct vdb_vecs *store, vecdb_error *err) {
-  const void *data;
-  size_t size;
-  VDB_TRY(io_find(in, HNSW_TAG_STORE, number, &data, &size, err));
-  if (size != (has_store ? vecs->n * vdb_hnsw_store_stride(vecs->dim) : 0))
+static int io_read_both_codes(struct vdb_mem *mem, const struct vdb_sect_reader *in,
+                              uint32_t number, uint32_t id, const struct vdb_vecs *vecs,
+                              struct vdb_hnsw_graph *graph, vecdb_error *err) {
+  struct io_part params, data;
+  VDB_TRY(io_find(in, HNSW_TAG_CODES_PARAMS, number, &params.data, &params.n, err));
+  VDB_TRY(io_find(in, HNSW_TAG_CODES, number, &data.data, &data.n, err));
+  VDB_TRY(io_read_codes(mem, vdb_hnsw_codes_of(id), &params, &data, vecs, &graph->codes, err));
+  VDB_TRY(io_find(in, HNSW_TAG_STORE_PARAMS, number, &params.data, &params.n, err));
+  VDB_TRY(io_find(in, HNSW_TAG_STORE, number, &data.data, &data.n, err));
+  if (graph->refine != VDB_HNSW_REFINE_COPY)
+    return io_read_codes(mem, graph->refine == VDB_HNSW_REFINE_CODES ? vdb_sq8_ops() : NULL,
+                         &params, &data, vecs, &graph->fine, err);
+  if (params.n != 0 || data.n != vecs->n * vdb_hnsw_store_stride(vecs->dim))
     return io_corrupt(err, "size of the copies of the rows");
-  if (has_store)
-    *store = vdb_hnsw_store_view(vecs, data);
+  graph->store = vdb_hnsw_store_view(vecs, data.data);
   return VECDB_OK;
 }
 
@@ -276,8 +291,7 @@ VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader
   VDB_TRY(io_read_upper(graph, data, size, err));
   VDB_TRY(io_find(in, HNSW_TAG_COPIES, number, &data, &size, err));
   VDB_TRY(io_read_copies(&graph->copies, header.n, data, size, err));
-  VDB_TRY(io_read_store(in, number, header.has_store, vecs, &graph->store, err));
-  VDB_TRY(io_read_codes(mem, in, number, header.codes, vecs, &graph->codes, err));
+  VDB_TRY(io_read_both_codes(mem, in, number, header.codes, vecs, graph, err));
   VDB_TRY(io_find(in, HNSW_TAG_LEVEL0, number, &data, &size, err));
   if (graph->n_layers == 0)
     return size == 0 ? VECDB_OK : io_corrupt(err, "size of level 0");

@@ -3,53 +3,62 @@
 #include "index/hnsw.h"
 
 enum {
-  LINK_STEP = 8,   /* chosen links that a candidate is compared with at a time */
-  LINK_CHUNK = 64  /* targets, or rows to sort, per item of a parallel loop */
+  LINK_CHUNK = 64 /* targets, or rows to sort, per item of a parallel loop */
 };
 
-/* Whether a candidate is as near to one of the n chosen links as to the node itself. */
-static bool link_covered(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
-                         uint32_t candidate, float key, const uint32_t *chosen, uint32_t n) {
-  const void *query = vdb_hnsw_row_query(&h->space, vdb_hnsw_row_of(h, candidate), &worker->row);
-  for (uint32_t i = 0; i < n; i += LINK_STEP) {
-    uint32_t rows[LINK_STEP];
-    float keys[LINK_STEP];
-    uint32_t step = vdb_min_u32(n - i, LINK_STEP);
-    for (uint32_t k = 0; k < step; k++)
-      rows[k] = vdb_hnsw_row_of(h, chosen[i + k]);
-    vdb_hnsw_keys(&h->space, query, rows, step, keys);
-    for (uint32_t k = 0; k < step; k++)
-      if (keys[k] <= key)
-        return true;
+/* The candidates of a pool, without the node itself; how many. */
+static uint32_t link_candidates(const struct vdb_hnsw_builder *h, struct vdb_hnsw_candidates *left,
+                                uint32_t node, const struct vdb_walk_pool *from) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < from->n; i++) {
+    uint32_t candidate = vdb_walk_item_node(from->items[i]);
+    left->chosen[i] = candidate == node;
+    left->rows[n] = vdb_hnsw_row_of(h, candidate);
+    left->keys[n] = vdb_walk_item_key(from->items[i]);
+    left->places[n] = i;
+    n += candidate != node;
   }
-  return false;
+  return n;
+}
+
+/* Leaves those of n candidates, but the first, that are nearer to the node than to the first; how
+   many. */
+static uint32_t link_uncovered(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
+                               uint32_t n) {
+  struct vdb_hnsw_candidates *left = &worker->left;
+  const void *query = vdb_hnsw_row_query(&h->space, &h->space, left->rows[0], &worker->row);
+  uint32_t kept = 0;
+  vdb_hnsw_keys(&h->space, query, left->rows + 1, n - 1, left->others + 1);
+  for (uint32_t i = 1; i < n; i++) {
+    float key = left->keys[i];
+    left->rows[kept] = left->rows[i];
+    left->places[kept] = left->places[i];
+    left->keys[kept] = key;
+    kept += left->others[i] > key;
+  }
+  return kept;
 }
 
 VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
                                   uint32_t node, const struct vdb_walk_pool *from,
                                   const struct vdb_hnsw_rule *rule) {
+  struct vdb_hnsw_candidates *left = &worker->left;
   uint32_t width = h->graph.layers[h->layer].width;
   uint32_t *row = h->links[h->layer] + (size_t)node * width;
   float *keys = h->link_keys + (size_t)node * width;
   uint32_t n = 0;
-  uint32_t n_spilled = 0;
   vdb_assert(rule->cap <= width && rule->fill <= width);
-  for (size_t i = 0; i < from->n && n < rule->cap; i++) {
-    uint32_t candidate = vdb_walk_item_node(from->items[i]);
-    float key = vdb_walk_item_key(from->items[i]);
-    if (candidate == node)
-      continue;
-    if (link_covered(h, worker, candidate, key, row, n)) {
-      if (n_spilled < rule->fill)
-        worker->spilled[n_spilled++] = (uint32_t)i;
-      continue;
-    }
-    row[n] = candidate;
-    keys[n++] = key;
+  for (uint32_t n_left = link_candidates(h, left, node, from); n_left > 0 && n < rule->cap;) {
+    left->chosen[left->places[0]] = 1;
+    row[n] = vdb_walk_item_node(from->items[left->places[0]]);
+    keys[n++] = left->keys[0];
+    n_left = n < rule->cap ? link_uncovered(h, worker, n_left) : 0;
   }
-  for (uint32_t i = 0; i < n_spilled && n < rule->fill; i++) {
-    row[n] = vdb_walk_item_node(from->items[worker->spilled[i]]);
-    keys[n++] = vdb_walk_item_key(from->items[worker->spilled[i]]);
+  for (uint32_t i = 0; i < from->n && n < rule->fill; i++) {
+    if (left->chosen[i])
+      continue;
+    row[n] = vdb_walk_item_node(from->items[i]);
+    keys[n++] = vdb_walk_item_key(from->items[i]);
   }
   for (; n < width; n++)
     row[n] = VDB_HNSW_NONE;

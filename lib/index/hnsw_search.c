@@ -171,7 +171,7 @@ static bool search_filtered(struct hnsw_filtered *f, uint64_t start) {
     if (!vdb_walk_pool_wants(&scratch->found, item))
       break;
     uint32_t node = vdb_walk_item_node(item);
-    uint32_t n = f->near ? search_collect_near(f, node) : vdb_hnsw_collect(scratch, layer, node);
+    uint32_t n = f->near ? search_collect_near(f, node) : vdb_hnsw_collect(scratch, layer, node, 0);
     if (!search_take_nodes(f, n))
       return false;
   }
@@ -191,15 +191,37 @@ static bool search_is_near(const struct vdb_search *s, uint32_t n) {
   return bits * 100 < vdb_min_size(looked * 64, n) * SEARCH_NEAR_PERCENT;
 }
 
+/* The query among codes, in memory that is taken when it is first needed; NULL: out of memory. */
+static const void *search_code_query(const struct vdb_hnsw *hnsw, const struct vdb_codes *codes,
+                                     const struct vdb_search *s, void **room) {
+  if (!*room)
+    *room = vdb_alloc_wide(hnsw->mem, codes->ops->query_bytes(codes));
+  if (*room)
+    codes->ops->query(codes, s->query, *room);
+  return *room;
+}
+
+/* Scores the first n of scratch->rows again. */
+static void search_again(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
+                         struct vdb_search *s, size_t n) {
+  const struct vdb_hnsw_graph *graph = &hnsw->graph;
+  if (graph->refine == VDB_HNSW_REFINE_NONE)
+    return;
+  if (graph->refine == VDB_HNSW_REFINE_CODES)
+    graph->fine.ops->keys(&graph->fine, scratch->fine_query, scratch->rows, n, scratch->keys);
+  else
+    vdb_keys_gather(graph->store.data ? &graph->store : &hnsw->base.vecs, s->query, scratch->rows,
+                    n, scratch->keys);
+  s->distances += n;
+}
+
 /* Hands the nearest of a pool to the caller; with copies, where the pool holds only nodes. Among
-   codes, the nearest are scored again with the rows. */
+   codes, the nearest are scored again. */
 static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
                           const struct vdb_walk_pool *pool, const struct vdb_hnsw_copies *copies,
                           struct vdb_search *s) {
-  bool again = hnsw->graph.codes.ops != NULL;
-  const struct vdb_vecs *vecs = hnsw->graph.store.data ? &hnsw->graph.store : &hnsw->base.vecs;
   size_t look = pool->n;
-  if (again)
+  if (hnsw->graph.codes.ops)
     look = vdb_min_size(look, s->top.k + s->top.k / 2 + SEARCH_AGAIN);
   for (size_t i = 0, n; i < look; i += n) {
     n = vdb_min_size(look - i, VDB_HNSW_HOP);
@@ -207,10 +229,7 @@ static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *
       scratch->rows[k] = vdb_walk_item_node(pool->items[i + k]);
       scratch->keys[k] = vdb_walk_item_key(pool->items[i + k]);
     }
-    if (again) {
-      vdb_keys_gather(vecs, s->query, scratch->rows, n, scratch->keys);
-      s->distances += n;
-    }
+    search_again(hnsw, scratch, s, n);
     for (size_t k = 0; k < n; k++) {
       struct vdb_near near = {scratch->keys[k], scratch->rows[k]};
       if (!(near.key <= vdb_topk_bound(&s->top)))
@@ -225,25 +244,15 @@ static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *
   vdb_topk_sort(&s->top);
 }
 
-/* The query among codes; NULL: out of memory. */
-static const void *search_code_query(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
-                                     const struct vdb_search *s) {
-  const struct vdb_codes *codes = &hnsw->graph.codes;
-  if (!scratch->code_query)
-    scratch->code_query = vdb_alloc_wide(hnsw->mem, codes->ops->query_bytes(codes));
-  if (scratch->code_query)
-    codes->ops->query(codes, s->query, scratch->code_query);
-  return scratch->code_query;
-}
-
 static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
                        struct vdb_hnsw_scratch *scratch, vecdb_error *err) {
   const struct vdb_hnsw_graph *graph = &hnsw->graph;
   struct vdb_hnsw_space space = {&hnsw->base.vecs, &graph->codes};
   struct vdb_hnsw_walk walk = {graph, &space, s->query, scratch, s->stop, s->stop_arg, 0};
   if (graph->codes.ops)
-    walk.query = search_code_query(hnsw, scratch, s);
-  if (!walk.query)
+    walk.query = search_code_query(hnsw, &graph->codes, s, &scratch->code_query);
+  if (!walk.query ||
+      (graph->fine.ops && !search_code_query(hnsw, &graph->fine, s, &scratch->fine_query)))
     return vdb_fail_memory(err);
   bool filtered = s->allow || s->accept;
   struct vdb_walk_pool *pool = filtered ? &scratch->found : &scratch->pool;

@@ -1,7 +1,7 @@
 /*
- * hnsw_store.c - copies of f32 rows in 16 bits, which hits are scored again with; see hnsw.h. They
- * are kept where all values are such that nothing is lost: then keys are those of the rows, and a
- * search never touches the rows, which are twice as long.
+ * hnsw_store.c - what hits are scored again with after a walk among codes; see hnsw.h. Copies of
+ * f32 rows in 16 bits are kept unasked where all values are such that nothing is lost: then keys
+ * are those of the rows, and a search never touches the rows, which are twice as long.
  */
 #include <stdatomic.h>
 
@@ -41,14 +41,31 @@ static void store_check_rows(void *arg, size_t chunk, unsigned worker) {
     }
 }
 
-VDB_INTERNAL bool vdb_hnsw_store_wanted(const struct vdb_hnsw_builder *h) {
-  const struct vdb_vecs *v = h->b->vecs;
-  struct store_check c = {.vecs = v};
-  if (v->elem != VDB_F32 || !h->graph.codes.ops)
-    return false;
+static bool store_lossless(const struct vdb_hnsw_builder *h) {
+  struct store_check c = {.vecs = h->b->vecs};
   atomic_init(&c.lossy, false);
-  h->b->par->run(h->b->par, ((size_t)v->n + STORE_ROWS - 1) / STORE_ROWS, store_check_rows, &c);
+  h->b->par->run(h->b->par, ((size_t)c.vecs->n + STORE_ROWS - 1) / STORE_ROWS, store_check_rows,
+                 &c);
   return !atomic_load_explicit(&c.lossy, memory_order_relaxed);
+}
+
+VDB_INTERNAL enum vdb_hnsw_refine vdb_hnsw_store_pick(const struct vdb_hnsw_builder *h) {
+  const struct vdb_codes *codes = &h->graph.codes;
+  bool f32 = h->b->vecs->elem == VDB_F32;
+  if (!codes->ops) /* a walk among the rows has their keys */
+    return VDB_HNSW_REFINE_NONE;
+  switch (h->b->params.refine) {
+  case VECDB_REFINE_NONE:
+    return VDB_HNSW_REFINE_NONE;
+  case VECDB_REFINE_I8:
+    return codes->ops == h->codes.ops ? VDB_HNSW_REFINE_NONE : VDB_HNSW_REFINE_CODES;
+  case VECDB_REFINE_F16:
+    return f32 ? VDB_HNSW_REFINE_COPY : VDB_HNSW_REFINE_ROWS;
+  case VECDB_REFINE_F32:
+    return VDB_HNSW_REFINE_ROWS;
+  default:
+    return f32 && store_lossless(h) ? VDB_HNSW_REFINE_COPY : VDB_HNSW_REFINE_ROWS;
+  }
 }
 
 VDB_INTERNAL size_t vdb_hnsw_store_stride(uint32_t dim) { return dim * sizeof(uint16_t); }

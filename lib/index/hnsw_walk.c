@@ -3,7 +3,10 @@
 #include "index/hnsw.h"
 #include "index/sq.h"
 
-enum { WALK_POLL = 16 }; /* hops between two looks at `stop` */
+enum {
+  WALK_POLL = 16, /* hops between two looks at `stop` */
+  WALK_BEST = 2   /* nodes expanded at a time: more lines are then waited for at once */
+};
 
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_scratch_new(struct vdb_mem *mem, uint32_t n) {
   struct vdb_hnsw_scratch *s = vdb_alloc_zero(mem, sizeof *s);
@@ -24,6 +27,7 @@ VDB_INTERNAL void vdb_hnsw_scratch_free(struct vdb_mem *mem, struct vdb_hnsw_scr
   vdb_free(mem, scratch->found.items);
   vdb_free(mem, scratch->frontier);
   vdb_free(mem, scratch->code_query);
+  vdb_free(mem, scratch->fine_query);
   vdb_free(mem, scratch);
 }
 
@@ -55,12 +59,13 @@ VDB_INTERNAL size_t vdb_hnsw_row_room(const struct vdb_hnsw_space *space) {
   return codes->ops ? vdb_max_size(floats, codes->ops->query_bytes(codes)) : floats;
 }
 
-VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space, uint32_t row,
+VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space,
+                                            const struct vdb_hnsw_space *walked, uint32_t row,
                                             struct vdb_hnsw_row *out) {
   const struct vdb_vecs *vecs = space->vecs;
   const uint8_t *raw = vecs->data + (size_t)row * vecs->stride;
   if (space->codes->ops) {
-    vdb_sq_row_query(space->codes, row, out->room);
+    vdb_sq_row_query(space->codes, row, walked->codes, out->room);
     return out->room;
   }
   out->raw.inv_norm = vecs->inv_norms ? vecs->inv_norms[row] : 1.0f;
@@ -75,9 +80,9 @@ VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space, 
 }
 
 VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
-                                       const struct vdb_hnsw_layer *layer, uint32_t node) {
+                                       const struct vdb_hnsw_layer *layer, uint32_t node,
+                                       uint32_t n) {
   const uint32_t *links = vdb_hnsw_links(layer, node);
-  uint32_t n = 0;
   for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
     scratch->nodes[n] = links[i];
     n += vdb_visited_add(&scratch->seen, links[i]);
@@ -93,9 +98,10 @@ VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uin
       scratch->rows[i] = walk->graph->order[scratch->nodes[i]];
     rows = scratch->rows;
   }
-  if (walk->space->codes->ops)
+  const struct vdb_codes *codes = walk->space->codes;
+  if (codes->ops)
     for (uint32_t i = 0; i < n; i++)
-      vdb_codes_prefetch(walk->space->codes, rows[i]);
+      vdb_codes_prefetch(codes, rows[i]);
   vdb_hnsw_keys(walk->space, walk->query, rows, n, scratch->keys);
   walk->distances += n;
 }
@@ -116,7 +122,7 @@ VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t laye
     vdb_visited_clear(&scratch->seen);
     for (uint64_t from = UINT64_MAX; from != best;) {
       from = best;
-      uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_walk_item_node(from));
+      uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_walk_item_node(from), 0);
       vdb_hnsw_score(walk, l, n);
       for (uint32_t i = 0; i < n; i++) {
         uint64_t item = vdb_walk_item(scratch->keys[i], scratch->nodes[i]);
@@ -138,35 +144,38 @@ static size_t walk_next(const struct vdb_walk_pool *pool, size_t i) {
   return i;
 }
 
+/* Asks for the links of the next nodes to expand. */
 static void walk_prefetch(const struct vdb_hnsw_layer *layer, const struct vdb_walk_pool *pool,
-                          size_t i) {
-  if (i >= pool->n)
-    return;
-  const uint32_t *links = vdb_hnsw_links(layer, vdb_walk_item_node(pool->items[i]));
-  for (uint32_t k = 0; k < layer->width; k += VDB_HNSW_ROW_UNIT)
-    VDB_PREFETCH(links + k);
+                          size_t at) {
+  for (uint32_t i = 0; i < WALK_BEST && at < pool->n; i++) {
+    const uint32_t *links = vdb_hnsw_links(layer, vdb_walk_item_node(pool->items[at]));
+    for (uint32_t k = 0; k < layer->width; k += VDB_HNSW_ROW_UNIT)
+      VDB_PREFETCH(links + k);
+    at = walk_next(pool, at + 1);
+  }
 }
 
 VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t start) {
   const struct vdb_hnsw_layer *layer = &walk->graph->layers[l];
+  const struct vdb_walk_kern *kern = vdb_walk_kern();
   struct vdb_hnsw_scratch *scratch = walk->scratch;
   struct vdb_walk_pool *pool = &scratch->pool;
-  size_t (*offer)(struct vdb_walk_pool *, const uint32_t *, const float *, size_t) =
-      vdb_walk_kern()->offer;
-  vdb_assert(pool->n == 0 && pool->width > 0 && layer->width <= VDB_HNSW_HOP);
+  vdb_assert(pool->n == 0 && 2 * layer->width <= VDB_HNSW_HOP);
   vdb_visited_clear(&scratch->seen);
   vdb_visited_add(&scratch->seen, vdb_walk_item_node(start));
   vdb_walk_pool_add(pool, start);
   size_t at = 0;
   for (uint32_t hops = 0; at < pool->n && !vdb_hnsw_stopped(walk, hops); hops++) {
-    uint64_t item = pool->items[at];
-    pool->items[at] |= 1;
-    size_t next = walk_next(pool, at + 1);
-    walk_prefetch(layer, pool, next);
-    uint32_t n = vdb_hnsw_collect(scratch, layer, vdb_walk_item_node(item));
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < WALK_BEST && at < pool->n; i++) {
+      pool->items[at] |= 1;
+      n = vdb_hnsw_collect(scratch, layer, vdb_walk_item_node(pool->items[at]), n);
+      at = walk_next(pool, at + 1);
+    }
+    walk_prefetch(layer, pool, at);
     vdb_hnsw_score(walk, l, n);
-    size_t first = offer(pool, scratch->nodes, scratch->keys, n);
-    at = walk_next(pool, vdb_min_size(first, next));
+    size_t first = kern->offer(pool, scratch->nodes, scratch->keys, n);
+    at = walk_next(pool, vdb_min_size(first, at));
     walk_prefetch(layer, pool, at);
   }
 }

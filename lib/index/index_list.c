@@ -34,7 +34,7 @@ static const struct vdb_index_kind index_kinds[VDB_INDEX_TYPES] = {
     [VECDB_INDEX_FLAT] = {"FLAT", NULL, NULL, VDB_CODE_NONE, VDB_COARSE_NONE, 0},
     [VECDB_INDEX_HNSW] = {"HNSW", vdb_hnsw_ops, vdb_hnsw_ops, VDB_CODE_NONE, VDB_COARSE_GRAPH,
                           INDEX_TAKES_GRAPH | INDEX_TAKES_REFINE},
-    [VECDB_INDEX_HNSW_SQ] = {"HNSW_SQ", NULL, NULL, VDB_CODE_SQ, VDB_COARSE_GRAPH,
+    [VECDB_INDEX_HNSW_SQ] = {"HNSW_SQ", vdb_hnsw_ops, NULL, VDB_CODE_SQ, VDB_COARSE_GRAPH,
                              INDEX_TAKES_GRAPH | INDEX_TAKES_CODED | INDEX_TAKES_NBITS},
     [VECDB_INDEX_HNSW_PQ] = {"HNSW_PQ", NULL, NULL, VDB_CODE_PQ, VDB_COARSE_GRAPH,
                              INDEX_TAKES_GRAPH | INDEX_TAKES_PQ},

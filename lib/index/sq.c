@@ -27,6 +27,7 @@ struct sq_state {
   const struct vdb_walk_kern *kern;
   struct vdb_walk_codes codes;
   struct sq_head head;
+  float unit; /* what a product of two centred vectors is worth */
   const float *mean;
   int32_t *sums;    /* of the elements of each code, as a query's; made 8-bit codes only */
   uint32_t signs[]; /* of the rotation */
@@ -73,22 +74,47 @@ VDB_INLINE int sq_round(float x, float limit) {
   return (int)(x + (x < 0 ? -0.5f : 0.5f));
 }
 
+/* Four floats at any address of a float. */
+typedef float sq_four __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t sq_ints __attribute__((vector_size(16), aligned(4), may_alias));
+
+VDB_INLINE sq_four sq_load(const float *x) { return *(const sq_four *)x; }
+
 VDB_INLINE float sq_dot(const float *a, const float *b, size_t n) {
-  float four[4] = {0};
+  sq_four sums = {0};
   size_t i = 0;
   for (; i + 4 <= n; i += 4)
-    for (size_t k = 0; k < 4; k++)
-      four[k] += a[i + k] * b[i + k];
+    sums += sq_load(a + i) * sq_load(b + i);
   for (; i < n; i++)
-    four[0] += a[i] * b[i];
-  return four[0] + four[1] + (four[2] + four[3]);
+    sums[0] += a[i] * b[i];
+  return sums[0] + sums[1] + (sums[2] + sums[3]);
 }
 
 VDB_INLINE float sq_most(const float *x, size_t n) {
-  float most = 0;
-  for (size_t i = 0; i < n; i++)
-    most = x[i] > most ? x[i] : -x[i] > most ? -x[i] : most;
-  return most;
+  const sq_ints sign = {INT32_MIN, INT32_MIN, INT32_MIN, INT32_MIN};
+  sq_ints most = {0}; /* magnitudes order as their bits do */
+  size_t i = 0;
+  float out = 0;
+  for (; i + 4 <= n; i += 4) {
+    sq_ints v = (sq_ints)sq_load(x + i) & ~sign;
+    sq_ints more = v > most;
+    most = (v & more) | (most & ~more);
+  }
+  for (size_t k = 0; k < 4; k++)
+    out = ((sq_four)most)[k] > out ? ((sq_four)most)[k] : out;
+  for (; i < n; i++)
+    out = x[i] > out ? x[i] : -x[i] > out ? -x[i] : out;
+  return out;
+}
+
+/* (raw * norm - mean) * gain. */
+static void sq_centre(const struct sq_state *s, const float *raw, float norm, uint32_t dim,
+                      float *out) {
+  uint32_t i = 0;
+  for (; i + 4 <= dim; i += 4)
+    *(sq_four *)(out + i) = (sq_load(raw + i) * norm - sq_load(s->mean + i)) * s->head.gain;
+  for (; i < dim; i++)
+    out[i] = (raw[i] * norm - s->mean[i]) * s->head.gain;
 }
 
 static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *query, void *out) {
@@ -97,39 +123,36 @@ static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *
   float *x = (float *)(void *)((uint8_t *)out + sq_floats_at(codes));
   const float *raw = query->data;
   bool dot = codes->metric != VECDB_L2;
-  int32_t sum = 0;
-  for (uint32_t i = 0; i < codes->dim; i++)
-    x[i] = (raw[i] * query->inv_norm - s->mean[i]) * s->head.gain;
-  float squares = sq_dot(x, x, codes->dim);
-  float to_mean = squares;
-  if (dot)
-    to_mean = (sq_dot(raw, s->mean, codes->dim) * query->inv_norm) * s->head.gain * s->head.gain;
-  vdb_sq_rotate(s->signs, codes->dim, x);
-  float most = sq_most(x, codes->dim);
+  uint32_t dim = codes->dim;
+  size_t room = vdb_round_up(dim, 16);
+  sq_centre(s, raw, query->inv_norm, dim, x);
+  float add = dot ? -sq_dot(raw, s->mean, dim) * query->inv_norm : sq_dot(x, x, dim) * s->unit;
+  vdb_sq_rotate(s->signs, dim, x);
+  memset(x + dim, 0, (room - dim) * sizeof *x);
+  float most = sq_most(x, dim);
   float by = most > 0 ? SQ_T_MAX / most : 0;
-  memset(q->t, 0, sq_elements(codes) + VDB_WALK_T_ROOM);
-  for (uint32_t i = 0; i < codes->dim; i++) {
-    q->t[i] = (int8_t)sq_round(x[i] * by, SQ_T_MAX);
-    sum += q->t[i];
-  }
+  memset(q->t + room, 0, sq_elements(codes) + VDB_WALK_T_ROOM - room);
+  int32_t sum = s->kern->narrow(x, room, by, q->t);
   float weight = (dot ? -1.0f : -2.0f) * (most / SQ_T_MAX);
   float middle = sq_is4(codes) ? 7.5f : 128.0f;
-  q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)sum,
-                                    dot ? -to_mean : squares};
+  q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)sum, add};
 }
 
-VDB_INTERNAL void vdb_sq_row_query(const struct vdb_codes *codes, uint32_t row, void *out) {
-  const struct sq_state *s = codes->state;
-  const uint64_t *code = (const void *)(codes->data + (size_t)row * codes->stride);
+VDB_INTERNAL void vdb_sq_row_query(const struct vdb_codes *rows, uint32_t row,
+                                   const struct vdb_codes *codes, void *out) {
+  const struct sq_state *s = rows->state;
+  const uint8_t *code = rows->data + (size_t)row * rows->stride;
   const float *factors = s->codes.factors + 2 * (size_t)row;
+  const sq_ints flip = {(int32_t)0x80808080, (int32_t)0x80808080, (int32_t)0x80808080,
+                        (int32_t)0x80808080};
   struct sq_query *q = out;
-  vdb_assert(s->sums);
-  for (size_t i = 0; i < codes->stride; i += 8) {
-    uint64_t eight = code[i / 8] ^ 0x8080808080808080u;
-    memcpy(q->t + i, &eight, sizeof eight);
-  }
-  float weight = (codes->metric != VECDB_L2 ? -1.0f : -2.0f) * factors[1];
-  q->walk = (struct vdb_walk_query){q->t, weight, -weight * 128.0f * (float)s->sums[row],
+  vdb_assert(s->sums && sq_elements(codes) >= rows->stride);
+  memset(q->t + rows->stride, 0, sq_elements(codes) - rows->stride);
+  for (size_t i = 0; i < rows->stride; i += 16)
+    *(sq_ints *)(void *)(q->t + i) = *(const sq_ints *)(const void *)(code + i) ^ flip;
+  float weight = (rows->metric != VECDB_L2 ? -1.0f : -2.0f) * factors[1] / s->unit;
+  float middle = sq_is4(codes) ? 7.5f : 128.0f;
+  q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)s->sums[row],
                                     factors[0]};
 }
 
@@ -183,7 +206,9 @@ static void sq_learn(struct sq_work *w, float *mean) {
     }
     size += sqrt(squares) / n;
   }
-  w->state->head.gain = size > 1e-30 && size < 1e30 ? (float)(1 / size) : 1;
+  float gain = size > 1e-15 && size < 1e15 ? (float)(1 / size) : 1;
+  w->state->head.gain = gain;
+  w->state->unit = 1 / (gain * gain);
 }
 
 /* Codes x of which the largest magnitude is given; <x, c>. Bytes past dim are the middle. */
@@ -199,9 +224,6 @@ static float sq_code8(const float *x, uint32_t dim, float most, uint8_t *out, si
   return dot;
 }
 
-typedef float sq_four __attribute__((vector_size(16)));
-typedef int32_t sq_ints __attribute__((vector_size(16)));
-
 /* The number of the level of a scaled element in 4 bits, as floats. */
 VDB_INLINE sq_four sq_levels4(sq_four x, float by) {
   const sq_four low = {0, 0, 0, 0}, high = {15, 15, 15, 15};
@@ -215,14 +237,13 @@ VDB_INLINE sq_four sq_levels4(sq_four x, float by) {
    gives the smallest angle between x and the code; <x, c>. */
 static float sq_code4(const float *x, uint32_t dim, float most, uint8_t *out, size_t stride) {
   static const float ranges[] = {1, .93f, .86f, .8f, .74f, .68f, .62f, .56f};
-  const sq_four *v = (const void *)x;
   float best = 0, best_by = 0;
   for (size_t r = 0; r < VDB_COUNT(ranges) && most > 0; r++) {
     float by = 7.5f / (most * ranges[r]);
     sq_four dots = {0}, squares = {0};
     for (size_t i = 0; i < dim; i += 4) {
-      sq_four c = sq_levels4(v[i / 4], by) - 7.5f;
-      dots += c * v[i / 4];
+      sq_four c = sq_levels4(sq_load(x + i), by) - 7.5f;
+      dots += c * sq_load(x + i);
       squares += c * c;
     }
     float dot = dots[0] + dots[1] + dots[2] + dots[3];
@@ -247,16 +268,15 @@ static void sq_row(struct sq_work *w, uint32_t row, float *x) {
   uint8_t *code = w->data + (size_t)row * codes->stride;
   float *factors = w->factors + 2 * (size_t)row;
   sq_floats(w->make->vecs, row, x);
-  for (uint32_t i = 0; i < codes->dim; i++)
-    x[i] = (x[i] - s->mean[i]) * s->head.gain;
+  sq_centre(s, x, 1, codes->dim, x);
   float squares = sq_dot(x, x, codes->dim);
-  factors[0] = squares;
+  factors[0] = squares * s->unit;
   if (codes->metric != VECDB_L2)
-    factors[0] = -sq_dot(x, s->mean, codes->dim) * s->head.gain;
+    factors[0] = -sq_dot(x, s->mean, codes->dim) / s->head.gain;
   vdb_sq_rotate(s->signs, codes->dim, x);
   float most = sq_most(x, codes->dim);
   float dot = (sq_is4(codes) ? sq_code4 : sq_code8)(x, codes->dim, most, code, codes->stride);
-  factors[1] = dot > 0 ? squares / dot : 0;
+  factors[1] = dot > 0 ? squares / dot * s->unit : 0;
   if (!s->sums)
     return;
   s->sums[row] = 0;
@@ -357,6 +377,7 @@ static int sq_open(struct vdb_mem *mem, const struct vdb_vecs *v, struct vdb_cod
   if (!s)
     return vdb_fail_memory(err);
   memcpy(&s->head, out->params, sizeof s->head);
+  s->unit = 1 / (s->head.gain * s->head.gain);
   s->mean = (const float *)(const void *)((const uint8_t *)out->params + sizeof head);
   vdb_sq_signs(s->head.seed, v->dim, s->signs);
   out->state = s;

@@ -16,8 +16,10 @@
 VDB_INTERNAL const struct vdb_codes_ops *vdb_sq8_ops(void);
 VDB_INTERNAL const struct vdb_codes_ops *vdb_sq4_ops(void);
 
-/* Makes a coded row the query: keys are then those of the row, nearly, and the same from either
-   side. Only 8 bits, and codes that were made, not opened. Room as for a query. */
-VDB_INTERNAL void vdb_sq_row_query(const struct vdb_codes *codes, uint32_t row, void *out);
+/* Makes a row in 8-bit codes that were made, not opened, a query among `codes`: these same codes,
+   and then keys are the same from either side, or 4-bit ones made of the same rows with the same
+   seed. Room as for a query of `codes`, and of `rows`. */
+VDB_INTERNAL void vdb_sq_row_query(const struct vdb_codes *rows, uint32_t row,
+                                   const struct vdb_codes *codes, void *out);
 
 #endif

@@ -31,6 +31,18 @@ static void walk_keys8_scalar(const struct vdb_walk_codes *codes, const struct v
   }
 }
 
+static int32_t walk_narrow_scalar(const float *x, size_t n, float by, int8_t *t) {
+  int32_t sum = 0;
+  for (size_t i = 0; i < n; i++) {
+    float v = x[i] * by; /* the comparisons make a number of NaN */
+    v = v > -127 ? v : -127;
+    v = v < 127 ? v : 127;
+    t[i] = (int8_t)(v + (v < 0 ? -.5f : .5f));
+    sum += t[i];
+  }
+  return sum;
+}
+
 /* First collects what the pool wants, without a branch, as that is hard to predict. */
 VDB_INTERNAL size_t vdb_walk_offer(struct vdb_walk_pool *pool, const uint32_t *nodes,
                                    const float *keys, size_t n) {
@@ -52,7 +64,7 @@ VDB_INTERNAL size_t vdb_walk_offer(struct vdb_walk_pool *pool, const uint32_t *n
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_scalar(void) {
   static const struct vdb_walk_kern table = {"scalar", walk_keys4_scalar, walk_keys8_scalar,
-                                             vdb_walk_offer};
+                                             walk_narrow_scalar, vdb_walk_offer};
   return &table;
 }
 

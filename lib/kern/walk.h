@@ -48,6 +48,9 @@ struct vdb_walk_kern {
                 const uint32_t *ids, size_t n, float *keys);
   void (*keys8)(const struct vdb_walk_codes *codes, const struct vdb_walk_query *query,
                 const uint32_t *ids, size_t n, float *keys);
+  /* Rounds n values x * by, n a multiple of 16, to 8 bits; their sum. Those outside -127 to
+     127, and NaN, become one of these. */
+  int32_t (*narrow)(const float *x, size_t n, float by, int8_t *t);
   /* Offers n nodes to a pool; the first place that changed, or the number of items if none did. */
   size_t (*offer)(struct vdb_walk_pool *pool, const uint32_t *nodes, const float *keys, size_t n);
 };

@@ -61,6 +61,28 @@ VDB_INLINE void walk_finish_avx2(const struct vdb_walk_query *q, const float *co
   _mm_storeu_ps(keys, _mm_fmadd_ps(y, _mm_shuffle_ps(f, g, 0xdd), add));
 }
 
+/* Of NaN the second operand of a comparison is left. */
+VDB_INLINE __m256i walk_round_avx2(const float *x, __m256 by) {
+  __m256 y = _mm256_max_ps(_mm256_mul_ps(_mm256_loadu_ps(x), by), _mm256_set1_ps(-127));
+  return _mm256_cvtps_epi32(_mm256_min_ps(y, _mm256_set1_ps(127)));
+}
+
+static int32_t walk_narrow_avx2(const float *x, size_t n, float by, int8_t *t) {
+  const __m256 scale = _mm256_set1_ps(by);
+  __m256i sum = _mm256_setzero_si256();
+  for (size_t i = 0; i < n; i += 16) {
+    __m256i a = walk_round_avx2(x + i, scale), b = walk_round_avx2(x + i + 8, scale);
+    __m256i half = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(half, _mm256_set1_epi16(1)));
+    __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(half),
+                                    _mm256_extracti128_si256(half, 1));
+    _mm_storeu_si128((void *)(t + i), bytes);
+  }
+  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
+  s = _mm_hadd_epi32(s, s);
+  return _mm_cvtsi128_si32(_mm_hadd_epi32(s, s));
+}
+
 #define WB_SUFFIX avx2
 #define WB_STEP 32
 #include "walk_body.h"
@@ -73,7 +95,7 @@ VDB_INLINE void walk_finish_avx2(const struct vdb_walk_query *q, const float *co
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx2(void) {
   static const struct vdb_walk_kern table = {"avx2", walk_keys4_avx2, walk_keys8_avx2,
-                                             vdb_walk_offer};
+                                             walk_narrow_avx2, vdb_walk_offer};
   return &table;
 }
 

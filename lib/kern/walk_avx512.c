@@ -71,6 +71,18 @@ VDB_INLINE void walk_finish_avx512(const struct vdb_walk_query *q, const float *
   _mm_storeu_ps(keys, _mm_fmadd_ps(y, _mm_shuffle_ps(f, g, 0xdd), add));
 }
 
+static int32_t walk_narrow_avx512(const float *x, size_t n, float by, int8_t *t) {
+  __m512i sum = _mm512_setzero_si512();
+  for (size_t i = 0; i < n; i += 16) {
+    __m512 y = _mm512_mul_ps(_mm512_loadu_ps(x + i), _mm512_set1_ps(by));
+    y = _mm512_min_ps(_mm512_max_ps(y, _mm512_set1_ps(-127)), _mm512_set1_ps(127));
+    __m512i v = _mm512_cvtps_epi32(y);
+    sum = _mm512_add_epi32(sum, v);
+    _mm_storeu_si128((void *)(t + i), _mm512_cvtsepi32_epi8(v));
+  }
+  return _mm512_reduce_add_epi32(sum);
+}
+
 #define WB_SUFFIX avx512
 #define WB_STEP 64
 #include "walk_body.h"
@@ -145,7 +157,7 @@ static size_t walk_offer_avx512(struct vdb_walk_pool *pool, const uint32_t *node
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512(void) {
   static const struct vdb_walk_kern table = {"avx512", walk_keys4_avx512, walk_keys8_avx512,
-                                             walk_offer_avx512};
+                                             walk_narrow_avx512, walk_offer_avx512};
   return &table;
 }
 

@@ -48,13 +48,31 @@ VDB_INLINE void walk_finish_neon(const struct vdb_walk_query *q, const float *co
   vst1q_f32(keys, vfmaq_f32(add, y, vuzp2q_f32(f, g)));
 }
 
+/* maxnm takes the number where the other operand is NaN. */
+VDB_INLINE int32x4_t walk_round_neon(const float *x, float by) {
+  float32x4_t y = vmaxnmq_f32(vmulq_n_f32(vld1q_f32(x), by), vdupq_n_f32(-127));
+  return vcvtnq_s32_f32(vminq_f32(y, vdupq_n_f32(127)));
+}
+
+static int32_t walk_narrow_neon(const float *x, size_t n, float by, int8_t *t) {
+  int32x4_t sum = vdupq_n_s32(0);
+  for (size_t i = 0; i < n; i += 8) {
+    int32x4_t a = walk_round_neon(x + i, by), b = walk_round_neon(x + i + 4, by);
+    int8x8_t bytes = vqmovn_s16(vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)));
+    sum = vaddw_s16(sum, vget_low_s16(vmovl_s8(bytes)));
+    sum = vaddw_high_s16(sum, vmovl_s8(bytes));
+    vst1_s8(t + i, bytes);
+  }
+  return vaddvq_s32(sum);
+}
+
 #define WB_SUFFIX neon
 #define WB_STEP 16
 #include "walk_body.h"
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_neon(void) {
   static const struct vdb_walk_kern table = {"neon", walk_keys4_neon, walk_keys8_neon,
-                                             vdb_walk_offer};
+                                             walk_narrow_neon, vdb_walk_offer};
   return &table;
 }
 

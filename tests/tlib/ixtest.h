@@ -432,21 +432,28 @@ static inline void ix_memory_init(struct ix_memory *m, long left) {
 
 /* ---- Building and searching ------------------------------------------------------------------ */
 
-static inline int ix_build(struct vdb_mem *mem, const struct ix_data *d, unsigned workers,
-                           uint32_t m, struct ix_sections *out, vecdb_error *err) {
+static inline int ix_build_with(struct vdb_mem *mem, const struct ix_data *d, unsigned workers,
+                                vecdb_index_params params, struct ix_sections *out,
+                                vecdb_error *err) {
   struct vdb_par par = {ix_par_run, workers, NULL};
   if (workers == 1)
     par = vdb_par_serial();
-  vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
-  params.type = VECDB_INDEX_HNSW;
-  params.m = m;
-  params.ef_construction = 100;
   struct vdb_index_field field = {"v", d->vecs.elem, d->vecs.dim, d->vecs.metric};
   if (vdb_index_params_fill(&params, &field, err))
     return err->code;
   struct vdb_index_build b = {.mem = mem, .vecs = &d->vecs, .par = &par, .params = params,
-                              .seed = 1, .out = &out->writer, .number = 3};
-  return vdb_index_ops_of(VECDB_INDEX_HNSW, d->vecs.elem)->build(&b, err);
+                              .kind = vdb_index_kind(params.type), .seed = 1,
+                              .out = &out->writer, .number = 3};
+  return vdb_index_ops_of(params.type, d->vecs.elem)->build(&b, err);
+}
+
+static inline int ix_build(struct vdb_mem *mem, const struct ix_data *d, unsigned workers,
+                           uint32_t m, struct ix_sections *out, vecdb_error *err) {
+  vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+  params.type = VECDB_INDEX_HNSW;
+  params.m = m;
+  params.ef_construction = 100;
+  return ix_build_with(mem, d, workers, params, out, err);
 }
 
 static inline int ix_open(struct vdb_mem *mem, const struct ix_data *d,

@@ -24,16 +24,24 @@ struct built {
 };
 
 /* Builds and opens over b->data. */
-static void built_open(struct built *b, uint32_t m) {
+static void built_open_with(struct built *b, vecdb_index_params params) {
   vecdb_error err = {0};
   vdb_mem_init(&b->mem, NULL, 0);
   ix_sections_init(&b->sections);
-  int rc = ix_build(&b->mem, &b->data, 2, m, &b->sections, &err);
+  int rc = ix_build_with(&b->mem, &b->data, 2, params, &b->sections, &err);
   if (rc)
     print_error("%s\n", err.message);
   assert_int_equal(rc, VECDB_OK);
   assert_int_equal(b->mem.used, 0);
   assert_int_equal(ix_open(&b->mem, &b->data, &b->sections, &b->index, &err), VECDB_OK);
+}
+
+static void built_open(struct built *b, uint32_t m) {
+  vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+  params.type = VECDB_INDEX_HNSW;
+  params.m = m;
+  params.ef_construction = 100;
+  built_open_with(b, params);
 }
 
 static void built_close(struct built *b) {
@@ -104,6 +112,85 @@ static void recall_floors(void **state) {
     assert_true(full);
     built_close(&b);
   }
+}
+
+/* The largest difference between the key of a hit and the true one. */
+static double key_error(const struct built *b) {
+  double most = 0;
+  for (size_t i = 0; i < b->data.n_queries; i++) {
+    struct vdb_near items[K];
+    struct vdb_search s = {.effort = 64, .top = {items, K, 0}};
+    built_search(b, i, &s);
+    for (size_t k = 0; k < s.top.n; k++) {
+      double key = ix_true_key(&b->data, ix_query(&b->data, i), items[k].row);
+      most = fmax(most, fabs(key - (double)items[k].key) / (1 + fabs(key)));
+    }
+  }
+  return most;
+}
+
+/* Each kind of codes with each way to score hits again: which codes there are, whether the rows are
+   read, and how far scores may be off. */
+static void codes_and_refines(void **state) {
+  (void)state;
+  static const struct {
+    int32_t metric;
+    uint32_t nbits;
+    int32_t refine;
+    enum vdb_hnsw_refine got;
+    double error;
+  } cases[] = {{VECDB_L2, 4, VECDB_REFINE_AUTO, VDB_HNSW_REFINE_ROWS, 1e-5},
+               {VECDB_L2, 8, VECDB_REFINE_F32, VDB_HNSW_REFINE_ROWS, 1e-5},
+               {VECDB_L2, 4, VECDB_REFINE_F16, VDB_HNSW_REFINE_COPY, 2e-3},
+               {VECDB_IP, 4, VECDB_REFINE_I8, VDB_HNSW_REFINE_CODES, 2e-2},
+               {VECDB_COSINE, 4, VECDB_REFINE_I8, VDB_HNSW_REFINE_CODES, 2e-2},
+               {VECDB_COSINE, 8, VECDB_REFINE_I8, VDB_HNSW_REFINE_NONE, 2e-2},
+               {VECDB_L2, 8, VECDB_REFINE_NONE, VDB_HNSW_REFINE_NONE, 2e-2},
+               {VECDB_IP, 4, VECDB_REFINE_NONE, VDB_HNSW_REFINE_NONE, .4}};
+  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+    struct built b;
+    vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+    params.type = VECDB_INDEX_HNSW_SQ;
+    params.nbits = cases[i].nbits;
+    params.refine = cases[i].refine;
+    ix_data_make(&b.data, VDB_F32, cases[i].metric, 2000, 48, 1);
+    built_open_with(&b, params);
+    const struct vdb_hnsw_graph *g = &((const struct vdb_hnsw *)b.index)->graph;
+    assert_string_equal(g->codes.ops->name, cases[i].nbits == 4 ? "sq4" : "sq8");
+    assert_int_equal(g->refine, cases[i].got);
+    double error = key_error(&b);
+    if (error > cases[i].error)
+      print_error("case %zu: scores are off by %g\n", i, error);
+    assert_true(error <= cases[i].error);
+    built_close(&b);
+  }
+}
+
+/* Values that lose nothing in 16 bits: hits are scored with copies, and exactly. */
+static void copies_that_are_exact(void **state) {
+  (void)state;
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, 2000, 200, 1);
+  float *values = (float *)(void *)b.data.rows;
+  for (size_t i = 0; i < 2000 * 200; i++)
+    values[i] = roundf(values[i] * 64) / 64;
+  built_open(&b, 16);
+  const struct vdb_hnsw_graph *g = &((const struct vdb_hnsw *)b.index)->graph;
+  assert_int_equal(g->refine, VDB_HNSW_REFINE_COPY);
+  memset(b.data.rows, 0xff, 8); /* the rows are not read */
+  for (size_t i = 0; i < b.data.n_queries; i++) {
+    struct vdb_near items[K];
+    struct vdb_search s = {.effort = 64, .top = {items, K, 0}};
+    built_search(&b, i, &s);
+    for (size_t k = 0; k < K; k++) {
+      if (items[k].row == 0)
+        continue;
+      struct vdb_query_vec q = ix_prepare(&b.data, ix_query(&b.data, i));
+      assert_true(vdb_key_one(&b.data.vecs, &q, items[k].row) == items[k].key);
+      free(q.data);
+    }
+  }
+  built_close(&b);
 }
 
 static bool accept_bits(void *arg, uint32_t row) { return vdb_bit_get((const uint64_t *)arg, row); }
@@ -426,6 +513,8 @@ static void many_threads_search(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(recall_floors),
+      cmocka_unit_test(codes_and_refines),
+      cmocka_unit_test(copies_that_are_exact),
       cmocka_unit_test(filtered_recall),
       cmocka_unit_test(filters_that_are_far),
       cmocka_unit_test(same_bytes_for_any_workers),

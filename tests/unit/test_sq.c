@@ -106,7 +106,7 @@ static void rows_are_queries(void **state) {
     for (uint32_t k = 0; k < N; k++)
       ids[k] = k;
     for (uint32_t k = 0; k < N; k++) {
-      vdb_sq_row_query(&codes, k, query);
+      vdb_sq_row_query(&codes, k, &codes, query);
       codes.ops->keys(&codes, query, ids, N, keys[k]);
     }
     for (uint32_t a = 0; a < N; a++)

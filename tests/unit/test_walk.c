@@ -93,6 +93,33 @@ static void keys_are_true(void **state) {
       }
 }
 
+static void values_are_rounded(void **state) {
+  (void)state;
+  const struct vdb_walk_kern *kern;
+  for (size_t k = 0; (kern = vdb_walk_kern_available(k)) != NULL; k++)
+    for (size_t n = 0; n <= 160; n += 16) {
+      struct vdb_rng rng = {n};
+      float *x = malloc(n * sizeof *x + !n);
+      int8_t *t = malloc(n + !n);
+      int32_t sum = 0;
+      for (size_t i = 0; i < n; i++)
+        x[i] = (float)(vdb_rng_unit(&rng) * 508 - 254);
+      int32_t got = kern->narrow(x, n, .5f, t);
+      for (size_t i = 0; i < n; i++) {
+        assert_true(fabsf((float)t[i] - x[i] * .5f) <= .5001f);
+        sum += t[i];
+      }
+      assert_int_equal(got, sum);
+      for (size_t i = 0; i < n; i++)
+        x[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : -1e30f;
+      kern->narrow(x, n, 1, t);
+      for (size_t i = 0; i < n; i++)
+        assert_true(t[i] == 127 || t[i] == -127);
+      free(x);
+      free(t);
+    }
+}
+
 static int compare_items(const void *a, const void *b) {
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return (x > y) - (x < y);
@@ -163,6 +190,7 @@ static void items_sort_as_keys(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(keys_are_true),
+      cmocka_unit_test(values_are_rounded),
       cmocka_unit_test(pools_keep_the_nearest),
       cmocka_unit_test(items_sort_as_keys),
   };

@@ -40,6 +40,7 @@
 #include "index/codes_scan.c"
 #include "index/curve.c"
 #include "index/flat.c"
+#include "index/flat_batch.c"
 #include "index/hnsw.c"
 #include "index/hnsw_build.c"
 #include "index/hnsw_codes.c"

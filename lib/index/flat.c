@@ -21,9 +21,8 @@ struct flat_scan {
 };
 
 /* The negated test keeps NaN, which a damaged file can hold, out of the heap. */
-static void flat_offer(struct flat_scan *f, uint32_t row, float key) {
-  struct vdb_search *s = f->s;
-  struct vdb_near candidate = {key, f->base + row};
+VDB_INTERNAL void vdb_flat_offer(struct vdb_search *s, uint32_t row, float key) {
+  struct vdb_near candidate = {key, row};
   if (!(key <= vdb_topk_bound(&s->top)))
     return;
   if (s->top.n == s->top.k && !vdb_near_before(candidate, s->top.items[0]))
@@ -36,7 +35,7 @@ static void flat_gather(struct flat_scan *f) {
   vdb_keys_gather(f->vecs, f->s->query, f->ids, f->n_ids, f->keys);
   f->s->distances += f->n_ids;
   for (uint32_t i = 0; i < f->n_ids; i++)
-    flat_offer(f, f->ids[i], f->keys[i]);
+    vdb_flat_offer(f->s, f->base + f->ids[i], f->keys[i]);
   f->n_ids = 0;
 }
 
@@ -46,7 +45,7 @@ static void flat_dense(struct flat_scan *f, uint32_t first, uint32_t n) {
   f->s->distances += n;
   for (uint32_t i = 0; i < n; i++)
     if (!allow || vdb_bit_get(allow, first + i))
-      flat_offer(f, first + i, f->keys[i]);
+      vdb_flat_offer(f->s, f->base + first + i, f->keys[i]);
 }
 
 static void flat_sparse(struct flat_scan *f, uint32_t first, uint32_t n) {

@@ -159,4 +159,22 @@ VDB_INTERNAL void vdb_index_params_settle(vecdb_index_params *params, uint32_t r
  */
 VDB_INTERNAL void vdb_flat_scan(const struct vdb_vecs *vecs, uint32_t base, struct vdb_search *s);
 
+/* Offers one row, with its key. */
+VDB_INTERNAL void vdb_flat_offer(struct vdb_search *s, uint32_t row, float key);
+
+/*
+ * Exact scan for n queries at once (flat_batch.c): gives each of the n searches at `s` what
+ * vdb_flat_scan would, bit by bit. All have the same k; their `allow` is not looked at, and `stop`
+ * of the first is asked for all. `like` has the type, dimension and metric of all rows to come.
+ * Errors: NO_MEMORY.
+ */
+struct vdb_flat_batch;
+VDB_INTERNAL int vdb_flat_batch_new(const struct vdb_vecs *like, struct vdb_search *s, uint32_t n,
+                                    struct vdb_flat_batch **out, vecdb_error *err);
+VDB_INTERNAL void vdb_flat_batch_scan(struct vdb_flat_batch *b, const struct vdb_vecs *vecs,
+                                      uint32_t base, const uint64_t *allow);
+VDB_INTERNAL void vdb_flat_batch_free(struct vdb_flat_batch *b);
+/* Whether there is such a scan for this type, and it is the faster one here. */
+VDB_INTERNAL bool vdb_flat_batch_fits(enum vdb_elem elem);
+
 #endif

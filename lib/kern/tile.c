@@ -218,3 +218,7 @@ VDB_INTERNAL void vdb_tile_dot_packed(const struct vdb_tile_rows *a, const float
 #endif
   tile_dot_panels(vdb_kern(), a, packed, nb, dim, out);
 }
+
+VDB_INTERNAL bool vdb_tile_fast(void) {
+  return vdb_tile_by_blas() || vdb_kern()->tile != vdb_kern_scalar()->tile;
+}

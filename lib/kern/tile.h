@@ -32,6 +32,8 @@ VDB_INTERNAL void vdb_tile_pack(const struct vdb_tile_rows *b, size_t dim, float
 VDB_INTERNAL void vdb_tile_dot_packed(const struct vdb_tile_rows *a, const float *packed, size_t nb,
                                       size_t dim, float *out);
 
+/* Whether the products take less time than row by row: not with the scalar kernels. */
+VDB_INTERNAL bool vdb_tile_fast(void);
 /* Whether OpenBLAS does it. */
 VDB_INTERNAL bool vdb_tile_by_blas(void);
 /* vdb_tile_dot with the kernels of one table; for tests and measurements. */

@@ -26,7 +26,13 @@ enum {
   /* A scan of codes scores so many again at most: for each of k, besides, and one in so many. */
   EXEC_AGAIN_PER = 8,
   EXEC_AGAIN = 48,
-  EXEC_AGAIN_SHARE = 64
+  EXEC_AGAIN_SHARE = 64,
+  /* Queries that are answered together: fewer are not worth it, more do not gain; their lists shall
+     not take much memory. */
+  EXEC_BATCH_LEAST = 4,
+  EXEC_BATCH_MOST = 256,
+  EXEC_BATCH_MAX_K = 1024,
+  EXEC_BATCH_ROWS_PER_K = 16 /* a segment must have: its first rows are scored twice */
 };
 
 /* What a row must pass to be found, where there is no set of allowed rows; and what may end a
@@ -302,6 +308,24 @@ static void exec_count(struct vdb_exec_worker *w, const struct vdb_plan_seg *p) 
   w->info.rows_allowed += p->allowed;
 }
 
+/* Merges the n rows in w->near, found in a segment, with the hits so far. */
+static void exec_merge(const struct vdb_request *r, struct vdb_exec_worker *w,
+                       const struct vdb_plan_seg *p, size_t n) {
+  const struct vdb_snapshot *snapshot = r->snapshot;
+  uint32_t seg = (uint32_t)(p->view - snapshot->segs);
+  struct vdb_qhit *into = w->n_hits ? w->found : w->hits;
+  vdb_qhits_of(snapshot, seg, w->near, n, into);
+  if (w->n_hits == 0) {
+    w->n_hits = n;
+    return;
+  }
+  struct vdb_qhit_list so_far = {w->hits, w->n_hits}, more = {w->found, n};
+  w->n_hits = vdb_qhits_merge(snapshot, so_far, more, w->k, w->merged);
+  struct vdb_qhit *swap = w->hits;
+  w->hits = w->merged;
+  w->merged = swap;
+}
+
 static int exec_seg(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
                     vecdb_error *err) {
   size_t n = 0;
@@ -315,27 +339,19 @@ static int exec_seg(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb
     rc = exec_graph(r, w, p, &n, err);
   if (rc != VECDB_OK && rc != VECDB_ERR_TIMEOUT)
     return rc;
-  const struct vdb_snapshot *snapshot = r->snapshot;
-  uint32_t seg = (uint32_t)(p->view - snapshot->segs);
-  struct vdb_qhit *into = w->n_hits ? w->found : w->hits;
-  vdb_qhits_of(snapshot, seg, w->near, n, into);
-  if (w->n_hits == 0) {
-    w->n_hits = n;
-    return VECDB_OK;
-  }
-  struct vdb_qhit_list so_far = {w->hits, w->n_hits}, more = {w->found, n};
-  w->n_hits = vdb_qhits_merge(snapshot, so_far, more, w->k, w->merged);
-  struct vdb_qhit *swap = w->hits;
-  w->hits = w->merged;
-  w->merged = swap;
+  exec_merge(r, w, p, n);
   return VECDB_OK;
+}
+
+static void exec_start(const struct vdb_request *r, uint32_t q, struct vdb_exec_worker *w) {
+  w->n_hits = 0;
+  vdb_query_vec_set(&w->query, r->queries + q * r->stride, r->elem, r->field->dim,
+                    r->field->metric);
 }
 
 VDB_INTERNAL int vdb_exec_query(struct vdb_request *request, struct vdb_plan *plan, uint32_t q,
                                 struct vdb_exec_worker *worker, vecdb_error *err) {
-  worker->n_hits = 0;
-  vdb_query_vec_set(&worker->query, request->queries + q * request->stride, request->elem,
-                    request->field->dim, request->field->metric);
+  exec_start(request, q, worker);
   for (uint32_t i = 0; i < plan->n_segs; i++) {
     if (vdb_request_stopped(request) != 0)
       break;
@@ -345,4 +361,122 @@ VDB_INTERNAL int vdb_exec_query(struct vdb_request *request, struct vdb_plan *pl
   if (vdb_request_stopped(request) == VECDB_ERR_CANCELLED)
     return vdb_control_fail(&request->control, err);
   return VECDB_OK;
+}
+
+/* ---- Batches of queries ---------------------------------------------------------------------- */
+
+static bool exec_batch_seg(const struct vdb_request *r, const struct vdb_plan_seg *p) {
+  return p->plan == VECDB_PLAN_EXACT && !p->skipped &&
+         p->allowed / EXEC_BATCH_ROWS_PER_K >= r->k;
+}
+
+VDB_INTERNAL uint32_t vdb_exec_batch_size(const struct vdb_request *request,
+                                          const struct vdb_plan *plan) {
+  uint32_t shares = (request->n_queries + request->threads - 1) / request->threads;
+  uint32_t size = vdb_min_u32(shares, EXEC_BATCH_MOST);
+  if (size < EXEC_BATCH_LEAST || request->k > EXEC_BATCH_MAX_K ||
+      !vdb_flat_batch_fits(request->elem))
+    return 1;
+  for (uint32_t i = 0; i < plan->n_segs; i++)
+    if (exec_batch_seg(request, &plan->segs[i]))
+      return size;
+  return 1;
+}
+
+/* Scans one segment for all queries of `batch`, whose searches are at `s`. */
+static int exec_batch_scan(struct vdb_request *r, struct vdb_plan_seg *p, struct vdb_search *s,
+                           struct vdb_flat_batch *batch, uint32_t n, vecdb_error *err) {
+  const struct vdb_allow_set *set = NULL;
+  struct exec_gate gate = {.view = p->view, .request = r, .seq = r->snapshot->seq};
+  if (p->bitmap) {
+    int rc = vdb_plan_allow(r, p, &set, err);
+    if (rc != VECDB_OK)
+      return rc == VECDB_ERR_TIMEOUT ? VECDB_OK : rc;
+  }
+  for (uint32_t i = 0; i < n && !set && vdb_seg_has_dead(p->view); i++) {
+    s[i].accept = exec_gate_pass;
+    s[i].accept_arg = &gate;
+  }
+  for (uint32_t i = 0; i < vdb_seg_parts(p->view) && vdb_request_stopped(r) == 0; i++) {
+    struct vdb_seg_part part = vdb_seg_part(p->view, i);
+    struct vdb_vecs vecs = part.vecs[r->field_no];
+    vecs.n = part.n;
+    vdb_flat_batch_scan(batch, &vecs, part.first, set ? set->bits + part.first / 64 : NULL);
+  }
+  return VECDB_OK;
+}
+
+/* The queries of a batch. */
+struct exec_batch_range {
+  uint32_t first;
+  uint32_t n;
+};
+
+/* As if a batch's queries were done one by one, in each segment. */
+static void exec_batch_tell(struct vdb_request *r, const struct vdb_exec_worker *w, uint32_t first,
+                            uint64_t share) {
+  if (w->tells && r->controlled && vdb_request_stopped(r) == 0)
+    vdb_control_progress(&r->control, "search", first + share, r->n_queries);
+}
+
+static int exec_batch_one(struct vdb_request *r, struct vdb_plan_seg *p,
+                          struct vdb_exec_worker *workers, struct vdb_search *s,
+                          struct vdb_flat_batch *batch, struct exec_batch_range range,
+                          vecdb_error *err) {
+  uint32_t n = range.n;
+  for (uint32_t i = 0; i < n; i++) {
+    s[i] = exec_search(r, &workers[i], p);
+    s[i].stop = r->controlled ? vdb_control_stop : NULL;
+    s[i].stop_arg = vdb_request_control(r);
+  }
+  VDB_TRY(exec_batch_scan(r, p, s, batch, n, err));
+  for (uint32_t i = 0; i < n; i++) {
+    exec_batch_tell(r, workers, range.first, i);
+    vdb_topk_sort(&s[i].top);
+    exec_count(&workers[i], p);
+    workers[i].info.distances += s[i].distances;
+    exec_merge(r, &workers[i], p, s[i].top.n);
+  }
+  return VECDB_OK;
+}
+
+/* With the searches and the batch made. */
+static int exec_batch_segs(struct vdb_request *r, struct vdb_plan *plan,
+                           struct vdb_exec_worker *workers, struct vdb_search *s,
+                           struct vdb_flat_batch *batch, struct exec_batch_range range,
+                           vecdb_error *err) {
+  for (uint32_t i = 0; i < plan->n_segs && vdb_request_stopped(r) == 0; i++) {
+    struct vdb_plan_seg *p = &plan->segs[i];
+    if (exec_batch_seg(r, p)) {
+      VDB_TRY(exec_batch_one(r, p, workers, s, batch, range, err));
+      continue;
+    }
+    for (uint32_t q = 0; q < range.n && !p->skipped && vdb_request_stopped(r) == 0; q++)
+      VDB_TRY(exec_seg(r, &workers[q], p, err));
+  }
+  if (vdb_request_stopped(r) == VECDB_ERR_CANCELLED)
+    return vdb_control_fail(&r->control, err);
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_exec_batch(struct vdb_request *request, struct vdb_plan *plan, uint32_t first,
+                                uint32_t n, struct vdb_exec_worker *workers, vecdb_error *err) {
+  struct vdb_vecs like = {.dim = request->field->dim, .elem = request->elem,
+                          .metric = request->field->metric};
+  struct vdb_flat_batch *batch = NULL;
+  struct vdb_search *s = vdb_alloc_zero(request->mem, n * sizeof *s);
+  int rc = s ? VECDB_OK : vdb_fail_memory(err);
+  for (uint32_t i = 0; i < n; i++)
+    exec_start(request, first + i, &workers[i]);
+  if (rc == VECDB_OK) {
+    for (uint32_t i = 0; i < n; i++)
+      s[i] = (struct vdb_search){.mem = request->mem, .query = &workers[i].query};
+    rc = vdb_flat_batch_new(&like, s, n, &batch, err);
+  }
+  if (rc == VECDB_OK)
+    rc = exec_batch_segs(request, plan, workers, s, batch,
+                         (struct exec_batch_range){first, n}, err);
+  vdb_flat_batch_free(batch);
+  vdb_free(request->mem, s);
+  return rc;
 }

@@ -18,6 +18,7 @@ struct vdb_exec_worker {
   size_t n_hits;
   bool bounded;            /* range: only keys up to `bound` count */
   float bound;
+  bool tells;              /* in a batch: tells the control how far it is */
   vecdb_search_info info;  /* counters, summed over the worker's queries */
   vecdb_error err;         /* of a body that failed */
   int rc;
@@ -32,6 +33,14 @@ VDB_INTERNAL void vdb_exec_fini(const struct vdb_request *request, struct vdb_ex
    ends it early, with what there is. Errors: NO_MEMORY, CANCELLED. */
 VDB_INTERNAL int vdb_exec_query(struct vdb_request *request, struct vdb_plan *plan, uint32_t q,
                                 struct vdb_exec_worker *worker, vecdb_error *err);
+
+/* Whether queries of this request are worth answering in batches, and how many at a time. */
+VDB_INTERNAL uint32_t vdb_exec_batch_size(const struct vdb_request *request,
+                                          const struct vdb_plan *plan);
+/* As vdb_exec_query for queries first .. first + n - 1, each with a worker of its own: segments
+   with plan EXACT are scanned for all of them at once. The answers are the same. */
+VDB_INTERNAL int vdb_exec_batch(struct vdb_request *request, struct vdb_plan *plan, uint32_t first,
+                                uint32_t n, struct vdb_exec_worker *workers, vecdb_error *err);
 
 /* Offers every row of a segment that is in `bits` (NULL: every row that is not deleted) to s->top,
    and sorts it. s has mem, query and top set. A stopped control ends it early. */

@@ -11,6 +11,7 @@ struct search_call {
   vecdb_hit *hits;
   uint32_t *counts;
   struct vecdb_rows *rows;   /* NULL: not wanted */
+  uint32_t batch;            /* queries answered together */
   _Atomic uint32_t answered; /* queries */
   _Atomic bool failed;       /* some query has */
 };
@@ -66,6 +67,57 @@ static void search_one(void *arg, size_t q, unsigned worker) {
     search_store(call, (uint32_t)q, w);
 }
 
+static void search_info_add(vecdb_search_info *sum, const vecdb_search_info *one) {
+  sum->segments += one->segments;
+  sum->segments_exact += one->segments_exact;
+  sum->segments_graph += one->segments_graph;
+  sum->segments_late += one->segments_late;
+  sum->segments_codes += one->segments_codes;
+  sum->fallbacks += one->fallbacks;
+  sum->rows += one->rows;
+  sum->rows_allowed += one->rows_allowed;
+  sum->distances += one->distances;
+}
+
+/* The queries from `first` on, with a worker each. */
+static int search_together(struct search_call *call, uint32_t first, uint32_t n,
+                           struct vdb_exec_worker *each, struct vdb_exec_worker *w) {
+  for (uint32_t i = 0; i < n; i++)
+    VDB_TRY(vdb_exec_init(&call->request, &each[i], &w->err));
+  each[0].tells = w == call->workers;
+  VDB_TRY(vdb_exec_batch(&call->request, call->plan, first, n, each, &w->err));
+  for (uint32_t i = 0; i < n; i++) {
+    search_store(call, first + i, &each[i]);
+    search_info_add(&w->info, &each[i].info);
+  }
+  return VECDB_OK;
+}
+
+/* Queries b * call->batch and on; one by one where memory for all at once is short. */
+static void search_batch(void *arg, size_t b, unsigned worker) {
+  struct search_call *call = arg;
+  struct vdb_request *r = &call->request;
+  struct vdb_exec_worker *w = &call->workers[worker];
+  uint32_t first = (uint32_t)b * call->batch;
+  uint32_t n = vdb_min_u32(call->batch, r->n_queries - first);
+  if (atomic_load_explicit(&call->failed, memory_order_relaxed))
+    return;
+  struct vdb_exec_worker *each = vdb_alloc_zero(r->mem, n * sizeof *each);
+  atomic_fetch_add_explicit(&call->answered, n, memory_order_relaxed);
+  w->rc = each ? search_together(call, first, n, each, w) : VECDB_ERR_NO_MEMORY;
+  for (uint32_t i = 0; each && i < n; i++)
+    vdb_exec_fini(r, &each[i]);
+  vdb_free(r->mem, each);
+  if (w->rc == VECDB_ERR_NO_MEMORY) {
+    w->rc = VECDB_OK;
+    atomic_fetch_sub_explicit(&call->answered, n, memory_order_relaxed);
+    for (uint32_t i = 0; i < n; i++)
+      search_one(call, first + i, worker);
+  } else if (w->rc != VECDB_OK) {
+    atomic_store_explicit(&call->failed, true, memory_order_relaxed);
+  }
+}
+
 /* Copies the rows of all hits and puts the ids in their place. */
 static int search_rows(struct search_call *call, vecdb_error *err) {
   const struct vdb_request *r = &call->request;
@@ -104,7 +156,11 @@ static int search_run(struct search_call *call, const struct vdb_par *par, vecdb
   memset(call->counts, 0, r->n_queries * sizeof *call->counts);
   atomic_init(&call->answered, 0);
   atomic_init(&call->failed, false);
-  par->run(par, r->n_queries, search_one, call);
+  call->batch = call->workers[0].bounded ? 1 : vdb_exec_batch_size(r, call->plan);
+  if (call->batch > 1)
+    par->run(par, (r->n_queries + call->batch - 1) / call->batch, search_batch, call);
+  else
+    par->run(par, r->n_queries, search_one, call);
   for (unsigned i = 0; i < call->n_workers; i++) {
     const struct vdb_exec_worker *w = &call->workers[i];
     if (w->rc != VECDB_OK) {
@@ -118,18 +174,8 @@ static int search_run(struct search_call *call, const struct vdb_par *par, vecdb
 static void search_fill_info(const struct search_call *call, bool partial, uint64_t start,
                              vecdb_search_info *info) {
   vecdb_search_info sum = VECDB_SEARCH_INFO_INIT;
-  for (unsigned i = 0; i < call->n_workers; i++) {
-    const vecdb_search_info *one = &call->workers[i].info;
-    sum.segments += one->segments;
-    sum.segments_exact += one->segments_exact;
-    sum.segments_graph += one->segments_graph;
-    sum.segments_late += one->segments_late;
-    sum.segments_codes += one->segments_codes;
-    sum.fallbacks += one->fallbacks;
-    sum.rows += one->rows;
-    sum.rows_allowed += one->rows_allowed;
-    sum.distances += one->distances;
-  }
+  for (unsigned i = 0; i < call->n_workers; i++)
+    search_info_add(&sum, &call->workers[i].info);
   sum.partial = partial;
   sum.elapsed_ns = vdb_now_ns(call->request.snapshot->env) - start;
   *info = sum;

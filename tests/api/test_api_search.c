@@ -384,6 +384,53 @@ static void test_batches_of_queries(void **state) {
   at_close(db);
 }
 
+/* Many queries in one call and the same queries one by one: the same bits, whatever the filter, for
+   sealed, growing and deleted rows, with any number of threads. */
+static void batch_as_singles(const struct model *m, vecdb_collection *coll, const char *filter) {
+  enum { QUERIES = 21 };
+  uint8_t queries[QUERIES * MAX_BYTES];
+  vecdb_hit hits[QUERIES * K], one[K];
+  uint32_t seed = 5, counts[QUERIES], n;
+  for (size_t q = 0; q < QUERIES; q++)
+    random_vector(m->kind.type, &seed, queries + q * m->bytes);
+  vecdb_search_params params = VECDB_SEARCH_PARAMS_INIT;
+  params.queries = queries;
+  params.n_queries = QUERIES;
+  params.filter.text = filter;
+  for (params.k = 3; params.k <= K; params.k += 11)
+    for (params.threads = 1; params.threads <= 4; params.threads += 3) {
+      vecdb_search_params single = params;
+      single.n_queries = 1;
+      at_ok(vecdb_search(coll, &params, hits, counts, NULL, NULL, &at_err));
+      for (uint32_t q = 0; q < QUERIES; q++) {
+        single.queries = queries + q * m->bytes;
+        at_ok(vecdb_search(coll, &single, one, &n, NULL, NULL, &at_err));
+        assert_int_equal(counts[q], n);
+        for (uint32_t i = 0; i < n; i++) {
+          assert_int_equal(hits[q * params.k + i].id, one[i].id);
+          assert_memory_equal(&hits[q * params.k + i].score, &one[i].score, sizeof one[i].score);
+        }
+        if (!filter)
+          check_hits(m, single.queries, hits + q * params.k, n, 1);
+      }
+    }
+}
+
+static void test_batches_are_as_singles(void **state) {
+  (void)state;
+  struct model *m = malloc(sizeof *m);
+  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+    vecdb *db = at_open(":memory:", NULL);
+    vecdb_collection *coll = build(db, kinds[k], m);
+    batch_as_singles(m, coll, NULL);
+    batch_as_singles(m, coll, "n % 2 == 1");
+    batch_as_singles(m, coll, "n > 50 and n < 690");
+    vecdb_collection_release(coll);
+    at_close(db);
+  }
+  free(m);
+}
+
 /* ---- Iterators ------------------------------------------------------------------------------- */
 
 /* Walks to the end in uneven batches; the hits must be `n` in order. Returns them, to be freed. */
@@ -604,7 +651,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_types_and_metrics),    cmocka_unit_test(test_graph_of_every_kind),
       cmocka_unit_test(test_zero_vectors_allowed), cmocka_unit_test(test_ranges),
-      cmocka_unit_test(test_batches_of_queries),   cmocka_unit_test(test_iterators),
+      cmocka_unit_test(test_batches_of_queries),   cmocka_unit_test(test_batches_are_as_singles),
+      cmocka_unit_test(test_iterators),
       cmocka_unit_test(test_iterator_snapshot),    cmocka_unit_test(test_explain_buffers),
       cmocka_unit_test(test_search_info),          cmocka_unit_test(test_nothing_to_find),
   };

@@ -315,6 +315,8 @@ static void write_where_reset(struct write_where *w) {
 static int write_where_find(struct write_where *w, uint64_t *merges, vecdb_error *err) {
   write_where_reset(w);
   vdb_write_u32(&w->body, 0); /* the number of keys */
+  if (w->body.failed)
+    return vdb_fail_memory(err);
   vdb_mutex_lock(&w->coll->db->write_mu);
   *merges = w->coll->merges;
   vdb_mutex_unlock(&w->coll->db->write_mu);
@@ -388,7 +390,7 @@ VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vec
   struct write_where w = {.coll = coll, .filter = filter, .control = control};
   int rc = VECDB_OK;
   for (bool again = true; !rc && again;) {
-    uint64_t merges;
+    uint64_t merges = 0;
     rc = write_where_find(&w, &merges, err);
     if (rc)
       break;

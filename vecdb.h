@@ -366,8 +366,10 @@ typedef enum vecdb_metric {
  * FLAT, HNSW and AUTO take any vectors; the other names without BIN take all but binary ones. BIN_*
  * over binary vectors compare these as they are; over other vectors they compare the signs of the
  * elements (after a rotation) and score the best again.
- * In this version HNSW, and BIN_FLAT and BIN_HNSW over binary vectors, are built; the others are
- * VECDB_ERR_UNSUPPORTED.
+ * IVF_PQ takes 8 bits an element where there are too few rows to learn from, and IVF_PQ and
+ * IVF_RABITQ do where inner products of rows of very unequal lengths are compared.
+ * In this version HNSW, HNSW_SQ, the IVF_* types, and BIN_FLAT and BIN_HNSW over binary vectors, are
+ * built; the others are VECDB_ERR_UNSUPPORTED.
  */
 typedef enum vecdb_index_type {
   VECDB_INDEX_AUTO = 0,       /* the library's choice per segment; exact below index_rows rows */

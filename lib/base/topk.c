@@ -57,3 +57,42 @@ VDB_INTERNAL void vdb_near_sort(struct vdb_near *items, size_t n) {
     topk_sink(items, n, i);
   topk_unheap(items, n);
 }
+
+/* The middle one of the first, the middle and the last. */
+static struct vdb_near topk_pivot(const struct vdb_near *items, size_t n) {
+  struct vdb_near a = items[0], b = items[n / 2], c = items[n - 1];
+  if (vdb_near_before(b, a)) {
+    struct vdb_near t = a;
+    a = b;
+    b = t;
+  }
+  return vdb_near_before(c, a) ? a : vdb_near_before(c, b) ? c : b;
+}
+
+VDB_INTERNAL void vdb_near_select(struct vdb_near *items, size_t n, size_t k) {
+  while (n > 1) {
+    struct vdb_near pivot = topk_pivot(items, n);
+    ptrdiff_t low = 0;
+    ptrdiff_t high = (ptrdiff_t)n - 1;
+    while (low <= high) {
+      while (vdb_near_before(items[low], pivot))
+        low++;
+      while (vdb_near_before(pivot, items[high]))
+        high--;
+      if (low > high)
+        break;
+      struct vdb_near moving = items[low];
+      items[low++] = items[high];
+      items[high--] = moving;
+    }
+    if ((ptrdiff_t)k <= high + 1) {
+      n = (size_t)(high + 1);
+    } else if ((ptrdiff_t)k > low) {
+      items += low;
+      n -= (size_t)low;
+      k -= (size_t)low;
+    } else {
+      return;
+    }
+  }
+}

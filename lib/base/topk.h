@@ -31,6 +31,9 @@ VDB_INTERNAL void vdb_topk_sort(struct vdb_topk *top);
 /* Sorts n candidates, nearest first. */
 VDB_INTERNAL void vdb_near_sort(struct vdb_near *items, size_t n);
 
+/* Brings the k nearest of n candidates to the front, the k-th last of them; 0 < k <= n. */
+VDB_INTERNAL void vdb_near_select(struct vdb_near *items, size_t n, size_t k);
+
 /* The key that a candidate must not exceed to get in; infinity while there is room. */
 VDB_INLINE float vdb_topk_bound(const struct vdb_topk *top) {
   return top->n < top->k ? __builtin_inff() : top->items[0].key;

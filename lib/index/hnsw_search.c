@@ -244,6 +244,26 @@ static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *
   vdb_topk_sort(&s->top);
 }
 
+/* Where to walk from: the nearest of the rows that the caller knows, as long as they have links (a
+   copy of another row has none), else what the upper layers lead to. */
+static uint64_t search_start(struct vdb_hnsw_walk *walk, const struct vdb_search *s) {
+  struct vdb_hnsw_scratch *scratch = walk->scratch;
+  const struct vdb_hnsw_layer *layer = &walk->graph->layers[0];
+  uint64_t best = UINT64_MAX;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < vdb_min_u32(s->n_starts, VDB_HNSW_HOP); i++)
+    if (vdb_hnsw_links(layer, s->starts[i])[0] != VDB_HNSW_NONE)
+      scratch->nodes[n++] = s->starts[i];
+  if (n == 0)
+    return vdb_hnsw_descend(walk, 0);
+  vdb_hnsw_score(walk, 0, n);
+  for (uint32_t i = 0; i < n; i++) {
+    uint64_t item = vdb_walk_item(scratch->keys[i], scratch->nodes[i]);
+    best = item < best ? item : best;
+  }
+  return best;
+}
+
 static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
                        struct vdb_hnsw_scratch *scratch, vecdb_error *err) {
   const struct vdb_hnsw_graph *graph = &hnsw->graph;
@@ -258,7 +278,7 @@ static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
   struct vdb_walk_pool *pool = filtered ? &scratch->found : &scratch->pool;
   if (!vdb_hnsw_pool_reset(pool, hnsw->mem, vdb_max_size(s->effort, s->top.k)))
     return vdb_fail_memory(err);
-  uint64_t start = vdb_hnsw_descend(&walk, 0);
+  uint64_t start = search_start(&walk, s);
   if (filtered) {
     struct hnsw_filtered f = {&walk, s, hnsw->mem, search_is_near(s, hnsw->base.vecs.n)};
     if (!search_filtered(&f, start))

@@ -21,6 +21,8 @@ struct vdb_search {
   const struct vdb_query_vec *query;
   uint32_t effort;        /* as ops->effort says; at least 1 */
   uint32_t ef;            /* of graphs whose effort is not their width; 0: by effort and top.k */
+  const uint32_t *starts; /* graphs: rows to walk from, the nearest of them; none: as they know */
+  uint32_t n_starts;
   const uint64_t *allow;  /* bitmap of allowed rows, NULL: all */
   /* Asked of rows that would enter the result, after `allow`; NULL: all pass. */
   bool (*accept)(void *arg, uint32_t row);

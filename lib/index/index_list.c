@@ -4,6 +4,7 @@
 
 #include "index/hnsw.h"
 #include "index/index.h"
+#include "index/ivf.h"
 
 enum {
   INDEX_M = 16,
@@ -38,16 +39,17 @@ static const struct vdb_index_kind index_kinds[VDB_INDEX_TYPES] = {
                              INDEX_TAKES_GRAPH | INDEX_TAKES_CODED | INDEX_TAKES_NBITS},
     [VECDB_INDEX_HNSW_PQ] = {"HNSW_PQ", NULL, NULL, VDB_CODE_PQ, VDB_COARSE_GRAPH,
                              INDEX_TAKES_GRAPH | INDEX_TAKES_PQ},
-    [VECDB_INDEX_IVF_FLAT] = {"IVF_FLAT", NULL, NULL, VDB_CODE_NONE, VDB_COARSE_LISTS,
+    [VECDB_INDEX_IVF_FLAT] = {"IVF_FLAT", vdb_ivf_ops, NULL, VDB_CODE_NONE, VDB_COARSE_LISTS,
                               INDEX_TAKES_LISTS},
-    [VECDB_INDEX_IVF_SQ8] = {"IVF_SQ8", NULL, NULL, VDB_CODE_SQ, VDB_COARSE_LISTS,
+    [VECDB_INDEX_IVF_SQ8] = {"IVF_SQ8", vdb_ivf_ops, NULL, VDB_CODE_SQ, VDB_COARSE_LISTS,
                              INDEX_TAKES_LISTS | INDEX_TAKES_CODED},
-    [VECDB_INDEX_IVF_PQ] = {"IVF_PQ", NULL, NULL, VDB_CODE_PQ, VDB_COARSE_LISTS,
+    [VECDB_INDEX_IVF_PQ] = {"IVF_PQ", vdb_ivf_ops, NULL, VDB_CODE_PQ, VDB_COARSE_LISTS,
                             INDEX_TAKES_LISTS | INDEX_TAKES_PQ},
-    [VECDB_INDEX_IVF_RABITQ] = {"IVF_RABITQ", NULL, NULL, VDB_CODE_RABITQ, VDB_COARSE_LISTS,
+    [VECDB_INDEX_IVF_RABITQ] = {"IVF_RABITQ", vdb_ivf_ops, NULL, VDB_CODE_RABITQ, VDB_COARSE_LISTS,
                                 INDEX_TAKES_LISTS | INDEX_TAKES_CODED | INDEX_TAKES_NBITS |
                                     INDEX_TAKES_ROTATION},
-    [VECDB_INDEX_IVF_HNSW] = {"IVF_HNSW", NULL, NULL, VDB_CODE_SQ, VDB_COARSE_LIST_GRAPH,
+    [VECDB_INDEX_IVF_HNSW] = {"IVF_HNSW", vdb_ivf_hnsw_ops, NULL, VDB_CODE_SQ,
+                              VDB_COARSE_LIST_GRAPH,
                               INDEX_TAKES_GRAPH | INDEX_TAKES_LISTS | INDEX_TAKES_CODED},
     [VECDB_INDEX_BIN_FLAT] = {"BIN_FLAT", NULL, NULL, VDB_CODE_BITS, VDB_COARSE_NONE,
                               INDEX_TAKES_EF | INDEX_TAKES_BITS},

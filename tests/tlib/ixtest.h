@@ -212,7 +212,7 @@ struct ix_section {
 struct ix_sections {
   struct vdb_sect_writer writer;
   struct vdb_sect_reader reader;
-  struct ix_section items[12];
+  struct ix_section items[40];
   size_t n;
   bool fail; /* appends fail */
   _Atomic long reads;      /* of sources, so far */

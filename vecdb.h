@@ -368,7 +368,7 @@ typedef enum vecdb_metric {
  * elements (after a rotation) and score the best again.
  * IVF_PQ takes 8 bits an element where there are too few rows to learn from, and IVF_PQ and
  * IVF_RABITQ do where inner products of rows of very unequal lengths are compared.
- * In this version HNSW, HNSW_SQ, the IVF_* types, and BIN_FLAT and BIN_HNSW over binary vectors, are
+ * In this version HNSW, HNSW_SQ, the IVF_* types, and BIN_FLAT and BIN_HNSW over binary vectors are
  * built; the others are VECDB_ERR_UNSUPPORTED.
  */
 typedef enum vecdb_index_type {

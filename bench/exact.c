@@ -122,9 +122,12 @@ int main(int argc, char **argv) {
   options.seal_rows = (uint32_t)e.base.rows;
   options.seal_bytes = options.wal_bytes = UINT64_MAX;
   bench_check(vecdb_open(path, &options, &db, &error), "open", &error);
-  e.collection = bench_create(db, (uint32_t)e.base.columns,
-                              strcmp(argv[4], "ip") == 0 ? VECDB_IP : VECDB_L2, VECDB_INDEX_FLAT);
-  bench_load(e.collection, &e.base);
+  int32_t metric = bench_metric(argv[4]);
+  vecdb_index_params flat = VECDB_INDEX_PARAMS_INIT;
+  flat.type = VECDB_INDEX_FLAT;
+  vecdb_field field = bench_vector_field(&e.base, metric, &flat);
+  e.collection = bench_create(db, &field, NULL, 0);
+  bench_load(e.collection, &e.base, metric, NULL, 0);
   bench_check(vecdb_compact(e.collection, NULL, &error), "compact", &error);
   exact_run(&e);
   vecdb_collection_release(e.collection);

@@ -169,8 +169,6 @@ VDB_INTERNAL int vdb_ivf_read(struct vdb_ivf *ivf, const struct vdb_sect_reader 
                               uint32_t number, vecdb_error *err);
 VDB_INTERNAL int vdb_ivf_search(const struct vdb_index *index, struct vdb_search *s,
                                 vecdb_error *err);
-VDB_INTERNAL int vdb_ivf_scan(const struct vdb_index *index, struct vdb_search *s,
-                              vecdb_error *err);
 
 /* Puts the lists nearest to scratch->query into scratch->lists: at least `n`, in order. */
 VDB_INTERNAL void vdb_ivf_probe(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *scratch,

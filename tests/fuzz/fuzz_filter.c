@@ -3,6 +3,7 @@
  * What compiles must give the same rows by row and by block, and must describe itself; what does
  * not must say where. The first byte chooses the number of rows.
  */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "unit/filter_fixture.h"
@@ -66,6 +67,18 @@ static void fuzz_filter_describe(const struct vdb_filter *filter) {
   vdb_writer_free(&first);
 }
 
+/* The parameters that the text seems to name: others would be refused. How many. */
+static size_t fuzz_filter_named(const char *text, size_t n, vecdb_param *out) {
+  size_t n_out = 0;
+  for (size_t i = 0; i < VDB_COUNT(fuzz_filter_params); i++) {
+    char braced[64];
+    int length = snprintf(braced, sizeof braced, "{%s}", fuzz_filter_params[i].name);
+    if (memmem(text, n, braced, (size_t)length))
+      out[n_out++] = fuzz_filter_params[i];
+  }
+  return n_out;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!fuzz_filter_rows.values) {
     vdb_mem_init(&fuzz_filter_mem, NULL, 0);
@@ -76,13 +89,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
   uint64_t before = fuzz_filter_mem.used;
   size_t n = data[0] % (FUZZ_FILTER_ROWS + 1u);
-  vecdb_filter source = {(const char *)data + 1, size - 1, fuzz_filter_params,
-                         VDB_COUNT(fuzz_filter_params)};
+  const char *text = (const char *)data + 1;
+  vecdb_param params[VDB_COUNT(fuzz_filter_params)];
+  vecdb_filter source = {text, size - 1, params, fuzz_filter_named(text, size - 1, params)};
   struct vdb_filter *filter = NULL;
   vecdb_error err;
   int rc = vdb_filter_compile(&fuzz_filter_mem, &fx_schema, &source, &filter, &err);
   if (rc) {
-    FX_CHECK(!filter && err.code == rc && err.position >= 0 && err.position < (int64_t)size);
+    /* A parameter that is not used has no place in the text. */
+    FX_CHECK(!filter && err.code == rc && err.position < (int64_t)size);
+    FX_CHECK(err.position >= 0 || rc == VECDB_ERR_FILTER_PARAM);
     FX_CHECK(vdb_utf8_valid(err.message, strlen(err.message)));
   } else {
     fuzz_filter_bitmap(filter, FUZZ_FILTER_ROWS, true);

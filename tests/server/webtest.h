@@ -37,6 +37,7 @@ static inline void web_init(struct web *w) {
   assert_non_null(mkdtemp(w->folder));
   snprintf(w->config.data, sizeof w->config.data, "%s/db", w->folder);
   snprintf(w->config.listen, sizeof w->config.listen, "127.0.0.1:0");
+  w->config.idle_seconds = 2; /* how long a half-closed connection may linger */
 }
 
 static inline void web_start(struct web *w) {

@@ -15,17 +15,14 @@ these from PyPI and prints the folders.
 """
 import argparse
 import ctypes
-import io
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-import urllib.request
 
 import numpy as np
 
@@ -225,11 +222,12 @@ def measure(name, args):
 
 
 def fetch(folder):
+    """The peers' sources from PyPI, unpacked."""
     os.makedirs(folder, exist_ok=True)
     for name, version, _ in SOURCES:
-        page = urllib.request.urlopen(f"https://pypi.org/simple/{name}/").read().decode()
-        source = re.search(rf'href="([^"#]*/{name}-{version}\.tar\.gz)', page).group(1)
-        with tarfile.open(fileobj=io.BytesIO(urllib.request.urlopen(source).read())) as archive:
+        subprocess.run([sys.executable, "-m", "pip", "-q", "download", "--no-deps", "--no-binary", name,
+                        "--dest", folder, f"{name}=={version}"], check=True, stdout=sys.stderr)
+        with tarfile.open(f"{folder}/{name}-{version}.tar.gz") as archive:
             archive.extractall(folder, filter="data")
     print(",".join(f"{folder}/{name}-{version}{part}" for name, version, part in SOURCES))
 

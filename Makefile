@@ -299,7 +299,7 @@ JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test
   "step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
-test: ## everything that must hold, in under ten minutes
+test: ## everything that must hold, in about eleven minutes on two cores
 	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs

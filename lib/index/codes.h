@@ -33,6 +33,8 @@ struct vdb_codes {
   uint32_t n;
   uint32_t dim;
   int32_t metric; /* of the rows */
+  const uint8_t *sketches; /* sketch i at sketches + i * sketch_stride; NULL: none */
+  size_t sketch_stride;
   void *state;    /* the kind's own, such as tables made of params at open; NULL: none */
 };
 
@@ -67,6 +69,19 @@ struct vdb_codes_ops {
   /* keys[i] of row ids[i]. Does not prefetch codes. */
   void (*keys)(const struct vdb_codes *codes, const void *query, const uint32_t *ids, size_t n,
                float *keys);
+  /* Keeps those of n rows, in their order, whose sketches do not say that their keys are above
+     `limit`, and of `beside` what stands beside them; how many. Codes without sketches need not have it. Does not prefetch sketches. */
+  size_t (*sift)(const struct vdb_codes *codes, const void *query, uint32_t *ids,
+                 uint32_t *beside, size_t n, float limit);
+  /* What scoring reads besides the code, in 32 bits, so that it can stand beside the ids of rows;
+     false when it does not fit. NULL: there is no such thing. */
+  bool (*brief)(const struct vdb_codes *codes, uint32_t id, uint32_t *out);
+  /* The standard deviation of the keys of rows of middling length from what they should be, but for
+     a constant. NULL: not known. */
+  float (*deviation)(const struct vdb_codes *codes, const void *query);
+  /* keys, with the briefs of the rows. */
+  void (*keys_brief)(const struct vdb_codes *codes, const void *query, const uint32_t *ids,
+                     const uint32_t *briefs, size_t n, float *keys);
 };
 
 struct vdb_search;
@@ -80,6 +95,13 @@ VDB_INLINE void vdb_codes_prefetch(const struct vdb_codes *codes, uint32_t row) 
   const uint8_t *code = codes->data + (size_t)row * codes->stride;
   for (size_t i = 0; i < codes->stride; i += 64)
     VDB_PREFETCH(code + i);
+}
+
+/* Asks for the lines of a sketch. */
+VDB_INLINE void vdb_codes_prefetch_sketch(const struct vdb_codes *codes, uint32_t row) {
+  const uint8_t *sketch = codes->sketches + (size_t)row * codes->sketch_stride;
+  for (size_t i = 0; i < codes->sketch_stride; i += 64)
+    VDB_PREFETCH(sketch + i);
 }
 
 #endif

@@ -57,7 +57,8 @@ static void hnsw_traits(const struct vdb_index *index, struct vdb_index_traits *
   const struct vdb_vecs *vecs = &index->vecs;
   memset(out, 0, sizeof *out);
   for (uint32_t l = 0; l < graph->n_layers; l++)
-    out->memory += (uint64_t)graph->layers[l].n * graph->layers[l].width * sizeof(uint32_t);
+    out->memory += (uint64_t)graph->layers[l].n * graph->layers[l].width * sizeof(uint32_t) *
+                   (graph->layers[l].briefs ? 2 : 1);
   const struct vdb_codes *codes = &graph->codes;
   const struct vdb_vecs *store = &graph->store;
   out->memory += codes->data_size + graph->fine.data_size;

@@ -39,6 +39,7 @@ VDB_INTERNAL const struct vdb_index_ops *vdb_hnsw_ops(void);
  */
 struct vdb_hnsw_layer {
   const uint32_t *links; /* node i's at links + i * width, nearest first, then NONE */
+  const uint32_t *briefs; /* of the codes of the links, each where its link is; NULL: none */
   uint32_t width;
   uint32_t n;
 };
@@ -81,6 +82,14 @@ struct vdb_hnsw_graph {
   struct vdb_vecs store; /* of COPY */
 };
 
+/* What a hop of a beam has found, on its way to be scored. */
+struct vdb_hnsw_stage {
+  uint32_t nodes[VDB_HNSW_HOP];
+  uint32_t beside[VDB_HNSW_HOP]; /* their briefs; anything when there are none */
+  uint32_t n;
+  bool sketches;                 /* to be sifted first */
+};
+
 struct vdb_hnsw_scratch {
   struct vdb_visited seen;
   struct vdb_walk_pool pool;
@@ -93,6 +102,7 @@ struct vdb_hnsw_scratch {
   uint32_t nodes[VDB_HNSW_HOP];
   uint32_t rows[VDB_HNSW_HOP];
   float keys[VDB_HNSW_HOP];
+  struct vdb_hnsw_stage stages[3]; /* of a beam's last hops */
 };
 
 /* One walk. `query` is one of the codes' kind or, among rows, a vdb_query_vec. */

@@ -13,7 +13,7 @@
 #include "index/sq.h"
 
 enum {
-  CODES_DIM_4 = 161,          /* dimension from which 4 bits are tried */
+  CODES_DIM_4 = 65,           /* dimension from which 4 bits are tried */
   CODES_QUERIES = 32,         /* rows that search for their neighbours */
   CODES_NEAR = 11,            /* that many, themselves among them */
   CODES_LOOK = 40,            /* within so many by code */

@@ -4,6 +4,7 @@
  *   HNSW  struct hnsw_header
  *   HNUP  u32 order[layers[1]], then for each upper layer, from 1 up, u32 links[n * width]
  *   HNL0  u32 links[n * width] of level 0
+ *   HNLB  u32 briefs[n * width] of the codes of the links of level 0; or nothing
  *   HNQP  params of the codes; nothing without codes
  *   HNQD  data of the codes; nothing without codes
  *   HNST  f16 rows[n * dim], or data of 8-bit codes, to score hits again; or nothing
@@ -26,7 +27,9 @@
 #define HNSW_TAG_STORE VDB_TAG('H', 'N', 'S', 'T')
 #define HNSW_TAG_STORE_PARAMS VDB_TAG('H', 'N', 'S', 'P')
 #define HNSW_TAG_LEVEL0 VDB_TAG('H', 'N', 'L', '0')
-enum { HNSW_VERSION = 2 }; /* 1 had codes without rotation */
+#define HNSW_TAG_BRIEFS VDB_TAG('H', 'N', 'L', 'B')
+/* 1 had codes without rotation and is not read any more; 2 has no HNLB. */
+enum { HNSW_VERSION = 3, HNSW_VERSION_LEAST = 2 };
 
 struct hnsw_header {
   uint32_t version;
@@ -43,7 +46,8 @@ struct hnsw_header {
   uint32_t n_copies;
   uint32_t codes;     /* id of their kind; 0: none */
   uint32_t refine;    /* a vdb_hnsw_refine */
-  uint32_t layers[VDB_HNSW_MAX_LAYERS + 2]; /* nodes of each; 0 past the last */
+  uint32_t layers[VDB_HNSW_MAX_LAYERS + 1]; /* nodes of each; 0 past the last */
+  uint32_t briefs;    /* 1: there are some */
 };
 _Static_assert(sizeof(struct hnsw_header) == 136, "the header has no holes");
 
@@ -77,6 +81,41 @@ static int io_write_layers(const struct vdb_hnsw_builder *h, uint32_t tag, uint3
   return io_write(h->b->out, tag, h->b->number, parts, n, err);
 }
 
+/* The briefs of all rows' codes, to be freed, in *out; NULL when a code has none. */
+static int io_make_briefs(const struct vdb_hnsw_builder *h, uint32_t **out, vecdb_error *err) {
+  const struct vdb_codes *codes = &h->graph.codes;
+  *out = NULL;
+  if (!codes->ops || !codes->ops->brief)
+    return VECDB_OK;
+  uint32_t *briefs = vdb_alloc_array(h->b->mem, codes->n, sizeof *briefs);
+  if (!briefs)
+    return vdb_fail_memory(err);
+  uint32_t row = 0;
+  while (row < codes->n && codes->ops->brief(codes, row, &briefs[row]))
+    row++;
+  if (row == codes->n)
+    *out = briefs;
+  else
+    vdb_free(h->b->mem, briefs);
+  return VECDB_OK;
+}
+
+/* `briefs` of rows; NULL: none. */
+static int io_write_briefs(const struct vdb_hnsw_builder *h, const uint32_t *briefs,
+                           vecdb_error *err) {
+  const struct vdb_hnsw_layer *layer = &h->graph.layers[0];
+  struct vdb_sect_writer *out = h->b->out;
+  int rc = out->begin(out, HNSW_TAG_BRIEFS, h->b->number, err);
+  for (uint32_t i = 0; briefs && rc == VECDB_OK && i < layer->n; i++) {
+    const uint32_t *links = vdb_hnsw_links(layer, i);
+    uint32_t row[2 * VDB_HNSW_MAX_M];
+    for (uint32_t k = 0; k < layer->width; k++)
+      row[k] = links[k] == VDB_HNSW_NONE ? 0 : briefs[links[k]];
+    rc = out->append(out, row, layer->width * sizeof *row, err);
+  }
+  return rc ? rc : out->end(out, err);
+}
+
 static struct hnsw_header io_header(const struct vdb_hnsw_builder *h) {
   const struct vdb_index_build *b = h->b;
   struct hnsw_header header = {0};
@@ -99,32 +138,49 @@ static struct hnsw_header io_header(const struct vdb_hnsw_builder *h) {
   return header;
 }
 
-VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
+static int io_write_codes(const struct vdb_hnsw_builder *h, enum vdb_hnsw_refine refine,
+                          vecdb_error *err) {
   const struct vdb_index_build *b = h->b;
-  const struct vdb_hnsw_copies *copies = &h->graph.copies;
   const struct vdb_codes *codes = &h->graph.codes;
-  struct hnsw_header header = io_header(h);
-  struct io_part head = {&header, sizeof header};
   struct io_part params = {codes->params, codes->params_size};
   struct io_part data = {codes->data, codes->data_size};
-  struct io_part parts[] = {{copies->firsts, copies->n_groups * sizeof *copies->firsts},
-                            {copies->ends, copies->n_groups * sizeof *copies->ends},
-                            {copies->rows, copies->n * sizeof *copies->rows}};
-  VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &head, 1, err));
-  VDB_TRY(io_write_layers(h, HNSW_TAG_UPPER, 1, VDB_HNSW_MAX_LAYERS, err));
-  VDB_TRY(io_write_layers(h, HNSW_TAG_LEVEL0, 0, 1, err));
-  VDB_TRY(io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err));
   VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, &params, 1, err));
   VDB_TRY(io_write(b->out, HNSW_TAG_CODES, b->number, &data, 1, err));
-  bool fine = header.refine == VDB_HNSW_REFINE_CODES;
+  bool fine = refine == VDB_HNSW_REFINE_CODES;
   params = (struct io_part){h->codes.params, h->codes.params_size};
   data = (struct io_part){h->codes.data, h->codes.data_size};
   VDB_TRY(io_write(b->out, HNSW_TAG_STORE_PARAMS, b->number, &params, fine, err));
-  if (header.refine != VDB_HNSW_REFINE_COPY)
+  if (refine != VDB_HNSW_REFINE_COPY)
     return io_write(b->out, HNSW_TAG_STORE, b->number, &data, fine, err);
   VDB_TRY(b->out->begin(b->out, HNSW_TAG_STORE, b->number, err));
   VDB_TRY(vdb_hnsw_store_write(h, err));
   return b->out->end(b->out, err);
+}
+
+static int io_write_graph(const struct vdb_hnsw_builder *h, const uint32_t *briefs,
+                          vecdb_error *err) {
+  const struct vdb_index_build *b = h->b;
+  const struct vdb_hnsw_copies *copies = &h->graph.copies;
+  struct hnsw_header header = io_header(h);
+  struct io_part head = {&header, sizeof header};
+  struct io_part parts[] = {{copies->firsts, copies->n_groups * sizeof *copies->firsts},
+                            {copies->ends, copies->n_groups * sizeof *copies->ends},
+                            {copies->rows, copies->n * sizeof *copies->rows}};
+  header.briefs = briefs != NULL;
+  VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &head, 1, err));
+  VDB_TRY(io_write_layers(h, HNSW_TAG_UPPER, 1, VDB_HNSW_MAX_LAYERS, err));
+  VDB_TRY(io_write_layers(h, HNSW_TAG_LEVEL0, 0, 1, err));
+  VDB_TRY(io_write_briefs(h, briefs, err));
+  VDB_TRY(io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err));
+  return io_write_codes(h, (enum vdb_hnsw_refine)header.refine, err);
+}
+
+VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
+  uint32_t *briefs;
+  VDB_TRY(io_make_briefs(h, &briefs, err));
+  int rc = io_write_graph(h, briefs, err);
+  vdb_free(h->b->mem, briefs);
+  return rc;
 }
 
 static int io_corrupt(vecdb_error *err, const char *what) {
@@ -137,7 +193,7 @@ static int io_read_shape(const struct hnsw_header *header, const struct vdb_vecs
   if (header->version > HNSW_VERSION)
     return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "the HNSW index has format %u, known is %u",
                     (unsigned)header->version, (unsigned)HNSW_VERSION);
-  if (header->version < HNSW_VERSION)
+  if (header->version < HNSW_VERSION_LEAST)
     return io_corrupt(err, "header");
   if (header->n_copies > header->n || header->n_groups > header->n_copies)
     return io_corrupt(err, "number of copies");
@@ -240,7 +296,7 @@ static int io_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t numb
   *data = NULL;
   *size = 0;
   /* rows in another form: verified when the rows are */
-  bool bulk = tag == HNSW_TAG_CODES || tag == HNSW_TAG_STORE;
+  bool bulk = tag == HNSW_TAG_CODES || tag == HNSW_TAG_STORE || tag == HNSW_TAG_BRIEFS;
   VDB_TRY(in->find(in, tag, number, bulk, data, size, err));
   return *data ? VECDB_OK : io_corrupt(err, "a section is missing");
 }
@@ -276,6 +332,23 @@ static int io_read_both_codes(struct vdb_mem *mem, const struct vdb_sect_reader 
   return VECDB_OK;
 }
 
+/* Their values are not looked at: whatever they are, they only make keys. */
+static int io_read_briefs(const struct vdb_sect_reader *in, uint32_t number,
+                          const struct hnsw_header *header, struct vdb_hnsw_graph *graph,
+                          vecdb_error *err) {
+  struct vdb_hnsw_layer *layer = &graph->layers[0];
+  const void *data = NULL;
+  size_t size = 0;
+  if (header->version > HNSW_VERSION_LEAST)
+    VDB_TRY(io_find(in, HNSW_TAG_BRIEFS, number, &data, &size, err));
+  if (header->briefs > 1 || (header->briefs && (!graph->codes.ops || !graph->codes.ops->brief)))
+    return io_corrupt(err, "briefs");
+  if (size != header->briefs * (uint64_t)layer->n * layer->width * sizeof *layer->briefs)
+    return io_corrupt(err, "size of the briefs");
+  layer->briefs = header->briefs ? data : NULL;
+  return VECDB_OK;
+}
+
 VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader *in,
                                uint32_t number, const struct vdb_vecs *vecs,
                                struct vdb_hnsw_graph *graph, vecdb_error *err) {
@@ -292,6 +365,7 @@ VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader
   VDB_TRY(io_find(in, HNSW_TAG_COPIES, number, &data, &size, err));
   VDB_TRY(io_read_copies(&graph->copies, header.n, data, size, err));
   VDB_TRY(io_read_both_codes(mem, in, number, header.codes, vecs, graph, err));
+  VDB_TRY(io_read_briefs(in, number, &header, graph, err));
   VDB_TRY(io_find(in, HNSW_TAG_LEVEL0, number, &data, &size, err));
   if (graph->n_layers == 0)
     return size == 0 ? VECDB_OK : io_corrupt(err, "size of level 0");

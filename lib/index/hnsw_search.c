@@ -16,9 +16,13 @@ enum {
   SEARCH_NEAR_PERCENT = 15, /* allowed rows below which only these are scored */
   SEARCH_NEAR_ROWS = 48,    /* rows to look for among links of links */
   SEARCH_SAMPLE = 128,      /* words of the bitmap to estimate its share from */
-  SEARCH_AGAIN = 10,        /* rows scored again after a walk among codes: 1.5 k and so many */
+  SEARCH_MOST = 5,          /* rows scored again after a walk among codes: so many times k at most */
+  SEARCH_AGAIN = 10,        /* of codes whose errors are not known: 1.5 k and so many */
   SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
 };
+
+/* Standard deviations of a key by code that a row may be farther than the k-th and be scored again. */
+#define SEARCH_DEVIATIONS 3.0f
 
 struct hnsw_filtered {
   struct vdb_hnsw_walk *walk;
@@ -215,14 +219,29 @@ static void search_again(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *s
   s->distances += n;
 }
 
+/* How many of a pool are to be scored again: those that may be among the k nearest, as far as their
+   keys by code can be off. */
+static size_t search_look(const struct vdb_hnsw *hnsw, const struct vdb_hnsw_scratch *scratch,
+                          const struct vdb_walk_pool *pool, size_t k) {
+  const struct vdb_codes *codes = &hnsw->graph.codes;
+  if (!codes->ops || pool->n <= k)
+    return pool->n;
+  if (!codes->ops->deviation)
+    return vdb_min_size(pool->n, k + k / 2 + SEARCH_AGAIN);
+  float off = SEARCH_DEVIATIONS * codes->ops->deviation(codes, scratch->code_query);
+  float limit = vdb_walk_item_key(pool->items[k - 1]) + off;
+  size_t look = vdb_min_size(pool->n, SEARCH_MOST * k);
+  while (look > k && vdb_walk_item_key(pool->items[look - 1]) > limit)
+    look--;
+  return look;
+}
+
 /* Hands the nearest of a pool to the caller; with copies, where the pool holds only nodes. Among
    codes, the nearest are scored again. */
 static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *scratch,
                           const struct vdb_walk_pool *pool, const struct vdb_hnsw_copies *copies,
                           struct vdb_search *s) {
-  size_t look = pool->n;
-  if (hnsw->graph.codes.ops)
-    look = vdb_min_size(look, s->top.k + s->top.k / 2 + SEARCH_AGAIN);
+  size_t look = search_look(hnsw, scratch, pool, s->top.k);
   for (size_t i = 0, n; i < look; i += n) {
     n = vdb_min_size(look - i, VDB_HNSW_HOP);
     for (size_t k = 0; k < n; k++) {

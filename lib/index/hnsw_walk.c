@@ -5,7 +5,7 @@
 
 enum {
   WALK_POLL = 16, /* hops between two looks at `stop` */
-  WALK_BEST = 2   /* nodes expanded at a time: more lines are then waited for at once */
+  WALK_AHEAD = 2  /* nodes whose links are asked for before they are expanded */
 };
 
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_scratch_new(struct vdb_mem *mem, uint32_t n) {
@@ -90,6 +90,16 @@ VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
   return n;
 }
 
+/* Asks for the codes of rows, or for their sketches. Inlined, as the compiler takes a function
+   that only asks for memory to do nothing. */
+VDB_INLINE void walk_fetch(const struct vdb_codes *codes, const uint32_t *rows, uint32_t n,
+                           bool sketches) {
+  for (uint32_t i = 0; sketches && i < n; i++)
+    vdb_codes_prefetch_sketch(codes, rows[i]);
+  for (uint32_t i = 0; !sketches && codes->ops && i < n; i++)
+    vdb_codes_prefetch(codes, rows[i]);
+}
+
 VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uint32_t n) {
   struct vdb_hnsw_scratch *scratch = walk->scratch;
   const uint32_t *rows = scratch->nodes;
@@ -98,16 +108,23 @@ VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uin
       scratch->rows[i] = walk->graph->order[scratch->nodes[i]];
     rows = scratch->rows;
   }
-  const struct vdb_codes *codes = walk->space->codes;
-  if (codes->ops)
-    for (uint32_t i = 0; i < n; i++)
-      vdb_codes_prefetch(codes, rows[i]);
+  walk_fetch(walk->space->codes, rows, n, false);
   vdb_hnsw_keys(walk->space, walk->query, rows, n, scratch->keys);
   walk->distances += n;
 }
 
 VDB_INTERNAL bool vdb_hnsw_stopped(const struct vdb_hnsw_walk *walk, uint32_t hops) {
   return walk->stop && hops % WALK_POLL == WALK_POLL - 1 && walk->stop(walk->stop_arg);
+}
+
+/* Leaves those of the first n of scratch->nodes, of an upper layer, that may be nearer. */
+static uint32_t walk_sift(struct vdb_hnsw_walk *walk, uint32_t n, float limit) {
+  struct vdb_hnsw_scratch *scratch = walk->scratch;
+  const struct vdb_codes *codes = walk->space->codes;
+  for (uint32_t i = 0; i < n; i++)
+    scratch->rows[i] = walk->graph->order[scratch->nodes[i]];
+  walk_fetch(codes, scratch->rows, n, true);
+  return (uint32_t)codes->ops->sift(codes, walk->query, scratch->rows, scratch->nodes, n, limit);
 }
 
 VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t layer) {
@@ -123,6 +140,8 @@ VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t laye
     for (uint64_t from = UINT64_MAX; from != best;) {
       from = best;
       uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_walk_item_node(from), 0);
+      if (walk->space->codes->ops && walk->space->codes->sketches)
+        n = walk_sift(walk, n, vdb_walk_item_key(best));
       vdb_hnsw_score(walk, l, n);
       for (uint32_t i = 0; i < n; i++) {
         uint64_t item = vdb_walk_item(scratch->keys[i], scratch->nodes[i]);
@@ -147,35 +166,93 @@ static size_t walk_next(const struct vdb_walk_pool *pool, size_t i) {
 /* Asks for the links of the next nodes to expand. */
 static void walk_prefetch(const struct vdb_hnsw_layer *layer, const struct vdb_walk_pool *pool,
                           size_t at) {
-  for (uint32_t i = 0; i < WALK_BEST && at < pool->n; i++) {
-    const uint32_t *links = vdb_hnsw_links(layer, vdb_walk_item_node(pool->items[at]));
-    for (uint32_t k = 0; k < layer->width; k += VDB_HNSW_ROW_UNIT)
-      VDB_PREFETCH(links + k);
+  for (uint32_t i = 0; i < WALK_AHEAD && at < pool->n; i++) {
+    size_t first = (size_t)vdb_walk_item_node(pool->items[at]) * layer->width;
+    for (uint32_t k = 0; k < layer->width; k += VDB_HNSW_ROW_UNIT) {
+      VDB_PREFETCH(layer->links + first + k);
+      if (layer->briefs)
+        VDB_PREFETCH(layer->briefs + first + k);
+    }
     at = walk_next(pool, at + 1);
   }
 }
 
+/* Rows of the nodes of a stage. */
+static const uint32_t *walk_rows(const struct vdb_hnsw_walk *walk, uint32_t l,
+                                 const struct vdb_hnsw_stage *stage) {
+  uint32_t *rows = walk->scratch->rows;
+  if (l == 0)
+    return stage->nodes;
+  for (uint32_t i = 0; i < stage->n; i++)
+    rows[i] = walk->graph->order[stage->nodes[i]];
+  return rows;
+}
+
+/* Expanding: adds the unseen links of a node to a stage. */
+static void walk_expand(struct vdb_hnsw_scratch *scratch, const struct vdb_hnsw_layer *layer,
+                        uint32_t node, struct vdb_hnsw_stage *stage) {
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  const uint32_t *beside = layer->briefs ? layer->briefs + (links - layer->links) : links;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
+    stage->nodes[n] = links[i];
+    stage->beside[n] = beside[i];
+    n += vdb_visited_add(&scratch->seen, links[i]);
+  }
+  stage->n = n;
+}
+
+/* Scores a stage and offers it to the pool; the first place that changed. */
+static size_t walk_offer(struct vdb_hnsw_walk *walk, uint32_t l, struct vdb_hnsw_stage *stage) {
+  struct vdb_hnsw_scratch *scratch = walk->scratch;
+  const struct vdb_codes *codes = walk->space->codes;
+  uint32_t n = stage->n;
+  if (walk->graph->layers[l].briefs)
+    codes->ops->keys_brief(codes, walk->query, stage->nodes, stage->beside, n, scratch->keys);
+  else
+    vdb_hnsw_keys(walk->space, walk->query, walk_rows(walk, l, stage), n, scratch->keys);
+  walk->distances += n;
+  stage->n = 0;
+  return vdb_walk_kern()->offer(&scratch->pool, stage->nodes, scratch->keys, n);
+}
+
 VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t start) {
   const struct vdb_hnsw_layer *layer = &walk->graph->layers[l];
-  const struct vdb_walk_kern *kern = vdb_walk_kern();
+  const struct vdb_codes *codes = walk->space->codes;
   struct vdb_hnsw_scratch *scratch = walk->scratch;
   struct vdb_walk_pool *pool = &scratch->pool;
-  vdb_assert(pool->n == 0 && 2 * layer->width <= VDB_HNSW_HOP);
+  struct vdb_hnsw_stage *stages = scratch->stages;
+  bool sketches = l == 0 && codes->ops && codes->sketches;
+  uint32_t under_way = 0, lag = sketches ? 2 : 1;
+  size_t at = 0;
+  vdb_assert(pool->n == 0 && layer->width <= VDB_HNSW_HOP);
   vdb_visited_clear(&scratch->seen);
   vdb_visited_add(&scratch->seen, vdb_walk_item_node(start));
   vdb_walk_pool_add(pool, start);
-  size_t at = 0;
-  for (uint32_t hops = 0; at < pool->n && !vdb_hnsw_stopped(walk, hops); hops++) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < WALK_BEST && at < pool->n; i++) {
+  for (uint32_t i = 0; i < VDB_COUNT(scratch->stages); i++)
+    stages[i].n = 0;
+  for (uint32_t hop = 0; (at < pool->n || under_way > 0) && !vdb_hnsw_stopped(walk, hop); hop++) {
+    struct vdb_hnsw_stage *fresh = &stages[hop % 3], *sifted = &stages[(hop + 2) % 3];
+    struct vdb_hnsw_stage *scored = &stages[(hop + 3 - lag) % 3];
+    if (at < pool->n) {
       pool->items[at] |= 1;
-      n = vdb_hnsw_collect(scratch, layer, vdb_walk_item_node(pool->items[at]), n);
+      walk_expand(scratch, layer, vdb_walk_item_node(pool->items[at]), fresh);
+      fresh->sketches = sketches && pool->n == pool->width;
+      walk_fetch(codes, walk_rows(walk, l, fresh), fresh->n, fresh->sketches);
       at = walk_next(pool, at + 1);
+      walk_prefetch(layer, pool, at);
     }
-    walk_prefetch(layer, pool, at);
-    vdb_hnsw_score(walk, l, n);
-    size_t first = kern->offer(pool, scratch->nodes, scratch->keys, n);
-    at = walk_next(pool, vdb_min_size(first, at));
-    walk_prefetch(layer, pool, at);
+    if (sifted->n > 0 && sifted->sketches) {
+      float limit = vdb_walk_item_key(pool->items[pool->width - 1]);
+      sifted->n = (uint32_t)codes->ops->sift(codes, walk->query, sifted->nodes, sifted->beside,
+                                             sifted->n, limit);
+      walk_fetch(codes, sifted->nodes, sifted->n, false);
+    }
+    if (scored->n > 0) {
+      size_t first = walk_offer(walk, l, scored);
+      at = walk_next(pool, vdb_min_size(first, at));
+      walk_prefetch(layer, pool, at);
+    }
+    under_way = stages[0].n + stages[1].n + stages[2].n;
   }
 }

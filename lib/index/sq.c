@@ -2,7 +2,8 @@
  * sq.c - see sq.h.
  *
  *   params  struct sq_head, f32 mean[dim]
- *   data    u8 codes[n * stride], f32 factors[2 * n]
+ *   data    u8 codes[n * stride], f32 factors[2 * n], and of long 4-bit codes, on a cache line,
+ *           sketches (kern/walk.h): u64 rows[n * stride], their stride a multiple of a cache line
  */
 #include "index/sq.h"
 
@@ -14,13 +15,29 @@
 enum {
   SQ_SAMPLE = 4096, /* rows that the mean and the size are learnt from */
   SQ_CHUNK = 256,   /* rows coded per item of a parallel loop */
-  SQ_T_MAX = 127    /* of a query's elements */
+  SQ_T_MAX = 127,   /* of a query's elements */
+  SQ_BRIEF_STEP = 64, /* briefs made floats at a time */
+  SQ_SKETCH = 192   /* bytes of a 4-bit code from which sketches pay */
 };
+
+/* Standard deviations by which a bound lies below what the sketch says: of the rows that belong
+   into a pool, three in a hundred are then lost, and found again by way of others. */
+#define SQ_DEVIATIONS 1.9f
+
+/* Factors from which 16 bits are not enough. */
+#define SQ_BRIEF_MOST 6e4f
 
 struct sq_head {
   float gain; /* of rows, so that centred ones have length 1 on average */
-  uint32_t zero;
+  uint32_t sketched; /* 1: with sketches */
   uint64_t seed; /* of the rotation */
+};
+
+/* What a row must know to be a query: the sum of its code's elements as a query's, and the length
+   that it has when centred. */
+struct sq_made {
+  int32_t sum;
+  float length;
 };
 
 struct sq_state {
@@ -29,17 +46,20 @@ struct sq_state {
   struct sq_head head;
   float unit; /* what a product of two centred vectors is worth */
   const float *mean;
-  int32_t *sums;    /* of the elements of each code, as a query's; made 8-bit codes only */
+  struct vdb_walk_sketches sketches; /* rows is NULL: none */
+  struct sq_made *made; /* of each row; made 8-bit codes only */
   uint32_t signs[]; /* of the rotation */
 };
 
 /* As it lies in the memory of a query: elements behind, room for floats behind these. */
 struct sq_query {
   struct vdb_walk_query walk;
-  uint32_t zero[6];
+  struct vdb_walk_sketch_query sketch;
+  float length; /* of the query, centred, in units of the gain */
+  uint32_t zero[3];
   int8_t t[];
 };
-_Static_assert(sizeof(struct sq_query) % 16 == 0, "elements are aligned");
+_Static_assert(offsetof(struct sq_query, t) % 16 == 0, "elements are aligned");
 
 static bool sq_is4(const struct vdb_codes *codes) { return codes->ops == vdb_sq4_ops(); }
 
@@ -58,8 +78,13 @@ static size_t sq_elements(const struct vdb_codes *codes) {
   return sq_is4(codes) ? 2 * codes->stride : codes->stride;
 }
 
-static size_t sq_floats_at(const struct vdb_codes *codes) {
+static size_t sq_planes_at(const struct vdb_codes *codes) {
   return vdb_round_up(sizeof(struct sq_query) + sq_elements(codes) + VDB_WALK_T_ROOM, 64);
+}
+
+static size_t sq_floats_at(const struct vdb_codes *codes) {
+  const struct sq_state *s = codes->state;
+  return sq_planes_at(codes) + vdb_round_up(4 * sizeof(uint64_t) * s->sketches.words, 64);
 }
 
 static size_t sq_query_bytes(const struct vdb_codes *codes) {
@@ -117,6 +142,28 @@ static void sq_centre(const struct sq_state *s, const float *raw, float norm, ui
     out[i] = (raw[i] * norm - s->mean[i]) * s->head.gain;
 }
 
+/* What sketches are compared with, of a query that is ready for the codes. `length` is that of the
+   query, centred. The sum over signs misses <q, r> by what q has across r, times the part of the
+   sign vector that is across r; both are as good as random, so with c the cosine of r and its signs,
+   near sqrt(2 / pi), the error of `f <q, signs>`, f = |r|^2 / |r|_1, has a standard deviation of
+   f |q| sqrt(1 - c^2), with sqrt(1 - 2 / pi) = 0.603. */
+static void sq_sketch_query(const struct vdb_codes *codes, float length, struct sq_query *q) {
+  const struct sq_state *s = codes->state;
+  uint32_t dim = codes->dim;
+  size_t words = s->sketches.words;
+  q->length = length;
+  if (words == 0)
+    return;
+  uint64_t *planes = (uint64_t *)(void *)((uint8_t *)q + sq_planes_at(codes));
+  s->kern->planes(q->t, 64 * words, planes);
+  for (size_t j = 0; j < 4 && dim % 64; j++)
+    planes[4 * words - 4 + j] &= ((uint64_t)1 << dim % 64) - 1;
+  float each = codes->metric != VECDB_L2 ? 1 : 2;
+  q->sketch = (struct vdb_walk_sketch_query){
+      planes, -16 * q->walk.weight, 16 * 7.5f * (float)dim * q->walk.weight,
+      SQ_DEVIATIONS * 0.603f * each * length, q->walk.add};
+}
+
 static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *query, void *out) {
   const struct sq_state *s = codes->state;
   struct sq_query *q = out;
@@ -126,7 +173,8 @@ static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *
   uint32_t dim = codes->dim;
   size_t room = vdb_round_up(dim, 16);
   sq_centre(s, raw, query->inv_norm, dim, x);
-  float add = dot ? -sq_dot(raw, s->mean, dim) * query->inv_norm : sq_dot(x, x, dim) * s->unit;
+  float squares = sq_dot(x, x, dim);
+  float add = dot ? -sq_dot(raw, s->mean, dim) * query->inv_norm : squares * s->unit;
   vdb_sq_rotate(s->signs, dim, x);
   memset(x + dim, 0, (room - dim) * sizeof *x);
   float most = sq_most(x, dim);
@@ -136,6 +184,7 @@ static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *
   float weight = (dot ? -1.0f : -2.0f) * (most / SQ_T_MAX);
   float middle = sq_is4(codes) ? 7.5f : 128.0f;
   q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)sum, add};
+  sq_sketch_query(codes, sqrtf(squares), q);
 }
 
 VDB_INTERNAL void vdb_sq_row_query(const struct vdb_codes *rows, uint32_t row,
@@ -146,21 +195,65 @@ VDB_INTERNAL void vdb_sq_row_query(const struct vdb_codes *rows, uint32_t row,
   const sq_ints flip = {(int32_t)0x80808080, (int32_t)0x80808080, (int32_t)0x80808080,
                         (int32_t)0x80808080};
   struct sq_query *q = out;
-  vdb_assert(s->sums && sq_elements(codes) >= rows->stride);
+  vdb_assert(s->made && sq_elements(codes) >= rows->stride);
   memset(q->t + rows->stride, 0, sq_elements(codes) - rows->stride);
   for (size_t i = 0; i < rows->stride; i += 16)
     *(sq_ints *)(void *)(q->t + i) = *(const sq_ints *)(const void *)(code + i) ^ flip;
   float weight = (rows->metric != VECDB_L2 ? -1.0f : -2.0f) * factors[1] / s->unit;
   float middle = sq_is4(codes) ? 7.5f : 128.0f;
-  q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)s->sums[row],
+  q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)s->made[row].sum,
                                     factors[0]};
+  sq_sketch_query(codes, s->made[row].length, q);
 }
 
 static void sq_keys(const struct vdb_codes *codes, const void *query, const uint32_t *ids, size_t n,
                     float *keys) {
   const struct sq_state *s = codes->state;
   const struct sq_query *q = query;
-  (sq_is4(codes) ? s->kern->keys4 : s->kern->keys8)(&s->codes, &q->walk, ids, n, keys);
+  (sq_is4(codes) ? s->kern->keys4 : s->kern->keys8)(&s->codes, &q->walk, ids, NULL, n, keys);
+}
+
+static size_t sq_sift(const struct vdb_codes *codes, const void *query, uint32_t *ids,
+                      uint32_t *beside, size_t n, float limit) {
+  const struct sq_state *s = codes->state;
+  const struct sq_query *q = query;
+  return s->kern->sift(&s->sketches, &q->sketch, ids, beside, n, limit);
+}
+
+/* The factors as f16, in a unit in which they are small. */
+static bool sq_brief(const struct vdb_codes *codes, uint32_t id, uint32_t *out) {
+  const struct sq_state *s = codes->state;
+  const float *factors = s->codes.factors + 2 * (size_t)id;
+  float scaled[2] = {factors[0] / s->unit, factors[1] / s->unit};
+  uint16_t halves[2];
+  vdb_kern()->f32_to_f16(scaled, halves, 2);
+  *out = (uint32_t)halves[1] << 16 | halves[0];
+  return fabsf(scaled[0]) < SQ_BRIEF_MOST && scaled[1] < SQ_BRIEF_MOST;
+}
+
+/* Rotated elements are as good as normal. Rounded to so many bits, what is lost of a row has these
+   shares of its length, and is as good as random: see the error of sketches. */
+static float sq_deviation(const struct vdb_codes *codes, const void *query) {
+  const struct sq_state *s = codes->state;
+  const struct sq_query *q = query;
+  float each = codes->metric != VECDB_L2 ? 1 : 2;
+  float lost = sq_is4(codes) ? 0.107f : 0.0073f;
+  return each * lost * q->length * s->unit / sqrtf((float)codes->dim);
+}
+
+static void sq_keys_brief(const struct vdb_codes *codes, const void *query, const uint32_t *ids,
+                          const uint32_t *briefs, size_t n, float *keys) {
+  const struct sq_state *s = codes->state;
+  const struct sq_query *q = query;
+  for (size_t i = 0, part; i < n; i += part) {
+    uint32_t pairs[SQ_BRIEF_STEP] = {0};
+    float factors[2 * SQ_BRIEF_STEP];
+    part = vdb_min_size(n - i, SQ_BRIEF_STEP);
+    memcpy(pairs, briefs + i, part * sizeof *pairs);
+    s->kern->widen(pairs, vdb_round_up(part, 4), s->unit, factors);
+    (sq_is4(codes) ? s->kern->keys4 : s->kern->keys8)(&s->codes, &q->walk, ids + i, factors, part,
+                                                      keys + i);
+  }
 }
 
 /* ---- Making ---------------------------------------------------------------------------------- */
@@ -171,6 +264,7 @@ struct sq_work {
   struct sq_state *state;
   uint8_t *data;
   float *factors;
+  uint64_t *sketches;
   float *rows; /* for each worker, a row as floats */
 };
 
@@ -262,6 +356,19 @@ static float sq_code4(const float *x, uint32_t dim, float most, uint8_t *out, si
   return dot;
 }
 
+/* The sketch of a centred and rotated row, with its first factor. */
+static void sq_sketch(const struct sq_state *s, const float *x, uint32_t dim, float squares,
+                      float add, uint64_t *out) {
+  float size = 0;
+  memset(out, 0, s->sketches.stride * sizeof *out);
+  for (uint32_t i = 0; i < dim; i++) {
+    out[i / 64] |= (uint64_t)(x[i] >= 0) << (i % 64);
+    size += fabsf(x[i]);
+  }
+  float factors[2] = {add, size > 0 ? squares / size * s->unit : 0};
+  memcpy(out + s->sketches.words, factors, sizeof factors);
+}
+
 static void sq_row(struct sq_work *w, uint32_t row, float *x) {
   const struct vdb_codes *codes = w->codes;
   const struct sq_state *s = w->state;
@@ -277,11 +384,14 @@ static void sq_row(struct sq_work *w, uint32_t row, float *x) {
   float most = sq_most(x, codes->dim);
   float dot = (sq_is4(codes) ? sq_code4 : sq_code8)(x, codes->dim, most, code, codes->stride);
   factors[1] = dot > 0 ? squares / dot * s->unit : 0;
-  if (!s->sums)
+  if (s->sketches.words > 0)
+    sq_sketch(s, x, codes->dim, squares, factors[0],
+              w->sketches + row * s->sketches.stride);
+  if (!s->made)
     return;
-  s->sums[row] = 0;
+  s->made[row] = (struct sq_made){0, sqrtf(squares)};
   for (uint32_t i = 0; i < codes->dim; i++)
-    s->sums[row] += code[i] - 128;
+    s->made[row].sum += code[i] - 128;
 }
 
 static void sq_chunk(void *arg, size_t chunk, unsigned worker) {
@@ -290,6 +400,32 @@ static void sq_chunk(void *arg, size_t chunk, unsigned worker) {
   size_t end = vdb_min_size((chunk + 1) * SQ_CHUNK, w->codes->n);
   for (size_t row = chunk * SQ_CHUNK; row < end; row++)
     sq_row(w, (uint32_t)row, x);
+}
+
+/* Where sketches start in the data, or would, and the bytes of each, 0 when there are none. */
+static size_t sq_sketches_at(const struct vdb_codes *codes) {
+  return (size_t)vdb_round_up(codes->n * (codes->stride + 2 * sizeof(float)), 64);
+}
+
+static size_t sq_sketch_bytes(const struct vdb_codes *codes) {
+  if (!sq_is4(codes) || codes->stride < SQ_SKETCH)
+    return 0;
+  return vdb_round_up(vdb_round_up(codes->dim, 64) / 8 + 2 * sizeof(float), 64);
+}
+
+/* The size of the data, which says whether there are sketches. */
+static size_t sq_data_size(const struct vdb_codes *codes, bool sketched) {
+  return sketched ? sq_sketches_at(codes) + codes->n * sq_sketch_bytes(codes)
+                  : codes->n * (codes->stride + 2 * sizeof(float));
+}
+
+static void sq_set_sketches(struct vdb_codes *codes) {
+  struct sq_state *s = codes->state;
+  codes->sketches = codes->data + sq_sketches_at(codes);
+  codes->sketch_stride = sq_sketch_bytes(codes);
+  s->sketches = (struct vdb_walk_sketches){(const void *)codes->sketches,
+                                           codes->sketch_stride / sizeof(uint64_t),
+                                           vdb_round_up(codes->dim, 64) / 64};
 }
 
 static struct sq_state *sq_state_new(struct vdb_mem *mem, const struct vdb_codes *codes) {
@@ -301,14 +437,15 @@ static struct sq_state *sq_state_new(struct vdb_mem *mem, const struct vdb_codes
   s->codes = (struct vdb_walk_codes){
       codes->data, codes->stride,
       (const float *)(const void *)(codes->data + (size_t)codes->n * codes->stride)};
-  s->sums = NULL;
+  s->sketches = (struct vdb_walk_sketches){0};
+  s->made = NULL;
   return s;
 }
 
 static void sq_close(struct vdb_mem *mem, struct vdb_codes *codes, bool made) {
   struct sq_state *s = codes->state;
   if (s)
-    vdb_free(mem, s->sums);
+    vdb_free(mem, s->made);
   vdb_free(mem, s);
   if (made) {
     vdb_free(mem, (void *)(uintptr_t)codes->params);
@@ -326,7 +463,8 @@ static int sq_make(const struct vdb_codes_make *make, const struct vdb_codes_ops
   *out = (struct vdb_codes){.ops = ops, .stride = stride, .n = v->n, .dim = v->dim,
                             .metric = v->metric};
   out->params_size = sizeof w.state->head + v->dim * sizeof(float);
-  out->data_size = v->n * (stride + 2 * sizeof(float));
+  bool sketched = sq_sketch_bytes(out) > 0;
+  out->data_size = sq_data_size(out, sketched);
   uint8_t *params = vdb_alloc(make->mem, out->params_size);
   out->params = params;
   out->data = w.data = vdb_alloc_wide(make->mem, out->data_size);
@@ -334,16 +472,21 @@ static int sq_make(const struct vdb_codes_make *make, const struct vdb_codes_ops
   if (out->params && out->data && w.rows)
     out->state = w.state = sq_state_new(make->mem, out);
   if (w.state && ops == vdb_sq8_ops())
-    w.state->sums = vdb_alloc_array(make->mem, v->n, sizeof *w.state->sums);
-  if (!w.state || (ops == vdb_sq8_ops() && !w.state->sums)) {
+    w.state->made = vdb_alloc_array(make->mem, v->n, sizeof *w.state->made);
+  if (!w.state || (ops == vdb_sq8_ops() && !w.state->made)) {
     vdb_free(make->mem, w.rows);
     sq_close(make->mem, out, true);
     return vdb_fail_memory(err);
   }
   memset(w.rows, 0, make->par->workers * room * sizeof(float));
   w.factors = (float *)(void *)(w.data + (size_t)v->n * stride);
+  if (sketched) {
+    memset(w.factors + 2 * (size_t)v->n, 0, sq_sketches_at(out) - v->n * (stride + 8));
+    sq_set_sketches(out);
+    w.sketches = (uint64_t *)(void *)(w.data + sq_sketches_at(out));
+  }
   float *mean = (float *)(void *)(params + sizeof w.state->head);
-  w.state->head = (struct sq_head){1, 0, make->seed};
+  w.state->head = (struct sq_head){1, sketched, make->seed};
   w.state->mean = mean;
   sq_learn(&w, mean);
   memcpy(params, &w.state->head, sizeof w.state->head);
@@ -370,28 +513,35 @@ static int sq_open(struct vdb_mem *mem, const struct vdb_vecs *v, struct vdb_cod
   out->n = v->n;
   out->dim = v->dim;
   out->metric = v->metric;
-  if (out->params_size != sizeof head + v->dim * sizeof(float) ||
-      out->data_size != v->n * (out->stride + 2 * sizeof(float)))
+  if (out->params_size != sizeof head + v->dim * sizeof(float))
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "the index is damaged: params of the codes");
+  memcpy(&head, out->params, sizeof head);
+  if (head.sketched > (sq_sketch_bytes(out) > 0) ||
+      out->data_size != sq_data_size(out, head.sketched))
     return vdb_fail(err, VECDB_ERR_CORRUPT, "the index is damaged: size of the codes");
   struct sq_state *s = sq_state_new(mem, out);
   if (!s)
     return vdb_fail_memory(err);
-  memcpy(&s->head, out->params, sizeof s->head);
+  s->head = head;
   s->unit = 1 / (s->head.gain * s->head.gain);
   s->mean = (const float *)(const void *)((const uint8_t *)out->params + sizeof head);
   vdb_sq_signs(s->head.seed, v->dim, s->signs);
   out->state = s;
+  if (head.sketched)
+    sq_set_sketches(out);
   return VECDB_OK;
 }
 
 VDB_INTERNAL const struct vdb_codes_ops *vdb_sq8_ops(void) {
   static const struct vdb_codes_ops ops = {1,       "sq8",    sq_fits,        sq8_make, sq_open,
-                                           sq_close, sq_query_bytes, sq_query, sq_keys};
+                                           sq_close, sq_query_bytes, sq_query, sq_keys, sq_sift,
+                                           sq_brief, sq_deviation, sq_keys_brief};
   return &ops;
 }
 
 VDB_INTERNAL const struct vdb_codes_ops *vdb_sq4_ops(void) {
   static const struct vdb_codes_ops ops = {2,       "sq4",    sq_fits,        sq4_make, sq_open,
-                                           sq_close, sq_query_bytes, sq_query, sq_keys};
+                                           sq_close, sq_query_bytes, sq_query, sq_keys, sq_sift,
+                                           sq_brief, sq_deviation, sq_keys_brief};
   return &ops;
 }

@@ -9,25 +9,27 @@ VDB_INLINE float walk_key_scalar(const struct vdb_walk_query *q, const float *fa
 }
 
 static void walk_keys4_scalar(const struct vdb_walk_codes *codes, const struct vdb_walk_query *q,
-                              const uint32_t *ids, size_t n, float *keys) {
+                              const uint32_t *ids, const float *factors, size_t n, float *keys) {
   const int8_t *high = q->t + codes->bytes;
   for (size_t k = 0; k < n; k++) {
     const uint8_t *code = codes->codes + ids[k] * codes->bytes;
     int32_t sum = 0;
     for (size_t i = 0; i < codes->bytes; i++)
       sum += (code[i] & 15) * q->t[i] + (code[i] >> 4) * high[i];
-    keys[k] = walk_key_scalar(q, codes->factors + 2 * (size_t)ids[k], sum);
+    const float *factor = factors ? factors + 2 * k : codes->factors + 2 * (size_t)ids[k];
+    keys[k] = walk_key_scalar(q, factor, sum);
   }
 }
 
 static void walk_keys8_scalar(const struct vdb_walk_codes *codes, const struct vdb_walk_query *q,
-                              const uint32_t *ids, size_t n, float *keys) {
+                              const uint32_t *ids, const float *factors, size_t n, float *keys) {
   for (size_t k = 0; k < n; k++) {
     const uint8_t *code = codes->codes + ids[k] * codes->bytes;
     int32_t sum = 0;
     for (size_t i = 0; i < codes->bytes; i++)
       sum += code[i] * q->t[i];
-    keys[k] = walk_key_scalar(q, codes->factors + 2 * (size_t)ids[k], sum);
+    const float *factor = factors ? factors + 2 * k : codes->factors + 2 * (size_t)ids[k];
+    keys[k] = walk_key_scalar(q, factor, sum);
   }
 }
 
@@ -42,6 +44,24 @@ static int32_t walk_narrow_scalar(const float *x, size_t n, float by, int8_t *t)
   }
   return sum;
 }
+
+static void walk_widen_scalar(const uint32_t *pairs, size_t n, float by, float *factors) {
+  vdb_kern()->f16_to_f32((const void *)pairs, factors, 2 * n);
+  for (size_t i = 0; i < 2 * n; i++)
+    factors[i] *= by;
+}
+
+/* Elements are made 0 to 15, by their upper four bits. */
+VDB_INTERNAL void vdb_walk_planes(const int8_t *t, size_t n, uint64_t *planes) {
+  memset(planes, 0, n / 64 * 4 * sizeof *planes);
+  for (size_t i = 0; i < n; i++)
+    for (unsigned j = 0; j < 4; j++)
+      planes[i / 64 * 4 + j] |= (uint64_t)((unsigned)(t[i] + 128) >> (4 + j) & 1) << (i % 64);
+}
+
+#define WB_SUFFIX scalar
+#include "walk_sift.h"
+#undef WB_SUFFIX
 
 /* First collects what the pool wants, without a branch, as that is hard to predict. */
 VDB_INTERNAL size_t vdb_walk_offer(struct vdb_walk_pool *pool, const uint32_t *nodes,
@@ -64,7 +84,8 @@ VDB_INTERNAL size_t vdb_walk_offer(struct vdb_walk_pool *pool, const uint32_t *n
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_scalar(void) {
   static const struct vdb_walk_kern table = {"scalar", walk_keys4_scalar, walk_keys8_scalar,
-                                             walk_narrow_scalar, vdb_walk_offer};
+                                             walk_widen_scalar, walk_narrow_scalar,
+                                             vdb_walk_planes, walk_sift_scalar, vdb_walk_offer};
   return &table;
 }
 

@@ -9,6 +9,15 @@
  *   key = query.add + factor[0] + factor[1] * (query.weight * sum + query.shift)
  *
  * with the integer sum of code times query.t over all elements.
+ *
+ * A sketch has one bit an element, its sign, and costs a fraction of a code's lines: enough to tell
+ * that most rows are too far. It is `words` words of 64 bits, element i in bit i % 64 of word
+ * i / 64, and two factors. The query's elements are rounded to 4 bits, bit j of element i being bit
+ * i % 64 of planes[i / 64 * 4 + j], so that a sum of products is a count of bits:
+ *
+ *   bound = query.add + factor[0] + factor[1] * (query.shift + query.weight * sum - query.slack)
+ *
+ * with sum = 1 c0 + 2 c1 + 4 c2 + 8 c3, cj the number of bits in which sketch and plane j differ.
  */
 #ifndef VDB_WALK_H
 #define VDB_WALK_H
@@ -30,6 +39,20 @@ struct vdb_walk_query {
   float add;
 };
 
+struct vdb_walk_sketches {
+  const uint64_t *rows; /* sketch i at rows + i * stride */
+  size_t stride;        /* in words */
+  size_t words;         /* of bits; the factors are in the word behind */
+};
+
+struct vdb_walk_sketch_query {
+  const uint64_t *planes; /* 4 * words; 0 behind the last element, as in sketches */
+  float weight;
+  float shift;
+  float slack;
+  float add;
+};
+
 /*
  * The nearest nodes so far, nearest first. An item is the key of the node, made to sort as an
  * integer, above the node's number and a flag in the lowest bit, which is the caller's. Ties are
@@ -44,13 +67,23 @@ struct vdb_walk_pool {
 
 struct vdb_walk_kern {
   const char *name; /* "scalar", "avx2", "avx512", "neon" */
+  /* Keys of n codes. `factors` holds the two of each of them; NULL: they are looked up. */
   void (*keys4)(const struct vdb_walk_codes *codes, const struct vdb_walk_query *query,
-                const uint32_t *ids, size_t n, float *keys);
+                const uint32_t *ids, const float *factors, size_t n, float *keys);
   void (*keys8)(const struct vdb_walk_codes *codes, const struct vdb_walk_query *query,
-                const uint32_t *ids, size_t n, float *keys);
+                const uint32_t *ids, const float *factors, size_t n, float *keys);
+  /* Factors from pairs of f16, the first in the low half, times `by`; n a multiple of 4. */
+  void (*widen)(const uint32_t *pairs, size_t n, float by, float *factors);
   /* Rounds n values x * by, n a multiple of 16, to 8 bits; their sum. Those outside -127 to
      127, and NaN, become one of these. */
   int32_t (*narrow)(const float *x, size_t n, float by, int8_t *t);
+  /* The planes of n elements, a multiple of 64. */
+  void (*planes)(const int8_t *t, size_t n, uint64_t *planes);
+  /* Keeps those of n ids whose bound is not above `limit`, in their order, and of `beside` what
+     stands beside them; how many. */
+  size_t (*sift)(const struct vdb_walk_sketches *sketches,
+                 const struct vdb_walk_sketch_query *query, uint32_t *ids, uint32_t *beside,
+                 size_t n, float limit);
   /* Offers n nodes to a pool; the first place that changed, or the number of items if none did. */
   size_t (*offer)(struct vdb_walk_pool *pool, const uint32_t *nodes, const float *keys, size_t n);
 };
@@ -60,7 +93,8 @@ VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern(void);
 /* The table that goes with vdb_kern_available(i), or NULL past the last; for tests. */
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_available(size_t i);
 
-/* offer in plain C. */
+/* planes and offer in plain C. */
+VDB_INTERNAL void vdb_walk_planes(const int8_t *t, size_t n, uint64_t *planes);
 VDB_INTERNAL size_t vdb_walk_offer(struct vdb_walk_pool *pool, const uint32_t *nodes,
                                    const float *keys, size_t n);
 

@@ -6,10 +6,10 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,popcnt"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c")
+#pragma GCC target("avx2,fma,f16c,popcnt")
 #endif
 
 typedef __m256i walk_sum_avx2;
@@ -83,8 +83,31 @@ static int32_t walk_narrow_avx2(const float *x, size_t n, float by, int8_t *t) {
   return _mm_cvtsi128_si32(_mm_hadd_epi32(s, s));
 }
 
+static void walk_widen_avx2(const uint32_t *pairs, size_t n, float by, float *factors) {
+  for (size_t i = 0; i < n; i += 4) {
+    __m256 four = _mm256_cvtph_ps(_mm_loadu_si128((const void *)(pairs + i)));
+    _mm256_storeu_ps(factors + 2 * i, _mm256_mul_ps(four, _mm256_set1_ps(by)));
+  }
+}
+
+static void walk_planes_avx2(const int8_t *t, size_t n, uint64_t *planes) {
+  for (size_t i = 0; i < n; i += 64, planes += 4) {
+    __m256i a = _mm256_loadu_si256((const void *)(t + i));
+    __m256i b = _mm256_loadu_si256((const void *)(t + i + 32));
+    a = _mm256_xor_si256(a, _mm256_set1_epi8(-128));
+    b = _mm256_xor_si256(b, _mm256_set1_epi8(-128));
+    for (unsigned j = 4; j-- > 0;) { /* the highest bit of a byte is what is taken */
+      planes[j] = (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32 |
+                  (uint32_t)_mm256_movemask_epi8(a);
+      a = _mm256_add_epi8(a, a);
+      b = _mm256_add_epi8(b, b);
+    }
+  }
+}
+
 #define WB_SUFFIX avx2
 #define WB_STEP 32
+#include "walk_sift.h"
 #include "walk_body.h"
 
 #if defined(__clang__)
@@ -95,7 +118,8 @@ static int32_t walk_narrow_avx2(const float *x, size_t n, float by, int8_t *t) {
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx2(void) {
   static const struct vdb_walk_kern table = {"avx2", walk_keys4_avx2, walk_keys8_avx2,
-                                             walk_narrow_avx2, vdb_walk_offer};
+                                             walk_widen_avx2, walk_narrow_avx2,
+                                             walk_planes_avx2, walk_sift_avx2, vdb_walk_offer};
   return &table;
 }
 

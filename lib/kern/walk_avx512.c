@@ -7,11 +7,12 @@
 
 #if defined(__clang__)
 #pragma clang attribute push(                                                                    \
-    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2"))), \
+    __attribute__((                                                                              \
+        target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2,popcnt"))),     \
     apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2")
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2,popcnt")
 #endif
 
 /* Products with low halves, and 16 times those with high ones: so these need not be moved down. */
@@ -83,8 +84,24 @@ static int32_t walk_narrow_avx512(const float *x, size_t n, float by, int8_t *t)
   return _mm512_reduce_add_epi32(sum);
 }
 
+static void walk_widen_avx512(const uint32_t *pairs, size_t n, float by, float *factors) {
+  for (size_t i = 0; i < n; i += 4) {
+    __m256 four = _mm256_cvtph_ps(_mm_loadu_si128((const void *)(pairs + i)));
+    _mm256_storeu_ps(factors + 2 * i, _mm256_mul_ps(four, _mm256_set1_ps(by)));
+  }
+}
+
+static void walk_planes_avx512(const int8_t *t, size_t n, uint64_t *planes) {
+  for (size_t i = 0; i < n; i += 64, planes += 4) {
+    __m512i v = _mm512_xor_si512(_mm512_loadu_si512(t + i), _mm512_set1_epi8(-128));
+    for (unsigned j = 4; j-- > 0; v = _mm512_add_epi8(v, v))
+      planes[j] = _mm512_movepi8_mask(v);
+  }
+}
+
 #define WB_SUFFIX avx512
 #define WB_STEP 64
+#include "walk_sift.h"
 #include "walk_body.h"
 
 /* ---- The pool -------------------------------------------------------------------------------- */
@@ -157,7 +174,9 @@ static size_t walk_offer_avx512(struct vdb_walk_pool *pool, const uint32_t *node
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512(void) {
   static const struct vdb_walk_kern table = {"avx512", walk_keys4_avx512, walk_keys8_avx512,
-                                             walk_narrow_avx512, walk_offer_avx512};
+                                             walk_widen_avx512, walk_narrow_avx512,
+                                             walk_planes_avx512, walk_sift_avx512,
+                                             walk_offer_avx512};
   return &table;
 }
 

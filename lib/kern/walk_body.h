@@ -20,23 +20,30 @@
    the end the last row stands in for those that are missing. */
 #define WB_KEYS(name, step)                                                                      \
   static void WB(name)(const struct vdb_walk_codes *codes, const struct vdb_walk_query *query,   \
-                       const uint32_t *ids, size_t n, float *keys) {                             \
-    const size_t bytes = codes->bytes, part = vdb_min_size(bytes, WB_STEP);                      \
+                       const uint32_t *ids, const float *pairs, size_t n, float *keys) {         \
+    const size_t bytes = codes->bytes;                                                           \
     const int8_t *t = query->t;                                                                  \
     for (size_t k = 0; k < n; k += 4) {                                                          \
       const uint8_t *code[4];                                                                    \
       const float *factors[4];                                                                   \
       for (size_t j = 0; j < 4; j++) {                                                           \
-        size_t id = ids[vdb_min_size(k + j, n - 1)];                                             \
-        code[j] = codes->codes + id * bytes;                                                     \
-        factors[j] = codes->factors + 2 * id;                                                    \
+        size_t at = vdb_min_size(k + j, n - 1);                                                  \
+        code[j] = codes->codes + ids[at] * bytes;                                                \
+        factors[j] = pairs ? pairs + 2 * at : codes->factors + 2 * (size_t)ids[at];              \
       }                                                                                          \
       WB(sum) a = WB(zero)(), b = a, c = a, d = a;                                               \
-      for (size_t i = 0; i < bytes; i += part) {                                                 \
-        step(a, 0);                                                                              \
-        step(b, 1);                                                                              \
-        step(c, 2);                                                                              \
-        step(d, 3);                                                                              \
+      for (size_t i = 0; i + WB_STEP <= bytes; i += WB_STEP) {                                   \
+        step(a, 0, WB_STEP);                                                                     \
+        step(b, 1, WB_STEP);                                                                     \
+        step(c, 2, WB_STEP);                                                                     \
+        step(d, 3, WB_STEP);                                                                     \
+      }                                                                                          \
+      if (bytes < WB_STEP) {                                                                     \
+        const size_t i = 0;                                                                      \
+        step(a, 0, bytes);                                                                       \
+        step(b, 1, bytes);                                                                       \
+        step(c, 2, bytes);                                                                       \
+        step(d, 3, bytes);                                                                       \
       }                                                                                          \
       float four[4];                                                                             \
       if (k + 4 <= n) {                                                                          \
@@ -48,8 +55,8 @@
     }                                                                                            \
   }
 
-#define WB_STEP4(sum, j) sum = WB(add4)(sum, code[j] + i, part, t + i, t + bytes + i)
-#define WB_STEP8(sum, j) sum = WB(add8)(sum, code[j] + i, part, t + i)
+#define WB_STEP4(sum, j, part) sum = WB(add4)(sum, code[j] + i, part, t + i, t + bytes + i)
+#define WB_STEP8(sum, j, part) sum = WB(add8)(sum, code[j] + i, part, t + i)
 WB_KEYS(keys4, WB_STEP4)
 WB_KEYS(keys8, WB_STEP8)
 #undef WB_STEP4

@@ -66,13 +66,22 @@ static int32_t walk_narrow_neon(const float *x, size_t n, float by, int8_t *t) {
   return vaddvq_s32(sum);
 }
 
+static void walk_widen_neon(const uint32_t *pairs, size_t n, float by, float *factors) {
+  for (size_t i = 0; i < n; i += 2) {
+    float16x4_t two = vld1_f16((const void *)(pairs + i));
+    vst1q_f32(factors + 2 * i, vmulq_n_f32(vcvt_f32_f16(two), by));
+  }
+}
+
 #define WB_SUFFIX neon
 #define WB_STEP 16
+#include "walk_sift.h"
 #include "walk_body.h"
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_neon(void) {
   static const struct vdb_walk_kern table = {"neon", walk_keys4_neon, walk_keys8_neon,
-                                             walk_narrow_neon, vdb_walk_offer};
+                                             walk_widen_neon, walk_narrow_neon,
+                                             vdb_walk_planes, walk_sift_neon, vdb_walk_offer};
   return &table;
 }
 

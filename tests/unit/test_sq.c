@@ -16,17 +16,29 @@
 
 enum { N = 300 };
 
-static void make_codes(struct vdb_mem *mem, const struct ix_data *d,
-                       const struct vdb_codes_ops *ops, unsigned workers, struct vdb_codes *out) {
+/* Learns from the first n_order rows of a mixed order. */
+static void make_codes_of(struct vdb_mem *mem, const struct ix_data *d,
+                          const struct vdb_codes_ops *ops, unsigned workers, uint32_t n_order,
+                          struct vdb_codes *out) {
   struct vdb_par par = {ix_par_run, workers, NULL};
   vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
   vecdb_error err = {0};
   uint32_t order[N];
   for (uint32_t i = 0; i < N; i++)
     order[i] = (i * 7 + 3) % N;
-  struct vdb_codes_make make = {mem, &d->vecs, &par, &params, order, N, 42};
+  struct vdb_codes_make make = {mem, &d->vecs, &par, &params, order, n_order, 42};
   assert_true(ops->fits(&d->vecs));
   assert_int_equal(ops->make(&make, out, &err), VECDB_OK);
+}
+
+static void make_codes(struct vdb_mem *mem, const struct ix_data *d,
+                       const struct vdb_codes_ops *ops, unsigned workers, struct vdb_codes *out) {
+  make_codes_of(mem, d, ops, workers, N, out);
+}
+
+static int compare_floats(const void *a, const void *b) {
+  float x = *(const float *)a, y = *(const float *)b;
+  return (x > y) - (x < y);
 }
 
 /* The correlation of keys by code with true ones, over all rows and some queries. */
@@ -84,6 +96,112 @@ static void keys_are_nearly_true(void **state) {
     ix_data_free(&d);
   }
   assert_int_equal(mem.used, 0);
+}
+
+/* Sketches keep nearly all rows whose keys are not above a limit, and of the others only few: with
+   2,000 dimensions a bound is close to the key. */
+static void sketches_keep_what_is_near(void **state) {
+  (void)state;
+  static const size_t dims[] = {384, 390, 1000, 2000};
+  static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
+  for (size_t i = 0; i < VDB_COUNT(dims) * VDB_COUNT(metrics); i++) {
+    struct ix_data d;
+    struct vdb_mem mem;
+    struct vdb_codes codes;
+    uint32_t ids[N], beside[N], near = 0, kept_near = 0, kept = 0;
+    float keys[N], sorted[N];
+    void *query = NULL;
+    vdb_mem_init(&mem, NULL, 0);
+    ix_data_make(&d, VDB_F32, metrics[i % 3], N, dims[i / 3], 1);
+    make_codes(&mem, &d, vdb_sq4_ops(), 1, &codes);
+    assert_non_null(codes.sketches);
+    if (posix_memalign(&query, 64, codes.ops->query_bytes(&codes)))
+      abort();
+    for (size_t q = 0; q < 8; q++) {
+      struct vdb_query_vec raw = ix_prepare(&d, ix_query(&d, q));
+      codes.ops->query(&codes, &raw, query);
+      for (uint32_t r = 0; r < N; r++)
+        ids[r] = beside[r] = r;
+      codes.ops->keys(&codes, query, ids, N, keys);
+      memcpy(sorted, keys, sizeof sorted);
+      qsort(sorted, N, sizeof *sorted, compare_floats);
+      float limit = sorted[N / 10];
+      size_t n = codes.ops->sift(&codes, query, ids, beside, N, limit);
+      for (uint32_t r = 0; r < N; r++)
+        near += keys[r] <= limit;
+      for (size_t r = 0; r < n; r++) {
+        assert_true(ids[r] == beside[r] && ids[r] < N && (r == 0 || ids[r] > ids[r - 1]));
+        kept_near += keys[ids[r]] <= limit;
+      }
+      kept += (uint32_t)n;
+      free(raw.data);
+    }
+    if (kept_near < near * .93 || kept > 8 * N * .8)
+      print_error("dim %zu, metric %d: %u of %u near, %u in all\n", dims[i / 3],
+                  (int)metrics[i % 3], (unsigned)kept_near, (unsigned)near, (unsigned)kept);
+    assert_true(kept_near >= near * .93 && kept <= 8 * N * .8);
+    free(query);
+    codes.ops->close(&mem, &codes, true);
+    ix_data_free(&d);
+  }
+}
+
+/* Keys by briefs are those by the factors themselves, but for rounding to 16 bits. */
+static void briefs_score_the_same(void **state) {
+  (void)state;
+  for (int i = 0; i < 6; i++) {
+    struct ix_data d;
+    struct vdb_mem mem;
+    struct vdb_codes codes;
+    uint32_t ids[N], briefs[N];
+    float keys[N], brief[N];
+    void *query = NULL;
+    vdb_mem_init(&mem, NULL, 0);
+    ix_data_make(&d, VDB_F32, i / 2 == 0 ? VECDB_L2 : i / 2 == 1 ? VECDB_IP : VECDB_COSINE, N,
+                 96, 1);
+    make_codes(&mem, &d, i % 2 ? vdb_sq4_ops() : vdb_sq8_ops(), 1, &codes);
+    if (posix_memalign(&query, 64, codes.ops->query_bytes(&codes)))
+      abort();
+    struct vdb_query_vec raw = ix_prepare(&d, ix_query(&d, 0));
+    codes.ops->query(&codes, &raw, query);
+    double low = 1e30, high = -1e30;
+    for (uint32_t r = 0; r < N; r++) {
+      ids[r] = N - 1 - r;
+      assert_true(codes.ops->brief(&codes, ids[r], &briefs[r]));
+    }
+    codes.ops->keys(&codes, query, ids, N, keys);
+    codes.ops->keys_brief(&codes, query, ids, briefs, N, brief);
+    for (uint32_t r = 0; r < N; r++) {
+      low = fmin(low, (double)keys[r]);
+      high = fmax(high, (double)keys[r]);
+    }
+    for (uint32_t r = 0; r < N; r++)
+      assert_true(fabs((double)keys[r] - (double)brief[r]) <= 4e-3 * (high - low));
+    free(query);
+    free(raw.data);
+    codes.ops->close(&mem, &codes, true);
+    ix_data_free(&d);
+  }
+}
+
+/* A row so much longer than the others that 16 bits do not hold its factors has no brief. */
+static void outliers_have_no_brief(void **state) {
+  (void)state;
+  struct ix_data d;
+  struct vdb_mem mem;
+  struct vdb_codes codes;
+  uint32_t brief;
+  vdb_mem_init(&mem, NULL, 0);
+  ix_data_make(&d, VDB_F32, VECDB_L2, N, 96, 1);
+  uint32_t last = ((N - 1) * 7 + 3) % N;
+  float *row = (float *)(void *)(d.rows + last * d.vecs.stride);
+  for (size_t i = 0; i < 96; i++)
+    row[i] *= 1e5f;
+  make_codes_of(&mem, &d, vdb_sq4_ops(), 1, N - 1, &codes);
+  assert_true(codes.ops->brief(&codes, 7, &brief));
+  assert_false(codes.ops->brief(&codes, last, &brief));
+  codes.ops->close(&mem, &codes, true);
+  ix_data_free(&d);
 }
 
 /* Keys of coded rows to coded rows do not depend on the side, and order rows as true ones do. */
@@ -194,7 +312,9 @@ static void workers_and_files(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(keys_are_nearly_true), cmocka_unit_test(rows_are_queries),
+      cmocka_unit_test(keys_are_nearly_true), cmocka_unit_test(sketches_keep_what_is_near),
+      cmocka_unit_test(briefs_score_the_same), cmocka_unit_test(outliers_have_no_brief),
+      cmocka_unit_test(rows_are_queries),
       cmocka_unit_test(rotations_keep_lengths), cmocka_unit_test(workers_and_files),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /*
  * test_walk.c - the kernels of walks: keys by each table against sums in double, for all sizes of
- * codes and numbers of rows; pools by each table against a sorted array.
+ * codes and numbers of rows; sketches against bits counted one by one; pools by each table against
+ * a sorted array.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,11 @@
 #include "kern/walk.h"
 
 enum { ROWS = 13 };
+
+struct walk_case {
+  const struct vdb_walk_kern *kern;
+  bool is4;
+};
 
 /* Blocks of exactly these sizes, so that ASan sees their ends. */
 struct codes {
@@ -52,14 +58,38 @@ static void codes_free(struct codes *c) {
   free(c->t);
 }
 
-static double true_key(const struct codes *c, uint32_t row, bool is4) {
+/* `factors` are those of the row. */
+static double true_key(const struct codes *c, uint32_t row, bool is4, const float *factors) {
   const uint8_t *code = c->bytes + row * c->view.bytes;
   double sum = 0;
   for (size_t i = 0; i < c->view.bytes; i++)
     sum += is4 ? (code[i] & 15) * c->t[i] + (code[i] >> 4) * c->t[c->view.bytes + i]
                : code[i] * c->t[i];
-  return (double)c->query.add + (double)c->factors[2 * row] +
-         (double)c->factors[2 * row + 1] * (-.25 * sum + 3);
+  return (double)c->query.add + (double)factors[0] + (double)factors[1] * (-.25 * sum + 3);
+}
+
+/* Keys of n rows, with factors by row, or with others that are given. */
+static void check_keys(const struct walk_case *w, const struct codes *c, size_t n, bool given) {
+  uint32_t *ids = malloc(n * sizeof *ids + !n);
+  float *keys = malloc(n * sizeof *keys + !n);
+  float *factors = malloc(n * 2 * sizeof *factors + !n);
+  for (size_t i = 0; i < n; i++) {
+    ids[i] = (uint32_t)(i * 5 % ROWS);
+    factors[2 * i] = (float)i * .5f;
+    factors[2 * i + 1] = .125f - (float)i;
+  }
+  (w->is4 ? w->kern->keys4 : w->kern->keys8)(&c->view, &c->query, ids, given ? factors : NULL, n,
+                                             keys);
+  for (size_t i = 0; i < n; i++) {
+    double want = true_key(c, ids[i], w->is4, given ? factors + 2 * i : c->factors + 2 * ids[i]);
+    if (!(fabs((double)keys[i] - want) <= 1e-5 * (1 + fabs(want))))
+      print_error("%s, %d bits, %zu bytes, row %zu of %zu: %g, not %g\n", w->kern->name,
+                  w->is4 ? 4 : 8, c->view.bytes, i, n, (double)keys[i], want);
+    assert_true(fabs((double)keys[i] - want) <= 1e-5 * (1 + fabs(want)));
+  }
+  free(ids);
+  free(keys);
+  free(factors);
 }
 
 static void keys_are_true(void **state) {
@@ -71,26 +101,106 @@ static void keys_are_true(void **state) {
       for (size_t n = 0; n <= ROWS; n++) {
         struct codes c;
         codes_make(&c, sizes[s], n);
-        uint32_t *ids = malloc(n * sizeof *ids + !n);
-        float *keys = malloc(n * sizeof *keys + !n);
-        for (size_t i = 0; i < n; i++)
-          ids[i] = (uint32_t)(i * 5 % ROWS);
         for (int is4 = 0; is4 < 2; is4++) {
+          const struct walk_case w = {kern, is4 != 0};
           if (is4 == 0 && sizes[s] > 65535)
             continue; /* longer than any row */
-          (is4 ? kern->keys4 : kern->keys8)(&c.view, &c.query, ids, n, keys);
-          for (size_t i = 0; i < n; i++) {
-            double want = true_key(&c, ids[i], is4);
-            if (!(fabs((double)keys[i] - want) <= 1e-5 * (1 + fabs(want))))
-              print_error("%s, %d bits, %zu bytes, row %zu of %zu: %g, not %g\n", kern->name,
-                          is4 ? 4 : 8, sizes[s], i, n, (double)keys[i], want);
-            assert_true(fabs((double)keys[i] - want) <= 1e-5 * (1 + fabs(want)));
-          }
+          check_keys(&w, &c, n, false);
+          check_keys(&w, &c, n, true);
         }
-        free(ids);
-        free(keys);
         codes_free(&c);
       }
+}
+
+static void pairs_are_widened(void **state) {
+  (void)state;
+  static const struct {
+    uint16_t half;
+    float value;
+  } known[] = {{0, 0},           {0x3c00, 1},     {0xbc00, -1},     {0x3800, .5f},
+               {0x7bff, 65504},  {0xc248, -3.140625f}, {0x0001, 5.9604645e-8f}, {0x5640, 100}};
+  const struct vdb_walk_kern *kern;
+  for (size_t k = 0; (kern = vdb_walk_kern_available(k)) != NULL; k++)
+    for (size_t n = 0; n <= 12; n += 4) {
+      uint32_t *pairs = malloc(n * sizeof *pairs + !n);
+      float *factors = malloc(n * 2 * sizeof *factors + !n);
+      for (size_t i = 0; i < n; i++)
+        pairs[i] = known[i % 8].half | (uint32_t)known[(i + 3) % 8].half << 16;
+      kern->widen(pairs, n, .25f, factors);
+      for (size_t i = 0; i < n; i++) {
+        assert_true(factors[2 * i] == known[i % 8].value * .25f);
+        assert_true(factors[2 * i + 1] == known[(i + 3) % 8].value * .25f);
+      }
+      free(pairs);
+      free(factors);
+    }
+}
+
+static void planes_are_bits(void **state) {
+  (void)state;
+  const struct vdb_walk_kern *kern;
+  for (size_t k = 0; (kern = vdb_walk_kern_available(k)) != NULL; k++)
+    for (size_t n = 64; n <= 256; n += 64) {
+      struct vdb_rng rng = {n};
+      int8_t *t = malloc(n);
+      uint64_t *planes = malloc(n / 64 * 4 * sizeof *planes);
+      for (size_t i = 0; i < n; i++)
+        t[i] = (int8_t)((int)vdb_rng_below(&rng, 255) - 127);
+      kern->planes(t, n, planes);
+      for (size_t i = 0; i < n; i++) {
+        unsigned v = 0;
+        for (unsigned j = 0; j < 4; j++)
+          v |= (unsigned)(planes[i / 64 * 4 + j] >> (i % 64) & 1) << j;
+        assert_int_equal(v, (t[i] + 128) / 16);
+      }
+      free(t);
+      free(planes);
+    }
+}
+
+/* The rows whose bound, counted bit by bit, is not above the limit. */
+static void sift_round(const struct vdb_walk_kern *kern, size_t words, uint64_t seed) {
+  enum { STRIDE = 32 };
+  struct vdb_rng rng = {seed};
+  uint64_t planes[4 * STRIDE], *rows = calloc(ROWS * STRIDE, sizeof *rows);
+  struct vdb_walk_sketches sketches = {rows, STRIDE, words};
+  struct vdb_walk_sketch_query query = {planes, -.5f, 40, 1, 2};
+  uint32_t ids[ROWS], beside[ROWS], want[ROWS];
+  double bounds[ROWS];
+  size_t n_want = 0;
+  for (size_t i = 0; i < 4 * words; i++)
+    planes[i] = vdb_rng_next(&rng);
+  for (uint32_t r = 0; r < ROWS; r++) {
+    float factors[2] = {(float)vdb_rng_unit(&rng), (float)vdb_rng_unit(&rng)};
+    int sum = 0;
+    for (size_t w = 0; w < words; w++) {
+      rows[r * STRIDE + w] = vdb_rng_next(&rng);
+      for (unsigned bit = 0; bit < 256; bit++)
+        sum += (int)((rows[r * STRIDE + w] ^ planes[4 * w + bit / 64]) >> bit % 64 & 1) << bit / 64;
+    }
+    memcpy(rows + r * STRIDE + words, factors, sizeof factors);
+    bounds[r] = 2 + (double)factors[0] + (double)factors[1] * (40 - .5 * sum - 1);
+  }
+  for (uint32_t i = 0; i < ROWS; i++) {
+    ids[i] = (i * 5 + 2) % ROWS;
+    beside[i] = 100 + ids[i];
+    if (bounds[ids[i]] <= bounds[0])
+      want[n_want++] = ids[i];
+  }
+  size_t n = kern->sift(&sketches, &query, ids, beside, ROWS, (float)bounds[0] + 1e-3f);
+  assert_int_equal(n, n_want);
+  assert_memory_equal(ids, want, n * sizeof *ids);
+  for (size_t i = 0; i < n; i++)
+    assert_int_equal(beside[i], 100 + ids[i]);
+  free(rows);
+}
+
+static void sketches_are_sifted(void **state) {
+  (void)state;
+  const struct vdb_walk_kern *kern;
+  for (size_t k = 0; (kern = vdb_walk_kern_available(k)) != NULL; k++)
+    for (size_t words = 1; words < 30; words++)
+      sift_round(kern, words, 17 + words);
 }
 
 static void values_are_rounded(void **state) {
@@ -190,6 +300,9 @@ static void items_sort_as_keys(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(keys_are_true),
+      cmocka_unit_test(pairs_are_widened),
+      cmocka_unit_test(planes_are_bits),
+      cmocka_unit_test(sketches_are_sifted),
       cmocka_unit_test(values_are_rounded),
       cmocka_unit_test(pools_keep_the_nearest),
       cmocka_unit_test(items_sort_as_keys),

@@ -21,7 +21,8 @@ enum {
   SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
 };
 
-/* Standard deviations of a key by code that a row may be farther than the k-th and be scored again. */
+/* Standard deviations of keys by code that a row may be farther than the k-th and be scored
+   again. */
 #define SEARCH_DEVIATIONS 3.0f
 
 struct hnsw_filtered {

@@ -144,9 +144,9 @@ static void sq_centre(const struct sq_state *s, const float *raw, float norm, ui
 
 /* What sketches are compared with, of a query that is ready for the codes. `length` is that of the
    query, centred. The sum over signs misses <q, r> by what q has across r, times the part of the
-   sign vector that is across r; both are as good as random, so with c the cosine of r and its signs,
-   near sqrt(2 / pi), the error of `f <q, signs>`, f = |r|^2 / |r|_1, has a standard deviation of
-   f |q| sqrt(1 - c^2), with sqrt(1 - 2 / pi) = 0.603. */
+   sign vector that is across r; both are as good as random. With c the cosine of r and its signs,
+   near sqrt(2 / pi), the error of `f <q, signs>`, f = |r|^2 / |r|_1, thus has a standard deviation
+   of f |q| sqrt(1 - c^2), and sqrt(1 - 2 / pi) is 0.603. */
 static void sq_sketch_query(const struct vdb_codes *codes, float length, struct sq_query *q) {
   const struct sq_state *s = codes->state;
   uint32_t dim = codes->dim;

@@ -16,7 +16,7 @@ enum {
   SEARCH_NEAR_PERCENT = 15, /* allowed rows below which only these are scored */
   SEARCH_NEAR_ROWS = 48,    /* rows to look for among links of links */
   SEARCH_SAMPLE = 128,      /* words of the bitmap to estimate its share from */
-  SEARCH_MOST = 5,          /* rows scored again after a walk among codes: so many times k at most */
+  SEARCH_MOST = 5,          /* rows scored again after a walk among codes: k times that at most */
   SEARCH_AGAIN = 10,        /* of codes whose errors are not known: 1.5 k and so many */
   SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
 };

@@ -70,7 +70,8 @@ struct vdb_codes_ops {
   void (*keys)(const struct vdb_codes *codes, const void *query, const uint32_t *ids, size_t n,
                float *keys);
   /* Keeps those of n rows, in their order, whose sketches do not say that their keys are above
-     `limit`, and of `beside` what stands beside them; how many. Codes without sketches need not have it. Does not prefetch sketches. */
+     `limit`, and of `beside`, which may be `ids`, what stands beside them; how many. Codes without
+     sketches need not have it. Does not prefetch sketches. */
   size_t (*sift)(const struct vdb_codes *codes, const void *query, uint32_t *ids,
                  uint32_t *beside, size_t n, float limit);
   /* What scoring reads besides the code, in 32 bits, so that it can stand beside the ids of rows;

@@ -1,8 +1,11 @@
 /*
  * codes_scan.c - a scan of allowed rows by their codes; see codes.h. Codes lie in row order, so a
- * scan of some rows in a hundred still reads memory nearly in order; a run of codes is asked for
- * while the one before it is compared.
+ * scan of some rows in a hundred still reads memory nearly in order. Rows go through in runs: while
+ * one is scored, the codes of the next are on their way, of those rows that their sketches leave,
+ * and the sketches of the one after.
  */
+#include <math.h>
+
 #include "base/bitmap.h"
 #include "index/codes.h"
 #include "index/index.h"
@@ -13,40 +16,65 @@ enum {
   CODES_SCAN_AGAIN = 8   /* rows scored again for each of k at least */
 };
 
-/* Rows of the bitmap from *at on, one run; asks for their codes. */
-static size_t codes_scan_run(const struct vdb_codes *codes, const uint64_t *allow, size_t *at,
-                             uint32_t *rows) {
-  size_t n = 0;
-  while (n < CODES_SCAN_RUN) {
-    size_t row = vdb_bits_next(allow, codes->n, *at);
-    *at = row + 1;
+struct codes_scan_run {
+  uint32_t rows[CODES_SCAN_RUN];
+  uint32_t n;
+};
+
+/* Rows of the bitmap from *at on, one run; asks for their sketches, or their codes. */
+static void codes_scan_next(const struct vdb_codes *codes, const uint64_t *allow, size_t *at,
+                            struct codes_scan_run *run) {
+  run->n = 0;
+  while (run->n < CODES_SCAN_RUN && *at < codes->n) {
+    uint32_t row = (uint32_t)vdb_bits_next(allow, codes->n, *at);
+    *at = (size_t)row + 1;
     if (row >= codes->n)
-      break;
-    vdb_codes_prefetch(codes, (uint32_t)row);
-    rows[n++] = (uint32_t)row;
+      return;
+    if (codes->sketches)
+      vdb_codes_prefetch_sketch(codes, row);
+    else
+      vdb_codes_prefetch(codes, row);
+    run->rows[run->n++] = row;
   }
-  return n;
+}
+
+/* Leaves the rows that may be among the best, and asks for their codes. */
+static void codes_scan_sift(const struct vdb_codes *codes, const void *query, float bound,
+                            struct codes_scan_run *run) {
+  if (bound < INFINITY)
+    run->n = (uint32_t)codes->ops->sift(codes, query, run->rows, run->rows, run->n, bound);
+  for (uint32_t i = 0; i < run->n; i++)
+    vdb_codes_prefetch(codes, run->rows[i]);
+}
+
+static void codes_scan_score(const struct vdb_codes *codes, const void *query,
+                             const struct codes_scan_run *run, struct vdb_topk *best) {
+  float keys[CODES_SCAN_RUN];
+  codes->ops->keys(codes, query, run->rows, run->n, keys);
+  float bound = vdb_topk_bound(best);
+  for (uint32_t i = 0; i < run->n; i++)
+    if (keys[i] <= bound) { /* not NaN, of damaged rows */
+      vdb_topk_push(best, (struct vdb_near){keys[i], run->rows[i]});
+      bound = vdb_topk_bound(best);
+    }
 }
 
 /* The best of the allowed rows by their codes. */
 static void codes_scan_all(const struct vdb_codes *codes, const void *query, struct vdb_search *s,
                            struct vdb_topk *best) {
-  uint32_t rows[2][CODES_SCAN_RUN];
-  float keys[CODES_SCAN_RUN];
+  struct codes_scan_run runs[3] = {{.n = 0}};
   size_t at = 0, since = 0;
-  size_t n = codes_scan_run(codes, s->allow, &at, rows[0]);
-  for (size_t turn = 0; n > 0; turn ^= 1) {
-    size_t next = codes_scan_run(codes, s->allow, &at, rows[turn ^ 1]);
-    codes->ops->keys(codes, query, rows[turn], n, keys);
-    float bound = vdb_topk_bound(best);
-    for (size_t i = 0; i < n; i++)
-      if (keys[i] <= bound) { /* not NaN, of damaged rows */
-        vdb_topk_push(best, (struct vdb_near){keys[i], rows[turn][i]});
-        bound = vdb_topk_bound(best);
-      }
-    s->distances += n;
-    since += n;
-    n = next;
+  uint32_t under_way = 0;
+  for (size_t turn = 0; at < codes->n || under_way > 0; turn++) {
+    struct codes_scan_run *fresh = &runs[turn % 3], *middle = &runs[(turn + 2) % 3];
+    struct codes_scan_run *last = &runs[(turn + 1) % 3];
+    codes_scan_next(codes, s->allow, &at, fresh);
+    s->distances += fresh->n;
+    since += fresh->n;
+    if (codes->sketches)
+      codes_scan_sift(codes, query, vdb_topk_bound(best), middle);
+    codes_scan_score(codes, query, last, best);
+    under_way = fresh->n + middle->n;
     if (since >= CODES_SCAN_LOOK) {
       since = 0;
       if (s->stop && s->stop(s->stop_arg))

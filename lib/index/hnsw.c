@@ -64,8 +64,9 @@ static void hnsw_traits(const struct vdb_index *index, struct vdb_index_traits *
   out->memory += codes->data_size + graph->fine.data_size;
   out->memory += store->data ? (uint64_t)vecs->n * store->stride : 0;
   out->scans = codes->ops != NULL;
-  out->walk_bytes = (uint32_t)(codes->ops ? codes->stride
-                                          : vdb_elem_row_bytes(vecs->elem, vecs->dim));
+  out->walk_bytes = (uint32_t)(codes->sketches ? codes->sketch_stride
+                               : codes->ops    ? codes->stride
+                                               : vdb_elem_row_bytes(vecs->elem, vecs->dim));
   out->links = graph->n_layers ? graph->layers[0].width / 2 : 0;
 }
 

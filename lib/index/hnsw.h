@@ -113,7 +113,7 @@ struct vdb_hnsw_walk {
   struct vdb_hnsw_scratch *scratch;
   bool (*stop)(void *arg); /* NULL: never */
   void *stop_arg;
-  uint64_t distances;
+  uint64_t distances; /* rows compared, be it by their sketches alone */
 };
 
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_scratch_new(struct vdb_mem *mem, uint32_t n);
@@ -130,6 +130,10 @@ VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
                                        uint32_t n);
 /* Scores the first n of scratch->nodes, of a layer, into scratch->keys. */
 VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uint32_t n);
+/* Leaves those of the first n of scratch->nodes, of a layer, whose sketches do not say that their
+   keys are above `limit`: all, where there are no sketches; how many. */
+VDB_INTERNAL uint32_t vdb_hnsw_sift(struct vdb_hnsw_walk *walk, uint32_t layer, uint32_t n,
+                                    float limit);
 /* Asks s->stop now and then, by the number of hops so far. */
 VDB_INTERNAL bool vdb_hnsw_stopped(const struct vdb_hnsw_walk *walk, uint32_t hops);
 /* Walks greedily from the entry through the layers above `layer`; the item of the node to start

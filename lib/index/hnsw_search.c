@@ -141,6 +141,9 @@ static uint32_t search_collect_near(struct hnsw_filtered *f, uint32_t node) {
 /* Scores and takes the first n of scratch->nodes. False: out of memory. */
 static bool search_take_nodes(struct hnsw_filtered *f, uint32_t n) {
   struct vdb_hnsw_scratch *scratch = f->walk->scratch;
+  const struct vdb_walk_pool *found = &scratch->found;
+  if (found->n == found->width)
+    n = vdb_hnsw_sift(f->walk, 0, n, vdb_walk_item_key(found->items[found->width - 1]));
   vdb_hnsw_score(f->walk, 0, n);
   for (uint32_t i = 0; i < n; i++)
     if (!search_take(f, vdb_walk_item(scratch->keys[i], scratch->nodes[i])))

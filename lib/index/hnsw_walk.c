@@ -117,14 +117,22 @@ VDB_INTERNAL bool vdb_hnsw_stopped(const struct vdb_hnsw_walk *walk, uint32_t ho
   return walk->stop && hops % WALK_POLL == WALK_POLL - 1 && walk->stop(walk->stop_arg);
 }
 
-/* Leaves those of the first n of scratch->nodes, of an upper layer, that may be nearer. */
-static uint32_t walk_sift(struct vdb_hnsw_walk *walk, uint32_t n, float limit) {
+VDB_INTERNAL uint32_t vdb_hnsw_sift(struct vdb_hnsw_walk *walk, uint32_t layer, uint32_t n,
+                                    float limit) {
   struct vdb_hnsw_scratch *scratch = walk->scratch;
   const struct vdb_codes *codes = walk->space->codes;
-  for (uint32_t i = 0; i < n; i++)
-    scratch->rows[i] = walk->graph->order[scratch->nodes[i]];
-  walk_fetch(codes, scratch->rows, n, true);
-  return (uint32_t)codes->ops->sift(codes, walk->query, scratch->rows, scratch->nodes, n, limit);
+  uint32_t *rows = scratch->nodes;
+  if (!codes->ops || !codes->sketches)
+    return n;
+  if (layer > 0) {
+    rows = scratch->rows;
+    for (uint32_t i = 0; i < n; i++)
+      rows[i] = walk->graph->order[scratch->nodes[i]];
+  }
+  walk_fetch(codes, rows, n, true);
+  uint32_t kept = (uint32_t)codes->ops->sift(codes, walk->query, rows, scratch->nodes, n, limit);
+  walk->distances += n - kept;
+  return kept;
 }
 
 VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t layer) {
@@ -140,8 +148,7 @@ VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t laye
     for (uint64_t from = UINT64_MAX; from != best;) {
       from = best;
       uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_walk_item_node(from), 0);
-      if (walk->space->codes->ops && walk->space->codes->sketches)
-        n = walk_sift(walk, n, vdb_walk_item_key(best));
+      n = vdb_hnsw_sift(walk, l, n, vdb_walk_item_key(best));
       vdb_hnsw_score(walk, l, n);
       for (uint32_t i = 0; i < n; i++) {
         uint64_t item = vdb_walk_item(scratch->keys[i], scratch->nodes[i]);
@@ -244,8 +251,10 @@ VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t
     }
     if (sifted->n > 0 && sifted->sketches) {
       float limit = vdb_walk_item_key(pool->items[pool->width - 1]);
+      walk->distances += sifted->n;
       sifted->n = (uint32_t)codes->ops->sift(codes, walk->query, sifted->nodes, sifted->beside,
                                              sifted->n, limit);
+      walk->distances -= sifted->n; /* each row counts once */
       walk_fetch(codes, sifted->nodes, sifted->n, false);
     }
     if (scored->n > 0) {

@@ -219,6 +219,17 @@ void srv_pb_number(struct pb_out *out, uint32_t field, int64_t value) {
   srv_pb_varint(out, (uint64_t)value);
 }
 
+/* Little-endian, as the wire is and every machine this runs on. */
+void srv_pb_float(struct pb_out *out, uint32_t field, float value) {
+  pb_tag(out, field, WIRE_4);
+  srv_pb_raw(out, &value, sizeof value);
+}
+
+void srv_pb_double(struct pb_out *out, uint32_t field, double value) {
+  pb_tag(out, field, WIRE_8);
+  srv_pb_raw(out, &value, sizeof value);
+}
+
 void srv_pb_bytes(struct pb_out *out, uint32_t field, const void *data, size_t n) {
   pb_tag(out, field, WIRE_BYTES);
   srv_pb_varint(out, n);

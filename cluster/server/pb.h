@@ -59,6 +59,8 @@ struct pb_out {
 void srv_pb_raw(struct pb_out *out, const void *data, size_t n);
 void srv_pb_varint(struct pb_out *out, uint64_t value);
 void srv_pb_number(struct pb_out *out, uint32_t field, int64_t value);
+void srv_pb_float(struct pb_out *out, uint32_t field, float value);
+void srv_pb_double(struct pb_out *out, uint32_t field, double value);
 void srv_pb_bytes(struct pb_out *out, uint32_t field, const void *data, size_t n);
 void srv_pb_text(struct pb_out *out, uint32_t field, const char *text);
 /* What is written until close is the contents of the field: a message or packed numbers. */

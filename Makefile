@@ -66,7 +66,7 @@ BENCH_SRC := $(call programs,bench)
 # The server and its tests need libraries of their own, and are only built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
-SERVER_LIBS := -lmicrohttpd -ljansson -lcurl -linih
+SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lcurl -linih
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.

@@ -1,6 +1,7 @@
 /* milvus_columns.c - rows as results, into FieldData messages; see milvus.h. */
 #include <string.h>
 
+#include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/milvus.h"
 

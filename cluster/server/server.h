@@ -36,6 +36,8 @@ struct srv_server *srv_server_start(const struct srv_config *config,
                                     void (*log)(int level, const char *line), char *error);
 /* The port of the i-th address; for addresses with port 0. */
 unsigned srv_server_port(const struct srv_server *server, unsigned i);
+/* The same of the addresses for Milvus's clients. */
+unsigned srv_server_milvus_port(const struct srv_server *server, unsigned i);
 /* Takes no more connections, lets requests in flight finish within drain_seconds, seals and closes
    the database. False with a sentence when the database could not be closed in order. */
 bool srv_server_stop(struct srv_server *server, char *error);

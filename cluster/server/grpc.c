@@ -5,6 +5,8 @@
 #include "server/grpc.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,6 +83,8 @@ static void grpc_adopt(struct srv_grpc *g, int fd) {
   g->conns = c;
   g->n_conns++;
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+  int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are small: no waiting */
   srv_deadlines_come(g->peer.deadlines, c, fd);
   c->timed = true;
   if (!grpc_session(c) || epoll_ctl(g->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
@@ -202,7 +206,7 @@ static void *grpc_work(void *arg) {
     for (int i = 0; i < n; i++) {
       if (events[i].data.ptr == &g->peer)
         answers = true;
-      else if (events[i].data.ptr == g)
+      else if (events[i].data.ptr == &g->socket)
         connections = true;
       else
         grpc_serve(g, events[i].data.ptr, events[i].events);
@@ -214,6 +218,7 @@ static void *grpc_work(void *arg) {
     else if (connections)
       grpc_accept(g);
   }
+  grpc_answers(g); /* those that workers gave before the queue ended */
   return NULL;
 }
 
@@ -237,7 +242,7 @@ static bool grpc_prepare(struct srv_grpc *g) {
   g->peer.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   g->peer.deadlines = srv_deadlines_start((unsigned)g->peer.server->config.request_seconds);
   struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &g->peer};
-  struct epoll_event come = {.events = EPOLLIN, .data.ptr = g};
+  struct epoll_event come = {.events = EPOLLIN, .data.ptr = &g->socket};
   return g->epoll >= 0 && g->peer.wake >= 0 && g->peer.deadlines &&
          epoll_ctl(g->epoll, EPOLL_CTL_ADD, g->peer.wake, &wake) == 0 &&
          epoll_ctl(g->epoll, EPOLL_CTL_ADD, g->socket, &come) == 0 &&

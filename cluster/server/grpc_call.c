@@ -98,6 +98,7 @@ static void grpc_call_leave(struct grpc_call *c) {
   *at = c->next;
   grpc_call_came(c);
   c->conn->buffered -= c->call.body_bytes;
+  c->conn->ended = true;
   c->conn = NULL;
   if (!c->working)
     grpc_call_free(c);

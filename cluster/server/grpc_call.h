@@ -1,6 +1,6 @@
 /*
- * grpc_call.h - calls on a gRPC connection, as nghttp2 tells of them. All functions are called by the
- * address's network thread; only a call's run is a worker's.
+ * grpc_call.h - calls on a gRPC connection, as nghttp2 tells of them. All functions are called by
+ * the address's network thread; only a call's run is a worker's.
  */
 #ifndef SRV_GRPC_CALL_H
 #define SRV_GRPC_CALL_H
@@ -32,6 +32,7 @@ struct grpc_conn {
   bool writing;  /* waits until the socket takes more */
   bool answered; /* has output since the last flush */
   bool timed;    /* a deadline runs */
+  bool ended;    /* a call has ended since the deadline was looked at */
   unsigned receiving;   /* calls that have not come whole */
   uint64_t buffered;    /* bytes of their messages, and of those being answered */
   struct grpc_call *calls;

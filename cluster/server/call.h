@@ -8,21 +8,25 @@
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "server/arena.h"
 #include "vecdb.h"
 
 struct srv_server;
+struct srv_route;
 
 enum { SRV_CALL_ARGS = 2 };
 
 struct srv_call {
   struct srv_server *server;
+  const struct srv_route *route; /* by which it came */
   struct srv_arena arena;
   char *args[SRV_CALL_ARGS]; /* what stood for {name} parts of the route's path, decoded */
   const char *(*parameter)(const struct srv_call *call, const char *name); /* of the query string */
   char *body;                                                              /* NUL-terminated */
   size_t body_bytes;
+  uint32_t timeout_ms; /* as the client asked with its protocol's means; 0: it did not */
   json_t *json; /* the body as an object, when the route wants one */
 
   int status;       /* HTTP status of the answer */

@@ -4,11 +4,9 @@
  */
 #include "server/http.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +15,11 @@
 #include <unistd.h>
 
 #include "server/deadlines.h"
+#include "server/listen.h"
 #include "server/routes.h"
 
 enum {
   HTTP_HEADER_BYTES = 32 * 1024, /* of one connection: request line, headers, and a read buffer */
-  HTTP_BACKLOG = 1024,
   HTTP_FIRST_BODY = 16 * 1024,
   HTTP_IGNORED_BODY = 64 * 1024, /* what may come with a request that wants no body */
   HTTP_ARENA = 1024 * 1024 * 1024
@@ -39,7 +37,6 @@ struct http_request {
   struct srv_call call; /* first: `parameter` finds the request by it */
   struct srv_http *http;
   struct MHD_Connection *connection;
-  const struct srv_route *route;
   size_t capacity;
   bool too_large;
   bool whole; /* handed to a worker, or answered */
@@ -86,7 +83,7 @@ static enum MHD_Result http_refuse(struct http_request *r) {
 /* Parses the body where the route wants JSON; false after answering. */
 static bool http_parse(struct http_request *r) {
   struct srv_call *call = &r->call;
-  if (r->route->body != SRV_BODY_JSON)
+  if (r->call.route->body != SRV_BODY_JSON)
     return true;
   if (call->body_bytes == 0) {
     call->json = json_object();
@@ -107,7 +104,7 @@ static bool http_parse(struct http_request *r) {
 
 static void http_handle(struct http_request *r) {
   if (http_parse(r))
-    r->route->handler(&r->call);
+    r->call.route->handler(&r->call);
   if (r->call.status == 0)
     srv_call_no_memory(&r->call);
 }
@@ -123,7 +120,7 @@ static enum MHD_Result http_submit(struct http_request *r) {
   r->whole = true;
   if (r->call.body)
     r->call.body[r->call.body_bytes] = '\0';
-  if (r->route->inline_answer) {
+  if (r->call.route->inline_answer) {
     http_handle(r);
     return http_send(r);
   }
@@ -179,15 +176,15 @@ static bool http_admit(struct http_request *r, const char *url, const char *meth
     srv_call_fail(call, 400, "HTTP", "the length of the body is not clear from the headers");
     return false;
   }
-  r->route = srv_route_find(call, method, url, allow);
-  if (!r->route) {
+  r->call.route = srv_route_find(call, method, url, allow);
+  if (!r->call.route) {
     srv_call_fail(call, *allow ? 405 : 404, "NOT_FOUND", "%s %.200s is not served here%s%s", method,
                   url, *allow ? "; this path knows " : "", allow);
     return false;
   }
   const char *length =
       MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
-  uint64_t limit = r->route->body == SRV_BODY_NONE ? (uint64_t)HTTP_IGNORED_BODY
+  uint64_t limit = r->call.route->body == SRV_BODY_NONE ? (uint64_t)HTTP_IGNORED_BODY
                                                    : r->http->server->config.body_bytes;
   if (length && (strlen(length) > 18 || strtoull(length, NULL, 10) > limit)) {
     srv_call_fail(call, 413, "TOO_LARGE", "the body may have %llu bytes here",
@@ -199,7 +196,7 @@ static bool http_admit(struct http_request *r, const char *url, const char *meth
 
 static void http_collect(struct http_request *r, const char *data, size_t n) {
   uint64_t limit = r->http->server->config.body_bytes;
-  if (r->route->body == SRV_BODY_NONE || r->too_large)
+  if (r->call.route->body == SRV_BODY_NONE || r->too_large)
     return;
   if (n > limit - r->call.body_bytes) {
     r->too_large = true;
@@ -294,71 +291,6 @@ static void http_connection(void *user, struct MHD_Connection *connection, void 
 
 /* ---- Listening ------------------------------------------------------------------------------- */
 
-/* Splits "host:port"; false when it is no such thing. */
-static bool http_split(const char *address, char *host, size_t host_size, char *port,
-                       size_t port_size) {
-  const char *colon = strrchr(address, ':');
-  if (!colon || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-      !isdigit((unsigned char)colon[1]) || strlen(colon + 1) >= port_size ||
-      strtoul(colon + 1, NULL, 10) > 65535)
-    return false;
-  size_t n = (size_t)(colon - address);
-  const char *from = address;
-  if (n >= 2 && from[0] == '[' && from[n - 1] == ']') {
-    from++;
-    n -= 2;
-  }
-  if (n >= host_size)
-    return false;
-  memcpy(host, from, n);
-  host[n] = '\0';
-  snprintf(port, port_size, "%s", colon + 1);
-  return true;
-}
-
-static int http_bind(const struct addrinfo *a) {
-  int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->ai_protocol);
-  int one = 1;
-  if (fd < 0)
-    return -1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-  if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, HTTP_BACKLOG) == 0)
-    return fd;
-  close(fd);
-  return -1;
-}
-
-static int http_listen(const char *address, char *error) {
-  char host[256], port[16];
-  struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *found = NULL;
-  if (!http_split(address, host, sizeof host, port, sizeof port)) {
-    snprintf(error, SRV_CONFIG_ERROR, "\"%.200s\" is no address of the form host:port", address);
-    return -1;
-  }
-  int rc = getaddrinfo(*host ? host : NULL, port, &hints, &found);
-  if (rc) {
-    snprintf(error, SRV_CONFIG_ERROR, "%.200s: %s", address, gai_strerror(rc));
-    return -1;
-  }
-  int fd = -1;
-  for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
-    fd = http_bind(a);
-  if (fd < 0)
-    snprintf(error, SRV_CONFIG_ERROR, "cannot listen on %.200s: %s", address, strerror(errno));
-  freeaddrinfo(found);
-  return fd;
-}
-
-static unsigned http_port_of(int fd) {
-  struct sockaddr_storage a;
-  socklen_t n = sizeof a;
-  if (getsockname(fd, (struct sockaddr *)&a, &n) != 0)
-    return 0;
-  if (a.ss_family == AF_INET6)
-    return ntohs(((struct sockaddr_in6 *)&a)->sin6_port);
-  return ntohs(((struct sockaddr_in *)&a)->sin_port);
-}
-
 static size_t http_keep_escapes(void *user, struct MHD_Connection *connection, char *text) {
   (void)user;
   (void)connection;
@@ -385,12 +317,12 @@ struct srv_http *srv_http_start(struct srv_server *server, const char *address, 
     return NULL;
   }
   http->server = server;
-  http->socket = http_listen(address, error);
+  http->socket = srv_listen(address, error);
   if (http->socket < 0) {
     free(http);
     return NULL;
   }
-  http->port = http_port_of(http->socket);
+  http->port = srv_listen_port(http->socket);
   http->deadlines = srv_deadlines_start((unsigned)server->config.request_seconds);
   http->daemon = http->deadlines ? http_daemon(http) : NULL;
   if (http->daemon)

@@ -9,7 +9,9 @@
 #include <time.h>
 
 #include "server/embed.h"
+#include "server/grpc.h"
 #include "server/http.h"
+#include "server/milvus_state.h"
 
 enum { SERVER_ADDRESSES = 16, SERVER_PAUSE_NS = 2000000 };
 
@@ -60,6 +62,24 @@ static bool server_listen(struct srv_server *s, char *error) {
   return s->n_http > 0;
 }
 
+static bool server_listen_milvus(struct srv_server *s, char *error) {
+  char list[SRV_CONFIG_TEXT];
+  char *rest = NULL;
+  snprintf(list, sizeof list, "%s", s->config.milvus);
+  s->grpc = calloc(SERVER_ADDRESSES, sizeof *s->grpc);
+  snprintf(error, SRV_CONFIG_ERROR, "server.milvus names more than %d addresses",
+           SERVER_ADDRESSES);
+  for (char *a = strtok_r(list, ", ", &rest); a && s->grpc; a = strtok_r(NULL, ", ", &rest)) {
+    if (s->n_grpc == SERVER_ADDRESSES)
+      return false;
+    s->grpc[s->n_grpc] = srv_grpc_start(s, a, error);
+    if (!s->grpc[s->n_grpc])
+      return false;
+    s->n_grpc++;
+  }
+  return s->grpc != NULL;
+}
+
 struct srv_server *srv_server_start(const struct srv_config *config,
                                     void (*log)(int level, const char *line), char *error) {
   struct srv_server *s = calloc(1, sizeof *s);
@@ -74,7 +94,9 @@ struct srv_server *srv_server_start(const struct srv_config *config,
   }
   s->queue = srv_queue_start((unsigned)config->workers, (size_t)config->queue);
   s->embed = *config->embed_url ? srv_embed_start(&s->config) : NULL;
-  bool good = s->queue && (s->embed || !*config->embed_url) && server_listen(s, error);
+  s->milvus = srv_milvus_state_start(config->data, error);
+  bool good = s->queue && s->milvus && (s->embed || !*config->embed_url) &&
+              server_listen(s, error) && server_listen_milvus(s, error);
   if (good)
     return s;
   char ignored[SRV_CONFIG_ERROR];
@@ -84,6 +106,10 @@ struct srv_server *srv_server_start(const struct srv_config *config,
 
 unsigned srv_server_port(const struct srv_server *s, unsigned i) {
   return i < s->n_http ? srv_http_port(s->http[i]) : 0;
+}
+
+unsigned srv_server_milvus_port(const struct srv_server *s, unsigned i) {
+  return i < s->n_grpc ? srv_grpc_port(s->grpc[i]) : 0;
 }
 
 /* Waits until nothing is in flight, or drain_seconds are over. */
@@ -99,11 +125,16 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   atomic_store(&s->draining, true);
   for (unsigned i = 0; i < s->n_http; i++)
     srv_http_quiesce(s->http[i]);
+  for (unsigned i = 0; i < s->n_grpc; i++)
+    srv_grpc_quiesce(s->grpc[i]);
   server_drain(s);
   srv_queue_stop(s->queue); /* first: workers wake connections, which must still be there */
   for (unsigned i = 0; i < s->n_http; i++)
     srv_http_stop(s->http[i]);
+  for (unsigned i = 0; i < s->n_grpc; i++)
+    srv_grpc_stop(s->grpc[i]);
   srv_embed_stop(s->embed);
+  srv_milvus_state_stop(s->milvus);
   bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;
   vecdb_error closing;
   if (vecdb_close(s->db, &closing) != VECDB_OK) {
@@ -113,6 +144,7 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   if (!sealed)
     snprintf(error, SRV_CONFIG_ERROR, "closing the database: %s", why.message);
   free(s->http);
+  free(s->grpc);
   free(s);
   return sealed;
 }

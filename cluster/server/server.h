@@ -12,6 +12,8 @@
 
 struct srv_http;
 struct srv_embed;
+struct srv_grpc;
+struct srv_milvus_state;
 
 struct srv_server {
   struct srv_config config;
@@ -20,6 +22,9 @@ struct srv_server {
   struct srv_embed *embed; /* NULL: no embedding service is configured */
   struct srv_http **http;  /* one per address */
   unsigned n_http;
+  struct srv_milvus_state *milvus; /* what the Milvus dialect keeps */
+  struct srv_grpc **grpc;          /* one per address of that dialect */
+  unsigned n_grpc;
   _Atomic bool draining;      /* stopping: /readyz says so and connections are not kept */
   _Atomic unsigned in_flight; /* requests between arrival and answer */
   void (*log)(int level, const char *line); /* a vecdb_log_level; any thread */
@@ -31,6 +36,8 @@ struct srv_server *srv_server_start(const struct srv_config *config,
                                     void (*log)(int level, const char *line), char *error);
 /* The port of the i-th address; for addresses with port 0. */
 unsigned srv_server_port(const struct srv_server *server, unsigned i);
+/* The same of the addresses for Milvus's clients. */
+unsigned srv_server_milvus_port(const struct srv_server *server, unsigned i);
 /* Takes no more connections, lets requests in flight finish within drain_seconds, seals and closes
    the database. False with a sentence when the database could not be closed in order. */
 bool srv_server_stop(struct srv_server *server, char *error);

@@ -1,0 +1,439 @@
+/*
+ * grpc_call.c - the way of one gRPC call; see grpc_call.h. A call that a worker has may outlive its
+ * connection: then `conn` is NULL, and collect frees it.
+ */
+#include "server/grpc_call.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "server/milvus.h"
+#include "server/routes.h"
+
+enum grpc_status {
+  GRPC_OK = 0,
+  GRPC_INVALID_ARGUMENT = 3,
+  GRPC_DEADLINE_EXCEEDED = 4,
+  GRPC_RESOURCE_EXHAUSTED = 8,
+  GRPC_UNIMPLEMENTED = 12,
+  GRPC_INTERNAL = 13,
+  GRPC_UNAVAILABLE = 14
+};
+
+enum {
+  GRPC_PREFIX = 5, /* of a message: whether it is compressed, and its length */
+  GRPC_ARENA = 1024 * 1024 * 1024,
+  GRPC_REASON = 256
+};
+
+struct grpc_call {
+  struct srv_call call; /* first: `body` is the message that came */
+  struct grpc_conn *conn;
+  struct grpc_peer *peer;
+  struct grpc_call *next; /* of the connection's calls */
+  struct grpc_call *next_answered;
+  int32_t stream;
+  bool is_grpc; /* the content type says so */
+  bool encoded; /* the client names an encoding other than identity */
+  bool whole;   /* all of it has come */
+  bool working; /* a worker has it */
+  bool decided; /* status is set: what still comes is dropped */
+  enum grpc_status status;
+  char reason[GRPC_REASON];
+  uint8_t prefix[GRPC_PREFIX];
+  size_t got; /* bytes of the stream so far, the prefix included */
+  uint64_t arrived_ns;
+  uint64_t timeout_ns;             /* as the client asked; 0: none */
+  uint8_t out_prefix[GRPC_PREFIX]; /* of the answer */
+  size_t sent;
+};
+
+static uint64_t grpc_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- The life of a call ---------------------------------------------------------------------- */
+
+static void grpc_call_free(struct grpc_call *c) {
+  atomic_fetch_sub(&c->peer->server->in_flight, 1);
+  free(c->call.body);
+  srv_call_free(&c->call);
+  free(c);
+}
+
+static struct grpc_call *grpc_call_begin(struct grpc_conn *conn, int32_t stream) {
+  struct grpc_call *c = calloc(1, sizeof *c);
+  if (!c)
+    return NULL;
+  c->conn = conn;
+  c->peer = conn->peer;
+  c->stream = stream;
+  c->arrived_ns = grpc_now();
+  c->call.server = conn->peer->server;
+  c->call.arena.limit = GRPC_ARENA;
+  c->next = conn->calls;
+  conn->calls = c;
+  conn->receiving++;
+  atomic_fetch_add(&c->peer->server->in_flight, 1);
+  return c;
+}
+
+static void grpc_call_came(struct grpc_call *c) {
+  if (!c->whole)
+    c->conn->receiving--;
+  c->whole = true;
+}
+
+/* Takes the call from its connection. */
+static void grpc_call_leave(struct grpc_call *c) {
+  struct grpc_call **at = &c->conn->calls;
+  while (*at != c)
+    at = &(*at)->next;
+  *at = c->next;
+  grpc_call_came(c);
+  c->conn->buffered -= c->call.body_bytes;
+  c->conn->ended = true;
+  c->conn = NULL;
+  if (!c->working)
+    grpc_call_free(c);
+}
+
+void srv_grpc_forget(struct grpc_conn *conn) {
+  while (conn->calls)
+    grpc_call_leave(conn->calls);
+}
+
+/* ---- Answers --------------------------------------------------------------------------------- */
+
+static void grpc_decide(struct grpc_call *c, enum grpc_status status, const char *reason) {
+  c->decided = true;
+  c->status = status;
+  snprintf(c->reason, sizeof c->reason, "%s", reason);
+}
+
+static nghttp2_nv grpc_header(const char *name, const char *value) {
+  return (nghttp2_nv){(uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name),
+                      strlen(value), NGHTTP2_NV_FLAG_NONE};
+}
+
+/* A reason as gRPC wants it: what is not plain ASCII, and %, as %XX. */
+static void grpc_escape(const char *text, char *out, size_t size) {
+  size_t n = 0;
+  for (; *text && n + 4 <= size; text++) {
+    unsigned char byte = (unsigned char)*text;
+    if (byte >= ' ' && byte <= '~' && byte != '%')
+      out[n++] = (char)byte;
+    else
+      n += (size_t)sprintf(out + n, "%%%02X", byte);
+  }
+  out[n] = '\0';
+}
+
+static ssize_t grpc_fill(nghttp2_session *session, int32_t stream, uint8_t *buffer, size_t size,
+                         uint32_t *flags, nghttp2_data_source *source, void *user) {
+  (void)user;
+  struct grpc_call *c = source->ptr;
+  size_t n = 0;
+  while (n < size && c->sent < GRPC_PREFIX)
+    buffer[n++] = c->out_prefix[c->sent++];
+  size_t done = c->sent - GRPC_PREFIX, left = c->call.text_bytes - done;
+  size_t part = left < size - n ? left : size - n;
+  if (part)
+    memcpy(buffer + n, c->call.text + done, part);
+  c->sent += part;
+  if (part == left) {
+    nghttp2_nv ok = grpc_header("grpc-status", "0");
+    *flags = NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    if (nghttp2_submit_trailer(session, stream, &ok, 1) != 0)
+      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+  return (ssize_t)(n + part);
+}
+
+/* Hands the answer to nghttp2: a message and its trailers, or headers alone. */
+static void grpc_submit(struct grpc_call *c) {
+  char number[4], escaped[3 * GRPC_REASON + 1];
+  snprintf(number, sizeof number, "%d", (int)c->status);
+  grpc_escape(c->reason, escaped, sizeof escaped);
+  nghttp2_nv headers[] = {
+      grpc_header(":status", c->is_grpc ? "200" : "415"),
+      grpc_header("content-type", "application/grpc"),
+      grpc_header("grpc-accept-encoding", "identity"),
+      grpc_header("grpc-status", number),
+      grpc_header("grpc-message", escaped),
+  };
+  nghttp2_data_provider data = {.source.ptr = c, .read_callback = grpc_fill};
+  uint32_t length = htonl((uint32_t)c->call.text_bytes);
+  memcpy(c->out_prefix + 1, &length, sizeof length);
+  bool good = c->status == GRPC_OK;
+  c->conn->answered = true;
+  if (nghttp2_submit_response(c->conn->session, c->stream, headers, good ? 3 : 5,
+                              good ? &data : NULL) != 0)
+    nghttp2_submit_rst_stream(c->conn->session, NGHTTP2_FLAG_NONE, c->stream,
+                              NGHTTP2_INTERNAL_ERROR);
+}
+
+static void grpc_refuse(struct grpc_call *c, enum grpc_status status, const char *reason) {
+  grpc_decide(c, status, reason);
+  grpc_submit(c);
+}
+
+/* What the handler said, in gRPC's words. */
+static void grpc_translate(struct grpc_call *c) {
+  const char *text = c->call.text ? c->call.text : "the server is out of memory";
+  switch (c->call.status) {
+  case 200:
+    if (c->call.text_bytes > UINT32_MAX)
+      grpc_decide(c, GRPC_RESOURCE_EXHAUSTED, "the answer is too large for one message");
+    else
+      grpc_decide(c, GRPC_OK, "");
+    break;
+  case 400:
+    grpc_decide(c, GRPC_INVALID_ARGUMENT, text);
+    break;
+  case 501:
+    grpc_decide(c, GRPC_UNIMPLEMENTED, text);
+    break;
+  case 503:
+  case 0:
+    grpc_decide(c, GRPC_UNAVAILABLE, "the server is out of memory");
+    break;
+  default:
+    grpc_decide(c, GRPC_INTERNAL, text);
+  }
+}
+
+/* ---- Workers --------------------------------------------------------------------------------- */
+
+static void grpc_handle(struct grpc_call *c) {
+  uint64_t waited = grpc_now() - c->arrived_ns;
+  if (c->timeout_ns && waited >= c->timeout_ns) {
+    grpc_decide(c, GRPC_DEADLINE_EXCEEDED, "the deadline passed before the call was begun");
+    return;
+  }
+  if (c->timeout_ns) {
+    uint64_t left = (c->timeout_ns - waited) / 1000000 + 1;
+    c->call.timeout_ms = left < UINT32_MAX ? (uint32_t)left : UINT32_MAX;
+  }
+  c->call.route->handler(&c->call);
+  grpc_translate(c);
+}
+
+static void grpc_run(void *item) {
+  struct grpc_call *c = item;
+  struct grpc_peer *peer = c->peer;
+  uint64_t one = 1;
+  grpc_handle(c);
+  pthread_mutex_lock(&peer->mutex);
+  c->next_answered = peer->answered;
+  peer->answered = c;
+  pthread_mutex_unlock(&peer->mutex);
+  ssize_t n = write(peer->wake, &one, sizeof one);
+  (void)n; /* a full counter wakes as well */
+}
+
+void srv_grpc_collect(struct grpc_peer *peer) {
+  pthread_mutex_lock(&peer->mutex);
+  struct grpc_call *c = peer->answered, *next;
+  peer->answered = NULL;
+  pthread_mutex_unlock(&peer->mutex);
+  for (; c; c = next) {
+    next = c->next_answered;
+    c->working = false;
+    if (c->conn)
+      grpc_submit(c);
+    else
+      grpc_call_free(c);
+  }
+}
+
+/* ---- Requests -------------------------------------------------------------------------------- */
+
+/* The time of a grpc-timeout: up to 8 digits and a unit; 0: malformed. */
+static uint64_t grpc_timeout(const char *text) {
+  static const struct {
+    char unit;
+    uint64_t ns;
+  } units[] = {{'H', 3600000000000}, {'M', 60000000000}, {'S', 1000000000},
+               {'m', 1000000},       {'u', 1000},        {'n', 1}};
+  char *end;
+  size_t digits = strspn(text, "0123456789");
+  uint64_t n = strtoull(text, &end, 10);
+  for (size_t i = 0; digits && digits <= 8 && i < 6; i++)
+    if (units[i].unit == *end && end[1] == '\0')
+      return n * units[i].ns + (n == 0);
+  return 0;
+}
+
+static void grpc_take_header(struct grpc_call *c, const char *name, const char *value) {
+  if (strcmp(name, ":path") == 0)
+    c->call.route = srv_milvus_route(value, c->reason, sizeof c->reason);
+  else if (strcmp(name, "content-type") == 0)
+    c->is_grpc = strncmp(value, "application/grpc", 16) == 0;
+  else if (strcmp(name, "grpc-encoding") == 0)
+    c->encoded = strcmp(value, "identity") != 0;
+  else if (strcmp(name, "grpc-timeout") == 0)
+    c->timeout_ns = grpc_timeout(value);
+}
+
+/* The headers have come. */
+static void grpc_admit(struct grpc_call *c) {
+  if (!c->is_grpc)
+    grpc_refuse(c, GRPC_UNIMPLEMENTED, "the content type must be application/grpc");
+  else if (!c->call.route) {
+    c->decided = true;
+    c->status = GRPC_UNIMPLEMENTED;
+    grpc_submit(c);
+  }
+}
+
+/* Looks at the prefix and takes the memory; false after refusing. */
+static bool grpc_measure(struct grpc_call *c) {
+  uint32_t length;
+  memcpy(&length, c->prefix + 1, sizeof length);
+  uint64_t n = ntohl(length), limit = c->peer->server->config.body_bytes;
+  if (c->prefix[0]) {
+    grpc_refuse(c, c->encoded ? GRPC_UNIMPLEMENTED : GRPC_INTERNAL,
+                "compressed messages are not read; send with identity");
+    return false;
+  }
+  if (n > limit || n > 2 * limit - c->conn->buffered) {
+    grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED,
+                n > limit ? "the message is larger than server.body_bytes"
+                          : "too many large messages on one connection");
+    return false;
+  }
+  c->call.body = malloc(n + 1);
+  if (!c->call.body) {
+    grpc_refuse(c, GRPC_UNAVAILABLE, "the server is out of memory");
+    return false;
+  }
+  c->call.body_bytes = n;
+  c->conn->buffered += n;
+  return true;
+}
+
+static void grpc_collect_data(struct grpc_call *c, const uint8_t *data, size_t n) {
+  while (n && c->got < GRPC_PREFIX) {
+    c->prefix[c->got++] = *data++;
+    n--;
+    if (c->got == GRPC_PREFIX && !grpc_measure(c))
+      return;
+  }
+  if (n == 0)
+    return;
+  size_t have = c->got - GRPC_PREFIX;
+  if (n > c->call.body_bytes - have) {
+    grpc_refuse(c, GRPC_INVALID_ARGUMENT, "more than one message, or more bytes than announced");
+    return;
+  }
+  memcpy(c->call.body + have, data, n);
+  c->got += n;
+}
+
+/* The client has ended its side. */
+static void grpc_whole(struct grpc_call *c) {
+  grpc_call_came(c);
+  if (c->decided)
+    return;
+  if (c->got < GRPC_PREFIX || c->got - GRPC_PREFIX < c->call.body_bytes) {
+    grpc_refuse(c, GRPC_INVALID_ARGUMENT, "the message is not whole");
+    return;
+  }
+  c->call.body[c->call.body_bytes] = '\0';
+  if (c->call.route->inline_answer) {
+    grpc_handle(c);
+    grpc_submit(c);
+    return;
+  }
+  c->working = true;
+  if (srv_queue_add(c->peer->server->queue, grpc_run, c))
+    return;
+  c->working = false;
+  grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED, "too many calls are waiting; try again");
+}
+
+/* ---- What nghttp2 tells ---------------------------------------------------------------------- */
+
+static int grpc_on_begin(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+  if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST)
+    return 0;
+  struct grpc_call *c = grpc_call_begin(user, frame->hd.stream_id);
+  if (!c)
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, c);
+  return 0;
+}
+
+static int grpc_on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
+                          size_t n_name, const uint8_t *value, size_t n_value, uint8_t flags,
+                          void *user) {
+  (void)n_name;
+  (void)n_value;
+  (void)flags;
+  (void)user;
+  struct grpc_call *c = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+  if (c && frame->headers.cat == NGHTTP2_HCAT_REQUEST) /* nghttp2 ends both with a NUL */
+    grpc_take_header(c, (const char *)name, (const char *)value);
+  return 0;
+}
+
+static int grpc_on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+  (void)user;
+  if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)
+    return 0;
+  struct grpc_call *c = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+  if (!c)
+    return 0;
+  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
+    grpc_admit(c);
+  if (frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
+    grpc_whole(c);
+  return 0;
+}
+
+static int grpc_on_data(nghttp2_session *session, uint8_t flags, int32_t stream,
+                        const uint8_t *data, size_t n, void *user) {
+  (void)flags;
+  (void)user;
+  struct grpc_call *c = nghttp2_session_get_stream_user_data(session, stream);
+  if (c && !c->decided)
+    grpc_collect_data(c, data, n);
+  return 0;
+}
+
+/* An answer that came before the call was whole: the rest is not wanted. */
+static int grpc_on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user) {
+  (void)user;
+  struct grpc_call *c = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+  if (c && frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+      !c->whole)
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+  return 0;
+}
+
+static int grpc_on_close(nghttp2_session *session, int32_t stream, uint32_t code, void *user) {
+  (void)code;
+  (void)user;
+  struct grpc_call *c = nghttp2_session_get_stream_user_data(session, stream);
+  if (!c)
+    return 0;
+  nghttp2_session_set_stream_user_data(session, stream, NULL);
+  grpc_call_leave(c);
+  return 0;
+}
+
+void srv_grpc_callbacks(nghttp2_session_callbacks *callbacks) {
+  nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, grpc_on_begin);
+  nghttp2_session_callbacks_set_on_header_callback(callbacks, grpc_on_header);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, grpc_on_frame);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, grpc_on_data);
+  nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, grpc_on_sent);
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, grpc_on_close);
+}

@@ -1,0 +1,181 @@
+/* milvus_rebuild.c - copying a collection page by page; see milvus_rebuild.h. */
+#include "server/milvus_rebuild.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "server/json_rows.h"
+#include "server/json_schema.h"
+
+enum { REBUILD_PAGE = 1000, REBUILD_NAMES = 1000 };
+
+/* ---- The new collection ---------------------------------------------------------------------- */
+
+/* The schema with the new metric. */
+static bool rebuild_schema(struct milvus *m, const vecdb_schema *from, const char *field,
+                           int32_t metric, vecdb_schema *out) {
+  vecdb_field *fields = srv_arena_array(&m->call->arena, from->n_fields, sizeof *fields);
+  if (!fields)
+    return milvus_no_memory(m);
+  memcpy(fields, from->fields, from->n_fields * sizeof *fields);
+  for (uint32_t i = 0; i < from->n_fields; i++)
+    if (strcmp(fields[i].name, field) == 0) {
+      fields[i].metric = metric;
+      fields[i].index = (vecdb_index_params)VECDB_INDEX_PARAMS_INIT;
+      fields[i].index.type = VECDB_INDEX_FLAT; /* until all rows are there */
+      fields[i].flags &= ~(uint32_t)VECDB_ALLOW_ZERO;
+      fields[i].flags |= metric == VECDB_COSINE ? VECDB_ALLOW_ZERO : 0;
+    }
+  *out = *from;
+  out->fields = fields;
+  return true;
+}
+
+/* Creates it under the first free name of NAME, NAME-2, NAME-3...; Milvus's names have no dash. */
+static vecdb_collection *rebuild_create(struct milvus *m, const char *name,
+                                        const vecdb_schema *schema) {
+  vecdb_collection *out;
+  vecdb_error error;
+  char physical[VECDB_MAX_NAME + 16];
+  for (unsigned i = 1; i < REBUILD_NAMES; i++) {
+    snprintf(physical, sizeof physical, i > 1 ? "%.255s-%u" : "%.255s", name, i);
+    int rc = vecdb_collection_create(m->call->server->db, physical, schema, &out, &error);
+    if (rc == VECDB_OK)
+      return out;
+    if (rc != VECDB_ERR_EXISTS)
+      break;
+  }
+  milvus_error(m, &error);
+  return NULL;
+}
+
+/* ---- Rows ------------------------------------------------------------------------------------ */
+
+static bool rebuild_column(struct srv_arena *arena, const vecdb_field *field,
+                           const vecdb_rows *rows, vecdb_column *out) {
+  size_t n = vecdb_rows_count(rows), size = srv_value_bytes(field);
+  int column = vecdb_rows_find(rows, field->name);
+  bool lengths = field->type == VECDB_VARCHAR || field->type == VECDB_ARRAY;
+  uint8_t *data = srv_arena_array(arena, n, lengths ? sizeof(void *) : size);
+  uint32_t *counts = srv_arena_array(arena, n, sizeof *counts);
+  uint8_t *valid = srv_arena_array(arena, n, 1);
+  if (!data || !counts || !valid || column < 0)
+    return false;
+  for (size_t i = 0; i < n; i++) {
+    vecdb_value v = vecdb_rows_value(rows, i, (size_t)column);
+    float narrow = v.type == VECDB_FLOAT ? (float)v.as.number : 0;
+    valid[i] = v.type != 0;
+    counts[i] = v.length;
+    if (lengths)
+      memcpy(data + i * sizeof(void *), &v.as.data, v.type ? sizeof(void *) : 0);
+    else if (srv_type_is_vector(field->type))
+      memcpy(data + i * size, v.as.data, size);
+    else if (field->type == VECDB_FLOAT)
+      memcpy(data + i * size, &narrow, size);
+    else if (v.type)
+      memcpy(data + i * size, &v.as, size); /* little-endian: the low bytes of an integer */
+  }
+  *out = (vecdb_column){.field = field->name, .data = data};
+  out->lengths = lengths ? counts : NULL;
+  out->valid = field->flags & VECDB_NULLABLE ? valid : NULL;
+  return true;
+}
+
+/* Writes one page of rows, and notes its last key in *after. */
+static bool rebuild_page(struct milvus *m, const struct milvus_open *from, vecdb_collection *to,
+                         const vecdb_rows *rows, struct srv_arena *arena) {
+  uint32_t n = from->schema->n_fields;
+  vecdb_column *columns = srv_arena_array(arena, n, sizeof *columns);
+  vecdb_batch batch = VECDB_BATCH_INIT;
+  vecdb_error error;
+  if (!columns)
+    return milvus_no_memory(m);
+  for (uint32_t i = 0; i < n; i++)
+    if (!rebuild_column(arena, &from->schema->fields[i], rows, &columns[i]))
+      return milvus_no_memory(m);
+  batch.columns = columns;
+  batch.n_columns = n;
+  batch.n_rows = (uint32_t)vecdb_rows_count(rows);
+  return vecdb_insert(to, &batch, NULL, &error) == VECDB_OK || milvus_error(m, &error);
+}
+
+/* Copies all rows in the order of their keys. */
+static bool rebuild_rows(struct milvus *m, const struct milvus_open *from, vecdb_collection *to) {
+  vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
+  vecdb_error error;
+  vecdb_rows *last = NULL; /* whose last key the next page follows */
+  vecdb_string text;
+  int64_t number;
+  bool good = true;
+  params.limit = REBUILD_PAGE;
+  for (;;) {
+    struct srv_arena arena = {.limit = m->call->arena.limit};
+    vecdb_rows *rows;
+    if (vecdb_query(from->collection, &params, &rows, &error) != VECDB_OK) {
+      good = milvus_error(m, &error);
+      break;
+    }
+    vecdb_rows_free(last);
+    last = rows;
+    size_t n = vecdb_rows_count(rows);
+    if (n == 0)
+      break;
+    good = rebuild_page(m, from, to, rows, &arena);
+    srv_arena_free(&arena);
+    if (!good)
+      break;
+    vecdb_value key = vecdb_rows_value(rows, n - 1, 0);
+    number = key.type == VECDB_INT64 ? key.as.integer : 0;
+    text = (vecdb_string){key.type == VECDB_VARCHAR ? key.as.data : NULL, key.length};
+    params.after = (vecdb_keys){key.type == VECDB_INT64 ? &number : NULL,
+                                key.type == VECDB_INT64 ? NULL : &text, 1};
+  }
+  vecdb_rows_free(last);
+  return good;
+}
+
+/* ---- The change ------------------------------------------------------------------------------ */
+
+static bool rebuild_switch(struct milvus *m, struct milvus_open *open, vecdb_collection *to) {
+  if (!open->record)
+    open->record = json_pack("{s:b, s:b, s:{}}", "auto_id", 0, "loaded", 1, "indexes");
+  json_object_set_new(open->record, "physical", json_string(vecdb_collection_name(to)));
+  return (open->record &&
+          srv_milvus_record_put(m->call->server->milvus, open->name,
+                                json_deep_copy(open->record))) ||
+         milvus_fail(m, SRV_MILVUS_UNEXPECTED, "the collection's record cannot be written");
+}
+
+static bool rebuild_locked(struct milvus *m, struct milvus_open *open, const char *field,
+                           int32_t metric) {
+  vecdb *db = m->call->server->db;
+  vecdb_schema schema;
+  vecdb_error error;
+  if (!rebuild_schema(m, open->schema, field, metric, &schema))
+    return false;
+  vecdb_collection *to = rebuild_create(m, open->name, &schema);
+  if (!to)
+    return false;
+  bool good = rebuild_rows(m, open, to);
+  if (good && vecdb_flush(to, NULL, &error) != VECDB_OK)
+    good = milvus_error(m, &error);
+  good = good && rebuild_switch(m, open, to);
+  vecdb_collection *gone = good ? open->collection : to;
+  vecdb_collection_drop(db, vecdb_collection_name(gone), NULL);
+  vecdb_collection_release(gone);
+  if (!good)
+    return false;
+  open->collection = to;
+  open->schema = vecdb_collection_schema(to);
+  open->key = srv_schema_key(open->schema);
+  return true;
+}
+
+bool milvus_rebuild(struct milvus *m, struct milvus_open *open, const char *field,
+                    int32_t metric) {
+  struct srv_milvus_state *state = m->call->server->milvus;
+  pthread_rwlock_wrlock(&state->writes);
+  bool good = rebuild_locked(m, open, field, metric);
+  pthread_rwlock_unlock(&state->writes);
+  return good;
+}

@@ -1,0 +1,364 @@
+/* milvus_search.c - Search and Query. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "server/json_rows.h"
+#include "server/json_schema.h"
+#include "server/milvus.h"
+
+struct search_request {
+  const char *db, *name, *expr;
+  struct pb_bytes placeholders;
+  struct pb_list partitions, fields, params, values, sub_requests;
+};
+static const struct pb_field search_table[] = {
+    {2, PB_TEXT, offsetof(struct search_request, db)},
+    {3, PB_TEXT, offsetof(struct search_request, name)},
+    {4, PB_LIST, offsetof(struct search_request, partitions)},
+    {5, PB_TEXT, offsetof(struct search_request, expr)},
+    {6, PB_BYTES, offsetof(struct search_request, placeholders)},
+    {8, PB_LIST, offsetof(struct search_request, fields)},
+    {9, PB_LIST, offsetof(struct search_request, params)},
+    {17, PB_LIST, offsetof(struct search_request, sub_requests)},
+    {18, PB_LIST, offsetof(struct search_request, values)},
+};
+static const struct pb_field query_table[] = {
+    {2, PB_TEXT, offsetof(struct search_request, db)},
+    {3, PB_TEXT, offsetof(struct search_request, name)},
+    {4, PB_TEXT, offsetof(struct search_request, expr)},
+    {5, PB_LIST, offsetof(struct search_request, fields)},
+    {6, PB_LIST, offsetof(struct search_request, partitions)},
+    {9, PB_LIST, offsetof(struct search_request, params)},
+    {13, PB_LIST, offsetof(struct search_request, values)},
+};
+
+struct search_placeholder {
+  int64_t type;
+  struct pb_list values;
+};
+static const struct pb_field search_group_table[] = {{1, PB_LIST, 0}};
+static const struct pb_field search_placeholder_table[] = {
+    {2, PB_NUMBER, offsetof(struct search_placeholder, type)},
+    {3, PB_LIST, offsetof(struct search_placeholder, values)},
+};
+
+/* A search or query between its request and the library. */
+struct search_run {
+  struct milvus *m;
+  struct search_request r;
+  struct milvus_open open;
+  struct milvus_pairs pairs;
+  struct milvus_fields fields;
+  const vecdb_field *field; /* that is searched */
+  vecdb_search_params params;
+  vecdb_control control;
+  uint32_t limit, offset;
+};
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+static uint32_t search_timeout(const struct srv_call *call) {
+  uint32_t most = (uint32_t)call->server->config.timeout_ms;
+  return call->timeout_ms && call->timeout_ms < most ? call->timeout_ms : most;
+}
+
+static bool search_number(struct search_run *s, const char *key, uint32_t *out) {
+  const char *text = milvus_pair(&s->pairs, key);
+  return !text || !*text || milvus_u32(s->m, key, text, out);
+}
+
+static bool search_field(struct search_run *s) {
+  const char *name = milvus_pair(&s->pairs, "anns_field");
+  bool named = name && *name;
+  s->field = named ? srv_schema_field(s->open.schema, name) : srv_schema_vector(s->open.schema);
+  if (!s->field || !srv_type_is_vector(s->field->type))
+    return milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "there is no vector field %.255s",
+                       named ? name : "");
+  s->params.field = s->field->name;
+  const char *metric = milvus_pair(&s->pairs, "metric_type");
+  const char *own = srv_milvus_metric_name(s->field->metric);
+  if (metric && *metric && srv_milvus_metric(metric) != s->field->metric)
+    return milvus_fail(s->m, SRV_MILVUS_ARGUMENT,
+                       "metric type not match: invalid parameter[expected=%s][actual=%.30s]", own,
+                       metric);
+  return true;
+}
+
+/* {"ef", "nprobe", ...}: numbers, or texts of them. Others mean nothing here. */
+static bool search_effort(struct search_run *s, json_t *params, const char *key, uint32_t *out) {
+  json_t *value = json_object_get(params, key);
+  if (json_is_string(value))
+    return milvus_u32(s->m, key, json_string_value(value), out);
+  if (json_is_integer(value) && json_integer_value(value) > 0 &&
+      json_integer_value(value) <= UINT32_MAX)
+    *out = (uint32_t)json_integer_value(value);
+  else if (value)
+    return milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "%s must be a positive number", key);
+  return true;
+}
+
+static bool search_params_json(struct search_run *s) {
+  const char *text = milvus_pair(&s->pairs, "params");
+  if (!text || !*text)
+    return true;
+  json_t *params = json_loads(text, 0, NULL);
+  bool good = json_is_object(params) ||
+              milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "params is no JSON object");
+  if (good && (json_object_get(params, "radius") || json_object_get(params, "range_filter")))
+    good = milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "range searches are not served here");
+  good = good && search_effort(s, params, "ef", &s->params.ef) &&
+         search_effort(s, params, "nprobe", &s->params.nprobe);
+  json_decref(params);
+  if (s->params.ef && s->params.ef < s->params.k)
+    s->params.ef = s->params.k;
+  return good;
+}
+
+/* The query vectors, packed. */
+static bool search_vectors(struct search_run *s) {
+  struct pb_list group;
+  struct search_placeholder p;
+  struct milvus *m = s->m;
+  if (!MILVUS_PART(m, s->r.placeholders, search_group_table, &group))
+    return false;
+  if (group.n != 1)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "a search needs one group of vectors");
+  if (!MILVUS_PART(m, group.items[0], search_placeholder_table, &p))
+    return false;
+  size_t bytes = srv_value_bytes(s->field);
+  if (p.values.n == 0 || p.values.n > VECDB_MAX_QUERIES)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "nq must be from 1 to %d", VECDB_MAX_QUERIES);
+  if (p.type != srv_milvus_type_number(s->field->type))
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "vectors of type %lld for a field of type %s",
+                       (long long)p.type, srv_milvus_type_name(s->field->type));
+  uint8_t *data = srv_arena_array(&m->call->arena, p.values.n, bytes);
+  if (!data)
+    return milvus_no_memory(m);
+  for (size_t i = 0; i < p.values.n; i++) {
+    if (p.values.items[i].n != bytes)
+      return milvus_fail(m, SRV_MILVUS_ARGUMENT, "vector %zu has %zu bytes, not %zu (dim %u)", i,
+                         p.values.items[i].n, bytes, s->field->dim);
+    memcpy(data + i * bytes, p.values.items[i].data, bytes);
+  }
+  s->params.queries = data;
+  s->params.n_queries = (uint32_t)p.values.n;
+  return true;
+}
+
+static bool search_unserved(struct search_run *s) {
+  static const char *const keys[] = {"group_by_field", "group_by_fields", "search_iter_v2",
+                                     "iterator"};
+  for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+    const char *value = milvus_pair(&s->pairs, keys[i]);
+    if (value && *value && strcasecmp(value, "false") != 0)
+      return milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "searches with %s are not served", keys[i]);
+  }
+  return true;
+}
+
+static bool search_read(struct search_run *s) {
+  struct milvus *m = s->m;
+  if (!milvus_partitions(m, &s->r.partitions) ||
+      !milvus_pairs_read(m, &s->r.params, &s->pairs) || !search_unserved(s) ||
+      !search_number(s, "topk", &s->limit) || !search_number(s, "offset", &s->offset))
+    return false;
+  uint64_t k = (uint64_t)s->limit + s->offset;
+  if (s->limit == 0 || k > VECDB_MAX_K)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "limit + offset must be from 1 to %d", VECDB_MAX_K);
+  s->params.k = (uint32_t)k;
+  s->control.timeout_ms = search_timeout(m->call);
+  s->params.control = &s->control;
+  return search_field(s) && search_params_json(s) && search_vectors(s) &&
+         milvus_filter_read(m, s->r.expr, &s->r.values, &s->params.filter) &&
+         milvus_fields_read(m, &s->open, &s->r.fields, &s->fields);
+}
+
+/* ---- Answers --------------------------------------------------------------------------------- */
+
+static void search_ids(struct search_run *s, const vecdb_rows *rows, const uint32_t *pick,
+                       size_t n) {
+  struct pb_out *out = &s->m->out;
+  bool texts = s->open.key->type == VECDB_VARCHAR;
+  size_t ids = srv_pb_open(out, 5), list = srv_pb_open(out, texts ? 2 : 1);
+  size_t packed = texts ? 0 : srv_pb_open(out, 1);
+  for (size_t i = 0; i < n; i++) {
+    vecdb_value v = vecdb_rows_value(rows, pick[i], 0);
+    if (texts)
+      srv_pb_bytes(out, 1, v.as.data, v.length);
+    else
+      srv_pb_varint(out, (uint64_t)v.as.integer);
+  }
+  if (!texts)
+    srv_pb_close(out, packed);
+  srv_pb_close(out, list);
+  srv_pb_close(out, ids);
+}
+
+static void search_asked(struct search_run *s, uint32_t number) {
+  for (size_t i = 0; i < s->fields.n_asked; i++)
+    srv_pb_text(&s->m->out, number, s->fields.asked[i]);
+}
+
+/* The hits after the offset, query by query: scores and how many, then ids and fields. */
+static void search_answer(struct search_run *s, const vecdb_hit *hits, const uint32_t *counts,
+                          const vecdb_rows *rows) {
+  struct pb_out *out = &s->m->out;
+  uint32_t n_queries = s->params.n_queries, k = s->params.k;
+  uint32_t *pick = srv_arena_array(&s->m->call->arena, (size_t)n_queries * k, sizeof *pick);
+  size_t n = 0;
+  if (!pick) {
+    milvus_no_memory(s->m);
+    return;
+  }
+  size_t results = srv_pb_open(out, 2);
+  srv_pb_number(out, 1, n_queries);
+  srv_pb_number(out, 2, s->limit);
+  size_t scores = srv_pb_open(out, 4);
+  for (uint32_t q = 0; q < n_queries; q++)
+    for (uint32_t i = s->offset; i < counts[q]; i++) {
+      const vecdb_hit *hit = &hits[(size_t)q * k + i];
+      srv_pb_raw(out, &hit->score, sizeof hit->score);
+      pick[n++] = hit->row;
+    }
+  srv_pb_close(out, scores);
+  size_t topks = srv_pb_open(out, 6);
+  for (uint32_t q = 0; q < n_queries; q++)
+    srv_pb_varint(out, counts[q] > s->offset ? counts[q] - s->offset : 0);
+  srv_pb_close(out, topks);
+  search_ids(s, rows, pick, n);
+  milvus_columns_write(s->m, 3, &s->open, &s->fields, rows, pick, n);
+  search_asked(s, 7);
+  srv_pb_text(out, 13, s->open.key->name);
+  srv_pb_close(out, results);
+  srv_pb_text(out, 3, s->open.name);
+}
+
+static void search_now(struct search_run *s) {
+  struct milvus *m = s->m;
+  size_t n = (size_t)s->params.n_queries * s->params.k;
+  vecdb_hit *hits = srv_arena_array(&m->call->arena, n, sizeof *hits);
+  uint32_t *counts = srv_arena_array(&m->call->arena, s->params.n_queries, sizeof *counts);
+  vecdb_rows *rows;
+  vecdb_error error;
+  if (!hits || !counts) {
+    milvus_no_memory(m);
+    return;
+  }
+  s->params.fields = s->fields.names;
+  s->params.n_fields = s->fields.n;
+  if (vecdb_search(s->open.collection, &s->params, hits, counts, NULL, &rows, &error) != VECDB_OK) {
+    milvus_error(m, &error);
+    return;
+  }
+  search_answer(s, hits, counts, rows);
+  vecdb_rows_free(rows);
+}
+
+void milvus_search(struct milvus *m) {
+  struct search_run s = {.m = m,
+                         .params = VECDB_SEARCH_PARAMS_INIT,
+                         .control = VECDB_CONTROL_INIT};
+  if (!MILVUS_REQUEST(m, search_table, &s.r))
+    return;
+  if (s.r.sub_requests.n) {
+    milvus_fail(m, SRV_MILVUS_ARGUMENT, "a search goes over one vector field");
+    return;
+  }
+  if (!milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
+    return;
+  if (search_read(&s))
+    search_now(&s);
+  milvus_close(&s.open);
+}
+
+/* ---- Query ----------------------------------------------------------------------------------- */
+
+static void query_count(struct search_run *s, const vecdb_filter *filter) {
+  struct pb_out *out = &s->m->out;
+  uint64_t count;
+  vecdb_error error;
+  if (vecdb_count(s->open.collection, filter->text ? filter : NULL, &count, &error) != VECDB_OK) {
+    milvus_error(s->m, &error);
+    return;
+  }
+  size_t data = srv_pb_open(out, 2);
+  srv_pb_number(out, 1, srv_milvus_type_number(VECDB_INT64));
+  srv_pb_text(out, 2, "count(*)");
+  size_t scalars = srv_pb_open(out, 3), list = srv_pb_open(out, 3), packed = srv_pb_open(out, 1);
+  srv_pb_varint(out, count);
+  srv_pb_close(out, packed);
+  srv_pb_close(out, list);
+  srv_pb_close(out, scalars);
+  srv_pb_close(out, data);
+  srv_pb_text(out, 4, "count(*)");
+}
+
+/* The key is always among the fields of a query's answer. */
+static bool query_fields(struct search_run *s) {
+  struct pb_list *list = &s->r.fields;
+  const char *key = s->open.key->name;
+  struct pb_bytes *items = srv_arena_array(&s->m->call->arena, list->n + 1, sizeof *items);
+  if (!items)
+    return milvus_no_memory(s->m);
+  bool there = false;
+  for (size_t i = 0; i < list->n; i++) {
+    const struct pb_bytes *b = &list->items[i];
+    items[i] = *b;
+    there = there || (b->n == strlen(key) && memcmp(b->data, key, b->n) == 0) ||
+            (b->n == 1 && *b->data == '*');
+  }
+  size_t n = list->n;
+  if (!there)
+    items[n++] = (struct pb_bytes){(const uint8_t *)key, strlen(key)};
+  struct pb_list with_key = {items, n};
+  return milvus_fields_read(s->m, &s->open, &with_key, &s->fields);
+}
+
+static void query_rows(struct search_run *s, const vecdb_filter *filter) {
+  struct milvus *m = s->m;
+  vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
+  vecdb_rows *rows;
+  vecdb_error error;
+  if (!query_fields(s))
+    return;
+  s->control.timeout_ms = search_timeout(m->call);
+  params.limit = s->limit;
+  params.offset = s->offset;
+  params.filter = *filter;
+  params.fields = s->fields.names;
+  params.n_fields = s->fields.n;
+  params.control = &s->control;
+  if (vecdb_query(s->open.collection, &params, &rows, &error) != VECDB_OK) {
+    milvus_error(m, &error);
+    return;
+  }
+  milvus_columns_write(m, 2, &s->open, &s->fields, rows, NULL, vecdb_rows_count(rows));
+  search_asked(s, 4);
+  vecdb_rows_free(rows);
+}
+
+static bool query_counts(const struct search_request *r) {
+  static const char count[] = "count(*)";
+  return r->fields.n == 1 && r->fields.items[0].n == sizeof count - 1 &&
+         memcmp(r->fields.items[0].data, count, sizeof count - 1) == 0;
+}
+
+void milvus_query(struct milvus *m) {
+  struct search_run s = {.m = m, .control = VECDB_CONTROL_INIT};
+  vecdb_filter filter;
+  if (!MILVUS_REQUEST(m, query_table, &s.r) || !milvus_partitions(m, &s.r.partitions) ||
+      !milvus_pairs_read(m, &s.r.params, &s.pairs) || !search_number(&s, "limit", &s.limit) ||
+      !search_number(&s, "offset", &s.offset) ||
+      !milvus_filter_read(m, s.r.expr, &s.r.values, &filter) ||
+      !milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
+    return;
+  if (query_counts(&s.r))
+    query_count(&s, &filter);
+  else
+    query_rows(&s, &filter);
+  srv_pb_text(&m->out, 3, s.r.name);
+  srv_pb_text(&m->out, 6, s.open.key->name);
+  milvus_close(&s.open);
+}

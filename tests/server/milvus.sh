@@ -1,0 +1,58 @@
+#!/bin/sh
+# Unmodified pymilvus from PyPI against build/vecdbd: one environment in build/milvus for each version,
+# each on a server and a database of its own. Skipped, with the reason, where PyPI cannot be reached.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+folder=build/milvus
+server=
+mkdir -p $folder
+trap '[ -z "$server" ] || kill "$server" 2>/dev/null' EXIT
+
+# environment VERSION [PACKAGE...]
+environment() {
+  version=$1
+  shift
+  [ -f "$folder/$version/installed" ] && return 0
+  python3 -m venv "$folder/$version" &&
+    "$folder/$version/bin/pip" -q install "pymilvus==$version" 'setuptools<75' "$@" \
+      >"$folder/pip.log" 2>&1 && touch "$folder/$version/installed"
+}
+
+# start: a server with an empty database; its port in $port.
+start() {
+  rm -rf $folder/db $folder/db.milvus.json $folder/log
+  build/vecdbd --data $folder/db --listen 127.0.0.1:0 --server.milvus 127.0.0.1:0 2>$folder/log &
+  server=$!
+  port=
+  while [ -z "$port" ]; do
+    kill -0 $server 2>/dev/null || { cat $folder/log; exit 1; }
+    port=$(sed -n "s/.*Milvus's clients on port //p" $folder/log)
+  done
+}
+
+# stop: in order, as a service is stopped.
+stop() {
+  kill $server
+  wait $server || { echo "milvus-test: the server failed when it was stopped" && exit 1; }
+  server=
+}
+
+# check VERSION SCRIPT...
+check() {
+  version=$1
+  shift
+  for script in "$@"; do
+    start
+    "$folder/$version/bin/python" "tests/server/$script.py" "$port" ||
+      { echo "milvus-test: $script failed with pymilvus $version" && exit 1; }
+    stop
+  done
+}
+
+environment 2.4.15 && environment 2.6.17 fastapi httpx requests && environment 3.0.2 || {
+  echo "skipped: pymilvus cannot be installed: $(tail -n 1 $folder/pip.log 2>/dev/null)"
+  exit 0
+}
+check 2.4.15 milvus_orm
+check 2.6.17 milvus_orm milvus_client milvus_example
+check 3.0.2 milvus_orm milvus_client

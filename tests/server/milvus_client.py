@@ -1,0 +1,152 @@
+"""pymilvus's MilvusClient, as programs of Milvus 2.6 and 3.0 are written, against a running vecdbd."""
+import logging
+import sys
+
+import numpy as np
+from pymilvus import DataType, MilvusClient, MilvusException
+
+DIM = 16
+
+
+def fails(code, call, *args, **kwargs):
+    try:
+        call(*args, **kwargs)
+    except MilvusException as e:
+        assert e.code == code, (e.code, code, e.message)
+        return
+    raise AssertionError(f"{call} did not fail")
+
+
+def key_of(hit, name):
+    """Newer clients name a hit's key by its field."""
+    return hit[name] if "id" not in hit.keys() else hit["id"]
+
+
+def rows_of(n, seed):
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((n, DIM)).astype(np.float32)
+    return vectors, [{"id": i, "vector": vectors[i].tolist(), "color": ["red", "blue"][i % 2],
+                      "size": i} for i in range(n)]
+
+
+def check_quick(client):
+    """The quick form: fields that the schema does not name travel as JSON."""
+    if client.has_collection("quick"):
+        client.drop_collection("quick")
+    client.create_collection("quick", dimension=DIM, metric_type="IP")
+    assert client.list_collections() == ["quick"]
+    vectors, rows = rows_of(200, 1)
+    answer = client.insert("quick", rows)
+    assert answer["insert_count"] == 200 and list(answer["ids"]) == list(range(200))
+    query = np.ones(DIM, dtype=np.float32)
+    dots = vectors.astype(np.float64) @ query
+    hits = client.search("quick", [query.tolist()], limit=5, output_fields=["color", "size"])[0]
+    assert [h["id"] for h in hits] == [int(i) for i in np.argsort(-dots)[:5]]
+    for h in hits:
+        assert abs(h["distance"] - dots[h["id"]]) < 1e-4
+        assert h["entity"] == {"color": ["red", "blue"][h["id"] % 2], "size": h["id"]}
+    got = client.get("quick", ids=[3, 4], output_fields=["color"])
+    assert [(r["id"], r["color"]) for r in got] == [(3, "blue"), (4, "red")]
+    assert client.delete("quick", ids=[3])["delete_count"] == 1
+    assert client.delete("quick", filter="id > 100")["delete_count"] == 99
+    assert client.query("quick", "", output_fields=["count(*)"])[0]["count(*)"] == 100
+    fails(1100, client.query, "quick", 'color == "red"')
+    fails(1100, client.delete, "quick", filter="nothing ==")
+
+
+def check_typed(client):
+    """Every type, nulls, defaults, numbered keys, templates of filters."""
+    schema = MilvusClient.create_schema(auto_id=True, enable_dynamic_field=False)
+    schema.add_field("key", DataType.INT64, is_primary=True)
+    schema.add_field("flag", DataType.BOOL)
+    schema.add_field("tiny", DataType.INT8)
+    schema.add_field("short", DataType.INT16)
+    schema.add_field("plain", DataType.INT32)
+    schema.add_field("real", DataType.FLOAT)
+    schema.add_field("wide", DataType.DOUBLE)
+    schema.add_field("text", DataType.VARCHAR, max_length=100, nullable=True)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIM)
+    schema.add_field("bits", DataType.BINARY_VECTOR, dim=DIM)
+    index = client.prepare_index_params()
+    index.add_index("vector", index_type="HNSW", metric_type="COSINE", M=8, efConstruction=64)
+    index.add_index("bits", index_type="BIN_FLAT", metric_type="HAMMING")
+    index.add_index("text", index_type="INVERTED")
+    client.create_collection("typed", schema=schema, index_params=index)
+    vectors, _ = rows_of(50, 2)
+    rows = [{"flag": i % 2 == 0, "tiny": i - 25, "short": i * 100, "plain": -i, "real": i / 4,
+             "wide": i / 3, "text": None if i % 5 == 0 else f"row {i}",
+             "vector": vectors[i].tolist(), "bits": bytes([i, 0])} for i in range(50)]
+    keys = list(client.insert("typed", rows)["ids"])
+    assert len(set(keys)) == 50 and keys == sorted(keys)
+    got = client.query("typed", "key > 0", output_fields=["*"])
+    assert len(got) == 50
+    for row, want, key in zip(got, rows, keys):
+        assert row["key"] == key
+        for name in ("flag", "tiny", "short", "plain", "wide", "text"):
+            assert row[name] == want[name], (name, row[name], want[name])
+        assert row["real"] == np.float32(want["real"])
+        assert bytes(row["bits"][0]) == want["bits"]
+        assert np.array_equal(np.array(row["vector"], dtype=np.float32),
+                              np.array(want["vector"], dtype=np.float32))
+    got = client.query("typed", "tiny in {some} and text is not null",
+                       filter_params={"some": [-24, -23, -20]}, output_fields=["text"])
+    assert [r["text"] for r in got] == ["row 1", "row 2"]
+    hits = client.search("typed", [vectors[9].tolist()], anns_field="vector", limit=2,
+                         filter="flag == {f}", filter_params={"f": False},
+                         output_fields=["plain"])[0]
+    assert key_of(hits[0], "key") == keys[9] and hits[0]["entity"]["plain"] == -9
+    hits = client.search("typed", [bytes([7, 0])], anns_field="bits", limit=1)[0]
+    assert key_of(hits[0], "key") == keys[7] and hits[0]["distance"] == 0
+    fields = {f["name"]: f for f in client.describe_collection("typed")["fields"]}
+    assert fields["vector"]["params"]["dim"] == DIM and fields["text"]["params"]["max_length"] == 100
+    assert fields["key"]["auto_id"] and fields["text"]["nullable"]
+    assert sorted(client.list_indexes("typed")) == ["bits", "text", "vector"]
+    described = client.describe_index("typed", "vector")
+    assert (described["index_type"], described["metric_type"]) == ("HNSW", "COSINE")
+
+
+def check_metric_change(client):
+    """An index with another metric on a collection that has rows already."""
+    schema = MilvusClient.create_schema()
+    schema.add_field("name", DataType.VARCHAR, max_length=20, is_primary=True)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIM)
+    schema.add_field("n", DataType.INT32, nullable=True)
+    client.create_collection("moved", schema=schema)
+    vectors, _ = rows_of(2500, 3)
+    client.insert("moved", [{"name": f"k{i}", "vector": vectors[i].tolist(),
+                             "n": None if i % 7 == 0 else i} for i in range(2500)])
+    for metric in ("L2", "IP"):
+        index = client.prepare_index_params()
+        index.add_index("vector", index_type="FLAT", metric_type=metric)
+        if client.list_indexes("moved"):
+            client.release_collection("moved")
+            client.drop_index("moved", "vector")
+        client.create_index("moved", index)
+        client.load_collection("moved")
+        query = vectors[0].astype(np.float64) + 0.25
+        exact = (((vectors - query) ** 2).sum(axis=1) if metric == "L2"
+                 else -(vectors.astype(np.float64) @ query))
+        hits = client.search("moved", [query.tolist()], limit=4, output_fields=["n"])[0]
+        best = [int(i) for i in np.argsort(exact)[:4]]
+        assert [key_of(h, "name") for h in hits] == [f"k{i}" for i in best]
+        assert [h["entity"]["n"] for h in hits] == [None if i % 7 == 0 else i for i in best]
+    assert client.get_collection_stats("moved")["row_count"] == 2500
+    assert "moved" in client.list_collections()
+
+
+def main():
+    logging.disable(logging.CRITICAL)  # the failures that are meant to be
+    client = MilvusClient(uri=f"http://127.0.0.1:{sys.argv[1]}")
+    check_quick(client)
+    check_typed(client)
+    check_metric_change(client)
+    assert client.list_databases() == ["default"]
+    for name in client.list_collections():
+        client.drop_collection(name)
+    assert client.list_collections() == [] and not client.has_collection("quick")
+    client.drop_collection("quick")  # no error
+    print("milvus_client: ok")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,7 @@
 
 #include "db/db.h"
 #include "tlib/apivfs.h"
+#include "tlib/thorough.h"
 
 static vecdb *files_open(const char *path, uint32_t flags, const vecdb_vfs *vfs) {
   vecdb_options o = VECDB_OPTIONS_INIT;
@@ -390,7 +391,8 @@ static void cut_log(void *arg, const char *path) {
     return;
   size_t length;
   unsigned char *bytes = at_read(path, &length);
-  for (size_t at = 0; at <= length; at += at < 400 || length - at < 400 ? 1 : 37) {
+  const size_t near = TEST_SIZE(1, 5), far = TEST_SIZE(37, 149); /* at the ends, in the middle */
+  for (size_t at = 0; at <= length; at += at < 400 || length - at < 400 ? near : far) {
     if (at == length)
       unlink(path);
     else

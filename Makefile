@@ -286,7 +286,8 @@ build/blas/tests/%: build/check/tests/%.o build/blas/tile.o build/check/libtlib.
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lopenblas
 
-# What .ci/jobs runs: a name and a command each.
+# What .ci/jobs runs: a name and a command each. The kinds with the longest come first, so that at
+# the end no job runs alone.
 name = $(notdir $(patsubst %/,%,$(dir $(1))))/$(notdir $(1))
 JOBS.asan = $(foreach p,$(PROGRAMS.asan),"asan:$(call name,$(p)) $(p)")
 JOBS.tsan = $(foreach p,$(PROGRAMS.tsan),"tsan:$(call name,$(p)) $(p)")
@@ -294,8 +295,8 @@ JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
 JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
-JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test \
-  examples-test uring-test blas-test neon-test baseline-test,\
+JOBS.steps = $(foreach t,neon-test amalgamation-test tidy header-test symbols install-test \
+  examples-test uring-test blas-test baseline-test,\
   "step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
@@ -303,7 +304,7 @@ test: ## everything that must hold, in about eleven minutes on two cores
 	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
-	@$(RUN) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.steps) $(JOBS.replay)
+	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
 test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/

@@ -1,7 +1,7 @@
 /*
  * thorough.h - how much of its work a test does in the build that it is compiled for. What a
- * sanitizer finds, it finds on few rows as well as on many, and it makes each of them some ten times
- * as slow; how good the answers are is the plain build's to show.
+ * sanitizer finds, it finds on few rows as well as on many, and it makes each some ten times as
+ * slow; how good the answers are is the plain build's to show.
  */
 #ifndef THOROUGH_H
 #define THOROUGH_H

@@ -240,6 +240,12 @@ symbols: $(SHARED) build/libvecdb.a ## every declared function is defined, and n
 	@sh tests/tidy/exports.sh $^
 	@sh tests/tidy/symbols.sh $^
 
+# The library itself is compiled by clang in amalgamation-test.
+CLANG_SRC := $(sort $(wildcard tests/*/*.c examples/*.c bench/*.c cluster/*.c cluster/*/*.c))
+clang-test: ## the files outside lib/ are clean under clang's warnings, too
+	@if ! command -v $(CLANG) >/dev/null; then echo 'skipped: $(CLANG), not installed'; \
+	  else $(CLANG) $(BASE) $(WARN) -DVDB_DEBUG -DVDB_DEBUG_SLOW -fsyntax-only $(CLANG_SRC); fi
+
 header-test: ## vecdb.h as C99, C11 and C++11, with gcc and clang
 	@CLANG='$(CLANG)' sh tests/tidy/header.sh
 
@@ -295,7 +301,7 @@ JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
 JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
-JOBS.steps = $(foreach t,neon-test amalgamation-test tidy header-test symbols install-test \
+JOBS.steps = $(foreach t,neon-test amalgamation-test tidy header-test clang-test symbols install-test \
   examples-test uring-test blas-test baseline-test,\
   "step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
@@ -396,6 +402,6 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
-  amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick debug \
-  asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
+  amalgamation amalgamation-test sources tidy exports symbols clang-test header-test test \
+  test-programs quick debug asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
   fuzz-keep install install-test examples-test deps clean help FORCE

@@ -403,5 +403,6 @@ help: ## this list
 
 .PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
   amalgamation amalgamation-test sources tidy exports symbols clang-test header-test test \
-  test-programs quick debug asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
-  fuzz-keep install install-test examples-test deps clean help FORCE
+  test-programs quick debug asan tsan scalar uring-test blas-test neon-test baseline-test \
+  fuzz-replay crash sigkill model fuzz fuzz-keep install install-test examples-test deps clean help \
+  FORCE

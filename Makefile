@@ -43,11 +43,12 @@ CC.asan = $(CC)
 CC.tsan = $(CC)
 CC.fuzz = $(CLANG)
 FLAGS.release := $(WARN) -O2
-FLAGS.check := $(WARN) -O2 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
+FLAGS.check := $(WARN) -O2 -g1 -DVDB_DEBUG -DVDB_DEBUG_SLOW
 FLAGS.debug := $(WARN) -O1 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
+# Lines are enough where a report is read (-g1); a debugger has its own variant.
 # Code with sanitizers in it draws warnings that the source does not deserve.
-FLAGS.asan := -w -O1 -g -DVDB_DEBUG $(ASAN)
-FLAGS.tsan := -w -O1 -g -DVDB_DEBUG -fsanitize=thread
+FLAGS.asan := -w -O1 -g1 -DVDB_DEBUG $(ASAN)
+FLAGS.tsan := -w -O1 -g1 -DVDB_DEBUG -fsanitize=thread
 FLAGS.fuzz := -w -O1 -g -DVDB_DEBUG $(ASAN) -fsanitize=fuzzer-no-link
 
 # ---- Files ----------------------------------------------------------------------------------------

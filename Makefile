@@ -43,11 +43,12 @@ CC.asan = $(CC)
 CC.tsan = $(CC)
 CC.fuzz = $(CLANG)
 FLAGS.release := $(WARN) -O2
-FLAGS.check := $(WARN) -O2 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
+FLAGS.check := $(WARN) -O2 -g1 -DVDB_DEBUG -DVDB_DEBUG_SLOW
 FLAGS.debug := $(WARN) -O1 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
+# Lines are enough where a report is read (-g1); a debugger has its own variant.
 # Code with sanitizers in it draws warnings that the source does not deserve.
-FLAGS.asan := -w -O1 -g -DVDB_DEBUG $(ASAN)
-FLAGS.tsan := -w -O1 -g -DVDB_DEBUG -fsanitize=thread
+FLAGS.asan := -w -O1 -g1 -DVDB_DEBUG $(ASAN)
+FLAGS.tsan := -w -O1 -g1 -DVDB_DEBUG -fsanitize=thread
 FLAGS.fuzz := -w -O1 -g -DVDB_DEBUG $(ASAN) -fsanitize=fuzzer-no-link
 
 # ---- Files ----------------------------------------------------------------------------------------
@@ -245,6 +246,12 @@ symbols: $(SHARED) build/libvecdb.a ## every declared function is defined, and n
 	@sh tests/tidy/exports.sh $^
 	@sh tests/tidy/symbols.sh $^
 
+# The library itself is compiled by clang in amalgamation-test.
+CLANG_SRC := $(sort $(wildcard tests/*/*.c examples/*.c bench/*.c cluster/*.c cluster/*/*.c))
+clang-test: ## the files outside lib/ are clean under clang's warnings, too
+	@if ! command -v $(CLANG) >/dev/null; then echo 'skipped: $(CLANG), not installed'; \
+	  else $(CLANG) $(BASE) $(WARN) -DVDB_DEBUG -DVDB_DEBUG_SLOW -fsyntax-only $(CLANG_SRC); fi
+
 header-test: ## vecdb.h as C99, C11 and C++11, with gcc and clang
 	@CLANG='$(CLANG)' sh tests/tidy/header.sh
 
@@ -291,7 +298,8 @@ build/blas/tests/%: build/check/tests/%.o build/blas/tile.o build/check/libtlib.
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lopenblas
 
-# What .ci/jobs runs: a name and a command each.
+# What .ci/jobs runs: a name and a command each. The kinds with the longest come first, so that at
+# the end no job runs alone.
 name = $(notdir $(patsubst %/,%,$(dir $(1))))/$(notdir $(1))
 JOBS.asan = $(foreach p,$(PROGRAMS.asan),"asan:$(call name,$(p)) $(p)")
 JOBS.tsan = $(foreach p,$(PROGRAMS.tsan),"tsan:$(call name,$(p)) $(p)")
@@ -299,8 +307,8 @@ JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
 JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
-JOBS.steps = $(foreach t,tidy header-test symbols amalgamation-test install-test \
-  examples-test uring-test blas-test neon-test baseline-test,\
+JOBS.steps = $(foreach t,neon-test amalgamation-test tidy header-test clang-test symbols install-test \
+  examples-test uring-test blas-test baseline-test,\
   "step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
@@ -308,7 +316,7 @@ test: ## everything that must hold, in about eleven minutes on two cores
 	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
-	@$(RUN) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.steps) $(JOBS.replay)
+	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
 test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
@@ -399,7 +407,8 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings milvus-test \
-  amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick debug \
-  asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
-  fuzz-keep install install-test examples-test deps clean help FORCE
+.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
+  milvus-test amalgamation amalgamation-test sources tidy exports symbols clang-test header-test test \
+  test-programs quick debug asan tsan scalar uring-test blas-test neon-test baseline-test \
+  fuzz-replay crash sigkill model fuzz fuzz-keep install install-test examples-test deps clean help \
+  FORCE

@@ -46,7 +46,7 @@ static int vecdbd_options(struct srv_config *config, int argc, char **argv, char
       return 2;
   if (!srv_config_environment(config, error))
     return 2;
-  for (int i = 1; i < argc; i++) {
+  for (int i = 1; i < argc; i += 2) {
     const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
     char section[64];
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
@@ -78,7 +78,6 @@ static int vecdbd_options(struct srv_config *config, int argc, char **argv, char
     }
     if (!known)
       return 2;
-    i++;
   }
   return -1;
 }

@@ -3,8 +3,9 @@
  * searched plainly, with filters and after deletes, and indexed anew in another way.
  */
 #include "tlib/apitest.h"
+#include "tlib/thorough.h"
 
-enum { DIM = 24, ROWS = 4000, CLUSTERS = 30, QUERIES = 20, K = 10 };
+enum { DIM = 24, ROWS = TEST_SIZE(4000, 2000), CLUSTERS = 30, QUERIES = 20, K = 10 };
 
 static const char *const ways[] = {
     "IVF_FLAT",

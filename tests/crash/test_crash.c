@@ -20,14 +20,13 @@
 
 #include "tlib/probe.h"
 #include "tlib/simdisk.h"
+#include "tlib/thorough.h"
 #include "tlib/workload.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { CRASH_STATES = 1500 };
-#else
-enum { CRASH_STATES = 60000 };
-#endif
-enum { CRASH_DAMAGE = 4 }; /* disk states tried per cut */
+enum {
+  CRASH_STATES = TEST_SIZE(30000, 1500),
+  CRASH_DAMAGE = 4 /* disk states tried per cut */
+};
 
 struct crash_ledger {
   uint64_t states;

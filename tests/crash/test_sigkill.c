@@ -25,14 +25,16 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "tlib/thorough.h"
 #include "vecdb.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { KILL_CYCLES = 10 };
-#else
-enum { KILL_CYCLES = 50 };
-#endif
-enum { KILL_THREADS = 3, KILL_GROUPS = 12, KILL_ROWS = 20, KILL_DIM = 8 };
+enum {
+  KILL_CYCLES = TEST_SIZE(50, 10),
+  KILL_THREADS = 3,
+  KILL_GROUPS = 12,
+  KILL_ROWS = 20,
+  KILL_DIM = 8
+};
 
 /* One line of the child's; written to the pipe in one piece. */
 struct kill_report {

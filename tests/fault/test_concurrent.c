@@ -26,14 +26,11 @@
 
 #include "base/rng.h"
 #include "tlib/simdisk.h"
+#include "tlib/thorough.h"
 #include "vecdb.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { CROWD_ROUNDS = 300 };
-#else
-enum { CROWD_ROUNDS = 1500 };
-#endif
 enum {
+  CROWD_ROUNDS = TEST_SIZE(1500, 300),
   CROWD_WRITERS = 3,
   CROWD_READERS = 2,
   CROWD_PAIRS = 120, /* those below CROWD_SHARED belong to all writers, the others to one each */

@@ -22,14 +22,10 @@
 
 #include "tlib/probe.h"
 #include "tlib/simdisk.h"
+#include "tlib/thorough.h"
 #include "tlib/workload.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { FLIP_STRIDE = 7, FLIP_BASES = 1 };
-#else
-enum { FLIP_STRIDE = 1, FLIP_BASES = 1 };
-#endif
-enum { FLIP_FILES = 64, FLIP_HEAD = 64 };
+enum { FLIP_STRIDE = TEST_SIZE(1, 13), FLIP_BASES = 1, FLIP_FILES = 64, FLIP_HEAD = 64 };
 
 struct flip_base {
   struct simdisk *disk;

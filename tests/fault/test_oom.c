@@ -16,12 +16,9 @@
 #include <cmocka.h>
 
 #include "tlib/scenario.h"
+#include "tlib/thorough.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { OOM_BASES = 1, OOM_STRIDE = 3 };
-#else
-enum { OOM_BASES = 2, OOM_STRIDE = 1 };
-#endif
+enum { OOM_BASES = TEST_SIZE(2, 1), OOM_STRIDE = TEST_SIZE(1, 5) };
 
 struct oom_ledger {
   uint64_t trials;

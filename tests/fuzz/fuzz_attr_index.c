@@ -71,7 +71,7 @@ static void fuzz_use(const struct vdb_attr_index *x, size_t n, struct vdb_reader
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct vdb_reader in = vdb_reader_of(data, size);
   struct vdb_field field = {.name = "x"};
-  struct fuzz_reader f = {.reader = {fuzz_find}};
+  struct fuzz_reader f = {.reader = {.find = fuzz_find}};
   field.type = vdb_read_u8(&in) % 8 + VECDB_BOOL;
   size_t n = vdb_read_u8(&in);
   for (size_t i = 0; i < FUZZ_SECTIONS; i++) {

@@ -18,14 +18,13 @@
 
 #include "tlib/probe.h"
 #include "tlib/simdisk.h"
+#include "tlib/thorough.h"
 #include "tlib/workload.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-enum { RANDOM_OPS = 10000 };
-#else
-enum { RANDOM_OPS = 50000 };
-#endif
-enum { RANDOM_OPS_EACH = 2000 }; /* of one database */
+enum {
+  RANDOM_OPS = TEST_SIZE(50000, 6000),
+  RANDOM_OPS_EACH = 2000 /* of one database */
+};
 
 struct random_run {
   struct simdisk *disk;

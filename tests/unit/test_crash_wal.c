@@ -1,6 +1,7 @@
 /* test_crash_wal.c - the log after power cuts and kills, and with every operation and allocation
    failing. VDB_N: crash states to try. */
 #include "tlib/waltest.h"
+#include "tlib/thorough.h"
 
 /* ---- failures ---- */
 
@@ -267,7 +268,7 @@ static void wt_after_crash(const struct wt *stopped, uint64_t seed, int deeper) 
 /* How many crash states to try. */
 static uint64_t wt_wanted(void) {
   const char *n = getenv("VDB_N");
-  return n && atoll(n) > 0 ? (uint64_t)atoll(n) : 15000;
+  return n && atoll(n) > 0 ? (uint64_t)atoll(n) : TEST_SIZE(15000, 4000);
 }
 
 /* The power goes after every operation of random lives, and again in what follows. */

@@ -12,6 +12,7 @@
 
 #include "index/curve.h"
 #include "tlib/ixtest.h"
+#include "tlib/thorough.h"
 
 enum { MAX_K = 100 };
 
@@ -105,7 +106,7 @@ static void promises_over_made_data(void **state) {
     char what[64];
     struct built b;
     snprintf(what, sizeof what, "elem %d metric %d", (int)cases[i].elem, (int)cases[i].metric);
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, 3000, 64, 1);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(3000, 1200), 64, 1);
     built_open(&b);
     keeps_promises(&b, what);
     built_close(&b);
@@ -158,7 +159,7 @@ static void real_data(struct ix_data *d, uint32_t rows) {
 static void promises_over_real_data(void **state) {
   (void)state;
   struct built b;
-  real_data(&b.data, 8000);
+  real_data(&b.data, TEST_SIZE(8000, 2500));
   built_open(&b);
   keeps_promises(&b, "passages");
   built_close(&b);

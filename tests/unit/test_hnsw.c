@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "../tlib/ixtest.h"
+#include "../tlib/thorough.h"
 #include "index/hnsw.h"
 
 enum { K = 10 };
@@ -102,7 +103,7 @@ static void recall_floors(void **state) {
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     struct built b;
     bool full = true;
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, 4000, 64, 1);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(4000, 1500), 64, 1);
     built_open(&b, 16);
     double got = recall(&b, (struct vdb_search){.effort = 64}, &full);
     if (got < cases[i].floor)
@@ -198,7 +199,7 @@ static bool accept_bits(void *arg, uint32_t row) { return vdb_bit_get((const uin
 static void filtered_recall(void **state) {
   (void)state;
   static const unsigned shares[] = {90, 50, 20, 10, 5};
-  enum { N = 6000 };
+  enum { N = TEST_SIZE(6000, 2500) };
   struct built b;
   ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 32, 1);
   built_open(&b, 16);
@@ -234,7 +235,7 @@ static void filtered_recall(void **state) {
 /* Rows of one cluster only, and a query from another; and no row, and one row. */
 static void filters_that_are_far(void **state) {
   (void)state;
-  enum { N = 4000 };
+  enum { N = TEST_SIZE(4000, 2000) };
   struct built b;
   ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 16, 1);
   built_open(&b, 8);
@@ -267,7 +268,7 @@ static void same_bytes_for_any_workers(void **state) {
     struct vdb_mem mem;
     vecdb_error err = {0};
     vdb_mem_init(&mem, NULL, 0);
-    ix_data_make(&d, i ? VDB_F16 : VDB_F32, metrics[i], 5000, 24, i + 1);
+    ix_data_make(&d, i ? VDB_F16 : VDB_F32, metrics[i], TEST_SIZE(5000, 2000), 24, i + 1);
     ix_sections_init(&one);
     ix_sections_init(&other);
     assert_int_equal(ix_build(&mem, &d, 1, 12, &one, &err), VECDB_OK);
@@ -341,7 +342,7 @@ static void copies_keep_recall(void **state) {
   for (size_t i = 0; i < VDB_COUNT(copies); i++) {
     struct built b;
     bool full = true;
-    ix_data_make(&b.data, VDB_F32, VECDB_L2, 4000, 16, copies[i]);
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(4000, 2000), 16, copies[i]);
     built_open(&b, 8);
     check_graph(&b, 8);
     double got = recall(&b, (struct vdb_search){.effort = 64}, &full);

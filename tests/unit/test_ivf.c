@@ -13,8 +13,13 @@
 #include <cmocka.h>
 
 #include "../tlib/ivftest.h"
+#include "../tlib/thorough.h"
 
-enum { K = 10, ALL_LISTS = 1 << 20 };
+enum {
+  K = 10,
+  ALL_LISTS = 1 << 20,
+  PART = TEST_SIZE(1, 3) /* of many types of data, each way sees every third */
+};
 
 struct built {
   struct ix_data data;
@@ -22,6 +27,19 @@ struct built {
   struct vdb_mem mem;
   struct vdb_index *index;
 };
+
+/* The true key of the K-th nearest row of each query; the same for all indexes over the data. */
+struct truth {
+  double kth[50];
+};
+
+static struct truth truth_of(const struct ix_data *d, const uint64_t *allow) {
+  struct truth truth;
+  assert_int_equal(d->n_queries, VDB_COUNT(truth.kth));
+  for (size_t i = 0; i < d->n_queries; i++)
+    truth.kth[i] = ix_true_kth(d, ix_query(d, i), allow, K);
+  return truth;
+}
 
 /* Builds and opens over b->data. */
 static void built_open(struct built *b, const struct ivf_way *way) {
@@ -39,10 +57,15 @@ static void built_open(struct built *b, const struct ivf_way *way) {
   assert_int_equal(rc, VECDB_OK);
 }
 
-static void built_close(struct built *b) {
+/* The index goes, the data stay, for the next way. */
+static void built_drop(struct built *b) {
   b->index->ops->close(&b->mem, b->index);
   assert_int_equal(b->mem.used, 0);
   ix_sections_free(&b->sections);
+}
+
+static void built_close(struct built *b) {
+  built_drop(b);
   ix_data_free(&b->data);
 }
 
@@ -63,7 +86,8 @@ static void built_search(const struct built *b, const uint8_t *query, struct vdb
 
 /* The share of results as near as the true ones; each result's key must be within `slack` of its
    true key. */
-static double recall(const struct built *b, struct vdb_search how, double slack) {
+static double recall(const struct built *b, const struct truth *truth, struct vdb_search how,
+                     double slack) {
   size_t good = 0;
   for (size_t i = 0; i < b->data.n_queries; i++) {
     struct vdb_near items[K];
@@ -71,7 +95,7 @@ static double recall(const struct built *b, struct vdb_search how, double slack)
     const uint8_t *query = ix_query(&b->data, i);
     s.top = (struct vdb_topk){items, K, 0};
     built_search(b, query, &s);
-    double kth = ix_true_kth(&b->data, query, how.allow, K);
+    double kth = truth->kth[i];
     assert_int_equal(s.top.n, K);
     for (size_t k = 0; k < K; k++) {
       double key = ix_true_key(&b->data, query, items[k].row);
@@ -83,9 +107,9 @@ static double recall(const struct built *b, struct vdb_search how, double slack)
   return (double)good / (double)(b->data.n_queries * K);
 }
 
-static void expect_recall(const struct built *b, struct vdb_search how, double floor,
-                          const char *what, size_t number) {
-  double got = recall(b, how, 1e-4);
+static void expect_recall(const struct built *b, const struct truth *truth, struct vdb_search how,
+                          double floor, const char *what, size_t number) {
+  double got = recall(b, truth, how, 1e-4);
   if (got < floor)
     print_error("%s %zu, effort %u: recall %.3f\n", what, number, (unsigned)how.effort, got);
   assert_true(got >= floor);
@@ -101,50 +125,63 @@ static void recall_floors(void **state) {
                {VDB_BF16, VECDB_L2}, {VDB_I8, VECDB_L2},  {VDB_I8, VECDB_IP},
                {VDB_I8, VECDB_COSINE}};
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
-    for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
-      struct built b;
-      ix_data_make(&b.data, cases[i].elem, cases[i].metric, 4000, 64, 1);
+    struct built b;
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(4000, 1500), 64, 1);
+    struct truth truth = truth_of(&b.data, NULL);
+    for (size_t w = i % PART; w < VDB_COUNT(ivf_ways); w += PART) {
       built_open(&b, &ivf_ways[w]);
       bool flat = ivf_ways[w].type == VECDB_INDEX_IVF_FLAT;
-      expect_recall(&b, (struct vdb_search){.effort = 60}, .95, "way", w);
-      expect_recall(&b, (struct vdb_search){.effort = ALL_LISTS}, flat ? 1 : .97, "way", w);
-      built_close(&b);
+      struct vdb_search some = {.effort = 60}, all = {.effort = ALL_LISTS};
+      expect_recall(&b, &truth, some, .95, "way", w);
+      expect_recall(&b, &truth, all, flat ? 1 : .97, "way", w);
+      built_drop(&b);
     }
+    ix_data_free(&b.data);
   }
 }
 
 static bool accept_bits(void *arg, uint32_t row) { return vdb_bit_get((const uint64_t *)arg, row); }
 
+/* The same rows let through by bits and by callback; a walk takes another way then. */
+static void same_by_callback(const struct built *b, const struct ivf_way *way, uint64_t *allow) {
+  struct vdb_near early[K], late[K];
+  for (size_t query = 0; query < 5; query++) {
+    struct vdb_search s = {.effort = 50, .allow = allow, .top = {early, K, 0}};
+    built_search(b, ix_query(&b->data, query), &s);
+    s = (struct vdb_search){.effort = 50, .accept = accept_bits, .accept_arg = allow};
+    s.top = (struct vdb_topk){late, K, 0};
+    built_search(b, ix_query(&b->data, query), &s);
+    assert_int_equal(s.top.n, K);
+    for (size_t k = 0; k < K; k++)
+      assert_true(way->type == VECDB_INDEX_IVF_HNSW || early[k].row == late[k].row);
+  }
+}
+
 static void filtered_recall(void **state) {
   (void)state;
   static const unsigned shares[] = {90, 50, 20, 5, 1};
-  enum { N = 6000 };
-  for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
-    struct built b;
-    ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 32, 1);
-    built_open(&b, &ivf_ways[w]);
-    for (size_t i = 0; i < VDB_COUNT(shares); i++) {
-      struct vdb_rng rng = {i};
-      uint64_t allow[N / 64 + 1] = {0};
-      for (size_t row = 0; row < N; row++)
-        if (vdb_rng_below(&rng, 100) < shares[i])
-          vdb_bit_set(allow, row);
-      expect_recall(&b, (struct vdb_search){.effort = 50, .allow = allow}, .93, "share", shares[i]);
-      /* the same rows by callback; a walk takes another way then */
-      struct vdb_near early[K], late[K];
-      for (size_t query = 0; query < 5; query++) {
-        struct vdb_search s = {.effort = 50, .allow = allow, .top = {early, K, 0}};
-        built_search(&b, ix_query(&b.data, query), &s);
-        s = (struct vdb_search){.effort = 50, .accept = accept_bits, .accept_arg = allow};
-        s.top = (struct vdb_topk){late, K, 0};
-        built_search(&b, ix_query(&b.data, query), &s);
-        assert_int_equal(s.top.n, K);
-        for (size_t k = 0; k < K; k++)
-          assert_true(ivf_ways[w].type == VECDB_INDEX_IVF_HNSW || early[k].row == late[k].row);
-      }
-    }
-    built_close(&b);
+  enum { N = TEST_SIZE(6000, 2500), SHARES = VDB_COUNT(shares) };
+  uint64_t allow[SHARES][N / 64 + 1] = {{0}};
+  struct truth truth[SHARES];
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 32, 1);
+  for (size_t i = 0; i < SHARES; i++) {
+    struct vdb_rng rng = {i};
+    for (size_t row = 0; row < N; row++)
+      if (vdb_rng_below(&rng, 100) < shares[i])
+        vdb_bit_set(allow[i], row);
+    truth[i] = truth_of(&b.data, allow[i]);
   }
+  for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
+    built_open(&b, &ivf_ways[w]);
+    for (size_t i = 0; i < SHARES; i++) {
+      struct vdb_search how = {.effort = 50, .allow = allow[i]};
+      expect_recall(&b, &truth[i], how, .93, "share", shares[i]);
+      same_by_callback(&b, &ivf_ways[w], allow[i]);
+    }
+    built_drop(&b);
+  }
+  ix_data_free(&b.data);
 }
 
 /* However few lists are asked for, allowed rows are found as long as there are some. */
@@ -184,7 +221,8 @@ static void same_bytes_for_any_workers(void **state) {
     vecdb_error err = {0};
     vdb_mem_init(&mem, NULL, 0);
     enum vdb_elem elem = w % 2 ? VDB_F16 : VDB_F32;
-    ix_data_make(&d, elem, w % 3 ? VECDB_L2 : VECDB_COSINE, 5000, 24, 1 + w % 2);
+    ix_data_make(&d, elem, w % 3 ? VECDB_L2 : VECDB_COSINE, TEST_SIZE(5000, 2000), 24,
+                 1 + w % 2);
     ix_sections_init(&one);
     ix_sections_init(&other);
     assert_int_equal(ivf_build(&mem, &d, &ivf_ways[w], 1, &one, &err), VECDB_OK);
@@ -203,14 +241,17 @@ static void same_bytes_for_any_workers(void **state) {
 static void equal_rows(void **state) {
   (void)state;
   static const size_t copies[] = {3, 100, 100000};
-  for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
-    for (size_t i = 0; i < VDB_COUNT(copies); i++) {
-      struct built b;
-      ix_data_make(&b.data, VDB_F32, VECDB_L2, 3000, 16, copies[i]);
+  for (size_t i = 0; i < VDB_COUNT(copies); i++) {
+    struct built b;
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(3000, 1500), 16, copies[i]);
+    struct truth truth = truth_of(&b.data, NULL);
+    for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
       built_open(&b, &ivf_ways[w]);
-      expect_recall(&b, (struct vdb_search){.effort = 40}, .95, "copies", copies[i]);
-      built_close(&b);
+      struct vdb_search how = {.effort = 40};
+      expect_recall(&b, &truth, how, .95, "copies", copies[i]);
+      built_drop(&b);
     }
+    ix_data_free(&b.data);
   }
 }
 
@@ -218,20 +259,24 @@ static void equal_rows(void **state) {
 static void zero_rows(void **state) {
   (void)state;
   static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
-  for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
-    for (size_t m = 0; m < VDB_COUNT(metrics); m++) {
-      struct built b;
-      ix_data_make(&b.data, VDB_F32, metrics[m], 2000, 16, 1);
-      for (uint32_t row = 0; row < 2000; row += 2) {
-        memset(b.data.rows + row * b.data.vecs.stride, 0, b.data.vecs.stride);
-        if (b.data.inv_norms)
-          b.data.inv_norms[row] = 0;
-      }
-      memset(b.data.queries, 0, b.data.vecs.stride);
-      built_open(&b, &ivf_ways[w]);
-      expect_recall(&b, (struct vdb_search){.effort = 60}, .95, "zeroes", (size_t)metrics[m]);
-      built_close(&b);
+  enum { N = TEST_SIZE(2000, 1000) };
+  for (size_t m = 0; m < VDB_COUNT(metrics); m++) {
+    struct built b;
+    ix_data_make(&b.data, VDB_F32, metrics[m], N, 16, 1);
+    for (uint32_t row = 0; row < N; row += 2) {
+      memset(b.data.rows + row * b.data.vecs.stride, 0, b.data.vecs.stride);
+      if (b.data.inv_norms)
+        b.data.inv_norms[row] = 0;
     }
+    memset(b.data.queries, 0, b.data.vecs.stride);
+    struct truth truth = truth_of(&b.data, NULL);
+    for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
+      built_open(&b, &ivf_ways[w]);
+      struct vdb_search how = {.effort = 60};
+      expect_recall(&b, &truth, how, .95, "zeroes", (size_t)metrics[m]);
+      built_drop(&b);
+    }
+    ix_data_free(&b.data);
   }
 }
 
@@ -239,20 +284,24 @@ static void zero_rows(void **state) {
    such rows have no centroids that are near, so a product quantizer finds but most of them. */
 static void rows_of_many_lengths(void **state) {
   (void)state;
-  for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
-    struct built b;
-    struct vdb_rng rng = {3};
-    ix_data_make(&b.data, VDB_F32, VECDB_IP, 3000, 32, 1);
-    for (uint32_t row = 0; row < 3000; row++) {
-      float by = (float)exp(vdb_rng_unit(&rng) * 6.9);
-      float *x = (float *)(void *)(b.data.rows + row * b.data.vecs.stride);
-      for (size_t i = 0; i < 32; i++)
-        x[i] *= by;
-    }
-    built_open(&b, &ivf_ways[w]);
-    expect_recall(&b, (struct vdb_search){.effort = ALL_LISTS}, .9, "lengths, way", w);
-    built_close(&b);
+  enum { N = TEST_SIZE(3000, 1500) };
+  struct built b;
+  struct vdb_rng rng = {3};
+  ix_data_make(&b.data, VDB_F32, VECDB_IP, N, 32, 1);
+  for (uint32_t row = 0; row < N; row++) {
+    float by = (float)exp(vdb_rng_unit(&rng) * 6.9);
+    float *x = (float *)(void *)(b.data.rows + row * b.data.vecs.stride);
+    for (size_t i = 0; i < 32; i++)
+      x[i] *= by;
   }
+  struct truth truth = truth_of(&b.data, NULL);
+  for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
+    built_open(&b, &ivf_ways[w]);
+    struct vdb_search how = {.effort = ALL_LISTS};
+    expect_recall(&b, &truth, how, .9, "lengths, way", w);
+    built_drop(&b);
+  }
+  ix_data_free(&b.data);
 }
 
 static void tiny_sizes(void **state) {
@@ -285,14 +334,17 @@ static void tiny_sizes(void **state) {
 static void odd_dimensions(void **state) {
   (void)state;
   static const size_t dims[] = {1, 2, 3, 7, 33, 65, 100};
-  for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
-    for (size_t i = 0; i < VDB_COUNT(dims); i++) {
-      struct built b;
-      ix_data_make(&b.data, VDB_F32, VECDB_L2, 1500, dims[i], 1);
+  for (size_t i = 0; i < VDB_COUNT(dims); i++) {
+    struct built b;
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(1500, 700), dims[i], 1);
+    struct truth truth = truth_of(&b.data, NULL);
+    for (size_t w = i % PART; w < VDB_COUNT(ivf_ways); w += PART) {
       built_open(&b, &ivf_ways[w]);
-      expect_recall(&b, (struct vdb_search){.effort = ALL_LISTS}, .85, "dim", dims[i]);
-      built_close(&b);
+      struct vdb_search how = {.effort = ALL_LISTS};
+      expect_recall(&b, &truth, how, .85, "dim", dims[i]);
+      built_drop(&b);
     }
+    ix_data_free(&b.data);
   }
 }
 

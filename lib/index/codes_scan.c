@@ -13,12 +13,12 @@ enum {
   CODES_SCAN_AGAIN = 8   /* rows scored again for each of k at least */
 };
 
-/* Rows of the bitmap from *at on, one run; asks for their codes. */
+/* Rows of the bitmap (NULL: all) from *at on, one run; asks for their codes. */
 static size_t codes_scan_run(const struct vdb_codes *codes, const uint64_t *allow, size_t *at,
                              uint32_t *rows) {
   size_t n = 0;
   while (n < CODES_SCAN_RUN) {
-    size_t row = vdb_bits_next(allow, codes->n, *at);
+    size_t row = allow ? vdb_bits_next(allow, codes->n, *at) : *at;
     *at = row + 1;
     if (row >= codes->n)
       break;
@@ -40,7 +40,8 @@ static void codes_scan_all(const struct vdb_codes *codes, const void *query, str
     codes->ops->keys(codes, query, rows[turn], n, keys);
     float bound = vdb_topk_bound(best);
     for (size_t i = 0; i < n; i++)
-      if (keys[i] <= bound) { /* not NaN, of damaged rows */
+      if (keys[i] <= bound && /* not NaN, of damaged rows */
+          (!s->accept || s->accept(s->accept_arg, rows[turn][i]))) {
         vdb_topk_push(best, (struct vdb_near){keys[i], rows[turn][i]});
         bound = vdb_topk_bound(best);
       }
@@ -89,7 +90,11 @@ VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_
   if (memory) {
     codes->ops->query(codes, s->query, query);
     codes_scan_all(codes, query, s, &best);
-    codes_scan_again(vecs, &best, s);
+    if (vecs)
+      codes_scan_again(vecs, &best, s);
+    else
+      for (size_t i = 0; i < best.n; i++)
+        vdb_topk_push(&s->top, best.items[i]);
     vdb_topk_sort(&s->top);
   }
   vdb_free(s->mem, best.items);

@@ -221,7 +221,7 @@ static void search_finish(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *
                           const struct vdb_walk_pool *pool, const struct vdb_hnsw_copies *copies,
                           struct vdb_search *s) {
   size_t look = pool->n;
-  if (hnsw->graph.codes.ops)
+  if (hnsw->graph.codes.ops && !hnsw->graph.codes.ops->rough)
     look = vdb_min_size(look, s->top.k + s->top.k / 2 + SEARCH_AGAIN);
   for (size_t i = 0, n; i < look; i += n) {
     n = vdb_min_size(look - i, VDB_HNSW_HOP);

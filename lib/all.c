@@ -38,6 +38,8 @@
 #include "kern/walk_neon.c"
 
 #include "index/bin_flat.c"
+#include "index/bin_ivf.c"
+#include "index/bin_ivf_build.c"
 #include "index/bit_codes.c"
 #include "index/codes_scan.c"
 #include "index/curve.c"

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "index/bin_flat.h"
+#include "index/bin_ivf.h"
 #include "index/hnsw.h"
 #include "index/index.h"
 #include "index/ivf.h"
@@ -54,7 +55,7 @@ static const struct vdb_index_kind index_kinds[VDB_INDEX_TYPES] = {
                               INDEX_TAKES_GRAPH | INDEX_TAKES_LISTS | INDEX_TAKES_CODED},
     [VECDB_INDEX_BIN_FLAT] = {"BIN_FLAT", vdb_bin_flat_ops, NULL, VDB_CODE_BITS, VDB_COARSE_NONE,
                               INDEX_TAKES_EF | INDEX_TAKES_BITS},
-    [VECDB_INDEX_BIN_IVF] = {"BIN_IVF", vdb_ivf_ops, NULL, VDB_CODE_BITS, VDB_COARSE_LISTS,
+    [VECDB_INDEX_BIN_IVF] = {"BIN_IVF", vdb_ivf_ops, vdb_bin_ivf_ops, VDB_CODE_BITS, VDB_COARSE_LISTS,
                              INDEX_TAKES_LISTS | INDEX_TAKES_BITS},
     [VECDB_INDEX_BIN_HNSW] = {"BIN_HNSW", vdb_hnsw_ops, vdb_hnsw_ops, VDB_CODE_BITS, VDB_COARSE_GRAPH,
                               INDEX_TAKES_GRAPH | INDEX_TAKES_BITS},

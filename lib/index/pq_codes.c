@@ -134,6 +134,9 @@ static int pq_codes_state_open(struct vdb_mem *mem, const struct vdb_codes *code
   size_t step = PQ_CODES_UNIT + (size_t)vdb_round_up(n, PQ_CODES_UNIT);
   r.n = step < r.n ? r.n - step : 0;
   r.at += step;
+  VDB_TRY(pq_codes_find(&r.base, 0, 0, false, &first, &n, err));
+  if (!first || r.n != PQ_CODES_UNIT + n)
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "codes of an index have a wrong size");
   return vdb_pq_open(mem, &r.base, 0, codes->dim, pq_codes_metric(codes->metric), &s->quant, err);
 }
 

@@ -69,7 +69,8 @@ static int bin_ivf_read(const struct vdb_sect_reader *in, uint32_t number, struc
   if (header.n_lists > header.n || (header.n_lists == 0) != (header.n == 0))
     return bin_ivf_corrupt(err, "number of lists");
   ivf->n_lists = header.n_lists;
-  VDB_TRY(bin_ivf_find(in, VDB_BIN_IVF_TAG_CENTRES, number, header.n_lists * row_bytes, &data, err));
+  VDB_TRY(bin_ivf_find(in, VDB_BIN_IVF_TAG_CENTRES, number, header.n_lists * row_bytes, &data,
+                       err));
   ivf->centres = data;
   VDB_TRY(bin_ivf_find(in, VDB_BIN_IVF_TAG_STARTS, number,
                        ((uint64_t)header.n_lists + 1) * sizeof *ivf->starts, &data, err));

@@ -1,7 +1,7 @@
 /*
  * bit_codes.h - rows that are not binary in one bit an element, as codes to walk among or to scan
- * (codes.h): after Gao and Long, RaBitQ (2024). With r the row less the mean of all rows, rotated at
- * random, and s the signs of its elements, 1 or -1,
+ * (codes.h): after Gao and Long, RaBitQ (2024). With r the row less the mean of all rows, rotated
+ * at random, and s the signs of its elements, 1 or -1,
  *
  *   <q', r> is estimated as |r|^2 / sum |r_i| * <q', s>
  *

@@ -7,8 +7,8 @@
  * lines; of longer rows, 4-bit ones, if these are good enough. Rows that differ by less than a step
  * are not for codes: a number of rows search for their neighbours among the codes, and unless they
  * find them the index does without. Who asks for HNSW_SQ with a number of bits gets these.
- * HNSW_PQ, and BIN_HNSW over rows that are not binary, are built as HNSW is, and only searched among
- * the codes of their name, since these would choose links badly.
+ * HNSW_PQ, and BIN_HNSW over rows that are not binary, are built as HNSW is, and only searched
+ * among the codes of their name, since these would choose links badly.
  */
 #include "base/check.h"
 #include "index/bit_codes.h"

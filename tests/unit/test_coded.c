@@ -1,6 +1,6 @@
 /*
- * test_coded.c - HNSW_PQ, and the BIN_* types over binary rows and over others: recall against exact
- * answers for each element type and metric, on made and on real data, with and without filters;
+ * test_coded.c - HNSW_PQ, and the BIN_* types over binary rows and over others: recall against
+ * exact answers for each element type and metric, on made and on real data, with and without filters;
  * ways to score again; equal bytes for any number of workers; tiny sizes; progress, cancelling and
  * stopping. Damage and lack of memory are in test_coded_damage.c.
  */
@@ -65,7 +65,7 @@ static void built_search(const struct built *b, size_t query, struct vdb_search 
   free(q.data);
 }
 
-/* The share of results as near as the true ones; each key must be within `slack` of the true one. */
+/* The share of results as near as the true ones; keys must be within `slack` of the true ones. */
 static double recall(const struct built *b, struct vdb_search how, const uint64_t *truth,
                      double slack) {
   size_t good = 0;

@@ -365,11 +365,11 @@ typedef enum vecdb_metric {
  * rows; its default or a search's `recall`, `ef` or `nprobe` say how hard it looks.
  * FLAT, HNSW and AUTO take any vectors; the other names without BIN take all but binary ones. BIN_*
  * over binary vectors compare these as they are; over other vectors they compare the signs of the
- * elements (after a rotation) and score the best again.
- * IVF_PQ takes 8 bits an element where there are too few rows to learn from, and IVF_PQ and
- * IVF_RABITQ do where inner products of rows of very unequal lengths are compared.
- * In this version HNSW, HNSW_SQ, the IVF_* types, and BIN_FLAT and BIN_HNSW over binary vectors are
- * built; the others are VECDB_ERR_UNSUPPORTED.
+ * elements (after a rotation) and score the best again: BIN_FLAT the best `ef`, BIN_HNSW and HNSW_PQ
+ * all that a walk of width `ef` keeps. BIN_IVF is then IVF_RABITQ.
+ * IVF_PQ and HNSW_PQ take 8 bits an element where there are too few rows to learn from, and IVF_PQ
+ * and IVF_RABITQ do where inner products of rows of very unequal lengths are compared.
+ * In this version all but DISK are built, which is VECDB_ERR_UNSUPPORTED.
  */
 typedef enum vecdb_index_type {
   VECDB_INDEX_AUTO = 0,       /* the library's choice per segment; exact below index_rows rows */
@@ -412,8 +412,9 @@ typedef enum vecdb_rotation {
  *   nlist, nprobe            IVF_*, BIN_IVF
  *   pq_m                     HNSW_PQ, IVF_PQ, DISK
  *   nbits                    HNSW_SQ, HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK
- *   refine                   all but FLAT and IVF_FLAT; NONE: not HNSW
- *   rotation                 HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK, BIN_* over other vectors
+ *   refine                   all but FLAT, IVF_FLAT and BIN_* over binary vectors; NONE: not HNSW;
+ *                            F16, I8: not BIN_FLAT
+ *   rotation                 HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK, BIN_* over other vectors (not OPQ)
  *   recall, memory_bytes     all; memory_bytes: AUTO
  */
 typedef struct vecdb_index_params {

@@ -37,6 +37,10 @@
 #include "kern/walk_avx512.c"
 #include "kern/walk_neon.c"
 
+#include "index/bin_flat.c"
+#include "index/bin_ivf.c"
+#include "index/bin_ivf_build.c"
+#include "index/bit_codes.c"
 #include "index/codes_scan.c"
 #include "index/curve.c"
 #include "index/flat.c"

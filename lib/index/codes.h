@@ -69,6 +69,8 @@ struct vdb_codes_ops {
   /* keys[i] of row ids[i]. Does not prefetch codes. */
   void (*keys)(const struct vdb_codes *codes, const void *query, const uint32_t *ids, size_t n,
                float *keys);
+  /* Codes order near rows so badly that a walk scores all it has kept again, not the best few. */
+  bool rough;
   /* Keeps those of n rows, in their order, whose sketches do not say that their keys are above
      `limit`, and of `beside`, which may be `ids`, what stands beside them; how many. Codes without
      sketches need not have it. Does not prefetch sketches. */
@@ -86,8 +88,9 @@ struct vdb_codes_ops {
 };
 
 struct vdb_search;
-/* What vdb_index_ops.scan asks for, of an index with codes of all its rows: the best s->effort of
-   s->allow by their codes, scored again by `vecs`. Errors: NO_MEMORY. */
+/* What vdb_index_ops.scan asks for, of an index with codes of all its rows: the best s->effort by
+   their codes of the rows that s->allow (NULL: all) and s->accept let pass, scored again by `vecs`
+   (NULL: not at all). Errors: NO_MEMORY. */
 VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_vecs *vecs,
                                 struct vdb_search *s, vecdb_error *err);
 

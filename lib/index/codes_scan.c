@@ -21,14 +21,15 @@ struct codes_scan_run {
   uint32_t n;
 };
 
-/* Rows of the bitmap from *at on, one run; asks for their sketches, or their codes. */
+/* Rows of the bitmap (NULL: all) from *at on, one run; asks for their sketches, or their codes. */
 static void codes_scan_next(const struct vdb_codes *codes, const uint64_t *allow, size_t *at,
                             struct codes_scan_run *run) {
   run->n = 0;
   while (run->n < CODES_SCAN_RUN && *at < codes->n) {
-    uint32_t row = (uint32_t)vdb_bits_next(allow, codes->n, *at);
-    *at = (size_t)row + 1;
-    if (row >= codes->n)
+    size_t next = allow ? vdb_bits_next(allow, codes->n, *at) : *at;
+    uint32_t row = (uint32_t)next;
+    *at = next + 1;
+    if (next >= codes->n)
       return;
     if (codes->sketches)
       vdb_codes_prefetch_sketch(codes, row);
@@ -48,12 +49,14 @@ static void codes_scan_sift(const struct vdb_codes *codes, const void *query, fl
 }
 
 static void codes_scan_score(const struct vdb_codes *codes, const void *query,
-                             const struct codes_scan_run *run, struct vdb_topk *best) {
+                             const struct codes_scan_run *run, const struct vdb_search *s,
+                             struct vdb_topk *best) {
   float keys[CODES_SCAN_RUN];
   codes->ops->keys(codes, query, run->rows, run->n, keys);
   float bound = vdb_topk_bound(best);
   for (uint32_t i = 0; i < run->n; i++)
-    if (keys[i] <= bound) { /* not NaN, of damaged rows */
+    if (keys[i] <= bound && /* not NaN, of damaged rows */
+        (!s->accept || s->accept(s->accept_arg, run->rows[i]))) {
       vdb_topk_push(best, (struct vdb_near){keys[i], run->rows[i]});
       bound = vdb_topk_bound(best);
     }
@@ -73,7 +76,7 @@ static void codes_scan_all(const struct vdb_codes *codes, const void *query, str
     since += fresh->n;
     if (codes->sketches)
       codes_scan_sift(codes, query, vdb_topk_bound(best), middle);
-    codes_scan_score(codes, query, last, best);
+    codes_scan_score(codes, query, last, s, best);
     under_way = fresh->n + middle->n;
     if (since >= CODES_SCAN_LOOK) {
       since = 0;
@@ -117,7 +120,11 @@ VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_
   if (memory) {
     codes->ops->query(codes, s->query, query);
     codes_scan_all(codes, query, s, &best);
-    codes_scan_again(vecs, &best, s);
+    if (vecs)
+      codes_scan_again(vecs, &best, s);
+    else
+      for (size_t i = 0; i < best.n; i++)
+        vdb_topk_push(&s->top, best.items[i]);
     vdb_topk_sort(&s->top);
   }
   vdb_free(s->mem, best.items);

@@ -7,9 +7,13 @@
  * lines; of longer rows, 4-bit ones, if these are good enough. Rows that differ by less than a step
  * are not for codes: a number of rows search for their neighbours among the codes, and unless they
  * find them the index does without. Who asks for HNSW_SQ with a number of bits gets these.
+ * HNSW_PQ, and BIN_HNSW over rows that are not binary, are built as HNSW is, and only searched
+ * among the codes of their name, since these would choose links badly.
  */
 #include "base/check.h"
+#include "index/bit_codes.h"
 #include "index/hnsw.h"
+#include "index/pq_codes.h"
 #include "index/sq.h"
 
 enum {
@@ -31,7 +35,12 @@ struct codes_check {
 };
 
 VDB_INTERNAL const struct vdb_codes_ops *vdb_hnsw_codes_of(uint32_t id) {
-  return id == vdb_sq8_ops()->id ? vdb_sq8_ops() : id == vdb_sq4_ops()->id ? vdb_sq4_ops() : NULL;
+  const struct vdb_codes_ops *const kinds[] = {vdb_sq8_ops(), vdb_sq4_ops(), vdb_pq_codes_ops(),
+                                               vdb_bit_codes_ops()};
+  for (size_t i = 0; i < VDB_COUNT(kinds); i++)
+    if (kinds[i]->id == id)
+      return kinds[i];
+  return NULL;
 }
 
 /* The nearest rows by code. */
@@ -111,13 +120,28 @@ static int codes_make(struct vdb_hnsw_builder *h, const struct vdb_codes_ops *op
   return rc;
 }
 
+/* The codes that a type is named after, to search among; NULL: none, or too few rows to learn a
+   product quantizer from. */
+static const struct vdb_codes_ops *codes_named(const struct vdb_hnsw_builder *h) {
+  const vecdb_index_params *p = &h->b->params;
+  const struct vdb_codes_ops *ops = NULL;
+  if (p->type == VECDB_INDEX_HNSW_PQ && h->n_nodes >= UINT32_C(1) << p->nbits)
+    ops = vdb_pq_codes_ops();
+  else if (p->type == VECDB_INDEX_BIN_HNSW)
+    ops = vdb_bit_codes_ops();
+  return ops && ops->fits(h->b->vecs) ? ops : NULL;
+}
+
 VDB_INTERNAL int vdb_hnsw_codes_build(struct vdb_hnsw_builder *h, vecdb_error *err) {
-  const struct vdb_codes_ops *ops = vdb_sq8_ops();
-  uint32_t bits = h->b->params.type == VECDB_INDEX_HNSW_SQ ? h->b->params.nbits : 0;
+  const vecdb_index_params *p = &h->b->params;
+  const struct vdb_codes_ops *named = codes_named(h);
+  uint32_t bits = p->type == VECDB_INDEX_HNSW_SQ ? p->nbits : 0;
+  bool forced = bits != 0 || (named && p->refine == VECDB_REFINE_I8);
   h->space = h->walked = (struct vdb_hnsw_space){h->b->vecs, &h->codes};
-  if (!ops->fits(h->b->vecs))
-    return VECDB_OK;
-  VDB_TRY(codes_make(h, ops, bits != 0, &h->codes, err));
+  if (vdb_sq8_ops()->fits(h->b->vecs))
+    VDB_TRY(codes_make(h, vdb_sq8_ops(), forced, &h->codes, err));
+  if (named)
+    return codes_make(h, named, true, &h->graph.codes, err);
   if (h->codes.ops && (bits == 4 || (bits == 0 && h->b->vecs->dim >= CODES_DIM_4)))
     VDB_TRY(codes_make(h, vdb_sq4_ops(), bits != 0, &h->graph.codes, err));
   if (h->graph.codes.ops)

@@ -228,7 +228,7 @@ static void search_again(const struct vdb_hnsw *hnsw, struct vdb_hnsw_scratch *s
 static size_t search_look(const struct vdb_hnsw *hnsw, const struct vdb_hnsw_scratch *scratch,
                           const struct vdb_walk_pool *pool, size_t k) {
   const struct vdb_codes *codes = &hnsw->graph.codes;
-  if (!codes->ops || pool->n <= k)
+  if (!codes->ops || codes->ops->rough || pool->n <= k)
     return pool->n;
   if (!codes->ops->deviation)
     return vdb_min_size(pool->n, k + k / 2 + SEARCH_AGAIN);

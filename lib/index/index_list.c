@@ -2,6 +2,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "index/bin_flat.h"
+#include "index/bin_ivf.h"
 #include "index/hnsw.h"
 #include "index/index.h"
 #include "index/ivf.h"
@@ -37,7 +39,7 @@ static const struct vdb_index_kind index_kinds[VDB_INDEX_TYPES] = {
                           INDEX_TAKES_GRAPH | INDEX_TAKES_REFINE},
     [VECDB_INDEX_HNSW_SQ] = {"HNSW_SQ", vdb_hnsw_ops, NULL, VDB_CODE_SQ, VDB_COARSE_GRAPH,
                              INDEX_TAKES_GRAPH | INDEX_TAKES_CODED | INDEX_TAKES_NBITS},
-    [VECDB_INDEX_HNSW_PQ] = {"HNSW_PQ", NULL, NULL, VDB_CODE_PQ, VDB_COARSE_GRAPH,
+    [VECDB_INDEX_HNSW_PQ] = {"HNSW_PQ", vdb_hnsw_ops, NULL, VDB_CODE_PQ, VDB_COARSE_GRAPH,
                              INDEX_TAKES_GRAPH | INDEX_TAKES_PQ},
     [VECDB_INDEX_IVF_FLAT] = {"IVF_FLAT", vdb_ivf_ops, NULL, VDB_CODE_NONE, VDB_COARSE_LISTS,
                               INDEX_TAKES_LISTS},
@@ -51,11 +53,13 @@ static const struct vdb_index_kind index_kinds[VDB_INDEX_TYPES] = {
     [VECDB_INDEX_IVF_HNSW] = {"IVF_HNSW", vdb_ivf_hnsw_ops, NULL, VDB_CODE_SQ,
                               VDB_COARSE_LIST_GRAPH,
                               INDEX_TAKES_GRAPH | INDEX_TAKES_LISTS | INDEX_TAKES_CODED},
-    [VECDB_INDEX_BIN_FLAT] = {"BIN_FLAT", NULL, NULL, VDB_CODE_BITS, VDB_COARSE_NONE,
+    [VECDB_INDEX_BIN_FLAT] = {"BIN_FLAT", vdb_bin_flat_ops, NULL, VDB_CODE_BITS, VDB_COARSE_NONE,
                               INDEX_TAKES_EF | INDEX_TAKES_BITS},
-    [VECDB_INDEX_BIN_IVF] = {"BIN_IVF", NULL, NULL, VDB_CODE_BITS, VDB_COARSE_LISTS,
+    [VECDB_INDEX_BIN_IVF] = {"BIN_IVF", vdb_ivf_ops, vdb_bin_ivf_ops, VDB_CODE_BITS,
+                             VDB_COARSE_LISTS,
                              INDEX_TAKES_LISTS | INDEX_TAKES_BITS},
-    [VECDB_INDEX_BIN_HNSW] = {"BIN_HNSW", NULL, vdb_hnsw_ops, VDB_CODE_BITS, VDB_COARSE_GRAPH,
+    [VECDB_INDEX_BIN_HNSW] = {"BIN_HNSW", vdb_hnsw_ops, vdb_hnsw_ops, VDB_CODE_BITS,
+                              VDB_COARSE_GRAPH,
                               INDEX_TAKES_GRAPH | INDEX_TAKES_BITS},
     [VECDB_INDEX_DISK] = {"DISK", NULL, NULL, VDB_CODE_PQ, VDB_COARSE_DISK,
                           INDEX_TAKES_GRAPH | INDEX_TAKES_PQ},
@@ -160,6 +164,8 @@ static int index_quantizer(const struct index_fill *f) {
     return index_fail(f, VECDB_ERR_INDEX_PARAM, "rotation %d is unknown", (int)p->rotation);
   if (p->rotation > VECDB_ROTATION_NONE && !(f->takes & INDEX_TAKES_ROTATION))
     return index_fail(f, VECDB_ERR_INDEX_PARAM, "takes no rotation");
+  if (p->rotation == VECDB_ROTATION_OPQ && f->kind->code == VDB_CODE_BITS)
+    return index_fail(f, VECDB_ERR_INDEX_PARAM, "rotation is OPQ, which is for PQ");
   return VECDB_OK;
 }
 
@@ -174,6 +180,8 @@ static int index_refine(const struct index_fill *f) {
     return index_fail(f, VECDB_ERR_INDEX_PARAM, "there is nothing to refine");
   if (refine == VECDB_REFINE_NONE && !(f->takes & INDEX_TAKES_NO_REFINE))
     return index_fail(f, VECDB_ERR_INDEX_PARAM, "refine is NONE, but it has no codes to score by");
+  if (refine > VECDB_REFINE_F32 && f->params->type == VECDB_INDEX_BIN_FLAT)
+    return index_fail(f, VECDB_ERR_INDEX_PARAM, "refine is a copy, but it scores with the rows");
   if (refine == VECDB_REFINE_F16 && elem != VDB_F32)
     return index_fail(f, VECDB_ERR_INDEX_PARAM, "refine is F16, but rows are no larger themselves");
   if (refine == VECDB_REFINE_I8 && elem == VDB_I8)

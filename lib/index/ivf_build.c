@@ -33,23 +33,8 @@ struct build_sample {
   float shortest, longest; /* norms of the raw rows */
 };
 
-VDB_INTERNAL void vdb_ivf_floats(const struct vdb_vecs *v, uint32_t row, float *out) {
-  const uint8_t *raw = v->data + (size_t)row * v->stride;
-  if (v->elem == VDB_F32)
-    memcpy(out, raw, v->dim * sizeof *out);
-  else if (v->elem == VDB_F16)
-    vdb_kern()->f16_to_f32((const uint16_t *)(const void *)raw, out, v->dim);
-  else if (v->elem == VDB_BF16)
-    vdb_kern()->bf16_to_f32((const uint16_t *)(const void *)raw, out, v->dim);
-  else
-    for (uint32_t i = 0; i < v->dim; i++)
-      out[i] = (float)(int8_t)raw[i];
-  for (uint32_t i = 0; v->inv_norms && i < v->dim; i++)
-    out[i] *= v->inv_norms[row];
-}
-
 VDB_INTERNAL void vdb_ivf_row(const struct vdb_ivf_builder *h, uint32_t row, float *raw, float *x) {
-  vdb_ivf_floats(h->b->vecs, row, raw);
+  vdb_vecs_floats(h->b->vecs, row, raw);
   vdb_transform_apply(h->transform, raw, x);
 }
 
@@ -80,7 +65,7 @@ static void build_take_sample(const struct vdb_ivf_builder *h, struct build_samp
     uint32_t first = (uint32_t)((uint64_t)v->n * i / sample->n);
     uint32_t end = (uint32_t)((uint64_t)v->n * (i + 1) / sample->n);
     float *out = sample->rows + (size_t)i * v->dim;
-    vdb_ivf_floats(v, first + vdb_rng_below(&rng, end - first), out);
+    vdb_vecs_floats(v, first + vdb_rng_below(&rng, end - first), out);
   }
 }
 
@@ -427,6 +412,7 @@ static enum vdb_ivf_code build_code_of(const struct vdb_index_build *b) {
   case VDB_CODE_PQ:
     return b->vecs->n < 1u << b->params.nbits ? VDB_IVF_SQ8 : VDB_IVF_PQ;
   case VDB_CODE_RABITQ:
+  case VDB_CODE_BITS:
     return VDB_IVF_RABITQ;
   default:
     return VDB_IVF_SQ8;

@@ -36,8 +36,6 @@ struct vdb_ivf_builder {
   uint64_t done;            /* rows' worth of work, for progress */
 };
 
-/* Row i as floats (COSINE: of length 1), before the transform. */
-VDB_INTERNAL void vdb_ivf_floats(const struct vdb_vecs *v, uint32_t row, float *out);
 /* x' of a row. `raw` is scratch. */
 VDB_INTERNAL void vdb_ivf_row(const struct vdb_ivf_builder *h, uint32_t row, float *raw, float *x);
 /* Reports `rows` more of work done; CANCELLED. */

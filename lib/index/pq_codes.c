@@ -24,10 +24,11 @@ enum {
 struct pq_codes_state {
   struct vdb_transform *transform;
   struct vdb_quant *quant;
+  enum vdb_elem elem; /* of the rows, and so of queries */
 };
 
 static bool pq_codes_fits(const struct vdb_vecs *v) {
-  return v->elem == VDB_F32 || v->elem == VDB_F16 || v->elem == VDB_BF16;
+  return v->elem != VDB_BITS;
 }
 
 static bool pq_codes_pairs(const struct vdb_quant *q) { return !q->wide; }
@@ -133,6 +134,9 @@ static int pq_codes_state_open(struct vdb_mem *mem, const struct vdb_codes *code
   size_t step = PQ_CODES_UNIT + (size_t)vdb_round_up(n, PQ_CODES_UNIT);
   r.n = step < r.n ? r.n - step : 0;
   r.at += step;
+  VDB_TRY(pq_codes_find(&r.base, 0, 0, false, &first, &n, err));
+  if (!first || r.n != PQ_CODES_UNIT + n)
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "codes of an index have a wrong size");
   return vdb_pq_open(mem, &r.base, 0, codes->dim, pq_codes_metric(codes->metric), &s->quant, err);
 }
 
@@ -158,6 +162,8 @@ static int pq_codes_open(struct vdb_mem *mem, const struct vdb_vecs *vecs, struc
   out->dim = vecs->dim;
   out->metric = vecs->metric;
   out->state = s;
+  if (s)
+    s->elem = vecs->elem;
   int rc = s ? pq_codes_state_open(mem, out, s, err) : vdb_fail_memory(err);
   if (rc == VECDB_OK) {
     out->stride = pq_codes_stride(s->quant);
@@ -179,18 +185,6 @@ struct pq_codes_work {
   float *rows;    /* of each worker, two */
   uint8_t *codes_of; /* of each worker, m */
 };
-
-/* A row as floats; COSINE: of length 1. */
-static void pq_codes_floats(const struct vdb_vecs *v, uint32_t row, float *out) {
-  const uint8_t *raw = v->data + (size_t)row * v->stride;
-  if (v->elem == VDB_F32)
-    memcpy(out, raw, v->dim * sizeof *out);
-  else
-    (v->elem == VDB_F16 ? vdb_kern()->f16_to_f32 : vdb_kern()->bf16_to_f32)(
-        (const uint16_t *)(const void *)raw, out, v->dim);
-  for (uint32_t i = 0; v->inv_norms && i < v->dim; i++)
-    out[i] *= v->inv_norms[row];
-}
 
 /* Learns the transform and the quantizer from rows, which are spoilt; `turned` is as large. */
 static int pq_codes_learn(const struct vdb_codes_make *make, float *rows, float *turned, uint32_t n,
@@ -235,7 +229,7 @@ static void pq_codes_chunk(void *arg, size_t chunk, unsigned worker) {
   size_t end = vdb_min_size((chunk + 1) * PQ_CODES_CHUNK, v->n);
   for (size_t row = chunk * PQ_CODES_CHUNK; row < end; row++) {
     uint8_t *out = w->data + row * w->codes->stride;
-    pq_codes_floats(v, (uint32_t)row, raw);
+    vdb_vecs_floats(v, (uint32_t)row, raw);
     vdb_transform_apply(w->state->transform, raw, x);
     vdb_pq_codes(q, x, one);
     memset(out, 0, w->codes->stride);
@@ -274,8 +268,10 @@ static int pq_codes_make(const struct vdb_codes_make *make, struct vdb_codes *ou
   *out = (struct vdb_codes){
       .ops = vdb_pq_codes_ops(), .n = v->n, .dim = v->dim, .metric = v->metric, .state = s};
   int rc = s && rows ? VECDB_OK : vdb_fail_memory(err);
+  if (s)
+    s->elem = v->elem;
   for (uint32_t i = 0; rc == VECDB_OK && i < n; i++)
-    pq_codes_floats(v, make->order[i], rows + (size_t)i * v->dim);
+    vdb_vecs_floats(v, make->order[i], rows + (size_t)i * v->dim);
   rc = rc ? rc : pq_codes_learn(make, rows, rows + (size_t)n * v->dim, n, s, err);
   vdb_free(make->mem, rows);
   rc = rc ? rc : pq_codes_params(make->mem, s, out, err);
@@ -301,23 +297,35 @@ static size_t pq_codes_query_bytes(const struct vdb_codes *codes) {
   return floats * sizeof(float);
 }
 
-/* IP: <q, x> = <q, mean> + <R q, y> / scale, of which the first is the same for all rows. */
+/* With y = R (q - mean) scale, and p what a code stands for, tables sum to |p|^2 - 2 <y, p> or, for
+ * IP, to -<R q, p>. The key is
+ *
+ *   L2       (|y|^2 + sum) / scale^2, which estimates |q - x|^2
+ *   COSINE   half of that, less 1: rows and query have length 1
+ *   IP       -<q, mean> + sum / scale
+ */
 static void pq_codes_query(const struct vdb_codes *codes, const struct vdb_query_vec *query,
                            void *out) {
   const struct pq_codes_state *s = pq_codes_state_of(codes);
   const struct vdb_pq *pq = vdb_pq_of(s->quant);
-  const float *raw = query->data;
+  const struct vdb_transform *t = s->transform;
+  bool dot = codes->metric == VECDB_IP;
   float *tables = out, *x = tables + pq_codes_tables(s->quant), *y = x + codes->dim;
-  for (uint32_t i = 0; i < codes->dim; i++)
-    x[i] = raw[i] * query->inv_norm;
-  if (codes->metric == VECDB_IP)
-    vdb_transform_rotate(s->transform, x, y);
-  else
-    vdb_transform_apply(s->transform, x, y);
+  float by = codes->metric == VECDB_COSINE ? 0.5f : 1.0f;
+  float sum = 0, mean = 0;
+  vdb_query_floats(query, s->elem, codes->dim, x);
+  (dot ? vdb_transform_rotate : vdb_transform_apply)(t, x, y);
+  for (uint32_t i = 0; i < codes->dim; i++) {
+    mean += x[i] * t->mean[i];
+    sum += y[i] * y[i];
+  }
+  by /= dot ? t->scale : t->scale * t->scale;
   vdb_pq_float_table(s->quant, y, tables);
-  for (size_t i = 0; i < pq_codes_tables(s->quant) && codes->metric != VECDB_IP; i++)
-    if (pq->halves[i] < INFINITY)
-      tables[i] += 2 * pq->halves[i];
+  for (size_t i = 0; i < pq_codes_tables(s->quant); i++)
+    tables[i] = by * (tables[i] + (!dot && pq->halves[i] < INFINITY ? 2 * pq->halves[i] : 0));
+  float add = dot ? -mean : codes->metric == VECDB_COSINE ? by * sum - 1 : by * sum;
+  for (uint32_t i = 0; i < pq->width; i++)
+    tables[i] += add; /* once for every row */
 }
 
 /* A sub-code outside of its table, which damage can bring, is read as one within. */
@@ -352,6 +360,7 @@ VDB_INTERNAL const struct vdb_codes_ops *vdb_pq_codes_ops(void) {
                                            .close = pq_codes_close,
                                            .query_bytes = pq_codes_query_bytes,
                                            .query = pq_codes_query,
-                                           .keys = pq_codes_keys};
+                                           .keys = pq_codes_keys,
+                                           .rough = true};
   return &ops;
 }

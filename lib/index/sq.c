@@ -268,18 +268,6 @@ struct sq_work {
   float *rows; /* for each worker, a row as floats */
 };
 
-/* A row as floats; COSINE: of length 1. */
-static void sq_floats(const struct vdb_vecs *v, uint32_t row, float *out) {
-  const uint8_t *raw = v->data + (size_t)row * v->stride;
-  if (v->elem == VDB_F32)
-    memcpy(out, raw, v->dim * sizeof *out);
-  else
-    (v->elem == VDB_F16 ? vdb_kern()->f16_to_f32 : vdb_kern()->bf16_to_f32)(
-        (const uint16_t *)(const void *)raw, out, v->dim);
-  for (uint32_t i = 0; v->inv_norms && i < v->dim; i++)
-    out[i] *= v->inv_norms[row];
-}
-
 static void sq_learn(struct sq_work *w, float *mean) {
   const struct vdb_codes_make *make = w->make;
   uint32_t n = vdb_min_u32(make->n_order, SQ_SAMPLE);
@@ -287,12 +275,12 @@ static void sq_learn(struct sq_work *w, float *mean) {
   double size = 0;
   memset(mean, 0, dim * sizeof *mean);
   for (uint32_t p = 0; p < n; p++) {
-    sq_floats(make->vecs, make->order[p], w->rows);
+    vdb_vecs_floats(make->vecs, make->order[p], w->rows);
     for (uint32_t i = 0; i < dim; i++)
       mean[i] += w->rows[i] / (float)n;
   }
   for (uint32_t p = 0; p < n; p++) {
-    sq_floats(make->vecs, make->order[p], w->rows);
+    vdb_vecs_floats(make->vecs, make->order[p], w->rows);
     double squares = 0;
     for (uint32_t i = 0; i < dim; i++) {
       double x = (double)w->rows[i] - (double)mean[i];
@@ -374,7 +362,7 @@ static void sq_row(struct sq_work *w, uint32_t row, float *x) {
   const struct sq_state *s = w->state;
   uint8_t *code = w->data + (size_t)row * codes->stride;
   float *factors = w->factors + 2 * (size_t)row;
-  sq_floats(w->make->vecs, row, x);
+  vdb_vecs_floats(w->make->vecs, row, x);
   sq_centre(s, x, 1, codes->dim, x);
   float squares = sq_dot(x, x, codes->dim);
   factors[0] = squares * s->unit;
@@ -533,15 +521,39 @@ static int sq_open(struct vdb_mem *mem, const struct vdb_vecs *v, struct vdb_cod
 }
 
 VDB_INTERNAL const struct vdb_codes_ops *vdb_sq8_ops(void) {
-  static const struct vdb_codes_ops ops = {1,       "sq8",    sq_fits,        sq8_make, sq_open,
-                                           sq_close, sq_query_bytes, sq_query, sq_keys, sq_sift,
-                                           sq_brief, sq_deviation, sq_keys_brief};
+  static const struct vdb_codes_ops ops = {
+      .id = 1,
+      .name = "sq8",
+      .fits = sq_fits,
+      .make = sq8_make,
+      .open = sq_open,
+      .close = sq_close,
+      .query_bytes = sq_query_bytes,
+      .query = sq_query,
+      .keys = sq_keys,
+      .sift = sq_sift,
+      .brief = sq_brief,
+      .keys_brief = sq_keys_brief,
+      .deviation = sq_deviation,
+  };
   return &ops;
 }
 
 VDB_INTERNAL const struct vdb_codes_ops *vdb_sq4_ops(void) {
-  static const struct vdb_codes_ops ops = {2,       "sq4",    sq_fits,        sq4_make, sq_open,
-                                           sq_close, sq_query_bytes, sq_query, sq_keys, sq_sift,
-                                           sq_brief, sq_deviation, sq_keys_brief};
+  static const struct vdb_codes_ops ops = {
+      .id = 2,
+      .name = "sq4",
+      .fits = sq_fits,
+      .make = sq4_make,
+      .open = sq_open,
+      .close = sq_close,
+      .query_bytes = sq_query_bytes,
+      .query = sq_query,
+      .keys = sq_keys,
+      .sift = sq_sift,
+      .brief = sq_brief,
+      .keys_brief = sq_keys_brief,
+      .deviation = sq_deviation,
+  };
   return &ops;
 }

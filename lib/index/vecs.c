@@ -142,3 +142,26 @@ VDB_INTERNAL float vdb_key_one(const struct vdb_vecs *v, const struct vdb_query_
   vdb_keys_gather(v, q, &row, 1, &key);
   return key;
 }
+
+VDB_INTERNAL void vdb_vecs_floats(const struct vdb_vecs *v, uint32_t row, float *out) {
+  const uint8_t *raw = v->data + (size_t)row * v->stride;
+  if (v->elem == VDB_F32)
+    memcpy(out, raw, v->dim * sizeof *out);
+  else if (v->elem == VDB_F16)
+    vdb_kern()->f16_to_f32((const uint16_t *)(const void *)raw, out, v->dim);
+  else if (v->elem == VDB_BF16)
+    vdb_kern()->bf16_to_f32((const uint16_t *)(const void *)raw, out, v->dim);
+  else
+    for (uint32_t i = 0; i < v->dim; i++)
+      out[i] = (float)(int8_t)raw[i];
+  for (uint32_t i = 0; v->inv_norms && i < v->dim; i++)
+    out[i] *= v->inv_norms[row];
+}
+
+VDB_INTERNAL void vdb_query_floats(const struct vdb_query_vec *q, enum vdb_elem elem, size_t dim,
+                                   float *out) {
+  const float *floats = q->data;
+  const int8_t *bytes = q->data;
+  for (size_t i = 0; i < dim; i++)
+    out[i] = (elem == VDB_I8 ? (float)bytes[i] : floats[i]) * q->inv_norm;
+}

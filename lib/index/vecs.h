@@ -51,6 +51,12 @@ VDB_INTERNAL void vdb_keys_gather(const struct vdb_vecs *v, const struct vdb_que
 VDB_INTERNAL float vdb_key_one(const struct vdb_vecs *v, const struct vdb_query_vec *q,
                                uint32_t row);
 
+/* A row that is not binary as floats; COSINE: of length 1. */
+VDB_INTERNAL void vdb_vecs_floats(const struct vdb_vecs *v, uint32_t row, float *out);
+/* A prepared query of such rows, likewise. */
+VDB_INTERNAL void vdb_query_floats(const struct vdb_query_vec *q, enum vdb_elem elem, size_t dim,
+                                   float *out);
+
 /* Key to score and back (the same function). */
 VDB_INLINE float vdb_score_of_key(float key, int32_t metric) {
   return metric == VECDB_IP || metric == VECDB_COSINE ? -key : key;

@@ -441,6 +441,7 @@ static inline int ix_build_with(struct vdb_mem *mem, const struct ix_data *d, un
   struct vdb_index_field field = {"v", d->vecs.elem, d->vecs.dim, d->vecs.metric};
   if (vdb_index_params_fill(&params, &field, err))
     return err->code;
+  vdb_index_params_settle(&params, d->vecs.n);
   struct vdb_index_build b = {.mem = mem, .vecs = &d->vecs, .par = &par, .params = params,
                               .kind = vdb_index_kind(params.type), .seed = 1,
                               .out = &out->writer, .number = 3};
@@ -456,10 +457,16 @@ static inline int ix_build(struct vdb_mem *mem, const struct ix_data *d, unsigne
   return ix_build_with(mem, d, workers, params, out, err);
 }
 
+static inline int ix_open_type(struct vdb_mem *mem, const struct ix_data *d, int32_t type,
+                               const struct ix_sections *in, struct vdb_index **out,
+                               vecdb_error *err) {
+  const struct vdb_index_ops *ops = vdb_index_ops_of(type, d->vecs.elem);
+  return ops->open(mem, &in->reader, 3, &d->vecs, out, err);
+}
+
 static inline int ix_open(struct vdb_mem *mem, const struct ix_data *d,
                           const struct ix_sections *in, struct vdb_index **out, vecdb_error *err) {
-  const struct vdb_index_ops *ops = vdb_index_ops_of(VECDB_INDEX_HNSW, d->vecs.elem);
-  return ops->open(mem, &in->reader, 3, &d->vecs, out, err);
+  return ix_open_type(mem, d, VECDB_INDEX_HNSW, in, out, err);
 }
 
 #endif

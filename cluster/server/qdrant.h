@@ -13,10 +13,10 @@
 
 #include "server/call.h"
 
-#define QDRANT_KEY "id"
+#define QDRANT_KEY     "id"
 #define QDRANT_PAYLOAD "payload"
-#define QDRANT_TERMS "terms"
-#define QDRANT_VECTOR "vector_"
+#define QDRANT_TERMS   "terms"
+#define QDRANT_VECTOR  "vector_"
 
 enum { QDRANT_PIECE = 65535, QDRANT_PIECES = VECDB_MAX_ARRAY, QDRANT_DEPTH = 32 };
 

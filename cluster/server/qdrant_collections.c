@@ -6,7 +6,7 @@
 #include "server/server.h"
 
 /* The version of Qdrant whose interface this is; its clients compare it with their own. */
-#define QDRANT_VERSION "1.18.0"
+#define QDRANT_VERSION "1.19.0"
 
 /* ---- Metrics --------------------------------------------------------------------------------- */
 
@@ -56,16 +56,16 @@ static bool graph_read(struct srv_call *call, json_t *config, vecdb_index_params
 
 static bool vector_read(struct srv_call *call, const char *name, json_t *config, json_t *graph,
                         vecdb_field *field) {
-  static const char *const keys[] = {"size",     "distance", "hnsw_config", "quantization_config",
-                                     "on_disk",  "datatype", "multivector_config",
-                                     NULL};
+  static const char *const keys[] = {
+      "size",    "distance", "hnsw_config",        "quantization_config",
+      "on_disk", "datatype", "multivector_config", NULL};
   static const char *const refused[] = {"multivector_config", NULL};
   const char *distance = NULL;
   *field = (vecdb_field){.type = VECDB_FLOAT_VECTOR, .flags = VECDB_ALLOW_ZERO};
   field->index = (vecdb_index_params)VECDB_INDEX_PARAMS_INIT;
   if (!json_is_object(config)) {
-    srv_call_fail(call, 400, "TYPE", "the vector \"%.100s\" must have a \"size\" and a \"distance\"",
-                  name);
+    srv_call_fail(call, 400, "TYPE",
+                  "the vector \"%.100s\" must have a \"size\" and a \"distance\"", name);
     return false;
   }
   field->name = srv_qdrant_vector_name(call, name);
@@ -73,8 +73,7 @@ static bool vector_read(struct srv_call *call, const char *name, json_t *config,
       !srv_qdrant_refuse(call, config, refused) ||
       !srv_take_u32(call, config, "size", &field->dim) ||
       !srv_take_text(call, config, "distance", &distance) ||
-      !distance_read(call, distance, &field->metric) ||
-      !graph_read(call, graph, &field->index) ||
+      !distance_read(call, distance, &field->metric) || !graph_read(call, graph, &field->index) ||
       !graph_read(call, json_object_get(config, "hnsw_config"), &field->index))
     return false;
   /* The flag is for cosines alone: other metrics take zero vectors as they are. */
@@ -101,13 +100,17 @@ static bool create_fields(struct srv_call *call, json_t *vectors, json_t *graph,
                   VECDB_MAX_VECTOR_FIELDS);
     return false;
   }
-  fields[0] = (vecdb_field){.name = QDRANT_KEY, .type = VECDB_VARCHAR, .max_length = 64,
-                            .flags = VECDB_PRIMARY_KEY};
-  fields[1] = (vecdb_field){.name = QDRANT_PAYLOAD, .type = VECDB_ARRAY,
-                            .element_type = VECDB_VARCHAR, .max_length = QDRANT_PIECE,
+  fields[0] = (vecdb_field){
+      .name = QDRANT_KEY, .type = VECDB_VARCHAR, .max_length = 64, .flags = VECDB_PRIMARY_KEY};
+  fields[1] = (vecdb_field){.name = QDRANT_PAYLOAD,
+                            .type = VECDB_ARRAY,
+                            .element_type = VECDB_VARCHAR,
+                            .max_length = QDRANT_PIECE,
                             .max_capacity = QDRANT_PIECES};
-  fields[2] = (vecdb_field){.name = QDRANT_TERMS, .type = VECDB_ARRAY,
-                            .element_type = VECDB_VARCHAR, .max_length = 4096,
+  fields[2] = (vecdb_field){.name = QDRANT_TERMS,
+                            .type = VECDB_ARRAY,
+                            .element_type = VECDB_VARCHAR,
+                            .max_length = 4096,
                             .max_capacity = VECDB_MAX_ARRAY};
   schema->fields = fields;
   schema->n_fields = 3;
@@ -123,11 +126,21 @@ static bool create_fields(struct srv_call *call, json_t *vectors, json_t *graph,
 }
 
 void srv_qdrant_create(struct srv_call *call) {
-  static const char *const keys[] = {"vectors", "sparse_vectors", "hnsw_config", "optimizers_config",
-                                     "wal_config", "quantization_config", "on_disk_payload",
-                                     "shard_number", "replication_factor",
-                                     "write_consistency_factor", "sharding_method",
-                                     "strict_mode_config", "metadata", "init_from", "timeout",
+  static const char *const keys[] = {"vectors",
+                                     "sparse_vectors",
+                                     "hnsw_config",
+                                     "optimizers_config",
+                                     "wal_config",
+                                     "quantization_config",
+                                     "on_disk_payload",
+                                     "shard_number",
+                                     "replication_factor",
+                                     "write_consistency_factor",
+                                     "sharding_method",
+                                     "strict_mode_config",
+                                     "metadata",
+                                     "init_from",
+                                     "timeout",
                                      NULL};
   static const char *const refused[] = {"init_from", "sharding_method", NULL};
   vecdb_schema schema = VECDB_SCHEMA_INIT;
@@ -156,10 +169,11 @@ void srv_qdrant_create(struct srv_call *call) {
 
 /* ---- Telling --------------------------------------------------------------------------------- */
 
+/* Programs know a server by this title, so it is given to the letter. */
 void srv_qdrant_root(struct srv_call *call) {
   srv_call_answer(call, 200,
-                  json_pack("{s:s, s:s, s:s}", "title", "vecdb - speaks Qdrant's REST interface",
-                            "version", QDRANT_VERSION, "vecdb", vecdb_version()));
+                  json_pack("{s:s, s:s, s:s}", "title", "qdrant - vector search engine", "version",
+                            QDRANT_VERSION, "vecdb", vecdb_version()));
 }
 
 static int list_add(void *user, const char *name) {
@@ -195,8 +209,8 @@ static json_t *describe_vectors(const vecdb_schema *schema) {
     char name[VECDB_MAX_NAME + 1];
     if (!srv_type_is_vector(f->type) || !srv_qdrant_vector_of(f->name, name))
       continue;
-    json_t *one = json_pack("{s:I, s:s}", "size", (json_int_t)f->dim, "distance",
-                            distance_name(f->metric));
+    json_t *one =
+        json_pack("{s:I, s:s}", "size", (json_int_t)f->dim, "distance", distance_name(f->metric));
     if (!*name) {
       json_decref(out);
       return one;

@@ -160,11 +160,10 @@ static bool filter_range(struct qdrant_filter *f, const char *path, json_t *rang
 }
 
 static bool filter_field(struct qdrant_filter *f, json_t *json) {
-  static const char *const others[] = {"geo_bounding_box", "geo_radius", "geo_polygon",
-                                       "values_count",     "is_empty",   "is_null",
-                                       NULL};
-  static const char *const keys[] = {"key",         "match",        "range",    "geo_bounding_box",
-                                     "geo_radius",  "geo_polygon",  "is_empty", "is_null",
+  static const char *const others[] = {
+      "geo_bounding_box", "geo_radius", "geo_polygon", "values_count", "is_empty", "is_null", NULL};
+  static const char *const keys[] = {"key",          "match",       "range",    "geo_bounding_box",
+                                     "geo_radius",   "geo_polygon", "is_empty", "is_null",
                                      "values_count", NULL};
   json_t *match = json_object_get(json, "match"), *range = json_object_get(json, "range");
   if (!srv_qdrant_refuse(f->call, json, others) || !srv_only_keys(f->call, json, keys))
@@ -189,10 +188,10 @@ static bool filter_has_id(struct qdrant_filter *f, json_t *ids) {
          filter_bind(f, QDRANT_KEY " in ", filter_list(keys.strings, keys.n), "");
 }
 
-static bool filter_mark(struct qdrant_filter *f, const char *not, char kind, json_t *of) {
+static bool filter_mark(struct qdrant_filter *f, const char * not, char kind, json_t *of) {
   struct srv_qdrant_terms t = {.call = f->call};
   const char *path = filter_path(f, json_object_get(of, "key"));
-  return path && srv_qdrant_term(&t, kind, path, strlen(path), "") && filter_write(f, not) &&
+  return path && srv_qdrant_term(&t, kind, path, strlen(path), "") && filter_write(f, not ) &&
          filter_any(f, &t);
 }
 
@@ -264,8 +263,8 @@ static bool filter_clauses(struct qdrant_filter *f, json_t *json) {
     return false;
   for (size_t i = 0; i < sizeof clauses / sizeof clauses[0]; i++) {
     json_t *list = json_object_get(json, clauses[i].key);
-    if (filter_given(list) && (!filter_write(f, " and ") ||
-                               !filter_join(f, list, clauses[i].before, clauses[i].word)))
+    if (filter_given(list) &&
+        (!filter_write(f, " and ") || !filter_join(f, list, clauses[i].before, clauses[i].word)))
       return false;
   }
   return filter_write(f, ")");

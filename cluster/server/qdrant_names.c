@@ -126,8 +126,8 @@ const vecdb_field *srv_qdrant_vector(struct srv_call *call, const vecdb_schema *
   const char *field_name = srv_qdrant_vector_name(call, name);
   const vecdb_field *field = field_name ? srv_schema_field(schema, field_name) : NULL;
   if (field_name && !field)
-    srv_call_fail(call, 400, "UNKNOWN_FIELD",
-                  "Wrong input: Not existing vector name error: %.200s", name);
+    srv_call_fail(call, 400, "UNKNOWN_FIELD", "Wrong input: Not existing vector name error: %.200s",
+                  name);
   return field;
 }
 

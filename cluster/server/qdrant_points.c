@@ -78,8 +78,7 @@ static bool points_check_vectors(struct points *p, size_t row, json_t *point,
   json_object_foreach(vector, name, value) {
     if (!srv_qdrant_vector(p->call, p->schema, name))
       return false;
-    if (!json_is_null(value) &&
-        !srv_qdrant_term(terms, QDRANT_HAS_VECTOR, name, strlen(name), ""))
+    if (!json_is_null(value) && !srv_qdrant_term(terms, QDRANT_HAS_VECTOR, name, strlen(name), ""))
       return false;
   }
   return true;
@@ -149,8 +148,8 @@ static bool points_reserve(struct points *p) {
   p->id_lengths = srv_arena_array(a, p->n, sizeof *p->id_lengths);
   p->payload_lengths = srv_arena_array(a, p->n, sizeof *p->payload_lengths);
   p->term_lengths = srv_arena_array(a, p->n, sizeof *p->term_lengths);
-  bool good = p->ids && p->payloads && p->terms && p->id_lengths &&
-              p->payload_lengths && p->term_lengths;
+  bool good =
+      p->ids && p->payloads && p->terms && p->id_lengths && p->payload_lengths && p->term_lengths;
   if (!good)
     srv_call_no_memory(p->call);
   return good;

@@ -14,8 +14,8 @@ static json_t *read_list(const struct srv_qdrant_want *want, const vecdb_rows *r
 }
 
 void srv_qdrant_retrieve(struct srv_call *call) {
-  static const char *const keys[] = {"ids",         "with_payload", "with_vector",
-                                     "with_vectors", "shard_key",   NULL};
+  static const char *const keys[] = {"ids",          "with_payload", "with_vector",
+                                     "with_vectors", "shard_key",    NULL};
   static const char *const refused[] = {"shard_key", NULL};
   struct srv_qdrant_want want = {.by_default = true};
   json_t *ids = NULL;
@@ -60,8 +60,7 @@ void srv_qdrant_retrieve_one(struct srv_call *call) {
   json_t *id = read_path_id(call->args[1]);
   vecdb_collection *collection =
       all && srv_qdrant_key(call, id, &key) ? srv_qdrant_collection(call) : NULL;
-  if (collection &&
-      srv_qdrant_want_read(call, all, vecdb_collection_schema(collection), &want)) {
+  if (collection && srv_qdrant_want_read(call, all, vecdb_collection_schema(collection), &want)) {
     vecdb_keys one = {NULL, &key, 1};
     if (vecdb_get(collection, &one, want.fields, want.n_fields, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
@@ -100,16 +99,16 @@ static void read_page(struct srv_call *call, vecdb_collection *collection,
   size_t n = vecdb_rows_count(rows);
   bool more = n > limit;
   srv_qdrant_answer(
-      call, json_pack("{s:o, s:o}", "points", read_list(want, rows, more ? limit : n),
-                      "next_page_offset",
-                      more ? srv_qdrant_id(vecdb_rows_value(rows, limit, 0)) : json_null()));
+      call,
+      json_pack("{s:o, s:o}", "points", read_list(want, rows, more ? limit : n), "next_page_offset",
+                more ? srv_qdrant_id(vecdb_rows_value(rows, limit, 0)) : json_null()));
   vecdb_rows_free(rows);
 }
 
 void srv_qdrant_scroll(struct srv_call *call) {
-  static const char *const keys[] = {"filter",       "limit",    "offset",    "with_payload",
-                                     "with_vector",  "order_by", "shard_key", "with_vectors",
-                                     NULL};
+  static const char *const keys[] = {"filter",       "limit",        "offset",
+                                     "with_payload", "with_vector",  "order_by",
+                                     "shard_key",    "with_vectors", NULL};
   static const char *const refused[] = {"order_by", "shard_key", NULL};
   struct srv_qdrant_want want = {.by_default = true};
   json_t *offset = json_object_get(call->json, "offset");
@@ -145,8 +144,8 @@ void srv_qdrant_count(struct srv_call *call) {
   bool exact = true;
   if (!srv_only_keys(call, call->json, keys) || !srv_qdrant_refuse(call, call->json, refused) ||
       !srv_take_flag(call, call->json, "exact", &exact) ||
-      !srv_qdrant_filter(call, json_object_get(call->json, "filter"), NULL,
-                         (vecdb_string){NULL, 0}, &filter))
+      !srv_qdrant_filter(call, json_object_get(call->json, "filter"), NULL, (vecdb_string){NULL, 0},
+                         &filter))
     return;
   vecdb_collection *collection = srv_qdrant_collection(call);
   if (!collection)

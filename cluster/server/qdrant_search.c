@@ -91,8 +91,8 @@ static bool search_vector(struct qdrant_search *s) {
 }
 
 static bool search_params(struct qdrant_search *s, json_t *json) {
-  static const char *const keys[] = {"hnsw_ef", "exact", "quantization", "indexed_only", "acorn",
-                                     NULL};
+  static const char *const keys[] = {"hnsw_ef",      "exact", "quantization",
+                                     "indexed_only", "acorn", NULL};
   bool exact = false;
   if (!json || json_is_null(json))
     return true;
@@ -108,7 +108,8 @@ static bool search_params(struct qdrant_search *s, json_t *json) {
   return true;
 }
 
-/* What all forms of a search have; the query comes before, since a stored one adds to the filter. */
+/* What all forms of a search have; the query comes before, since a stored one adds to the filter.
+ */
 static bool search_options(struct qdrant_search *s, json_t *json) {
   s->limit = SEARCH_LIMIT;
   s->control.timeout_ms = (uint32_t)s->call->server->config.timeout_ms;
@@ -132,7 +133,8 @@ static bool search_options(struct qdrant_search *s, json_t *json) {
   s->params.n_fields = s->want.n_fields;
   if (k > 0 && k <= VECDB_MAX_K)
     return true;
-  srv_call_fail(s->call, 400, "K", "\"limit\" and \"offset\" must be 1 to %d together", VECDB_MAX_K);
+  srv_call_fail(s->call, 400, "K", "\"limit\" and \"offset\" must be 1 to %d together",
+                VECDB_MAX_K);
   return false;
 }
 
@@ -203,10 +205,10 @@ static json_t *search_finish(struct qdrant_search *s, json_t *query, json_t *opt
 typedef json_t *search_form(struct srv_call *call, vecdb_collection *collection, json_t *json);
 
 static json_t *search_by_query(struct srv_call *call, vecdb_collection *collection, json_t *json) {
-  static const char *const keys[] = {"query",           "using",       "filter",      "params",
-                                     "score_threshold", "limit",       "offset",      "with_payload",
-                                     "with_vector",     "with_vectors", "prefetch",   "shard_key",
-                                     "lookup_from",     NULL};
+  static const char *const keys[] = {
+      "query",    "using",     "filter",       "params",      "score_threshold",
+      "limit",    "offset",    "with_payload", "with_vector", "with_vectors",
+      "prefetch", "shard_key", "lookup_from",  NULL};
   static const char *const refused[] = {"prefetch", "shard_key", "lookup_from", NULL};
   struct qdrant_search s;
   const char *name = "";
@@ -219,9 +221,9 @@ static json_t *search_by_query(struct srv_call *call, vecdb_collection *collecti
 
 /* The older form: the vector is an array, or {"name", "vector"}. */
 static json_t *search_by_vector(struct srv_call *call, vecdb_collection *collection, json_t *json) {
-  static const char *const keys[] = {"vector", "filter",       "params",      "score_threshold",
-                                     "limit",  "offset",       "with_payload", "with_vector",
-                                     "with_vectors", "shard_key", NULL};
+  static const char *const keys[] = {
+      "vector",       "filter",      "params",       "score_threshold", "limit", "offset",
+      "with_payload", "with_vector", "with_vectors", "shard_key",       NULL};
   static const char *const refused[] = {"shard_key", NULL};
   struct qdrant_search s;
   const char *name = "";
@@ -278,18 +280,10 @@ static void search_many(struct srv_call *call, search_form *form) {
   vecdb_collection_release(collection);
 }
 
-void srv_qdrant_query(struct srv_call *call) {
-  search_one(call, search_by_query);
-}
+void srv_qdrant_query(struct srv_call *call) { search_one(call, search_by_query); }
 
-void srv_qdrant_query_batch(struct srv_call *call) {
-  search_many(call, search_by_query);
-}
+void srv_qdrant_query_batch(struct srv_call *call) { search_many(call, search_by_query); }
 
-void srv_qdrant_search(struct srv_call *call) {
-  search_one(call, search_by_vector);
-}
+void srv_qdrant_search(struct srv_call *call) { search_one(call, search_by_vector); }
 
-void srv_qdrant_search_batch(struct srv_call *call) {
-  search_many(call, search_by_vector);
-}
+void srv_qdrant_search_batch(struct srv_call *call) { search_many(call, search_by_vector); }

@@ -6,8 +6,8 @@
  * A term is its kind, the length of the path, a colon, the path, and the value:
  *   s string   of at most TERMS_PLAIN bytes      h the 128-bit hash of a longer one
  *   i integer  in decimal          b 0 or 1
- *   n number   16 of them: the first 1 to 16 hex digits of its rank among doubles (srv_qdrant_order),
- *              so that a range is a union of few prefixes
+ *   n number   16 of them: the first 1 to 16 hex digits of its rank among doubles
+ *              (srv_qdrant_order), so that a range is a union of few prefixes
  *   !          there is a value    0  it is null      v  the point has the vector of that name
  */
 #define XXH_INLINE_ALL
@@ -138,8 +138,8 @@ static bool terms_value(struct terms_walk *w, size_t n, json_t *value);
 /* Adds a key to the path of n bytes; keys that would look like a path are quoted, as in filters. */
 static bool terms_step(struct terms_walk *w, size_t *n, const char *key) {
   const char *quote = *key == '\0' || strpbrk(key, ".[]\"") ? "\"" : "";
-  int more = snprintf(w->path + *n, sizeof w->path - *n, "%s%s%s%s", *n ? "." : "", quote, key,
-                      quote);
+  int more =
+      snprintf(w->path + *n, sizeof w->path - *n, "%s%s%s%s", *n ? "." : "", quote, key, quote);
   if (more >= 0 && *n + (size_t)more + 2 < sizeof w->path && w->depth < QDRANT_DEPTH) {
     *n += (size_t)more;
     return true;
@@ -190,8 +190,8 @@ static bool terms_array(struct terms_walk *w, size_t n, json_t *array) {
     w->depth++;
     if (!good)
       srv_call_fail(w->terms->call, 400, "LIMIT", "the payload is nested too deep");
-    if (!good || !(json_is_object(value) ? terms_object(w, end, value)
-                                         : terms_array(w, end, value)))
+    if (!good ||
+        !(json_is_object(value) ? terms_object(w, end, value) : terms_array(w, end, value)))
       return false;
     w->depth--;
   }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/handlers.h"
+#include "server/milvus_rest.h"
 #include "server/qdrant.h"
 
 #define COLLECTION "/v1/collections/{collection}"
@@ -67,6 +68,29 @@ static const struct srv_route qdrant_routes[] = {
     {"POST", POINTS "/search/batch", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search_batch},
 };
 
+#define MILVUS_COLLECTIONS "/v2/vectordb/collections"
+#define MILVUS_ROWS "/v2/vectordb/entities"
+
+/* Milvus's REST interface, version 2. */
+static const struct srv_route milvus_routes[] = {
+    {"POST", MILVUS_COLLECTIONS "/create", SRV_ADMIN, SRV_BODY_JSON, false, srv_milvus_create},
+    {"POST", MILVUS_COLLECTIONS "/list", SRV_READ, SRV_BODY_JSON, false, srv_milvus_list},
+    {"POST", MILVUS_COLLECTIONS "/describe", SRV_READ, SRV_BODY_JSON, false, srv_milvus_describe},
+    {"POST", MILVUS_COLLECTIONS "/has", SRV_READ, SRV_BODY_JSON, false, srv_milvus_has},
+    {"POST", MILVUS_COLLECTIONS "/drop", SRV_ADMIN, SRV_BODY_JSON, false, srv_milvus_drop},
+    {"POST", MILVUS_COLLECTIONS "/load", SRV_READ, SRV_BODY_JSON, false, srv_milvus_load},
+    {"POST", MILVUS_COLLECTIONS "/release", SRV_READ, SRV_BODY_JSON, false, srv_milvus_load},
+    {"POST", MILVUS_COLLECTIONS "/get_load_state", SRV_READ, SRV_BODY_JSON, false,
+     srv_milvus_load_state},
+    {"POST", MILVUS_COLLECTIONS "/get_stats", SRV_READ, SRV_BODY_JSON, false, srv_milvus_stats},
+    {"POST", MILVUS_ROWS "/insert", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_insert},
+    {"POST", MILVUS_ROWS "/upsert", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_upsert},
+    {"POST", MILVUS_ROWS "/delete", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_delete},
+    {"POST", MILVUS_ROWS "/query", SRV_READ, SRV_BODY_JSON, false, srv_milvus_query},
+    {"POST", MILVUS_ROWS "/get", SRV_READ, SRV_BODY_JSON, false, srv_milvus_get},
+    {"POST", MILVUS_ROWS "/search", SRV_READ, SRV_BODY_JSON, false, srv_milvus_search},
+};
+
 #define ROUTES_OF(table) table, sizeof table / sizeof table[0]
 
 static const struct {
@@ -76,6 +100,7 @@ static const struct {
 } dialects[] = {
     {ROUTES_OF(routes), NULL},
     {ROUTES_OF(qdrant_routes), srv_qdrant_error},
+    {ROUTES_OF(milvus_routes), srv_milvus_error},
 };
 
 const struct srv_route *srv_routes(size_t *n) {

@@ -387,6 +387,11 @@ install: all ## header, libraries, pkg-config and CMake files, under DESTDIR and
 	$(fill) .package/vecdbConfig.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfig.cmake'
 	$(fill) .package/vecdbConfigVersion.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfigVersion.cmake'
 
+install-server: build/vecdbd ## the server and its systemd unit, under DESTDIR and PREFIX
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	install -m 755 $< '$(DESTDIR)$(PREFIX)/bin'
+	$(fill) .package/vecdbd.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/vecdbd.service'
+
 SHORT_EXAMPLES := $(filter-out build/examples/demo%,$(EXAMPLES))
 examples-test: build/libvecdb.a $(SHORT_EXAMPLES) ## runs the short examples and README's program
 	@CC='$(CC)' CFLAGS='$(CFLAGS)' LIBS='$(LIBS)' sh tests/tidy/examples.sh $(SHORT_EXAMPLES)
@@ -403,7 +408,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings qdrant-test \
-  amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick debug \
-  asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
-  fuzz-keep install install-test examples-test deps clean help FORCE
+.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
+  qdrant-test amalgamation amalgamation-test sources tidy exports symbols header-test test test-programs quick \
+  debug asan tsan scalar uring-test blas-test neon-test baseline-test fuzz-replay crash sigkill model fuzz \
+  fuzz-keep install install-server install-test examples-test deps clean help FORCE

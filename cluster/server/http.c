@@ -212,7 +212,7 @@ static void http_collect(struct http_request *r, const char *data, size_t n) {
   uint64_t limit = r->http->server->config.body_bytes;
   if (r->route->body == SRV_BODY_NONE || r->too_large || r->overloaded)
     return;
-  if (n > limit - r->call.body_bytes) {
+  if (n > limit || r->call.body_bytes > limit - n) {
     r->too_large = true;
     return;
   }

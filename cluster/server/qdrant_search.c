@@ -280,10 +280,18 @@ static void search_many(struct srv_call *call, search_form *form) {
   vecdb_collection_release(collection);
 }
 
-void srv_qdrant_query(struct srv_call *call) { search_one(call, search_by_query); }
+void srv_qdrant_query(struct srv_call *call) {
+  search_one(call, search_by_query);
+}
 
-void srv_qdrant_query_batch(struct srv_call *call) { search_many(call, search_by_query); }
+void srv_qdrant_query_batch(struct srv_call *call) {
+  search_many(call, search_by_query);
+}
 
-void srv_qdrant_search(struct srv_call *call) { search_one(call, search_by_vector); }
+void srv_qdrant_search(struct srv_call *call) {
+  search_one(call, search_by_vector);
+}
 
-void srv_qdrant_search_batch(struct srv_call *call) { search_many(call, search_by_vector); }
+void srv_qdrant_search_batch(struct srv_call *call) {
+  search_many(call, search_by_vector);
+}

@@ -31,7 +31,9 @@ static json_t *write_batch(struct srv_call *call, json_t *batch) {
   bool good = json_is_array(vectors) ? json_array_size(vectors) == n : json_is_object(vectors);
   const char *name;
   json_t *list;
-  json_object_foreach(vectors, name, list) { good = good && json_array_size(list) == n; }
+  json_object_foreach(vectors, name, list) {
+    good = good && json_array_size(list) == n;
+  }
   if (!good || (payloads && json_array_size(payloads) != n)) {
     srv_call_fail(call, 400, "ARGUMENT", "\"ids\", \"vectors\" and \"payloads\" must be as many");
     return NULL;
@@ -249,4 +251,6 @@ void srv_qdrant_payload_delete(struct srv_call *call) {
   write_payload(call, "keys", JSON_ARRAY, write_remove);
 }
 
-void srv_qdrant_payload_clear(struct srv_call *call) { write_payload(call, NULL, 0, write_clear); }
+void srv_qdrant_payload_clear(struct srv_call *call) {
+  write_payload(call, NULL, 0, write_clear);
+}

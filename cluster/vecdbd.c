@@ -35,7 +35,8 @@ static void vecdbd_help(void) {
       "       vecdbd --print-config     all settings with their built-in values, as a file\n"
       "       vecdbd --version\n\n"
       "Settings come from the file, then from the environment (VECDBD_SECTION_KEY), then from the\n"
-      "command line; the last one counts. SIGTERM stops in order. SIGHUP reads the settings again.");
+      "command line; the last one counts. SIGTERM stops in order. SIGHUP reads them again: new\n"
+      "limits and time-outs hold from then on, and what takes a restart is named.");
 }
 
 /* Reads the options; -1: go on, else the exit status. */

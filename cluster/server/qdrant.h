@@ -103,6 +103,21 @@ json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const vecdb_rows *r
 /* Upserts an array of {"id", "vector", "payload"}; false after answering. */
 bool srv_qdrant_put(struct srv_call *call, vecdb_collection *collection, json_t *points);
 
+/* ---- qdrant_mmr.c ---------------------------------------------------------------------------- */
+
+/* Hits of a search among which some are chosen. */
+struct srv_qdrant_candidates {
+  const float *const *vectors;
+  const double *relevance; /* larger is nearer to the query */
+  uint32_t n, dim;
+  int32_t metric;
+};
+
+/* Chooses n_order (at most n) of them for nearness and, by `diversity` from 0 to 1, for being
+   unlike each other; false after answering. */
+bool srv_qdrant_mmr(struct srv_call *call, const struct srv_qdrant_candidates *candidates,
+                    double diversity, uint32_t *order, uint32_t n_order);
+
 /* ---- Handlers -------------------------------------------------------------------------------- */
 
 /* qdrant_collections.c */

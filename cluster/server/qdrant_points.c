@@ -305,12 +305,14 @@ static bool point_has(vecdb_value terms, const char *name) {
   return false;
 }
 
-static json_t *point_vectors(const vecdb_rows *rows, size_t row, vecdb_value terms) {
+static json_t *point_vectors(const struct srv_qdrant_want *want, const vecdb_rows *rows, size_t row,
+                             vecdb_value terms) {
   json_t *out = json_object();
-  for (size_t c = 0; c < vecdb_rows_n_fields(rows); c++) {
+  for (size_t i = 0; i < want->n_fields; i++) {
     char name[VECDB_MAX_NAME + 1];
-    vecdb_value value = vecdb_rows_value(rows, row, c);
-    if (!srv_type_is_vector(value.type) || !srv_qdrant_vector_of(vecdb_rows_field(rows, c), name))
+    int column = vecdb_rows_find(rows, want->fields[i]);
+    vecdb_value value = vecdb_rows_value(rows, row, (size_t)column);
+    if (!srv_type_is_vector(value.type) || !srv_qdrant_vector_of(want->fields[i], name))
       continue;
     if (!*name) {
       json_decref(out);
@@ -331,6 +333,6 @@ json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const vecdb_rows *r
         point_choose(point_payload(vecdb_rows_value(rows, row, (size_t)payload)), want->payload));
   if (terms >= 0)
     json_object_set_new(out, "vector",
-                        point_vectors(rows, row, vecdb_rows_value(rows, row, (size_t)terms)));
+                        point_vectors(want, rows, row, vecdb_rows_value(rows, row, (size_t)terms)));
   return out;
 }

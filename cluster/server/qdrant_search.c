@@ -6,7 +6,7 @@
 #include "server/qdrant.h"
 #include "server/server.h"
 
-enum { SEARCH_LIMIT = 10, SEARCH_BATCH = 1000 };
+enum { SEARCH_LIMIT = 10, SEARCH_BATCH = 1000, SEARCH_CANDIDATES = 1000 };
 
 /* One search between its request and the library. */
 struct qdrant_search {
@@ -23,6 +23,9 @@ struct qdrant_search {
   uint32_t limit, offset;
   float threshold;
   bool has_threshold;
+  json_t *mmr; /* NULL: the hits as they come */
+  float diversity;
+  uint32_t candidates;
 };
 
 /* ---- Reading --------------------------------------------------------------------------------- */
@@ -50,10 +53,31 @@ static bool search_stored(struct qdrant_search *s, json_t *id) {
   return s->stored != NULL;
 }
 
+static bool search_mmr_read(struct qdrant_search *s, json_t *mmr) {
+  static const char *const keys[] = {"diversity", "candidates_limit", NULL};
+  s->diversity = 0.5f;
+  if (!mmr || json_is_null(mmr))
+    return true;
+  if (!json_is_object(mmr)) {
+    srv_call_fail(s->call, 400, "TYPE", "\"mmr\" must be an object");
+    return false;
+  }
+  s->mmr = mmr;
+  if (!srv_only_keys(s->call, mmr, keys) ||
+      !srv_take_float(s->call, mmr, "diversity", &s->diversity) ||
+      !srv_take_u32(s->call, mmr, "candidates_limit", &s->candidates))
+    return false;
+  if (s->diversity >= 0 && s->diversity <= 1 && s->candidates <= SEARCH_CANDIDATES)
+    return true;
+  srv_call_fail(s->call, 400, "LIMIT",
+                "\"diversity\" must be from 0 to 1, \"candidates_limit\" at most %d",
+                SEARCH_CANDIDATES);
+  return false;
+}
+
 /* A query is an array of numbers, or an id, or either as {"nearest"}. */
 static bool search_query(struct qdrant_search *s, json_t *query) {
   static const char *const keys[] = {"nearest", "mmr", NULL};
-  static const char *const refused[] = {"mmr", NULL};
   if (json_is_object(query)) {
     json_t *nearest = json_object_get(query, "nearest");
     if (!nearest) {
@@ -61,7 +85,7 @@ static bool search_query(struct qdrant_search *s, json_t *query) {
                     "of the kinds of queries, only \"nearest\" is served");
       return false;
     }
-    if (!srv_only_keys(s->call, query, keys) || !srv_qdrant_refuse(s->call, query, refused))
+    if (!srv_only_keys(s->call, query, keys) || !search_mmr_read(s, json_object_get(query, "mmr")))
       return false;
     query = nearest;
   }
@@ -108,6 +132,35 @@ static bool search_params(struct qdrant_search *s, json_t *json) {
   return true;
 }
 
+/* How many hits are asked for, and with which fields. */
+static bool search_width(struct qdrant_search *s) {
+  uint64_t k = (uint64_t)s->limit + s->offset;
+  uint64_t most = s->mmr ? SEARCH_CANDIDATES : VECDB_MAX_K;
+  if (s->limit == 0 || k > most) {
+    srv_call_fail(s->call, 400, "K", "\"limit\" must be from 1 on, and with \"offset\" at most %u",
+                  (unsigned)most);
+    return false;
+  }
+  uint32_t candidates = s->candidates ? s->candidates : s->limit;
+  s->params.k = s->mmr ? candidates : (uint32_t)k;
+  const char **fields = srv_arena_array(&s->call->arena, s->want.n_fields + 1, sizeof *fields);
+  if (!fields) {
+    srv_call_no_memory(s->call);
+    return false;
+  }
+  size_t n = s->want.n_fields;
+  bool there = !s->mmr;
+  for (size_t i = 0; i < n; i++) {
+    fields[i] = s->want.fields[i];
+    there = there || fields[i] == s->field->name;
+  }
+  if (!there)
+    fields[n++] = s->field->name;
+  s->params.fields = fields;
+  s->params.n_fields = n;
+  return true;
+}
+
 /* What all forms of a search have; the query comes before, since a stored one adds to the filter.
  */
 static bool search_options(struct qdrant_search *s, json_t *json) {
@@ -127,15 +180,7 @@ static bool search_options(struct qdrant_search *s, json_t *json) {
     return false;
   if (*s->name && !srv_qdrant_filter_vector(s->call, s->name, &s->params.filter))
     return false;
-  uint64_t k = (uint64_t)s->limit + s->offset;
-  s->params.k = k <= VECDB_MAX_K ? (uint32_t)k : 0;
-  s->params.fields = s->want.fields;
-  s->params.n_fields = s->want.n_fields;
-  if (k > 0 && k <= VECDB_MAX_K)
-    return true;
-  srv_call_fail(s->call, 400, "K", "\"limit\" and \"offset\" must be 1 to %d together",
-                VECDB_MAX_K);
-  return false;
+  return search_width(s);
 }
 
 static bool search_begin(struct qdrant_search *s, struct srv_call *call,
@@ -161,6 +206,37 @@ static bool search_near(const struct qdrant_search *s, double score) {
                                       : score >= (double)s->threshold;
 }
 
+/* Puts the hits into the order that MMR chooses; *count says how many. */
+static bool search_choose(struct qdrant_search *s, vecdb_hit *hits, uint32_t *count,
+                          const vecdb_rows *rows) {
+  struct srv_arena *arena = &s->call->arena;
+  uint32_t n = *count, wanted = s->limit + s->offset;
+  while (n && !search_near(s, search_score(s, &hits[n - 1])))
+    n--;
+  const float **vectors = srv_arena_array(arena, n, sizeof *vectors);
+  double *relevance = srv_arena_array(arena, n, sizeof *relevance);
+  uint32_t *order = srv_arena_array(arena, n, sizeof *order);
+  vecdb_hit *copy = srv_arena_array(arena, n, sizeof *copy);
+  if (!vectors || !relevance || !order || !copy) {
+    srv_call_no_memory(s->call);
+    return false;
+  }
+  int column = vecdb_rows_find(rows, s->field->name);
+  for (uint32_t i = 0; i < n; i++) {
+    copy[i] = hits[i];
+    vectors[i] = vecdb_rows_value(rows, hits[i].row, (size_t)column).as.data;
+    relevance[i] = (double)hits[i].score * (s->field->metric == VECDB_L2 ? -1 : 1);
+  }
+  struct srv_qdrant_candidates candidates = {vectors, relevance, n, s->field->dim,
+                                             s->field->metric};
+  *count = wanted < n ? wanted : n;
+  if (!srv_qdrant_mmr(s->call, &candidates, (double)s->diversity, order, *count))
+    return false;
+  for (uint32_t i = 0; i < *count; i++)
+    hits[i] = copy[order[i]];
+  return true;
+}
+
 /* The hits as points with scores; NULL after answering. */
 static json_t *search_run(struct qdrant_search *s) {
   vecdb_hit *hits = srv_arena_array(&s->call->arena, s->params.k, sizeof *hits);
@@ -173,6 +249,10 @@ static json_t *search_run(struct qdrant_search *s) {
   }
   if (vecdb_search(s->collection, &s->params, hits, &count, NULL, &rows, &error) != VECDB_OK) {
     srv_call_error(s->call, &error);
+    return NULL;
+  }
+  if (s->mmr && !search_choose(s, hits, &count, rows)) {
+    vecdb_rows_free(rows);
     return NULL;
   }
   json_t *out = json_array();

@@ -178,6 +178,11 @@ def check_reads(both, name):
     assert 4 <= len(a.points) <= 5 and 4 <= len(b.points) <= 5
     a, b = both.query_points(name, query=1, limit=5)
     same_points(a.points, b.points)
+    for diversity, candidates in ((0.0, 20), (0.5, 30), (1.0, 12), (0.3, None)):
+        mmr = m.NearestQuery(nearest=query, mmr=m.Mmr(diversity=diversity,
+                                                      candidates_limit=candidates))
+        a, b = both.query_points(name, query=mmr, limit=6, offset=1)
+        same_points(a.points, b.points)
     requests = [m.QueryRequest(query=query, limit=k, with_payload=True) for k in (1, 4)]
     a, b = both.query_batch_points(name, requests=requests)
     for x, y in zip(a, b, strict=True):

@@ -267,6 +267,12 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
 
+build/asan/replay/fuzz_request: build/asan/tests/fuzz/fuzz_request.o \
+    build/asan/tests/fuzz/replay_main.o build/asan/libserver.a build/asan/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+
 # Programs with reading by io_uring in them: as the others, but for the one file that it is in. Tests
 # say in a comment when they are worth it.
 HAVE_URING := $(shell printf '\#include <liburing.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
@@ -357,6 +363,10 @@ model: $(call long,model) ## N random operations against a naive model
 build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtlib.a build/fuzz/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
+build/fuzz/fuzz_request: build/fuzz/tests/fuzz/fuzz_request.o build/fuzz/libserver.a \
+    build/fuzz/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 fuzz: ## each fuzz target for N seconds with libFuzzer (needs clang)
 	@command -v $(CLANG) >/dev/null || { echo 'fuzz: needs clang and libclang-rt-14-dev'; exit 1; }
 	$(SUB) $(FUZZERS:%=build/fuzz/%)

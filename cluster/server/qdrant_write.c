@@ -167,7 +167,11 @@ static bool write_rows(struct srv_call *call, vecdb_collection *collection, cons
   bool whole = json_array_size(points) == vecdb_rows_count(rows);
   if (!whole)
     srv_call_no_memory(call);
+  struct srv_arena outer = call->arena; /* each page has memory of its own */
+  call->arena = (struct srv_arena){.limit = outer.limit};
   bool good = whole && srv_qdrant_put(call, collection, points);
+  srv_arena_free(&call->arena);
+  call->arena = outer;
   json_decref(points);
   return good;
 }

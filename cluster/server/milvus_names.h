@@ -1,6 +1,7 @@
 /*
  * milvus_names.h - what Milvus calls things, and what vecdb calls them: data types, metrics, index
- * types and their parameters, consistency levels, error codes. For the gRPC dialect and the REST one.
+ * types and their parameters, consistency levels, error codes. For the gRPC dialect and the REST
+ * one.
  */
 #ifndef SRV_MILVUS_NAMES_H
 #define SRV_MILVUS_NAMES_H
@@ -23,7 +24,8 @@ const char *srv_milvus_metric_name(int32_t metric);
 
 /* Whether the name is that of an index on a scalar field ("INVERTED", "STL_SORT", "Trie", ...). */
 bool srv_milvus_scalar_index(const char *name);
-/* Sets *out to the index type of that name, its parameters zero; "" is AUTOINDEX. False: unknown. */
+/* Sets *out to the index type of that name, its parameters zero; "" is AUTOINDEX. False: there is
+   none. */
 bool srv_milvus_index(const char *name, vecdb_index_params *out);
 /* Sets the parameter that Milvus calls `key` ("M", "efConstruction", "nlist", "m", "nbits", ...).
    One that the index type has no use for is left out, as in Milvus. */

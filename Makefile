@@ -209,8 +209,10 @@ build/embeddings/installed:
 	@touch $@
 
 # Clients of the dialects, from PyPI. Skipped, with a reason, where it cannot be reached.
-qdrant-test: build/vecdbd ## an unmodified qdrant-client against the server, beside its own mode
-	@if [ -e build/qdrant-client/installed ] || { $(DEPS) python && echo 'installing qdrant-client' && \
+qdrant-test: ## an unmodified qdrant-client against the server, beside its own mode
+	@$(DEPS) lib server python
+	$(SUB) QUIET=1 build/vecdbd
+	@if [ -e build/qdrant-client/installed ] || { echo 'installing qdrant-client' && \
 	  python3 -m venv build/qdrant-client && \
 	  build/qdrant-client/bin/pip -q --disable-pip-version-check install qdrant-client && \
 	  touch build/qdrant-client/installed; }; \

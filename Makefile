@@ -214,6 +214,17 @@ milvus-test: ## pymilvus from PyPI, three versions, against the server
 	$(SUB) QUIET=1 build/vecdbd
 	@sh tests/server/milvus.sh
 
+# Clients of the dialects, from PyPI. Skipped, with a reason, where it cannot be reached.
+qdrant-test: ## an unmodified qdrant-client against the server, beside its own mode
+	@$(DEPS) lib server python
+	$(SUB) QUIET=1 build/vecdbd
+	@if [ -e build/qdrant-client/installed ] || { echo 'installing qdrant-client' && \
+	  python3 -m venv build/qdrant-client && \
+	  build/qdrant-client/bin/pip -q --disable-pip-version-check install qdrant-client && \
+	  touch build/qdrant-client/installed; }; \
+	then build/qdrant-client/bin/python tests/server/qdrant_client_test.py build/vecdbd; \
+	else echo 'skipped: qdrant-client cannot be had from PyPI'; fi
+
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
 	$(SUB) build/examples/demo
@@ -269,6 +280,12 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
+
+build/asan/replay/fuzz_request: build/asan/tests/fuzz/fuzz_request.o \
+    build/asan/tests/fuzz/replay_main.o build/asan/libserver.a build/asan/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 
 # Programs with reading by io_uring in them: as the others, but for the one file that it is in. Tests
 # say in a comment when they are worth it.
@@ -361,6 +378,10 @@ model: $(call long,model) ## N random operations against a naive model
 build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtlib.a build/fuzz/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
+build/fuzz/fuzz_request: build/fuzz/tests/fuzz/fuzz_request.o build/fuzz/libserver.a \
+    build/fuzz/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 fuzz: ## each fuzz target for N seconds with libFuzzer (needs clang)
 	@command -v $(CLANG) >/dev/null || { echo 'fuzz: needs clang and libclang-rt-14-dev'; exit 1; }
 	$(SUB) $(FUZZERS:%=build/fuzz/%)
@@ -391,6 +412,11 @@ install: all ## header, libraries, pkg-config and CMake files, under DESTDIR and
 	$(fill) .package/vecdbConfig.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfig.cmake'
 	$(fill) .package/vecdbConfigVersion.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfigVersion.cmake'
 
+install-server: build/vecdbd ## the server and its systemd unit, under DESTDIR and PREFIX
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	install -m 755 $< '$(DESTDIR)$(PREFIX)/bin'
+	$(fill) .package/vecdbd.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/vecdbd.service'
+
 SHORT_EXAMPLES := $(filter-out build/examples/demo%,$(EXAMPLES))
 examples-test: build/libvecdb.a $(SHORT_EXAMPLES) ## runs the short examples and README's program
 	@CC='$(CC)' CFLAGS='$(CFLAGS)' LIBS='$(LIBS)' sh tests/tidy/examples.sh $(SHORT_EXAMPLES)
@@ -408,7 +434,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
-  milvus-test amalgamation amalgamation-test sources tidy exports symbols clang-test header-test test \
-  test-programs quick debug asan tsan scalar uring-test blas-test neon-test baseline-test \
-  fuzz-replay crash sigkill model fuzz fuzz-keep install install-test examples-test deps clean help \
-  FORCE
+  milvus-test qdrant-test amalgamation amalgamation-test sources tidy exports symbols clang-test \
+  header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
+  baseline-test fuzz-replay crash sigkill model fuzz fuzz-keep install install-server install-test \
+  examples-test deps clean help FORCE

@@ -1,6 +1,6 @@
 /*
  * vecdbd.c - the server as a program: reads its settings, serves until SIGTERM or SIGINT, and stops
- * in order.
+ * in order. SIGHUP has it read its settings again.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -35,11 +35,13 @@ static void vecdbd_help(void) {
       "       vecdbd --print-config     all settings with their built-in values, as a file\n"
       "       vecdbd --version\n\n"
       "Settings come from the file, then from the environment (VECDBD_SECTION_KEY), then from the\n"
-      "command line; the last one counts. SIGTERM stops in order.");
+      "command line; the last one counts. SIGTERM stops in order. SIGHUP reads them again: new\n"
+      "limits and time-outs hold from then on, and what takes a restart is named.");
 }
 
 /* Reads the options; -1: go on, else the exit status. */
 static int vecdbd_options(struct srv_config *config, int argc, char **argv, char *error) {
+  srv_config_init(config);
   for (int i = 1; i < argc; i++)
     if (strcmp(argv[i], "--config") == 0 && i + 1 < argc &&
         !srv_config_file(config, argv[i + 1], error))
@@ -82,10 +84,25 @@ static int vecdbd_options(struct srv_config *config, int argc, char **argv, char
   return -1;
 }
 
+static void vecdbd_note(const char *line) {
+  fprintf(stderr, "vecdbd: %s\n", line);
+}
+
+/* Reads the settings again; wrong ones change nothing. */
+static void vecdbd_reload(struct srv_server *server, int argc, char **argv) {
+  struct srv_config fresh;
+  char error[SRV_CONFIG_ERROR] = "";
+  if (vecdbd_options(&fresh, argc, argv, error) == -1) {
+    srv_config_adopt(&server->config, &fresh, vecdbd_note);
+    vecdbd_note("SIGHUP, settings read again");
+  } else {
+    fprintf(stderr, "vecdbd: SIGHUP, but the settings stay as they were: %s\n", error);
+  }
+}
+
 int main(int argc, char **argv) {
   struct srv_config config;
   char error[SRV_CONFIG_ERROR] = "an option lacks its value";
-  srv_config_init(&config);
   int status = vecdbd_options(&config, argc, argv, error);
   if (status == 2)
     fprintf(stderr, "vecdbd: %s\n", error);
@@ -96,6 +113,7 @@ int main(int argc, char **argv) {
   sigemptyset(&stop);
   sigaddset(&stop, SIGTERM);
   sigaddset(&stop, SIGINT);
+  sigaddset(&stop, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before threads are made: they inherit it */
   signal(SIGPIPE, SIG_IGN);
   struct srv_server *server = srv_server_start(&config, vecdbd_log, error);
@@ -108,8 +126,9 @@ int main(int argc, char **argv) {
   for (unsigned i = 0; i < server->n_grpc; i++)
     fprintf(stderr, "vecdbd: serving Milvus's clients on port %u\n",
             srv_server_milvus_port(server, i));
-  int which;
-  sigwait(&stop, &which);
+  int which = 0;
+  while (sigwait(&stop, &which) == 0 && which == SIGHUP)
+    vecdbd_reload(server, argc, argv);
   fprintf(stderr, "vecdbd: %s, stopping\n", which == SIGINT ? "SIGINT" : "SIGTERM");
   if (srv_server_stop(server, error))
     return 0;

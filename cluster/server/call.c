@@ -37,8 +37,13 @@ void srv_call_fail(struct srv_call *call, int status, const char *code, const ch
   json_t *text = json_string(message);
   if (!text)
     text = json_string("the message is not valid UTF-8");
-  srv_call_answer(call, status,
-                  json_pack("{s:{s:s, s:o}}", "error", "code", code, "message", text));
+  json_t *answer = NULL;
+  if (text && call->errors)
+    answer = call->errors(&status, code, json_string_value(text));
+  else if (text)
+    answer = json_pack("{s:{s:s, s:O}}", "error", "code", code, "message", text);
+  json_decref(text);
+  srv_call_answer(call, status, answer);
 }
 
 static int call_status_of(int code) {
@@ -70,6 +75,10 @@ void srv_call_error(struct srv_call *call, const vecdb_error *error) {
   static const char prefix[] = "VECDB_ERR_";
   if (strncmp(name, prefix, sizeof prefix - 1) == 0)
     name += sizeof prefix - 1;
+  if (call->errors) {
+    srv_call_fail(call, call_status_of(error->code), name, "%s", error->message);
+    return;
+  }
   json_t *out =
       json_pack("{s:s, s:s%}", "code", name, "message", error->message, strlen(error->message));
   if (!out)

@@ -18,6 +18,10 @@ struct srv_route;
 
 enum { SRV_CALL_ARGS = 2 };
 
+/* An error in the words of a dialect: the body of the answer, whose status it may change. NULL when
+   out of memory. The message is valid UTF-8. */
+typedef json_t *srv_error_shape(int *status, const char *code, const char *message);
+
 struct srv_call {
   struct srv_server *server;
   const struct srv_route *route; /* by which it came */
@@ -28,6 +32,7 @@ struct srv_call {
   size_t body_bytes;
   uint32_t timeout_ms; /* as the client asked with its protocol's means; 0: it did not */
   json_t *json; /* the body as an object, when the route wants one */
+  srv_error_shape *errors; /* of the route's dialect; NULL: {"error": {"code", "message", ...}} */
 
   int status;       /* HTTP status of the answer */
   json_t *answer;   /* owned; or ... */

@@ -15,13 +15,16 @@ struct config_key {
   const char *text;   /* built-in value of a text */
   uint64_t number;    /* of a number */
   uint64_t low, high; /* high 0: it is a text */
+  bool live;          /* a running server takes a new value */
   const char *help;
 };
 
 #define CONFIG_TEXT(section, key, field, value, help) \
-  { section, key, offsetof(struct srv_config, field), value, 0, 0, 0, help }
+  { section, key, offsetof(struct srv_config, field), value, 0, 0, 0, false, help }
 #define CONFIG_NUMBER(section, key, field, value, low, high, help) \
-  { section, key, offsetof(struct srv_config, field), NULL, value, low, high, help }
+  { section, key, offsetof(struct srv_config, field), NULL, value, low, high, false, help }
+#define CONFIG_LIVE(section, key, field, value, low, high, help) \
+  { section, key, offsetof(struct srv_config, field), NULL, value, low, high, true, help }
 
 static const struct config_key config_keys[] = {
     CONFIG_TEXT("server", "listen", listen, "127.0.0.1:8000",
@@ -35,15 +38,15 @@ static const struct config_key config_keys[] = {
                   "requests that may wait for a worker; more are answered 429"),
     CONFIG_NUMBER("server", "connections", connections, 8192, 1, 1000000,
                   "connections at a time; more are closed at once"),
-    CONFIG_NUMBER("server", "body_bytes", body_bytes, 256u << 20, 1024, 4096ull << 20,
+    CONFIG_LIVE("server", "body_bytes", body_bytes, 256u << 20, 1024, 4096ull << 20,
                   "largest body of a request; larger ones are answered 413"),
     CONFIG_NUMBER("server", "idle_seconds", idle_seconds, 60, 1, 86400,
                   "a connection that says nothing for so long is closed"),
     CONFIG_NUMBER("server", "request_seconds", request_seconds, 120, 1, 86400,
                   "a request that has not arrived whole by then is cut off"),
-    CONFIG_NUMBER("server", "timeout_ms", timeout_ms, 30000, 1, 86400000,
+    CONFIG_LIVE("server", "timeout_ms", timeout_ms, 30000, 1, 86400000,
                   "deadline of requests that bring no timeout_ms"),
-    CONFIG_NUMBER("server", "drain_seconds", drain_seconds, 30, 0, 86400,
+    CONFIG_LIVE("server", "drain_seconds", drain_seconds, 30, 0, 86400,
                   "when stopping, how long requests in flight may take"),
     CONFIG_TEXT("database", "path", data, "vecdb-data", "the folder of the database"),
     CONFIG_TEXT("database", "durability", durability, "commit",
@@ -54,7 +57,7 @@ static const struct config_key config_keys[] = {
                 "base address of an OpenAI-compatible service, such as http://127.0.0.1:8001"),
     CONFIG_TEXT("embedding", "model", embed_model, "all-MiniLM-L6-v2", "the model to ask for"),
     CONFIG_TEXT("embedding", "key", embed_key, "", "sent as a bearer token; empty: none"),
-    CONFIG_NUMBER("embedding", "timeout_ms", embed_timeout_ms, 10000, 1, 600000,
+    CONFIG_LIVE("embedding", "timeout_ms", embed_timeout_ms, 10000, 1, 600000,
                   "how long an embedding may take"),
 };
 
@@ -64,8 +67,12 @@ static char *config_text(struct srv_config *config, const struct config_key *k) 
   return (char *)config + k->offset;
 }
 
-static uint64_t *config_number(struct srv_config *config, const struct config_key *k) {
-  return (uint64_t *)(void *)((char *)config + k->offset);
+static _Atomic uint64_t *config_number(struct srv_config *config, const struct config_key *k) {
+  return (_Atomic uint64_t *)(void *)((char *)config + k->offset);
+}
+
+static uint64_t config_number_of(const struct srv_config *config, const struct config_key *k) {
+  return *(const _Atomic uint64_t *)(const void *)((const char *)config + k->offset);
 }
 
 void srv_config_init(struct srv_config *config) {
@@ -153,6 +160,29 @@ bool srv_config_environment(struct srv_config *config, char *error) {
   return true;
 }
 
+static bool config_same(const struct srv_config *a, const struct srv_config *b,
+                        const struct config_key *k) {
+  if (k->high)
+    return config_number_of(a, k) == config_number_of(b, k);
+  return strcmp((const char *)a + k->offset, (const char *)b + k->offset) == 0;
+}
+
+void srv_config_adopt(struct srv_config *running, const struct srv_config *fresh,
+                      void (*note)(const char *line)) {
+  char line[SRV_CONFIG_TEXT];
+  for (size_t i = 0; i < CONFIG_N; i++) {
+    const struct config_key *k = &config_keys[i];
+    if (config_same(running, fresh, k))
+      continue;
+    if (k->live) {
+      *config_number(running, k) = config_number_of(fresh, k);
+      continue;
+    }
+    snprintf(line, sizeof line, "%s.%s has changed, which takes a restart", k->section, k->key);
+    note(line);
+  }
+}
+
 void srv_config_print(const struct srv_config *config, void (*line)(const char *text)) {
   const char *section = "";
   char text[SRV_CONFIG_TEXT + 128];
@@ -168,7 +198,7 @@ void srv_config_print(const struct srv_config *config, void (*line)(const char *
     const char *at = (const char *)config + k->offset;
     if (k->high)
       snprintf(text, sizeof text, "%s = %llu", k->key,
-               (unsigned long long)*(const uint64_t *)(const void *)at);
+               (unsigned long long)config_number_of(config, k));
     else
       snprintf(text, sizeof text, "%s = %s", k->key, at);
     line(text);

@@ -6,12 +6,14 @@
 #ifndef SRV_CONFIG_H
 #define SRV_CONFIG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum { SRV_CONFIG_TEXT = 512, SRV_CONFIG_ERROR = 640 };
 
+/* Numbers can change while a server runs (srv_config_adopt), so they are atomic. */
 struct srv_config {
   char listen[SRV_CONFIG_TEXT];            /* addresses, separated by commas: 127.0.0.1:8000 */
   char milvus[SRV_CONFIG_TEXT];            /* such addresses for Milvus's clients; "": none */
@@ -21,16 +23,16 @@ struct srv_config {
   char embed_url[SRV_CONFIG_TEXT]; /* base of an OpenAI-compatible service; "": no text search */
   char embed_model[SRV_CONFIG_TEXT];
   char embed_key[SRV_CONFIG_TEXT];
-  uint64_t embed_timeout_ms;
-  uint64_t network_threads;
-  uint64_t workers; /* threads that run requests */
-  uint64_t queue;   /* requests that may wait for a worker */
-  uint64_t connections;
-  uint64_t body_bytes;      /* largest request body */
-  uint64_t idle_seconds;    /* a connection that says nothing is closed */
-  uint64_t request_seconds; /* a request must have arrived whole by then */
-  uint64_t timeout_ms;      /* of a request that brings none */
-  uint64_t drain_seconds;   /* for requests in flight when stopping */
+  _Atomic uint64_t embed_timeout_ms;
+  _Atomic uint64_t network_threads;
+  _Atomic uint64_t workers; /* threads that run requests */
+  _Atomic uint64_t queue;   /* requests that may wait for a worker */
+  _Atomic uint64_t connections;
+  _Atomic uint64_t body_bytes;      /* largest request body */
+  _Atomic uint64_t idle_seconds;    /* a connection that says nothing is closed */
+  _Atomic uint64_t request_seconds; /* a request must have arrived whole by then */
+  _Atomic uint64_t timeout_ms;      /* of a request that brings none */
+  _Atomic uint64_t drain_seconds;   /* for requests in flight when stopping */
 };
 
 /* The built-in values. */
@@ -41,6 +43,10 @@ bool srv_config_file(struct srv_config *config, const char *path, char *error);
 bool srv_config_environment(struct srv_config *config, char *error);
 bool srv_config_set(struct srv_config *config, const char *section, const char *key,
                     const char *value, char *error);
+/* Takes those settings of `fresh` that a running server can change into its own, and calls `note`
+   with a line for each that differs but takes a restart. Any thread, one at a time. */
+void srv_config_adopt(struct srv_config *running, const struct srv_config *fresh,
+                      void (*note)(const char *line));
 /* Prints each setting with its value and meaning as a file that srv_config_file reads back. */
 void srv_config_print(const struct srv_config *config, void (*line)(const char *text));
 

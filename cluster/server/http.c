@@ -39,6 +39,7 @@ struct http_request {
   struct MHD_Connection *connection;
   size_t capacity;
   bool too_large;
+  bool overloaded; /* its headers came while the queue was full: the body is not kept */
   bool whole; /* handed to a worker, or answered */
 };
 
@@ -115,9 +116,18 @@ static void http_run(void *item) {
   MHD_resume_connection(r->connection);
 }
 
-/* A whole request: to a worker, unless they have too much to do already. */
+static void http_overload(struct http_request *r) {
+  srv_call_fail(&r->call, 429, "OVERLOADED", "too many requests are waiting; try again");
+}
+
+/* A whole request: to a worker, unless they have too much to do already. One that is turned away is
+   answered here and now: waking a sleeping connection costs more than the rest of a refusal. */
 static enum MHD_Result http_submit(struct http_request *r) {
   r->whole = true;
+  if (r->overloaded || (!r->call.route->inline_answer && srv_queue_full(r->http->server->queue))) {
+    http_overload(r);
+    return http_send(r);
+  }
   if (r->call.body)
     r->call.body[r->call.body_bytes] = '\0';
   if (r->call.route->inline_answer) {
@@ -127,7 +137,7 @@ static enum MHD_Result http_submit(struct http_request *r) {
   MHD_suspend_connection(r->connection);
   if (srv_queue_add(r->http->server->queue, http_run, r))
     return MHD_YES;
-  srv_call_fail(&r->call, 429, "OVERLOADED", "too many requests are waiting; try again");
+  http_overload(r);
   MHD_resume_connection(r->connection);
   return MHD_YES;
 }
@@ -168,7 +178,7 @@ static enum MHD_Result http_frame(void *user, enum MHD_ValueKind kind, const cha
 static bool http_admit(struct http_request *r, const char *url, const char *method,
                        const char *version) {
   struct srv_call *call = &r->call;
-  char allow[64];
+  char allow[SRV_ALLOW];
   struct http_framing framing = {0, 0, false};
   MHD_get_connection_values(r->connection, MHD_HEADER_KIND, http_frame, &framing);
   bool once = framing.lengths + framing.encodings <= 1;
@@ -191,14 +201,15 @@ static bool http_admit(struct http_request *r, const char *url, const char *meth
                   (unsigned long long)limit);
     return false;
   }
+  r->overloaded = !r->call.route->inline_answer && srv_queue_full(r->http->server->queue);
   return true;
 }
 
 static void http_collect(struct http_request *r, const char *data, size_t n) {
   uint64_t limit = r->http->server->config.body_bytes;
-  if (r->call.route->body == SRV_BODY_NONE || r->too_large)
+  if (r->call.route->body == SRV_BODY_NONE || r->too_large || r->overloaded)
     return;
-  if (n > limit - r->call.body_bytes) {
+  if (n > limit || r->call.body_bytes > limit - n) {
     r->too_large = true;
     return;
   }

@@ -2,6 +2,7 @@
 #include "server/queue.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct queue_item {
@@ -15,7 +16,7 @@ struct srv_queue {
   struct queue_item *ring;
   size_t capacity;
   size_t first;
-  size_t n;
+  _Atomic size_t n; /* changed with the mutex held */
   bool stopping;
   unsigned n_threads;
   pthread_t threads[];
@@ -66,6 +67,10 @@ bool srv_queue_add(struct srv_queue *q, void (*run)(void *item), void *item) {
   }
   pthread_mutex_unlock(&q->mutex);
   return fits;
+}
+
+bool srv_queue_full(struct srv_queue *q) {
+  return atomic_load_explicit(&q->n, memory_order_relaxed) >= q->capacity;
 }
 
 void srv_queue_stop(struct srv_queue *q) {

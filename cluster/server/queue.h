@@ -14,6 +14,8 @@ struct srv_queue;
 struct srv_queue *srv_queue_start(unsigned threads, size_t capacity);
 /* Has run(item) called by a thread; false when the queue is full or stopping. Any thread. */
 bool srv_queue_add(struct srv_queue *queue, void (*run)(void *item), void *item);
+/* Whether an item would be refused now. Cheap; any thread. */
+bool srv_queue_full(struct srv_queue *queue);
 /* Runs what waits, then ends the threads and frees the queue. NULL is fine. */
 void srv_queue_stop(struct srv_queue *queue);
 

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "server/handlers.h"
+#include "server/milvus_rest.h"
+#include "server/qdrant.h"
 
 #define COLLECTION "/v1/collections/{collection}"
 
@@ -34,6 +36,71 @@ static const struct srv_route routes[] = {
     {"POST", COLLECTION "/search", SRV_READ, SRV_BODY_JSON, false, srv_search},
     {"POST", COLLECTION "/explain", SRV_READ, SRV_BODY_JSON, false, srv_explain},
     {"POST", "/v1/snapshots", SRV_ADMIN, SRV_BODY_JSON, false, srv_snapshot_create},
+};
+
+#define POINTS "/collections/{collection}/points"
+
+/* Qdrant's REST interface; openapi.json does not describe it. */
+static const struct srv_route qdrant_routes[] = {
+    {"GET", "/", SRV_PUBLIC, SRV_BODY_NONE, true, srv_qdrant_root},
+    {"GET", "/collections", SRV_READ, SRV_BODY_NONE, false, srv_qdrant_list},
+    {"GET", "/collections/{collection}", SRV_READ, SRV_BODY_NONE, false, srv_qdrant_describe},
+    {"PUT", "/collections/{collection}", SRV_ADMIN, SRV_BODY_JSON, false, srv_qdrant_create},
+    {"PATCH", "/collections/{collection}", SRV_ADMIN, SRV_BODY_JSON, false, srv_qdrant_update},
+    {"DELETE", "/collections/{collection}", SRV_ADMIN, SRV_BODY_NONE, false, srv_qdrant_drop},
+    {"GET", "/collections/{collection}/exists", SRV_READ, SRV_BODY_NONE, false, srv_qdrant_exists},
+    {"PUT", "/collections/{collection}/index", SRV_ADMIN, SRV_BODY_JSON, false, srv_qdrant_index},
+    {"DELETE", "/collections/{collection}/index/{field}", SRV_ADMIN, SRV_BODY_NONE, false,
+     srv_qdrant_index_drop},
+    {"PUT", POINTS, SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_upsert},
+    {"POST", POINTS, SRV_READ, SRV_BODY_JSON, false, srv_qdrant_retrieve},
+    {"GET", POINTS "/{id}", SRV_READ, SRV_BODY_NONE, false, srv_qdrant_retrieve_one},
+    {"POST", POINTS "/delete", SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_delete},
+    {"POST", POINTS "/payload", SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_payload_set},
+    {"PUT", POINTS "/payload", SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_payload_replace},
+    {"POST", POINTS "/payload/delete", SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_payload_delete},
+    {"POST", POINTS "/payload/clear", SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_payload_clear},
+    {"POST", POINTS "/scroll", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_scroll},
+    {"POST", POINTS "/count", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_count},
+    {"POST", POINTS "/query", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_query},
+    {"POST", POINTS "/query/batch", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_query_batch},
+    {"POST", POINTS "/search", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search},
+    {"POST", POINTS "/search/batch", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search_batch},
+};
+
+#define MILVUS_COLLECTIONS "/v2/vectordb/collections"
+#define MILVUS_ROWS "/v2/vectordb/entities"
+
+/* Milvus's REST interface, version 2. */
+static const struct srv_route milvus_routes[] = {
+    {"POST", MILVUS_COLLECTIONS "/create", SRV_ADMIN, SRV_BODY_JSON, false, srv_milvus_create},
+    {"POST", MILVUS_COLLECTIONS "/list", SRV_READ, SRV_BODY_JSON, false, srv_milvus_list},
+    {"POST", MILVUS_COLLECTIONS "/describe", SRV_READ, SRV_BODY_JSON, false, srv_milvus_describe},
+    {"POST", MILVUS_COLLECTIONS "/has", SRV_READ, SRV_BODY_JSON, false, srv_milvus_has},
+    {"POST", MILVUS_COLLECTIONS "/drop", SRV_ADMIN, SRV_BODY_JSON, false, srv_milvus_drop},
+    {"POST", MILVUS_COLLECTIONS "/load", SRV_READ, SRV_BODY_JSON, false, srv_milvus_load},
+    {"POST", MILVUS_COLLECTIONS "/release", SRV_READ, SRV_BODY_JSON, false, srv_milvus_load},
+    {"POST", MILVUS_COLLECTIONS "/get_load_state", SRV_READ, SRV_BODY_JSON, false,
+     srv_milvus_load_state},
+    {"POST", MILVUS_COLLECTIONS "/get_stats", SRV_READ, SRV_BODY_JSON, false, srv_milvus_stats},
+    {"POST", MILVUS_ROWS "/insert", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_insert},
+    {"POST", MILVUS_ROWS "/upsert", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_upsert},
+    {"POST", MILVUS_ROWS "/delete", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_delete},
+    {"POST", MILVUS_ROWS "/query", SRV_READ, SRV_BODY_JSON, false, srv_milvus_query},
+    {"POST", MILVUS_ROWS "/get", SRV_READ, SRV_BODY_JSON, false, srv_milvus_get},
+    {"POST", MILVUS_ROWS "/search", SRV_READ, SRV_BODY_JSON, false, srv_milvus_search},
+};
+
+#define ROUTES_OF(table) table, sizeof table / sizeof table[0]
+
+static const struct {
+  const struct srv_route *routes;
+  size_t n;
+  srv_error_shape *errors;
+} dialects[] = {
+    {ROUTES_OF(routes), NULL},
+    {ROUTES_OF(qdrant_routes), srv_qdrant_error},
+    {ROUTES_OF(milvus_routes), srv_milvus_error},
 };
 
 const struct srv_route *srv_routes(size_t *n) {
@@ -91,21 +158,26 @@ static bool route_fits(struct srv_call *call, const char *pattern, const char *p
   return *path == '\0';
 }
 
+/* Adds a method to the list of those that a path knows, unless it is there. */
+static void route_allow(char *allow, const char *method) {
+  if (strstr(allow, method) || strlen(allow) + strlen(method) + 3 >= SRV_ALLOW)
+    return;
+  strcat(allow, *allow ? ", " : "");
+  strcat(allow, method);
+}
+
 const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,
                                        char *allow) {
-  size_t n;
-  const struct srv_route *all = srv_routes(&n);
-  const struct srv_route *found = NULL;
   *allow = '\0';
-  for (size_t i = 0; i < n; i++) {
-    if (!route_fits(call, all[i].path, path))
-      continue;
-    found = &all[i];
-    if (strcmp(found->method, method) == 0)
-      return found;
-    if (strlen(allow) + strlen(found->method) + 3 < 64) {
-      strcat(allow, *allow ? ", " : "");
-      strcat(allow, found->method);
+  for (size_t d = 0; d < sizeof dialects / sizeof dialects[0]; d++) {
+    const struct srv_route *all = dialects[d].routes;
+    for (size_t i = 0; i < dialects[d].n; i++) {
+      if (!route_fits(call, all[i].path, path))
+        continue;
+      call->errors = dialects[d].errors;
+      if (strcmp(all[i].method, method) == 0)
+        return &all[i];
+      route_allow(allow, all[i].method);
     }
   }
   return NULL;

@@ -25,11 +25,14 @@ struct srv_route {
   srv_handler *handler;
 };
 
-/* All routes, in the order of the document; *n says how many. */
+enum { SRV_ALLOW = 64 };
+
+/* The routes of the native interface, in the order of the document; *n says how many. */
 const struct srv_route *srv_routes(size_t *n);
 
-/* Finds the route and sets call->args. NULL: *allow lists the methods that the path knows,
-   separated by ", ", or is "" when no route has the path. `allow` has room for 64 bytes. */
+/* Finds the route, in any dialect, and sets call->args and call->errors. NULL: *allow lists the
+   methods that the path knows, separated by ", ", or is "" when no route has the path. `allow` has
+   room for SRV_ALLOW bytes. */
 const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,
                                        char *allow);
 

@@ -231,7 +231,7 @@ static void test_wrong_requests(void **state) {
     long status;
     const char *code, *method, *path, *body;
   } cases[] = {
-      {404, "NOT_FOUND", "GET", "/", NULL},
+      {404, "NOT_FOUND", "GET", "/none", NULL},
       {404, "NOT_FOUND", "GET", "/v1/collections/", NULL},
       {404, "NOT_FOUND", "GET", "/v1/collections/docs/extra/deep", NULL},
       {404, "NOT_FOUND", "GET", "/v1/collections/%00", NULL},
@@ -335,6 +335,41 @@ static void test_restart(void **state) {
   web_do(w, 200, "GET", DOCS "/rows/1", NULL);
 }
 
+static char noted[256];
+
+static void note(const char *line) {
+  strncat(noted, line, sizeof noted - 1 - strlen(noted));
+}
+
+/* New settings hold for the next request of a connection that stays open. */
+static void test_new_settings(void **state) {
+  struct web *w = *state;
+  struct srv_config fresh = w->config;
+  char request[256], answer[4096] = "";
+  snprintf(request, sizeof request,
+           "POST " DOCS "/count HTTP/1.1\r\nHost: x\r\nContent-Length: 2000\r\n\r\n");
+  fresh.body_bytes = 1024;
+  fresh.workers = w->config.workers + 1;
+  int fd = web_connect(w);
+  for (int i = 0; i < 2; i++) {
+    char spaces[2000];
+    memset(spaces, ' ', sizeof spaces);
+    spaces[0] = '{';
+    spaces[sizeof spaces - 1] = '}';
+    size_t head = strlen(request);
+    assert_int_equal(send(fd, request, head, MSG_NOSIGNAL), (ssize_t)head);
+    assert_true(send(fd, spaces, sizeof spaces, MSG_NOSIGNAL) > 0);
+    ssize_t n = recv(fd, answer, sizeof answer - 1, 0);
+    assert_true(n > 0);
+    answer[n] = '\0';
+    assert_non_null(strstr(answer, i ? " 413 " : " 200 "));
+    if (i == 0)
+      srv_config_adopt(&w->server->config, &fresh, note);
+  }
+  close(fd);
+  assert_string_equal(noted, "server.workers has changed, which takes a restart");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_collections, setup, teardown),
@@ -346,6 +381,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_description, setup, teardown),
       cmocka_unit_test_setup_teardown(test_restart, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_new_settings, setup_docs, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,31 @@
+/*
+ * milvus_rest.h - Milvus's REST interface, version 2: POST with JSON, answered {"code": 0, "data"}
+ * or
+ * {"code", "message"}. Its collections are the native ones; names are mapped by milvus_names.h.
+ */
+#ifndef SRV_MILVUS_REST_H
+#define SRV_MILVUS_REST_H
+
+#include "server/call.h"
+
+/* ---- milvus_rest.c --------------------------------------------------------------------------- */
+
+/* Answers with the data: takes the reference. */
+void srv_milvus_answer(struct srv_call *call, json_t *data);
+/* A srv_error_shape: what is wrong with a request is told with HTTP status 200, as Milvus does. */
+json_t *srv_milvus_error(int *status, const char *code, const char *message);
+/* The collection named by "collectionName", to be released; NULL after answering. */
+vecdb_collection *srv_milvus_collection(struct srv_call *call);
+/* "collectionName"; NULL after answering. */
+const char *srv_milvus_collection_name(struct srv_call *call);
+
+/* Collections. Loading and releasing say yes: what is searched is always there. */
+srv_handler srv_milvus_create, srv_milvus_list, srv_milvus_describe, srv_milvus_has,
+    srv_milvus_drop, srv_milvus_load, srv_milvus_load_state, srv_milvus_stats;
+
+/* ---- milvus_rest_rows.c ---------------------------------------------------------------------- */
+
+srv_handler srv_milvus_insert, srv_milvus_upsert, srv_milvus_delete, srv_milvus_query,
+    srv_milvus_get, srv_milvus_search;
+
+#endif

@@ -1,0 +1,172 @@
+/*
+ * test_milvus_rest.c - Milvus's REST interface: collections by dimension and by schema, rows,
+ * searches beside a naive one, and its codes for wrong requests.
+ */
+#include "server/webtest.h"
+
+#define COLLECTIONS "/v2/vectordb/collections"
+#define ENTITIES    "/v2/vectordb/entities"
+
+/* Asks, and gives "data" of an answer that must have this code; to be released. */
+static json_t *ask(const struct web *w, int code, const char *path, const char *body) {
+  json_t *answer = web_expect(w, 200, "POST", path, body);
+  json_t *got = json_object_get(answer, "code");
+  if (!json_is_integer(got) || json_integer_value(got) != code) {
+    char *text = json_dumps(answer, 0);
+    fail_msg("%s %s: %s", path, body, text);
+  }
+  if (code)
+    assert_true(json_is_string(json_object_get(answer, "message")));
+  json_t *data = json_incref(json_object_get(answer, "data"));
+  json_decref(answer);
+  return data;
+}
+
+static void expect(const struct web *w, const char *path, const char *body, const char *wanted) {
+  json_t *data = ask(w, 0, path, body), *json = json_loads(wanted, JSON_DECODE_ANY, NULL);
+  assert_non_null(json);
+  if (!json_equal(data, json)) {
+    char *text = json_dumps(data, JSON_ENCODE_ANY);
+    fail_msg("%s %s: %s", path, body, text);
+  }
+  json_decref(data);
+  json_decref(json);
+}
+
+static int setup(void **state) {
+  struct web *w = malloc(sizeof *w);
+  web_init(w);
+  web_start(w);
+  *state = w;
+  return 0;
+}
+
+static int teardown(void **state) {
+  web_end(*state);
+  free(*state);
+  return 0;
+}
+
+static void test_quick(void **state) {
+  const struct web *w = *state;
+  expect(w, COLLECTIONS "/create",
+         "{\"collectionName\": \"q\", \"dimension\": 2, \"metricType\": \"L2\"}", "{}");
+  expect(w, COLLECTIONS "/has", "{\"collectionName\": \"q\"}", "{\"has\": true}");
+  expect(w, COLLECTIONS "/list", "{}", "[\"q\"]");
+  expect(w, ENTITIES "/insert",
+         "{\"collectionName\": \"q\", \"data\": [{\"id\": 1, \"vector\": [0, 0]},"
+         " {\"id\": 2, \"vector\": [3, 4]}, {\"id\": 3, \"vector\": [1, 0]}]}",
+         "{\"insertCount\": 3, \"insertIds\": [1, 2, 3]}");
+  expect(w, ENTITIES "/upsert",
+         "{\"collectionName\": \"q\", \"data\": {\"id\": 3, \"vector\": [2, 0]}}",
+         "{\"upsertCount\": 1, \"upsertIds\": [3]}");
+  expect(w, COLLECTIONS "/get_stats", "{\"collectionName\": \"q\"}", "{\"rowCount\": 3}");
+  expect(w, ENTITIES "/search", "{\"collectionName\": \"q\", \"data\": [[0, 0]], \"limit\": 2}",
+         "[{\"id\": 1, \"distance\": 0.0}, {\"id\": 3, \"distance\": 4.0}]");
+  expect(w, ENTITIES "/search",
+         "{\"collectionName\": \"q\", \"data\": [[0, 0], [3, 4]], \"limit\": 1, \"offset\": 1,"
+         " \"filter\": \"id > 1\", \"outputFields\": [\"*\"]}",
+         "[{\"id\": 2, \"vector\": [3.0, 4.0], \"distance\": 25.0},"
+         " {\"id\": 3, \"vector\": [2.0, 0.0], \"distance\": 17.0}]");
+  expect(w, ENTITIES "/get",
+         "{\"collectionName\": \"q\", \"id\": [2, 9], \"outputFields\": [\"vector\"]}",
+         "[{\"id\": 2, \"vector\": [3.0, 4.0]}]");
+  expect(w, ENTITIES "/delete", "{\"collectionName\": \"q\", \"filter\": \"id in [1, 2]\"}", "{}");
+  expect(w, ENTITIES "/query", "{\"collectionName\": \"q\", \"filter\": \"\"}",
+         "[{\"id\": 3, \"vector\": [2.0, 0.0]}]");
+  expect(w, COLLECTIONS "/drop", "{\"collectionName\": \"q\"}", "{}");
+  expect(w, COLLECTIONS "/drop", "{\"collectionName\": \"q\"}", "{}");
+  expect(w, COLLECTIONS "/has", "{\"collectionName\": \"q\"}", "{\"has\": false}");
+}
+
+static void test_schema(void **state) {
+  const struct web *w = *state;
+  expect(
+      w, COLLECTIONS "/create",
+      "{\"collectionName\": \"s\", \"schema\": {\"autoID\": true, \"fields\": ["
+      "{\"fieldName\": \"k\", \"dataType\": \"Int64\", \"isPrimary\": true},"
+      "{\"fieldName\": \"v\", \"dataType\": \"FloatVector\","
+      " \"elementTypeParams\": {\"dim\": \"2\"}},"
+      "{\"fieldName\": \"t\", \"dataType\": \"VarChar\","
+      " \"elementTypeParams\": {\"max_length\": 10}},"
+      "{\"fieldName\": \"a\", \"dataType\": \"Array\", \"elementDataType\": \"Int32\","
+      " \"elementTypeParams\": {\"max_capacity\": 4}}]}, \"indexParams\": [{\"fieldName\": \"v\","
+      " \"indexName\": \"v\", \"metricType\": \"IP\", \"indexType\": \"HNSW\","
+      " \"params\": {\"M\": 8, \"efConstruction\": 100}}]}",
+      "{}");
+  json_t *told = ask(w, 0, COLLECTIONS "/describe", "{\"collectionName\": \"s\"}");
+  assert_int_equal(json_array_size(json_object_get(told, "fields")), 4);
+  json_t *index = json_array_get(json_object_get(told, "indexes"), 0);
+  assert_string_equal(json_string_value(json_object_get(index, "metricType")), "IP");
+  json_decref(told);
+  /* The same collection through the native interface. */
+  json_t *native = web_expect(w, 200, "GET", "/v1/collections/s", NULL);
+  json_decref(native);
+  expect(w, ENTITIES "/insert",
+         "{\"collectionName\": \"s\", \"data\": [{\"v\": [1, 2], \"t\": \"x\", \"a\": [1]},"
+         " {\"v\": [2, 1], \"t\": \"y\", \"a\": []}]}",
+         "{\"insertCount\": 2, \"insertIds\": [1, 2]}");
+  expect(w, ENTITIES "/query",
+         "{\"collectionName\": \"s\", \"filter\": \"t == {t}\", \"exprParams\": {\"t\": \"y\"},"
+         " \"outputFields\": [\"a\"]}",
+         "[{\"k\": 2, \"a\": []}]");
+  expect(w, ENTITIES "/search",
+         "{\"collectionName\": \"s\", \"data\": [[0, 1]], \"annsField\": \"v\", \"limit\": 5,"
+         " \"searchParams\": {\"metricType\": \"IP\", \"params\": {\"ef\": 32}},"
+         " \"outputFields\": [\"t\"]}",
+         "[{\"k\": 1, \"t\": \"x\", \"distance\": 2.0}, {\"k\": 2, \"t\": \"y\","
+         " \"distance\": 1.0}]");
+}
+
+static const struct {
+  int code;
+  const char *path, *body;
+} wrong[] = {
+    {100, COLLECTIONS "/describe", "{\"collectionName\": \"none\"}"},
+    {100, ENTITIES "/query", "{\"collectionName\": \"none\", \"filter\": \"true\"}"},
+    {1100, COLLECTIONS "/describe", "{}"},
+    {1100, COLLECTIONS "/describe", "{\"collectionName\": 5}"},
+    {1100, COLLECTIONS "/describe", "{"},
+    {1100, COLLECTIONS "/create", "{\"collectionName\": \"c\"}"},
+    {1100, COLLECTIONS "/create", "{\"collectionName\": \"c\", \"dimension\": \"many\"}"},
+    {1100, COLLECTIONS "/create",
+     "{\"collectionName\": \"c\", \"dimension\": 2, \"metricType\": \"X\"}"},
+    {1100, COLLECTIONS "/create", "{\"collectionName\": \"c\", \"schema\": {\"fields\": [5]}}"},
+    {1100, COLLECTIONS "/create",
+     "{\"collectionName\": \"c\", \"schema\": {\"fields\": [{\"fieldName\": \"k\","
+     " \"dataType\": \"SparseFloatVector\"}]}}"},
+    {1100, ENTITIES "/insert", "{\"collectionName\": \"d\", \"data\": 5}"},
+    {1100, ENTITIES "/insert", "{\"collectionName\": \"d\", \"data\": [{\"id\": 1}]}"},
+    {1100, ENTITIES "/insert",
+     "{\"collectionName\": \"d\", \"data\": [{\"id\": 1, \"vector\": [1]}]}"},
+    {1100, ENTITIES "/insert",
+     "{\"collectionName\": \"d\", \"data\": [{\"id\": 1, \"vector\": [1, 2], \"more\": 1}]}"},
+    {1100, ENTITIES "/search", "{\"collectionName\": \"d\", \"data\": [[1]]}"},
+    {1100, ENTITIES "/search", "{\"collectionName\": \"d\", \"data\": []}"},
+    {1100, ENTITIES "/search", "{\"collectionName\": \"d\", \"data\": [[1, 2]], \"limit\": 0}"},
+    {1100, ENTITIES "/search",
+     "{\"collectionName\": \"d\", \"data\": [[1, 2]], \"annsField\": \"id\"}"},
+    {1100, ENTITIES "/search",
+     "{\"collectionName\": \"d\", \"data\": [[1, 2]], \"searchParams\": {\"metricType\": \"L2\"}}"},
+    {1100, ENTITIES "/query", "{\"collectionName\": \"d\", \"filter\": \"id ==\"}"},
+    {1100, ENTITIES "/delete", "{\"collectionName\": \"d\"}"},
+    {1100, ENTITIES "/get", "{\"collectionName\": \"d\", \"id\": [\"x\"]}"},
+};
+
+static void test_wrong_requests(void **state) {
+  const struct web *w = *state;
+  expect(w, COLLECTIONS "/create", "{\"collectionName\": \"d\", \"dimension\": 2}", "{}");
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+    json_decref(ask(w, wrong[i].code, wrong[i].path, wrong[i].body));
+  web_do(w, 405, "GET", COLLECTIONS "/list", NULL);
+  expect(w, COLLECTIONS "/get_stats", "{\"collectionName\": \"d\"}", "{\"rowCount\": 0}");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_quick, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

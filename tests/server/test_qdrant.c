@@ -1,0 +1,244 @@
+/*
+ * test_qdrant.c - Qdrant's dialect without its client: ranges beside a naive comparison, payloads
+ * as they were, and the answers to wrong requests. qdrant_client_test.py has the client. TSAN: yes
+ */
+#include "server/qdrant.h"
+#include "server/webtest.h"
+
+#define POINTS "/collections/c/points"
+
+static int setup(void **state) {
+  struct web *w = malloc(sizeof *w);
+  web_init(w);
+  web_start(w);
+  web_do(w, 200, "PUT", "/collections/c", "{\"vectors\": {\"size\": 2, \"distance\": \"Euclid\"}}");
+  *state = w;
+  return 0;
+}
+
+static int teardown(void **state) {
+  web_end(*state);
+  free(*state);
+  return 0;
+}
+
+static long count_of(const struct web *w, const char *filter) {
+  char body[512];
+  snprintf(body, sizeof body, "{\"filter\": %s}", filter);
+  json_t *answer = web_expect(w, 200, "POST", POINTS "/count", body);
+  json_t *count = json_object_get(json_object_get(answer, "result"), "count");
+  assert_true(json_is_integer(count));
+  long n = (long)json_integer_value(count);
+  json_decref(answer);
+  return n;
+}
+
+static const double numbers[] = {-1e300, -255.5, -16,  -15.999, -1,         -1e-300, 0,
+                                 1e-308, 0.1,    0.25, 1,       4294967296, 1e17,    1.7e308};
+
+enum { N_NUMBERS = sizeof numbers / sizeof numbers[0] };
+
+/* Every pair of bounds, each of them inside or outside, beside plain comparisons. */
+static void test_ranges(void **state) {
+  const struct web *w = *state;
+  json_t *points = json_array();
+  for (int i = 0; i < N_NUMBERS; i++)
+    json_array_append_new(points, json_pack("{s:i, s:[i,i], s:{s:f}}", "id", i, "vector", i, 0,
+                                            "payload", "x", numbers[i]));
+  json_t *body = json_pack("{s:o}", "points", points);
+  char *text = json_dumps(body, 0);
+  web_do(w, 200, "PUT", POINTS, text);
+  free(text);
+  json_decref(body);
+  for (int i = 0; i < N_NUMBERS; i++)
+    for (int j = i; j < N_NUMBERS; j++)
+      for (int form = 0; form < 4; form++) {
+        char filter[256];
+        const char *low = form & 1 ? "gt" : "gte", *high = form & 2 ? "lt" : "lte";
+        snprintf(filter, sizeof filter,
+                 "{\"must\": {\"key\": \"x\", \"range\": {\"%s\": %.17g, \"%s\": %.17g}}}", low,
+                 numbers[i], high, numbers[j]);
+        long wanted = 0;
+        for (int k = 0; k < N_NUMBERS; k++)
+          wanted += (form & 1 ? numbers[k] > numbers[i] : numbers[k] >= numbers[i]) &&
+                    (form & 2 ? numbers[k] < numbers[j] : numbers[k] <= numbers[j]);
+        if (count_of(w, filter) != wanted)
+          fail_msg("%s: %ld, not %ld", filter, count_of(w, filter), wanted);
+      }
+}
+
+/* Paths and values that could be taken for one another are not. */
+static void test_terms(void **state) {
+  const struct web *w = *state;
+  web_do(w, 200, "PUT", POINTS,
+         "{\"points\": ["
+         "{\"id\": 1, \"vector\": [0,0], \"payload\": {\"a.b\": \"x\"}},"
+         "{\"id\": 2, \"vector\": [0,0], \"payload\": {\"a\": {\"b\": \"x\"}}},"
+         "{\"id\": 3, \"vector\": [0,0], \"payload\": {\"a\": \"1\", \"z\": null}},"
+         "{\"id\": 4, \"vector\": [0,0], \"payload\": {\"a\": 1, \"z\": []}},"
+         "{\"id\": 5, \"vector\": [0,0], \"payload\": {\"a\": true, \"z\": [[3], {\"k\": 4}]}}]}");
+  static const struct {
+    const char *filter;
+    long count;
+  } cases[] = {
+      {"{\"must\": {\"key\": \"a.b\", \"match\": {\"value\": \"x\"}}}", 1},
+      {"{\"must\": {\"key\": \"\\\"a.b\\\"\", \"match\": {\"value\": \"x\"}}}", 1},
+      {"{\"must\": {\"key\": \"a\", \"match\": {\"value\": \"1\"}}}", 1},
+      {"{\"must\": {\"key\": \"a\", \"match\": {\"value\": 1}}}", 1},
+      {"{\"must\": {\"key\": \"a\", \"match\": {\"value\": true}}}", 1},
+      {"{\"must\": {\"key\": \"a\", \"match\": {\"any\": [true, 1, \"1\"]}}}", 3},
+      {"{\"must\": {\"key\": \"z[].k\", \"range\": {\"gt\": 3}}}", 1},
+      {"{\"must\": {\"key\": \"z[][]\", \"match\": {\"value\": 3}}}", 1},
+      {"{\"must\": {\"is_null\": {\"key\": \"z\"}}}", 1},
+      {"{\"must\": {\"is_empty\": {\"key\": \"z\"}}}", 4},
+      {"{\"must\": {\"has_id\": []}}", 0},
+      {"{\"must_not\": {\"has_id\": [1, 2]}}", 3},
+      {"{\"must\": [], \"should\": null}", 5},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    if (count_of(w, cases[i].filter) != cases[i].count)
+      fail_msg("%s: %ld", cases[i].filter, count_of(w, cases[i].filter));
+}
+
+static void test_payloads(void **state) {
+  const struct web *w = *state;
+  static const char point[] =
+      "{\"id\": \"00112233-4455-6677-8899-aabbccddeeff\", \"vector\": [3.0, 4.0], \"payload\":"
+      " {\"s\": \"\xc3\xa9\", \"i\": 9007199254740993, \"r\": 0.1, \"n\": null, \"o\": {\"e\": {}},"
+      " \"l\": [1, [], \"x\"]}}";
+  char body[1024];
+  snprintf(body, sizeof body, "{\"points\": [%s]}", point);
+  web_do(w, 200, "PUT", POINTS, body);
+  json_t *wanted = json_loads(point, 0, NULL);
+  json_t *got = web_expect(w, 200, "GET", POINTS "/00112233445566778899AABBCCDDEEFF", NULL);
+  assert_true(json_equal(wanted, json_object_get(got, "result")));
+  json_decref(got);
+  json_decref(wanted);
+  /* The distance, not its square. */
+  got = web_expect(w, 200, "POST", POINTS "/query", "{\"query\": [0, 0]}");
+  json_t *points = json_object_get(json_object_get(got, "result"), "points");
+  assert_int_equal(json_array_size(points), 1);
+  assert_float_equal(json_real_value(json_object_get(json_array_get(points, 0), "score")), 5, 1e-6);
+  json_decref(got);
+}
+
+/* Nothing of what other interfaces make is a collection of points, and the other way round. */
+static void test_apart(void **state) {
+  const struct web *w = *state;
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"qdrant_x\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\","
+         "\"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2}]}");
+  web_do(w, 404, "GET", "/collections/x", NULL);
+  web_do(w, 404, "POST", "/collections/x/points/count", "{}");
+  web_do(w, 200, "DELETE", "/collections/x", NULL);
+  web_do(w, 200, "GET", "/v1/collections/qdrant_x", NULL);
+}
+
+static const struct {
+  long status;
+  const char *method, *path, *body;
+} wrong[] = {
+    {400, "PUT", "/collections/d", "{\"vectors\": {"},
+    {400, "PUT", "/collections/d", "[]"},
+    {400, "PUT", "/collections/d", "{}"},
+    {400, "PUT", "/collections/d", "{\"vectors\": {\"size\": 2}}"},
+    {400, "PUT", "/collections/d", "{\"vectors\": {\"size\": -2, \"distance\": \"Dot\"}}"},
+    {400, "PUT", "/collections/d", "{\"vectors\": {\"size\": 99999, \"distance\": \"Dot\"}}"},
+    {400, "PUT", "/collections/d", "{\"vectors\": {\"a\": 5}}"},
+    {400, "PUT", "/collections/d",
+     "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\", \"speed\": 1}}"},
+    {400, "PUT", "/collections/d",
+     "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\"}, \"sparse_vectors\": {\"s\": {}}}"},
+    {409, "PUT", "/collections/c", "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\"}}"},
+    {404, "GET", "/collections/d", NULL},
+    {405, "POST", "/collections/c", "{}"},
+    {400, "PUT", POINTS, "{}"},
+    {400, "PUT", POINTS, "{\"points\": {}}"},
+    {400, "PUT", POINTS, "{\"points\": [5]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"vector\": [1, 2]}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": -1, \"vector\": [1, 2]}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": 1.5, \"vector\": [1, 2]}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": 1}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": 1, \"vector\": [1, 2, 3]}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": 1, \"vector\": [1, \"2\"]}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": 1, \"vector\": [1, 1e300]}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": 1, \"vector\": {\"a\": [1, 2]}}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": 1, \"vector\": [1, 2], \"payload\": []}]}"},
+    {400, "PUT", POINTS, "{\"points\": [{\"id\": 1, \"vector\": [1, 2], \"colour\": 1}]}"},
+    {400, "PUT", POINTS, "{\"batch\": {\"ids\": [1, 2], \"vectors\": [[1, 2]]}}"},
+    {400, "POST", POINTS, "{\"ids\": [\"abc\"]}"},
+    {400, "POST", POINTS, "{\"ids\": [1], \"with_payload\": 7}"},
+    {400, "GET", POINTS "/abc", NULL},
+    {404, "GET", POINTS "/77", NULL},
+    {400, "POST", POINTS "/delete", "{}"},
+    {400, "POST", POINTS "/delete", "{\"points\": [1], \"filter\": {}}"},
+    {400, "POST", POINTS "/scroll", "{\"limit\": 0}"},
+    {400, "POST", POINTS "/scroll", "{\"limit\": 4294967295}"},
+    {400, "POST", POINTS "/scroll", "{\"offset\": \"next\"}"},
+    {400, "POST", POINTS "/scroll", "{\"order_by\": \"x\"}"},
+    {400, "POST", POINTS "/query", "{}"},
+    {400, "POST", POINTS "/query", "{\"query\": [1]}"},
+    {400, "POST", POINTS "/query", "{\"query\": [1, 2], \"limit\": 99999}"},
+    {400, "POST", POINTS "/query", "{\"query\": [1, 2], \"using\": \"other\"}"},
+    {400, "POST", POINTS "/query", "{\"query\": {\"fusion\": \"rrf\"}, \"prefetch\": []}"},
+    {404, "POST", POINTS "/query", "{\"query\": 12345}"},
+    {400, "POST", POINTS "/query/batch", "{\"searches\": [5]}"},
+    {400, "POST", POINTS "/search", "{\"vector\": {\"name\": 5, \"vector\": [1, 2]}}"},
+    {400, "POST", POINTS "/payload", "{\"payload\": 5, \"points\": [1]}"},
+    {400, "POST", POINTS "/payload/delete", "{\"keys\": [5], \"points\": [1]}"},
+    {400, "POST", POINTS "/count", "{\"filter\": 5}"},
+    {400, "POST", POINTS "/count", "{\"filter\": {\"perhaps\": []}}"},
+    {400, "POST", POINTS "/count", "{\"filter\": {\"must\": [5]}}"},
+    {400, "POST", POINTS "/count", "{\"filter\": {\"must\": {\"key\": \"a\"}}}"},
+    {400, "POST", POINTS "/count", "{\"filter\": {\"must\": {\"key\": 5, \"match\": {}}}}"},
+    {400, "POST", POINTS "/count",
+     "{\"filter\": {\"must\": {\"key\": \"a\", \"match\": {\"value\": 1.5}}}}"},
+    {400, "POST", POINTS "/count",
+     "{\"filter\": {\"must\": {\"key\": \"a[0]\", \"match\": {\"value\": 1}}}}"},
+    {400, "POST", POINTS "/count",
+     "{\"filter\": {\"must\": {\"key\": \"a\", \"range\": {\"gt\": \"2024-01-01\"}}}}"},
+    {400, "PUT", "/collections/c/index", "{}"},
+};
+
+static void test_wrong_requests(void **state) {
+  const struct web *w = *state;
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    json_t *answer = web_expect(w, wrong[i].status, wrong[i].method, wrong[i].path, wrong[i].body);
+    if (!json_is_string(json_object_get(json_object_get(answer, "status"), "error")))
+      fail_msg("%s %s %s: not Qdrant's error", wrong[i].method, wrong[i].path, wrong[i].body);
+    json_decref(answer);
+  }
+  assert_int_equal(count_of(w, "{}"), 0);
+}
+
+/* Nesting that the walk of a payload and of a filter must end, not follow. */
+static void test_deep(void **state) {
+  const struct web *w = *state;
+  static const char *const around[][3] = {
+      {"{\"points\": [{\"id\": 1, \"vector\": [1, 2], \"payload\": {\"a\": ", "[", "]"},
+      {"{\"points\": [{\"id\": 1, \"vector\": [1, 2], \"payload\": {\"a\": ", "{\"a\":", "}"},
+  };
+  for (size_t i = 0; i < 2; i++) {
+    char body[8192] = "";
+    strcat(body, around[i][0]);
+    for (int d = 0; d < 900; d++)
+      strcat(body, around[i][1]);
+    strcat(body, "1");
+    for (int d = 0; d < 900; d++)
+      strcat(body, around[i][2]);
+    strcat(body, "}}]}");
+    web_do(w, 400, "PUT", POINTS, body);
+  }
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_terms, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_payloads, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_apart, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_deep, setup, teardown),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -261,7 +261,12 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
     build/asan/libtlib.a build/asan/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
+# Targets of the server's code are linked with it; libraries may then ask each other for names.
+build/asan/replay/fuzz_milvus: build/asan/libserver.a
+build/fuzz/fuzz_milvus: build/fuzz/libserver.a
+build/asan/replay/fuzz_milvus build/fuzz/fuzz_milvus: private LIBS += $(SERVER_LIBS)
+GROUP = -Wl,--start-group $^ -Wl,--end-group
 
 # Programs with reading by io_uring in them: as the others, but for the one file that it is in. Tests
 # say in a comment when they are worth it.
@@ -352,7 +357,7 @@ model: $(call long,model) ## N random operations against a naive model
 # libFuzzer keeps what it finds in build/corpus; fuzz-keep moves what is new to the kept corpora.
 build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtlib.a build/fuzz/libvecdb.a
 	$(call say,LINK,$@)
-	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
 fuzz: ## each fuzz target for N seconds with libFuzzer (needs clang)
 	@command -v $(CLANG) >/dev/null || { echo 'fuzz: needs clang and libclang-rt-14-dev'; exit 1; }
 	$(SUB) $(FUZZERS:%=build/fuzz/%)

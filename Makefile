@@ -279,13 +279,13 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
     build/asan/libtlib.a build/asan/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
-
-build/asan/replay/fuzz_request: build/asan/tests/fuzz/fuzz_request.o \
-    build/asan/tests/fuzz/replay_main.o build/asan/libserver.a build/asan/libvecdb.a
-	@mkdir -p $(@D)
-	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
+# Targets of the server's code are linked with it; libraries may then ask each other for names.
+SERVER_FUZZERS := fuzz_milvus fuzz_request
+$(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
+$(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a
+$(SERVER_FUZZERS:%=build/asan/replay/%) $(SERVER_FUZZERS:%=build/fuzz/%): private LIBS += $(SERVER_LIBS)
+GROUP = -Wl,--start-group $^ -Wl,--end-group
 
 # Programs with reading by io_uring in them: as the others, but for the one file that it is in. Tests
 # say in a comment when they are worth it.
@@ -377,11 +377,7 @@ model: $(call long,model) ## N random operations against a naive model
 # libFuzzer keeps what it finds in build/corpus; fuzz-keep moves what is new to the kept corpora.
 build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtlib.a build/fuzz/libvecdb.a
 	$(call say,LINK,$@)
-	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(LIBS)
-build/fuzz/fuzz_request: build/fuzz/tests/fuzz/fuzz_request.o build/fuzz/libserver.a \
-    build/fuzz/libvecdb.a
-	$(call say,LINK,$@)
-	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
 fuzz: ## each fuzz target for N seconds with libFuzzer (needs clang)
 	@command -v $(CLANG) >/dev/null || { echo 'fuzz: needs clang and libclang-rt-14-dev'; exit 1; }
 	$(SUB) $(FUZZERS:%=build/fuzz/%)

@@ -81,7 +81,7 @@ static bool rebuild_column(struct srv_arena *arena, const vecdb_field *field,
   return true;
 }
 
-/* Writes one page of rows, and notes its last key in *after. */
+/* Writes one page of rows. */
 static bool rebuild_page(struct milvus *m, const struct milvus_open *from, vecdb_collection *to,
                          const vecdb_rows *rows, struct srv_arena *arena) {
   uint32_t n = from->schema->n_fields;

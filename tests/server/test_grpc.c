@@ -376,6 +376,86 @@ static void test_grpc_garbage(void **state) {
   web_end(&w);
 }
 
+/* ---- What is kept ---------------------------------------------------------------------------- */
+
+/* A frame of a message: its prefix and what `out` holds. */
+static size_t framed(const struct pb_out *out, uint8_t *to) {
+  uint32_t length = htonl((uint32_t)out->n);
+  assert_true(out->n + 5 <= RPC_ROOM);
+  to[0] = 0;
+  memcpy(to + 1, &length, sizeof length);
+  memcpy(to + 5, out->data, out->n);
+  return out->n + 5;
+}
+
+static void put_field(struct pb_out *out, const char *name, int type, bool primary) {
+  size_t field = srv_pb_open(out, 4);
+  srv_pb_text(out, 2, name);
+  srv_pb_number(out, 3, primary);
+  srv_pb_number(out, 5, type);
+  srv_pb_number(out, 8, primary); /* auto_id */
+  size_t pair = srv_pb_open(out, 6);
+  srv_pb_text(out, 1, "dim");
+  srv_pb_text(out, 2, "4");
+  srv_pb_close(out, pair);
+  srv_pb_close(out, field);
+}
+
+/* A collection, that it numbers its rows, and its index are there after a restart. */
+static void test_grpc_restart(void **state) {
+  (void)state;
+  struct web w;
+  struct srv_arena arena = {0};
+  struct pb_out create = {.arena = &arena}, index = {.arena = &arena}, named = {.arena = &arena};
+  uint8_t bytes[RPC_ROOM];
+  srv_pb_text(&create, 3, "kept");
+  size_t schema = srv_pb_open(&create, 4);
+  put_field(&create, "key", 5, true);
+  put_field(&create, "vector", 101, false);
+  srv_pb_close(&create, schema);
+  srv_pb_text(&index, 3, "kept");
+  srv_pb_text(&index, 4, "vector");
+  srv_pb_text(&named, 3, "kept");
+  grpc_start(&w);
+  web_start(&w);
+  size_t n = framed(&create, bytes);
+  struct rpc_call got = rpc_expect(&w, "0", SERVICE "CreateCollection", NULL, NULL, bytes, n);
+  assert_int_equal(got.n_reply, 5); /* an empty status: success */
+  got = rpc_expect(&w, "0", SERVICE "CreateCollection", NULL, NULL, bytes, n);
+  assert_non_null(memmem(got.reply, got.n_reply, "already exists", 14));
+  n = framed(&index, bytes);
+  got = rpc_expect(&w, "0", SERVICE "CreateIndex", NULL, NULL, bytes, n);
+  assert_int_equal(got.n_reply, 5);
+  web_stop(&w);
+  web_start(&w);
+  n = framed(&named, bytes);
+  got = rpc_expect(&w, "0", SERVICE "DescribeCollection", NULL, NULL, bytes, n);
+  static const char auto_id[] = {0x40, 1}; /* of the key */
+  assert_non_null(memmem(got.reply, got.n_reply, "vector", 6));
+  assert_non_null(memmem(got.reply, got.n_reply, auto_id, sizeof auto_id));
+  got = rpc_expect(&w, "0", SERVICE "DescribeIndex", NULL, NULL, bytes, n);
+  assert_non_null(memmem(got.reply, got.n_reply, "AUTOINDEX", 9));
+  web_end(&w);
+  srv_arena_free(&arena);
+}
+
+/* A file of records that is no JSON: the server does not start, and says so. */
+static void test_grpc_bad_records(void **state) {
+  (void)state;
+  struct web w;
+  char path[SRV_CONFIG_TEXT + 16], error[SRV_CONFIG_ERROR];
+  grpc_start(&w);
+  snprintf(path, sizeof path, "%s.milvus.json", w.config.data);
+  FILE *f = fopen(path, "w");
+  assert_non_null(f);
+  fputs("[1, 2", f);
+  fclose(f);
+  w.server = srv_server_start(&w.config, NULL, error);
+  assert_null(w.server);
+  assert_non_null(strstr(error, "milvus.json"));
+  web_end(&w);
+}
+
 /* ---- Overload and clients that go ------------------------------------------------------------ */
 
 /* With one worker held and one place to wait, of three calls at least one is refused at once, and
@@ -450,6 +530,7 @@ int main(void) {
       cmocka_unit_test(test_grpc_answers),    cmocka_unit_test(test_grpc_wrong_calls),
       cmocka_unit_test(test_grpc_garbage),    cmocka_unit_test(test_grpc_overload),
       cmocka_unit_test(test_grpc_gone),       cmocka_unit_test(test_grpc_slow),
+      cmocka_unit_test(test_grpc_restart),    cmocka_unit_test(test_grpc_bad_records),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

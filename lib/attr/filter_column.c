@@ -104,7 +104,8 @@ static void filter_column_text(const struct filter_node *leaf, const uint8_t *po
 static void filter_column_range(const struct vdb_filter *filter, const struct filter_node *leaf,
                                 const struct vdb_column *column, size_t first, size_t n,
                                 uint64_t *bits) {
-  const uint8_t *data = column->data + first * column->width;
+  /* Texts have their bytes elsewhere. */
+  const uint8_t *data = column->data ? column->data + first * column->width : NULL;
   switch (column->type) {
   case VECDB_BOOL:
     filter_column_bool(leaf, data, n, bits);

@@ -206,9 +206,11 @@ static int write_keys_encode(struct vdb_mem *mem, const vecdb_keys *keys, struct
   for (size_t i = 0; i < keys->n; i++) {
     if (i > 0 && write_key_compare(keys, order[i - 1], order[i]) == 0)
       continue;
-    const void *data = &keys->integers[order[i]];
+    const void *data;
     size_t length = sizeof(int64_t);
-    if (!keys->integers) {
+    if (keys->integers) {
+      data = &keys->integers[order[i]];
+    } else {
       data = keys->strings[order[i]].data;
       length = keys->strings[order[i]].length;
     }

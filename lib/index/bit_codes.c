@@ -201,8 +201,8 @@ static const uint8_t *bit_plane(const struct vdb_codes *codes, const void *query
   return (const uint8_t *)query + 64 + plane * bit_plane_bytes(codes);
 }
 
-/* The nearest of the levels 0 to BIT_TOP, which stand for steps from -BIT_TOP to BIT_TOP. NaN, which
-   damage can bring, becomes 0. */
+/* The nearest of the levels 0 to BIT_TOP, which stand for steps from -BIT_TOP to BIT_TOP. NaN,
+   which damage can bring, becomes 0. */
 static unsigned bit_level(float x, float by) {
   float at = (x * by + (float)BIT_TOP) / 2 + 0.5f;
   return at > 0 ? at < (float)BIT_TOP + 0.5f ? (unsigned)at : (unsigned)BIT_TOP : 0;

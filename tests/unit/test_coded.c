@@ -1,8 +1,8 @@
 /*
  * test_coded.c - HNSW_PQ, and the BIN_* types over binary rows and over others: recall against
- * exact answers for each element type and metric, on made and on real data, with and without filters;
- * ways to score again; equal bytes for any number of workers; tiny sizes; progress, cancelling and
- * stopping. Damage and lack of memory are in test_coded_damage.c.
+ * exact answers for each element type and metric, on made and on real data, with and without
+ * filters; ways to score again; equal bytes for any number of workers; tiny sizes; progress,
+ * cancelling and stopping. Damage and lack of memory are in test_coded_damage.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -412,7 +412,7 @@ typedef enum vecdb_rotation {
  *   nlist, nprobe            IVF_*, BIN_IVF
  *   pq_m                     HNSW_PQ, IVF_PQ, DISK
  *   nbits                    HNSW_SQ, HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK
- *   refine                   all but FLAT and IVF_FLAT; NONE: not HNSW
+ *   refine                   all but FLAT, IVF_FLAT and DISK; NONE: not HNSW
  *   rotation                 HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK, BIN_* over other vectors
  *   recall, memory_bytes     all; memory_bytes: AUTO
  */
@@ -715,8 +715,9 @@ typedef struct vecdb_search_info {
   uint64_t rows_allowed;       /* of these, rows that pass the filter, counted or estimated */
   uint64_t distances;          /* vectors compared */
   uint64_t elapsed_ns;
+  uint64_t reads;              /* DISK: blocks read, from the disk or a cache of the system */
 } vecdb_search_info;
-#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /*
  * Finds the k nearest rows to each query, nearest first; equal scores in key order (as far as the

@@ -99,28 +99,34 @@ static struct hnsw_header io_header(const struct vdb_hnsw_builder *h) {
   return header;
 }
 
-VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
+VDB_INTERNAL int vdb_hnsw_write_top(const struct vdb_hnsw_builder *h, vecdb_error *err) {
   const struct vdb_index_build *b = h->b;
   const struct vdb_hnsw_copies *copies = &h->graph.copies;
-  const struct vdb_codes *codes = &h->graph.codes;
   struct hnsw_header header = io_header(h);
   struct io_part head = {&header, sizeof header};
-  struct io_part params = {codes->params, codes->params_size};
-  struct io_part data = {codes->data, codes->data_size};
   struct io_part parts[] = {{copies->firsts, copies->n_groups * sizeof *copies->firsts},
                             {copies->ends, copies->n_groups * sizeof *copies->ends},
                             {copies->rows, copies->n * sizeof *copies->rows}};
   VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &head, 1, err));
   VDB_TRY(io_write_layers(h, HNSW_TAG_UPPER, 1, VDB_HNSW_MAX_LAYERS, err));
+  return io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err);
+}
+
+VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
+  const struct vdb_index_build *b = h->b;
+  const struct vdb_codes *codes = &h->graph.codes;
+  enum vdb_hnsw_refine refine = vdb_hnsw_store_pick(h);
+  struct io_part params = {codes->params, codes->params_size};
+  struct io_part data = {codes->data, codes->data_size};
+  VDB_TRY(vdb_hnsw_write_top(h, err));
   VDB_TRY(io_write_layers(h, HNSW_TAG_LEVEL0, 0, 1, err));
-  VDB_TRY(io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err));
   VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, &params, 1, err));
   VDB_TRY(io_write(b->out, HNSW_TAG_CODES, b->number, &data, 1, err));
-  bool fine = header.refine == VDB_HNSW_REFINE_CODES;
+  bool fine = refine == VDB_HNSW_REFINE_CODES;
   params = (struct io_part){h->codes.params, h->codes.params_size};
   data = (struct io_part){h->codes.data, h->codes.data_size};
   VDB_TRY(io_write(b->out, HNSW_TAG_STORE_PARAMS, b->number, &params, fine, err));
-  if (header.refine != VDB_HNSW_REFINE_COPY)
+  if (refine != VDB_HNSW_REFINE_COPY)
     return io_write(b->out, HNSW_TAG_STORE, b->number, &data, fine, err);
   VDB_TRY(b->out->begin(b->out, HNSW_TAG_STORE, b->number, err));
   VDB_TRY(vdb_hnsw_store_write(h, err));
@@ -276,9 +282,9 @@ static int io_read_both_codes(struct vdb_mem *mem, const struct vdb_sect_reader 
   return VECDB_OK;
 }
 
-VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader *in,
-                               uint32_t number, const struct vdb_vecs *vecs,
-                               struct vdb_hnsw_graph *graph, vecdb_error *err) {
+VDB_INTERNAL int vdb_hnsw_read_top(const struct vdb_sect_reader *in, uint32_t number,
+                                   const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
+                                   uint32_t *codes, vecdb_error *err) {
   const void *data;
   size_t size;
   struct hnsw_header header;
@@ -287,11 +293,21 @@ VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader
     return io_corrupt(err, "size of the header");
   memcpy(&header, data, sizeof header);
   VDB_TRY(io_read_shape(&header, vecs, graph, err));
+  *codes = header.codes;
   VDB_TRY(io_find(in, HNSW_TAG_UPPER, number, &data, &size, err));
   VDB_TRY(io_read_upper(graph, data, size, err));
   VDB_TRY(io_find(in, HNSW_TAG_COPIES, number, &data, &size, err));
-  VDB_TRY(io_read_copies(&graph->copies, header.n, data, size, err));
-  VDB_TRY(io_read_both_codes(mem, in, number, header.codes, vecs, graph, err));
+  return io_read_copies(&graph->copies, header.n, data, size, err);
+}
+
+VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader *in,
+                               uint32_t number, const struct vdb_vecs *vecs,
+                               struct vdb_hnsw_graph *graph, vecdb_error *err) {
+  const void *data;
+  size_t size;
+  uint32_t codes;
+  VDB_TRY(vdb_hnsw_read_top(in, number, vecs, graph, &codes, err));
+  VDB_TRY(io_read_both_codes(mem, in, number, codes, vecs, graph, err));
   VDB_TRY(io_find(in, HNSW_TAG_LEVEL0, number, &data, &size, err));
   if (graph->n_layers == 0)
     return size == 0 ? VECDB_OK : io_corrupt(err, "size of level 0");

@@ -20,7 +20,10 @@
 #define DISK_TAG_CODES_PARAMS VDB_TAG('D', 'S', 'K', 'P')
 #define DISK_TAG_CODES VDB_TAG('D', 'S', 'K', 'C')
 #define DISK_TAG_BLOCKS VDB_TAG('D', 'S', 'K', 'B')
-enum { DISK_VERSION = 1 };
+enum {
+  DISK_VERSION = 1,
+  DISK_WRITE_BYTES = 1 << 20 /* of blocks that are written at a time */
+};
 
 struct disk_header {
   uint32_t version;
@@ -94,17 +97,22 @@ static void disk_fill(const struct vdb_disk_parts *p, uint32_t number, uint8_t *
 
 static int disk_write_blocks(const struct vdb_disk_parts *p, vecdb_error *err) {
   const struct vdb_index_build *b = p->h->b;
-  uint8_t *block = vdb_alloc_wide(b->mem, p->shape.unit);
-  if (!block)
+  const size_t unit = p->shape.unit;
+  uint32_t together = (uint32_t)vdb_max_size(DISK_WRITE_BYTES / unit, 1);
+  together = vdb_min_u32(together, p->shape.n_blocks);
+  uint8_t *blocks = vdb_alloc_wide(b->mem, vdb_max_size(together, 1) * unit);
+  if (!blocks)
     return vdb_fail_memory(err);
   int rc = b->out->align(b->out, err);
   if (rc == VECDB_OK)
     rc = b->out->begin(b->out, DISK_TAG_BLOCKS, b->number, err);
-  for (uint32_t i = 0; rc == VECDB_OK && i < p->shape.n_blocks; i++) {
-    disk_fill(p, i, block);
-    rc = b->out->append(b->out, block, p->shape.unit, err);
+  for (uint32_t i = 0, n; rc == VECDB_OK && i < p->shape.n_blocks; i += n) {
+    n = vdb_min_u32(together, p->shape.n_blocks - i);
+    for (uint32_t k = 0; k < n; k++)
+      disk_fill(p, i + k, blocks + k * unit);
+    rc = b->out->append(b->out, blocks, n * unit, err);
   }
-  vdb_free(b->mem, block);
+  vdb_free(b->mem, blocks);
   return rc ? rc : b->out->end(b->out, err);
 }
 

@@ -13,8 +13,8 @@
  * for scans. Prints one JSON line: build_s is insert and compaction together; index_mb the growth
  * of resident memory from before the reopening to after the searches, open_mb to before them,
  * anon_mb the part of index_mb that belongs to no file; file_mb the size of the index files,
- * distances the vectors compared per query at each point, and reads the blocks that an index on disk
- * read. Building does not sync each batch: ingest.c does.
+ * distances the vectors compared per query at each point, reads the blocks that a DISK index read.
+ * Building does not sync each batch: ingest.c does.
  */
 #include <stdio.h>
 #include <stdlib.h>

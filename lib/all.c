@@ -39,6 +39,11 @@
 
 #include "index/codes_scan.c"
 #include "index/curve.c"
+#include "index/disk.c"
+#include "index/disk_build.c"
+#include "index/disk_io.c"
+#include "index/disk_read.c"
+#include "index/disk_search.c"
 #include "index/flat.c"
 #include "index/flat_batch.c"
 #include "index/hnsw.c"

@@ -83,7 +83,7 @@ struct vdb_disk_scratch {
   uint32_t under_way;
 };
 
-/* ---- disk_build.c, disk_io.c ------------------------------------------------------------------ */
+/* ---- disk_build.c, disk_io.c ----------------------------------------------------------------- */
 
 VDB_INTERNAL int vdb_disk_build(const struct vdb_index_build *b, vecdb_error *err);
 
@@ -102,7 +102,7 @@ VDB_INTERNAL int vdb_disk_open_parts(struct vdb_disk *disk, const struct vdb_sec
                                      uint32_t number, vecdb_error *err);
 VDB_INTERNAL int vdb_disk_corrupt(vecdb_error *err, const char *what);
 
-/* ---- disk_read.c, disk_search.c --------------------------------------------------------------- */
+/* ---- disk_read.c, disk_search.c -------------------------------------------------------------- */
 
 /* Scratch memory from the stock, or new. Errors: NO_MEMORY. */
 VDB_INTERNAL int vdb_disk_take(const struct vdb_disk *disk, struct vdb_disk_scratch **out,

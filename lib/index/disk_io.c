@@ -63,7 +63,7 @@ VDB_INTERNAL struct vdb_disk_shape vdb_disk_shape(const struct vdb_vecs *vecs, u
   return shape;
 }
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static int disk_section(const struct vdb_index_build *b, uint32_t tag, const void *data, size_t n,
                         vecdb_error *err) {
@@ -128,7 +128,7 @@ VDB_INTERNAL int vdb_disk_write(const struct vdb_disk_parts *p, vecdb_error *err
   return disk_write_blocks(p, err);
 }
 
-/* ---- Opening ---------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static int disk_find(const struct vdb_sect_reader *in, uint32_t tag, uint32_t number,
                      const void **data, size_t *n, vecdb_error *err) {

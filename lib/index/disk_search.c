@@ -25,7 +25,7 @@ struct disk_search {
   struct vdb_hnsw_walk walk;
 };
 
-/* ---- Blocks ------------------------------------------------------------------------------------ */
+/* ---- Blocks --------------------------------------------------------------------------------- */
 
 static bool disk_passes(const struct vdb_search *s, uint32_t row) {
   return (!s->allow || vdb_bit_get(s->allow, row)) &&
@@ -77,7 +77,7 @@ static uint32_t disk_nodes(const uint8_t *block) {
   return head.n;
 }
 
-/* ---- The walk ---------------------------------------------------------------------------------- */
+/* ---- The walk ------------------------------------------------------------------------------- */
 
 static bool disk_node_passes(const struct disk_search *d, uint32_t node) {
   const uint32_t *copies;
@@ -127,11 +127,16 @@ static bool disk_begin(struct disk_search *d) {
   return disk_take(d, n);
 }
 
+/* Whether the pool holds, or may take, what is as near. */
+static bool disk_wants(const struct vdb_walk_pool *pool, uint64_t item) {
+  return item <= pool->items[pool->width - 1];
+}
+
 /* Asks for the blocks of the nearest nodes, as long as the pool may take what they lead to. */
 static void disk_ask_nearest(struct disk_search *d) {
   struct vdb_hnsw_scratch *walk = d->walk.scratch;
   while (d->scratch->under_way < DISK_BEAM && walk->n_frontier > 0 &&
-         vdb_walk_pool_wants(&walk->found, walk->frontier[0]))
+         disk_wants(&walk->found, walk->frontier[0]))
     disk_ask(d, d->disk->where[vdb_walk_item_node(vdb_hnsw_frontier_pop(walk))]);
 }
 
@@ -158,7 +163,7 @@ static int disk_expand(struct disk_search *d, const uint8_t *block, uint32_t n, 
   uint32_t fresh = 0;
   for (uint32_t i = 0; i < n; i++) {
     uint64_t item = vdb_walk_item(keys[i], rows[i]);
-    bool wanted = item <= walk->found.items[walk->found.width - 1];
+    bool wanted = disk_wants(&walk->found, item);
     if (vdb_visited_add(&walk->seen, rows[i]) && wanted && disk_node_passes(d, rows[i]) &&
         vdb_walk_pool_wants(&walk->found, item))
       vdb_walk_pool_add(&walk->found, item);
@@ -190,7 +195,7 @@ static int disk_walk(struct disk_search *d, vecdb_error *err) {
   }
 }
 
-/* ---- The scan ---------------------------------------------------------------------------------- */
+/* ---- The scan ------------------------------------------------------------------------------- */
 
 /* Reads the blocks of the best rows by code, nearest first, until many of them change nothing. */
 static int disk_scan_best(struct disk_search *d, const struct vdb_topk *best, vecdb_error *err) {
@@ -219,7 +224,7 @@ static int disk_scan(struct disk_search *d, vecdb_error *err) {
   return rc;
 }
 
-/* ---- Both -------------------------------------------------------------------------------------- */
+/* ---- Both ----------------------------------------------------------------------------------- */
 
 static int disk_run(const struct vdb_disk *disk, struct vdb_search *s,
                     int (*run)(struct disk_search *d, vecdb_error *err), vecdb_error *err) {

@@ -211,12 +211,12 @@ static int build_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err)
   return VECDB_OK;
 }
 
-VDB_INTERNAL int vdb_hnsw_build_as(const struct vdb_index_build *b, vdb_hnsw_write_fn write,
+VDB_INTERNAL int vdb_hnsw_build_as(const struct vdb_index_build *b, vdb_hnsw_write_fn finish,
                                    vecdb_error *err) {
   struct vdb_hnsw_builder h = {0};
   h.b = b;
   if (b->vecs->n == 0)
-    return write(&h, err);
+    return finish(&h, err);
   if (b->vecs->n > VDB_HNSW_MAX_ROWS)
     return vdb_fail(err, VECDB_ERR_LIMIT, "%u rows are too many for one graph",
                     (unsigned)b->vecs->n);
@@ -226,7 +226,7 @@ VDB_INTERNAL int vdb_hnsw_build_as(const struct vdb_index_build *b, vdb_hnsw_wri
   if (rc == VECDB_OK)
     rc = vdb_hnsw_connect(&h, err);
   if (rc == VECDB_OK)
-    rc = write(&h, err);
+    rc = finish(&h, err);
   build_fini(&h);
   return rc;
 }

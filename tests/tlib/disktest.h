@@ -1,4 +1,4 @@
-/* disktest.h - what the tests of the DISK index share: building and opening over ixtest.h's data. */
+/* disktest.h - what the tests of the DISK index share: building and opening made data. */
 #ifndef DISKTEST_H
 #define DISKTEST_H
 

@@ -28,7 +28,10 @@ static void built_open(struct built *b) {
   vecdb_error err = {0};
   vdb_mem_init(&b->mem, NULL, 0);
   ix_sections_init(&b->sections);
-  assert_int_equal(disk_build(&b->mem, &b->data, 2, &b->sections, &err), VECDB_OK);
+  int rc = disk_build(&b->mem, &b->data, 2, &b->sections, &err);
+  if (rc)
+    print_error("%s\n", err.message);
+  assert_int_equal(rc, VECDB_OK);
   assert_int_equal(b->mem.used, 0);
   assert_int_equal(disk_open(&b->mem, &b->data, &b->sections, &b->index, &err), VECDB_OK);
 }

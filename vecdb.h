@@ -363,13 +363,13 @@ typedef enum vecdb_metric {
 /*
  * Vector indexes, built per sealed segment. What is not said to be exact finds most of the nearest
  * rows; its default or a search's `recall`, `ef` or `nprobe` say how hard it looks.
- * FLAT, HNSW and AUTO take any vectors; the other names without BIN take all but binary ones. BIN_*
- * over binary vectors compare these as they are; over other vectors they compare the signs of the
- * elements (after a rotation) and score the best again.
+ * FLAT, HNSW and AUTO take any vectors; the other names without BIN take all but binary ones, and
+ * DISK only floats, of 32 or 16 bits. BIN_* over binary vectors compare these as they are; over
+ * other vectors they compare the signs of the elements (after a rotation) and score the best again.
  * IVF_PQ takes 8 bits an element where there are too few rows to learn from, and IVF_PQ and
  * IVF_RABITQ do where inner products of rows of very unequal lengths are compared.
- * In this version HNSW, HNSW_SQ, the IVF_* types, and BIN_FLAT and BIN_HNSW over binary vectors are
- * built; the others are VECDB_ERR_UNSUPPORTED.
+ * In this version HNSW, HNSW_SQ, the IVF_* types, DISK, and BIN_FLAT and BIN_HNSW over binary
+ * vectors are built; the others are VECDB_ERR_UNSUPPORTED.
  */
 typedef enum vecdb_index_type {
   VECDB_INDEX_AUTO = 0,       /* the library's choice per segment; exact below index_rows rows */

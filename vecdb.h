@@ -363,13 +363,13 @@ typedef enum vecdb_metric {
 /*
  * Vector indexes, built per sealed segment. What is not said to be exact finds most of the nearest
  * rows; its default or a search's `recall`, `ef` or `nprobe` say how hard it looks.
- * FLAT, HNSW and AUTO take any vectors; the other names without BIN take all but binary ones. BIN_*
- * over binary vectors compare these as they are; over other vectors they compare the signs of the
- * elements (after a rotation) and score the best again: BIN_FLAT the best `ef`, BIN_HNSW, as
- * HNSW_PQ does, all that a walk of width `ef` keeps. BIN_IVF is then IVF_RABITQ.
+ * FLAT, HNSW and AUTO take any vectors; the other names without BIN take all but binary ones, and
+ * DISK only floats, of 32 or 16 bits. BIN_* over binary vectors compare these as they are; over
+ * other vectors they compare the signs of the elements (after a rotation) and score the best again:
+ * BIN_FLAT the best `ef`, BIN_HNSW, as HNSW_PQ does, all that a walk of width `ef` keeps. BIN_IVF is
+ * then IVF_RABITQ.
  * IVF_PQ and HNSW_PQ take 8 bits an element where there are too few rows to learn from, and IVF_PQ
  * and IVF_RABITQ do where inner products of rows of very unequal lengths are compared.
- * In this version all but DISK are built, which is VECDB_ERR_UNSUPPORTED.
  */
 typedef enum vecdb_index_type {
   VECDB_INDEX_AUTO = 0,       /* the library's choice per segment; exact below index_rows rows */
@@ -412,7 +412,8 @@ typedef enum vecdb_rotation {
  *   nlist, nprobe            IVF_*, BIN_IVF
  *   pq_m                     HNSW_PQ, IVF_PQ, DISK
  *   nbits                    HNSW_SQ, HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK
- *   refine                   all but FLAT, IVF_FLAT and BIN_* over binary vectors; NONE: not HNSW;
+ *   refine                   all but FLAT, IVF_FLAT, DISK and BIN_* over binary vectors; NONE: not
+ *                            HNSW;
  *                            F16, I8: not BIN_FLAT
  *   rotation                 HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK, BIN_* over other vectors (not OPQ)
  *   recall, memory_bytes     all; memory_bytes: AUTO
@@ -716,8 +717,9 @@ typedef struct vecdb_search_info {
   uint64_t rows_allowed;       /* of these, rows that pass the filter, counted or estimated */
   uint64_t distances;          /* vectors compared */
   uint64_t elapsed_ns;
+  uint64_t reads;              /* DISK: blocks read, from the disk or a cache of the system */
 } vecdb_search_info;
-#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /*
  * Finds the k nearest rows to each query, nearest first; equal scores in key order (as far as the

@@ -13,8 +13,8 @@
  * for scans. Prints one JSON line: build_s is insert and compaction together; index_mb the growth
  * of resident memory from before the reopening to after the searches, open_mb to before them,
  * anon_mb the part of index_mb that belongs to no file; file_mb the size of the index files,
- * distances the vectors compared per query at each point. Building does not sync each batch:
- * ingest.c does.
+ * distances the vectors compared per query at each point, reads the blocks that a DISK index read.
+ * Building does not sync each batch: ingest.c does.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +38,7 @@ struct ann {
   uint32_t build_threads;
   const char *dir;
   double distances[ANN_MAX_POINTS];
+  double reads[ANN_MAX_POINTS];
   struct bench_run run;
 };
 
@@ -103,9 +104,17 @@ static void ann_sweep(struct ann *a) {
       recall += ann_recall(a, q) / n;
     printf("%s[%g, %.4f, %.1f]", i ? ", " : "", a->points[i], recall, n / seconds);
     a->distances[i] = (double)info.distances / n;
+    a->reads[i] = (double)info.reads / n;
     if (recall > 0.9985 && strcmp(a->sweep, "batch") != 0)
       a->n_points = i + 1;
   }
+}
+
+/* Ends an array and begins another, of a figure per point. */
+static void ann_print(const char *name, const double *values, size_t n) {
+  printf("], \"%s\": [", name);
+  for (size_t i = 0; i < n; i++)
+    printf("%s%.1f", i ? ", " : "", values[i]);
 }
 
 static void ann_search(struct ann *a, const char *path, double build) {
@@ -121,9 +130,9 @@ static void ann_search(struct ann *a, const char *path, double build) {
   ann_sweep(a);
   vecdb_stats stats = VECDB_STATS_INIT;
   bench_check(vecdb_collection_stats(a->run.collection, &stats, &error), "stats", &error);
-  printf("], \"distances\": [");
-  for (size_t i = 0; i < a->n_points; i++)
-    printf("%s%.0f", i ? ", " : "", a->distances[i]);
+  ann_print("distances", a->distances, a->n_points);
+  if (a->index.type == VECDB_INDEX_DISK)
+    ann_print("reads", a->reads, a->n_points);
   printf("], \"index_mb\": %.1f, \"open_mb\": %.1f, \"anon_mb\": %.1f, \"file_mb\": %.1f}\n",
          bench_resident_mb() - before, open, bench_anonymous_mb() - anonymous,
          (double)stats.bytes_index / (1 << 20));

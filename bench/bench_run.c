@@ -24,6 +24,7 @@ static void bench_add(vecdb_search_info *sum, const vecdb_search_info *one) {
   sum->segments_codes += one->segments_codes;
   sum->fallbacks += one->fallbacks;
   sum->distances += one->distances;
+  sum->reads += one->reads;
 }
 
 static void *bench_work(void *arg) {

@@ -238,14 +238,15 @@ def alaya(run):
                                                 num_threads=run.threads)), EFS
 
 
-def zvec_(quantizer):
+def zvec_(quantizer, disk=False):
     def build(run):
         import zvec
         zvec.init(log_level=zvec.LogLevel.ERROR, query_threads=run.threads,
                   optimize_threads=run.build_threads)
         metric = zvec.MetricType.L2 if run.metric == "l2" else zvec.MetricType.IP
         extra = {"quantize_type": getattr(zvec.QuantizeType, quantizer)} if quantizer else {}
-        index = zvec.HnswIndexParam(metric_type=metric, m=32, ef_construction=200, **extra)
+        index = (zvec.DiskAnnIndexParam(metric_type=metric, max_degree=32, list_size=100) if disk else
+                 zvec.HnswIndexParam(metric_type=metric, m=32, ef_construction=200, **extra))
         schema = zvec.CollectionSchema(
             "x", vectors=zvec.VectorSchema("v", zvec.DataType.VECTOR_FP32, run.dim, index))
         collection = zvec.create_and_open(tempfile.mkdtemp() + "/z", schema)
@@ -256,7 +257,8 @@ def zvec_(quantizer):
         collection.optimize(zvec.OptimizeOption(concurrency=run.build_threads))
 
         def search(queries, k, ef):
-            param = zvec.HnswQueryParam(ef=max(ef, k), is_using_refiner=bool(quantizer))
+            param = (zvec.DiskAnnQueryParam(list_size=max(ef, k)) if disk else
+                     zvec.HnswQueryParam(ef=max(ef, k), is_using_refiner=bool(quantizer)))
             return [[int(d.id) for d in collection.query(
                 zvec.VectorQuery("v", vector=q, param=param), topk=k)]
                     for q in queries]
@@ -281,6 +283,7 @@ PEERS = {
     "alaya-sq8": alaya,
     "zvec": zvec_(None),
     "zvec-int8": zvec_("INT8"),
+    "zvec-DISK": zvec_(None, disk=True),
     "rabitq-ivf-5bit": rabitq_ivf(5),
     # FAISS's indexes by the names that vecdb's types have, with the same parameters.
     "faiss-FLAT": faiss_("Flat", [1, 256]),

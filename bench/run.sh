@@ -80,7 +80,7 @@ packages() {
 }
 
 best='symqg-32,hnswlib-M16,faiss-HNSW32,glass-SQ8U,usearch-f32,usearch-bf16,usearch-i8,svs-f32,alaya-sq8,zvec,zvec-int8,rabitq-ivf-5bit,faiss-IVF_PQ-x4fs-refine,faiss-IVF_RABITQfs-refine'
-types='faiss-IVF_FLAT,faiss-IVF_SQ8,faiss-IVF_PQ-x4fs,faiss-IVF_PQ-x4fs-refine,faiss-IVF_PQ-x8-refine,faiss-OPQ-x4fs-refine,faiss-IVF_RABITQ,faiss-IVF_RABITQfs-refine,faiss-IVF_HNSW'
+types='faiss-IVF_FLAT,faiss-IVF_SQ8,faiss-IVF_PQ-x4fs,faiss-IVF_PQ-x4fs-refine,faiss-IVF_PQ-x8-refine,faiss-OPQ-x4fs-refine,faiss-IVF_RABITQ,faiss-IVF_RABITQfs-refine,faiss-IVF_HNSW,zvec-DISK'
 ours='HNSW;HNSW_SQ;HNSW_PQ;IVF_FLAT(nlist=1024);IVF_SQ8(nlist=1024);IVF_PQ(nlist=1024);OPQ(nlist=1024);IVF_RABITQ(nlist=1024);IVF_HNSW(nlist=1024);DISK'
 
 full() {

@@ -94,6 +94,11 @@ struct vdb_search;
 VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_vecs *vecs,
                                 struct vdb_search *s, vecdb_error *err);
 
+/* The first half of it: fills `best` with these rows, nearest first, and their keys. best->items
+   are the caller's to free, also after an error. */
+VDB_INTERNAL int vdb_codes_nearest(const struct vdb_codes *codes, struct vdb_search *s,
+                                   struct vdb_topk *best, vecdb_error *err);
+
 /* Asks for the lines of a code. */
 VDB_INLINE void vdb_codes_prefetch(const struct vdb_codes *codes, uint32_t row) {
   const uint8_t *code = codes->data + (size_t)row * codes->stride;

@@ -93,7 +93,6 @@ static void codes_scan_again(const struct vdb_vecs *vecs, struct vdb_topk *best,
   size_t least = CODES_SCAN_AGAIN * s->top.k;
   size_t n;
   unsigned idle = 0;
-  vdb_topk_sort(best);
   for (size_t i = 0; i < best->n && (idle < 2 || i < least); i += n) {
     uint32_t rows[CODES_SCAN_RUN];
     float keys[CODES_SCAN_RUN];
@@ -111,23 +110,30 @@ static void codes_scan_again(const struct vdb_vecs *vecs, struct vdb_topk *best,
   }
 }
 
-VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_vecs *vecs,
-                                struct vdb_search *s, vecdb_error *err) {
-  struct vdb_topk best = {.k = vdb_min_size(vdb_max_size(s->effort, s->top.k), codes->n)};
-  best.items = vdb_alloc_array(s->mem, best.k, sizeof *best.items);
+VDB_INTERNAL int vdb_codes_nearest(const struct vdb_codes *codes, struct vdb_search *s,
+                                   struct vdb_topk *best, vecdb_error *err) {
+  *best = (struct vdb_topk){.k = vdb_min_size(vdb_max_size(s->effort, s->top.k), codes->n)};
+  best->items = vdb_alloc_array(s->mem, best->k, sizeof *best->items);
   void *query = vdb_alloc_wide(s->mem, codes->ops->query_bytes(codes));
-  bool memory = best.items && query;
+  bool memory = best->items && query;
   if (memory) {
     codes->ops->query(codes, s->query, query);
-    codes_scan_all(codes, query, s, &best);
-    if (vecs)
-      codes_scan_again(vecs, &best, s);
-    else
-      for (size_t i = 0; i < best.n; i++)
-        vdb_topk_push(&s->top, best.items[i]);
-    vdb_topk_sort(&s->top);
+    codes_scan_all(codes, query, s, best);
+    vdb_topk_sort(best);
   }
-  vdb_free(s->mem, best.items);
   vdb_free(s->mem, query);
   return memory ? VECDB_OK : vdb_fail_memory(err);
+}
+
+VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_vecs *vecs,
+                                struct vdb_search *s, vecdb_error *err) {
+  struct vdb_topk best;
+  int rc = vdb_codes_nearest(codes, s, &best, err);
+  if (rc == VECDB_OK && vecs)
+    codes_scan_again(vecs, &best, s);
+  for (size_t i = 0; rc == VECDB_OK && !vecs && i < best.n; i++)
+    vdb_topk_push(&s->top, best.items[i]);
+  vdb_topk_sort(&s->top);
+  vdb_free(s->mem, best.items);
+  return rc;
 }

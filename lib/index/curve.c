@@ -210,7 +210,7 @@ static int curve_run(struct curve_job *job, struct vdb_curve *out, vecdb_error *
     return rc;
   out->n = 0;
   return rc == VECDB_ERR_CANCELLED ? vdb_fail(err, rc, "measuring the index was cancelled")
-                                   : vdb_fail_memory(err);
+                                   : vdb_fail(err, rc, "%s", vecdb_status_text(rc));
 }
 
 VDB_INTERNAL int vdb_curve_measure(const struct vdb_curve_measure *m, struct vdb_curve *out,

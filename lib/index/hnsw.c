@@ -16,12 +16,11 @@ static void hnsw_close(struct vdb_mem *mem, struct vdb_index *index) {
   vdb_free(mem, hnsw);
 }
 
-/* Marks the rows that have copies. */
-static int hnsw_mark_copies(struct vdb_hnsw *hnsw, vecdb_error *err) {
-  struct vdb_hnsw_copies *copies = &hnsw->graph.copies;
+VDB_INTERNAL int vdb_hnsw_mark_copies(struct vdb_mem *mem, uint32_t n,
+                                      struct vdb_hnsw_copies *copies, vecdb_error *err) {
   if (copies->n_groups == 0)
     return VECDB_OK;
-  copies->has = vdb_alloc_zero(hnsw->mem, vdb_bits_words(hnsw->base.vecs.n) * sizeof(uint64_t));
+  copies->has = vdb_alloc_zero(mem, vdb_bits_words(n) * sizeof(uint64_t));
   if (!copies->has)
     return vdb_fail_memory(err);
   for (uint32_t i = 0; i < copies->n_groups; i++)
@@ -42,7 +41,7 @@ static int hnsw_open(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint
     atomic_init(&hnsw->stock[i], NULL);
   int rc = vdb_hnsw_read(mem, in, number, vecs, &hnsw->graph, err);
   if (rc == VECDB_OK)
-    rc = hnsw_mark_copies(hnsw, err);
+    rc = vdb_hnsw_mark_copies(mem, vecs->n, &hnsw->graph.copies, err);
   if (rc != VECDB_OK) {
     hnsw_close(mem, &hnsw->base);
     return rc;

@@ -142,6 +142,12 @@ VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t laye
 /* Beam search of a layer, from `start`, into scratch->pool (reset by the caller). */
 VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t layer, uint64_t start);
 
+/* Puts an item into the frontier, a heap; false when out of memory. */
+VDB_INTERNAL bool vdb_hnsw_frontier_push(struct vdb_mem *mem, struct vdb_hnsw_scratch *scratch,
+                                         uint64_t item);
+/* Takes the nearest out, of at least one. */
+VDB_INTERNAL uint64_t vdb_hnsw_frontier_pop(struct vdb_hnsw_scratch *scratch);
+
 /* Keys of rows. */
 VDB_INLINE void vdb_hnsw_keys(const struct vdb_hnsw_space *space, const void *query,
                               const uint32_t *rows, size_t n, float *keys) {
@@ -285,11 +291,24 @@ VDB_INTERNAL int vdb_hnsw_search(const struct vdb_index *index, struct vdb_searc
                                  vecdb_error *err);
 /* Writes the sections of a finished graph. */
 VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err);
+/* Of these, header, upper layers and copies alone: who keeps level 0 elsewhere builds with a
+   function of its own to write the graph. */
+VDB_INTERNAL int vdb_hnsw_write_top(const struct vdb_hnsw_builder *h, vecdb_error *err);
+typedef int (*vdb_hnsw_write_fn)(const struct vdb_hnsw_builder *h, vecdb_error *err);
+VDB_INTERNAL int vdb_hnsw_build_as(const struct vdb_index_build *b, vdb_hnsw_write_fn write,
+                                   vecdb_error *err);
 /* Finds and checks the sections; the graph borrows them, but graph->codes may hold memory: its
    `ops` is set only when it is open. graph->copies.has is left NULL. */
 VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader *in,
                                uint32_t number, const struct vdb_vecs *vecs,
                                struct vdb_hnsw_graph *graph, vecdb_error *err);
+/* What vdb_hnsw_write_top wrote; level 0 gets its shape, and no links. *codes: their id. */
+VDB_INTERNAL int vdb_hnsw_read_top(const struct vdb_sect_reader *in, uint32_t number,
+                                   const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
+                                   uint32_t *codes, vecdb_error *err);
+/* Marks the rows that have copies in copies->has, for n rows. */
+VDB_INTERNAL int vdb_hnsw_mark_copies(struct vdb_mem *mem, uint32_t n,
+                                      struct vdb_hnsw_copies *copies, vecdb_error *err);
 /* The copies of a row of an opened index, ascending; how many. */
 VDB_INTERNAL uint32_t vdb_hnsw_copies_of(const struct vdb_hnsw_copies *copies, uint32_t row,
                                          const uint32_t **rows);

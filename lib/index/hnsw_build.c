@@ -211,11 +211,12 @@ static int build_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err)
   return VECDB_OK;
 }
 
-VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *err) {
+VDB_INTERNAL int vdb_hnsw_build_as(const struct vdb_index_build *b, vdb_hnsw_write_fn finish,
+                                   vecdb_error *err) {
   struct vdb_hnsw_builder h = {0};
   h.b = b;
   if (b->vecs->n == 0)
-    return vdb_hnsw_write(&h, err);
+    return finish(&h, err);
   if (b->vecs->n > VDB_HNSW_MAX_ROWS)
     return vdb_fail(err, VECDB_ERR_LIMIT, "%u rows are too many for one graph",
                     (unsigned)b->vecs->n);
@@ -225,7 +226,11 @@ VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *er
   if (rc == VECDB_OK)
     rc = vdb_hnsw_connect(&h, err);
   if (rc == VECDB_OK)
-    rc = vdb_hnsw_write(&h, err);
+    rc = finish(&h, err);
   build_fini(&h);
   return rc;
+}
+
+VDB_INTERNAL int vdb_hnsw_build(const struct vdb_index_build *b, vecdb_error *err) {
+  return vdb_hnsw_build_as(b, vdb_hnsw_write, err);
 }

@@ -138,10 +138,28 @@ static struct hnsw_header io_header(const struct vdb_hnsw_builder *h) {
   return header;
 }
 
-static int io_write_codes(const struct vdb_hnsw_builder *h, enum vdb_hnsw_refine refine,
-                          vecdb_error *err) {
+static int io_write_top(const struct vdb_hnsw_builder *h, bool briefs, vecdb_error *err) {
+  const struct vdb_index_build *b = h->b;
+  const struct vdb_hnsw_copies *copies = &h->graph.copies;
+  struct hnsw_header header = io_header(h);
+  struct io_part head = {&header, sizeof header};
+  struct io_part parts[] = {{copies->firsts, copies->n_groups * sizeof *copies->firsts},
+                            {copies->ends, copies->n_groups * sizeof *copies->ends},
+                            {copies->rows, copies->n * sizeof *copies->rows}};
+  header.briefs = briefs;
+  VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &head, 1, err));
+  VDB_TRY(io_write_layers(h, HNSW_TAG_UPPER, 1, VDB_HNSW_MAX_LAYERS, err));
+  return io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err);
+}
+
+VDB_INTERNAL int vdb_hnsw_write_top(const struct vdb_hnsw_builder *h, vecdb_error *err) {
+  return io_write_top(h, false, err);
+}
+
+static int io_write_codes(const struct vdb_hnsw_builder *h, vecdb_error *err) {
   const struct vdb_index_build *b = h->b;
   const struct vdb_codes *codes = &h->graph.codes;
+  enum vdb_hnsw_refine refine = vdb_hnsw_store_pick(h);
   struct io_part params = {codes->params, codes->params_size};
   struct io_part data = {codes->data, codes->data_size};
   VDB_TRY(io_write(b->out, HNSW_TAG_CODES_PARAMS, b->number, &params, 1, err));
@@ -157,30 +175,16 @@ static int io_write_codes(const struct vdb_hnsw_builder *h, enum vdb_hnsw_refine
   return b->out->end(b->out, err);
 }
 
-static int io_write_graph(const struct vdb_hnsw_builder *h, const uint32_t *briefs,
-                          vecdb_error *err) {
-  const struct vdb_index_build *b = h->b;
-  const struct vdb_hnsw_copies *copies = &h->graph.copies;
-  struct hnsw_header header = io_header(h);
-  struct io_part head = {&header, sizeof header};
-  struct io_part parts[] = {{copies->firsts, copies->n_groups * sizeof *copies->firsts},
-                            {copies->ends, copies->n_groups * sizeof *copies->ends},
-                            {copies->rows, copies->n * sizeof *copies->rows}};
-  header.briefs = briefs != NULL;
-  VDB_TRY(io_write(b->out, HNSW_TAG, b->number, &head, 1, err));
-  VDB_TRY(io_write_layers(h, HNSW_TAG_UPPER, 1, VDB_HNSW_MAX_LAYERS, err));
-  VDB_TRY(io_write_layers(h, HNSW_TAG_LEVEL0, 0, 1, err));
-  VDB_TRY(io_write_briefs(h, briefs, err));
-  VDB_TRY(io_write(b->out, HNSW_TAG_COPIES, b->number, parts, VDB_COUNT(parts), err));
-  return io_write_codes(h, (enum vdb_hnsw_refine)header.refine, err);
-}
-
 VDB_INTERNAL int vdb_hnsw_write(const struct vdb_hnsw_builder *h, vecdb_error *err) {
   uint32_t *briefs;
   VDB_TRY(io_make_briefs(h, &briefs, err));
-  int rc = io_write_graph(h, briefs, err);
+  int rc = io_write_top(h, briefs != NULL, err);
+  if (rc == VECDB_OK)
+    rc = io_write_layers(h, HNSW_TAG_LEVEL0, 0, 1, err);
+  if (rc == VECDB_OK)
+    rc = io_write_briefs(h, briefs, err);
   vdb_free(h->b->mem, briefs);
-  return rc;
+  return rc ? rc : io_write_codes(h, err);
 }
 
 static int io_corrupt(vecdb_error *err, const char *what) {
@@ -332,6 +336,33 @@ static int io_read_both_codes(struct vdb_mem *mem, const struct vdb_sect_reader 
   return VECDB_OK;
 }
 
+static int io_read_top(const struct vdb_sect_reader *in, uint32_t number,
+                       const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
+                       struct hnsw_header *header, vecdb_error *err) {
+  const void *data;
+  size_t size;
+  VDB_TRY(io_find(in, HNSW_TAG, number, &data, &size, err));
+  if (size != sizeof *header)
+    return io_corrupt(err, "size of the header");
+  memcpy(header, data, sizeof *header);
+  VDB_TRY(io_read_shape(header, vecs, graph, err));
+  VDB_TRY(io_find(in, HNSW_TAG_UPPER, number, &data, &size, err));
+  VDB_TRY(io_read_upper(graph, data, size, err));
+  VDB_TRY(io_find(in, HNSW_TAG_COPIES, number, &data, &size, err));
+  return io_read_copies(&graph->copies, header->n, data, size, err);
+}
+
+VDB_INTERNAL int vdb_hnsw_read_top(const struct vdb_sect_reader *in, uint32_t number,
+                                   const struct vdb_vecs *vecs, struct vdb_hnsw_graph *graph,
+                                   uint32_t *codes, vecdb_error *err) {
+  struct hnsw_header header;
+  VDB_TRY(io_read_top(in, number, vecs, graph, &header, err));
+  if (header.briefs != 0)
+    return io_corrupt(err, "briefs");
+  *codes = header.codes;
+  return VECDB_OK;
+}
+
 /* Their values are not looked at: whatever they are, they only make keys. */
 static int io_read_briefs(const struct vdb_sect_reader *in, uint32_t number,
                           const struct hnsw_header *header, struct vdb_hnsw_graph *graph,
@@ -355,15 +386,7 @@ VDB_INTERNAL int vdb_hnsw_read(struct vdb_mem *mem, const struct vdb_sect_reader
   const void *data;
   size_t size;
   struct hnsw_header header;
-  VDB_TRY(io_find(in, HNSW_TAG, number, &data, &size, err));
-  if (size != sizeof header)
-    return io_corrupt(err, "size of the header");
-  memcpy(&header, data, sizeof header);
-  VDB_TRY(io_read_shape(&header, vecs, graph, err));
-  VDB_TRY(io_find(in, HNSW_TAG_UPPER, number, &data, &size, err));
-  VDB_TRY(io_read_upper(graph, data, size, err));
-  VDB_TRY(io_find(in, HNSW_TAG_COPIES, number, &data, &size, err));
-  VDB_TRY(io_read_copies(&graph->copies, header.n, data, size, err));
+  VDB_TRY(io_read_top(in, number, vecs, graph, &header, err));
   VDB_TRY(io_read_both_codes(mem, in, number, header.codes, vecs, graph, err));
   VDB_TRY(io_read_briefs(in, number, &header, graph, err));
   VDB_TRY(io_find(in, HNSW_TAG_LEVEL0, number, &data, &size, err));

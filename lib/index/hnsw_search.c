@@ -32,9 +32,9 @@ struct hnsw_filtered {
   bool near;
 };
 
-static bool search_frontier_push(struct hnsw_filtered *f, uint64_t item) {
-  struct vdb_hnsw_scratch *scratch = f->walk->scratch;
-  if (!VDB_GROW(f->mem, scratch->frontier, scratch->frontier_capacity, scratch->n_frontier + 1))
+VDB_INTERNAL bool vdb_hnsw_frontier_push(struct vdb_mem *mem, struct vdb_hnsw_scratch *scratch,
+                                         uint64_t item) {
+  if (!VDB_GROW(mem, scratch->frontier, scratch->frontier_capacity, scratch->n_frontier + 1))
     return false;
   uint64_t *heap = scratch->frontier;
   size_t i = scratch->n_frontier++;
@@ -44,7 +44,7 @@ static bool search_frontier_push(struct hnsw_filtered *f, uint64_t item) {
   return true;
 }
 
-static uint64_t search_frontier_pop(struct vdb_hnsw_scratch *scratch) {
+VDB_INTERNAL uint64_t vdb_hnsw_frontier_pop(struct vdb_hnsw_scratch *scratch) {
   uint64_t *heap = scratch->frontier;
   uint64_t top = heap[0];
   size_t n = --scratch->n_frontier;
@@ -72,7 +72,7 @@ static bool search_take(struct hnsw_filtered *f, uint64_t item) {
   uint32_t row = vdb_walk_item_node(item);
   if (!vdb_walk_pool_wants(found, item))
     return true;
-  if (!search_frontier_push(f, item))
+  if (!vdb_hnsw_frontier_push(f->mem, f->walk->scratch, item))
     return false;
   if (search_passes(f->s, row))
     vdb_walk_pool_add(found, item);
@@ -175,7 +175,7 @@ static bool search_filtered(struct hnsw_filtered *f, uint64_t start) {
   if (!search_take(f, start) || (f->near && !search_take_nodes(f, search_seeds(f))))
     return false;
   for (uint32_t hops = 0; scratch->n_frontier > 0 && !vdb_hnsw_stopped(f->walk, hops); hops++) {
-    uint64_t item = search_frontier_pop(scratch);
+    uint64_t item = vdb_hnsw_frontier_pop(scratch);
     if (!vdb_walk_pool_wants(&scratch->found, item))
       break;
     uint32_t node = vdb_walk_item_node(item);

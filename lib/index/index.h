@@ -32,6 +32,7 @@ struct vdb_search {
   void *stop_arg;
   struct vdb_topk top;    /* .items and .k by the caller; sorted nearest first at the end */
   uint64_t distances;     /* added to */
+  uint64_t reads;         /* from disk; added to */
 };
 
 /* What vdb_search.effort counts. More of it finds more; an index takes what is too much as all. */
@@ -109,7 +110,7 @@ struct vdb_index_ops {
   int (*open)(struct vdb_mem *mem, const struct vdb_sect_reader *in, uint32_t number,
               const struct vdb_vecs *vecs, struct vdb_index **out, vecdb_error *err);
   void (*close)(struct vdb_mem *mem, struct vdb_index *index);
-  /* Any number of threads at once. Errors: NO_MEMORY. */
+  /* Any number of threads at once. Errors: NO_MEMORY; of an index that reads files, IO, CORRUPT. */
   int (*search)(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err);
   void (*traits)(const struct vdb_index *index, struct vdb_index_traits *out);
   /* Looks at all rows of s->allow (never NULL; s->accept is not asked) without a way to them:

@@ -4,6 +4,7 @@
 
 #include "index/bin_flat.h"
 #include "index/bin_ivf.h"
+#include "index/disk.h"
 #include "index/hnsw.h"
 #include "index/index.h"
 #include "index/ivf.h"
@@ -61,8 +62,9 @@ static const struct vdb_index_kind index_kinds[VDB_INDEX_TYPES] = {
     [VECDB_INDEX_BIN_HNSW] = {"BIN_HNSW", vdb_hnsw_ops, vdb_hnsw_ops, VDB_CODE_BITS,
                               VDB_COARSE_GRAPH,
                               INDEX_TAKES_GRAPH | INDEX_TAKES_BITS},
-    [VECDB_INDEX_DISK] = {"DISK", NULL, NULL, VDB_CODE_PQ, VDB_COARSE_DISK,
-                          INDEX_TAKES_GRAPH | INDEX_TAKES_PQ},
+    [VECDB_INDEX_DISK] = {"DISK", vdb_disk_ops, NULL, VDB_CODE_PQ, VDB_COARSE_DISK,
+                          INDEX_TAKES_GRAPH | INDEX_TAKES_PQ_M | INDEX_TAKES_NBITS |
+                              INDEX_TAKES_ROTATION},
 };
 
 VDB_INTERNAL const struct vdb_index_kind *vdb_index_kind(int32_t type) {
@@ -206,6 +208,8 @@ static int index_possible(const struct index_fill *f) {
   if (bits && type > VECDB_INDEX_HNSW && !index_is_bin(type))
     return index_fail(f, VECDB_ERR_INDEX_PARAM, "not for binary vectors; use BIN_%s",
                       f->kind->coarse == VDB_COARSE_LISTS ? "IVF" : "HNSW");
+  if (type == VECDB_INDEX_DISK && f->field->elem == VDB_I8)
+    return index_fail(f, VECDB_ERR_INDEX_PARAM, "not for vectors of 8-bit integers");
   if (type == VECDB_INDEX_AUTO || vdb_index_is_scan(type, f->field->elem) ||
       vdb_index_ops_of(type, f->field->elem))
     return VECDB_OK;
@@ -243,8 +247,8 @@ static uint64_t index_row_memory(int32_t type, const vecdb_index_params *params,
     return links + dim;
   case VECDB_INDEX_IVF_RABITQ:
     return 2 * dim;
-  default: /* DISK: four bits for two elements */
-    return dim / 4;
+  default: /* DISK: four bits for two elements, a place, and the upper layers */
+    return vdb_round_up(dim / 4, 64) + 24;
   }
 }
 
@@ -254,6 +258,7 @@ VDB_INTERNAL int32_t vdb_index_auto(const vecdb_index_params *params,
                                   VECDB_INDEX_DISK};
   for (size_t i = 0; i < VDB_COUNT(order); i++)
     if (vdb_index_ops_of(order[i], field->elem) &&
+        (order[i] != VECDB_INDEX_DISK || field->elem != VDB_I8) &&
         (params->memory_bytes == 0 ||
          index_row_memory(order[i], params, field) <= params->memory_bytes / (rows ? rows : 1)))
       return order[i];

@@ -263,6 +263,7 @@ static int pq_codes_make(const struct vdb_codes_make *make, struct vdb_codes *ou
                          vecdb_error *err) {
   const struct vdb_vecs *v = make->vecs;
   uint32_t n = vdb_min_u32(make->n_order, PQ_CODES_SAMPLE);
+  n = n > 1 ? n : 2; /* a single row is learnt from twice: two are needed */
   struct pq_codes_state *s = vdb_alloc_zero(make->mem, sizeof *s);
   float *rows = vdb_alloc_array(make->mem, n, 2 * (size_t)v->dim * sizeof *rows);
   *out = (struct vdb_codes){
@@ -271,7 +272,7 @@ static int pq_codes_make(const struct vdb_codes_make *make, struct vdb_codes *ou
   if (s)
     s->elem = v->elem;
   for (uint32_t i = 0; rc == VECDB_OK && i < n; i++)
-    vdb_vecs_floats(v, make->order[i], rows + (size_t)i * v->dim);
+    vdb_vecs_floats(v, make->order[i % make->n_order], rows + (size_t)i * v->dim);
   rc = rc ? rc : pq_codes_learn(make, rows, rows + (size_t)n * v->dim, n, s, err);
   vdb_free(make->mem, rows);
   rc = rc ? rc : pq_codes_params(make->mem, s, out, err);

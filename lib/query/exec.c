@@ -141,6 +141,11 @@ static struct vdb_search exec_search(const struct vdb_request *r, const struct v
   return s;
 }
 
+static void exec_tally(struct vdb_exec_worker *w, const struct vdb_search *s) {
+  w->info.distances += s->distances;
+  w->info.reads += s->reads;
+}
+
 static int exec_exact(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
                       size_t *n, vecdb_error *err) {
   const struct vdb_allow_set *set = NULL;
@@ -148,7 +153,7 @@ static int exec_exact(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     VDB_TRY(vdb_plan_allow(r, p, &set, err));
   struct vdb_search s = exec_search(r, w, p);
   vdb_exec_scan(r, p->view, set ? set->bits : NULL, &s);
-  w->info.distances += s.distances;
+  exec_tally(w, &s);
   for (*n = s.top.n; w->bounded && *n > 0 && w->near[*n - 1].row == UINT32_MAX;)
     --*n;
   return VECDB_OK;
@@ -166,14 +171,14 @@ static int exec_scan_set(struct vdb_request *r, struct vdb_exec_worker *w, struc
     s.stop = r->controlled ? exec_gate_stop : NULL;
     s.stop_arg = &gate;
     VDB_TRY(p->index->index->ops->scan(p->index->index, &s, err));
-    w->info.distances += s.distances;
+    exec_tally(w, &s);
     *n = s.top.n;
     if (*n >= vdb_min_size(s.top.k, set->n) || vdb_request_stopped(r) != 0)
       return VECDB_OK;
     s = exec_search(r, w, p); /* damaged codes have no order */
   }
   vdb_exec_scan(r, p->view, set->bits, &s);
-  w->info.distances += s.distances;
+  exec_tally(w, &s);
   *n = s.top.n;
   return VECDB_OK;
 }
@@ -224,7 +229,7 @@ static int exec_probe(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   s.stop = exec_probe_stop;
   s.accept_arg = s.stop_arg = &probe;
   VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
-  w->info.distances += s.distances;
+  exec_tally(w, &s);
   if (!probe.given_up && s.top.n >= vdb_min_size(s.top.k, set->n))
     *n = s.top.n;
   return VECDB_OK;
@@ -282,6 +287,7 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     s.stop_arg = &gate;
     VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
     distances += s.distances;
+    w->info.reads += s.reads;
     *n = s.top.n;
     bool futile = gate.given_up || distances * 2 > p->view->n;
     if (*n >= wanted || !gated || futile || effort > EXEC_MAX_EFFORT / EXEC_WIDEN ||

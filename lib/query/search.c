@@ -77,6 +77,7 @@ static void search_info_add(vecdb_search_info *sum, const vecdb_search_info *one
   sum->rows += one->rows;
   sum->rows_allowed += one->rows_allowed;
   sum->distances += one->distances;
+  sum->reads += one->reads;
 }
 
 /* The queries from `first` on, with a worker each. */

@@ -1,6 +1,6 @@
 /*
- * test_api_ivf.c - collections with each IVF index by name: created, filled, sealed, opened again,
- * searched plainly, with filters and after deletes, and indexed anew in another way.
+ * test_api_ivf.c - collections with each IVF index, and DISK, by name: created, filled, sealed,
+ * opened again, searched plainly, with filters and after deletes, and indexed anew in another way.
  */
 #include "tlib/apitest.h"
 #include "tlib/thorough.h"
@@ -18,6 +18,8 @@ static const char *const ways[] = {
     "IVF_RABITQ(nlist=50,nprobe=12)",
     "IVF_HNSW",
     "IVF_HNSW(nlist=60,nprobe=5,m=8,ef_construction=60,ef=40)",
+    "DISK",
+    "DiskANN(m=8,ef_construction=60,ef=60,pq_m=12,nbits=8)",
 };
 
 struct rows {

@@ -30,6 +30,7 @@ struct av_disk {
   struct av_map *maps;
   unsigned long calls, files, mappings;
   int failing;
+  int failing_reads;
 };
 
 struct av_file {
@@ -122,6 +123,8 @@ static void av_close(vecdb_file *base) {
 static int av_read(vecdb_file *base, void *buf, size_t n, uint64_t offset) {
   const struct av_node *node = ((struct av_file *)base)->node;
   struct av_disk *disk = av_enter(base->vfs);
+  if (disk->failing_reads)
+    return av_leave(disk, disk->failing_reads);
   if (offset > node->length || n > node->length - offset)
     return av_leave(disk, EIO);
   if (n)
@@ -295,6 +298,11 @@ unsigned long av_calls(const struct av_disk *disk) { return disk->calls; }
 void av_fail_writes(struct av_disk *disk, int os) {
   pthread_mutex_lock(&disk->mutex);
   disk->failing = os;
+  pthread_mutex_unlock(&disk->mutex);
+}
+void av_fail_reads(struct av_disk *disk, int os) {
+  pthread_mutex_lock(&disk->mutex);
+  disk->failing_reads = os;
   pthread_mutex_unlock(&disk->mutex);
 }
 unsigned long av_open_files(const struct av_disk *disk) { return disk->files; }

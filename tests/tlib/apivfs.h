@@ -17,6 +17,8 @@ const vecdb_vfs *av_vfs(struct av_disk *disk);
 unsigned long av_calls(const struct av_disk *disk);
 /* From now on writes and syncs answer this errno value; 0: none. Reading goes on. */
 void av_fail_writes(struct av_disk *disk, int os);
+/* From now on reads answer this errno value; 0: none. What is mapped can be read. */
+void av_fail_reads(struct av_disk *disk, int os);
 /* Files that are open now; mappings that are in force. */
 unsigned long av_open_files(const struct av_disk *disk);
 unsigned long av_mappings(const struct av_disk *disk);

@@ -261,7 +261,7 @@ static void parameters(void **state) {
   assert_int_equal(p.ef_construction, 200);
   for (int32_t type = 0; type < VDB_INDEX_TYPES; type++) {
     good(P(.type = type, .recall = 0.5f), VDB_F32);
-    good(P(.type = type, .recall = 0.999f), VDB_I8);
+    (type == VECDB_INDEX_DISK ? bad : good)(P(.type = type, .recall = 0.999f), VDB_I8);
     bad(P(.type = type, .recall = 0.49f), VDB_F32);
     bad(P(.type = type, .recall = 1), VDB_F32);
     bad(P(.type = type, .recall = __builtin_nanf("")), VDB_F32);

@@ -365,9 +365,9 @@ typedef enum vecdb_metric {
  * rows; its default or a search's `recall`, `ef` or `nprobe` say how hard it looks.
  * FLAT, HNSW and AUTO take any vectors; the other names without BIN take all but binary ones, and
  * DISK only floats, of 32 or 16 bits. BIN_* over binary vectors compare these as they are; over
- * other vectors they compare the signs of the elements (after a rotation) and score the best again:
- * BIN_FLAT the best `ef`, BIN_HNSW, as HNSW_PQ does, all that a walk of width `ef` keeps. BIN_IVF is
- * then IVF_RABITQ.
+ * other vectors they compare the signs of the elements, after a rotation, and score the best
+ * again: BIN_FLAT the best `ef`, BIN_HNSW, as HNSW_PQ does, all that a walk of width `ef` keeps.
+ * BIN_IVF is then IVF_RABITQ.
  * IVF_PQ and HNSW_PQ take 8 bits an element where there are too few rows to learn from, and IVF_PQ
  * and IVF_RABITQ do where inner products of rows of very unequal lengths are compared.
  */

@@ -37,7 +37,7 @@ static void sample_write(struct pb_out *out, int n) {
   srv_pb_number(out, 99, 7); /* which the table does not name */
   size_t mark = srv_pb_open(out, 5);
   for (int i = 0; i < n; i++)
-    srv_pb_varint(out, (uint64_t)i * i);
+    srv_pb_varint(out, (uint64_t)i * (uint64_t)i);
   srv_pb_close(out, mark);
   for (int i = 0; i < n; i++) {
     srv_pb_bytes(out, 4, "item", (size_t)(i % 5));

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "index/curve.h"
+#include "tlib/ixreal.h"
 #include "tlib/ixtest.h"
 #include "tlib/thorough.h"
 

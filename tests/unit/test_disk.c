@@ -258,7 +258,7 @@ static void stops(void **state) {
   struct vdb_search s = {.effort = 500, .stop = stop_now, .stop_arg = &asked};
   s.top = (struct vdb_topk){items, K, 0};
   built_search(&b, ix_query(&b.data, 0), false, &s);
-  assert_int_equal(asked, 1);
+  assert_in_range(asked, 1, 2); /* the walk in memory that finds the start may ask too */
   assert_true(s.reads < 30);
   built_close(&b);
 }

@@ -349,12 +349,10 @@ unsigned srv_http_port(const struct srv_http *http) {
   return http->port;
 }
 
+/* The network thread may still look at the socket, so it is closed only when that has ended. */
 void srv_http_quiesce(struct srv_http *http) {
-  if (http->socket < 0)
-    return;
   MHD_quiesce_daemon(http->daemon);
-  close(http->socket);
-  http->socket = -1;
+  shutdown(http->socket, SHUT_RDWR); /* new connections are refused */
 }
 
 void srv_http_stop(struct srv_http *http) {
@@ -362,6 +360,7 @@ void srv_http_stop(struct srv_http *http) {
     return;
   srv_http_quiesce(http);
   MHD_stop_daemon(http->daemon);
+  close(http->socket);
   srv_deadlines_stop(http->deadlines);
   free(http);
 }

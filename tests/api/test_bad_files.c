@@ -96,7 +96,7 @@ static void test_two_writers(void **state) {
   (void)state;
   char *folder = at_folder();
   struct at_content before = make_database(folder);
-  /* No threads of the library: one of them might hold the allocator's lock while the child forks. */
+  /* No threads of the library: one might hold the allocator's lock while the child forks. */
   vecdb_options options = VECDB_OPTIONS_INIT;
   options.flags = VECDB_HOST_DRIVEN;
   vecdb *db = at_open(folder, &options), *second = db;

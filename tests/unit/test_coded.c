@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../tlib/ixreal.h"
+#include "../tlib/thorough.h"
 
 #define P(...) ((vecdb_index_params){.size = sizeof(vecdb_index_params), __VA_ARGS__})
 
@@ -122,7 +123,7 @@ static void recall_floors(void **state) {
   for (size_t i = 0; i < VDB_COUNT(cases); i++)
     for (size_t f = 0; f < VDB_COUNT(forms); f++) {
       struct built b;
-      ix_data_make(&b.data, cases[i].elem, cases[i].metric, 2000, 64, 1);
+      ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(2000, 1000), 64, 1);
       built_open(&b, forms[f]);
       expect(&b, effort_of(forms[f].type), .95, "form", f);
       built_close(&b);
@@ -148,7 +149,7 @@ static void real_data(void **state) {
   };
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     struct built b;
-    ix_data_real(&b.data, VDB_F32, VECDB_IP, 4000);
+    ix_data_real(&b.data, VDB_F32, VECDB_IP, TEST_SIZE(4000, 1500));
     built_open(&b, cases[i].params);
     expect(&b, cases[i].effort, cases[i].floor, "real data, case", i);
     built_close(&b);
@@ -250,7 +251,7 @@ static void refines(void **state) {
       if (types[i / 3] == VECDB_INDEX_BIN_FLAT && refine > VECDB_REFINE_F32)
         continue;
       struct built b;
-      ix_data_make(&b.data, VDB_F32, metrics[i % 3], 2000, 64, 1);
+      ix_data_make(&b.data, VDB_F32, metrics[i % 3], TEST_SIZE(2000, 1000), 64, 1);
       built_open(&b, P(.type = types[i / 3], .refine = refine));
       double got = recall(&b, (struct vdb_search){.effort = 200}, NULL, slack[refine]);
       double floor = refine == VECDB_REFINE_NONE ? .3 : refine == VECDB_REFINE_I8 ? .85 : .95;

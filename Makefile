@@ -329,7 +329,7 @@ JOBS.steps = $(foreach t,neon-test amalgamation-test tidy header-test clang-test
   "step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
-test: ## everything that must hold, in about eleven minutes on two cores
+test: ## everything that must hold, in about a quarter of an hour on two cores
 	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs

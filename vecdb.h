@@ -413,8 +413,7 @@ typedef enum vecdb_rotation {
  *   pq_m                     HNSW_PQ, IVF_PQ, DISK
  *   nbits                    HNSW_SQ, HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK
  *   refine                   all but FLAT, IVF_FLAT, DISK and BIN_* over binary vectors; NONE: not
- *                            HNSW;
- *                            F16, I8: not BIN_FLAT
+ *                            HNSW; F16, I8: not BIN_FLAT
  *   rotation                 HNSW_PQ, IVF_PQ, IVF_RABITQ, DISK, BIN_* over other vectors (not OPQ)
  *   recall, memory_bytes     all; memory_bytes: AUTO
  */

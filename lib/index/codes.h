@@ -3,8 +3,8 @@
  * of the rows, and the table that each kind of code fills. A kind is one file that exports one
  * constant table, and one line in codes.c. What every kind keeps to:
  *
- *   - Code i is `stride` bytes at data + i * stride, and scoring a row reads nothing else that is
- *     not small enough to stay in a cache: whoever scores a list of rows asks for these lines.
+ *   - Code i is `stride` bytes at data + i * stride: whoever scores a list of rows asks for these
+ *     lines. What scoring reads besides is short, and can come as a `brief` beside the row's id.
  *   - Scoring must be safe whatever the bytes of `data` are, as they are not verified at open; keys
  *     may then be any floats. What `open` has accepted of `params` is checked.
  *   - Keys order rows as the keys of vecs.h do, nearly; they need not be near these in value.

@@ -25,7 +25,7 @@ enum {
   VDB_HNSW_MAX_M = 128,
   VDB_HNSW_MAX_LAYERS = 17, /* level 0, and 16 above: 4^16 = 2^32 */
   VDB_HNSW_ROW_UNIT = 16,   /* links per row of level 0 come in cache lines */
-  VDB_HNSW_HOP = 512        /* rows scored at a time: at least the links of two rows */
+  VDB_HNSW_HOP = 512        /* rows scored at a time: at least the links of one */
 };
 #define VDB_HNSW_NONE UINT32_MAX          /* an empty link slot; only at the end of a row */
 #define VDB_HNSW_MAX_ROWS (UINT32_C(1) << 31) /* pool keys hold a row in 31 bits */
@@ -124,10 +124,9 @@ VDB_INTERNAL bool vdb_hnsw_pool_reset(struct vdb_walk_pool *pool, struct vdb_mem
 /* Empties a pool that has room for `width` items. */
 VDB_INTERNAL void vdb_hnsw_pool_clear(struct vdb_walk_pool *pool, size_t width);
 
-/* Adds the unseen links of a node to the first n of scratch->nodes; how many are there. */
+/* The unseen links of a node, as the first of scratch->nodes; how many. */
 VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
-                                       const struct vdb_hnsw_layer *layer, uint32_t node,
-                                       uint32_t n);
+                                       const struct vdb_hnsw_layer *layer, uint32_t node);
 /* Scores the first n of scratch->nodes, of a layer, into scratch->keys. */
 VDB_INTERNAL void vdb_hnsw_score(struct vdb_hnsw_walk *walk, uint32_t layer, uint32_t n);
 /* Leaves those of the first n of scratch->nodes, of a layer, whose sketches do not say that their

@@ -3,8 +3,8 @@
  * waits for memory most of the time, and a code has a quarter or an eighth of the bytes of a float
  * row. Hits are scored again, with rows or copies of them.
  *
- * Links are chosen by 8-bit codes. Walks take them too where a code is then two or three cache
- * lines; of longer rows, 4-bit ones, if these are good enough. Rows that differ by less than a step
+ * Links are chosen by 8-bit codes. Walks take them too where a code is then one cache line; of
+ * longer rows, 4-bit ones, if these are good enough. Rows that differ by less than a step
  * are not for codes: a number of rows search for their neighbours among the codes, and unless they
  * find them the index does without. Who asks for HNSW_SQ with a number of bits gets these.
  * HNSW_PQ, and BIN_HNSW over rows that are not binary, are built as HNSW is, and only searched

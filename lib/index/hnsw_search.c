@@ -179,7 +179,7 @@ static bool search_filtered(struct hnsw_filtered *f, uint64_t start) {
     if (!vdb_walk_pool_wants(&scratch->found, item))
       break;
     uint32_t node = vdb_walk_item_node(item);
-    uint32_t n = f->near ? search_collect_near(f, node) : vdb_hnsw_collect(scratch, layer, node, 0);
+    uint32_t n = f->near ? search_collect_near(f, node) : vdb_hnsw_collect(scratch, layer, node);
     if (!search_take_nodes(f, n))
       return false;
   }

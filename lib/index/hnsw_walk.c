@@ -80,9 +80,9 @@ VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space,
 }
 
 VDB_INTERNAL uint32_t vdb_hnsw_collect(struct vdb_hnsw_scratch *scratch,
-                                       const struct vdb_hnsw_layer *layer, uint32_t node,
-                                       uint32_t n) {
+                                       const struct vdb_hnsw_layer *layer, uint32_t node) {
   const uint32_t *links = vdb_hnsw_links(layer, node);
+  uint32_t n = 0;
   for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
     scratch->nodes[n] = links[i];
     n += vdb_visited_add(&scratch->seen, links[i]);
@@ -147,7 +147,7 @@ VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t laye
     vdb_visited_clear(&scratch->seen);
     for (uint64_t from = UINT64_MAX; from != best;) {
       from = best;
-      uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_walk_item_node(from), 0);
+      uint32_t n = vdb_hnsw_collect(scratch, &graph->layers[l], vdb_walk_item_node(from));
       n = vdb_hnsw_sift(walk, l, n, vdb_walk_item_key(best));
       vdb_hnsw_score(walk, l, n);
       for (uint32_t i = 0; i < n; i++) {

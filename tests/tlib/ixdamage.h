@@ -39,22 +39,16 @@ static inline bool ix_accept_even(void *arg, uint32_t row) {
   return row % 2 == 0;
 }
 
-/* Opens and, when that works, searches in each way. */
-static inline int ix_whole_try(struct ix_whole *w) {
+/* Searches an index of such rows in each way, so many times; the least width is `least`. */
+static inline void ix_whole_search(struct vdb_mem *mem, const struct ix_data *data,
+                                   const struct vdb_index *index, size_t times, uint32_t least) {
   vecdb_error err = {0};
-  struct vdb_index *index = (struct vdb_index *)w;
-  int rc = ix_open_type(&w->mem, &w->data, w->params.type, &w->sections, &index, &err);
-  if (rc) {
-    assert_true(rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_NEWER_FORMAT);
-    assert_null(index);
-    return rc;
-  }
   uint64_t some[2] = {0x1111111111111111, 0x1};
   uint64_t most[2] = {~(uint64_t)3, 0x3ff};
-  for (size_t i = 0; i < 12; i++) {
-    struct vdb_query_vec q = ix_prepare(&w->data, ix_query(&w->data, i));
+  for (size_t i = 0; i < times; i++) {
+    struct vdb_query_vec q = ix_prepare(data, ix_query(data, i));
     struct vdb_near items[IX_WHOLE_N];
-    struct vdb_search s = {.mem = &w->mem, .query = &q, .effort = i % 2 ? 200 : 3};
+    struct vdb_search s = {.mem = mem, .query = &q, .effort = i % 2 ? 200 : least};
     s.top = (struct vdb_topk){items, i % 2 ? IX_WHOLE_N : 5, 0};
     s.allow = i % 3 == 0 ? NULL : i % 3 == 1 ? some : most;
     s.accept = i % 4 < 2 ? NULL : ix_accept_even;
@@ -63,6 +57,24 @@ static inline int ix_whole_try(struct ix_whole *w) {
       assert_in_range(items[k].row, 0, IX_WHOLE_N - 1);
     free(q.data);
   }
+}
+
+/* Opening gave `rc`: it may refuse, in two ways, and then gives no index. */
+static inline void ix_whole_refused(int rc, const struct vdb_index *index) {
+  assert_true(rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_NEWER_FORMAT);
+  assert_null(index);
+}
+
+/* Opens and, when that works, searches in each way. */
+static inline int ix_whole_try(struct ix_whole *w) {
+  vecdb_error err = {0};
+  struct vdb_index *index = (struct vdb_index *)w;
+  int rc = ix_open_type(&w->mem, &w->data, w->params.type, &w->sections, &index, &err);
+  if (rc) {
+    ix_whole_refused(rc, index);
+    return rc;
+  }
+  ix_whole_search(&w->mem, &w->data, index, 12, 3);
   index->ops->close(&w->mem, index);
   return rc;
 }

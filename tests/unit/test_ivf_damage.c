@@ -12,8 +12,9 @@
 #include <cmocka.h>
 
 #include "../tlib/ivftest.h"
+#include "../tlib/ixdamage.h"
 
-enum { N = 90, DIM = 8 };
+enum { N = IX_WHOLE_N, DIM = IX_WHOLE_DIM };
 
 struct whole {
   struct ix_data data;
@@ -38,35 +39,16 @@ static void whole_free(struct whole *w) {
   ix_data_free(&w->data);
 }
 
-static bool accept_even(void *arg, uint32_t row) {
-  (void)arg;
-  return row % 2 == 0;
-}
-
 /* Opens and, when that works, searches in each way. */
 static int try_sections(struct whole *w) {
   vecdb_error err = {0};
   struct vdb_index *index = (struct vdb_index *)w;
   int rc = ivf_open_way(&w->mem, &w->data, w->way, &w->sections, &index, &err);
   if (rc) {
-    assert_true(rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_NEWER_FORMAT);
-    assert_null(index);
+    ix_whole_refused(rc, index);
     return rc;
   }
-  uint64_t some[2] = {0x1111111111111111, 0x1};
-  uint64_t most[2] = {~(uint64_t)3, 0x3ff};
-  for (size_t i = 0; i < 6; i++) {
-    struct vdb_query_vec q = ix_prepare(&w->data, ix_query(&w->data, i));
-    struct vdb_near items[N];
-    struct vdb_search s = {.mem = &w->mem, .query = &q, .effort = i % 2 ? 200 : 3};
-    s.top = (struct vdb_topk){items, i % 2 ? N : 5, 0};
-    s.allow = i % 3 == 0 ? NULL : i % 3 == 1 ? some : most;
-    s.accept = i % 4 < 2 ? NULL : accept_even;
-    assert_int_equal(index->ops->search(index, &s, &err), VECDB_OK);
-    for (size_t k = 0; k < s.top.n; k++)
-      assert_in_range(items[k].row, 0, N - 1);
-    free(q.data);
-  }
+  ix_whole_search(&w->mem, &w->data, index, 6, 3);
   index->ops->close(&w->mem, index);
   return rc;
 }

@@ -84,9 +84,8 @@ VDB_INTERNAL int vdb_seal_rows(struct vecdb_collection *coll,
   return rc;
 }
 
-/* Seals one frozen segment; `flushed` is what the manifest may claim afterwards (0: its last row's
-   write). */
-static int flush_segment(struct vecdb_collection *coll, struct vdb_seg *seg, uint64_t flushed,
+/* Seals one frozen segment. */
+static int flush_segment(struct vecdb_collection *coll, struct vdb_seg *seg,
                          struct vdb_control *control, vecdb_error *err) {
   uint32_t n_rows;
   uint64_t last_seq;
@@ -99,7 +98,7 @@ static int flush_segment(struct vecdb_collection *coll, struct vdb_seg *seg, uin
                               .removed = &seg,
                               .n_removed = 1,
                               .added = sealed,
-                              .flushed_seq = flushed ? flushed : last_seq};
+                              .flushed_seq = last_seq};
   bool keep;
   int rc = flush_commit(coll, &change, &keep, err);
   if (rc && !keep && sealed)
@@ -114,37 +113,53 @@ VDB_INTERNAL int vdb_seal_one(struct vecdb_collection *coll, struct vdb_control 
   *did = seg != NULL;
   if (!seg)
     return VECDB_OK;
-  int rc = flush_segment(coll, seg, 0, control, err);
+  int rc = flush_segment(coll, seg, control, err);
   vdb_seg_unref(seg);
   return rc;
 }
 
-/* Brings the writes up to `until` into files, whose rows are frozen; seal_mu held. */
-static int flush_frozen(struct vecdb_collection *coll, uint64_t until, struct vdb_control *control,
-                        vecdb_error *err) {
+/* The moment of a flush: what it brings into files. */
+struct flush_moment {
+  uint64_t until;     /* the collection's last write, perhaps still in flight */
+  uint64_t published; /* the last write that is visible, and so is never taken back */
+  uint64_t failures;  /* of the database so far */
+};
+
+/* What the manifest may claim; write_mu held. After a failure the numbers of what was in flight at
+   the moment may stand for other writes, whose rows are not in files. */
+static uint64_t flush_claim(const struct vecdb *db, const struct flush_moment *moment) {
+  if (db->failures == moment->failures || moment->until < moment->published)
+    return moment->until;
+  return moment->published;
+}
+
+/* Brings the writes up to the moment into files, whose rows are frozen; seal_mu held. */
+static int flush_frozen(struct vecdb_collection *coll, const struct flush_moment *moment,
+                        struct vdb_control *control, vecdb_error *err) {
   struct vecdb *db = coll->db;
   for (;;) {
     struct vdb_seg *seg = flush_oldest_frozen(coll);
     if (!seg)
       break;
     vdb_mutex_lock(&db->write_mu); /* rows in flight may be taken back */
-    bool later = seg->growing->last_seq > until; /* frozen after the moment that counts */
+    bool later = seg->growing->last_seq > moment->until; /* frozen after it */
     vdb_mutex_unlock(&db->write_mu);
     if (later) {
       vdb_seg_unref(seg);
       break;
     }
-    int rc = flush_segment(coll, seg, 0, control, err);
+    int rc = flush_segment(coll, seg, control, err);
     vdb_seg_unref(seg);
     VDB_TRY(rc);
   }
   vdb_mutex_lock(&db->write_mu);
-  int rc = vdb_commit_sync(db, until, err);
-  bool behind = coll->files_seq < until && coll->last_seq > coll->files_seq;
+  int rc = vdb_commit_sync(db, moment->until, err);
+  uint64_t claim = flush_claim(db, moment);
+  bool behind = coll->files_seq < claim && coll->last_seq > coll->files_seq;
   vdb_mutex_unlock(&db->write_mu);
   if (rc || !behind)
     return rc;
-  struct vdb_change change = {.coll = coll, .flushed_seq = until}; /* deletes after the last rows */
+  struct vdb_change change = {.coll = coll, .flushed_seq = claim}; /* deletes after the last rows */
   bool keep;
   return flush_commit(coll, &change, &keep, err);
 }
@@ -160,9 +175,9 @@ VDB_INTERNAL int vdb_flush(struct vecdb_collection *coll, struct vdb_control *co
   if (coll->last_seq > coll->files_seq)
     vdb_commit_rotate(db);
   vdb_apply_freeze(coll);
-  uint64_t until = coll->last_seq;
+  struct flush_moment moment = {coll->last_seq, db->published_seq, db->failures};
   vdb_mutex_unlock(&db->write_mu);
-  int rc = flush_frozen(coll, until, control, err);
+  int rc = flush_frozen(coll, &moment, control, err);
   vdb_mutex_unlock(&coll->seal_mu);
   if (!rc)
     vdb_jobs_kick(db);

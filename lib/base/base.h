@@ -18,7 +18,7 @@
 #define VDB_INTERNAL extern __attribute__((visibility("hidden")))
 #endif
 
-#define VDB_INLINE static inline __attribute__((unused))
+#define VDB_INLINE static inline __attribute__((unused, always_inline))
 #define VDB_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define VDB_MUST_USE __attribute__((warn_unused_result))
 #define VDB_LIKELY(x) __builtin_expect(!!(x), 1)

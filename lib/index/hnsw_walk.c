@@ -195,17 +195,21 @@ static const uint32_t *walk_rows(const struct vdb_hnsw_walk *walk, uint32_t l,
   return rows;
 }
 
-/* Expanding: adds the unseen links of a node to a stage. */
+/* Expanding: adds the unseen links of a node to a stage. What is seen is kept in a variable
+   meanwhile, so that the compiler need not fear that the stage's arrays overlap with it. */
 static void walk_expand(struct vdb_hnsw_scratch *scratch, const struct vdb_hnsw_layer *layer,
                         uint32_t node, struct vdb_hnsw_stage *stage) {
   const uint32_t *links = vdb_hnsw_links(layer, node);
   const uint32_t *beside = layer->briefs ? layer->briefs + (links - layer->links) : links;
+  struct vdb_visited seen = scratch->seen;
   uint32_t n = 0;
-  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
-    stage->nodes[n] = links[i];
+  for (uint32_t i = 0, width = layer->width; i < width && links[i] != VDB_HNSW_NONE; i++) {
+    uint32_t link = links[i];
+    stage->nodes[n] = link;
     stage->beside[n] = beside[i];
-    n += vdb_visited_add(&scratch->seen, links[i]);
+    n += vdb_visited_add(&seen, link);
   }
+  scratch->seen.n_touched = seen.n_touched;
   stage->n = n;
 }
 

@@ -78,13 +78,13 @@ static size_t sq_elements(const struct vdb_codes *codes) {
   return sq_is4(codes) ? 2 * codes->stride : codes->stride;
 }
 
-static size_t sq_planes_at(const struct vdb_codes *codes) {
+static size_t sq_spread_at(const struct vdb_codes *codes) {
   return vdb_round_up(sizeof(struct sq_query) + sq_elements(codes) + VDB_WALK_T_ROOM, 64);
 }
 
 static size_t sq_floats_at(const struct vdb_codes *codes) {
   const struct sq_state *s = codes->state;
-  return sq_planes_at(codes) + vdb_round_up(4 * sizeof(uint64_t) * s->sketches.words, 64);
+  return sq_spread_at(codes) + vdb_walk_spread_bytes(s->sketches.words);
 }
 
 static size_t sq_query_bytes(const struct vdb_codes *codes) {
@@ -149,19 +149,17 @@ static void sq_centre(const struct sq_state *s, const float *raw, float norm, ui
    of f |q| sqrt(1 - c^2), and sqrt(1 - 2 / pi) is 0.603. */
 static void sq_sketch_query(const struct vdb_codes *codes, float length, struct sq_query *q) {
   const struct sq_state *s = codes->state;
-  uint32_t dim = codes->dim;
   size_t words = s->sketches.words;
   q->length = length;
   if (words == 0)
     return;
-  uint64_t *planes = (uint64_t *)(void *)((uint8_t *)q + sq_planes_at(codes));
-  s->kern->planes(q->t, 64 * words, planes);
-  for (size_t j = 0; j < 4 && dim % 64; j++)
-    planes[4 * words - 4 + j] &= ((uint64_t)1 << dim % 64) - 1;
+  int8_t *spread = (int8_t *)q + sq_spread_at(codes);
+  int32_t sum = s->kern->spread(q->t, words, spread);
   float each = codes->metric != VECDB_L2 ? 1 : 2;
+  float slack = SQ_DEVIATIONS * 0.603f * each * length;
   q->sketch = (struct vdb_walk_sketch_query){
-      planes, -16 * q->walk.weight, 16 * 7.5f * (float)dim * q->walk.weight,
-      SQ_DEVIATIONS * 0.603f * each * length, q->walk.add};
+      spread, 2 * q->walk.weight * VDB_WALK_SPREAD_STEP,
+      -q->walk.weight * VDB_WALK_SPREAD_STEP * (float)sum - slack, q->walk.add};
 }
 
 static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *query, void *out) {

@@ -51,12 +51,24 @@ static void walk_widen_scalar(const uint32_t *pairs, size_t n, float by, float *
     factors[i] *= by;
 }
 
-/* Elements are made 0 to 15, by their upper four bits. */
-VDB_INTERNAL void vdb_walk_planes(const int8_t *t, size_t n, uint64_t *planes) {
-  memset(planes, 0, n / 64 * 4 * sizeof *planes);
-  for (size_t i = 0; i < n; i++)
-    for (unsigned j = 0; j < 4; j++)
-      planes[i / 64 * 4 + j] |= (uint64_t)((unsigned)(t[i] + 128) >> (4 + j) & 1) << (i % 64);
+static int32_t walk_spread_scalar(const int8_t *t, size_t words, int8_t *out) {
+  int32_t sum = 0;
+  memset(out, 0, vdb_walk_spread_bytes(words));
+  for (size_t i = 0; i < 64 * words; i++) {
+    out[i] = (int8_t)vdb_walk_5_bits(t[i]);
+    sum += out[i];
+  }
+  return sum;
+}
+
+static float walk_bound_scalar(const struct vdb_walk_sketch_query *query, const uint64_t *row,
+                               size_t words) {
+  float factors[2];
+  int32_t sum = 0;
+  for (size_t i = 0; i < 64 * words; i++)
+    sum += row[i / 64] >> (i % 64) & 1 ? query->t[i] : 0;
+  memcpy(factors, row + words, sizeof factors);
+  return query->add + factors[0] + factors[1] * (query->weight * (float)sum + query->shift);
 }
 
 #define WB_SUFFIX scalar
@@ -85,7 +97,7 @@ VDB_INTERNAL size_t vdb_walk_offer(struct vdb_walk_pool *pool, const uint32_t *n
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_scalar(void) {
   static const struct vdb_walk_kern table = {"scalar", walk_keys4_scalar, walk_keys8_scalar,
                                              walk_widen_scalar, walk_narrow_scalar,
-                                             vdb_walk_planes, walk_sift_scalar, vdb_walk_offer};
+                                             walk_spread_scalar, walk_sift_scalar, vdb_walk_offer};
   return &table;
 }
 

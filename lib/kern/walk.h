@@ -12,12 +12,11 @@
  *
  * A sketch has one bit an element, its sign, and costs a fraction of a code's lines: enough to tell
  * that most rows are too far. It is `words` words of 64 bits, element i in bit i % 64 of word
- * i / 64, and two factors. The query's elements are rounded to 4 bits, bit j of element i being bit
- * i % 64 of planes[i / 64 * 4 + j], so that a sum of products is a count of bits:
+ * i / 64, and two factors. The query's elements are rounded to 5 bits, with sign, and
  *
- *   bound = query.add + factor[0] + factor[1] * (query.shift + query.weight * sum - query.slack)
+ *   bound = query.add + factor[0] + factor[1] * (query.weight * sum + query.shift)
  *
- * with sum = 1 c0 + 2 c1 + 4 c2 + 8 c3, cj the number of bits in which sketch and plane j differ.
+ * with the integer sum of the query's elements whose bits are set.
  */
 #ifndef VDB_WALK_H
 #define VDB_WALK_H
@@ -41,17 +40,21 @@ struct vdb_walk_query {
 
 struct vdb_walk_sketches {
   const uint64_t *rows; /* sketch i at rows + i * stride */
-  size_t stride;        /* in words */
+  size_t stride;        /* in words, a multiple of 8: whole lines are read */
   size_t words;         /* of bits; the factors are in the word behind */
 };
 
 struct vdb_walk_sketch_query {
-  const uint64_t *planes; /* 4 * words; 0 behind the last element, as in sketches */
+  const int8_t *t; /* what `spread` made of the elements, 64-byte aligned */
   float weight;
   float shift;
-  float slack;
   float add;
 };
+
+enum { VDB_WALK_SPREAD_STEP = 8 }; /* of elements, when they are rounded for sketches */
+
+/* Bytes of a query for sketches of so many words. */
+VDB_INLINE size_t vdb_walk_spread_bytes(size_t words) { return (words + 3) / 4 * 256; }
 
 /*
  * The nearest nodes so far, nearest first. An item is the key of the node, made to sort as an
@@ -77,10 +80,11 @@ struct vdb_walk_kern {
   /* Rounds n values x * by, n a multiple of 16, to 8 bits; their sum. Those outside -127 to
      127, and NaN, become one of these. */
   int32_t (*narrow)(const float *x, size_t n, float by, int8_t *t);
-  /* The planes of n elements, a multiple of 64. */
-  void (*planes)(const int8_t *t, size_t n, uint64_t *planes);
-  /* Keeps those of n ids whose bound is not above `limit`, in their order, and of `beside` what
-     stands beside them; how many. */
+  /* Rounds 64 * words elements to 5 bits and puts them in the order in which `sift` of this table
+     wants them; fills vdb_walk_spread_bytes(words) and returns their sum. */
+  int32_t (*spread)(const int8_t *t, size_t words, int8_t *out);
+  /* Keeps those of n ids whose bound is not above `limit`, in their order, and of `beside`, which
+     may be `ids`, what stands beside them; how many. */
   size_t (*sift)(const struct vdb_walk_sketches *sketches,
                  const struct vdb_walk_sketch_query *query, uint32_t *ids, uint32_t *beside,
                  size_t n, float limit);
@@ -93,8 +97,7 @@ VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern(void);
 /* The table that goes with vdb_kern_available(i), or NULL past the last; for tests. */
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_available(size_t i);
 
-/* planes and offer in plain C. */
-VDB_INTERNAL void vdb_walk_planes(const int8_t *t, size_t n, uint64_t *planes);
+/* offer in plain C. */
 VDB_INTERNAL size_t vdb_walk_offer(struct vdb_walk_pool *pool, const uint32_t *nodes,
                                    const float *keys, size_t n);
 
@@ -105,6 +108,12 @@ VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512(void);
 #elif defined(__aarch64__)
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_neon(void);
 #endif
+
+/* An element rounded to 5 bits, -16 to 15. */
+VDB_INLINE int vdb_walk_5_bits(int8_t t) {
+  int up = t + VDB_WALK_SPREAD_STEP / 2;
+  return ((up < 127 ? up : 127) + 128) / VDB_WALK_SPREAD_STEP - 16;
+}
 
 /* Smaller floats give smaller numbers; -0 equals 0, and NaN (of damaged rows) comes last. */
 VDB_INLINE uint32_t vdb_walk_sortable(float key) {

@@ -49,16 +49,22 @@ VDB_INLINE __m128i walk_sum4_avx2(__m256i a, __m256i b, __m256i c, __m256i d) {
   return _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
 }
 
-VDB_INLINE void walk_finish_avx2(const struct vdb_walk_query *q, const float *const factors[4],
-                                 __m256i a, __m256i b, __m256i c, __m256i d, float *keys) {
+/* Four sums and the pairs of factors of their rows, made keys. */
+VDB_INLINE __m128 walk_keys_avx2(const float *const factors[4], __m128i sum, float weight,
+                                 float shift, float add) {
   __m128 f = _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd((const void *)factors[0]),
                                         (const void *)factors[1]));
   __m128 g = _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd((const void *)factors[2]),
                                         (const void *)factors[3]));
-  __m128 add = _mm_add_ps(_mm_shuffle_ps(f, g, 0x88), _mm_set1_ps(q->add));
-  __m128 y = _mm_fmadd_ps(_mm_cvtepi32_ps(walk_sum4_avx2(a, b, c, d)), _mm_set1_ps(q->weight),
-                          _mm_set1_ps(q->shift));
-  _mm_storeu_ps(keys, _mm_fmadd_ps(y, _mm_shuffle_ps(f, g, 0xdd), add));
+  __m128 y = _mm_fmadd_ps(_mm_cvtepi32_ps(sum), _mm_set1_ps(weight), _mm_set1_ps(shift));
+  return _mm_fmadd_ps(y, _mm_shuffle_ps(f, g, 0xdd),
+                      _mm_add_ps(_mm_shuffle_ps(f, g, 0x88), _mm_set1_ps(add)));
+}
+
+VDB_INLINE void walk_finish_avx2(const struct vdb_walk_query *q, const float *const factors[4],
+                                 __m256i a, __m256i b, __m256i c, __m256i d, float *keys) {
+  __m128i sum = walk_sum4_avx2(a, b, c, d);
+  _mm_storeu_ps(keys, walk_keys_avx2(factors, sum, q->weight, q->shift, q->add));
 }
 
 /* Of NaN the second operand of a comparison is left. */
@@ -90,24 +96,171 @@ static void walk_widen_avx2(const uint32_t *pairs, size_t n, float by, float *fa
   }
 }
 
-static void walk_planes_avx2(const int8_t *t, size_t n, uint64_t *planes) {
-  for (size_t i = 0; i < n; i += 64, planes += 4) {
-    __m256i a = _mm256_loadu_si256((const void *)(t + i));
-    __m256i b = _mm256_loadu_si256((const void *)(t + i + 32));
-    a = _mm256_xor_si256(a, _mm256_set1_epi8(-128));
-    b = _mm256_xor_si256(b, _mm256_set1_epi8(-128));
-    for (unsigned j = 4; j-- > 0;) { /* the highest bit of a byte is what is taken */
-      planes[j] = (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32 |
-                  (uint32_t)_mm256_movemask_epi8(a);
-      a = _mm256_add_epi8(a, a);
-      b = _mm256_add_epi8(b, b);
+/* ---- Sketches -------------------------------------------------------------------------------- */
+
+enum {
+  WALK_CHUNK = 256,     /* elements in a vector of bits */
+  WALK_NARROW_SUM = 16, /* chunks whose sums fit 16 bits: each is at most 2,048 either way */
+};
+
+/* 32 elements rounded as by vdb_walk_5_bits, and 16 more. */
+VDB_INLINE __m256i walk_5_bits_avx2(const int8_t *t) {
+  __m256i x = _mm256_adds_epi8(_mm256_loadu_si256((const void *)t), _mm256_set1_epi8(4));
+  x = _mm256_srli_epi16(_mm256_xor_si256(x, _mm256_set1_epi8(-128)), 3);
+  return _mm256_and_si256(x, _mm256_set1_epi8(31)); /* without what came in from the next byte */
+}
+
+/* Puts 8 elements for each of n bytes of bits in order: first those of all lowest bits. */
+VDB_INLINE void walk_transpose_avx2(const int8_t *x, size_t n, int8_t *out) {
+  for (size_t byte = 0; byte < n; byte++) {
+    uint64_t eight;
+    memcpy(&eight, x + 8 * byte, sizeof eight);
+    for (size_t bit = 0; bit < 8; bit++, eight >>= 8)
+      out[32 * bit + byte] = (int8_t)(uint8_t)eight;
+  }
+}
+
+/* Bit k of byte j of a chunk is its element 8 j + k, and bits 4 to 7 are moved down to where bits 0
+   to 3 are. A bit thus counts as 1 << k % 4, and the element is made 8 times itself with this:
+   a product of bits, as they lie, and elements is the sum wanted. Of a last half of a chunk there
+   are two, for two rows. */
+static int32_t walk_spread_avx2(const int8_t *t, size_t words, int8_t *out) {
+  const __m256i zero = _mm256_setzero_si256();
+  __m256i sums = zero;
+  memset(out, 0, vdb_walk_spread_bytes(words));
+  for (size_t c = 0; c < 64 * words; c += WALK_CHUNK) {
+    size_t n = vdb_min_size(64 * words - c, WALK_CHUNK);
+    int8_t rounded[WALK_CHUNK];
+    for (size_t i = 0; i < n; i += 32) {
+      __m256i x = walk_5_bits_avx2(t + c + i);
+      sums = _mm256_add_epi64(sums, _mm256_sad_epu8(x, zero));
+      _mm256_storeu_si256((void *)(rounded + i), _mm256_sub_epi8(x, _mm256_set1_epi8(16)));
+    }
+    walk_transpose_avx2(rounded, n / 8, out + c);
+    if (n <= WALK_CHUNK / 2)
+      walk_transpose_avx2(rounded, n / 8, out + c + 16);
+    for (int bit = 0; bit < 8; bit++) {
+      __m256i *at = (void *)(out + c + 32 * bit);
+      const __m128i by = _mm_cvtsi32_si128(3 - bit % 4);
+      *at = _mm256_and_si256(_mm256_sll_epi16(*at, by),
+                             _mm256_set1_epi8((char)(255 << (3 - bit % 4))));
     }
   }
+  uint64_t sum[4];
+  _mm256_storeu_si256((void *)sum, sums);
+  return (int32_t)(sum[0] + sum[1] + sum[2] + sum[3]) - 16 * 64 * (int32_t)words;
+}
+
+/* Adds 8 times the products of bits k and k + 4 of a chunk, in lanes of 16 bits. */
+VDB_INLINE __m256i walk_add_bits_avx2(__m256i sum, __m256i low, __m256i high, const int8_t *t,
+                                      int k) {
+  const __m256i bit = _mm256_set1_epi8((char)(1 << k)), *at = (const void *)t;
+  sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_and_si256(low, bit), at[k]));
+  return _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_and_si256(high, bit), at[k + 4]));
+}
+
+VDB_INLINE __m256i walk_add1_avx2(__m256i sum, __m256i low, const int8_t *t) {
+  __asm__("" : "+r"(t)); /* elements stay operands in memory: there are too few registers */
+  __m256i high = _mm256_srli_epi16(low, 4);
+  sum = walk_add_bits_avx2(sum, low, high, t, 0);
+  sum = walk_add_bits_avx2(sum, low, high, t, 1);
+  sum = walk_add_bits_avx2(sum, low, high, t, 2);
+  return walk_add_bits_avx2(sum, low, high, t, 3);
+}
+
+VDB_INLINE __m256i walk_widen_sum_avx2(__m256i sum) {
+  return _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
+}
+
+/* The sums of sketches a and b, times 8, in lanes of 32 bits. */
+struct walk_two_avx2 {
+  __m256i a, b;
+};
+
+/* A last half of a vector of one sketch stands beside that of the other. */
+VDB_INLINE struct walk_two_avx2 walk_halves_avx2(struct walk_two_avx2 sums, const uint64_t *a,
+                                                 const uint64_t *b, const int8_t *t) {
+  const __m256i zero = _mm256_setzero_si256();
+  __m256i both = _mm256_loadu2_m128i((const void *)b, (const void *)a);
+  both = walk_widen_sum_avx2(walk_add1_avx2(zero, both, t));
+  sums.a = _mm256_add_epi32(sums.a, _mm256_blend_epi32(both, zero, 0xf0));
+  sums.b = _mm256_add_epi32(sums.b, _mm256_blend_epi32(both, zero, 0x0f));
+  return sums;
+}
+
+/* Past the last word, where the factors lie, elements are 0. */
+VDB_INLINE struct walk_two_avx2 walk_sketches_avx2(const uint64_t *a, const uint64_t *b,
+                                                   size_t words, const int8_t *t) {
+  struct walk_two_avx2 sums = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  size_t chunks = (words + 1) / 4;
+  for (size_t c = 0; c < chunks; c += WALK_NARROW_SUM) {
+    __m256i x = _mm256_setzero_si256(), y = x;
+    for (size_t i = c; i < vdb_min_size(c + WALK_NARROW_SUM, chunks); i++) {
+      x = walk_add1_avx2(x, _mm256_loadu_si256((const void *)(a + 4 * i)), t + WALK_CHUNK * i);
+      y = walk_add1_avx2(y, _mm256_loadu_si256((const void *)(b + 4 * i)), t + WALK_CHUNK * i);
+    }
+    sums.a = _mm256_add_epi32(sums.a, walk_widen_sum_avx2(x));
+    sums.b = _mm256_add_epi32(sums.b, walk_widen_sum_avx2(y));
+  }
+  if (words > 4 * chunks)
+    sums = walk_halves_avx2(sums, a + 4 * chunks, b + 4 * chunks, t + WALK_CHUNK * chunks);
+  return sums;
+}
+
+/* Which of four rows have a bound that is not above the limit. */
+VDB_INLINE unsigned walk_near_avx2(const struct vdb_walk_sketches *sketches,
+                                   const struct vdb_walk_sketch_query *query,
+                                   const uint64_t *const rows[4], float limit) {
+  size_t words = sketches->words;
+  struct walk_two_avx2 x = walk_sketches_avx2(rows[0], rows[1], words, query->t);
+  struct walk_two_avx2 y = walk_sketches_avx2(rows[2], rows[3], words, query->t);
+  const float *factors[4];
+  for (size_t j = 0; j < 4; j++)
+    factors[j] = (const void *)(rows[j] + words);
+  __m128 bounds = walk_keys_avx2(factors, walk_sum4_avx2(x.a, x.b, y.a, y.b),
+                                 query->weight / VDB_WALK_SPREAD_STEP, query->shift, query->add);
+  __m128 far = _mm_cmp_ps(bounds, _mm_set1_ps(limit), _CMP_GT_OQ); /* not NaN, of damaged rows */
+  return (unsigned)_mm_movemask_ps(far) ^ 15;
+}
+
+/* The ids of four whose bits are set, moved together. */
+VDB_INLINE void walk_compress_avx2(uint32_t *out, __m128i ids, unsigned set) {
+  static const int orders[16][4] = {
+      {0}, {0}, {1}, {0, 1}, {2}, {0, 2}, {1, 2}, {0, 1, 2}, {3}, {0, 3}, {1, 3}, {0, 1, 3},
+      {2, 3}, {0, 2, 3}, {1, 2, 3}, {0, 1, 2, 3}};
+  __m128i order = _mm_loadu_si128((const void *)orders[set]);
+  _mm_storeu_ps((float *)(void *)out, _mm_permutevar_ps(_mm_castsi128_ps(ids), order));
+}
+
+static size_t walk_sift_avx2(const struct vdb_walk_sketches *sketches,
+                             const struct vdb_walk_sketch_query *query, uint32_t *ids,
+                             uint32_t *beside, size_t n, float limit) {
+  size_t kept = 0, i = 0;
+  const uint64_t *rows[4];
+  for (; i + 4 <= n; i += 4) { /* what is kept never passes what has been read */
+    __m128i four = _mm_loadu_si128((const void *)(ids + i));
+    __m128i with = _mm_loadu_si128((const void *)(beside + i));
+    for (size_t j = 0; j < 4; j++)
+      rows[j] = sketches->rows + ids[i + j] * sketches->stride;
+    unsigned near = walk_near_avx2(sketches, query, rows, limit);
+    walk_compress_avx2(ids + kept, four, near);
+    walk_compress_avx2(beside + kept, with, near);
+    kept += (size_t)__builtin_popcount(near);
+  }
+  if (i == n)
+    return kept;
+  for (size_t j = 0; j < 4; j++)
+    rows[j] = sketches->rows + ids[vdb_min_size(i + j, n - 1)] * sketches->stride;
+  for (unsigned near = walk_near_avx2(sketches, query, rows, limit); i < n; i++, near >>= 1) {
+    ids[kept] = ids[i];
+    beside[kept] = beside[i];
+    kept += near & 1;
+  }
+  return kept;
 }
 
 #define WB_SUFFIX avx2
 #define WB_STEP 32
-#include "walk_sift.h"
 #include "walk_body.h"
 
 #if defined(__clang__)
@@ -119,7 +272,7 @@ static void walk_planes_avx2(const int8_t *t, size_t n, uint64_t *planes) {
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx2(void) {
   static const struct vdb_walk_kern table = {"avx2", walk_keys4_avx2, walk_keys8_avx2,
                                              walk_widen_avx2, walk_narrow_avx2,
-                                             walk_planes_avx2, walk_sift_avx2, vdb_walk_offer};
+                                             walk_spread_avx2, walk_sift_avx2, vdb_walk_offer};
   return &table;
 }
 

@@ -58,18 +58,24 @@ VDB_INLINE __m128i walk_sum4_avx512(__m512i a, __m512i b, __m512i c, __m512i d) 
   return _mm_add_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
 }
 
+/* Four sums and the pairs of factors of their rows, made keys. */
+VDB_INLINE __m128 walk_keys_avx512(const float *const factors[4], __m128i sum, float weight,
+                                   float shift, float add) {
+  __m128 f = _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd((const void *)factors[0]),
+                                        (const void *)factors[1]));
+  __m128 g = _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd((const void *)factors[2]),
+                                        (const void *)factors[3]));
+  __m128 y = _mm_fmadd_ps(_mm_cvtepi32_ps(sum), _mm_set1_ps(weight), _mm_set1_ps(shift));
+  return _mm_fmadd_ps(y, _mm_shuffle_ps(f, g, 0xdd),
+                      _mm_add_ps(_mm_shuffle_ps(f, g, 0x88), _mm_set1_ps(add)));
+}
+
 VDB_INLINE void walk_finish_avx512(const struct vdb_walk_query *q, const float *const factors[4],
                                    walk_sum_avx512 a, walk_sum_avx512 b, walk_sum_avx512 c,
                                    walk_sum_avx512 d, float *keys) {
   __m128i sum = walk_sum4_avx512(walk_whole_avx512(a), walk_whole_avx512(b),
                                  walk_whole_avx512(c), walk_whole_avx512(d));
-  __m128 f = _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd((const void *)factors[0]),
-                                        (const void *)factors[1]));
-  __m128 g = _mm_castpd_ps(_mm_loadh_pd(_mm_load_sd((const void *)factors[2]),
-                                        (const void *)factors[3]));
-  __m128 add = _mm_add_ps(_mm_shuffle_ps(f, g, 0x88), _mm_set1_ps(q->add));
-  __m128 y = _mm_fmadd_ps(_mm_cvtepi32_ps(sum), _mm_set1_ps(q->weight), _mm_set1_ps(q->shift));
-  _mm_storeu_ps(keys, _mm_fmadd_ps(y, _mm_shuffle_ps(f, g, 0xdd), add));
+  _mm_storeu_ps(keys, walk_keys_avx512(factors, sum, q->weight, q->shift, q->add));
 }
 
 static int32_t walk_narrow_avx512(const float *x, size_t n, float by, int8_t *t) {
@@ -91,17 +97,73 @@ static void walk_widen_avx512(const uint32_t *pairs, size_t n, float by, float *
   }
 }
 
-static void walk_planes_avx512(const int8_t *t, size_t n, uint64_t *planes) {
-  for (size_t i = 0; i < n; i += 64, planes += 4) {
-    __m512i v = _mm512_xor_si512(_mm512_loadu_si512(t + i), _mm512_set1_epi8(-128));
-    for (unsigned j = 4; j-- > 0; v = _mm512_add_epi8(v, v))
-      planes[j] = _mm512_movepi8_mask(v);
+/* ---- Sketches -------------------------------------------------------------------------------- */
+
+static int32_t walk_spread_avx512(const int8_t *t, size_t words, int8_t *out) {
+  const __m512i step = _mm512_set1_epi8(VDB_WALK_SPREAD_STEP / 2);
+  const __m512i sign = _mm512_set1_epi8(-128), five = _mm512_set1_epi8(31);
+  const __m512i ones = _mm512_set1_epi8(1);
+  __m512i sum = _mm512_setzero_si512();
+  memset(out, 0, vdb_walk_spread_bytes(words));
+  for (size_t w = 0; w < words; w++) {
+    __m512i x = _mm512_adds_epi8(_mm512_loadu_si512(t + 64 * w), step);
+    x = _mm512_srli_epi16(_mm512_xor_si512(x, sign), 3); /* of bytes, but for what comes in */
+    x = _mm512_sub_epi8(_mm512_and_si512(x, five), _mm512_set1_epi8(16));
+    _mm512_storeu_si512(out + 64 * w, x);
+    sum = _mm512_dpbusd_epi32(sum, ones, x);
   }
+  return _mm512_reduce_add_epi32(sum);
+}
+
+/* The elements whose bits are set, summed four by four. */
+VDB_INLINE __m512i walk_add1_avx512(__m512i sum, uint64_t bits, const int8_t *t) {
+  __m512i set = _mm512_maskz_mov_epi8(bits, _mm512_loadu_si512(t));
+  return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), set);
+}
+
+/* Which of four rows have a bound that is not above the limit. */
+VDB_INLINE __mmask8 walk_near_avx512(const struct vdb_walk_sketches *sketches,
+                                     const struct vdb_walk_sketch_query *query,
+                                     const uint64_t *const rows[4], float limit) {
+  __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
+  for (size_t w = 0; w < sketches->words; w++) {
+    const int8_t *t = query->t + 64 * w;
+    a = walk_add1_avx512(a, rows[0][w], t);
+    b = walk_add1_avx512(b, rows[1][w], t);
+    c = walk_add1_avx512(c, rows[2][w], t);
+    d = walk_add1_avx512(d, rows[3][w], t);
+  }
+  const float *factors[4];
+  for (size_t j = 0; j < 4; j++)
+    factors[j] = (const void *)(rows[j] + sketches->words);
+  __m128 bounds = walk_keys_avx512(factors, walk_sum4_avx512(a, b, c, d), query->weight,
+                                   query->shift, query->add);
+  return _mm_cmp_ps_mask(bounds, _mm_set1_ps(limit), _CMP_NGT_UQ); /* NaN, of damaged rows, too */
+}
+
+static size_t walk_sift_avx512(const struct vdb_walk_sketches *sketches,
+                               const struct vdb_walk_sketch_query *query, uint32_t *ids,
+                               uint32_t *beside, size_t n, float limit) {
+  size_t kept = 0;
+  for (size_t i = 0; i < n; i += 4) {
+    __mmask8 lanes = (__mmask8)(n - i < 4 ? (1u << (n - i)) - 1 : 15);
+    __m128i four = _mm_maskz_loadu_epi32(lanes, ids + i);
+    __m128i with = _mm_maskz_loadu_epi32(lanes, beside + i);
+    const uint64_t *rows[4];
+    for (size_t j = 0; j < 4; j++)
+      rows[j] = sketches->rows + ids[vdb_min_size(i + j, n - 1)] * sketches->stride;
+    __mmask8 near = walk_near_avx512(sketches, query, rows, limit) & lanes;
+    size_t n_near = (size_t)__builtin_popcount(near);
+    __mmask8 first = (__mmask8)((1u << n_near) - 1);
+    _mm_mask_storeu_epi32(ids + kept, first, _mm_maskz_compress_epi32(near, four));
+    _mm_mask_storeu_epi32(beside + kept, first, _mm_maskz_compress_epi32(near, with));
+    kept += n_near;
+  }
+  return kept;
 }
 
 #define WB_SUFFIX avx512
 #define WB_STEP 64
-#include "walk_sift.h"
 #include "walk_body.h"
 
 /* ---- The pool -------------------------------------------------------------------------------- */
@@ -175,7 +237,7 @@ static size_t walk_offer_avx512(struct vdb_walk_pool *pool, const uint32_t *node
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512(void) {
   static const struct vdb_walk_kern table = {"avx512", walk_keys4_avx512, walk_keys8_avx512,
                                              walk_widen_avx512, walk_narrow_avx512,
-                                             walk_planes_avx512, walk_sift_avx512,
+                                             walk_spread_avx512, walk_sift_avx512,
                                              walk_offer_avx512};
   return &table;
 }

@@ -73,6 +73,51 @@ static void walk_widen_neon(const uint32_t *pairs, size_t n, float by, float *fa
   }
 }
 
+/* ---- Sketches -------------------------------------------------------------------------------- */
+
+enum { WALK_BLOCK = 128, WALK_BLOCKS = 64 }; /* elements in a vector of bits; chunks whose sums
+                                                    fit 16 bits: at most 256 in a lane each */
+
+/* Bit k of byte j of a chunk is its element 8 j + k. */
+static int32_t walk_spread_neon(const int8_t *t, size_t words, int8_t *out) {
+  int32_t sum = 0;
+  memset(out, 0, vdb_walk_spread_bytes(words));
+  for (size_t i = 0; i < 64 * words; i++) {
+    int x = vdb_walk_5_bits(t[i]);
+    size_t chunk = i / WALK_BLOCK * WALK_BLOCK, byte = i % WALK_BLOCK / 8;
+    out[chunk + 16 * (i % 8) + byte] = (int8_t)x;
+    sum += x;
+  }
+  return sum;
+}
+
+/* The elements of a chunk whose bits are set; eight of them, -16 to 15, fit a byte. */
+VDB_INLINE int16x8_t walk_add1_neon(int16x8_t sum, const uint64_t *bits, const int8_t *t) {
+  uint8x16_t v = vreinterpretq_u8_u64(vld1q_u64(bits));
+  int8x16_t eight = vdupq_n_s8(0);
+  for (int k = 0; k < 8; k++) {
+    int8x16_t set = vreinterpretq_s8_u8(vtstq_u8(v, vdupq_n_u8((uint8_t)(1 << k))));
+    eight = vaddq_s8(eight, vandq_s8(set, vld1q_s8(t + 16 * k)));
+  }
+  return vpadalq_s8(sum, eight);
+}
+
+/* Past the last word, where the factors lie, elements are 0. */
+static float walk_bound_neon(const struct vdb_walk_sketch_query *query, const uint64_t *row,
+                             size_t words) {
+  size_t chunks = (words + 1) / 2;
+  int32_t sum = 0;
+  float factors[2];
+  for (size_t c = 0; c < chunks; c += WALK_BLOCKS) {
+    int16x8_t part = vdupq_n_s16(0);
+    for (size_t i = c; i < vdb_min_size(c + WALK_BLOCKS, chunks); i++)
+      part = walk_add1_neon(part, row + 2 * i, query->t + WALK_BLOCK * i);
+    sum += vaddlvq_s16(part);
+  }
+  memcpy(factors, row + words, sizeof factors);
+  return query->add + factors[0] + factors[1] * (query->weight * (float)sum + query->shift);
+}
+
 #define WB_SUFFIX neon
 #define WB_STEP 16
 #include "walk_sift.h"
@@ -81,7 +126,7 @@ static void walk_widen_neon(const uint32_t *pairs, size_t n, float by, float *fa
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_neon(void) {
   static const struct vdb_walk_kern table = {"neon", walk_keys4_neon, walk_keys8_neon,
                                              walk_widen_neon, walk_narrow_neon,
-                                             vdb_walk_planes, walk_sift_neon, vdb_walk_offer};
+                                             walk_spread_neon, walk_sift_neon, vdb_walk_offer};
   return &table;
 }
 

@@ -263,6 +263,79 @@ static size_t walk_sift_avx2(const struct vdb_walk_sketches *sketches,
 #define WB_STEP 32
 #include "walk_body.h"
 
+/* ---- The pool -------------------------------------------------------------------------------- */
+
+/* Which items of a vector are smaller, as all ones. There is only a comparison with signs. */
+VDB_INLINE __m256i walk_less_avx2(__m256i items, __m256i than) {
+  const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
+  return _mm256_cmpgt_epi64(_mm256_xor_si256(than, sign), _mm256_xor_si256(items, sign));
+}
+
+/* Puts an item that the pool wants in its place: finds the vector it belongs into, opens a gap
+   there, and hands the last item of each vector on to the next. All loads and stores are of whole
+   aligned vectors, so that one insertion can read what the one before it wrote. */
+VDB_INLINE size_t walk_insert_avx2(struct vdb_walk_pool *pool, uint64_t item) {
+  __m256i *items = (void *)pool->items;
+  const __m256i new = _mm256_set1_epi64x((long long)item);
+  size_t i = 0, end = pool->n / 4;
+  while (i < end && pool->items[4 * i + 3] < item)
+    i++;
+  __m256i v = items[i], less = walk_less_avx2(v, new);
+  __m256i moved = _mm256_permute4x64_epi64(v, 0x93); /* its last item first */
+  __m256i up_to = _mm256_blend_epi32(_mm256_permute4x64_epi64(less, 0x93),
+                                     _mm256_set1_epi32(-1), 0x03);
+  size_t at = 4 * i + (size_t)__builtin_popcount(
+                          (unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(less)));
+  pool->n += pool->n < pool->width;
+  items[i] = _mm256_blendv_epi8(_mm256_blendv_epi8(moved, new, up_to), v, less);
+  for (size_t last = (pool->n - 1) / 4; i < last; i++) {
+    __m256i carry = moved;
+    moved = _mm256_permute4x64_epi64(items[i + 1], 0x93);
+    items[i + 1] = _mm256_blend_epi32(moved, carry, 0x03);
+  }
+  if (pool->width % 4) { /* what has left the last place must not stay behind it */
+    const __m256i places = _mm256_setr_epi64x(0, 1, 2, 3);
+    __m256i *end_of = items + pool->width / 4;
+    __m256i inside = _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)pool->width % 4), places);
+    *end_of = _mm256_or_si256(*end_of, _mm256_xor_si256(inside, _mm256_set1_epi32(-1)));
+  }
+  return at;
+}
+
+/* vdb_walk_sortable of eight keys. */
+VDB_INLINE __m256i walk_sortable_avx2(__m256 keys) {
+  const __m256i sign = _mm256_set1_epi32(INT32_MIN);
+  __m256 plain = _mm256_blendv_ps(_mm256_add_ps(keys, _mm256_setzero_ps()),
+                                  _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000)),
+                                  _mm256_cmp_ps(keys, keys, _CMP_UNORD_Q));
+  __m256i bits = _mm256_castps_si256(plain);
+  return _mm256_xor_si256(bits, _mm256_or_si256(_mm256_srai_epi32(bits, 31), sign));
+}
+
+/* First looks which of eight the pool wants, as that is hard to predict. */
+static size_t walk_offer_avx2(struct vdb_walk_pool *pool, const uint32_t *nodes,
+                              const float *keys, size_t n) {
+  const __m256i places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  size_t first = pool->n;
+  for (size_t i = 0; i < n; i += 8) {
+    __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)vdb_min_size(n - i, 8)), places);
+    __m256i worst = _mm256_set1_epi32((int)(pool->items[pool->width - 1] >> 32));
+    __m256i key = walk_sortable_avx2(_mm256_maskload_ps(keys + i, lanes));
+    __m256i near = _mm256_cmpeq_epi32(_mm256_max_epu32(key, worst), worst);
+    near = _mm256_and_si256(near, lanes);
+    unsigned wanted = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(near));
+    uint32_t high[8];
+    _mm256_storeu_si256((void *)high, key);
+    for (; wanted; wanted &= wanted - 1) {
+      unsigned k = (unsigned)__builtin_ctz(wanted);
+      uint64_t item = (uint64_t)high[k] << 32 | (uint64_t)nodes[i + k] << 1;
+      if (vdb_walk_pool_wants(pool, item))
+        first = vdb_min_size(first, walk_insert_avx2(pool, item));
+    }
+  }
+  return first;
+}
+
 #if defined(__clang__)
 #pragma clang attribute pop
 #else
@@ -272,7 +345,7 @@ static size_t walk_sift_avx2(const struct vdb_walk_sketches *sketches,
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx2(void) {
   static const struct vdb_walk_kern table = {"avx2", walk_keys4_avx2, walk_keys8_avx2,
                                              walk_widen_avx2, walk_narrow_avx2,
-                                             walk_spread_avx2, walk_sift_avx2, vdb_walk_offer};
+                                             walk_spread_avx2, walk_sift_avx2, walk_offer_avx2};
   return &table;
 }
 

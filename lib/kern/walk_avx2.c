@@ -172,52 +172,58 @@ VDB_INLINE __m256i walk_widen_sum_avx2(__m256i sum) {
   return _mm256_madd_epi16(sum, _mm256_set1_epi16(1));
 }
 
-/* The sums of sketches a and b, times 8, in lanes of 32 bits. */
-struct walk_two_avx2 {
-  __m256i a, b;
+/* The sums of four sketches, times 8, in lanes of 32 bits. */
+struct walk_four_avx2 {
+  __m256i a, b, c, d;
 };
 
-/* A last half of a vector of one sketch stands beside that of the other. */
-VDB_INLINE struct walk_two_avx2 walk_halves_avx2(struct walk_two_avx2 sums, const uint64_t *a,
-                                                 const uint64_t *b, const int8_t *t) {
-  const __m256i zero = _mm256_setzero_si256();
-  __m256i both = _mm256_loadu2_m128i((const void *)b, (const void *)a);
-  both = walk_widen_sum_avx2(walk_add1_avx2(zero, both, t));
-  sums.a = _mm256_add_epi32(sums.a, _mm256_blend_epi32(both, zero, 0xf0));
-  sums.b = _mm256_add_epi32(sums.b, _mm256_blend_epi32(both, zero, 0x0f));
-  return sums;
-}
-
-/* Past the last word, where the factors lie, elements are 0. */
-VDB_INLINE struct walk_two_avx2 walk_sketches_avx2(const uint64_t *a, const uint64_t *b,
-                                                   size_t words, const int8_t *t) {
-  struct walk_two_avx2 sums = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  size_t chunks = (words + 1) / 4;
+/* Adds what lies in whole chunks. */
+VDB_INLINE void walk_add_chunks_avx2(struct walk_four_avx2 *sums, const uint64_t *const rows[4],
+                                     size_t chunks, const int8_t *t) {
   for (size_t c = 0; c < chunks; c += WALK_NARROW_SUM) {
-    __m256i x = _mm256_setzero_si256(), y = x;
-    for (size_t i = c; i < vdb_min_size(c + WALK_NARROW_SUM, chunks); i++) {
-      x = walk_add1_avx2(x, _mm256_loadu_si256((const void *)(a + 4 * i)), t + WALK_CHUNK * i);
-      y = walk_add1_avx2(y, _mm256_loadu_si256((const void *)(b + 4 * i)), t + WALK_CHUNK * i);
+    __m256i x = _mm256_setzero_si256(), y = x, z = x, w = x;
+    size_t end = 4 * vdb_min_size(c + WALK_NARROW_SUM, chunks);
+    for (size_t i = 4 * c; i < end; i += 4, t += WALK_CHUNK) {
+      x = walk_add1_avx2(x, _mm256_loadu_si256((const void *)(rows[0] + i)), t);
+      y = walk_add1_avx2(y, _mm256_loadu_si256((const void *)(rows[1] + i)), t);
+      z = walk_add1_avx2(z, _mm256_loadu_si256((const void *)(rows[2] + i)), t);
+      w = walk_add1_avx2(w, _mm256_loadu_si256((const void *)(rows[3] + i)), t);
     }
-    sums.a = _mm256_add_epi32(sums.a, walk_widen_sum_avx2(x));
-    sums.b = _mm256_add_epi32(sums.b, walk_widen_sum_avx2(y));
+    sums->a = _mm256_add_epi32(sums->a, walk_widen_sum_avx2(x));
+    sums->b = _mm256_add_epi32(sums->b, walk_widen_sum_avx2(y));
+    sums->c = _mm256_add_epi32(sums->c, walk_widen_sum_avx2(z));
+    sums->d = _mm256_add_epi32(sums->d, walk_widen_sum_avx2(w));
   }
-  if (words > 4 * chunks)
-    sums = walk_halves_avx2(sums, a + 4 * chunks, b + 4 * chunks, t + WALK_CHUNK * chunks);
-  return sums;
 }
 
-/* Which of four rows have a bound that is not above the limit. */
+/* Adds a last half of a chunk: that of one sketch stands beside that of the next. */
+VDB_INLINE void walk_add_half_avx2(__m256i *a, __m256i *b, const uint64_t *row,
+                                   const uint64_t *next, const int8_t *t) {
+  const __m256i zero = _mm256_setzero_si256();
+  __m256i both = _mm256_loadu2_m128i((const void *)next, (const void *)row);
+  both = walk_widen_sum_avx2(walk_add1_avx2(zero, both, t));
+  *a = _mm256_add_epi32(*a, _mm256_blend_epi32(both, zero, 0xf0));
+  *b = _mm256_add_epi32(*b, _mm256_blend_epi32(both, zero, 0x0f));
+}
+
+/* Which of four rows have a bound that is not above the limit. Past the last word, where the factors
+   lie, elements are 0. */
 VDB_INLINE unsigned walk_near_avx2(const struct vdb_walk_sketches *sketches,
                                    const struct vdb_walk_sketch_query *query,
                                    const uint64_t *const rows[4], float limit) {
-  size_t words = sketches->words;
-  struct walk_two_avx2 x = walk_sketches_avx2(rows[0], rows[1], words, query->t);
-  struct walk_two_avx2 y = walk_sketches_avx2(rows[2], rows[3], words, query->t);
+  size_t words = sketches->words, whole = (words + 1) / 4 * 4;
+  const int8_t *rest = query->t + 64 * whole;
+  struct walk_four_avx2 s = {_mm256_setzero_si256(), _mm256_setzero_si256(),
+                             _mm256_setzero_si256(), _mm256_setzero_si256()};
+  walk_add_chunks_avx2(&s, rows, whole / 4, query->t);
+  if (words > whole) {
+    walk_add_half_avx2(&s.a, &s.b, rows[0] + whole, rows[1] + whole, rest);
+    walk_add_half_avx2(&s.c, &s.d, rows[2] + whole, rows[3] + whole, rest);
+  }
   const float *factors[4];
   for (size_t j = 0; j < 4; j++)
     factors[j] = (const void *)(rows[j] + words);
-  __m128 bounds = walk_keys_avx2(factors, walk_sum4_avx2(x.a, x.b, y.a, y.b),
+  __m128 bounds = walk_keys_avx2(factors, walk_sum4_avx2(s.a, s.b, s.c, s.d),
                                  query->weight / VDB_WALK_SPREAD_STEP, query->shift, query->add);
   __m128 far = _mm_cmp_ps(bounds, _mm_set1_ps(limit), _CMP_GT_OQ); /* not NaN, of damaged rows */
   return (unsigned)_mm_movemask_ps(far) ^ 15;

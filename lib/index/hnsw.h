@@ -85,7 +85,8 @@ struct vdb_hnsw_graph {
 /* What a hop of a beam has found, on its way to be scored. */
 struct vdb_hnsw_stage {
   uint32_t nodes[VDB_HNSW_HOP];
-  uint32_t beside[VDB_HNSW_HOP]; /* their briefs; anything when there are none */
+  uint32_t places[VDB_HNSW_HOP]; /* of them among the links of the node that is expanded */
+  const uint32_t *briefs;        /* beside these links; NULL: none */
   uint32_t n;
   bool sketches;                 /* to be sifted first */
 };
@@ -101,6 +102,7 @@ struct vdb_hnsw_scratch {
   void *fine_query;            /* and among those of 8 bits */
   uint32_t nodes[VDB_HNSW_HOP];
   uint32_t rows[VDB_HNSW_HOP];
+  uint32_t briefs[VDB_HNSW_HOP];
   float keys[VDB_HNSW_HOP];
   struct vdb_hnsw_stage stages[3]; /* of a beam's last hops */
 };

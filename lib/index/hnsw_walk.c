@@ -200,17 +200,17 @@ static const uint32_t *walk_rows(const struct vdb_hnsw_walk *walk, uint32_t l,
 static void walk_expand(struct vdb_hnsw_scratch *scratch, const struct vdb_hnsw_layer *layer,
                         uint32_t node, struct vdb_hnsw_stage *stage) {
   const uint32_t *links = vdb_hnsw_links(layer, node);
-  const uint32_t *beside = layer->briefs ? layer->briefs + (links - layer->links) : links;
   struct vdb_visited seen = scratch->seen;
   uint32_t n = 0;
   for (uint32_t i = 0, width = layer->width; i < width && links[i] != VDB_HNSW_NONE; i++) {
     uint32_t link = links[i];
     stage->nodes[n] = link;
-    stage->beside[n] = beside[i];
+    stage->places[n] = i;
     n += vdb_visited_add(&seen, link);
   }
   scratch->seen.n_touched = seen.n_touched;
   stage->n = n;
+  stage->briefs = layer->briefs ? layer->briefs + (links - layer->links) : NULL;
 }
 
 /* Scores a stage and offers it to the pool; the first place that changed. */
@@ -218,8 +218,10 @@ static size_t walk_offer(struct vdb_hnsw_walk *walk, uint32_t l, struct vdb_hnsw
   struct vdb_hnsw_scratch *scratch = walk->scratch;
   const struct vdb_codes *codes = walk->space->codes;
   uint32_t n = stage->n;
-  if (walk->graph->layers[l].briefs)
-    codes->ops->keys_brief(codes, walk->query, stage->nodes, stage->beside, n, scratch->keys);
+  for (uint32_t i = 0; stage->briefs && i < n; i++)
+    scratch->briefs[i] = stage->briefs[stage->places[i]];
+  if (stage->briefs)
+    codes->ops->keys_brief(codes, walk->query, stage->nodes, scratch->briefs, n, scratch->keys);
   else
     vdb_hnsw_keys(walk->space, walk->query, walk_rows(walk, l, stage), n, scratch->keys);
   walk->distances += n;
@@ -256,7 +258,7 @@ VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t
     if (sifted->n > 0 && sifted->sketches) {
       float limit = vdb_walk_item_key(pool->items[pool->width - 1]);
       walk->distances += sifted->n;
-      sifted->n = (uint32_t)codes->ops->sift(codes, walk->query, sifted->nodes, sifted->beside,
+      sifted->n = (uint32_t)codes->ops->sift(codes, walk->query, sifted->nodes, sifted->places,
                                              sifted->n, limit);
       walk->distances -= sifted->n; /* each row counts once */
       walk_fetch(codes, sifted->nodes, sifted->n, false);

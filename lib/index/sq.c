@@ -244,11 +244,9 @@ static void sq_keys_brief(const struct vdb_codes *codes, const void *query, cons
   const struct sq_state *s = codes->state;
   const struct sq_query *q = query;
   for (size_t i = 0, part; i < n; i += part) {
-    uint32_t pairs[SQ_BRIEF_STEP] = {0};
     float factors[2 * SQ_BRIEF_STEP];
     part = vdb_min_size(n - i, SQ_BRIEF_STEP);
-    memcpy(pairs, briefs + i, part * sizeof *pairs);
-    s->kern->widen(pairs, vdb_round_up(part, 4), s->unit, factors);
+    s->kern->widen(briefs + i, vdb_round_up(part, 4), s->unit, factors);
     (sq_is4(codes) ? s->kern->keys4 : s->kern->keys8)(&s->codes, &q->walk, ids + i, factors, part,
                                                       keys + i);
   }

@@ -206,8 +206,8 @@ VDB_INLINE void walk_add_half_avx2(__m256i *a, __m256i *b, const uint64_t *row,
   *b = _mm256_add_epi32(*b, _mm256_blend_epi32(both, zero, 0x0f));
 }
 
-/* Which of four rows have a bound that is not above the limit. Past the last word, where the factors
-   lie, elements are 0. */
+/* Which of four rows have a bound that is not above the limit. Past the last word, where the
+   factors lie, elements are 0. */
 VDB_INLINE unsigned walk_near_avx2(const struct vdb_walk_sketches *sketches,
                                    const struct vdb_walk_sketch_query *query,
                                    const uint64_t *const rows[4], float limit) {

@@ -87,13 +87,14 @@ static void codes_scan_all(const struct vdb_codes *codes, const void *query, str
 }
 
 /* Scores the best again by the rows, nearest first, until two runs of them change nothing: where
-   keys lie close together codes order them badly, and it takes more. */
-static void codes_scan_again(const struct vdb_vecs *vecs, struct vdb_topk *best,
+   keys lie close together codes order them badly, and it takes more. Rough codes do so everywhere,
+   and two runs say nothing about the rest. */
+static void codes_scan_again(const struct vdb_vecs *vecs, bool rough, struct vdb_topk *best,
                              struct vdb_search *s) {
   size_t least = CODES_SCAN_AGAIN * s->top.k;
   size_t n;
   unsigned idle = 0;
-  for (size_t i = 0; i < best->n && (idle < 2 || i < least); i += n) {
+  for (size_t i = 0; i < best->n && (rough || idle < 2 || i < least); i += n) {
     uint32_t rows[CODES_SCAN_RUN];
     float keys[CODES_SCAN_RUN];
     n = vdb_min_size(best->n - i, CODES_SCAN_RUN);
@@ -130,7 +131,7 @@ VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_
   struct vdb_topk best;
   int rc = vdb_codes_nearest(codes, s, &best, err);
   if (rc == VECDB_OK && vecs)
-    codes_scan_again(vecs, &best, s);
+    codes_scan_again(vecs, codes->ops->rough, &best, s);
   for (size_t i = 0; rc == VECDB_OK && !vecs && i < best.n; i++)
     vdb_topk_push(&s->top, best.items[i]);
   vdb_topk_sort(&s->top);

@@ -397,6 +397,51 @@ static void adjusted(void **state) {
   free(d);
 }
 
+/* What an index keeps in memory, and of how many rows. */
+struct kept {
+  uint64_t memory;
+  int32_t type;
+};
+
+static int see_memory(void *user, const vecdb_segment_index *index) {
+  *(struct kept *)user = (struct kept){index->bytes_memory, index->params.type};
+  return 0;
+}
+
+/* AUTO stays below its memory, whatever it takes, and finds as much. */
+static void budgets(void **state) {
+  (void)state;
+  static const uint64_t bytes[] = {60, 120, 260, 330, 400, 470, 2000};
+  static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
+  struct data *d = malloc(sizeof *d);
+  vecdb *db = open_db(":memory:");
+  for (size_t m = 0; m < AT_COUNT(metrics); m++) {
+    data_make(d, m == 1 ? VECDB_INT8_VECTOR : VECDB_FLOAT_VECTOR, metrics[m]);
+    vecdb_collection *coll;
+    at_ok(create(db, d, "FLAT", &coll));
+    insert(coll, d, 0, ROWS);
+    at_ok(vecdb_flush(coll, NULL, &at_err));
+    for (size_t i = 0; i < AT_COUNT(bytes); i++) {
+      vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+      struct kept kept = {0, -1};
+      doing = "AUTO(memory)";
+      params.memory_bytes = bytes[i] * ROWS;
+      at_ok(vecdb_index_create(coll, "v", &params, NULL, &at_err));
+      at_ok(vecdb_index_list(coll, "v", see_memory, &kept, &at_err));
+      if (kept.memory > params.memory_bytes)
+        print_error("type %d takes %llu of %llu bytes\n", (int)kept.type,
+                    (unsigned long long)kept.memory, (unsigned long long)params.memory_bytes);
+      assert_true(kept.memory <= params.memory_bytes);
+      assert_true(i + 1 < AT_COUNT(bytes) || kept.type == VECDB_INDEX_HNSW);
+      expect_found(coll, d, &all_rows, VECDB_PLAN_AUTO, 0, 0.85);
+    }
+    vecdb_collection_release(coll);
+    at_ok(vecdb_collection_drop(db, "c", &at_err));
+  }
+  at_close(db);
+  free(d);
+}
+
 /* ---- Every type ------------------------------------------------------------------------------ */
 
 /* What a text must become in each segment; -1: exact, without a file. */
@@ -561,9 +606,9 @@ static void index_anew(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(refused),   cmocka_unit_test(adjusted),
-      cmocka_unit_test(floats_l2), cmocka_unit_test(floats_ip),
-      cmocka_unit_test(floats_cosine), cmocka_unit_test(bits),
-      cmocka_unit_test(index_anew),
+      cmocka_unit_test(budgets),   cmocka_unit_test(floats_l2),
+      cmocka_unit_test(floats_ip), cmocka_unit_test(floats_cosine),
+      cmocka_unit_test(bits),      cmocka_unit_test(index_anew),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

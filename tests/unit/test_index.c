@@ -400,6 +400,7 @@ static void auto_fits(void **state) {
     if (out.type != VECDB_INDEX_FLAT)
       assert_int_equal(vdb_index_params_fill(&out, &field, &err), VECDB_OK);
   }
+  p.memory_bytes = 1;
   assert_int_equal(chosen(&p, &field, 0).type, VECDB_INDEX_FLAT);
   field.elem = VDB_BITS;
   p.memory_bytes = 0;

@@ -285,6 +285,8 @@ typedef struct vecdb_options {
   uint32_t threads;            /* of background work and parallel builds; 0: one per processor */
   uint32_t seal_rows;          /* rows of a growing segment before it is sealed; 0: 65,536 */
   uint32_t index_rows;         /* smallest sealed segment that gets a vector index; 0: 4,096 */
+  uint32_t recall_every;       /* of so many queries one is answered exactly too, in the background,
+                                  for vecdb_stats.recall; 0: 4,096; UINT32_MAX: none is */
   uint64_t seal_bytes;         /* bytes of a growing segment before it is sealed; 0: 128 MiB */
   uint64_t wal_bytes;          /* log size after which growing segments are sealed; 0: 256 MiB */
   uint64_t memory_limit;       /* bytes the database may allocate; 0: none */
@@ -296,7 +298,7 @@ typedef struct vecdb_options {
   void *log_user;
   const vecdb_control *control;     /* of the opening itself (recovery) */
 } vecdb_options;
-#define VECDB_OPTIONS_INIT {sizeof(vecdb_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
+#define VECDB_OPTIONS_INIT {sizeof(vecdb_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
                             NULL, NULL, NULL, NULL, NULL, NULL}
 
 /*
@@ -433,8 +435,10 @@ typedef struct vecdb_index_params {
   int32_t rotation;         /* a vecdb_rotation */
   float recall;             /* share of the true neighbours that searches find by default, 0.5 to
                                0.999; 0: 0.95 */
-  uint64_t memory_bytes;    /* AUTO: what a segment's index may keep in memory; 0: no limit. The
-                               fastest type that surely stays below is taken, or no index */
+  uint64_t memory_bytes;    /* AUTO: what a segment's index may keep in memory, the rows not
+                               counted; 0: no limit. The fastest type that surely stays below is
+                               taken, or no index. With few bytes a row these are HNSW that scores
+                               hits by the rows, HNSW_SQ of 4 bits, IVF_RABITQ, DISK */
 } vecdb_index_params;
 #define VECDB_INDEX_PARAMS_INIT {sizeof(vecdb_index_params), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
@@ -695,12 +699,14 @@ typedef struct vecdb_search_params {
   int32_t plan;            /* a vecdb_plan: AUTO, or EXACT for true neighbours */
   uint32_t threads;        /* for the queries of one call; 0: 1, the caller's */
   uint32_t flags;          /* reserved: 0 */
+  uint32_t beam;           /* DISK: blocks that a search keeps under way, 1 to 32; 0: 8. More hide
+                              the disk's latency better, and are more often read in vain */
   const char *const *fields; /* fields of the rows */
   size_t n_fields;
   const vecdb_control *control;
 } vecdb_search_params;
 #define VECDB_SEARCH_PARAMS_INIT {sizeof(vecdb_search_params), 0, NULL, NULL, 0, 0, 0, \
-                                  {NULL, 0, NULL, 0}, 0, 0, 0, 0, 0, 0, NULL, 0, NULL}
+                                  {NULL, 0, NULL, 0}, 0, 0, 0, 0, 0, 0, 0, NULL, 0, NULL}
 
 /* How a search went; sums over its queries and segments. */
 typedef struct vecdb_search_info {
@@ -832,8 +838,14 @@ typedef struct vecdb_stats {
   uint64_t commits;            /* writes since opening; more than syncs where grouped */
   uint64_t searches;           /* queries answered since opening */
   uint64_t jobs_pending;       /* background work not done yet */
+  /* What real queries find: some (vecdb_options.recall_every) are asked again in the background,
+     and answered by index and exactly. Those without a filter under plan AUTO, of k up to 1,024;
+     few enough to cost no more than a hundredth of a processor. Of all vector fields together. */
+  uint64_t recall_checks;      /* queries checked since opening */
+  double recall;               /* the share of the true neighbours that they found, a mean over
+                                  about the last 64; 0 before any was checked */
 } vecdb_stats;
-#define VECDB_STATS_INIT {sizeof(vecdb_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define VECDB_STATS_INIT {sizeof(vecdb_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* Numbers about a collection; a snapshot, cheap. */
 VECDB_API int vecdb_collection_stats(vecdb_collection *collection, vecdb_stats *out,

@@ -2,8 +2,8 @@
  * ann.c - recall against queries per second of a sealed collection, through the public API only:
  *
  *   ann BASE.npy QUERY.npy GT.npy l2|ip|hamming K THREADS
- *       [--build-threads N] [--index TEXT] [--sweep ef|nprobe|recall|batch] [--points N,...]
- *       [--batch N] [--dir DIR]
+ *       [--build-threads N] [--index TEXT] [--sweep ef|nprobe|recall|batch|beam] [--points N,...]
+ *       [--batch N] [--ef N] [--dir DIR] [--keep PATH]
  *
  * BASE and QUERY are (n, d) float32, float16 or uint8 (hamming: uint8, packed bits), GT is
  * (m, >= K) int32. TEXT is what vecdb_index_params_parse takes: "IVF_PQ(nlist=1024, nbits=4)". The
@@ -13,8 +13,10 @@
  * for scans. Prints one JSON line: build_s is insert and compaction together; index_mb the growth
  * of resident memory from before the reopening to after the searches, open_mb to before them,
  * anon_mb the part of index_mb that belongs to no file; file_mb the size of the index files,
+ * memory_mb what searches read at random of these (codes and graph, the rows not counted),
  * distances the vectors compared per query at each point, reads the blocks that a DISK index read.
- * Building does not sync each batch: ingest.c does.
+ * Building does not sync each batch: ingest.c does. --keep: the database stays at PATH, and where
+ * it is there already it is not built (build_s is 0): disk.py searches it so under a limit.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,9 +36,9 @@ struct ann {
   const char *sweep; /* what the points are values of */
   double points[ANN_MAX_POINTS];
   size_t n_points;
-  uint32_t batch;
+  uint32_t batch, ef; /* what is not varied */
   uint32_t build_threads;
-  const char *dir;
+  const char *dir, *keep;
   double distances[ANN_MAX_POINTS];
   double reads[ANN_MAX_POINTS];
   struct bench_run run;
@@ -51,6 +53,7 @@ static const struct ann_sweep {
     {"nprobe", {1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256}},
     {"recall", {0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999}},
     {"batch", {1, 256}},
+    {"beam", {1, 2, 4, 8, 16, 32}},
 };
 
 static const char *ann_sweep_of(const struct ann *a) {
@@ -81,13 +84,15 @@ static double ann_recall(const struct ann *a, size_t q) {
 }
 
 static struct bench_setting ann_setting(const struct ann *a, double point) {
-  struct bench_setting setting = {.batch = a->batch};
+  struct bench_setting setting = {.batch = a->batch, .ef = a->ef};
   if (strcmp(a->sweep, "ef") == 0)
     setting.ef = (uint32_t)point < a->run.k ? a->run.k : (uint32_t)point;
   else if (strcmp(a->sweep, "nprobe") == 0)
     setting.nprobe = (uint32_t)point;
   else if (strcmp(a->sweep, "recall") == 0)
     setting.recall = (float)point;
+  else if (strcmp(a->sweep, "beam") == 0)
+    setting.beam = (uint32_t)point;
   else
     setting.batch = (uint32_t)point;
   return setting;
@@ -117,6 +122,11 @@ static void ann_print(const char *name, const double *values, size_t n) {
     printf("%s%.1f", i ? ", " : "", values[i]);
 }
 
+static int ann_memory(void *user, const vecdb_segment_index *index) {
+  *(double *)user += (double)index->bytes_memory / (1 << 20);
+  return 0;
+}
+
 static void ann_search(struct ann *a, const char *path, double build) {
   double before = bench_resident_mb(), anonymous = bench_anonymous_mb();
   vecdb *db = bench_open(path, a->base.rows, a->build_threads);
@@ -129,21 +139,25 @@ static void ann_search(struct ann *a, const char *path, double build) {
          a->sweep);
   ann_sweep(a);
   vecdb_stats stats = VECDB_STATS_INIT;
+  double memory = 0;
   bench_check(vecdb_collection_stats(a->run.collection, &stats, &error), "stats", &error);
+  bench_check(vecdb_index_list(a->run.collection, "v", ann_memory, &memory, &error), "list",
+              &error);
   ann_print("distances", a->distances, a->n_points);
   if (a->index.type == VECDB_INDEX_DISK)
     ann_print("reads", a->reads, a->n_points);
-  printf("], \"index_mb\": %.1f, \"open_mb\": %.1f, \"anon_mb\": %.1f, \"file_mb\": %.1f}\n",
+  printf("], \"index_mb\": %.1f, \"open_mb\": %.1f, \"anon_mb\": %.1f, \"file_mb\": %.1f, "
+         "\"memory_mb\": %.1f}\n",
          bench_resident_mb() - before, open, bench_anonymous_mb() - anonymous,
-         (double)stats.bytes_index / (1 << 20));
+         (double)stats.bytes_index / (1 << 20), memory);
   vecdb_collection_release(a->run.collection);
   bench_check(vecdb_close(db, &error), "close", &error);
 }
 
 static void ann_usage(void) {
   fprintf(stderr, "usage: ann BASE.npy QUERY.npy GT.npy l2|ip|hamming K THREADS"
-                  " [--build-threads N] [--index TEXT] [--sweep ef|nprobe|recall|batch]"
-                  " [--points N,...] [--batch N] [--dir DIR]\n");
+                  " [--build-threads N] [--index TEXT] [--sweep ef|nprobe|recall|batch|beam]"
+                  " [--points N,...] [--batch N] [--ef N] [--dir DIR] [--keep PATH]\n");
   exit(2);
 }
 
@@ -184,8 +198,12 @@ static void ann_option(struct ann *a, const char *name, const char *value) {
     ann_list(a, value);
   else if (strcmp(name, "--batch") == 0)
     a->batch = (uint32_t)strtoul(value, NULL, 10);
+  else if (strcmp(name, "--ef") == 0)
+    a->ef = (uint32_t)strtoul(value, NULL, 10);
   else if (strcmp(name, "--dir") == 0)
     a->dir = value;
+  else if (strcmp(name, "--keep") == 0)
+    a->keep = value;
   else
     ann_usage();
 }
@@ -217,11 +235,15 @@ static void ann_arguments(struct ann *a, int argc, char **argv) {
 int main(int argc, char **argv) {
   static struct ann a;
   ann_arguments(&a, argc, argv);
-  char *path = bench_path(a.dir);
-  double build = bench_build(path, &a.base, a.metric, &a.index, a.build_threads);
+  char *made = a.keep ? NULL : bench_path(a.dir);
+  const char *path = a.keep ? a.keep : made;
+  double build = 0;
+  if (!a.keep || access(path, F_OK) != 0)
+    build = bench_build(path, &a.base, a.metric, &a.index, a.build_threads);
   ann_search(&a, path, build);
-  bench_remove(path);
-  free(path);
+  if (made)
+    bench_remove(made);
+  free(made);
   free(a.data);
   bench_run_free(&a.run);
   return 0;

@@ -36,6 +36,7 @@ static void *bench_work(void *arg) {
   params.ef = w->setting->ef;
   params.nprobe = w->setting->nprobe;
   params.recall = w->setting->recall;
+  params.beam = w->setting->beam;
   params.plan = w->setting->plan;
   for (size_t q = w->first * batch; q < run->n_queries; q += run->threads * batch) {
     size_t n = run->n_queries - q < batch ? run->n_queries - q : batch;

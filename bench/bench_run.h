@@ -26,6 +26,7 @@ struct bench_setting {
   uint32_t nprobe;
   float recall;
   uint32_t batch; /* queries a call */
+  uint32_t beam;  /* of DISK */
   int32_t plan;
 };
 

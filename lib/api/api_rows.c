@@ -87,8 +87,10 @@ VECDB_API int vecdb_search(vecdb_collection *collection, const vecdb_search_para
   int rc = vdb_query_search(snapshot, collection->db->pool, params, hits, counts, info, rows, err);
   vdb_snapshot_release(snapshot);
   if (!rc)
-    atomic_fetch_add_explicit(&collection->searches, params->n_queries ? params->n_queries : 1,
-                              memory_order_relaxed);
+    vdb_live_offer(collection, params,
+                   atomic_fetch_add_explicit(&collection->searches,
+                                             params->n_queries ? params->n_queries : 1,
+                                             memory_order_relaxed));
   return rc;
 }
 

@@ -21,19 +21,15 @@ static int collection_publish_schema(struct vecdb_collection *coll, vecdb_error 
   return coll->schema_bytes.failed ? vdb_fail_memory(err) : VECDB_OK;
 }
 
+/* All locks or none. */
 static int collection_init_locks(struct vecdb_collection *coll, vecdb_error *err) {
-  int os = vdb_mutex_init(&coll->merge_mu);
-  if (os)
-    return vdb_fail_os(err, os, "making a mutex for", coll->name);
-  os = vdb_mutex_init(&coll->seal_mu);
-  if (os) {
-    vdb_mutex_destroy(&coll->merge_mu);
-    return vdb_fail_os(err, os, "making a mutex for", coll->name);
-  }
-  os = vdb_mutex_init(&coll->view_mu);
-  if (os) {
-    vdb_mutex_destroy(&coll->seal_mu);
-    vdb_mutex_destroy(&coll->merge_mu);
+  struct vdb_mutex *mutexes[] = {&coll->merge_mu, &coll->seal_mu, &coll->view_mu, &coll->live.mu};
+  for (size_t i = 0; i < VDB_COUNT(mutexes); i++) {
+    int os = vdb_mutex_init(mutexes[i]);
+    if (!os)
+      continue;
+    while (i > 0)
+      vdb_mutex_destroy(mutexes[--i]);
     return vdb_fail_os(err, os, "making a mutex for", coll->name);
   }
   return VECDB_OK;
@@ -41,6 +37,7 @@ static int collection_init_locks(struct vecdb_collection *coll, vecdb_error *err
 
 static void collection_free_parts(struct vecdb_collection *coll) {
   struct vdb_mem *mem = &coll->db->env.mem;
+  vdb_live_free(coll);
   vdb_version_unref(mem, coll->version);
   vdb_free(mem, coll->index);
   vdb_free(mem, coll->public_fields);
@@ -88,6 +85,7 @@ VDB_INTERNAL void vdb_collection_unref(struct vecdb_collection *coll) {
     return;
   struct vdb_mem *mem = &coll->db->env.mem;
   collection_free_parts(coll);
+  vdb_mutex_destroy(&coll->live.mu);
   vdb_mutex_destroy(&coll->view_mu);
   vdb_mutex_destroy(&coll->seal_mu);
   vdb_mutex_destroy(&coll->merge_mu);

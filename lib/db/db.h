@@ -51,6 +51,15 @@ struct vdb_undo {
   uint32_t row;
 };
 
+/* The live estimate of recall (live.c). */
+struct vdb_live {
+  struct vdb_mutex mu;
+  struct vdb_live_query *kept; /* mu; waits to be checked; NULL: none */
+  uint64_t rest_until_ns;      /* mu; no query is kept before */
+  uint64_t checks;             /* mu */
+  double recall;               /* mu */
+};
+
 struct vecdb_collection {
   struct vecdb *db;
   _Atomic uint32_t refs;
@@ -75,6 +84,7 @@ struct vecdb_collection {
   uint64_t files_seq;            /* write_mu; writes of this collection up to here are in files */
 
   _Atomic uint64_t searches;
+  struct vdb_live live;
   _Atomic uint64_t commits;
   _Atomic uint32_t preempt; /* > 0: background merges and builds give way */
 };
@@ -92,6 +102,7 @@ struct vecdb {
   uint64_t interval_ns;
   uint32_t seal_rows;
   uint32_t index_rows;
+  uint32_t recall_every; /* queries per one that is checked; 0: none is */
   uint64_t seal_bytes;
   uint64_t wal_bytes;
   bool verify_full;
@@ -317,6 +328,18 @@ VDB_INTERNAL int vdb_jobs_run_one(struct vecdb *db, struct vecdb_collection *onl
 VDB_INTERNAL void vdb_jobs_sync(struct vecdb *db);
 /* Pieces of work known now. */
 VDB_INTERNAL uint64_t vdb_jobs_pending(struct vecdb *db, struct vecdb_collection *only);
+
+/* ---- live.c ---- */
+/* After a search that gave an answer: keeps one of its queries if it is its turn, when `before`
+   queries came before them. */
+VDB_INTERNAL void vdb_live_offer(struct vecdb_collection *coll, const vecdb_search_params *params,
+                                 uint64_t before);
+/* Whether a query waits to be checked. */
+VDB_INTERNAL bool vdb_live_waits(struct vecdb_collection *coll);
+/* Checks it; false when there was none. */
+VDB_INTERNAL bool vdb_live_check(struct vecdb_collection *coll, const struct vdb_control *control);
+/* When nobody uses the collection any more. */
+VDB_INTERNAL void vdb_live_free(struct vecdb_collection *coll);
 
 /* ---- backup.c, db_check.c, db_stats.c ---- */
 /* Holds no lock while it copies; for databases opened to read, too. */

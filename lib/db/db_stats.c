@@ -52,5 +52,9 @@ VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *
   out->bytes_allocated = atomic_load(&db->env.mem.used);
   out->commits = atomic_load(&coll->commits);
   out->searches = atomic_load(&coll->searches);
+  vdb_mutex_lock(&coll->live.mu);
+  out->recall_checks = coll->live.checks;
+  out->recall = coll->live.recall;
+  vdb_mutex_unlock(&coll->live.mu);
   out->jobs_pending = vdb_jobs_pending(db, coll);
 }

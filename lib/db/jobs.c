@@ -1,8 +1,8 @@
 /*
  * jobs.c - background work: which piece comes next, and who does it: a thread of the database, or
  * the host through vecdb_step. Order: seal what is frozen (it frees memory and log), then bring
- * down the log when it is long, then merge, then build indexes; but when many segments wait to be
- * merged, that is done beside sealing.
+ * down the log when it is long, then merge, then build indexes, then check what searches find
+ * (live.c); but when many segments wait to be merged, that is done beside sealing.
  */
 #include "base/check.h"
 #include "db/db.h"
@@ -192,6 +192,8 @@ static int jobs_run_collection(struct vecdb *db, struct vecdb_collection *coll, 
     VDB_TRY(jobs_optimise(coll, &optimised, bytes, control, err));
     *did = *did || optimised;
   }
+  if (!*did)
+    *did = vdb_live_check(coll, control);
   return VECDB_OK;
 }
 
@@ -233,7 +235,7 @@ static bool jobs_unindexed(struct vecdb_collection *coll, const struct vdb_seg *
 }
 
 static uint64_t jobs_pending_in(struct vecdb_collection *coll) {
-  uint64_t pending = vdb_frozen_count(coll);
+  uint64_t pending = vdb_frozen_count(coll) + vdb_live_waits(coll);
   struct vdb_version *version = vdb_version_get(coll);
   struct vdb_seg *segs[JOBS_FAN_MAX];
   pending += jobs_pick_merge(version, segs) > 0;

@@ -9,18 +9,12 @@
 VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
                                    const vecdb_index_params *params, uint64_t n) {
   struct vdb_index_field over = vdb_seg_index_field(field);
-  if (params->type == VECDB_INDEX_AUTO)
-    return n >= db->index_rows && vdb_index_auto(params, &over, n) != VECDB_INDEX_FLAT;
+  if (params->type == VECDB_INDEX_AUTO) {
+    vecdb_index_params choice;
+    vdb_index_auto(params, &over, n, &choice);
+    return n >= db->index_rows && choice.type != VECDB_INDEX_FLAT;
+  }
   return !vdb_index_is_scan(params->type, vdb_elem_of(field->type));
-}
-
-/* What AUTO stands for; its parameters are for graphs. */
-static void merge_auto(vecdb_index_params *params, const struct vdb_index_field *field,
-                       uint32_t rows) {
-  params->type = vdb_index_auto(params, field, rows);
-  params->memory_bytes = 0;
-  if (params->type == VECDB_INDEX_IVF_RABITQ)
-    params->m = params->ef_construction = params->ef = 0;
 }
 
 /* Builds and opens one index of a sealed segment that is not published yet, or is a private
@@ -35,7 +29,7 @@ static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg,
                                       db->env.seed, control};
   struct vdb_index_field over = vdb_seg_index_field(field);
   if (build.params.type == VECDB_INDEX_AUTO)
-    merge_auto(&build.params, &over, seg->sealed->n_rows);
+    vdb_index_auto(settings, &over, seg->sealed->n_rows, &build.params);
   build.params.size = sizeof build.params;
   VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
   vdb_index_params_settle(&build.params, seg->sealed->n_rows);

@@ -62,8 +62,8 @@ static void codes_scan_score(const struct vdb_codes *codes, const void *query,
     }
 }
 
-/* The best of the allowed rows by their codes. */
-static void codes_scan_all(const struct vdb_codes *codes, const void *query, struct vdb_search *s,
+/* The best of the allowed rows by their codes; false when it was stopped. */
+static bool codes_scan_all(const struct vdb_codes *codes, const void *query, struct vdb_search *s,
                            struct vdb_topk *best) {
   struct codes_scan_run runs[3] = {{.n = 0}};
   size_t at = 0, since = 0;
@@ -81,24 +81,28 @@ static void codes_scan_all(const struct vdb_codes *codes, const void *query, str
     if (since >= CODES_SCAN_LOOK) {
       since = 0;
       if (s->stop && s->stop(s->stop_arg))
-        return;
+        return false;
     }
   }
+  return true;
 }
 
 /* Scores the best again by the rows, nearest first, until two runs of them change nothing: where
-   keys lie close together codes order them badly, and it takes more. */
-static void codes_scan_again(const struct vdb_vecs *vecs, struct vdb_topk *best,
+   keys lie close together codes order them badly, and it takes more. Rough codes do so everywhere,
+   and two runs say nothing about the rest. */
+static void codes_scan_again(const struct vdb_vecs *vecs, bool rough, struct vdb_topk *best,
                              struct vdb_search *s) {
   size_t least = CODES_SCAN_AGAIN * s->top.k;
   size_t n;
   unsigned idle = 0;
-  for (size_t i = 0; i < best->n && (idle < 2 || i < least); i += n) {
+  for (size_t i = 0; i < best->n && (rough || idle < 2 || i < least); i += n) {
     uint32_t rows[CODES_SCAN_RUN];
     float keys[CODES_SCAN_RUN];
     n = vdb_min_size(best->n - i, CODES_SCAN_RUN);
     for (size_t k = 0; k < n; k++)
       rows[k] = best->items[i + k].row;
+    if (i >= CODES_SCAN_LOOK && s->stop && s->stop(s->stop_arg))
+      return;
     vdb_keys_gather(vecs, s->query, rows, n, keys);
     s->distances += n;
     idle++;
@@ -110,27 +114,36 @@ static void codes_scan_again(const struct vdb_vecs *vecs, struct vdb_topk *best,
   }
 }
 
-VDB_INTERNAL int vdb_codes_nearest(const struct vdb_codes *codes, struct vdb_search *s,
-                                   struct vdb_topk *best, vecdb_error *err) {
+/* As vdb_codes_nearest; *whole tells whether all rows were looked at. */
+static int codes_scan_nearest(const struct vdb_codes *codes, struct vdb_search *s,
+                              struct vdb_topk *best, bool *whole, vecdb_error *err) {
   *best = (struct vdb_topk){.k = vdb_min_size(vdb_max_size(s->effort, s->top.k), codes->n)};
   best->items = vdb_alloc_array(s->mem, best->k, sizeof *best->items);
   void *query = vdb_alloc_wide(s->mem, codes->ops->query_bytes(codes));
   bool memory = best->items && query;
+  *whole = false;
   if (memory) {
     codes->ops->query(codes, s->query, query);
-    codes_scan_all(codes, query, s, best);
+    *whole = codes_scan_all(codes, query, s, best);
     vdb_topk_sort(best);
   }
   vdb_free(s->mem, query);
   return memory ? VECDB_OK : vdb_fail_memory(err);
 }
 
+VDB_INTERNAL int vdb_codes_nearest(const struct vdb_codes *codes, struct vdb_search *s,
+                                   struct vdb_topk *best, vecdb_error *err) {
+  bool whole;
+  return codes_scan_nearest(codes, s, best, &whole, err);
+}
+
 VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_vecs *vecs,
                                 struct vdb_search *s, vecdb_error *err) {
   struct vdb_topk best;
-  int rc = vdb_codes_nearest(codes, s, &best, err);
+  bool whole;
+  int rc = codes_scan_nearest(codes, s, &best, &whole, err);
   if (rc == VECDB_OK && vecs)
-    codes_scan_again(vecs, &best, s);
+    codes_scan_again(vecs, codes->ops->rough && whole, &best, s);
   for (size_t i = 0; rc == VECDB_OK && !vecs && i < best.n; i++)
     vdb_topk_push(&s->top, best.items[i]);
   vdb_topk_sort(&s->top);

@@ -46,6 +46,7 @@ static void disk_traits(const struct vdb_index *index, struct vdb_index_traits *
   out->scans = disk->codes.ops != NULL;
   out->walk_bytes = (uint32_t)disk->codes.stride;
   out->links = disk->shape.width / 2;
+  out->reads = true;
 }
 
 VDB_INTERNAL const struct vdb_index_ops *vdb_disk_ops(void) {

@@ -10,7 +10,7 @@
 #include "index/disk.h"
 
 enum {
-  DISK_BEAM = 8,        /* blocks that a walk has under way: more of them are read in vain */
+  DISK_BEAM = 8,        /* blocks that a walk has under way unless told */
   DISK_STARTS = 16,     /* nodes of layer 1 that it begins with */
   DISK_POLL = 4,        /* blocks between two looks at `stop` */
   DISK_SCAN_ROWS = 256, /* fewer allowed rows than so many times the width: a scan of the codes */
@@ -22,6 +22,7 @@ struct disk_search {
   const struct vdb_disk *disk;
   struct vdb_search *s;
   struct vdb_disk_scratch *scratch;
+  uint32_t beam;
   struct vdb_hnsw_walk walk;
 };
 
@@ -135,7 +136,7 @@ static bool disk_wants(const struct vdb_walk_pool *pool, uint64_t item) {
 /* Asks for the blocks of the nearest nodes, as long as the pool may take what they lead to. */
 static void disk_ask_nearest(struct disk_search *d) {
   struct vdb_hnsw_scratch *walk = d->walk.scratch;
-  while (d->scratch->under_way < DISK_BEAM && walk->n_frontier > 0 &&
+  while (d->scratch->under_way < d->beam && walk->n_frontier > 0 &&
          disk_wants(&walk->found, walk->frontier[0]))
     disk_ask(d, d->disk->where[vdb_walk_item_node(vdb_hnsw_frontier_pop(walk))]);
 }
@@ -232,6 +233,7 @@ static int disk_run(const struct vdb_disk *disk, struct vdb_search *s,
     return VECDB_OK;
   struct vdb_hnsw_space space = {&disk->base.vecs, &disk->codes};
   struct disk_search d = {.disk = disk, .s = s};
+  d.beam = vdb_min_u32(s->beam ? s->beam : DISK_BEAM, VDB_DISK_DEPTH);
   VDB_TRY(vdb_disk_take(disk, &d.scratch, err));
   d.walk = (struct vdb_hnsw_walk){
       &disk->graph, &space, d.scratch->query, d.scratch->walk, s->stop, s->stop_arg, 0};

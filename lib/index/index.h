@@ -21,6 +21,7 @@ struct vdb_search {
   const struct vdb_query_vec *query;
   uint32_t effort;        /* as ops->effort says; at least 1 */
   uint32_t ef;            /* of graphs whose effort is not their width; 0: by effort and top.k */
+  uint32_t beam;          /* DISK: blocks under way at a time, up to 32; 0: as it knows */
   const uint32_t *starts; /* graphs: rows to walk from, the nearest of them; none: as they know */
   uint32_t n_starts;
   const uint64_t *allow;  /* bitmap of allowed rows, NULL: all */
@@ -91,6 +92,7 @@ struct vdb_index_traits {
                           memory */
   uint32_t walk_bytes; /* of one row as it is compared first */
   bool scans;          /* ops->scan may be called */
+  bool reads;          /* rows are read from a file, block by block: they need not be in memory */
   uint32_t links;      /* graphs: of a node */
   uint32_t lists;      /* IVF */
   uint64_t entries;    /* IVF: rows in all lists, each as often as it is listed */
@@ -145,13 +147,14 @@ struct vdb_index_field {
 VDB_INTERNAL int vdb_index_params_fill(vecdb_index_params *params,
                                        const struct vdb_index_field *field, vecdb_error *err);
 /*
- * The type that AUTO params, filled, stand for over so many rows: the fastest of those built whose
- * index stays below memory_bytes by a bound that depends on nothing but these arguments, and FLAT
- * when none does. Which is fastest is a fixed order (index_list.c), so that the same rows always
- * get the same files.
+ * What AUTO params, filled, stand for over so many rows: in `out` the fastest of a few choices
+ * whose index stays below memory_bytes by a bound that depends on nothing but these arguments, and
+ * FLAT when none does. Which is fastest is a fixed order (index_list.c), so that the same rows
+ * always get the same files. `out` must be filled again.
  */
-VDB_INTERNAL int32_t vdb_index_auto(const vecdb_index_params *params,
-                                    const struct vdb_index_field *field, uint64_t rows);
+VDB_INTERNAL void vdb_index_auto(const vecdb_index_params *params,
+                                 const struct vdb_index_field *field, uint64_t rows,
+                                 vecdb_index_params *out);
 /* Adjusts filled params of a type with lists to the number of rows: nlist 0, and more lists than
    these rows can have. */
 VDB_INTERNAL void vdb_index_params_settle(vecdb_index_params *params, uint32_t rows);

@@ -233,36 +233,68 @@ VDB_INTERNAL int vdb_index_params_fill(vecdb_index_params *params,
   return index_possible(&f);
 }
 
-/* Bytes per row that an index of the type keeps in memory, at most. */
-static uint64_t index_row_memory(int32_t type, const vecdb_index_params *params,
+/* Most bytes per row of codes as sq.h has them: in 8 bits an element, or in 4 with sketches. */
+static uint64_t index_code_memory(uint64_t dim, bool is4) {
+  uint64_t factors = 2 * sizeof(float), line = 64;
+  if (!is4)
+    return vdb_round_up(dim, line) + factors;
+  return vdb_round_up((dim + 1) / 2, line) + factors + vdb_round_up(dim / 8 + 16, line);
+}
+
+/* Most bytes per row that an index of these params keeps in memory. */
+static uint64_t index_row_memory(const vecdb_index_params *p,
                                  const struct vdb_index_field *field) {
   bool floats = field->elem <= VDB_BF16;
-  uint64_t dim = vdb_round_up(field->dim, 64) + 64; /* codes come in cache lines */
-  uint64_t m = params->m ? params->m : INDEX_M;
-  uint64_t links = vdb_round_up(2 * m, VDB_HNSW_ROW_UNIT) * sizeof(uint32_t) + 16;
-  switch (type) {
+  uint64_t dim = field->dim, m = p->m ? p->m : INDEX_M, above = 16;
+  uint64_t links = vdb_round_up(2 * m, VDB_HNSW_ROW_UNIT) * sizeof(uint32_t);
+  uint64_t codes = 0, copies = 0;
+  switch (p->type) {
   case VECDB_INDEX_HNSW:
-    return links + (floats ? dim : 0) + (params->refine > VECDB_REFINE_F32 ? 2 * dim : 0);
   case VECDB_INDEX_HNSW_SQ:
-    return links + dim;
-  case VECDB_INDEX_IVF_RABITQ:
-    return 2 * dim;
+    if (p->refine == VECDB_REFINE_F16 || (p->refine == VECDB_REFINE_AUTO && field->elem == VDB_F32))
+      copies = dim * sizeof(uint16_t);
+    else if (p->refine == VECDB_REFINE_I8)
+      copies = index_code_memory(dim, false);
+    if (floats && p->nbits != 4)
+      codes = index_code_memory(dim, false);
+    if (floats && p->nbits != 8)
+      codes = vdb_max_size(codes, index_code_memory(dim, true));
+    return (floats ? 2 : 1) * links + above + codes + copies; /* briefs are as many as links */
+  case VECDB_INDEX_IVF_RABITQ: /* in two lists, and whole; inner products in 8 bits each */
+    return (field->metric == VECDB_IP ? 3 : 2) * index_code_memory(dim, false);
   default: /* DISK: four bits for two elements, a place, and the upper layers */
-    return vdb_round_up(dim / 4, 64) + 24;
+    return vdb_round_up(dim / 4 + 16, 64) + 24;
   }
 }
 
-VDB_INTERNAL int32_t vdb_index_auto(const vecdb_index_params *params,
-                                    const struct vdb_index_field *field, uint64_t rows) {
-  static const int32_t order[] = {VECDB_INDEX_HNSW, VECDB_INDEX_HNSW_SQ, VECDB_INDEX_IVF_RABITQ,
-                                  VECDB_INDEX_DISK};
-  for (size_t i = 0; i < VDB_COUNT(order); i++)
-    if (vdb_index_ops_of(order[i], field->elem) &&
-        (order[i] != VECDB_INDEX_DISK || field->elem != VDB_I8) &&
-        (params->memory_bytes == 0 ||
-         index_row_memory(order[i], params, field) <= params->memory_bytes / (rows ? rows : 1)))
-      return order[i];
-  return VECDB_INDEX_FLAT;
+VDB_INTERNAL void vdb_index_auto(const vecdb_index_params *params,
+                                 const struct vdb_index_field *field, uint64_t rows,
+                                 vecdb_index_params *out) {
+  static const vecdb_index_params order[] = {
+      {.type = VECDB_INDEX_HNSW},
+      {.type = VECDB_INDEX_HNSW, .refine = VECDB_REFINE_F32}, /* hits are scored by the rows */
+      {.type = VECDB_INDEX_HNSW_SQ, .nbits = 4, .refine = VECDB_REFINE_F32},
+      {.type = VECDB_INDEX_IVF_RABITQ, .refine = VECDB_REFINE_F32},
+      {.type = VECDB_INDEX_DISK},
+  };
+  uint64_t budget = params->memory_bytes ? params->memory_bytes / (rows ? rows : 1) : UINT64_MAX;
+  for (size_t i = 0; i < VDB_COUNT(order); i++) {
+    int32_t type = order[i].type;
+    *out = *params;
+    out->type = type;
+    out->nbits = order[i].nbits;
+    out->memory_bytes = 0;
+    out->refine = params->refine ? params->refine : order[i].refine;
+    if (type == VECDB_INDEX_DISK)
+      out->refine = VECDB_REFINE_AUTO;
+    if (type == VECDB_INDEX_IVF_RABITQ)
+      out->m = out->ef_construction = out->ef = 0;
+    bool fits = type != VECDB_INDEX_DISK || field->elem != VDB_I8;
+    if (vdb_index_ops_of(type, field->elem) && fits && index_row_memory(out, field) <= budget)
+      return;
+  }
+  *out = *params;
+  out->type = VECDB_INDEX_FLAT;
 }
 
 /* About 4 sqrt(rows) lists: as much work to choose lists as to look through them at some tens of

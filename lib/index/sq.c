@@ -8,6 +8,7 @@
 #include "index/sq.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 #include "base/check.h"
 #include "index/sq_rotate.h"
@@ -17,6 +18,7 @@ enum {
   SQ_CHUNK = 256,   /* rows coded per item of a parallel loop */
   SQ_T_MAX = 127,   /* of a query's elements */
   SQ_BRIEF_STEP = 64, /* briefs made floats at a time */
+  SQ_BRIEF_TINY = 1024, /* one row in so many may have factors that are too small for briefs */
   SQ_SKETCH = 192   /* bytes of a 4-bit code from which sketches pay */
 };
 
@@ -24,8 +26,9 @@ enum {
    into a pool, three in a hundred are then lost, and found again by way of others. */
 #define SQ_DEVIATIONS 1.9f
 
-/* Factors from which 16 bits are not enough. */
+/* Factors from which 16 bits are not enough, and those below which they leave too few digits. */
 #define SQ_BRIEF_MOST 6e4f
+#define SQ_BRIEF_LEAST 6e-5f
 
 struct sq_head {
   float gain; /* of rows, so that centred ones have length 1 on average */
@@ -48,6 +51,7 @@ struct sq_state {
   const float *mean;
   struct vdb_walk_sketches sketches; /* rows is NULL: none */
   struct sq_made *made; /* of each row; made 8-bit codes only */
+  _Atomic uint32_t tiny; /* made codes: rows whose factors lose digits in 16 bits */
   uint32_t signs[]; /* of the rotation */
 };
 
@@ -218,6 +222,16 @@ static size_t sq_sift(const struct vdb_codes *codes, const void *query, uint32_t
   return s->kern->sift(&s->sketches, &q->sketch, ids, beside, n, limit);
 }
 
+/* Whether factors lose digits as f16, as those of rows far shorter than most do: neighbours among
+   such rows could then not be told apart. What a key has of the mean, except under L2, is small by
+   chance only, and then does not matter. */
+static bool sq_is_tiny(const struct vdb_codes *codes, const float *factors) {
+  const struct sq_state *s = codes->state;
+  float least = SQ_BRIEF_LEAST * s->unit;
+  return factors[1] > 0 &&
+         (factors[1] < least || (codes->metric == VECDB_L2 && factors[0] < least));
+}
+
 /* The factors as f16, in a unit in which they are small. */
 static bool sq_brief(const struct vdb_codes *codes, uint32_t id, uint32_t *out) {
   const struct sq_state *s = codes->state;
@@ -226,6 +240,8 @@ static bool sq_brief(const struct vdb_codes *codes, uint32_t id, uint32_t *out) 
   uint16_t halves[2];
   vdb_kern()->f32_to_f16(scaled, halves, 2);
   *out = (uint32_t)halves[1] << 16 | halves[0];
+  if (atomic_load_explicit(&s->tiny, memory_order_relaxed) > codes->n / SQ_BRIEF_TINY)
+    return false;
   return fabsf(scaled[0]) < SQ_BRIEF_MOST && scaled[1] < SQ_BRIEF_MOST;
 }
 
@@ -368,6 +384,8 @@ static void sq_row(struct sq_work *w, uint32_t row, float *x) {
   float most = sq_most(x, codes->dim);
   float dot = (sq_is4(codes) ? sq_code4 : sq_code8)(x, codes->dim, most, code, codes->stride);
   factors[1] = dot > 0 ? squares / dot * s->unit : 0;
+  if (sq_is_tiny(codes, factors))
+    atomic_fetch_add_explicit(&w->state->tiny, 1, memory_order_relaxed);
   if (s->sketches.words > 0)
     sq_sketch(s, x, codes->dim, squares, factors[0],
               w->sketches + row * s->sketches.stride);
@@ -423,6 +441,7 @@ static struct sq_state *sq_state_new(struct vdb_mem *mem, const struct vdb_codes
       (const float *)(const void *)(codes->data + (size_t)codes->n * codes->stride)};
   s->sketches = (struct vdb_walk_sketches){0};
   s->made = NULL;
+  atomic_init(&s->tiny, 0);
   return s;
 }
 

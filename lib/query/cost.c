@@ -35,6 +35,14 @@
 /* A filter asked for a single row that the walk has come to. */
 #define COST_CHECK_FILTER 15.0
 #define COST_CHECK_DEAD 4.0
+/* DISK, whose rows are not in memory: a byte read in order, a row alone, a block of several under
+   way. A walk reads so many blocks first, and so many for each of ef; a scan of codes these. */
+#define COST_DISK_BYTE 1.0
+#define COST_DISK_ROW 60000.0
+#define COST_DISK_BLOCK 12000.0
+#define COST_DISK_FIRST 12.0
+#define COST_DISK_EF 0.75
+#define COST_DISK_AGAIN 144.0
 /* Shares below this count as this, so that costs stay finite. */
 #define COST_LEAST_SHARE 1e-6
 /* Below this share a graph search among allowed rows loses its way and with it recall. */
@@ -60,17 +68,26 @@ static double cost_graph_row(const struct vdb_cost_case *c) {
 }
 
 static double cost_scan(const struct vdb_cost_case *c) {
-  return c->rows * (COST_SCAN_ROW + COST_SCAN_BYTE * c->bytes);
+  return c->rows * (COST_SCAN_ROW + (c->disk ? COST_DISK_BYTE : COST_SCAN_BYTE) * c->bytes);
 }
 
 /* One exact scan: all rows in turn, or the allowed ones. */
 static double cost_exact(const struct vdb_cost_case *c) {
-  return cost_less(cost_scan(c), c->allowed * (COST_GATHER_ROW + COST_GATHER_BYTE * c->bytes));
+  double row = COST_GATHER_ROW + COST_GATHER_BYTE * c->bytes + (c->disk ? COST_DISK_ROW : 0);
+  return cost_less(cost_scan(c), c->allowed * row);
+}
+
+/* Blocks read by one walk that goes so many times as far as one without a filter. */
+static double cost_reads(const struct vdb_cost_case *c, double wider) {
+  return c->disk ? (COST_DISK_FIRST + COST_DISK_EF * c->ef * wider) * COST_DISK_BLOCK : 0;
 }
 
 /* A scan of the allowed rows' codes, nearly in order, and what it scores again. */
 static double cost_codes(const struct vdb_cost_case *c) {
-  return c->allowed * (COST_CODES_ROW + COST_CODES_BYTE * c->walked) + COST_CODES_AGAIN;
+  double again = COST_CODES_AGAIN;
+  if (c->disk)
+    again += cost_less(COST_DISK_AGAIN, c->allowed) * COST_DISK_BLOCK;
+  return c->allowed * (COST_CODES_ROW + COST_CODES_BYTE * c->walked) + again;
 }
 
 /* A graph search that scores only allowed rows. */
@@ -84,13 +101,15 @@ static double cost_near(const struct vdb_cost_case *c) {
 VDB_INTERNAL struct vdb_cost vdb_cost_plain(const struct vdb_cost_case *c) {
   struct vdb_cost cost = {.walked = cost_graph_rows(c), .row = cost_graph_row(c)};
   cost.exact = c->queries * cost_scan(c);
-  cost.graph = c->queries * cost_graph_rows(c) * cost_graph_row(c);
+  cost.graph = c->queries * (cost_graph_rows(c) * cost_graph_row(c) + cost_reads(c, 1));
   cost.late = cost.graph;
   return cost;
 }
 
 VDB_INTERNAL struct vdb_cost vdb_cost_filtered(const struct vdb_cost_case *c) {
   struct vdb_cost cost = {.row = cost_graph_row(c) + COST_APART_ROW};
+  if (c->disk) /* each row that is compared has its share of the blocks */
+    cost.row += cost_reads(c, 1) / cost_graph_rows(c);
   double share = c->rows > 0 ? c->allowed / c->rows : 1;
   if (share < COST_LEAST_SHARE)
     share = COST_LEAST_SHARE;
@@ -100,11 +119,13 @@ VDB_INTERNAL struct vdb_cost vdb_cost_filtered(const struct vdb_cost_case *c) {
     cost.bitmap = c->by_index ? c->allowed * COST_BITMAP_MARK : c->rows * COST_BITMAP_FILTER;
     check = COST_CHECK_FILTER;
   }
-  cost.walked = cost_less(c->rows, cost_graph_rows(c) * vdb_cost_wider(share));
+  double wider = vdb_cost_wider(share);
+  cost.walked = cost_less(c->rows, cost_graph_rows(c) * wider);
   cost.plain = cost_graph_rows(c) * cost.row;
-  double wide = cost.walked * (cost_graph_row(c) + COST_APART_ROW);
+  double wide = cost.walked * (cost_graph_row(c) + COST_APART_ROW) + cost_reads(c, wider);
+  bool near = share < COST_NEAR_SHARE && !c->disk;
   cost.exact = cost.bitmap + c->queries * cost_exact(c);
-  cost.graph = cost.bitmap + c->queries * (share < COST_NEAR_SHARE ? cost_near(c) : wide);
+  cost.graph = cost.bitmap + c->queries * (near ? cost_near(c) : wide);
   if (c->codes)
     cost.codes = cost.bitmap + c->queries * cost_codes(c);
   cost.late = c->queries * (wide + cost.walked * check);

@@ -17,6 +17,7 @@ struct vdb_cost_case {
   double walked;   /* bytes of one vector as a graph search reads it */
   bool codes;      /* there are codes to scan, of `walked` bytes */
   double compared; /* vectors that a search without a filter compares, as measured; 0: unknown */
+  bool disk;       /* rows are on a disk, and a graph search reads them in blocks */
   double queries;  /* of the call: they share the bitmap */
   bool filter;     /* else only deletes restrict the rows */
   bool by_index;   /* indexes answer the whole filter */

@@ -130,7 +130,7 @@ VDB_INTERNAL void vdb_exec_scan(struct vdb_request *request, const struct vdb_se
 /* A search of one segment that has found nothing yet. */
 static struct vdb_search exec_search(const struct vdb_request *r, const struct vdb_exec_worker *w,
                                      const struct vdb_plan_seg *p) {
-  struct vdb_search s = {.mem = r->mem, .query = &w->query, .effort = p->effort};
+  struct vdb_search s = {.mem = r->mem, .query = &w->query, .effort = p->effort, .beam = r->beam};
   s.top.items = w->near;
   s.top.k = vdb_min_size(w->k, p->view->n);
   if (!w->bounded)

@@ -53,6 +53,25 @@ static void explain_effort(const struct vdb_request *r, const struct vdb_plan_se
   explain_add(out, "\n");
 }
 
+/* What AUTO made of a sealed segment. */
+static void explain_auto(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                         struct vdb_writer *out) {
+  uint64_t budget = r->snapshot->index[r->field_no].memory_bytes;
+  struct vdb_index_traits traits;
+  if (!p->index) {
+    explain_add(out, "  AUTO: %s\n", p->view->n < r->snapshot->index_rows
+                                         ? "too few rows for an index"
+                                         : "no index fits memory_bytes, or it is not built yet");
+    return;
+  }
+  p->index->index->ops->traits(p->index->index, &traits);
+  explain_add(out, "  AUTO: the fastest index that fits, %llu bytes",
+              (unsigned long long)traits.memory);
+  if (budget > 0)
+    explain_add(out, " of memory_bytes %llu", (unsigned long long)budget);
+  explain_add(out, "\n");
+}
+
 static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *p,
                         struct vdb_writer *out) {
   const struct vdb_seg *seg = p->view->seg;
@@ -60,11 +79,7 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
               seg->sealed ? "sealed" : "growing", p->view->n, p->dead,
               p->index ? vdb_index_kind(p->index->params.type)->name : "none");
   if (r->snapshot->index[r->field_no].type == VECDB_INDEX_AUTO && seg->sealed)
-    explain_add(out, "  AUTO: %s\n",
-                p->index ? "the fastest index that fits"
-                         : p->view->n < r->snapshot->index_rows
-                               ? "too few rows for an index"
-                               : "no index fits memory_bytes, or it is not built yet");
+    explain_auto(r, p, out);
   explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
               100.0 * p->allowed / p->view->n);
   explain_add(out, "  plan: %s (%s)%s\n", explain_plans[p->plan], explain_reasons[p->reason],

@@ -120,7 +120,7 @@ static int iter_graph(struct vecdb_iterator *it, const struct vdb_seg_view *view
   if (!VDB_GROW(r->mem, seg->list, seg->capacity, reach))
     return vdb_fail_memory(err);
   const struct vdb_seg_index *index = vdb_plan_index(r, view);
-  struct vdb_search s = {.mem = r->mem, .query = &it->query};
+  struct vdb_search s = {.mem = r->mem, .query = &it->query, .beam = r->beam};
   s.top.items = seg->list;
   s.top.k = reach;
   s.effort = vdb_plan_effort(r, index, (uint32_t)reach);

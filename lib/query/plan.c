@@ -64,6 +64,7 @@ VDB_INTERNAL struct vdb_cost_case vdb_plan_cost_case(const struct vdb_request *r
     c.ef = effort;
     c.links = traits.links;
     c.codes = traits.scans;
+    c.disk = traits.reads;
     if (index->curve.n > 0)
       c.compared = vdb_curve_distances(&index->curve, effort);
     c.walked = traits.walk_bytes;

@@ -34,6 +34,11 @@ VDB_INTERNAL int vdb_query_range(const struct vdb_snapshot *snapshot,
                                  const vecdb_search_params *params, float radius, vecdb_hit *hits,
                                  uint32_t *count, vecdb_search_info *info, vecdb_rows **rows,
                                  vecdb_error *err);
+/* recall.c. The share of the exact answer that the search of one query finds; *indexed tells
+   whether an index had a part in it: else *recall stays. Errors: as vdb_query_search, TIMEOUT. */
+VDB_INTERNAL int vdb_query_recall(const struct vdb_snapshot *snapshot,
+                                  const vecdb_search_params *params, double *recall, bool *indexed,
+                                  vecdb_error *err);
 VDB_INTERNAL int vdb_query_explain(const struct vdb_snapshot *snapshot,
                                    const vecdb_search_params *params, char *text, size_t capacity,
                                    size_t *length, vecdb_error *err);

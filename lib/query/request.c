@@ -3,7 +3,8 @@
 
 enum {
   REQUEST_MAX_EF = 16384,
-  REQUEST_MAX_NPROBE = 1 << 20
+  REQUEST_MAX_NPROBE = 1 << 20,
+  REQUEST_MAX_BEAM = 32
 };
 
 VDB_INTERNAL int vdb_request_check_control(const vecdb_control *control, vecdb_error *err) {
@@ -33,6 +34,9 @@ static int request_check_numbers(const vecdb_search_params *p, enum vdb_request_
   if (p->nprobe > REQUEST_MAX_NPROBE)
     return vdb_fail(err, VECDB_ERR_INDEX_PARAM, "nprobe is %u; the most is %d", p->nprobe,
                     REQUEST_MAX_NPROBE);
+  if (p->beam > REQUEST_MAX_BEAM)
+    return vdb_fail(err, VECDB_ERR_INDEX_PARAM, "beam is %u; the most is %d", p->beam,
+                    REQUEST_MAX_BEAM);
   if (p->recall != 0 && !(p->recall >= 0.5f && p->recall <= 0.999f))
     return vdb_fail(err, VECDB_ERR_INDEX_PARAM, "recall is %g, outside 0.5 to 0.999",
                     (double)p->recall);
@@ -92,6 +96,7 @@ VDB_INTERNAL int vdb_request_init(struct vdb_request *request, const struct vdb_
   r->threads = params->threads ? params->threads : 1;
   r->ef = params->ef;
   r->nprobe = params->nprobe;
+  r->beam = params->beam;
   r->recall = params->recall;
   VDB_TRY(request_check_queries(r, params, err));
   VDB_TRY(vdb_fields_pick(snapshot->schema, params->fields, params->n_fields, &r->pick, err));

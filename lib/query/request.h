@@ -30,6 +30,7 @@ struct vdb_request {
   uint32_t k;
   uint32_t ef;       /* as asked for; 0: not */
   uint32_t nprobe;   /* as asked for; 0: not */
+  uint32_t beam;     /* as asked for; 0: not */
   float recall;      /* as asked for; 0: not */
   int32_t plan;      /* a vecdb_plan */
   uint32_t threads;  /* at least 1 */

@@ -32,6 +32,7 @@ SPOIL(k_huge, p->k = UINT32_MAX)
 SPOIL(ef_over, p->ef = 16385)
 SPOIL(ef_huge, p->ef = UINT32_MAX)
 SPOIL(nprobe_over, p->nprobe = (1u << 20) + 1)
+SPOIL(beam_over, p->beam = 33)
 SPOIL(recall_under, p->recall = 0.4f)
 SPOIL(recall_over, p->recall = 1.0f)
 SPOIL(recall_nan, p->recall = __builtin_nanf(""))
@@ -69,6 +70,7 @@ static const struct bad_search {
     {ef_over, VECDB_ERR_INDEX_PARAM, "ef"},
     {ef_huge, VECDB_ERR_INDEX_PARAM, "ef"},
     {nprobe_over, VECDB_ERR_INDEX_PARAM, "nprobe"},
+    {beam_over, VECDB_ERR_INDEX_PARAM, "beam"},
     {recall_under, VECDB_ERR_INDEX_PARAM, "recall"},
     {recall_over, VECDB_ERR_INDEX_PARAM, "recall"},
     {recall_nan, VECDB_ERR_INDEX_PARAM, "recall"},

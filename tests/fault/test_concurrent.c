@@ -476,6 +476,7 @@ static void crowd_open(struct crowd *crowd, int32_t durability) {
   o.verify = VECDB_VERIFY_FULL;
   o.seal_rows = 300;
   o.index_rows = 64;
+  o.recall_every = 8;
   o.wal_bytes = 256 << 10;
   o.threads = 2;
   if (vecdb_open("db", &o, &crowd->db, &err)) {

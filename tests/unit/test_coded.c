@@ -173,6 +173,7 @@ static void binary_rows(void **state) {
     assert_int_equal(traits.entries, n);
     expect(&b, 24, .75, "binary, case", i);
     expect(&b, 80, .9, "binary, case", i);
+    expect(&b, 160, .95, "binary, case", i);
     expect(&b, UINT32_MAX, 1, "binary, case", i);
     built_close(&b);
   }

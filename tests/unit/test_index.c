@@ -363,22 +363,51 @@ static void parameters_settle(void **state) {
   assert_int_equal(p.nlist, 0);
 }
 
+/* What AUTO is for these rows. */
+static vecdb_index_params chosen(const vecdb_index_params *p, const struct vdb_index_field *field,
+                                 uint64_t rows) {
+  vecdb_index_params out;
+  vdb_index_auto(p, field, rows, &out);
+  assert_true(out.memory_bytes == 0 || out.type == VECDB_INDEX_FLAT);
+  return out;
+}
+
 static void auto_fits(void **state) {
   (void)state;
-  struct vdb_index_field field = {"v", VDB_F32, 96, VECDB_L2};
+  struct vdb_index_field field = {"v", VDB_F32, 384, VECDB_L2};
   vecdb_index_params p = {.m = 16};
-  assert_int_equal(vdb_index_auto(&p, &field, 1000000), VECDB_INDEX_HNSW);
+  assert_int_equal(chosen(&p, &field, 1000000).type, VECDB_INDEX_HNSW);
   p.memory_bytes = UINT64_MAX;
-  assert_int_equal(vdb_index_auto(&p, &field, 1000000), VECDB_INDEX_HNSW);
+  assert_int_equal(chosen(&p, &field, 1000000).type, VECDB_INDEX_HNSW);
+  /* Bytes a row, and what is built with them: copies of 16 bits, no copies, 4 bits, lists, DISK. */
+  static const struct {
+    uint64_t bytes;
+    int32_t type;
+    uint32_t nbits;
+    int32_t refine;
+  } cases[] = {{1500, VECDB_INDEX_HNSW, 0, VECDB_REFINE_AUTO},
+               {700, VECDB_INDEX_HNSW, 0, VECDB_REFINE_F32},
+               {600, VECDB_INDEX_HNSW_SQ, 4, VECDB_REFINE_F32},
+               {160, VECDB_INDEX_DISK, 0, VECDB_REFINE_AUTO},
+               {1, VECDB_INDEX_FLAT, 0, VECDB_REFINE_AUTO}};
+  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+    vecdb_error err;
+    p.memory_bytes = cases[i].bytes * 1000;
+    vecdb_index_params out = chosen(&p, &field, 1000);
+    assert_int_equal(out.type, cases[i].type);
+    assert_int_equal(out.nbits, cases[i].nbits);
+    assert_int_equal(out.refine, cases[i].refine);
+    if (out.type != VECDB_INDEX_FLAT)
+      assert_int_equal(vdb_index_params_fill(&out, &field, &err), VECDB_OK);
+  }
   p.memory_bytes = 1;
-  assert_int_equal(vdb_index_auto(&p, &field, 1000000), VECDB_INDEX_FLAT);
-  assert_int_equal(vdb_index_auto(&p, &field, 0), VECDB_INDEX_FLAT);
+  assert_int_equal(chosen(&p, &field, 0).type, VECDB_INDEX_FLAT);
   field.elem = VDB_BITS;
   p.memory_bytes = 0;
-  assert_int_equal(vdb_index_auto(&p, &field, 5000), VECDB_INDEX_HNSW);
+  assert_int_equal(chosen(&p, &field, 5000).type, VECDB_INDEX_HNSW);
   p.memory_bytes = 5000 * 144;
-  assert_int_equal(vdb_index_auto(&p, &field, 5000), VECDB_INDEX_HNSW);
-  assert_int_equal(vdb_index_auto(&p, &field, 5001), VECDB_INDEX_FLAT);
+  assert_int_equal(chosen(&p, &field, 5000).type, VECDB_INDEX_HNSW);
+  assert_int_equal(chosen(&p, &field, 5001).type, VECDB_INDEX_FLAT);
 }
 
 static void types(void **state) {

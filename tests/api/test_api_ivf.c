@@ -5,7 +5,7 @@
 #include "tlib/apitest.h"
 #include "tlib/thorough.h"
 
-enum { DIM = 24, ROWS = TEST_SIZE(4000, 2000), CLUSTERS = 30, QUERIES = 20, K = 10 };
+enum { DIM = 24, ROWS = TEST_SIZE(4000, 1400), CLUSTERS = 30, QUERIES = 20, K = 10 };
 
 static const char *const ways[] = {
     "IVF_FLAT",

@@ -90,8 +90,8 @@ IX_PLAIN static inline double ix_value(const uint8_t *at, enum vdb_elem elem, si
   }
 }
 
-/* The true key of a row, summed in double. Of bits the squares count those that differ, the products
-   those that both have. */
+/* The true key of a row, summed in double. Of bits the squares count those that differ, the
+   products those that both have. */
 IX_PLAIN static inline double ix_true_key(const struct ix_data *d, const uint8_t *query,
                                           uint32_t row) {
   const uint8_t *at = d->rows + (size_t)row * d->vecs.stride;

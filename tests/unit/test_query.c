@@ -31,8 +31,9 @@ static const struct kind kinds[] = {
 };
 
 static struct qt_config config_of(struct kind kind, uint64_t seed) {
-  return (struct qt_config){.vector_type = kind.type, .metric = kind.metric, .rows = TEST_SIZE(1500, 700),
-                            .deleted = 10, .index_rows = 1, .seed = seed};
+  return (struct qt_config){.vector_type = kind.type, .metric = kind.metric,
+                            .rows = TEST_SIZE(1500, 700), .deleted = 10, .index_rows = 1,
+                            .seed = seed};
 }
 
 static vecdb_search_params params_of(const struct qt_filter *filter, const void *query,

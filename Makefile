@@ -239,8 +239,9 @@ build/vecdb.c: lib/all.c lib/amalgamate.sh $(LIB_SRC) $(LIB_HDR) vecdb.h
 	$(Q)CC='$(CC)' sh lib/amalgamate.sh $(VERSION) >$@
 	$(Q)cp vecdb.h build/vecdb.h
 
+COMPILERS = gcc $(CLANG)
 amalgamation-test: build/vecdb.c ## the single file: compiles alone, exports vecdb_*, passes tests/api
-	@CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' sh tests/tidy/amalgamation.sh
+	@CXX='$(CXX)' sh tests/tidy/amalgamation.sh $(COMPILERS)
 
 sources: ## writes lib/all.c anew from the files in lib/
 	@mkdir -p build && sh tests/tidy/sources.sh >build/all.c && cp build/all.c lib/all.c
@@ -303,7 +304,7 @@ build/uring/tests/%: build/asan/tests/%.o build/uring/vfs_uring.o build/asan/lib
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -luring
 
 # The same with OpenBLAS.
-BLAS_TESTS := unit/test_kern unit/test_tile unit/test_index unit/test_query api/test_api_search
+BLAS_TESTS := unit/test_tile unit/test_index unit/test_query api/test_api_search
 PROGRAMS.blas := $(BLAS_TESTS:%=build/blas/tests/%)
 build/blas/tile.o: lib/kern/tile.c lib/kern/tile.h lib/kern/cpu.h lib/kern/kern.h build/check/flags
 	@mkdir -p $(@D)
@@ -324,9 +325,9 @@ JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
 JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
-JOBS.steps = $(foreach t,neon-test amalgamation-test tidy header-test clang-test symbols install-test \
-  examples-test uring-test blas-test baseline-test,\
-  "step:$(t) make $(t)")
+JOBS.steps = $(foreach c,gcc $(CLANG),"step:amalgamation-$(c) make amalgamation-test COMPILERS=$(c)") \
+  $(foreach t,neon-test baseline-test blas-test clang-test tidy header-test symbols install-test \
+  examples-test uring-test,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about a quarter of an hour on two cores

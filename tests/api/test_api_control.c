@@ -11,6 +11,10 @@
 
 #include "tlib/apitest.h"
 #include "tlib/apivfs.h"
+#include "tlib/thorough.h"
+
+/* Rows in files with a graph, and all. */
+enum { OLD_ROWS = TEST_SIZE(2000, 600), ROWS = OLD_ROWS + TEST_SIZE(1000, 300) };
 
 /* ---- A clock that only moves when told ------------------------------------------------------- */
 
@@ -31,7 +35,7 @@ static vecdb_clock clock_hook(struct test_clock *c) {
   return clock;
 }
 
-/* A database in memory with 3,000 rows, in files with a graph and in memory, on this clock. */
+/* A database in memory with ROWS rows, in files with a graph and in memory, on this clock. */
 static vecdb *timed_open(struct test_clock *c, vecdb_collection **coll) {
   vecdb_clock clock = clock_hook(c);
   vecdb_options options = VECDB_OPTIONS_INIT;
@@ -40,9 +44,9 @@ static vecdb *timed_open(struct test_clock *c, vecdb_collection **coll) {
   options.index_rows = 100;
   vecdb *db = at_open(":memory:", &options);
   *coll = at_small(db, "c");
-  at_put(*coll, 0, 2000);
+  at_put(*coll, 0, OLD_ROWS);
   at_ok(vecdb_compact(*coll, NULL, &at_err));
-  at_put(*coll, 2000, 1000);
+  at_put(*coll, OLD_ROWS, ROWS - OLD_ROWS);
   return db;
 }
 
@@ -53,7 +57,7 @@ static void test_deadlines(void **state) {
   vecdb *db = timed_open(&c, &coll);
   vecdb_control control = VECDB_CONTROL_INIT;
   control.timeout_ms = 5;
-  const float query[] = {2500, 3, 0, 1};
+  const float query[] = {ROWS - 500, 3, 0, 1};
   vecdb_search_params params = at_search(query, 10, "n < 90");
   vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
   vecdb_hit hits[10];
@@ -86,7 +90,7 @@ static void test_deadlines(void **state) {
   at_ok(vecdb_search(coll, &params, hits, &n, &info, NULL, &at_err)); /* as good as before */
   assert_int_equal(info.partial, 0);
   assert_int_equal(n, 10);
-  assert_int_equal(at_count(coll, NULL), 3010);
+  assert_int_equal(at_count(coll, NULL), ROWS + 10);
   at_ok(vecdb_compact(coll, NULL, &at_err));
   at_ok(vecdb_check(db, NULL, NULL, NULL, &at_err));
   vecdb_collection_release(coll);
@@ -106,7 +110,7 @@ static void test_iterator_deadline(void **state) {
   params.control = &control;
   vecdb_iterator *it;
   at_ok(vecdb_iterator_open(coll, &params, &it, &at_err));
-  bool seen[3000] = {false};
+  bool seen[ROWS] = {false};
   uint32_t total = 0, n = 1;
   for (unsigned call = 0; n > 0; call++) {
     vecdb_hit hits[200];
@@ -128,7 +132,7 @@ static void test_iterator_deadline(void **state) {
     }
     total += n;
   }
-  assert_int_equal(total, 1500);
+  assert_int_equal(total, ROWS / 2);
   vecdb_iterator_close(it);
   vecdb_collection_release(coll);
   at_close(db);

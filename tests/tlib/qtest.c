@@ -117,6 +117,7 @@ static struct qt_row *qt_new_row(struct qt_db *db, int64_t id) {
   struct qt_row *r = &db->rows[db->n_rows++];
   struct vdb_rng *rng = &db->rng;
   r->id = id;
+  db->newest[id] = db->n_rows;
   snprintf(r->key, sizeof r->key, "k%05lld", (long long)id);
   r->a = (int32_t)vdb_rng_below(rng, QT_A_VALUES);
   r->a_null = vdb_rng_below(rng, 10) == 0;
@@ -314,6 +315,7 @@ void qt_open(struct qt_db *db, const struct qt_config *config) {
   uint32_t n_segs = config->growing + config->sealed + config->indexed;
   db->capacity = n_segs * config->rows;
   db->rows = calloc(db->capacity + 1, sizeof *db->rows);
+  db->newest = calloc(db->capacity + 1, sizeof *db->newest);
   db->snapshot = vdb_alloc_zero(&db->env.mem, sizeof *db->snapshot +
                                                   n_segs * sizeof(struct vdb_seg_view));
   db->snapshot->env = &db->env;
@@ -332,6 +334,7 @@ void qt_close(struct qt_db *db) {
   vdb_env_fini(&db->env);
   assert_int_equal(db->env.mem.used, 0);
   free(db->rows);
+  free(db->newest);
 }
 
 /* ---- Filters --------------------------------------------------------------------------------- */
@@ -488,9 +491,9 @@ bool qt_smaller(const struct qt_db *db) {
 
 double qt_slack(double score) { return 2e-4 * (1 + fabs(score)); }
 
-double qt_score(const struct qt_db *db, const void *query, const struct qt_row *row) {
-  double q[QT_DIM * 4], dot = 0, l2 = 0, qq = 0, rr = 0, either = 0;
-  qt_decode(db, query, q);
+/* Of a query that is decoded. */
+static double qt_score_of(const struct qt_db *db, const double *q, const struct qt_row *row) {
+  double dot = 0, l2 = 0, qq = 0, rr = 0, either = 0;
   uint32_t n = db->schema->fields[db->field].dim;
   for (uint32_t i = 0; i < n; i++) {
     double r = row->decoded[i];
@@ -512,6 +515,12 @@ double qt_score(const struct qt_db *db, const void *query, const struct qt_row *
   }
 }
 
+double qt_score(const struct qt_db *db, const void *query, const struct qt_row *row) {
+  double q[QT_DIM * 4];
+  qt_decode(db, query, q);
+  return qt_score_of(db, q, row);
+}
+
 struct qt_scored {
   const struct qt_row *row;
   double order; /* score, negated where larger is nearer */
@@ -528,11 +537,12 @@ void qt_answer_make(struct qt_answer *answer, const struct qt_db *db, const void
                     const struct qt_filter *filter) {
   struct qt_scored *scored = calloc(db->n_rows + 1, sizeof *scored);
   uint32_t n = 0;
-  double sign = qt_smaller(db) ? 1 : -1;
+  double sign = qt_smaller(db) ? 1 : -1, q[QT_DIM * 4];
+  qt_decode(db, query, q);
   for (uint32_t i = 0; i < db->n_rows; i++)
     if (qt_allowed(filter, &db->rows[i])) {
       scored[n].row = &db->rows[i];
-      scored[n++].order = sign * qt_score(db, query, &db->rows[i]);
+      scored[n++].order = sign * qt_score_of(db, q, &db->rows[i]);
     }
   qsort(scored, n, sizeof *scored, qt_compare);
   answer->rows = calloc(n + 1, sizeof *answer->rows);
@@ -551,10 +561,10 @@ void qt_answer_free(struct qt_answer *answer) {
 }
 
 const struct qt_row *qt_find(const struct qt_db *db, int64_t id) {
-  for (uint32_t i = 0; i < db->n_rows; i++)
-    if (db->rows[i].id == id && db->rows[i].live)
-      return &db->rows[i];
-  return NULL;
+  if (id < 0 || id > db->capacity || db->newest[id] == 0)
+    return NULL;
+  const struct qt_row *row = &db->rows[db->newest[id] - 1];
+  return row->live ? row : NULL;
 }
 
 int64_t qt_key_number(const vecdb_value *key) {

@@ -54,6 +54,7 @@ struct qt_db {
   struct vdb_snapshot *snapshot;
   vecdb_index_params index[16];
   struct qt_row *rows;
+  uint32_t *newest; /* the last row of each key, plus 1 */
   uint32_t n_rows;
   uint32_t capacity;
   uint32_t field; /* number of the vector field */

@@ -160,7 +160,7 @@ static void same_by_callback(const struct built *b, const struct ivf_way *way, u
 static void filtered_recall(void **state) {
   (void)state;
   static const unsigned shares[] = {90, 50, 20, 5, 1};
-  enum { N = TEST_SIZE(6000, 2500), SHARES = VDB_COUNT(shares) };
+  enum { N = TEST_SIZE(6000, 2000), SHARES = VDB_COUNT(shares) };
   uint64_t allow[SHARES][N / 64 + 1] = {{0}};
   struct truth truth[SHARES];
   struct built b;
@@ -187,7 +187,7 @@ static void filtered_recall(void **state) {
 /* However few lists are asked for, allowed rows are found as long as there are some. */
 static void lists_grow(void **state) {
   (void)state;
-  enum { N = 4000 };
+  enum { N = TEST_SIZE(4000, 2000) };
   for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
     struct built b;
     ix_data_make(&b.data, VDB_F32, VECDB_COSINE, N, 16, 1);
@@ -198,7 +198,7 @@ static void lists_grow(void **state) {
     built_search(&b, ix_query(&b.data, 0), &s);
     assert_int_equal(s.top.n, 0);
     for (uint32_t n = 1; n < 3 * K; n++) {
-      vdb_bit_set(allow, n * 131);
+      vdb_bit_set(allow, n * (N / (3 * K)));
       s.top.n = 0;
       built_search(&b, ix_query(&b.data, n), &s);
       assert_int_equal(s.top.n, vdb_min_u32(n, K));
@@ -221,7 +221,7 @@ static void same_bytes_for_any_workers(void **state) {
     vecdb_error err = {0};
     vdb_mem_init(&mem, NULL, 0);
     enum vdb_elem elem = w % 2 ? VDB_F16 : VDB_F32;
-    ix_data_make(&d, elem, w % 3 ? VECDB_L2 : VECDB_COSINE, TEST_SIZE(5000, 2000), 24,
+    ix_data_make(&d, elem, w % 3 ? VECDB_L2 : VECDB_COSINE, TEST_SIZE(5000, 1200), 24,
                  1 + w % 2);
     ix_sections_init(&one);
     ix_sections_init(&other);
@@ -243,7 +243,7 @@ static void equal_rows(void **state) {
   static const size_t copies[] = {3, 100, 100000};
   for (size_t i = 0; i < VDB_COUNT(copies); i++) {
     struct built b;
-    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(3000, 1500), 16, copies[i]);
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(3000, 1000), 16, copies[i]);
     struct truth truth = truth_of(&b.data, NULL);
     for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
       built_open(&b, &ivf_ways[w]);
@@ -393,7 +393,7 @@ static void builds_report_and_cancel(void **state) {
     struct vdb_mem mem;
     vecdb_error err = {0};
     vdb_mem_init(&mem, NULL, 0);
-    ix_data_make(&d, VDB_F32, VECDB_L2, 2000, 8, 1);
+    ix_data_make(&d, VDB_F32, VECDB_L2, TEST_SIZE(2000, 800), 8, 1);
     for (size_t i = 0; i < VDB_COUNT(percents); i++) {
       struct ix_sections out;
       struct progress p = {0, 0, percents[i]};

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "../tlib/ixtest.h"
+#include "../tlib/thorough.h"
 #include "index/kmeans.h"
 
 struct rows {
@@ -36,7 +37,7 @@ static struct rows rows_make(uint32_t n, uint32_t dim, uint32_t clusters) {
   return r;
 }
 
-static double distance(const float *x, const float *y, uint32_t dim) {
+IX_PLAIN static double distance(const float *x, const float *y, uint32_t dim) {
   double sum = 0;
   for (uint32_t d = 0; d < dim; d++)
     sum += ((double)x[d] - (double)y[d]) * ((double)x[d] - (double)y[d]);
@@ -45,10 +46,12 @@ static double distance(const float *x, const float *y, uint32_t dim) {
 
 static uint32_t nearest_of(const float *x, const float *centroids, uint32_t k, uint32_t dim) {
   uint32_t best = 0;
-  for (uint32_t c = 1; c < k; c++)
-    if (distance(x, centroids + (size_t)c * dim, dim) <
-        distance(x, centroids + (size_t)best * dim, dim))
-      best = c;
+  double least = (double)INFINITY;
+  for (uint32_t c = 0; c < k; c++) {
+    double d = distance(x, centroids + (size_t)c * dim, dim);
+    best = d < least ? c : best;
+    least = d < least ? d : least;
+  }
   return best;
 }
 
@@ -123,7 +126,7 @@ static void as_good_as_plain(void **state) {
 /* Also of samples, spherical and balanced, and of more centroids than meet rows at a time. */
 static void any_workers(void **state) {
   (void)state;
-  struct rows r = rows_make(2600, 20, 30);
+  struct rows r = rows_make(TEST_SIZE(2600, 1300), 20, 30);
   struct vdb_mem mem;
   vecdb_error err;
   vdb_mem_init(&mem, NULL, 0);

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "../tlib/qtest.h"
+#include "../tlib/thorough.h"
 
 enum { MAX_K = 6000, QUERY_BYTES = QT_DIM * 4 };
 
@@ -30,8 +31,9 @@ static const struct kind kinds[] = {
 };
 
 static struct qt_config config_of(struct kind kind, uint64_t seed) {
-  return (struct qt_config){.vector_type = kind.type, .metric = kind.metric, .rows = 1500,
-                            .deleted = 10, .index_rows = 1, .seed = seed};
+  return (struct qt_config){.vector_type = kind.type, .metric = kind.metric,
+                            .rows = TEST_SIZE(1500, 700), .deleted = 10, .index_rows = 1,
+                            .seed = seed};
 }
 
 static vecdb_search_params params_of(const struct qt_filter *filter, const void *query,
@@ -517,7 +519,7 @@ static void test_far_matches(void **state) {
   (void)state;
   struct qt_config config = config_of(kinds[0], 800);
   config.indexed = 1;
-  config.rows = 18000;
+  config.rows = TEST_SIZE(18000, 9000);
   config.far = true;
   struct qt_db db;
   qt_open(&db, &config);

@@ -16,13 +16,14 @@
 
 #include "../tlib/memfault.h"
 #include "../tlib/qtest.h"
+#include "../tlib/thorough.h"
 
 enum { QUERY_BYTES = QT_DIM * 4, K = 20 };
 
 static struct qt_config config_of(uint64_t seed) {
   return (struct qt_config){.vector_type = VECDB_FLOAT_VECTOR, .metric = VECDB_COSINE,
-                            .rows = 1200, .growing = 1, .sealed = 1, .indexed = 1, .deleted = 10,
-                            .index_rows = 1, .seed = seed};
+                            .rows = TEST_SIZE(1200, 600), .growing = 1, .sealed = 1,
+                            .indexed = 1, .deleted = 10, .index_rows = 1, .seed = seed};
 }
 
 static vecdb_search_params params_of(const char *filter, const void *queries) {

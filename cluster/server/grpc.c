@@ -1,6 +1,6 @@
 /*
- * grpc.c - connections of a gRPC address: one thread that waits for sockets, feeds nghttp2 and
- * writes what it has to say; see grpc.h. Calls are in grpc_call.c.
+ * grpc.c - connections that speak gRPC: one thread that waits for sockets, feeds nghttp2 and writes
+ * what it has to say; see grpc.h. Calls are in grpc_call.c.
  */
 #include "server/grpc.h"
 
@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "server/grpc_call.h"
-#include "server/listen.h"
 
 enum { GRPC_EVENTS = 64, GRPC_READ = 256 * 1024, GRPC_WINDOW = 16 << 20, GRPC_FRAME = 1 << 20 };
 
@@ -25,10 +24,10 @@ struct srv_grpc {
   struct grpc_peer peer;
   pthread_t thread;
   int epoll;
-  int socket; /* -1: quiesced; the thread's own */
-  unsigned port;
+  struct grpc_conn *arrived; /* not looked at yet; under the peer's mutex */
   _Atomic bool quiesced;
   _Atomic bool stopping;
+  bool gone_away; /* the thread's own: clients know that it is quiesced */
   struct grpc_conn *conns;
   uint64_t n_conns;
   uint8_t buffer[GRPC_READ];
@@ -69,32 +68,34 @@ static bool grpc_session(struct grpc_conn *c) {
          nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, GRPC_WINDOW) == 0;
 }
 
-/* Takes over an accepted socket. */
-static void grpc_adopt(struct srv_grpc *g, int fd) {
-  struct grpc_conn *c = calloc(1, sizeof *c);
-  if (!c || g->n_conns >= g->peer.server->config.connections) {
+/* Begins to serve a connection that has arrived. */
+static void grpc_greet(struct srv_grpc *g, struct grpc_conn *c) {
+  if (g->gone_away || g->n_conns >= g->peer.server->config.connections) {
+    close(c->fd);
     free(c);
-    close(fd);
     return;
   }
-  c->peer = &g->peer;
-  c->fd = fd;
   c->next = g->conns;
   g->conns = c;
   g->n_conns++;
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
   int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are small: no waiting */
-  srv_deadlines_come(g->peer.deadlines, c, fd);
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are small: no waiting */
+  srv_deadlines_come(g->peer.deadlines, c, c->fd);
   c->timed = true;
-  if (!grpc_session(c) || epoll_ctl(g->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+  if (!grpc_session(c) || epoll_ctl(g->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
     grpc_conn_free(g, c);
 }
 
-static void grpc_accept(struct srv_grpc *g) {
-  int fd;
-  while ((fd = accept4(g->socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
-    grpc_adopt(g, fd);
+static void grpc_arrivals(struct srv_grpc *g) {
+  pthread_mutex_lock(&g->peer.mutex);
+  struct grpc_conn *c = g->arrived, *next;
+  g->arrived = NULL;
+  pthread_mutex_unlock(&g->peer.mutex);
+  for (; c; c = next) {
+    next = c->next;
+    grpc_greet(g, c);
+  }
 }
 
 /* Whether the rest of what nghttp2 gave was written; false: the connection is gone. */
@@ -168,9 +169,6 @@ static void grpc_serve(struct srv_grpc *g, struct grpc_conn *c, uint32_t events)
 /* ---- The thread ------------------------------------------------------------------------------ */
 
 static void grpc_answers(struct srv_grpc *g) {
-  uint64_t count;
-  ssize_t n = read(g->peer.wake, &count, sizeof count);
-  (void)n;
   srv_grpc_collect(&g->peer);
   struct grpc_conn *next;
   for (struct grpc_conn *c = g->conns; c; c = next) {
@@ -184,10 +182,9 @@ static void grpc_answers(struct srv_grpc *g) {
 
 /* Once: no new connections, and no new calls on the present ones. */
 static void grpc_go_away(struct srv_grpc *g) {
-  if (g->socket < 0)
+  if (g->gone_away)
     return;
-  close(g->socket);
-  g->socket = -1;
+  g->gone_away = true;
   struct grpc_conn *next;
   for (struct grpc_conn *c = g->conns; c; c = next) {
     next = c->next;
@@ -203,33 +200,35 @@ static void *grpc_work(void *arg) {
   struct epoll_event events[GRPC_EVENTS];
   while (!atomic_load(&g->stopping)) {
     int n = epoll_wait(g->epoll, events, GRPC_EVENTS, -1);
-    bool answers = false, connections = false;
+    bool woken = false;
     for (int i = 0; i < n; i++) {
       if (events[i].data.ptr == &g->peer)
-        answers = true;
-      else if (events[i].data.ptr == &g->socket)
-        connections = true;
+        woken = true;
       else
         grpc_serve(g, events[i].data.ptr, events[i].events);
     }
-    if (answers) /* after the events: it may free connections that these name */
-      grpc_answers(g);
+    if (!woken)
+      continue;
+    /* After the events: this may free connections that they name. */
+    uint64_t count;
+    ssize_t got = read(g->peer.wake, &count, sizeof count);
+    (void)got;
+    grpc_answers(g);
     if (atomic_load(&g->quiesced))
       grpc_go_away(g);
-    else if (connections)
-      grpc_accept(g);
+    grpc_arrivals(g);
   }
   grpc_answers(g); /* those that workers gave before the queue ended */
   return NULL;
 }
 
 static void grpc_free(struct srv_grpc *g) {
+  g->gone_away = true;
+  grpc_arrivals(g); /* which closes them */
   while (g->conns)
     grpc_conn_free(g, g->conns);
   srv_grpc_collect(&g->peer);
   srv_deadlines_stop(g->peer.deadlines);
-  if (g->socket >= 0)
-    close(g->socket);
   if (g->epoll >= 0)
     close(g->epoll);
   if (g->peer.wake >= 0)
@@ -243,14 +242,12 @@ static bool grpc_prepare(struct srv_grpc *g) {
   g->peer.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   g->peer.deadlines = srv_deadlines_start((unsigned)g->peer.server->config.request_seconds);
   struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &g->peer};
-  struct epoll_event come = {.events = EPOLLIN, .data.ptr = &g->socket};
   return g->epoll >= 0 && g->peer.wake >= 0 && g->peer.deadlines &&
          epoll_ctl(g->epoll, EPOLL_CTL_ADD, g->peer.wake, &wake) == 0 &&
-         epoll_ctl(g->epoll, EPOLL_CTL_ADD, g->socket, &come) == 0 &&
          pthread_create(&g->thread, NULL, grpc_work, g) == 0;
 }
 
-struct srv_grpc *srv_grpc_start(struct srv_server *server, const char *address, char *error) {
+struct srv_grpc *srv_grpc_start(struct srv_server *server, char *error) {
   struct srv_grpc *g = calloc(1, sizeof *g);
   if (!g) {
     snprintf(error, SRV_CONFIG_ERROR, "out of memory");
@@ -258,26 +255,32 @@ struct srv_grpc *srv_grpc_start(struct srv_server *server, const char *address, 
   }
   pthread_mutex_init(&g->peer.mutex, NULL);
   g->peer.server = server;
-  g->epoll = g->peer.wake = -1;
-  g->socket = srv_listen(address, error);
-  if (g->socket >= 0) {
-    g->port = srv_listen_port(g->socket);
-    if (grpc_prepare(g))
-      return g;
-    snprintf(error, SRV_CONFIG_ERROR, "cannot serve on %.200s: %s", address, strerror(errno));
-  }
+  if (grpc_prepare(g))
+    return g;
+  snprintf(error, SRV_CONFIG_ERROR, "cannot serve gRPC: %s", strerror(errno));
   grpc_free(g);
   return NULL;
-}
-
-unsigned srv_grpc_port(const struct srv_grpc *g) {
-  return g->port;
 }
 
 static void grpc_wake(struct srv_grpc *g) {
   uint64_t one = 1;
   ssize_t n = write(g->peer.wake, &one, sizeof one);
   (void)n; /* a full counter wakes as well */
+}
+
+void srv_grpc_adopt(struct srv_grpc *g, int fd) {
+  struct grpc_conn *c = calloc(1, sizeof *c);
+  if (!c) {
+    close(fd);
+    return;
+  }
+  c->peer = &g->peer;
+  c->fd = fd;
+  pthread_mutex_lock(&g->peer.mutex);
+  c->next = g->arrived;
+  g->arrived = c;
+  pthread_mutex_unlock(&g->peer.mutex);
+  grpc_wake(g);
 }
 
 void srv_grpc_quiesce(struct srv_grpc *g) {

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "server/deadlines.h"
-#include "server/listen.h"
 #include "server/routes.h"
 
 enum {
@@ -29,8 +28,6 @@ struct srv_http {
   struct srv_server *server;
   struct MHD_Daemon *daemon;
   struct srv_deadlines *deadlines;
-  int socket;
-  unsigned port;
 };
 
 struct http_request {
@@ -300,7 +297,7 @@ static void http_connection(void *user, struct MHD_Connection *connection, void 
   srv_deadlines_come(http->deadlines, connection, info ? info->connect_fd : -1);
 }
 
-/* ---- Listening ------------------------------------------------------------------------------- */
+/* ---- Starting and stopping ------------------------------------------------------------------- */
 
 static size_t http_keep_escapes(void *user, struct MHD_Connection *connection, char *text) {
   (void)user;
@@ -310,57 +307,49 @@ static size_t http_keep_escapes(void *user, struct MHD_Connection *connection, c
 
 static struct MHD_Daemon *http_daemon(struct srv_http *http) {
   const struct srv_config *c = &http->server->config;
-  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC |
+                   MHD_USE_NO_LISTEN_SOCKET;
   return MHD_start_daemon(
-      flags, 0, NULL, NULL, http_access, http, MHD_OPTION_LISTEN_SOCKET, http->socket,
+      flags, 0, NULL, NULL, http_access, http,
       MHD_OPTION_THREAD_POOL_SIZE, c->network_threads > 1 ? (unsigned)c->network_threads : 0u,
-      MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->connections, MHD_OPTION_CONNECTION_TIMEOUT,
-      (unsigned)c->idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES,
+      MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->connections,
+      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)c->idle_seconds,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES,
       MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, http_keep_escapes, NULL,
-      MHD_OPTION_NOTIFY_COMPLETED, http_done, http, MHD_OPTION_NOTIFY_CONNECTION, http_connection,
-      http, MHD_OPTION_END);
+      MHD_OPTION_NOTIFY_COMPLETED, http_done, http,
+      MHD_OPTION_NOTIFY_CONNECTION, http_connection, http, MHD_OPTION_END);
 }
 
-struct srv_http *srv_http_start(struct srv_server *server, const char *address, char *error) {
+struct srv_http *srv_http_start(struct srv_server *server, char *error) {
   struct srv_http *http = calloc(1, sizeof *http);
   if (!http) {
     snprintf(error, SRV_CONFIG_ERROR, "out of memory");
     return NULL;
   }
   http->server = server;
-  http->socket = srv_listen(address, error);
-  if (http->socket < 0) {
-    free(http);
-    return NULL;
-  }
-  http->port = srv_listen_port(http->socket);
   http->deadlines = srv_deadlines_start((unsigned)server->config.request_seconds);
   http->daemon = http->deadlines ? http_daemon(http) : NULL;
   if (http->daemon)
     return http;
-  snprintf(error, SRV_CONFIG_ERROR, "cannot serve on %.200s: %s", address, strerror(errno));
+  snprintf(error, SRV_CONFIG_ERROR, "cannot serve HTTP: %s", strerror(errno));
   srv_deadlines_stop(http->deadlines);
-  close(http->socket);
   free(http);
   return NULL;
 }
 
-unsigned srv_http_port(const struct srv_http *http) {
-  return http->port;
-}
-
-/* The network thread may still look at the socket, so it is closed only when that has ended. */
-void srv_http_quiesce(struct srv_http *http) {
-  MHD_quiesce_daemon(http->daemon);
-  shutdown(http->socket, SHUT_RDWR); /* new connections are refused */
+void srv_http_adopt(struct srv_http *http, int fd) {
+  struct sockaddr_storage peer;
+  socklen_t n = sizeof peer;
+  if (getpeername(fd, (struct sockaddr *)&peer, &n) == 0)
+    MHD_add_connection(http->daemon, fd, (struct sockaddr *)&peer, n); /* or it closes the socket */
+  else
+    close(fd);
 }
 
 void srv_http_stop(struct srv_http *http) {
   if (!http)
     return;
-  srv_http_quiesce(http);
   MHD_stop_daemon(http->daemon);
-  close(http->socket);
   srv_deadlines_stop(http->deadlines);
   free(http);
 }

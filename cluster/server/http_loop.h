@@ -1,8 +1,8 @@
 /*
  * http_loop.h - the connections of one libmicrohttpd daemon. Whoever has something to do with them
- * takes its mutex and does it there and then: the loop's own thread when a socket is ready, a worker
- * that has an answer, the thread that brings connections. So an answer leaves without waking another
- * thread first.
+ * takes its mutex and does it there and then: the loop's own thread when a socket is ready, a
+ * worker that has an answer, the thread that brings connections. So an answer leaves without waking
+ * another thread first.
  */
 #ifndef SRV_HTTP_LOOP_H
 #define SRV_HTTP_LOOP_H

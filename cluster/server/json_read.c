@@ -1,7 +1,7 @@
 /*
  * json_read.c - a reader of JSON by recursive descent; see json_read.h. It gives up on the first
- * thing that is wrong or rare (deep nesting, say), and then Jansson's reader has the word: so errors
- * have its messages, and nothing that it takes is refused.
+ * thing that is wrong or rare (deep nesting, say), and then Jansson's reader has the word: so
+ * errors have its messages, and nothing that it takes is refused.
  */
 #include "server/json_read.h"
 
@@ -192,8 +192,8 @@ static size_t read_escapes(const char *at, const char *end, char *to) {
   return (size_t)(out - to);
 }
 
-/* A string, whose opening quote has been read, as it lies in the text or, with escapes, as a copy in
-   *copy, to be freed. NULL: it is none. */
+/* A string, whose opening quote has been read, as it lies in the text or, with escapes, as a copy
+   in *copy, to be freed. NULL: it is none. */
 static const char *read_string(struct read_text *r, size_t *n, char **copy) {
   const char *from = r->at;
   bool escapes = false;

@@ -1,6 +1,6 @@
 /*
- * json_read.h - JSON text into Jansson's values, faster than Jansson's own reader, for which a vector
- * of 384 numbers takes longer than its search does. What it makes is what json_loadb makes.
+ * json_read.h - JSON text into Jansson's values, faster than its own reader makes them: a vector
+ * of 384 numbers took it a third of the search's time. What is made is what json_loadb makes.
  */
 #ifndef SRV_JSON_READ_H
 #define SRV_JSON_READ_H

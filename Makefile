@@ -63,8 +63,10 @@ TLIB_SRC := $(sort $(wildcard tests/tlib/*.c))
 TEST_SRC := $(sort $(filter-out tests/server/%,$(wildcard tests/*/test_*.c)))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
-BENCH_SRC := $(call programs,bench)
-# The server and its tests need libraries of their own, and are only built when asked for.
+SERVER_BENCH_SRC := bench/overhead.c
+BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC),$(call programs,bench))
+# The server, its tests and what measures it from inside need libraries of their own, and are only
+# built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lcurl -linih
@@ -178,6 +180,11 @@ build/openapi.c: cluster/server/openapi.json
 	  echo 'const char srv_openapi_text[] = {'; od -An -v -td1 $< | sed 's/\([0-9]\)  */\1,/g;s/$$/,/'; \
 	  echo '}; const unsigned srv_openapi_bytes = sizeof srv_openapi_text;'; } >$@
 build/vecdbd: build/release/cluster/vecdbd.o build/release/libserver.a build/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+$(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
+    $(patsubst %.c,build/release/%.o,$(call helpers,bench)) build/release/libserver.a build/libvecdb.a
+	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 server: ## the server, build/vecdbd

@@ -30,7 +30,7 @@ static void vecdbd_log(int level, const char *line) {
 
 static void vecdbd_help(void) {
   puts(
-      "vecdbd - serves a vecdb database over HTTP\n\n"
+      "vecdbd - serves a vecdb database over HTTP and gRPC\n\n"
       "usage: vecdbd [--config FILE] [--listen HOST:PORT] [--data FOLDER] [--SECTION.KEY VALUE]\n"
       "       vecdbd --print-config     all settings with their built-in values, as a file\n"
       "       vecdbd --version\n\n"
@@ -121,11 +121,11 @@ int main(int argc, char **argv) {
     fprintf(stderr, "vecdbd: %s\n", error);
     return 1;
   }
-  for (unsigned i = 0; i < server->n_http; i++)
-    fprintf(stderr, "vecdbd: serving %s on port %u\n", config.data, srv_server_port(server, i));
-  for (unsigned i = 0; i < server->n_grpc; i++)
-    fprintf(stderr, "vecdbd: serving Milvus's clients on port %u\n",
-            srv_server_milvus_port(server, i));
+  unsigned port;
+  for (unsigned i = 0; (port = srv_server_port(server, i)) != 0; i++)
+    fprintf(stderr, "vecdbd: serving %s on port %u\n", config.data, port);
+  for (unsigned i = 0; (port = srv_server_milvus_port(server, i)) != 0; i++)
+    fprintf(stderr, "vecdbd: serving Milvus's clients on port %u\n", port);
   int which = 0;
   while (sigwait(&stop, &which) == 0 && which == SIGHUP)
     vecdbd_reload(server, argc, argv);

@@ -28,11 +28,11 @@ struct config_key {
 
 static const struct config_key config_keys[] = {
     CONFIG_TEXT("server", "listen", listen, "127.0.0.1:8000",
-                "addresses to listen on, separated by commas; port 0 takes a free one"),
+                "addresses for HTTP and gRPC, separated by commas; port 0 takes a free one"),
     CONFIG_TEXT("server", "milvus", milvus, "",
-                "addresses for Milvus's clients (gRPC), such as 127.0.0.1:19530; empty: none"),
+                "addresses for gRPC alone, such as 127.0.0.1:19530; empty: none"),
     CONFIG_NUMBER("server", "network_threads", network_threads, 1, 1, 64,
-                  "threads that read requests and write answers"),
+                  "threads that read HTTP requests"),
     CONFIG_NUMBER("server", "workers", workers, 4, 1, 1024, "threads that run requests"),
     CONFIG_NUMBER("server", "queue", queue, 256, 1, 1000000,
                   "requests that may wait for a worker; more are answered 429"),

@@ -1,6 +1,8 @@
 /*
- * grpc.c - connections of a gRPC address: one thread that waits for sockets, feeds nghttp2 and
- * writes what it has to say; see grpc.h. Calls are in grpc_call.c.
+ * grpc.c - connections that speak gRPC: a thread that waits for sockets, feeds nghttp2 and writes
+ * what it has to say; see grpc.h. Calls are in grpc_call.c. Others write too, with the mutex: a
+ * worker its answer, say, so that no thread need be woken for it. But only the thread that waits
+ * frees connections, since it may have their events in hand.
  */
 #include "server/grpc.h"
 
@@ -17,18 +19,21 @@
 #include <unistd.h>
 
 #include "server/grpc_call.h"
-#include "server/listen.h"
 
-enum { GRPC_EVENTS = 64, GRPC_READ = 256 * 1024, GRPC_WINDOW = 16 << 20, GRPC_FRAME = 1 << 20 };
+enum {
+  GRPC_EVENTS = 64,
+  GRPC_READ = 256 * 1024,
+  GRPC_GATHER = 4096, /* frames are put together up to this, and beyond it go out singly */
+  GRPC_WINDOW = 16 << 20,
+  GRPC_FRAME = 1 << 20
+};
 
 struct srv_grpc {
   struct grpc_peer peer;
   pthread_t thread;
-  int epoll;
-  int socket; /* -1: quiesced; the thread's own */
-  unsigned port;
-  _Atomic bool quiesced;
+  int wake; /* an eventfd: to end */
   _Atomic bool stopping;
+  bool gone_away; /* clients know that no calls are taken; this and the rest: under the mutex */
   struct grpc_conn *conns;
   uint64_t n_conns;
   uint8_t buffer[GRPC_READ];
@@ -46,6 +51,7 @@ static void grpc_conn_free(struct srv_grpc *g, struct grpc_conn *c) {
   srv_grpc_forget(c);
   nghttp2_session_del(c->session);
   close(c->fd);
+  free(c->pending);
   free(c);
 }
 
@@ -69,65 +75,55 @@ static bool grpc_session(struct grpc_conn *c) {
          nghttp2_session_set_local_window_size(c->session, NGHTTP2_FLAG_NONE, 0, GRPC_WINDOW) == 0;
 }
 
-/* Takes over an accepted socket. */
-static void grpc_adopt(struct srv_grpc *g, int fd) {
-  struct grpc_conn *c = calloc(1, sizeof *c);
-  if (!c || g->n_conns >= g->peer.server->config.connections) {
-    free(c);
-    close(fd);
-    return;
+/* Adds to what is to be written. */
+static bool grpc_keep(struct grpc_conn *c, const uint8_t *data, size_t n) {
+  if (n > c->room - c->n_pending) {
+    size_t room = c->n_pending + n < GRPC_GATHER ? GRPC_GATHER : c->n_pending + n;
+    uint8_t *grown = realloc(c->pending, room);
+    if (!grown)
+      return false;
+    c->pending = grown;
+    c->room = room;
   }
-  c->peer = &g->peer;
-  c->fd = fd;
-  c->next = g->conns;
-  g->conns = c;
-  g->n_conns++;
-  struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
-  int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are small: no waiting */
-  srv_deadlines_come(g->peer.deadlines, c, fd);
-  c->timed = true;
-  if (!grpc_session(c) || epoll_ctl(g->epoll, EPOLL_CTL_ADD, fd, &event) != 0)
-    grpc_conn_free(g, c);
-}
-
-static void grpc_accept(struct srv_grpc *g) {
-  int fd;
-  while ((fd = accept4(g->socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
-    grpc_adopt(g, fd);
-}
-
-/* Whether the rest of what nghttp2 gave was written; false: the connection is gone. */
-static bool grpc_write_some(struct grpc_conn *c) {
-  ssize_t n = send(c->fd, c->pending, c->n_pending, MSG_NOSIGNAL);
-  if (n < 0)
-    return errno == EAGAIN || errno == EINTR;
-  c->pending += n;
-  c->n_pending -= (size_t)n;
+  memcpy(c->pending + c->n_pending, data, n);
+  c->n_pending += n;
   return true;
 }
 
-/* Writes until nothing is left or the socket takes no more; false: the connection is over. */
-static bool grpc_flush(struct srv_grpc *g, struct grpc_conn *c) {
-  for (;;) {
-    if (c->n_pending == 0) {
-      ssize_t n = nghttp2_session_mem_send(c->session, &c->pending);
-      if (n < 0)
-        return false;
-      c->n_pending = (size_t)n;
-      if (n == 0)
-        break;
-    }
-    size_t before = c->n_pending;
-    if (!grpc_write_some(c))
+/* Has nghttp2 put into words what it has to say, frame after frame: an answer is three, and one
+   packet. False: no more can be said. */
+static bool grpc_gather(struct grpc_conn *c) {
+  const uint8_t *frame;
+  ssize_t n = 1;
+  c->sent = c->n_pending = 0;
+  while (n > 0 && c->n_pending < GRPC_GATHER) {
+    n = nghttp2_session_mem_send(c->session, &frame);
+    if (n < 0)
       return false;
-    if (c->n_pending == before)
+    if (n > 0)
+      n = grpc_keep(c, frame, (size_t)n) ? n : -1;
+  }
+  return n >= 0;
+}
+
+/* Writes until nothing is left or the socket takes no more; false: the connection is over. */
+static bool grpc_flush(struct grpc_conn *c) {
+  for (;;) {
+    if (c->sent == c->n_pending && !grpc_gather(c))
+      return false;
+    if (c->n_pending == 0)
       break;
+    ssize_t n = send(c->fd, c->pending + c->sent, c->n_pending - c->sent, MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+      break;
+    if (n < 0)
+      return false;
+    c->sent += (size_t)n;
   }
   bool writing = c->n_pending > 0;
   if (writing != c->writing) {
     struct epoll_event event = {.events = writing ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = c};
-    if (epoll_ctl(g->epoll, EPOLL_CTL_MOD, c->fd, &event) != 0)
+    if (epoll_ctl(c->peer->epoll, EPOLL_CTL_MOD, c->fd, &event) != 0)
       return false;
     c->writing = writing;
   }
@@ -158,99 +154,83 @@ static void grpc_serve(struct srv_grpc *g, struct grpc_conn *c, uint32_t events)
   if (alive && (events & (EPOLLIN | EPOLLHUP)))
     alive = grpc_read(g, c);
   /* What nghttp2 says about a faulty client (GOAWAY) is still sent. */
-  bool open = grpc_flush(g, c);
+  bool open = grpc_flush(c);
   if (alive && open)
     grpc_watch(c);
   else
     grpc_conn_free(g, c);
 }
 
+void srv_grpc_answered(struct grpc_conn *c) {
+  if (grpc_flush(c))
+    grpc_watch(c);
+  else
+    shutdown(c->fd, SHUT_RDWR); /* which the thread sees */
+}
+
+void srv_grpc_adopt(struct srv_grpc *g, int fd) {
+  struct epoll_event event = {.events = EPOLLIN};
+  int one = 1;
+  struct grpc_conn *c = calloc(1, sizeof *c);
+  pthread_mutex_lock(&g->peer.mutex);
+  if (!c || g->gone_away || g->n_conns >= g->peer.server->config.connections) {
+    free(c);
+    close(fd);
+  } else {
+    c->peer = &g->peer;
+    c->fd = fd;
+    c->next = g->conns;
+    g->conns = c;
+    g->n_conns++;
+    event.data.ptr = c;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are small: no waiting */
+    srv_deadlines_come(g->peer.deadlines, c, fd);
+    c->timed = true;
+    if (!grpc_session(c) || epoll_ctl(g->peer.epoll, EPOLL_CTL_ADD, fd, &event) != 0)
+      grpc_conn_free(g, c); /* of which no event can be in hand */
+  }
+  pthread_mutex_unlock(&g->peer.mutex);
+}
+
 /* ---- The thread ------------------------------------------------------------------------------ */
-
-static void grpc_answers(struct srv_grpc *g) {
-  uint64_t count;
-  ssize_t n = read(g->peer.wake, &count, sizeof count);
-  (void)n;
-  srv_grpc_collect(&g->peer);
-  struct grpc_conn *next;
-  for (struct grpc_conn *c = g->conns; c; c = next) {
-    next = c->next;
-    if (!c->answered)
-      continue;
-    c->answered = false;
-    grpc_serve(g, c, 0);
-  }
-}
-
-/* Once: no new connections, and no new calls on the present ones. */
-static void grpc_go_away(struct srv_grpc *g) {
-  if (g->socket < 0)
-    return;
-  close(g->socket);
-  g->socket = -1;
-  struct grpc_conn *next;
-  for (struct grpc_conn *c = g->conns; c; c = next) {
-    next = c->next;
-    nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
-                          nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR,
-                          NULL, 0);
-    grpc_serve(g, c, 0);
-  }
-}
 
 static void *grpc_work(void *arg) {
   struct srv_grpc *g = arg;
   struct epoll_event events[GRPC_EVENTS];
   while (!atomic_load(&g->stopping)) {
-    int n = epoll_wait(g->epoll, events, GRPC_EVENTS, -1);
-    bool answers = false, connections = false;
-    for (int i = 0; i < n; i++) {
-      if (events[i].data.ptr == &g->peer)
-        answers = true;
-      else if (events[i].data.ptr == &g->socket)
-        connections = true;
-      else
+    int n = epoll_wait(g->peer.epoll, events, GRPC_EVENTS, -1);
+    pthread_mutex_lock(&g->peer.mutex);
+    for (int i = 0; i < n; i++)
+      if (events[i].data.ptr != g)
         grpc_serve(g, events[i].data.ptr, events[i].events);
-    }
-    if (answers) /* after the events: it may free connections that these name */
-      grpc_answers(g);
-    if (atomic_load(&g->quiesced))
-      grpc_go_away(g);
-    else if (connections)
-      grpc_accept(g);
+    pthread_mutex_unlock(&g->peer.mutex);
   }
-  grpc_answers(g); /* those that workers gave before the queue ended */
   return NULL;
 }
 
 static void grpc_free(struct srv_grpc *g) {
   while (g->conns)
     grpc_conn_free(g, g->conns);
-  srv_grpc_collect(&g->peer);
   srv_deadlines_stop(g->peer.deadlines);
-  if (g->socket >= 0)
-    close(g->socket);
-  if (g->epoll >= 0)
-    close(g->epoll);
-  if (g->peer.wake >= 0)
-    close(g->peer.wake);
+  if (g->peer.epoll >= 0)
+    close(g->peer.epoll);
+  if (g->wake >= 0)
+    close(g->wake);
   pthread_mutex_destroy(&g->peer.mutex);
   free(g);
 }
 
 static bool grpc_prepare(struct srv_grpc *g) {
-  g->epoll = epoll_create1(EPOLL_CLOEXEC);
-  g->peer.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  g->peer.epoll = epoll_create1(EPOLL_CLOEXEC);
+  g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   g->peer.deadlines = srv_deadlines_start((unsigned)g->peer.server->config.request_seconds);
-  struct epoll_event wake = {.events = EPOLLIN, .data.ptr = &g->peer};
-  struct epoll_event come = {.events = EPOLLIN, .data.ptr = &g->socket};
-  return g->epoll >= 0 && g->peer.wake >= 0 && g->peer.deadlines &&
-         epoll_ctl(g->epoll, EPOLL_CTL_ADD, g->peer.wake, &wake) == 0 &&
-         epoll_ctl(g->epoll, EPOLL_CTL_ADD, g->socket, &come) == 0 &&
+  struct epoll_event wake = {.events = EPOLLIN, .data.ptr = g};
+  return g->peer.epoll >= 0 && g->wake >= 0 && g->peer.deadlines &&
+         epoll_ctl(g->peer.epoll, EPOLL_CTL_ADD, g->wake, &wake) == 0 &&
          pthread_create(&g->thread, NULL, grpc_work, g) == 0;
 }
 
-struct srv_grpc *srv_grpc_start(struct srv_server *server, const char *address, char *error) {
+struct srv_grpc *srv_grpc_start(struct srv_server *server, char *error) {
   struct srv_grpc *g = calloc(1, sizeof *g);
   if (!g) {
     snprintf(error, SRV_CONFIG_ERROR, "out of memory");
@@ -258,38 +238,32 @@ struct srv_grpc *srv_grpc_start(struct srv_server *server, const char *address, 
   }
   pthread_mutex_init(&g->peer.mutex, NULL);
   g->peer.server = server;
-  g->epoll = g->peer.wake = -1;
-  g->socket = srv_listen(address, error);
-  if (g->socket >= 0) {
-    g->port = srv_listen_port(g->socket);
-    if (grpc_prepare(g))
-      return g;
-    snprintf(error, SRV_CONFIG_ERROR, "cannot serve on %.200s: %s", address, strerror(errno));
-  }
+  if (grpc_prepare(g))
+    return g;
+  snprintf(error, SRV_CONFIG_ERROR, "cannot serve gRPC: %s", strerror(errno));
   grpc_free(g);
   return NULL;
 }
 
-unsigned srv_grpc_port(const struct srv_grpc *g) {
-  return g->port;
-}
-
-static void grpc_wake(struct srv_grpc *g) {
-  uint64_t one = 1;
-  ssize_t n = write(g->peer.wake, &one, sizeof one);
-  (void)n; /* a full counter wakes as well */
-}
-
 void srv_grpc_quiesce(struct srv_grpc *g) {
-  atomic_store(&g->quiesced, true);
-  grpc_wake(g);
+  pthread_mutex_lock(&g->peer.mutex);
+  g->gone_away = true;
+  for (struct grpc_conn *c = g->conns; c; c = c->next) {
+    nghttp2_submit_goaway(c->session, NGHTTP2_FLAG_NONE,
+                          nghttp2_session_get_last_proc_stream_id(c->session), NGHTTP2_NO_ERROR,
+                          NULL, 0);
+    srv_grpc_answered(c);
+  }
+  pthread_mutex_unlock(&g->peer.mutex);
 }
 
 void srv_grpc_stop(struct srv_grpc *g) {
+  uint64_t one = 1;
   if (!g)
     return;
   atomic_store(&g->stopping, true);
-  grpc_wake(g);
+  ssize_t n = write(g->wake, &one, sizeof one);
+  (void)n; /* a full counter wakes as well */
   pthread_join(g->thread, NULL);
   grpc_free(g);
 }

@@ -1,6 +1,6 @@
 /*
  * grpc_call.c - the way of one gRPC call; see grpc_call.h. A call that a worker has may outlive its
- * connection: then `conn` is NULL, and collect frees it.
+ * connection: then `conn` is NULL, and the worker frees it.
  */
 #include "server/grpc_call.h"
 
@@ -35,7 +35,6 @@ struct grpc_call {
   struct grpc_conn *conn;
   struct grpc_peer *peer;
   struct grpc_call *next; /* of the connection's calls */
-  struct grpc_call *next_answered;
   int32_t stream;
   bool is_grpc; /* the content type says so */
   bool encoded; /* the client names an encoding other than identity */
@@ -172,7 +171,6 @@ static void grpc_submit(struct grpc_call *c) {
   uint32_t length = htonl((uint32_t)c->call.text_bytes);
   memcpy(c->out_prefix + 1, &length, sizeof length);
   bool good = c->status == GRPC_OK;
-  c->conn->answered = true;
   if (nghttp2_submit_response(c->conn->session, c->stream, headers, good ? 3 : 5,
                               good ? &data : NULL) != 0)
     nghttp2_submit_rst_stream(c->conn->session, NGHTTP2_FLAG_NONE, c->stream,
@@ -228,29 +226,17 @@ static void grpc_handle(struct grpc_call *c) {
 static void grpc_run(void *item) {
   struct grpc_call *c = item;
   struct grpc_peer *peer = c->peer;
-  uint64_t one = 1;
   grpc_handle(c);
   pthread_mutex_lock(&peer->mutex);
-  c->next_answered = peer->answered;
-  peer->answered = c;
-  pthread_mutex_unlock(&peer->mutex);
-  ssize_t n = write(peer->wake, &one, sizeof one);
-  (void)n; /* a full counter wakes as well */
-}
-
-void srv_grpc_collect(struct grpc_peer *peer) {
-  pthread_mutex_lock(&peer->mutex);
-  struct grpc_call *c = peer->answered, *next;
-  peer->answered = NULL;
-  pthread_mutex_unlock(&peer->mutex);
-  for (; c; c = next) {
-    next = c->next_answered;
-    c->working = false;
-    if (c->conn)
-      grpc_submit(c);
-    else
-      grpc_call_free(c);
+  c->working = false;
+  if (c->conn) {
+    struct grpc_conn *conn = c->conn;
+    grpc_submit(c);
+    srv_grpc_answered(conn); /* which may end the call */
+  } else {
+    grpc_call_free(c);
   }
+  pthread_mutex_unlock(&peer->mutex);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /*
- * grpc_call.h - calls on a gRPC connection, as nghttp2 tells of them. All functions are called by
- * the address's network thread; only a call's run is a worker's.
+ * grpc_call.h - calls on a gRPC connection, as nghttp2 tells of them. All functions are called with
+ * the mutex held, but for a call's run, which is a worker's.
  */
 #ifndef SRV_GRPC_CALL_H
 #define SRV_GRPC_CALL_H
@@ -13,13 +13,12 @@
 
 struct grpc_call;
 
-/* What calls need of their address. */
+/* What connections and their calls have in common. */
 struct grpc_peer {
   struct srv_server *server;
   struct srv_deadlines *deadlines;
-  int wake; /* an eventfd: a worker has answered */
-  pthread_mutex_t mutex;
-  struct grpc_call *answered; /* under the mutex */
+  int epoll;
+  pthread_mutex_t mutex; /* of all connections, their sessions and calls */
 };
 
 struct grpc_conn {
@@ -27,10 +26,9 @@ struct grpc_conn {
   struct grpc_peer *peer;
   nghttp2_session *session;
   int fd;
-  const uint8_t *pending; /* of nghttp2's output, not written yet */
-  size_t n_pending;
-  bool writing;  /* waits until the socket takes more */
-  bool answered; /* has output since the last flush */
+  uint8_t *pending; /* of nghttp2's output, with n_pending bytes in it, of which some are sent */
+  size_t room, n_pending, sent;
+  bool writing; /* waits until the socket takes more */
   bool timed;    /* a deadline runs */
   bool ended;    /* a call has ended since the deadline was looked at */
   unsigned receiving;   /* calls that have not come whole */
@@ -39,8 +37,8 @@ struct grpc_conn {
 };
 
 void srv_grpc_callbacks(nghttp2_session_callbacks *callbacks);
-/* Hands the answers of workers to nghttp2 and marks their connections. */
-void srv_grpc_collect(struct grpc_peer *peer);
+/* In grpc.c: a worker has given nghttp2 an answer, which is to be written. */
+void srv_grpc_answered(struct grpc_conn *conn);
 /* The connection ends: its calls are freed, or left to their workers. */
 void srv_grpc_forget(struct grpc_conn *conn);
 

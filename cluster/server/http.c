@@ -1,12 +1,12 @@
 /*
- * http.c - requests and answers over libmicrohttpd; see http.h. The network threads read and write;
- * a request that is whole goes to the queue and its connection sleeps until a worker has answered.
+ * http.c - requests and answers over libmicrohttpd; see http.h. A request that is whole goes to the
+ * queue, and its connection sleeps until a worker has answered. All that libmicrohttpd calls has
+ * the mutex of the connection's loop (http_loop.h).
  */
 #include "server/http.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 #include "server/deadlines.h"
-#include "server/listen.h"
+#include "server/http_loop.h"
+#include "server/json_read.h"
 #include "server/routes.h"
 
 enum {
@@ -27,16 +28,17 @@ enum {
 
 struct srv_http {
   struct srv_server *server;
-  struct MHD_Daemon *daemon;
   struct srv_deadlines *deadlines;
-  int socket;
-  unsigned port;
+  _Atomic unsigned turn; /* loops get connections by turns */
+  unsigned n_loops;
+  struct http_loop loops[];
 };
 
 struct http_request {
   struct srv_call call; /* first: `parameter` finds the request by it */
-  struct srv_http *http;
+  struct http_loop *loop;
   struct MHD_Connection *connection;
+  struct MHD_Response *response; /* once it is made */
   size_t capacity;
   bool too_large;
   bool overloaded; /* its headers came while the queue was full: the body is not kept */
@@ -45,32 +47,41 @@ struct http_request {
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-static enum MHD_Result http_queue(struct http_request *r, struct MHD_Response *response) {
-  if (!response)
-    return MHD_NO;
-  const char *type = r->call.content_type ? r->call.content_type : "application/json";
-  MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-  if (r->call.status == 429 || r->call.status == 503)
-    MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
-  if (atomic_load(&r->http->server->draining))
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-  enum MHD_Result result = MHD_queue_response(r->connection, (unsigned)r->call.status, response);
-  MHD_destroy_response(response);
-  return result;
+/* What call->answer or call->text says. */
+static struct MHD_Response *http_body(struct http_request *r) {
+  struct srv_call *call = &r->call;
+  if (call->answer) {
+    char *text = json_dumps(call->answer, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    if (text)
+      return MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE);
+    srv_call_no_memory(call);
+  }
+  return MHD_create_response_from_buffer(call->text_bytes, (void *)(uintptr_t)call->text,
+                                         MHD_RESPMEM_MUST_COPY);
 }
 
-/* Sends call->answer or call->text. */
-static enum MHD_Result http_send(struct http_request *r) {
-  if (r->call.answer) {
-    char *text = json_dumps(r->call.answer, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (text)
-      return http_queue(r,
-                        MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE));
-    srv_call_no_memory(&r->call);
+/* Makes the response, and gives back all that it was made of. */
+static void http_respond(struct http_request *r) {
+  r->response = http_body(r);
+  if (r->response) {
+    const char *type = r->call.content_type ? r->call.content_type : "application/json";
+    MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (r->call.status == 429 || r->call.status == 503)
+      MHD_add_response_header(r->response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
   }
-  return http_queue(r, MHD_create_response_from_buffer(r->call.text_bytes,
-                                                       (void *)(uintptr_t)r->call.text,
-                                                       MHD_RESPMEM_MUST_COPY));
+  free(r->call.body);
+  r->call.body = NULL;
+  srv_call_free(&r->call);
+}
+
+static enum MHD_Result http_send(struct http_request *r) {
+  if (!r->response)
+    http_respond(r);
+  if (!r->response)
+    return MHD_NO;
+  if (atomic_load(&r->loop->http->server->draining))
+    MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONNECTION, "close");
+  return MHD_queue_response(r->connection, (unsigned)r->call.status, r->response);
 }
 
 /* Answers before the body has come: the connection is closed afterwards. */
@@ -91,7 +102,7 @@ static bool http_parse(struct http_request *r) {
     return call->json != NULL;
   }
   json_error_t why;
-  call->json = json_loadb(call->body, call->body_bytes, JSON_REJECT_DUPLICATES, &why);
+  call->json = srv_json_read(call->body, call->body_bytes, &why);
   if (!call->json) {
     srv_call_fail(call, 400, "JSON", "the body is not JSON: line %d, column %d: %s", why.line,
                   why.column, why.text);
@@ -113,33 +124,33 @@ static void http_handle(struct http_request *r) {
 static void http_run(void *item) {
   struct http_request *r = item;
   http_handle(r);
-  MHD_resume_connection(r->connection);
+  http_respond(r);
+  srv_http_loop_resume(r->loop, r->connection);
 }
 
-static void http_overload(struct http_request *r) {
-  srv_call_fail(&r->call, 429, "OVERLOADED", "too many requests are waiting; try again");
+static void http_end_body(struct http_request *r) {
+  if (r->call.body)
+    r->call.body[r->call.body_bytes] = '\0';
 }
 
 /* A whole request: to a worker, unless they have too much to do already. One that is turned away is
    answered here and now: waking a sleeping connection costs more than the rest of a refusal. */
 static enum MHD_Result http_submit(struct http_request *r) {
   r->whole = true;
-  if (r->overloaded || (!r->call.route->inline_answer && srv_queue_full(r->http->server->queue))) {
-    http_overload(r);
-    return http_send(r);
-  }
-  if (r->call.body)
-    r->call.body[r->call.body_bytes] = '\0';
   if (r->call.route->inline_answer) {
+    http_end_body(r);
     http_handle(r);
     return http_send(r);
   }
-  MHD_suspend_connection(r->connection);
-  if (srv_queue_add(r->http->server->queue, http_run, r))
-    return MHD_YES;
-  http_overload(r);
-  MHD_resume_connection(r->connection);
-  return MHD_YES;
+  if (!r->overloaded) {
+    http_end_body(r);
+    if (srv_queue_add(r->loop->http->server->queue, http_run, r)) {
+      MHD_suspend_connection(r->connection); /* the worker cannot wake it before: it waits for us */
+      return MHD_YES;
+    }
+  }
+  srv_call_fail(&r->call, 429, "OVERLOADED", "too many requests are waiting; try again");
+  return http_send(r);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -195,18 +206,18 @@ static bool http_admit(struct http_request *r, const char *url, const char *meth
   const char *length =
       MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
   uint64_t limit = r->call.route->body == SRV_BODY_NONE ? (uint64_t)HTTP_IGNORED_BODY
-                                                   : r->http->server->config.body_bytes;
+                                                   : r->loop->http->server->config.body_bytes;
   if (length && (strlen(length) > 18 || strtoull(length, NULL, 10) > limit)) {
     srv_call_fail(call, 413, "TOO_LARGE", "the body may have %llu bytes here",
                   (unsigned long long)limit);
     return false;
   }
-  r->overloaded = !r->call.route->inline_answer && srv_queue_full(r->http->server->queue);
+  r->overloaded = !r->call.route->inline_answer && srv_queue_full(r->loop->http->server->queue);
   return true;
 }
 
 static void http_collect(struct http_request *r, const char *data, size_t n) {
-  uint64_t limit = r->http->server->config.body_bytes;
+  uint64_t limit = r->loop->http->server->config.body_bytes;
   if (r->call.route->body == SRV_BODY_NONE || r->too_large || r->overloaded)
     return;
   if (n > limit || r->call.body_bytes > limit - n) {
@@ -230,16 +241,16 @@ static void http_collect(struct http_request *r, const char *data, size_t n) {
   r->call.body_bytes += n;
 }
 
-static struct http_request *http_begin(struct srv_http *http, struct MHD_Connection *connection) {
+static struct http_request *http_begin(struct http_loop *loop, struct MHD_Connection *connection) {
   struct http_request *r = calloc(1, sizeof *r);
   if (!r)
     return NULL;
-  r->http = http;
+  r->loop = loop;
   r->connection = connection;
-  r->call.server = http->server;
+  r->call.server = loop->http->server;
   r->call.arena.limit = HTTP_ARENA;
   r->call.parameter = http_parameter;
-  atomic_fetch_add(&http->server->in_flight, 1);
+  atomic_fetch_add(&r->call.server->in_flight, 1);
   return r;
 }
 
@@ -248,10 +259,10 @@ static struct http_request *http_begin(struct srv_http *http, struct MHD_Connect
 static enum MHD_Result http_access(void *user, struct MHD_Connection *connection, const char *url,
                                    const char *method, const char *version, const char *data,
                                    size_t *n, void **state) {
-  struct srv_http *http = user;
+  struct http_loop *loop = user;
   struct http_request *r = *state;
   if (!r) {
-    *state = r = http_begin(http, connection);
+    *state = r = http_begin(loop, connection);
     if (!r)
       return MHD_NO;
     return http_admit(r, url, method, version) ? MHD_YES : http_refuse(r);
@@ -263,10 +274,10 @@ static enum MHD_Result http_access(void *user, struct MHD_Connection *connection
     *n = 0;
     return MHD_YES;
   }
-  srv_deadlines_met(http->deadlines, connection);
+  srv_deadlines_met(loop->http->deadlines, connection);
   if (r->too_large) {
     srv_call_fail(&r->call, 413, "TOO_LARGE", "the body may have %llu bytes here",
-                  (unsigned long long)http->server->config.body_bytes);
+                  (unsigned long long)loop->http->server->config.body_bytes);
     return http_refuse(r);
   }
   return http_submit(r);
@@ -275,22 +286,24 @@ static enum MHD_Result http_access(void *user, struct MHD_Connection *connection
 static void http_done(void *user, struct MHD_Connection *connection, void **state,
                       enum MHD_RequestTerminationCode how) {
   (void)how;
-  struct srv_http *http = user;
+  struct http_loop *loop = user;
   struct http_request *r = *state;
-  srv_deadlines_set(http->deadlines, connection);
+  srv_deadlines_set(loop->http->deadlines, connection);
   if (!r)
     return;
+  if (r->response)
+    MHD_destroy_response(r->response);
   free(r->call.body);
   srv_call_free(&r->call);
   free(r);
   *state = NULL;
-  atomic_fetch_sub(&http->server->in_flight, 1);
+  atomic_fetch_sub(&loop->http->server->in_flight, 1);
 }
 
 static void http_connection(void *user, struct MHD_Connection *connection, void **state,
                             enum MHD_ConnectionNotificationCode what) {
   (void)state;
-  struct srv_http *http = user;
+  struct srv_http *http = ((struct http_loop *)user)->http;
   if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
     srv_deadlines_gone(http->deadlines, connection);
     return;
@@ -300,7 +313,7 @@ static void http_connection(void *user, struct MHD_Connection *connection, void 
   srv_deadlines_come(http->deadlines, connection, info ? info->connect_fd : -1);
 }
 
-/* ---- Listening ------------------------------------------------------------------------------- */
+/* ---- Starting and stopping ------------------------------------------------------------------- */
 
 static size_t http_keep_escapes(void *user, struct MHD_Connection *connection, char *text) {
   (void)user;
@@ -308,59 +321,66 @@ static size_t http_keep_escapes(void *user, struct MHD_Connection *connection, c
   return strlen(text);
 }
 
-static struct MHD_Daemon *http_daemon(struct srv_http *http) {
-  const struct srv_config *c = &http->server->config;
-  unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+/* Without a thread, a socket to listen on, or a way to be woken: http_loop.c sees to all that. */
+static struct MHD_Daemon *http_daemon(struct http_loop *loop) {
+  const struct srv_config *c = &loop->http->server->config;
+  unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+                   ((unsigned)MHD_ALLOW_SUSPEND_RESUME & ~(unsigned)MHD_USE_ITC);
   return MHD_start_daemon(
-      flags, 0, NULL, NULL, http_access, http, MHD_OPTION_LISTEN_SOCKET, http->socket,
-      MHD_OPTION_THREAD_POOL_SIZE, c->network_threads > 1 ? (unsigned)c->network_threads : 0u,
-      MHD_OPTION_CONNECTION_LIMIT, (unsigned)c->connections, MHD_OPTION_CONNECTION_TIMEOUT,
-      (unsigned)c->idle_seconds, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES,
+      flags, 0, NULL, NULL, http_access, loop,
+      MHD_OPTION_CONNECTION_LIMIT, (unsigned)(c->connections / loop->http->n_loops + 1),
+      MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)c->idle_seconds,
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEADER_BYTES,
       MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, http_keep_escapes, NULL,
-      MHD_OPTION_NOTIFY_COMPLETED, http_done, http, MHD_OPTION_NOTIFY_CONNECTION, http_connection,
-      http, MHD_OPTION_END);
+      MHD_OPTION_NOTIFY_COMPLETED, http_done, loop,
+      MHD_OPTION_NOTIFY_CONNECTION, http_connection, loop, MHD_OPTION_END);
 }
 
-struct srv_http *srv_http_start(struct srv_server *server, const char *address, char *error) {
-  struct srv_http *http = calloc(1, sizeof *http);
+static bool http_loop_start(struct srv_http *http, struct http_loop *loop) {
+  loop->http = http;
+  struct MHD_Daemon *daemon = http_daemon(loop);
+  if (daemon && srv_http_loop_start(loop, daemon))
+    return true;
+  if (daemon)
+    MHD_stop_daemon(daemon);
+  return false;
+}
+
+struct srv_http *srv_http_start(struct srv_server *server, char *error) {
+  unsigned n = (unsigned)server->config.network_threads, started = 0;
+  struct srv_http *http = calloc(1, sizeof *http + n * sizeof *http->loops);
   if (!http) {
     snprintf(error, SRV_CONFIG_ERROR, "out of memory");
     return NULL;
   }
   http->server = server;
-  http->socket = srv_listen(address, error);
-  if (http->socket < 0) {
-    free(http);
-    return NULL;
-  }
-  http->port = srv_listen_port(http->socket);
+  http->n_loops = n;
   http->deadlines = srv_deadlines_start((unsigned)server->config.request_seconds);
-  http->daemon = http->deadlines ? http_daemon(http) : NULL;
-  if (http->daemon)
+  while (http->deadlines && started < n && http_loop_start(http, &http->loops[started]))
+    started++;
+  if (started == n)
     return http;
-  snprintf(error, SRV_CONFIG_ERROR, "cannot serve on %.200s: %s", address, strerror(errno));
-  srv_deadlines_stop(http->deadlines);
-  close(http->socket);
-  free(http);
+  snprintf(error, SRV_CONFIG_ERROR, "cannot serve HTTP: %s", strerror(errno));
+  http->n_loops = started;
+  srv_http_stop(http);
   return NULL;
 }
 
-unsigned srv_http_port(const struct srv_http *http) {
-  return http->port;
-}
-
-/* The network thread may still look at the socket, so it is closed only when that has ended. */
-void srv_http_quiesce(struct srv_http *http) {
-  MHD_quiesce_daemon(http->daemon);
-  shutdown(http->socket, SHUT_RDWR); /* new connections are refused */
+void srv_http_adopt(struct srv_http *http, int fd) {
+  struct sockaddr_storage peer;
+  socklen_t n = sizeof peer;
+  unsigned turn = atomic_fetch_add(&http->turn, 1);
+  if (getpeername(fd, (struct sockaddr *)&peer, &n) == 0)
+    srv_http_loop_add(&http->loops[turn % http->n_loops], fd, (struct sockaddr *)&peer, n);
+  else
+    close(fd);
 }
 
 void srv_http_stop(struct srv_http *http) {
   if (!http)
     return;
-  srv_http_quiesce(http);
-  MHD_stop_daemon(http->daemon);
-  close(http->socket);
+  for (unsigned i = 0; i < http->n_loops; i++)
+    srv_http_loop_stop(&http->loops[i]);
   srv_deadlines_stop(http->deadlines);
   free(http);
 }

@@ -9,11 +9,12 @@
 #include <time.h>
 
 #include "server/embed.h"
+#include "server/front.h"
 #include "server/grpc.h"
 #include "server/http.h"
 #include "server/milvus_state.h"
 
-enum { SERVER_ADDRESSES = 16, SERVER_PAUSE_NS = 2000000 };
+enum { SERVER_PAUSE_NS = 2000000 };
 
 static void server_log_line(void *user, int level, const char *line) {
   struct srv_server *server = user;
@@ -44,40 +45,17 @@ static bool server_open(struct srv_server *s, char *error) {
   return false;
 }
 
-static bool server_listen(struct srv_server *s, char *error) {
-  char list[SRV_CONFIG_TEXT];
-  char *rest = NULL;
-  snprintf(list, sizeof list, "%s", s->config.listen);
-  s->http = calloc(SERVER_ADDRESSES, sizeof *s->http);
-  snprintf(error, SRV_CONFIG_ERROR, "server.listen names no address, or more than %d",
-           SERVER_ADDRESSES);
-  for (char *a = strtok_r(list, ", ", &rest); a && s->http; a = strtok_r(NULL, ", ", &rest)) {
-    if (s->n_http == SERVER_ADDRESSES)
-      return false;
-    s->http[s->n_http] = srv_http_start(s, a, error);
-    if (!s->http[s->n_http])
-      return false;
-    s->n_http++;
-  }
-  return s->n_http > 0;
-}
-
-static bool server_listen_milvus(struct srv_server *s, char *error) {
-  char list[SRV_CONFIG_TEXT];
-  char *rest = NULL;
-  snprintf(list, sizeof list, "%s", s->config.milvus);
-  s->grpc = calloc(SERVER_ADDRESSES, sizeof *s->grpc);
-  snprintf(error, SRV_CONFIG_ERROR, "server.milvus names more than %d addresses",
-           SERVER_ADDRESSES);
-  for (char *a = strtok_r(list, ", ", &rest); a && s->grpc; a = strtok_r(NULL, ", ", &rest)) {
-    if (s->n_grpc == SERVER_ADDRESSES)
-      return false;
-    s->grpc[s->n_grpc] = srv_grpc_start(s, a, error);
-    if (!s->grpc[s->n_grpc])
-      return false;
-    s->n_grpc++;
-  }
-  return s->grpc != NULL;
+/* All that stands between the network and the database. */
+static bool server_serve(struct srv_server *s, char *error) {
+  s->queue = srv_queue_start((unsigned)s->config.workers, (size_t)s->config.queue);
+  s->embed = *s->config.embed_url ? srv_embed_start(&s->config) : NULL;
+  if (!s->queue || (!s->embed && *s->config.embed_url))
+    return false;
+  s->milvus = srv_milvus_state_start(s->config.data, error);
+  s->http = s->milvus ? srv_http_start(s, error) : NULL;
+  s->grpc = s->http ? srv_grpc_start(s, error) : NULL;
+  s->front = s->grpc ? srv_front_start(s, error) : NULL;
+  return s->front != NULL;
 }
 
 struct srv_server *srv_server_start(const struct srv_config *config,
@@ -92,12 +70,7 @@ struct srv_server *srv_server_start(const struct srv_config *config,
     free(s);
     return NULL;
   }
-  s->queue = srv_queue_start((unsigned)config->workers, (size_t)config->queue);
-  s->embed = *config->embed_url ? srv_embed_start(&s->config) : NULL;
-  s->milvus = srv_milvus_state_start(config->data, error);
-  bool good = s->queue && s->milvus && (s->embed || !*config->embed_url) &&
-              server_listen(s, error) && server_listen_milvus(s, error);
-  if (good)
+  if (server_serve(s, error))
     return s;
   char ignored[SRV_CONFIG_ERROR];
   srv_server_stop(s, ignored);
@@ -105,11 +78,11 @@ struct srv_server *srv_server_start(const struct srv_config *config,
 }
 
 unsigned srv_server_port(const struct srv_server *s, unsigned i) {
-  return i < s->n_http ? srv_http_port(s->http[i]) : 0;
+  return srv_front_port(s->front, SRV_FRONT_ALL, i);
 }
 
 unsigned srv_server_milvus_port(const struct srv_server *s, unsigned i) {
-  return i < s->n_grpc ? srv_grpc_port(s->grpc[i]) : 0;
+  return srv_front_port(s->front, SRV_FRONT_MILVUS, i);
 }
 
 /* Waits until nothing is in flight, or drain_seconds are over. */
@@ -123,16 +96,15 @@ static void server_drain(struct srv_server *s) {
 bool srv_server_stop(struct srv_server *s, char *error) {
   vecdb_error why;
   atomic_store(&s->draining, true);
-  for (unsigned i = 0; i < s->n_http; i++)
-    srv_http_quiesce(s->http[i]);
-  for (unsigned i = 0; i < s->n_grpc; i++)
-    srv_grpc_quiesce(s->grpc[i]);
+  if (s->front) {
+    srv_front_quiesce(s->front);
+    srv_grpc_quiesce(s->grpc);
+  }
   server_drain(s);
-  srv_queue_stop(s->queue); /* first: workers wake connections, which must still be there */
-  for (unsigned i = 0; i < s->n_http; i++)
-    srv_http_stop(s->http[i]);
-  for (unsigned i = 0; i < s->n_grpc; i++)
-    srv_grpc_stop(s->grpc[i]);
+  srv_front_stop(s->front);
+  srv_queue_stop(s->queue); /* before what it answers: workers wake connections */
+  srv_http_stop(s->http);
+  srv_grpc_stop(s->grpc);
   srv_embed_stop(s->embed);
   srv_milvus_state_stop(s->milvus);
   bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;
@@ -143,8 +115,6 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   }
   if (!sealed)
     snprintf(error, SRV_CONFIG_ERROR, "closing the database: %s", why.message);
-  free(s->http);
-  free(s->grpc);
   free(s);
   return sealed;
 }

@@ -10,21 +10,21 @@
 #include "server/queue.h"
 #include "vecdb.h"
 
-struct srv_http;
 struct srv_embed;
+struct srv_front;
 struct srv_grpc;
+struct srv_http;
 struct srv_milvus_state;
 
 struct srv_server {
   struct srv_config config;
   vecdb *db;
   struct srv_queue *queue;
-  struct srv_embed *embed; /* NULL: no embedding service is configured */
-  struct srv_http **http;  /* one per address */
-  unsigned n_http;
+  struct srv_embed *embed;         /* NULL: no embedding service is configured */
   struct srv_milvus_state *milvus; /* what the Milvus dialect keeps */
-  struct srv_grpc **grpc;          /* one per address of that dialect */
-  unsigned n_grpc;
+  struct srv_http *http;
+  struct srv_grpc *grpc;
+  struct srv_front *front; /* listens, for both */
   _Atomic bool draining;      /* stopping: /readyz says so and connections are not kept */
   _Atomic unsigned in_flight; /* requests between arrival and answer */
   void (*log)(int level, const char *line); /* a vecdb_log_level; any thread */
@@ -34,9 +34,9 @@ struct srv_server {
    sentence in error (SRV_CONFIG_ERROR bytes). */
 struct srv_server *srv_server_start(const struct srv_config *config,
                                     void (*log)(int level, const char *line), char *error);
-/* The port of the i-th address; for addresses with port 0. */
+/* The port of the i-th address for all protocols; 0: there are not so many. */
 unsigned srv_server_port(const struct srv_server *server, unsigned i);
-/* The same of the addresses for Milvus's clients. */
+/* The same of the addresses for Milvus's clients alone. */
 unsigned srv_server_milvus_port(const struct srv_server *server, unsigned i);
 /* Takes no more connections, lets requests in flight finish within drain_seconds, seals and closes
    the database. False with a sentence when the database could not be closed in order. */

@@ -2,7 +2,7 @@
 FastAPI answers searches. Nothing in it knows vecdb: MILVUS_HOST and MILVUS_PORT say where the
 server is, EMBEDDING_URL where the model is (without it, words are hashed, which needs no model).
 
-    vecdbd --data docs-db --server.milvus 127.0.0.1:19530
+    vecdbd --data docs-db --listen 127.0.0.1:19530
     python documents.py ingest FILE.jsonl       lines of {"text", "tenant_id", "category"}
     uvicorn documents:app --port 9000
     curl -X POST http://localhost:9000/search -H 'Content-Type: application/json' \\

@@ -18,15 +18,20 @@ environment() {
       >"$folder/pip.log" 2>&1 && touch "$folder/$version/installed"
 }
 
-# start: a server with an empty database; its port in $port.
+# start ADDRESS: a server with an empty database; the port of its address for gRPC alone ("milvus"), or
+# of the one for all protocols ("all"), in $port.
 start() {
+  case $1 in
+    milvus) line="Milvus's clients" ;;
+    all) line=$folder/db ;;
+  esac
   rm -rf $folder/db $folder/db.milvus.json $folder/log
   build/vecdbd --data $folder/db --listen 127.0.0.1:0 --server.milvus 127.0.0.1:0 2>$folder/log &
   server=$!
   port=
   while [ -z "$port" ]; do
     kill -0 $server 2>/dev/null || { cat $folder/log; exit 1; }
-    port=$(sed -n "s/.*Milvus's clients on port //p" $folder/log)
+    port=$(sed -n "s|.*serving $line on port ||p" $folder/log)
   done
 }
 
@@ -37,12 +42,13 @@ stop() {
   server=
 }
 
-# check VERSION SCRIPT...
+# check VERSION ADDRESS SCRIPT...
 check() {
   version=$1
-  shift
+  address=$2
+  shift 2
   for script in "$@"; do
-    start
+    start "$address"
     "$folder/$version/bin/python" "tests/server/$script.py" "$port" ||
       { echo "milvus-test: $script failed with pymilvus $version" && exit 1; }
     stop
@@ -53,6 +59,6 @@ environment 2.4.15 && environment 2.6.17 fastapi httpx requests && environment 3
   echo "skipped: pymilvus cannot be installed: $(tail -n 1 $folder/pip.log 2>/dev/null)"
   exit 0
 }
-check 2.4.15 milvus_orm
-check 2.6.17 milvus_orm milvus_client milvus_example
-check 3.0.2 milvus_orm milvus_client
+check 2.4.15 milvus milvus_orm
+check 2.6.17 milvus milvus_orm milvus_client milvus_example
+check 3.0.2 all milvus_orm milvus_client

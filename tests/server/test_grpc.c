@@ -2,12 +2,9 @@
  * test_grpc.c - the gRPC side of the server: protobuf's wire format, frames that are wrong, limits,
  * deadlines, overload, and clients that go away. TSAN: yes.
  */
-#include "webtest.h"
-
-#include <nghttp2/nghttp2.h>
+#include "server/rpctest.h"
 
 #include "server/milvus_state.h"
-#include "server/pb.h"
 
 /* ---- Protobuf -------------------------------------------------------------------------------- */
 
@@ -135,168 +132,6 @@ static void test_pb_limit(void **state) {
   free(many);
 }
 
-/* ---- A client -------------------------------------------------------------------------------- */
-
-enum { RPC_CALLS = 8, RPC_ROOM = 4096 };
-
-struct rpc_call {
-  int32_t stream;
-  const uint8_t *body; /* with its prefix */
-  size_t n, sent;
-  char http[8], status[8], message[512];
-  uint8_t reply[RPC_ROOM];
-  size_t n_reply;
-  bool closed;
-};
-
-struct rpc {
-  int fd;
-  nghttp2_session *session;
-  struct rpc_call calls[RPC_CALLS];
-  unsigned n_calls, n_closed;
-};
-
-static ssize_t rpc_send(nghttp2_session *session, const uint8_t *data, size_t n, int flags,
-                        void *user) {
-  (void)session;
-  (void)flags;
-  ssize_t sent = send(((struct rpc *)user)->fd, data, n, MSG_NOSIGNAL);
-  return sent < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : sent;
-}
-
-static struct rpc_call *rpc_find(struct rpc *c, int32_t stream) {
-  for (unsigned i = 0; i < c->n_calls; i++)
-    if (c->calls[i].stream == stream)
-      return &c->calls[i];
-  return NULL;
-}
-
-static int rpc_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name,
-                      size_t n_name, const uint8_t *value, size_t n_value, uint8_t flags,
-                      void *user) {
-  (void)session;
-  (void)n_name;
-  (void)n_value;
-  (void)flags;
-  struct rpc_call *call = rpc_find(user, frame->hd.stream_id);
-  if (strcmp((const char *)name, ":status") == 0)
-    snprintf(call->http, sizeof call->http, "%s", (const char *)value);
-  if (strcmp((const char *)name, "grpc-status") == 0)
-    snprintf(call->status, sizeof call->status, "%s", (const char *)value);
-  if (strcmp((const char *)name, "grpc-message") == 0)
-    snprintf(call->message, sizeof call->message, "%s", (const char *)value);
-  return 0;
-}
-
-static int rpc_data(nghttp2_session *session, uint8_t flags, int32_t stream, const uint8_t *data,
-                    size_t n, void *user) {
-  (void)session;
-  (void)flags;
-  struct rpc_call *call = rpc_find(user, stream);
-  assert_true(n <= RPC_ROOM - call->n_reply);
-  memcpy(call->reply + call->n_reply, data, n);
-  call->n_reply += n;
-  return 0;
-}
-
-static int rpc_close(nghttp2_session *session, int32_t stream, uint32_t code, void *user) {
-  (void)session;
-  (void)code;
-  struct rpc *c = user;
-  rpc_find(c, stream)->closed = true;
-  c->n_closed++;
-  return 0;
-}
-
-static void rpc_open(const struct web *w, struct rpc *c) {
-  struct sockaddr_in to = {.sin_family = AF_INET,
-                           .sin_port = htons((uint16_t)srv_server_milvus_port(w->server, 0))};
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  memset(c, 0, sizeof *c);
-  c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  assert_int_equal(connect(c->fd, (struct sockaddr *)&to, sizeof to), 0);
-  nghttp2_session_callbacks *callbacks;
-  nghttp2_session_callbacks_new(&callbacks);
-  nghttp2_session_callbacks_set_send_callback(callbacks, rpc_send);
-  nghttp2_session_callbacks_set_on_header_callback(callbacks, rpc_header);
-  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, rpc_data);
-  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, rpc_close);
-  assert_int_equal(nghttp2_session_client_new(&c->session, callbacks, c), 0);
-  nghttp2_session_callbacks_del(callbacks);
-  nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, NULL, 0);
-}
-
-static void rpc_end(struct rpc *c) {
-  nghttp2_session_del(c->session);
-  close(c->fd);
-}
-
-static ssize_t rpc_fill(nghttp2_session *session, int32_t stream, uint8_t *buffer, size_t size,
-                        uint32_t *flags, nghttp2_data_source *source, void *user) {
-  (void)session;
-  (void)stream;
-  (void)user;
-  struct rpc_call *call = source->ptr;
-  size_t n = call->n - call->sent < size ? call->n - call->sent : size;
-  if (n)
-    memcpy(buffer, call->body + call->sent, n);
-  call->sent += n;
-  if (call->sent == call->n)
-    *flags = NGHTTP2_DATA_FLAG_EOF;
-  return (ssize_t)n;
-}
-
-#define HEADER(name, value)                                                               \
-  {(uint8_t *)(uintptr_t)(name), (uint8_t *)(uintptr_t)(value), strlen(name), strlen(value), 0}
-
-/* Sends a call; `extra` is one more header, or NULL. */
-static struct rpc_call *rpc_start(struct rpc *c, const char *path, const char *type,
-                                  const char *extra, const char *value, const void *body,
-                                  size_t n) {
-  struct rpc_call *call = &c->calls[c->n_calls++];
-  assert_true(c->n_calls <= RPC_CALLS);
-  call->body = body;
-  call->n = n;
-  nghttp2_nv headers[] = {HEADER(":method", "POST"), HEADER(":scheme", "http"),
-                          HEADER(":path", path), HEADER(":authority", "localhost"),
-                          HEADER("content-type", type), HEADER(extra ? extra : "te",
-                                                               extra ? value : "trailers")};
-  nghttp2_data_provider data = {.source.ptr = call, .read_callback = rpc_fill};
-  call->stream = nghttp2_submit_request(c->session, NULL, headers, 6, &data, NULL);
-  assert_true(call->stream > 0);
-  assert_int_equal(nghttp2_session_send(c->session), 0);
-  return call;
-}
-
-/* Reads until `n` calls are answered. */
-static void rpc_await(struct rpc *c, unsigned n) {
-  uint8_t buffer[4096];
-  while (c->n_closed < n) {
-    ssize_t got = recv(c->fd, buffer, sizeof buffer, 0);
-    if (got <= 0)
-      fail_msg("the server closed the connection");
-    assert_int_equal(nghttp2_session_mem_recv(c->session, buffer, (size_t)got), got);
-    nghttp2_session_send(c->session);
-  }
-}
-
-#define SERVICE "/milvus.proto.milvus.MilvusService/"
-
-/* One call on a connection of its own, whose status must be this. */
-static struct rpc_call rpc_expect(const struct web *w, const char *status, const char *path,
-                                  const char *extra, const char *value, const void *body,
-                                  size_t n) {
-  struct rpc c;
-  rpc_open(w, &c);
-  struct rpc_call *call = rpc_start(&c, path, "application/grpc", extra, value, body, n);
-  rpc_await(&c, 1);
-  if (strcmp(call->status, status) != 0)
-    fail_msg("%s: status %s, not %s: %s", path, call->status, status, call->message);
-  struct rpc_call out = *call;
-  rpc_end(&c);
-  return out;
-}
-
 static void grpc_start(struct web *w) {
   web_init(w);
   snprintf(w->config.milvus, sizeof w->config.milvus, "127.0.0.1:0");
@@ -378,16 +213,6 @@ static void test_grpc_garbage(void **state) {
 
 /* ---- What is kept ---------------------------------------------------------------------------- */
 
-/* A frame of a message: its prefix and what `out` holds. */
-static size_t framed(const struct pb_out *out, uint8_t *to) {
-  uint32_t length = htonl((uint32_t)out->n);
-  assert_true(out->n + 5 <= RPC_ROOM);
-  to[0] = 0;
-  memcpy(to + 1, &length, sizeof length);
-  memcpy(to + 5, out->data, out->n);
-  return out->n + 5;
-}
-
 static void put_field(struct pb_out *out, const char *name, int type, bool primary) {
   size_t field = srv_pb_open(out, 4);
   srv_pb_text(out, 2, name);
@@ -418,17 +243,17 @@ static void test_grpc_restart(void **state) {
   srv_pb_text(&named, 3, "kept");
   grpc_start(&w);
   web_start(&w);
-  size_t n = framed(&create, bytes);
+  size_t n = rpc_framed(&create, bytes, sizeof bytes);
   struct rpc_call got = rpc_expect(&w, "0", SERVICE "CreateCollection", NULL, NULL, bytes, n);
   assert_int_equal(got.n_reply, 5); /* an empty status: success */
   got = rpc_expect(&w, "0", SERVICE "CreateCollection", NULL, NULL, bytes, n);
   assert_non_null(memmem(got.reply, got.n_reply, "already exists", 14));
-  n = framed(&index, bytes);
+  n = rpc_framed(&index, bytes, sizeof bytes);
   got = rpc_expect(&w, "0", SERVICE "CreateIndex", NULL, NULL, bytes, n);
   assert_int_equal(got.n_reply, 5);
   web_stop(&w);
   web_start(&w);
-  n = framed(&named, bytes);
+  n = rpc_framed(&named, bytes, sizeof bytes);
   got = rpc_expect(&w, "0", SERVICE "DescribeCollection", NULL, NULL, bytes, n);
   static const char auto_id[] = {0x40, 1}; /* of the key */
   assert_non_null(memmem(got.reply, got.n_reply, "vector", 6));

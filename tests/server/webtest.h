@@ -1,6 +1,6 @@
 /*
- * webtest.h - a server in this process on a free port with a folder of its own, and clients for it:
- * one that speaks JSON, one that sends bytes as they are.
+ * webtest.h - a server on a free port with a folder of its own, in this process or in one that can
+ * be killed, and clients for it: one that speaks JSON, one that sends bytes as they are.
  */
 #ifndef WEBTEST_H
 #define WEBTEST_H
@@ -16,10 +16,13 @@
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "server/server.h"
@@ -27,6 +30,7 @@
 struct web {
   struct srv_config config;
   struct srv_server *server;
+  unsigned port, milvus_port; /* of the first address of each kind */
   char folder[64];
 };
 
@@ -45,6 +49,8 @@ static inline void web_start(struct web *w) {
   w->server = srv_server_start(&w->config, NULL, error);
   if (!w->server)
     fail_msg("%s", error);
+  w->port = srv_server_port(w->server, 0);
+  w->milvus_port = srv_server_milvus_port(w->server, 0);
 }
 
 static inline void web_stop(struct web *w) {
@@ -60,6 +66,49 @@ static inline void web_end(struct web *w) {
     web_stop(w);
   snprintf(command, sizeof command, "rm -rf '%s'", w->folder);
   assert_int_equal(system(command), 0);
+}
+
+static inline void web_serve(const struct srv_config *config, int out) {
+  char error[SRV_CONFIG_ERROR];
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves no server behind */
+  signal(SIGPIPE, SIG_IGN);
+  struct srv_server *server = srv_server_start(config, NULL, error);
+  if (!server) {
+    fprintf(stderr, "the server does not start: %s\n", error);
+    _exit(2);
+  }
+  unsigned ports[] = {srv_server_port(server, 0), srv_server_milvus_port(server, 0)};
+  if (write(out, ports, sizeof ports) != (ssize_t)sizeof ports)
+    _exit(3);
+  for (;;)
+    pause();
+}
+
+/* Instead of web_start: a server in a process of its own, which has begun to listen. No thread may
+   run beside the caller. End it with web_kill. */
+static inline pid_t web_fork(struct web *w) {
+  int ends[2];
+  unsigned ports[2];
+  assert_int_equal(pipe(ends), 0);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    close(ends[0]);
+    web_serve(&w->config, ends[1]);
+  }
+  close(ends[1]);
+  assert_int_equal(read(ends[0], ports, sizeof ports), sizeof ports);
+  close(ends[0]);
+  w->port = ports[0];
+  w->milvus_port = ports[1];
+  return child;
+}
+
+static inline void web_kill(pid_t child) {
+  int status;
+  kill(child, SIGKILL);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 /* An answer; `json` is NULL when the body was none. */
@@ -79,12 +128,12 @@ static inline size_t web_collect(char *data, size_t size, size_t n, void *user) 
   return n * size;
 }
 
-/* One request; body NULL: none. Release with web_done. */
+/* One request; body NULL: none. Status 0: no answer came. Release with web_done. */
 static inline struct web_answer web_ask(const struct web *w, const char *method, const char *path,
                                         const char *body) {
   struct web_answer a = {0};
   char url[512];
-  snprintf(url, sizeof url, "http://127.0.0.1:%u%s", srv_server_port(w->server, 0), path);
+  snprintf(url, sizeof url, "http://127.0.0.1:%u%s", w->port, path);
   CURL *curl = curl_easy_init();
   struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
   headers = curl_slist_append(headers, "Expect:");
@@ -137,13 +186,20 @@ static inline void web_fails(const struct web *w, long status, const char *code,
   json_decref(json);
 }
 
-static inline int web_connect(const struct web *w) {
-  struct sockaddr_in to = {.sin_family = AF_INET,
-                           .sin_port = htons((uint16_t)srv_server_port(w->server, 0))};
+/* A connection to a port of this machine; -1: nobody listens there. */
+static inline int web_socket(unsigned port) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) == 0)
+    return fd;
+  close(fd);
+  return -1;
+}
+
+static inline int web_connect(const struct web *w) {
+  int fd = web_socket(w->port);
   assert_true(fd >= 0);
-  assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
   return fd;
 }
 

@@ -1,0 +1,304 @@
+/* front.c - one thread that accepts, and looks at first bytes without taking them; see front.h. */
+#include "server/front.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "server/deadlines.h"
+#include "server/grpc.h"
+#include "server/http.h"
+#include "server/listen.h"
+
+enum { FRONT_ADDRESSES = 16, FRONT_EVENTS = 64 };
+
+struct front_address {
+  enum srv_front_kind kind;
+  int socket; /* -1: closed; the thread's own */
+  unsigned port;
+};
+
+/* A connection that has not said what it speaks. */
+struct front_client {
+  struct front_client *next, *prev;
+  int fd;
+};
+
+struct srv_front {
+  struct srv_server *server;
+  struct srv_deadlines *deadlines;
+  pthread_t thread;
+  bool started;
+  int epoll;
+  int wake;  /* an eventfd */
+  int spare; /* given up for a moment when there are no more descriptors */
+  _Atomic bool quiesced;
+  _Atomic bool stopping;
+  struct front_client *clients;
+  uint64_t n_clients;
+  unsigned n_addresses;
+  struct front_address addresses[2 * FRONT_ADDRESSES];
+};
+
+/* ---- Clients --------------------------------------------------------------------------------- */
+
+enum front_sight { FRONT_NOTHING_YET, FRONT_HTTP1, FRONT_HTTP2, FRONT_GONE };
+
+/* What the bytes that have come say. Any that cannot become HTTP/2's preface are left to HTTP/1.1,
+   which also answers those that are neither. */
+static enum front_sight front_look(int fd) {
+  static const char preface[] = "PRI * HTTP/2.0";
+  char first[sizeof preface - 1];
+  ssize_t n = recv(fd, first, sizeof first, MSG_PEEK);
+  if (n < 0)
+    return errno == EAGAIN || errno == EINTR ? FRONT_NOTHING_YET : FRONT_GONE;
+  if (n == 0)
+    return FRONT_GONE;
+  if (memcmp(first, preface, (size_t)n) != 0)
+    return FRONT_HTTP1;
+  return (size_t)n == sizeof first ? FRONT_HTTP2 : FRONT_NOTHING_YET;
+}
+
+/* Gives the socket away. */
+static void front_hand(struct srv_front *f, int fd, enum front_sight sight) {
+  if (sight == FRONT_HTTP1)
+    srv_http_adopt(f->server->http, fd);
+  else if (sight == FRONT_HTTP2)
+    srv_grpc_adopt(f->server->grpc, fd);
+  else
+    close(fd);
+}
+
+static void front_forget(struct srv_front *f, struct front_client *c) {
+  srv_deadlines_gone(f->deadlines, c);
+  if (c->next)
+    c->next->prev = c->prev;
+  if (c->prev)
+    c->prev->next = c->next;
+  else
+    f->clients = c->next;
+  f->n_clients--;
+  free(c);
+}
+
+/* Something has come, or the client has gone or was cut off. */
+static void front_serve(struct srv_front *f, struct front_client *c) {
+  enum front_sight sight = front_look(c->fd);
+  if (sight == FRONT_NOTHING_YET)
+    return;
+  int fd = c->fd;
+  epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
+  front_forget(f, c);
+  front_hand(f, fd, sight);
+}
+
+/* Keeps a silent client until it says something. Edges are waited for: what was looked at without
+   telling enough stays in the socket. */
+static void front_keep(struct srv_front *f, int fd) {
+  struct front_client *c =
+      f->n_clients < f->server->config.connections ? calloc(1, sizeof *c) : NULL;
+  if (!c) {
+    close(fd);
+    return;
+  }
+  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
+  c->fd = fd;
+  c->next = f->clients;
+  if (c->next)
+    c->next->prev = c;
+  f->clients = c;
+  f->n_clients++;
+  srv_deadlines_come(f->deadlines, c, fd);
+  if (epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+    return;
+  front_forget(f, c);
+  close(fd);
+}
+
+/* ---- Addresses ------------------------------------------------------------------------------- */
+
+/* With no descriptor left the client would wait, and the socket would ask to be served for ever:
+   so the spare one is used to accept and close. */
+static bool front_turn_away(struct srv_front *f, int socket) {
+  close(f->spare);
+  int fd = accept4(socket, NULL, NULL, SOCK_CLOEXEC);
+  if (fd >= 0)
+    close(fd);
+  f->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  return fd >= 0;
+}
+
+static void front_accept(struct srv_front *f, const struct front_address *a) {
+  for (;;) {
+    int fd = accept4(a->socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    bool full = fd < 0 && (errno == EMFILE || errno == ENFILE);
+    if (fd < 0 && !(full && front_turn_away(f, a->socket)))
+      return;
+    if (fd < 0)
+      continue;
+    enum front_sight sight = a->kind == SRV_FRONT_MILVUS ? FRONT_HTTP2 : front_look(fd);
+    if (sight == FRONT_NOTHING_YET)
+      front_keep(f, fd);
+    else
+      front_hand(f, fd, sight);
+  }
+}
+
+static void front_close(struct srv_front *f) {
+  for (unsigned i = 0; i < f->n_addresses; i++) {
+    if (f->addresses[i].socket >= 0)
+      close(f->addresses[i].socket);
+    f->addresses[i].socket = -1;
+  }
+}
+
+/* ---- The thread ------------------------------------------------------------------------------ */
+
+static bool front_is_address(const struct srv_front *f, const void *p) {
+  const struct front_address *a = p;
+  return a >= f->addresses && a < f->addresses + f->n_addresses;
+}
+
+static void *front_work(void *arg) {
+  struct srv_front *f = arg;
+  struct epoll_event events[FRONT_EVENTS];
+  while (!atomic_load(&f->stopping)) {
+    int n = epoll_wait(f->epoll, events, FRONT_EVENTS, -1);
+    bool quiesced = atomic_load(&f->quiesced);
+    for (int i = 0; i < n; i++) {
+      void *p = events[i].data.ptr;
+      uint64_t count;
+      if (p == f) {
+        ssize_t got = read(f->wake, &count, sizeof count);
+        (void)got;
+      } else if (!front_is_address(f, p)) {
+        front_serve(f, p);
+      } else if (!quiesced) {
+        front_accept(f, p);
+      }
+    }
+    if (quiesced)
+      front_close(f);
+  }
+  return NULL;
+}
+
+/* ---- Starting and stopping ------------------------------------------------------------------- */
+
+static bool front_watch(struct srv_front *f, int fd, void *what) {
+  struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+  return epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* The addresses of a comma-separated setting. */
+static bool front_listen(struct srv_front *f, enum srv_front_kind kind, const char *setting,
+                         char *error) {
+  char list[SRV_CONFIG_TEXT];
+  char *rest = NULL;
+  unsigned n = 0;
+  snprintf(list, sizeof list, "%s", setting);
+  for (char *a = strtok_r(list, ", ", &rest); a; a = strtok_r(NULL, ", ", &rest)) {
+    if (n++ == FRONT_ADDRESSES) {
+      snprintf(error, SRV_CONFIG_ERROR, "more than %d addresses to listen on", FRONT_ADDRESSES);
+      return false;
+    }
+    struct front_address *at = &f->addresses[f->n_addresses];
+    at->kind = kind;
+    at->socket = srv_listen(a, error);
+    if (at->socket < 0)
+      return false;
+    f->n_addresses++;
+    at->port = srv_listen_port(at->socket);
+    if (!front_watch(f, at->socket, at)) {
+      snprintf(error, SRV_CONFIG_ERROR, "cannot serve on %.200s: %s", a, strerror(errno));
+      return false;
+    }
+  }
+  return true;
+}
+
+static bool front_prepare(struct srv_front *f, char *error) {
+  const struct srv_config *c = &f->server->config;
+  f->epoll = epoll_create1(EPOLL_CLOEXEC);
+  f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  f->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  f->deadlines = srv_deadlines_start((unsigned)c->request_seconds);
+  if (f->epoll < 0 || f->wake < 0 || f->spare < 0 || !f->deadlines ||
+      !front_watch(f, f->wake, f)) {
+    snprintf(error, SRV_CONFIG_ERROR, "cannot serve: %s", strerror(errno));
+    return false;
+  }
+  if (!front_listen(f, SRV_FRONT_ALL, c->listen, error))
+    return false;
+  if (f->n_addresses == 0) {
+    snprintf(error, SRV_CONFIG_ERROR, "server.listen names no address");
+    return false;
+  }
+  if (!front_listen(f, SRV_FRONT_MILVUS, c->milvus, error))
+    return false;
+  int rc = pthread_create(&f->thread, NULL, front_work, f);
+  f->started = rc == 0;
+  if (rc)
+    snprintf(error, SRV_CONFIG_ERROR, "cannot serve: %s", strerror(rc));
+  return f->started;
+}
+
+struct srv_front *srv_front_start(struct srv_server *server, char *error) {
+  struct srv_front *f = calloc(1, sizeof *f);
+  if (!f) {
+    snprintf(error, SRV_CONFIG_ERROR, "out of memory");
+    return NULL;
+  }
+  f->server = server;
+  if (front_prepare(f, error))
+    return f;
+  srv_front_stop(f);
+  return NULL;
+}
+
+unsigned srv_front_port(const struct srv_front *f, enum srv_front_kind kind, unsigned i) {
+  for (unsigned a = 0; a < f->n_addresses; a++)
+    if (f->addresses[a].kind == kind && i-- == 0)
+      return f->addresses[a].port;
+  return 0;
+}
+
+static void front_wake(struct srv_front *f) {
+  uint64_t one = 1;
+  ssize_t n = write(f->wake, &one, sizeof one);
+  (void)n; /* a full counter wakes as well */
+}
+
+void srv_front_quiesce(struct srv_front *f) {
+  atomic_store(&f->quiesced, true);
+  front_wake(f);
+}
+
+void srv_front_stop(struct srv_front *f) {
+  if (!f)
+    return;
+  if (f->started) {
+    atomic_store(&f->stopping, true);
+    front_wake(f);
+    pthread_join(f->thread, NULL);
+  }
+  while (f->clients) {
+    int fd = f->clients->fd;
+    front_forget(f, f->clients);
+    close(fd);
+  }
+  front_close(f);
+  srv_deadlines_stop(f->deadlines);
+  const int all[] = {f->epoll, f->wake, f->spare};
+  for (int i = 0; i < 3; i++)
+    if (all[i] >= 0)
+      close(all[i]);
+  free(f);
+}

@@ -41,7 +41,7 @@ extern "C" {
 #define VECDB_VERSION_PATCH 0
 #define VECDB_VERSION_STRING "0.1.0"
 /* Format of the files. A library opens its own format and older ones, and refuses newer ones. */
-#define VECDB_FORMAT_VERSION 1
+#define VECDB_FORMAT_VERSION 2
 
 #if defined(VECDB_STATIC)
 #define VECDB_API
@@ -286,7 +286,8 @@ typedef struct vecdb_options {
   uint32_t seal_rows;          /* rows of a growing segment before it is sealed; 0: 65,536 */
   uint32_t index_rows;         /* smallest sealed segment that gets a vector index; 0: 4,096 */
   uint32_t recall_every;       /* of so many queries one is answered exactly too, in the background,
-                                  for vecdb_stats.recall; 0: 4,096; UINT32_MAX: none is */
+                                  for vecdb_stats.recall. That reads all vectors, and those mapped
+                                  stay in memory as long as it has room. 0: none is */
   uint64_t seal_bytes;         /* bytes of a growing segment before it is sealed; 0: 128 MiB */
   uint64_t wal_bytes;          /* log size after which growing segments are sealed; 0: 256 MiB */
   uint64_t memory_limit;       /* bytes the database may allocate; 0: none */

@@ -47,9 +47,7 @@ static void open_set(struct vecdb *db, const vecdb_options *o) {
   db->interval_ns = (uint64_t)(o->interval_ms ? o->interval_ms : 100) * 1000000;
   db->seal_rows = o->seal_rows ? o->seal_rows : 65536;
   db->index_rows = o->index_rows ? o->index_rows : 4096;
-  db->recall_every = o->recall_every ? o->recall_every : 4096;
-  if (o->recall_every == UINT32_MAX)
-    db->recall_every = 0;
+  db->recall_every = o->recall_every;
   db->seal_bytes = o->seal_bytes ? o->seal_bytes : (uint64_t)128 << 20;
   db->wal_bytes = o->wal_bytes ? o->wal_bytes : (uint64_t)256 << 20;
   db->verify_full = o->verify == VECDB_VERIFY_FULL;

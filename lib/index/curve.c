@@ -25,6 +25,7 @@ struct curve_query {
   struct vdb_query_vec vec;
   float reach[VDB_CURVE_SLOTS];  /* key of the farthest of the true k */
   float recall[VDB_CURVE_SLOTS]; /* at the effort in work */
+  float stretched[VDB_CURVE_STRETCHES];
   uint64_t distances;
 };
 
@@ -36,6 +37,7 @@ struct curve_job {
   uint8_t *bytes;         /* of the prepared queries, and room for one more row of each worker */
   size_t query_bytes;
   uint32_t effort;
+  float stretch[VDB_CURVE_STRETCHES];
   _Atomic int rc;
 };
 
@@ -143,18 +145,20 @@ static void curve_truth(void *arg, size_t batch, unsigned worker) {
 
 /* ---- Measuring ------------------------------------------------------------------------------- */
 
-/* Searches for the k of a slot; counts what is as near as the true neighbours, by the rows' own
+/* Searches for the k of slot 1 or 2; counts what is as near as the true neighbours, by the rows' own
    keys, since those of codes differ. */
 static int curve_search(struct curve_job *job, struct curve_query *q, size_t slot,
                         struct vdb_near *found, vecdb_error *err) {
   const struct vdb_index *index = job->m->index;
-  struct vdb_search s = {.mem = job->m->mem, .query = &q->vec, .effort = job->effort};
+  struct vdb_search s = {.mem = job->m->mem, .query = &q->vec, .effort = job->effort,
+                         .stretch = job->stretch[slot - 1]};
   uint32_t k = curve_ks[slot];
   s.top.items = found;
   s.top.k = k;
   if (index->ops->effort == VDB_EFFORT_EF && s.effort < k)
     s.effort = k;
   VDB_TRY(index->ops->search(index, &s, err));
+  q->stretched[slot - 1] = s.stretched;
   uint32_t rows[CURVE_TRUE];
   float keys[CURVE_TRUE];
   for (size_t i = 0; i < s.top.n; i++)
@@ -217,6 +221,38 @@ static bool curve_sum(const struct curve_job *job, const struct vdb_curve_point 
   return all;
 }
 
+/* How far searches of this effort have looked on average, never less than those of the one before;
+   whether it is farther than for the k rows alone. */
+static bool curve_stretch(const struct curve_job *job, const struct vdb_curve_point *before,
+                          float stretch[VDB_CURVE_STRETCHES]) {
+  bool any = false;
+  for (size_t slot = 0; slot < VDB_CURVE_STRETCHES; slot++) {
+    double sum = 0;
+    for (size_t i = 0; i < CURVE_QUERIES; i++)
+      sum += (double)job->queries[i].stretched[slot];
+    float mean = (float)(sum / CURVE_QUERIES);
+    stretch[slot] = mean > 0 ? fminf(mean, VDB_CURVE_STRETCH_MOST) : 0; /* not NaN */
+    if (before)
+      stretch[slot] = fmaxf(stretch[slot], before->stretch[slot]);
+    any = any || stretch[slot] > 0;
+  }
+  return any;
+}
+
+/* One point: where searches may look as far as this effort does on average, they do. */
+static bool curve_point(struct curve_job *job, const struct vdb_curve_point *before,
+                        struct vdb_curve_point *out) {
+  const struct vdb_par *par = job->m->par;
+  memset(job->stretch, 0, sizeof job->stretch);
+  par->run(par, CURVE_QUERIES, curve_try, job);
+  bool stretches = curve_stretch(job, before, job->stretch);
+  if (stretches)
+    par->run(par, CURVE_QUERIES, curve_try, job);
+  bool all = curve_sum(job, before, out);
+  memcpy(out->stretch, job->stretch, sizeof out->stretch);
+  return all;
+}
+
 static int curve_run(struct curve_job *job, struct vdb_curve *out, vecdb_error *err) {
   const struct vdb_curve_measure *m = job->m;
   bool lists = m->index->ops->effort == VDB_EFFORT_NPROBE;
@@ -229,9 +265,8 @@ static int curve_run(struct curve_job *job, struct vdb_curve *out, vecdb_error *
   job->effort = lists ? 1 : CURVE_EF_FIRST;
   for (; !all && out->n < VDB_CURVE_POINTS && !curve_stopped(job); job->effort *= 2) {
     job->effort = vdb_min_u32(job->effort, last);
-    m->par->run(m->par, CURVE_QUERIES, curve_try, job);
     struct vdb_curve_point *p = &out->points[out->n];
-    all = curve_sum(job, out->n ? p - 1 : NULL, p) || job->effort == last;
+    all = curve_point(job, out->n ? p - 1 : NULL, p) || job->effort == last;
     out->n++;
   }
   int rc = atomic_load_explicit(&job->rc, memory_order_relaxed);
@@ -311,4 +346,28 @@ VDB_INTERNAL double vdb_curve_distances(const struct vdb_curve *curve, double ef
     return (double)p->distances * effort / p->effort;
   double share = (effort - p[-1].effort) / ((double)p->effort - p[-1].effort);
   return (double)p[-1].distances + share * (double)(p->distances - p[-1].distances);
+}
+
+/* On a line between two points; 0 where there is none. */
+static double curve_stretch_at(const struct vdb_curve *curve, size_t slot, double effort) {
+  uint32_t i = 0;
+  while (i < curve->n && curve->points[i].effort < effort)
+    i++;
+  if (i == 0 || i == curve->n)
+    return 0;
+  const struct vdb_curve_point *p = &curve->points[i];
+  double share = (effort - p[-1].effort) / ((double)p->effort - p[-1].effort);
+  return (double)p[-1].stretch[slot] + share * (double)(p->stretch[slot] - p[-1].stretch[slot]);
+}
+
+VDB_INTERNAL float vdb_curve_stretch(const struct vdb_curve *curve, size_t k, uint32_t effort) {
+  size_t least = curve_ks[1], most = curve_ks[2];
+  if (k > most)
+    return 0;
+  double few = curve_stretch_at(curve, 0, effort);
+  if (k <= least)
+    return (float)few;
+  double many = curve_stretch_at(curve, 1, effort);
+  double share = log((double)k / (double)least) / log((double)most / (double)least);
+  return (float)(few + share * (many - few));
 }

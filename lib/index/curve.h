@@ -33,6 +33,8 @@ VDB_INTERNAL int vdb_curve_measure(const struct vdb_curve_measure *m, struct vdb
    none does: then the index cannot give it. The curve has points. */
 VDB_INTERNAL uint32_t vdb_curve_effort(const struct vdb_curve *curve, enum vdb_effort kind,
                                        uint32_t k, float recall);
+/* The stretch (index.h) of searches for k of that effort; 0: none. */
+VDB_INTERNAL float vdb_curve_stretch(const struct vdb_curve *curve, size_t k, uint32_t effort);
 /* Vectors compared by a search of that effort. The curve has points. */
 VDB_INTERNAL double vdb_curve_distances(const struct vdb_curve *curve, double effort);
 

@@ -107,6 +107,14 @@ struct vdb_hnsw_scratch {
   struct vdb_hnsw_stage stages[3]; /* of a beam's last hops */
 };
 
+/* Where a walk ends that is not ended by its pool: at nodes that are farther than the k-th of the
+   pool by more than `stretch` of the k-th's squared distance (Al-Jazzazi et al., Distance adaptive
+   beam search for provably accurate graph-based nearest neighbor search, 2025). */
+struct vdb_hnsw_end {
+  size_t k; /* 0: there is no such end */
+  float stretch;
+};
+
 /* One walk. `query` is one of the codes' kind or, among rows, a vdb_query_vec. */
 struct vdb_hnsw_walk {
   const struct vdb_hnsw_graph *graph;
@@ -116,6 +124,7 @@ struct vdb_hnsw_walk {
   bool (*stop)(void *arg); /* NULL: never */
   void *stop_arg;
   uint64_t distances; /* rows compared, be it by their sketches alone */
+  struct vdb_hnsw_end end; /* of a beam */
 };
 
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_scratch_new(struct vdb_mem *mem, uint32_t n);

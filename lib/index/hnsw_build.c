@@ -170,7 +170,7 @@ static void build_node(void *arg, size_t i, unsigned worker) {
   uint32_t node = vdb_hnsw_node_of(h, h->first + (uint32_t)i);
   uint32_t row = vdb_hnsw_row_of(h, node);
   const void *query = vdb_hnsw_row_query(&h->space, &h->walked, row, &w->row);
-  struct vdb_hnsw_walk walk = {&h->graph, &h->walked, query, w->scratch, NULL, NULL, 0};
+  struct vdb_hnsw_walk walk = {&h->graph, &h->walked, query, w->scratch, NULL, NULL, 0, {0, 0}};
   uint64_t start = vdb_hnsw_descend(&walk, h->layer);
   vdb_hnsw_pool_clear(&w->scratch->pool, h->b->params.ef_construction);
   vdb_hnsw_beam(&walk, h->layer, start);

@@ -18,6 +18,8 @@ enum {
   SEARCH_SAMPLE = 128,      /* words of the bitmap to estimate its share from */
   SEARCH_MOST = 5,          /* rows scored again after a walk among codes: k times that at most */
   SEARCH_AGAIN = 10,        /* of codes whose errors are not known: 1.5 k and so many */
+  SEARCH_END_K = 10,        /* searches for fewer look as far as one for so many */
+  SEARCH_WIDER = 4,         /* times `effort` that a search looks at most, where it may look farther */
   SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
 };
 
@@ -287,11 +289,35 @@ static uint64_t search_start(struct vdb_hnsw_walk *walk, const struct vdb_search
   return best;
 }
 
+/* How wide the pool of a plain search is, and where it ends; see vdb_search.stretch. */
+static size_t search_width(const struct vdb_hnsw *hnsw, const struct vdb_search *s,
+                           struct vdb_hnsw_walk *walk) {
+  const struct vdb_codes *codes = &hnsw->graph.codes;
+  size_t width = vdb_max_size(s->effort, s->top.k);
+  if (s->stretch <= 0 || !codes->ops || !codes->ops->squared || width < SEARCH_END_K)
+    return width;
+  walk->end = (struct vdb_hnsw_end){vdb_max_size(s->top.k, SEARCH_END_K), s->stretch};
+  return vdb_max_size(width, vdb_min_size(SEARCH_WIDER * width, hnsw->base.vecs.n));
+}
+
+/* How far a search without a stretch has looked. */
+static float search_stretched(const struct vdb_hnsw_walk *walk, const struct vdb_search *s) {
+  const struct vdb_walk_pool *pool = &walk->scratch->pool;
+  const struct vdb_codes *codes = walk->space->codes;
+  size_t k = vdb_max_size(s->top.k, SEARCH_END_K);
+  if (!codes->ops || !codes->ops->squared || pool->n < k)
+    return 0;
+  float kth = vdb_walk_item_key(pool->items[k - 1]);
+  float last = vdb_walk_item_key(pool->items[pool->n - 1]);
+  return (last - kth) / codes->ops->squared(codes, walk->query, kth);
+}
+
 static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
                        struct vdb_hnsw_scratch *scratch, vecdb_error *err) {
   const struct vdb_hnsw_graph *graph = &hnsw->graph;
   struct vdb_hnsw_space space = {&hnsw->base.vecs, &graph->codes};
-  struct vdb_hnsw_walk walk = {graph, &space, s->query, scratch, s->stop, s->stop_arg, 0};
+  struct vdb_hnsw_walk walk = {graph, &space, s->query, scratch, s->stop, s->stop_arg, 0,
+                               {0, 0}};
   if (graph->codes.ops)
     walk.query = search_code_query(hnsw, &graph->codes, s, &scratch->code_query);
   if (!walk.query ||
@@ -299,7 +325,8 @@ static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
     return vdb_fail_memory(err);
   bool filtered = s->allow || s->accept;
   struct vdb_walk_pool *pool = filtered ? &scratch->found : &scratch->pool;
-  if (!vdb_hnsw_pool_reset(pool, hnsw->mem, vdb_max_size(s->effort, s->top.k)))
+  size_t width = filtered ? vdb_max_size(s->effort, s->top.k) : search_width(hnsw, s, &walk);
+  if (!vdb_hnsw_pool_reset(pool, hnsw->mem, width))
     return vdb_fail_memory(err);
   uint64_t start = search_start(&walk, s);
   if (filtered) {
@@ -308,6 +335,7 @@ static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
       return vdb_fail_memory(err);
   } else {
     vdb_hnsw_beam(&walk, 0, start);
+    s->stretched = search_stretched(&walk, s);
   }
   s->distances += walk.distances;
   search_finish(hnsw, scratch, pool, filtered ? NULL : &graph->copies, s);

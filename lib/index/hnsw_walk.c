@@ -1,4 +1,6 @@
 /* hnsw_walk.c - walks over the graph: descent and beam search; see hnsw.h. */
+#include <math.h>
+
 #include "base/check.h"
 #include "index/hnsw.h"
 #include "index/sq.h"
@@ -229,6 +231,25 @@ static size_t walk_offer(struct vdb_hnsw_walk *walk, uint32_t l, struct vdb_hnsw
   return vdb_walk_kern()->offer(&scratch->pool, stage->nodes, scratch->keys, n);
 }
 
+/* The key beyond which nodes are of no use to a walk, as far as is known. */
+static float walk_limit(const struct vdb_hnsw_walk *walk) {
+  const struct vdb_walk_pool *pool = &walk->scratch->pool;
+  const struct vdb_codes *codes = walk->space->codes;
+  float limit = INFINITY;
+  if (pool->n == pool->width)
+    limit = vdb_walk_item_key(pool->items[pool->width - 1]);
+  if (walk->end.k == 0 || pool->n < walk->end.k)
+    return limit;
+  float kth = vdb_walk_item_key(pool->items[walk->end.k - 1]);
+  return fminf(limit, kth + walk->end.stretch * codes->ops->squared(codes, walk->query, kth));
+}
+
+/* Takes nodes beyond the limit out of the pool. */
+static void walk_cut(struct vdb_walk_pool *pool, size_t k, float limit) {
+  while (pool->n > k && vdb_walk_item_key(pool->items[pool->n - 1]) > limit)
+    pool->items[--pool->n] = UINT64_MAX;
+}
+
 VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t start) {
   const struct vdb_hnsw_layer *layer = &walk->graph->layers[l];
   const struct vdb_codes *codes = walk->space->codes;
@@ -237,6 +258,7 @@ VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t
   struct vdb_hnsw_stage *stages = scratch->stages;
   bool sketches = l == 0 && codes->ops && codes->sketches;
   uint32_t under_way = 0, lag = sketches ? 2 : 1;
+  float limit = INFINITY;
   size_t at = 0;
   vdb_assert(pool->n == 0 && layer->width <= VDB_HNSW_HOP);
   vdb_visited_clear(&scratch->seen);
@@ -250,13 +272,12 @@ VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t
     if (at < pool->n) {
       pool->items[at] |= 1;
       walk_expand(scratch, layer, vdb_walk_item_node(pool->items[at]), fresh);
-      fresh->sketches = sketches && pool->n == pool->width;
+      fresh->sketches = sketches && limit < INFINITY;
       walk_fetch(codes, walk_rows(walk, l, fresh), fresh->n, fresh->sketches);
       at = walk_next(pool, at + 1);
       walk_prefetch(layer, pool, at);
     }
     if (sifted->n > 0 && sifted->sketches) {
-      float limit = vdb_walk_item_key(pool->items[pool->width - 1]);
       walk->distances += sifted->n;
       sifted->n = (uint32_t)codes->ops->sift(codes, walk->query, sifted->nodes, sifted->places,
                                              sifted->n, limit);
@@ -265,6 +286,9 @@ VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t
     }
     if (scored->n > 0) {
       size_t first = walk_offer(walk, l, scored);
+      limit = walk_limit(walk);
+      if (walk->end.k > 0)
+        walk_cut(pool, walk->end.k, limit);
       at = walk_next(pool, vdb_min_size(first, at));
       walk_prefetch(layer, pool, at);
     }

@@ -21,6 +21,8 @@ struct vdb_search {
   const struct vdb_query_vec *query;
   uint32_t effort;        /* as ops->effort says; at least 1 */
   uint32_t ef;            /* of graphs whose effort is not their width; 0: by effort and top.k */
+  float stretch;          /* graphs of which it is measured (curve.h): how far to look; 0: by effort */
+  float stretched;        /* set by these without one: as far as that has looked; 0: not known */
   uint32_t beam;          /* DISK: blocks under way at a time, up to 32; 0: as it knows */
   const uint32_t *starts; /* graphs: rows to walk from, the nearest of them; none: as they know */
   uint32_t n_starts;

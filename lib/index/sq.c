@@ -26,6 +26,9 @@ enum {
    into a pool, three in a hundred are then lost, and found again by way of others. */
 #define SQ_DEVIATIONS 1.9f
 
+/* Of what the squared distance of random rows is about, the least to be told of near ones. */
+#define SQ_SQUARED_LEAST 0.02f
+
 /* Factors from which 16 bits are not enough, and those below which they leave too few digits. */
 #define SQ_BRIEF_MOST 6e4f
 #define SQ_BRIEF_LEAST 6e-5f
@@ -48,6 +51,7 @@ struct sq_state {
   struct vdb_walk_codes codes;
   struct sq_head head;
   float unit; /* what a product of two centred vectors is worth */
+  float norm; /* of a row of middling length, not centred */
   const float *mean;
   struct vdb_walk_sketches sketches; /* rows is NULL: none */
   struct sq_made *made; /* of each row; made 8-bit codes only */
@@ -60,7 +64,8 @@ struct sq_query {
   struct vdb_walk_query walk;
   struct vdb_walk_sketch_query sketch;
   float length; /* of the query, centred, in units of the gain */
-  uint32_t zero[3];
+  float lengths; /* that of the query times that of rows, both as they are; 0 under L2 */
+  uint32_t zero[2];
   int8_t t[];
 };
 _Static_assert(offsetof(struct sq_query, t) % 16 == 0, "elements are aligned");
@@ -186,6 +191,7 @@ static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *
   float weight = (dot ? -1.0f : -2.0f) * (most / SQ_T_MAX);
   float middle = sq_is4(codes) ? 7.5f : 128.0f;
   q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)sum, add};
+  q->lengths = dot ? sqrtf(sq_dot(raw, raw, dim)) * query->inv_norm * s->norm : 0;
   sq_sketch_query(codes, sqrtf(squares), q);
 }
 
@@ -205,6 +211,7 @@ VDB_INTERNAL void vdb_sq_row_query(const struct vdb_codes *rows, uint32_t row,
   float middle = sq_is4(codes) ? 7.5f : 128.0f;
   q->walk = (struct vdb_walk_query){q->t, weight, -weight * middle * (float)s->made[row].sum,
                                     factors[0]};
+  q->lengths = 0;
   sq_sketch_query(codes, s->made[row].length, q);
 }
 
@@ -253,6 +260,16 @@ static float sq_deviation(const struct vdb_codes *codes, const void *query) {
   float each = codes->metric != VECDB_L2 ? 1 : 2;
   float lost = sq_is4(codes) ? 0.107f : 0.0073f;
   return each * lost * q->length * s->unit / sqrtf((float)codes->dim);
+}
+
+/* Under IP as if the query had the length of rows, as it could have any. A floor keeps what is left
+   of nearly equal numbers from deciding. */
+static float sq_squared(const struct vdb_codes *codes, const void *query, float key) {
+  const struct sq_state *s = codes->state;
+  const struct sq_query *q = query;
+  float least = SQ_SQUARED_LEAST * q->length * s->unit;
+  float squared = codes->metric != VECDB_L2 ? 2 * (q->lengths + key) : key;
+  return squared > least ? squared : least;
 }
 
 static void sq_keys_brief(const struct vdb_codes *codes, const void *query, const uint32_t *ids,
@@ -430,6 +447,10 @@ static void sq_set_sketches(struct vdb_codes *codes) {
                                            vdb_round_up(codes->dim, 64) / 64};
 }
 
+static void sq_set_norm(struct sq_state *s, uint32_t dim) {
+  s->norm = sqrtf(sq_dot(s->mean, s->mean, dim) + s->unit);
+}
+
 static struct sq_state *sq_state_new(struct vdb_mem *mem, const struct vdb_codes *codes) {
   size_t signs = VDB_SQ_ROUNDS * (size_t)codes->dim;
   struct sq_state *s = vdb_alloc(mem, sizeof *s + signs * sizeof *s->signs);
@@ -492,6 +513,7 @@ static int sq_make(const struct vdb_codes_make *make, const struct vdb_codes_ops
   w.state->head = (struct sq_head){1, sketched, make->seed};
   w.state->mean = mean;
   sq_learn(&w, mean);
+  sq_set_norm(w.state, v->dim);
   memcpy(params, &w.state->head, sizeof w.state->head);
   vdb_sq_signs(make->seed, v->dim, w.state->signs);
   make->par->run(make->par, ((size_t)v->n + SQ_CHUNK - 1) / SQ_CHUNK, sq_chunk, &w);
@@ -528,6 +550,7 @@ static int sq_open(struct vdb_mem *mem, const struct vdb_vecs *v, struct vdb_cod
   s->head = head;
   s->unit = 1 / (s->head.gain * s->head.gain);
   s->mean = (const float *)(const void *)((const uint8_t *)out->params + sizeof head);
+  sq_set_norm(s, v->dim);
   vdb_sq_signs(s->head.seed, v->dim, s->signs);
   out->state = s;
   if (head.sketched)
@@ -550,6 +573,7 @@ VDB_INTERNAL const struct vdb_codes_ops *vdb_sq8_ops(void) {
       .brief = sq_brief,
       .keys_brief = sq_keys_brief,
       .deviation = sq_deviation,
+      .squared = sq_squared,
   };
   return &ops;
 }
@@ -569,6 +593,7 @@ VDB_INTERNAL const struct vdb_codes_ops *vdb_sq4_ops(void) {
       .brief = sq_brief,
       .keys_brief = sq_keys_brief,
       .deviation = sq_deviation,
+      .squared = sq_squared,
   };
   return &ops;
 }

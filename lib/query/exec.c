@@ -6,6 +6,7 @@
 #include "query/exec.h"
 
 #include "base/check.h"
+#include "index/curve.h"
 
 enum {
   EXEC_MAX_EFFORT = 16384,
@@ -280,6 +281,7 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   for (uint32_t effort = p->effort;; effort *= EXEC_WIDEN) {
     struct vdb_search s = exec_search(r, w, p);
     s.effort = effort;
+    s.stretch = vdb_curve_stretch(&p->index->curve, s.top.k, effort);
     s.allow = set ? set->bits : NULL;
     s.accept = gated ? exec_gate_pass : gate.share > 0 ? exec_gate_count : NULL;
     s.accept_arg = &gate;

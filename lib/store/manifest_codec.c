@@ -215,6 +215,7 @@ struct manc_decoder {
   struct vdb_reader r;
   struct vdb_mem *mem;
   bool no_memory;
+  bool stretches; /* in recall curves: since format 2 */
 };
 
 /* Zeroed memory for n items; sets no_memory and bad when there is none. NULL for 0 items. */
@@ -258,7 +259,7 @@ static void manc_read_segment(struct manc_decoder *d, struct vdb_manifest_segmen
     s->indexes[i].field = vdb_read_u32(&d->r);
     s->indexes[i].params.size = sizeof s->indexes[i].params;
     vdb_params_read(&d->r, &s->indexes[i].params);
-    vdb_curve_read(&d->r, &s->indexes[i].curve);
+    vdb_curve_read(&d->r, d->stretches, &s->indexes[i].curve);
     manc_read_blob(&d->r, &s->indexes[i].blob);
   }
 }
@@ -322,8 +323,8 @@ static void manc_read_body(struct manc_decoder *d, struct vdb_manifest *m) {
     manc_read_collection(d, &m->collections[i]);
 }
 
-/* The frame around the body: magic, hash, version and length. */
-static int manc_check_frame(const uint8_t *data, size_t n, vecdb_error *err) {
+/* The frame around the body: magic, hash, version, which is given back, and length. */
+static int manc_check_frame(const uint8_t *data, size_t n, uint32_t *out, vecdb_error *err) {
   uint64_t hash;
   uint64_t body;
   uint32_t version;
@@ -345,6 +346,7 @@ static int manc_check_frame(const uint8_t *data, size_t n, vecdb_error *err) {
   memcpy(&body, data + STORE_MANIFEST_HEAD - sizeof body, sizeof body);
   if (version == 0 || zero != 0 || body != n - STORE_MANIFEST_HEAD - sizeof hash)
     return manc_corrupt(err, "its head makes no sense");
+  *out = version;
   return VECDB_OK;
 }
 
@@ -352,10 +354,12 @@ VDB_INTERNAL int vdb_manifest_decode(struct vdb_mem *mem, const void *data, size
                                      struct vdb_manifest *out, vecdb_error *err) {
   const uint8_t *bytes = data;
   memset(out, 0, sizeof *out);
-  VDB_TRY(manc_check_frame(bytes, n, err));
+  uint32_t version = 0;
+  VDB_TRY(manc_check_frame(bytes, n, &version, err));
   memcpy(&out->generation, bytes + STORE_MAGIC_BYTES + 8, sizeof out->generation);
   size_t body = n - STORE_MANIFEST_HEAD - sizeof(uint64_t);
-  struct manc_decoder d = {vdb_reader_of(bytes + STORE_MANIFEST_HEAD, body), mem, false};
+  struct manc_decoder d = {vdb_reader_of(bytes + STORE_MANIFEST_HEAD, body), mem, false,
+                           version >= 2};
   manc_read_body(&d, out);
   int rc = VECDB_OK;
   if (d.no_memory)

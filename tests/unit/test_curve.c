@@ -71,8 +71,8 @@ static struct truth *truth_of(struct built *b) {
 }
 
 /* Mean share of the true k found at an effort, and its standard error. */
-static double recall(struct built *b, const struct truth *truth, uint32_t k, uint32_t effort,
-                     double *error) {
+static double recall(struct built *b, const struct truth *truth, uint32_t k,
+                     const struct vdb_curve *curve, uint32_t effort, double *error) {
   double sum = 0, squares = 0, n = (double)b->data.n_queries;
   for (size_t i = 0; i < b->data.n_queries; i++) {
     vecdb_error err = {0};
@@ -80,6 +80,7 @@ static double recall(struct built *b, const struct truth *truth, uint32_t k, uin
     struct vdb_query_vec q = ix_prepare(&b->data, ix_query(&b->data, i));
     struct vdb_search s = {.mem = &b->mem, .query = &q, .top = {found, k, 0}};
     s.effort = effort > k ? effort : k;
+    s.stretch = vdb_curve_stretch(curve, k, s.effort);
     assert_int_equal(b->index->ops->search(b->index, &s, &err), VECDB_OK);
     size_t good = 0;
     for (size_t j = 0; j < s.top.n; j++)
@@ -107,7 +108,7 @@ static void keeps_promises(struct built *b, const char *what) {
       assert_true(effort >= before && effort > 0);
       before = effort;
       double error;
-      double got = recall(b, truth, ks[i], effort, &error);
+      double got = recall(b, truth, ks[i], &curve, effort, &error);
       if (got + 3 * error < (double)targets[j])
         print_error("%s: k %u, recall %.2f promised, ef %u gives %.3f (error %.3f)\n", what, ks[i],
                     (double)targets[j], effort, got, error);
@@ -224,6 +225,8 @@ static struct vdb_curve sample(void) {
     struct vdb_curve_point *p = &curve.points[i];
     p->effort = 8u << i;
     p->distances = 100.0f * (float)(i + 1);
+    p->stretch[0] = .1f * (float)i;
+    p->stretch[1] = .3f * (float)i;
     for (size_t k = 0; k < VDB_CURVE_SLOTS; k++) {
       p->recall[k] = .7f + .1f * (float)i;
       p->sure[k] = .69f + .1f * (float)i;
@@ -247,12 +250,27 @@ static void efforts_between_points(void **state) {
                   2 * between);
 }
 
+static void stretches_between_points(void **state) {
+  (void)state;
+  struct vdb_curve curve = sample(); /* at 8, 16, 32: 0, .1 and .2, for a k of 100 0, .3 and .6 */
+  static const struct {
+    size_t k;
+    uint32_t effort;
+    double stretch;
+  } want[] = {{10, 8, 0},    {10, 16, .1},  {10, 24, .15}, {1, 24, .15}, {100, 24, .45},
+              {32, 16, .201}, {101, 24, 0}, {10, 4, 0},    {10, 33, 0}};
+  for (size_t i = 0; i < VDB_COUNT(want); i++)
+    assert_float_equal(vdb_curve_stretch(&curve, want[i].k, want[i].effort), want[i].stretch, 1e-3);
+  curve.n = 0;
+  assert_true(vdb_curve_stretch(&curve, 10, 16) == 0);
+}
+
 static bool read_back(const struct vdb_curve *curve, struct vdb_mem *mem, bool *same) {
   struct vdb_writer w = VDB_WRITER(mem);
   struct vdb_curve again;
   vdb_curve_write(&w, curve);
   struct vdb_reader r = vdb_reader_of(w.data, w.n);
-  vdb_curve_read(&r, &again);
+  vdb_curve_read(&r, true, &again);
   *same = memcmp(curve, &again, sizeof again) == 0;
   bool whole = vdb_reader_left(&r) == 0;
   vdb_writer_free(&w);
@@ -280,10 +298,35 @@ static void bytes(void **state) {
   assert_false(read_back(&curve, &mem, &same));
   curve = sample(), curve.points[0].distances = nanf("");
   assert_false(read_back(&curve, &mem, &same));
+  curve = sample(), curve.points[1].stretch[0] = nanf("");
+  assert_false(read_back(&curve, &mem, &same));
+  curve = sample(), curve.points[2].stretch[1] = .2f; /* falls */
+  assert_false(read_back(&curve, &mem, &same));
+  curve = sample(), curve.points[0].stretch[1] = -.1f;
+  assert_false(read_back(&curve, &mem, &same));
   static const uint8_t many[4] = {VDB_CURVE_POINTS + 1};
   struct vdb_reader r = vdb_reader_of(many, sizeof many);
-  vdb_curve_read(&r, &curve);
+  vdb_curve_read(&r, true, &curve);
   assert_true(r.bad && curve.n == 0);
+}
+
+/* Curves of format 1 have no stretches. */
+static void bytes_of_format_1(void **state) {
+  (void)state;
+  struct vdb_mem mem;
+  vdb_mem_init(&mem, NULL, 0);
+  struct vdb_writer w = VDB_WRITER(&mem);
+  struct vdb_curve curve = sample(), again;
+  vdb_write_u32(&w, curve.n);
+  for (uint32_t i = 0; i < curve.n; i++) {
+    vdb_write_bytes(&w, &curve.points[i], VDB_CURVE_POINT_BYTES);
+    memset(curve.points[i].stretch, 0, sizeof curve.points[i].stretch);
+  }
+  struct vdb_reader r = vdb_reader_of(w.data, w.n);
+  vdb_curve_read(&r, false, &again);
+  assert_true(!r.bad && vdb_reader_left(&r) == 0);
+  assert_memory_equal(&curve, &again, sizeof curve);
+  vdb_writer_free(&w);
 }
 
 int main(void) {
@@ -294,7 +337,9 @@ int main(void) {
       cmocka_unit_test(few_rows_are_not_measured),
       cmocka_unit_test(stops_and_fails_without_traces),
       cmocka_unit_test(efforts_between_points),
+      cmocka_unit_test(stretches_between_points),
       cmocka_unit_test(bytes),
+      cmocka_unit_test(bytes_of_format_1),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -404,6 +404,51 @@ static void wide_searches(void **state) {
   built_close(&b);
 }
 
+/* A search with a stretch keeps up to four times as many rows; what it says decides how far it
+   goes: without end as one of four times the effort, with next to none hardly beyond its k rows. */
+static void stretch_round(int32_t metric, uint32_t dim) {
+  enum { EFFORT = 40 };
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, metric, TEST_SIZE(3000, 1000), dim, 5);
+  built_open(&b, 16);
+  uint64_t plain = 0, mean = 0;
+  double stretch = 0;
+  for (size_t i = 0; i < b.data.n_queries; i++) {
+    struct vdb_near items[4][K];
+    struct vdb_search s = {.effort = EFFORT, .top = {items[0], K, 0}};
+    built_search(&b, i, &s);
+    assert_true(s.stretched > 0 && s.stretched < 10);
+    stretch += (double)s.stretched / (double)b.data.n_queries;
+    plain += s.distances;
+    struct vdb_search wide = {.effort = 4 * EFFORT, .top = {items[1], K, 0}};
+    built_search(&b, i, &wide);
+    struct vdb_search far = {.effort = EFFORT, .stretch = 1e6f, .top = {items[2], K, 0}};
+    built_search(&b, i, &far);
+    assert_int_equal(far.distances, wide.distances);
+    assert_memory_equal(items[1], items[2], sizeof items[1]);
+    struct vdb_search near = {.effort = EFFORT, .stretch = 1e-6f, .top = {items[3], K, 0}};
+    built_search(&b, i, &near);
+    assert_int_equal(near.top.n, K);
+    assert_true(near.distances < s.distances);
+  }
+  for (size_t i = 0; i < b.data.n_queries; i++) {
+    struct vdb_near items[K];
+    struct vdb_search s = {.effort = EFFORT, .stretch = (float)stretch, .top = {items, K, 0}};
+    built_search(&b, i, &s);
+    mean += s.distances;
+  }
+  assert_in_range(mean, plain / 2, plain * 2); /* as far, on average */
+  built_close(&b);
+}
+
+static void stretches(void **state) {
+  (void)state;
+  stretch_round(VECDB_L2, 24); /* 8 bits an element */
+  stretch_round(VECDB_L2, 80); /* 4 bits */
+  stretch_round(VECDB_IP, 80);
+  stretch_round(VECDB_COSINE, 330); /* and sketches */
+}
+
 /* ---- Long calls ------------------------------------------------------------------------------ */
 
 static bool stop_second(void *arg) { return ++*(int *)arg >= 2; }
@@ -523,6 +568,7 @@ int main(void) {
       cmocka_unit_test(copies_keep_recall),
       cmocka_unit_test(tiny_sizes),
       cmocka_unit_test(wide_searches),
+      cmocka_unit_test(stretches),
       cmocka_unit_test(searches_stop),
       cmocka_unit_test(builds_report_and_cancel),
       cmocka_unit_test(failed_writes_come_back),

@@ -1,8 +1,8 @@
 /*
  * test_disk.c - DISK indexes: recall against exact answers for element types and metrics, on the
  * passages and questions of examples/data, with and without filters, by walk and by scan; copies;
- * equal bytes for any number of workers; no block read twice; beams. Damage, failing reads and lack of
- * memory are in test_disk_damage.c.
+ * equal bytes for any number of workers; no block read twice; beams. Damage, failing reads and lack
+ * of memory are in test_disk_damage.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,8 +8,8 @@ Each side builds its index without a limit. Then another process, started in a m
 group of its own, opens it and answers the first 1,000 queries of DIR/query.npy one at a time. Its
 group may hold what the process had before opening (for zvec Python and its libraries, for vecdb
 nothing) and bytes(base as floats) / share; pages of the system's cache that it causes count. The
-files are dropped from the cache first. Groups are those of version 1 or 2, whichever is mounted, and
-take root; without, the lines say "limit_mb": null and only the dropped cache holds. A zvec that is
+files are dropped from the cache first. Groups are those of version 1 or 2, whichever is mounted,
+and take root; without, the lines say "limit_mb": null and only the dropped cache holds. A zvec that is
 killed there is given twice the memory, and again ("times").
 
 Prints a JSON line for each side: points are [list size, recall@10, QPS, reads per query], a read

@@ -841,7 +841,8 @@ typedef struct vecdb_stats {
   uint64_t jobs_pending;       /* background work not done yet */
   /* What real queries find: some (vecdb_options.recall_every) are asked again in the background,
      and answered by index and exactly. Those without a filter under plan AUTO, of k up to 1,024;
-     few enough to cost no more than a hundredth of a processor. Of all vector fields together. */
+     few enough to cost no more than a hundredth of a processor, and given up after a second each.
+     Of all vector fields together. */
   uint64_t recall_checks;      /* queries checked since opening */
   double recall;               /* the share of the true neighbours that they found, a mean over
                                   about the last 64; 0 before any was checked */

@@ -4,13 +4,13 @@
     disk.py --data DIR --metric l2|ip [--threads 1] [--share 4] [--only vecdb,zvec] [--beams N,...]
             [--ann build/bench/ann] [--folder DIR]
 
-Each side builds its index without a limit. Then another process, started in a memory control group of
-its own, opens it and answers the first 1,000 queries of DIR/query.npy one at a time. Its group may
-hold what the process had before opening (for zvec Python and its libraries, for vecdb nothing)
-and bytes(base as floats) / share; pages of the system's cache that it causes count. The files are
-dropped from the cache first. Groups are those of version 1 or 2, whichever is mounted, and take root;
-without, the lines say "limit_mb": null and only the dropped cache holds. A zvec that is killed there is
-given twice the memory, and again ("times").
+Each side builds its index without a limit. Then another process, started in a memory control
+group of its own, opens it and answers the first 1,000 queries of DIR/query.npy one at a time. Its
+group may hold what the process had before opening (for zvec Python and its libraries, for vecdb
+nothing) and bytes(base as floats) / share; pages of the system's cache that it causes count. The
+files are dropped from the cache first. Groups are those of version 1 or 2, whichever is mounted,
+and take root; without, the lines say "limit_mb": null and only the dropped cache holds. A zvec that is
+killed there is given twice the memory, and again ("times").
 
 Prints a JSON line for each side: points are [list size, recall@10, QPS, reads per query], a read
 being 4 KiB from the disk: what vecdb counts, and for zvec what /proc/self/io says that the process
@@ -90,12 +90,12 @@ def disk_bytes():
         return next(int(line.split()[1]) for line in f if line.startswith("read_bytes"))
 
 
-# ---- vecdb ----------------------------------------------------------------------------------------
+# ---- vecdb ----
 
 def ann(args, folder, *more):
-    command = [args.ann] + [f"{args.data}/{f}.npy" for f in ("base", "query", "gt")] + [
-        args.metric, str(K), str(args.threads), "--index", "DISK", "--keep", folder + "/db", *more]
-    return command
+    files = [f"{args.data}/{f}.npy" for f in ("base", "query", "gt")]
+    return [args.ann, *files, args.metric, str(K), str(args.threads), "--index", "DISK", "--keep",
+            folder + "/db", *more]
 
 
 def vecdb_line(args, group, folder, budget, more):
@@ -123,7 +123,7 @@ def vecdb(args, folder, budget):
                           "threads": args.threads, "build_s": build, **line}), flush=True)
 
 
-# ---- zvec -----------------------------------------------------------------------------------------
+# ---- zvec ----
 
 def zvec_build(args, folder):
     import zvec

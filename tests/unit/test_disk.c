@@ -1,8 +1,8 @@
 /*
  * test_disk.c - DISK indexes: recall against exact answers for element types and metrics, on the
  * passages and questions of examples/data, with and without filters, by walk and by scan; copies;
- * equal bytes for any number of workers; no block read twice. Damage, failing reads and lack of
- * memory are in test_disk_damage.c.
+ * equal bytes for any number of workers; no block read twice; beams. Damage, failing reads and lack
+ * of memory are in test_disk_damage.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -264,6 +264,33 @@ static void stops(void **state) {
   built_close(&b);
 }
 
+/* Blocks that all queries read with a beam; what they find is held against the truth. */
+static uint64_t reads_of_beam(struct built *b, uint32_t beam) {
+  uint64_t reads = 0;
+  for (size_t i = 0; i < b->data.n_queries; i++) {
+    struct vdb_near items[K];
+    struct vdb_search s = {.effort = 100, .beam = beam, .top = {items, K, 0}};
+    built_search(b, ix_query(&b->data, i), false, &s);
+    reads += s.reads;
+  }
+  expect_recall(b, (struct vdb_search){.effort = 100, .beam = beam}, false, .95);
+  return reads;
+}
+
+/* The narrowest beam knows most before it asks, so it reads the fewest blocks; none is wider than
+   the buffers. */
+static void beams(void **state) {
+  (void)state;
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, 3000, 96, 1);
+  built_open(&b);
+  uint64_t one = reads_of_beam(&b, 1), standard = reads_of_beam(&b, 0);
+  uint64_t widest = reads_of_beam(&b, VDB_DISK_DEPTH);
+  assert_true(one < standard && standard < widest);
+  assert_true(reads_of_beam(&b, UINT32_MAX) == widest);
+  built_close(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(recall_floors),
@@ -272,6 +299,7 @@ int main(void) {
       cmocka_unit_test(every_row),
       cmocka_unit_test(same_bytes_for_any_workers),
       cmocka_unit_test(stops),
+      cmocka_unit_test(beams),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

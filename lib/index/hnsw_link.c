@@ -41,11 +41,9 @@ static uint32_t link_uncovered(const struct vdb_hnsw_builder *h, struct vdb_hnsw
 
 VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
                                   uint32_t node, const struct vdb_walk_pool *from,
-                                  const struct vdb_hnsw_rule *rule) {
+                                  const struct vdb_hnsw_rule *rule, uint32_t *row, float *keys) {
   struct vdb_hnsw_candidates *left = &worker->left;
   uint32_t width = h->graph.layers[h->layer].width;
-  uint32_t *row = h->links[h->layer] + (size_t)node * width;
-  float *keys = h->link_keys + (size_t)node * width;
   uint32_t n = 0;
   vdb_assert(rule->cap <= width && rule->fill <= width);
   for (uint32_t n_left = link_candidates(h, left, node, from); n_left > 0 && n < rule->cap;) {
@@ -108,7 +106,7 @@ static void link_target(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *work
     if (vdb_walk_pool_wants(merged, item))
       vdb_walk_pool_add(merged, item);
   }
-  vdb_hnsw_choose(h, worker, node, merged, &h->rule_back);
+  vdb_hnsw_choose(h, worker, node, merged, &h->rule_back, row, keys);
 }
 
 static void link_chunk(void *arg, size_t chunk, unsigned worker) {

@@ -211,8 +211,9 @@ struct vdb_hnsw_source {
   const struct vdb_hnsw_graph *graph; /* NULL: there is none */
   uint32_t *nodes;   /* the node here of each node there; NONE: it is gone */
   uint32_t *origins; /* and the other way round; NONE: it is new */
-  uint32_t *added;   /* new nodes in the order of insertion */
-  uint32_t n_kept;   /* how many others there are */
+  uint32_t n_kept;   /* nodes that are not new */
+  uint32_t *todo;    /* nodes to find links for: those that lost some, then new ones */
+  uint32_t n_todo;
 };
 
 struct vdb_hnsw_builder {
@@ -231,9 +232,10 @@ struct vdb_hnsw_builder {
   uint32_t layer;                 /* in work */
   struct vdb_hnsw_rule rule_new;  /* in this layer, for a new node */
   struct vdb_hnsw_rule rule_back; /* and for one that gets links back */
-  const uint32_t *added;          /* level 0: nodes to insert into it, in order */
+  const uint32_t *todo;           /* level 0: nodes that still lack links, in order */
   uint32_t n_built;               /* nodes that the layer began with */
-  uint32_t first;                 /* of those to insert, the batch's first */
+  uint32_t first;                 /* of the others, the batch's first */
+  uint32_t told;                  /* as progress */
   uint32_t *batch_links;          /* rows of the batch, chosen while others walk the graph */
   float *batch_keys;
   struct vdb_hnsw_edge *edges;    /* links back of the batch, by target */
@@ -254,9 +256,9 @@ VDB_INLINE uint32_t vdb_hnsw_node_of(const struct vdb_hnsw_builder *h, uint32_t 
   return h->layer == 0 ? h->order[position] : position;
 }
 
-/* Whether level 0 began with the node and its links. */
+/* Whether the layer in work, level 0, began with the node and its links. */
 VDB_INLINE bool vdb_hnsw_is_kept(const struct vdb_hnsw_builder *h, uint32_t node) {
-  return h->source.graph && h->source.origins[node] != VDB_HNSW_NONE;
+  return h->layer == 0 && h->source.graph && h->source.origins[node] != VDB_HNSW_NONE;
 }
 
 /* Links of a node in use. */
@@ -291,8 +293,13 @@ VDB_INTERNAL int vdb_hnsw_store_write(const struct vdb_hnsw_builder *h, vecdb_er
 /* Decides whether to begin with the graph of h->b->from, and which of its nodes stay: h->source.
    Reads h->first_of. Errors: NO_MEMORY. */
 VDB_INTERNAL int vdb_hnsw_grow_begin(struct vdb_hnsw_builder *h, vecdb_error *err);
-/* Writes the links of the nodes that stay to level 0, the layer in work, in parallel. */
+/* Writes what is left of the links of nodes that stay to level 0, the layer in work, in parallel. */
 VDB_INTERNAL void vdb_hnsw_grow_links(struct vdb_hnsw_builder *h);
+/* Nodes near one that stays and has lost links, as links to choose among: those that it has, and
+   the links of those that are gone. */
+VDB_INTERNAL const struct vdb_walk_pool *vdb_hnsw_grow_near(const struct vdb_hnsw_builder *h,
+                                                            struct vdb_hnsw_worker *worker,
+                                                            uint32_t node);
 VDB_INTERNAL void vdb_hnsw_grow_end(struct vdb_hnsw_builder *h);
 /* Takes rows that equal an earlier one out of h->order and lists them in the graph; fills
    h->first_of. */

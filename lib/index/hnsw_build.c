@@ -128,7 +128,7 @@ static void build_inherit(struct vdb_hnsw_builder *h, const float *keys_above) {
   for (uint32_t p = 0; p < above->n; p++) {
     size_t node = vdb_hnsw_node_of(h, p);
     const uint32_t *links = vdb_hnsw_links(above, p);
-    if (h->layer == 0 && vdb_hnsw_is_kept(h, (uint32_t)node))
+    if (vdb_hnsw_is_kept(h, (uint32_t)node))
       continue;
     for (uint32_t i = 0; i < above->width && links[i] != VDB_HNSW_NONE; i++) {
       h->links[h->layer][node * width + i] = vdb_hnsw_node_of(h, links[i]);
@@ -181,15 +181,12 @@ static void build_rescore(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w,
 
 /* The i-th node of the batch. */
 static uint32_t build_batch_node(const struct vdb_hnsw_builder *h, uint32_t i) {
-  return h->added ? h->added[h->first + i] : h->n_built + h->first + i;
+  return h->todo ? h->todo[h->first + i] : h->n_built + h->first + i;
 }
 
-/* Finds and chooses the links of the i-th node of the batch. */
-static void build_node(void *arg, size_t i, unsigned worker) {
-  struct vdb_hnsw_builder *h = arg;
-  struct vdb_hnsw_worker *w = &h->workers[worker];
-  uint32_t node = build_batch_node(h, (uint32_t)i);
-  size_t at = i * h->graph.layers[h->layer].width;
+/* Finds nodes near a node, as links to choose among. */
+static const struct vdb_walk_pool *build_search(struct vdb_hnsw_builder *h,
+                                                struct vdb_hnsw_worker *w, uint32_t node) {
   uint32_t row = vdb_hnsw_row_of(h, node);
   const void *query = vdb_hnsw_row_query(&h->space, &h->walked, row, &w->row);
   struct vdb_hnsw_walk walk = {&h->graph, &h->walked, query, w->scratch, NULL, NULL, 0};
@@ -198,7 +195,19 @@ static void build_node(void *arg, size_t i, unsigned worker) {
   vdb_hnsw_beam(&walk, h->layer, start);
   if (h->walked.codes != h->space.codes)
     build_rescore(h, w, row);
-  vdb_hnsw_choose(h, w, node, &w->scratch->pool, &h->rule_new, h->batch_links + at,
+  return &w->scratch->pool;
+}
+
+/* Finds and chooses the links of the i-th node of the batch. */
+static void build_node(void *arg, size_t i, unsigned worker) {
+  struct vdb_hnsw_builder *h = arg;
+  struct vdb_hnsw_worker *w = &h->workers[worker];
+  uint32_t node = build_batch_node(h, (uint32_t)i);
+  size_t at = i * h->graph.layers[h->layer].width;
+  bool kept = vdb_hnsw_is_kept(h, node);
+  const struct vdb_walk_pool *near =
+      kept ? vdb_hnsw_grow_near(h, w, node) : build_search(h, w, node);
+  vdb_hnsw_choose(h, w, node, near, kept ? &h->rule_back : &h->rule_new, h->batch_links + at,
                   h->batch_keys + at);
 }
 
@@ -217,32 +226,41 @@ static void build_edges(struct vdb_hnsw_builder *h, uint32_t batch) {
   }
 }
 
-/* Which nodes a layer begins with, and which are to be inserted; how many these are. */
+/* Which nodes of a layer have their links, and which are to get them; how many these are. */
 static uint32_t build_plan(struct vdb_hnsw_builder *h, uint32_t l) {
   uint32_t n = l == 0 ? h->n_nodes : h->graph.layers[l].n;
   h->n_built = l + 1 < h->graph.n_layers ? h->graph.layers[l + 1].n : 1;
-  h->added = l == 0 ? h->order + h->n_built : NULL;
+  h->todo = l == 0 ? h->order + h->n_built : NULL;
   if (l == 0 && h->source.graph) {
-    h->n_built = h->source.n_kept;
-    h->added = h->source.added;
+    h->n_built = n - h->source.n_todo;
+    h->todo = h->source.todo;
   }
   return n - h->n_built;
 }
 
+/* Tells of nodes that have their links. Never fewer than before, though few of those that the
+   layer above has may count in level 0. */
+static int build_tell(struct vdb_hnsw_builder *h, uint32_t done, vecdb_error *err) {
+  const struct vdb_index_build *b = h->b;
+  h->told = done > h->told ? done : h->told;
+  if (b->progress && b->progress(b->progress_arg, h->told, b->vecs->n))
+    return vdb_fail(err, VECDB_ERR_CANCELLED, "building the index was cancelled");
+  return VECDB_OK;
+}
+
 static int build_layer(struct vdb_hnsw_builder *h, uint32_t l, vecdb_error *err) {
   VDB_TRY(build_begin_layer(h, l, err));
-  const struct vdb_index_build *b = h->b;
+  const struct vdb_par *par = h->b->par;
   uint32_t n = build_plan(h, l);
   uint32_t batch;
   for (h->first = 0; h->first < n; h->first += batch) {
     uint32_t built = h->n_built + h->first;
     batch = vdb_min_u32(built / BUILD_SHARE + 1, BUILD_BATCH);
     batch = vdb_min_u32(batch, n - h->first);
-    b->par->run(b->par, batch, build_node, h);
+    par->run(par, batch, build_node, h);
     build_edges(h, batch);
     vdb_hnsw_link_back(h);
-    if (b->progress && b->progress(b->progress_arg, built + batch, h->b->vecs->n))
-      return vdb_fail(err, VECDB_ERR_CANCELLED, "building the index was cancelled");
+    VDB_TRY(build_tell(h, built + batch, err));
   }
   vdb_hnsw_sort_rows(h);
   return VECDB_OK;

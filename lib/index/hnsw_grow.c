@@ -2,18 +2,21 @@
  * hnsw_grow.c - building upon an older index, some of whose rows come again; see hnsw.h. Nearly all
  * of the work of building goes into level 0, so that is what is taken over; the order of the rows,
  * and with it the upper layers, is that of an index built from nothing. A node that stays keeps its
- * links. If some led to nodes that are gone, it chooses again, also among the links of these: what
- * was found by way of them is found directly. The other nodes are then inserted as ever.
+ * links. Those that lost links, as these led to nodes that are gone, then choose again, also among
+ * the links of the nodes that are gone, so that what was found by way of them is found directly; and
+ * last come the new nodes. Both go in batches, and are linked back.
  *
  * What the older index holds is checked to be in range, no more: whatever its links are, the new
  * ones are nodes, distinct, and none leads to itself.
  */
 #include "base/check.h"
 #include "index/hnsw.h"
-#include <stdlib.h>
 
 enum {
-  GROW_CHUNK = 64 /* nodes per item of a parallel loop */
+  GROW_CHUNK = 64, /* nodes per item of a parallel loop */
+  /* It pays when so many of the new index's nodes are kept, in percent, and of the older one's. */
+  GROW_KEPT_HERE = 40,
+  GROW_KEPT_THERE = 50
 };
 
 /* The node here of a node there: that of its row or, when this is gone, of one of its copies. */
@@ -49,16 +52,29 @@ static uint32_t grow_map(struct vdb_hnsw_builder *h, const struct vdb_hnsw_graph
   return n;
 }
 
-/* Lists the nodes to insert. */
+/* Whether a node that stays lost links. */
+static bool grow_lost(const struct vdb_hnsw_source *source, uint32_t node) {
+  const struct vdb_hnsw_layer *layer = &source->graph->layers[0];
+  const uint32_t *links = vdb_hnsw_links(layer, source->origins[node]);
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++)
+    if (source->nodes[links[i]] == VDB_HNSW_NONE)
+      return true;
+  return false;
+}
+
+/* Lists the nodes that links are to be found for: first those that stay. */
 static int grow_list(struct vdb_hnsw_builder *h, vecdb_error *err) {
   struct vdb_hnsw_source *source = &h->source;
-  uint32_t n = 0;
-  source->added = vdb_alloc_array(h->b->mem, h->n_nodes - source->n_kept, sizeof *source->added);
-  if (!source->added)
+  source->todo = vdb_alloc_array(h->b->mem, h->n_nodes, sizeof *source->todo);
+  if (!source->todo)
     return vdb_fail_memory(err);
-  for (uint32_t p = 0; p < h->n_nodes; p++)
-    if (!vdb_hnsw_is_kept(h, h->order[p]))
-      source->added[n++] = h->order[p];
+  for (int fresh = 0; fresh < 2; fresh++)
+    for (uint32_t p = 0; p < h->n_nodes; p++) {
+      uint32_t node = h->order[p];
+      bool kept = source->origins[node] != VDB_HNSW_NONE;
+      if (fresh ? !kept : kept && grow_lost(source, node))
+        source->todo[source->n_todo++] = node;
+    }
   return VECDB_OK;
 }
 
@@ -73,9 +89,11 @@ VDB_INTERNAL int vdb_hnsw_grow_begin(struct vdb_hnsw_builder *h, vecdb_error *er
   source->origins = vdb_alloc_array(mem, h->b->vecs->n, sizeof *source->origins);
   if (!source->nodes || !source->origins)
     return vdb_fail_memory(err);
-  uint32_t n = grow_map(h, graph);
-  (void)n;
-  if (source->n_kept == 0)
+  uint64_t there = grow_map(h, graph);
+  uint64_t kept = source->n_kept;
+  /* Without upper layers all walks start at one node, and that may be new. */
+  if (h->n_nodes <= 2 * h->b->params.m || kept * 100 < (uint64_t)h->n_nodes * GROW_KEPT_HERE ||
+      kept * 100 < there * GROW_KEPT_THERE)
     return VECDB_OK;
   source->graph = graph;
   return grow_list(h, err);
@@ -84,23 +102,20 @@ VDB_INTERNAL int vdb_hnsw_grow_begin(struct vdb_hnsw_builder *h, vecdb_error *er
 VDB_INTERNAL void vdb_hnsw_grow_end(struct vdb_hnsw_builder *h) {
   vdb_free(h->b->mem, h->source.nodes);
   vdb_free(h->b->mem, h->source.origins);
-  vdb_free(h->b->mem, h->source.added);
+  vdb_free(h->b->mem, h->source.todo);
 }
 
-/* Offers the links of a node there, as nodes here, to the worker's pool; how many are gone. */
-static uint32_t grow_offer(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w,
-                           const void *query, uint32_t there) {
+/* Offers the links of a node there, as nodes here that were not seen yet, to the worker's pool. */
+static void grow_offer(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w,
+                       const void *query, uint32_t there) {
   const struct vdb_hnsw_layer *layer = &h->source.graph->layers[0];
   const uint32_t *links = vdb_hnsw_links(layer, there);
   struct vdb_hnsw_scratch *scratch = w->scratch;
-  uint32_t degree = vdb_hnsw_degree(layer, there);
-  uint32_t n = 0, gone = 0;
-  for (uint32_t i = 0; i < degree; i++) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
     uint32_t node = h->source.nodes[links[i]];
-    if (node == VDB_HNSW_NONE) {
-      gone++;
+    if (node == VDB_HNSW_NONE)
       continue;
-    }
     scratch->nodes[n] = node;
     n += vdb_visited_add(&scratch->seen, node);
   }
@@ -108,41 +123,50 @@ static uint32_t grow_offer(const struct vdb_hnsw_builder *h, struct vdb_hnsw_wor
     vdb_codes_prefetch(h->space.codes, scratch->nodes[i]);
   vdb_hnsw_keys(&h->space, query, scratch->nodes, n, scratch->keys);
   vdb_walk_kern()->offer(&w->merged, scratch->nodes, scratch->keys, n);
-  return gone;
 }
 
-/* Gives a node that stays its links. */
-static void grow_node(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w, uint32_t node) {
-  const struct vdb_hnsw_layer *layer = &h->source.graph->layers[0];
-  uint32_t there = h->source.origins[node];
-  const uint32_t *links = vdb_hnsw_links(layer, there);
-  size_t at = (size_t)node * h->graph.layers[0].width;
-  const void *query = vdb_hnsw_row_query(&h->space, &h->space, node, &w->row);
+/* Empties the worker's pool, for nodes near one that stays; that node as a query. */
+static const void *grow_start(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *w,
+                              uint32_t node) {
   vdb_hnsw_pool_clear(&w->merged, w->merged.width);
   vdb_visited_clear(&w->scratch->seen);
   vdb_visited_add(&w->scratch->seen, node);
-  uint32_t gone = grow_offer(h, w, query, there);
-  uint32_t n = (uint32_t)w->merged.n;
-  if (gone == 0 && n <= h->rule_new.cap) {
-    for (uint32_t i = 0; i < n; i++) {
-      h->links[0][at + i] = vdb_walk_item_node(w->merged.items[i]);
-      h->link_keys[at + i] = vdb_walk_item_key(w->merged.items[i]);
-    }
-    return;
-  }
-  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++)
+  return vdb_hnsw_row_query(&h->space, &h->space, node, &w->row);
+}
+
+VDB_INTERNAL const struct vdb_walk_pool *vdb_hnsw_grow_near(const struct vdb_hnsw_builder *h,
+                                                            struct vdb_hnsw_worker *worker,
+                                                            uint32_t node) {
+  const struct vdb_hnsw_layer *here = &h->graph.layers[0], *there = &h->source.graph->layers[0];
+  const uint32_t *links = vdb_hnsw_links(here, node);
+  const float *keys = h->link_keys + (size_t)node * here->width;
+  const void *query = grow_start(h, worker, node);
+  uint32_t n = vdb_hnsw_degree(here, node);
+  for (uint32_t i = 0; i < n; i++)
+    vdb_visited_add(&worker->scratch->seen, links[i]);
+  vdb_walk_kern()->offer(&worker->merged, links, keys, n);
+  links = vdb_hnsw_links(there, h->source.origins[node]);
+  for (uint32_t i = 0; i < there->width && links[i] != VDB_HNSW_NONE; i++)
     if (h->source.nodes[links[i]] == VDB_HNSW_NONE)
-      grow_offer(h, w, query, links[i]);
-  struct vdb_hnsw_rule rule = {h->rule_new.cap, vdb_min_u32(n + gone, h->rule_new.cap)}; if (getenv("FILL")) rule.fill = (uint32_t)atoi(getenv("FILL")) == 99 ? rule.fill : (uint32_t)atoi(getenv("FILL"));
-  vdb_hnsw_choose(h, w, node, &w->merged, &rule, h->links[0] + at, h->link_keys + at);
+      grow_offer(h, worker, query, links[i]);
+  return &worker->merged;
 }
 
 static void grow_chunk(void *arg, size_t chunk, unsigned worker) {
   struct vdb_hnsw_builder *h = arg;
+  struct vdb_hnsw_worker *w = &h->workers[worker];
+  uint32_t width = h->graph.layers[0].width;
   uint32_t end = vdb_min_u32(((uint32_t)chunk + 1) * GROW_CHUNK, h->b->vecs->n);
-  for (uint32_t node = (uint32_t)chunk * GROW_CHUNK; node < end; node++)
-    if (vdb_hnsw_is_kept(h, node))
-      grow_node(h, &h->workers[worker], node);
+  for (uint32_t node = (uint32_t)chunk * GROW_CHUNK; node < end; node++) {
+    if (!vdb_hnsw_is_kept(h, node))
+      continue;
+    grow_offer(h, w, grow_start(h, w, node), h->source.origins[node]);
+    size_t n = vdb_min_size(w->merged.n, h->rule_new.cap);
+    for (size_t i = 0; i < n; i++) {
+      h->links[0][(size_t)node * width + i] = vdb_walk_item_node(w->merged.items[i]);
+      h->link_keys[(size_t)node * width + i] = vdb_walk_item_key(w->merged.items[i]);
+    }
+  }
 }
 
 VDB_INTERNAL void vdb_hnsw_grow_links(struct vdb_hnsw_builder *h) {

@@ -83,14 +83,29 @@ static void link_sort(struct vdb_hnsw_builder *h) {
   }
 }
 
+/* Leaves the edges whose source a target does not link to; how many. */
+static uint32_t link_unknown(const uint32_t *row, uint32_t degree, struct vdb_hnsw_edge *edges,
+                             uint32_t n) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    bool known = false;
+    for (uint32_t k = 0; k < degree; k++)
+      known |= row[k] == edges[i].source;
+    edges[kept] = edges[i];
+    kept += !known;
+  }
+  return kept;
+}
+
 /* Links a target to the sources of its edges. */
 static void link_target(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
-                        const struct vdb_hnsw_edge *edges, uint32_t n) {
+                        struct vdb_hnsw_edge *edges, uint32_t n) {
   uint32_t node = edges[0].target;
   uint32_t width = h->graph.layers[h->layer].width;
   uint32_t *row = h->links[h->layer] + (size_t)node * width;
   float *keys = h->link_keys + (size_t)node * width;
   uint32_t degree = vdb_hnsw_degree(&h->graph.layers[h->layer], node);
+  n = link_unknown(row, degree, edges, n);
   if (degree + n <= h->rule_back.cap) {
     for (uint32_t i = 0; i < n; i++) {
       row[degree + i] = edges[i].source;

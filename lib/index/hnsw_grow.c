@@ -3,8 +3,8 @@
  * of the work of building goes into level 0, so that is what is taken over; the order of the rows,
  * and with it the upper layers, is that of an index built from nothing. A node that stays keeps its
  * links. Those that lost links, as these led to nodes that are gone, then choose again, also among
- * the links of the nodes that are gone, so that what was found by way of them is found directly; and
- * last come the new nodes. Both go in batches, and are linked back.
+ * the links of the nodes that are gone, so that what was found by way of them is found directly.
+ * New nodes come last. Both go in batches, and are linked back.
  *
  * What the older index holds is checked to be in range, no more: whatever its links are, the new
  * ones are nodes, distinct, and none leads to itself.

@@ -15,7 +15,7 @@
 enum {
   GROW_CHUNK = 64, /* nodes per item of a parallel loop */
   /* It pays when so many of the new index's nodes are kept, in percent, and of the older one's. */
-  GROW_KEPT_HERE = 40,
+  GROW_KEPT_HERE = 20,
   GROW_KEPT_THERE = 50
 };
 

@@ -342,29 +342,36 @@ static void only_copies_stay(void **state) {
   ix_data_free(&set);
 }
 
-/* Links that lead anywhere, to one node many times, or nowhere: the new graph is valid. */
+/* Links that lead anywhere below `range`, to one node many times, or nowhere: the new graph is
+   valid. */
+static void survive_noise(const struct ix_data *set, uint32_t range, unsigned percent) {
+  struct part old, now;
+  struct vdb_rng rng = {range};
+  uint32_t next = set->vecs.n * 4 / 5;
+  part_take(&old, set, NULL, next);
+  part_build(&old, NULL, VECDB_INDEX_HNSW, 1);
+  struct vdb_hnsw_layer *layer = &((struct vdb_hnsw *)old.index)->graph.layers[0];
+  uint32_t *links = (uint32_t *)(uintptr_t)layer->links;
+  for (size_t k = 0; k < (size_t)layer->n * layer->width; k++)
+    links[k] = vdb_rng_below(&rng, range);
+  part_churn(&now, &old, set, percent, &next, set->vecs.n);
+  part_build(&now, &old, VECDB_INDEX_HNSW, 2);
+  ix_check_graph(graph_of(&now), M);
+  part_free(&now);
+  part_free(&old);
+}
+
 static void noise_is_survived(void **state) {
   (void)state;
-  enum { N = 600 };
-  struct ix_data set;
-  struct vdb_rng rng = {3};
-  ix_data_make(&set, VDB_F32, VECDB_L2, N, 8, 2);
-  for (uint32_t range = 1; range <= N * 4 / 5; range *= 3) {
-    struct part old, now;
-    uint32_t next = N * 4 / 5;
-    part_take(&old, &set, NULL, next);
-    part_build(&old, NULL, VECDB_INDEX_HNSW, 1);
-    struct vdb_hnsw_layer *layer = &((struct vdb_hnsw *)old.index)->graph.layers[0];
-    uint32_t *links = (uint32_t *)(uintptr_t)layer->links;
-    for (size_t k = 0; k < (size_t)layer->n * layer->width; k++)
-      links[k] = vdb_rng_below(&rng, range);
-    part_churn(&now, &old, &set, range % 4 == 1 ? 0 : 20, &next, N);
-    part_build(&now, &old, VECDB_INDEX_HNSW, 2);
-    ix_check_graph(graph_of(&now), M);
-    part_free(&now);
-    part_free(&old);
+  for (size_t copies = 1; copies <= 2; copies++) {
+    struct ix_data set;
+    ix_data_make(&set, VDB_F32, VECDB_L2, 500, 8, copies);
+    for (uint32_t range = 1; range <= 400; range *= 7)
+      for (unsigned percent = 0; percent <= 20; percent += 20)
+        survive_noise(&set, range, percent);
+    survive_noise(&set, 400, 0);
+    ix_data_free(&set);
   }
-  ix_data_free(&set);
 }
 
 /* Too little is left of the old one, or comes from it; it has no rows, or another type. */

@@ -252,7 +252,7 @@ static void each_type_grows(void **state) {
     part_build(&now, &old, cases[i].type, 2);
     part_build(&anew, NULL, cases[i].type, 2);
     assert_true(part_differs(&now, &anew));
-    uint32_t effort = cases[i].type == VECDB_INDEX_IVF_HNSW ? 8 : 64;
+    uint32_t effort = cases[i].type == VECDB_INDEX_IVF_HNSW ? 4 : 24;
     double lost = part_loses(&now, &anew, &set, effort);
     if (lost > .02)
       print_error("case %zu: %.4f of recall lost\n", i, lost);

@@ -1,9 +1,10 @@
 /*
  * test_api_merge.c - merges with indexes: after deletes, upserts and inserts a compacted collection
  * answers from its live rows, as well as after its index was built anew; and its index was built
- * upon an older one, or was not, as it pays.
+ * upon an older one, or was not, as it pays. Each allocation of such a merge fails in turn.
  */
 #include "tlib/apitest.h"
+#include "tlib/memfault.h"
 
 enum { DIM = 24, K = 10, QUERIES = 100, CLUSTERS = 30 };
 
@@ -46,8 +47,10 @@ static void delete_every(vecdb_collection *coll, int64_t end, int64_t step) {
     at_delete(coll, key, 1);
 }
 
-static void store_open(struct store *s, const char *index) {
+/* `allocator` may be NULL. */
+static void store_open(struct store *s, const char *index, const vecdb_allocator *allocator) {
   vecdb_options options = VECDB_OPTIONS_INIT;
+  options.allocator = allocator;
   options.flags = VECDB_HOST_DRIVEN; /* nothing is merged unasked */
   options.durability = VECDB_DURABLE_OFF;
   s->folder = at_folder();
@@ -168,7 +171,7 @@ static void merges_keep_answers(void **state) {
                                         "IVF_HNSW(m=12, nlist=20)"};
   for (size_t i = 0; i < AT_COUNT(indexes); i++) {
     struct store s;
-    store_open(&s, indexes[i]);
+    store_open(&s, indexes[i], NULL);
     put(s.coll, 0, 3000, 0);
     compact(&s, indexes[i], all_live, 3000, false);
     delete_every(s.coll, 3000, 4);
@@ -183,9 +186,37 @@ static void merges_keep_answers(void **state) {
   }
 }
 
+/* Each time one more row is deleted, so that there is something to merge. */
+static void memory_runs_out(void **state) {
+  (void)state;
+  struct memfault memory;
+  struct store s;
+  uint64_t rows = 700, errors = 0, failed = 1;
+  memfault_init(&memory);
+  store_open(&s, "HNSW(m=4, ef_construction=20)", &memory.table);
+  put(s.coll, 0, (uint32_t)rows, 0);
+  at_ok(vecdb_compact(s.coll, NULL, &at_err));
+  for (uint64_t nth = 1; failed > 0; nth++) {
+    assert_true(rows > 400); /* there are fewer allocations than rows */
+    at_delete(s.coll, (int64_t)--rows, 1);
+    memfault_fail(&memory, nth, false);
+    int rc = vecdb_compact(s.coll, NULL, &at_err);
+    failed = memfault_failed(&memory);
+    memfault_fail(&memory, 0, false);
+    assert_true(rc == VECDB_OK || (rc == VECDB_ERR_NO_MEMORY && failed > 0));
+    errors += rc != VECDB_OK;
+    assert_int_equal(at_count(s.coll, NULL), rows);
+  }
+  assert_true(errors > 20);
+  at_ok(vecdb_check(s.db, NULL, NULL, NULL, &at_err));
+  store_close(&s);
+  assert_int_equal(memfault_live(&memory), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(merges_keep_answers),
+      cmocka_unit_test(memory_runs_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

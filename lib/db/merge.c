@@ -17,16 +17,71 @@ VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_fiel
   return !vdb_index_is_scan(params->type, vdb_elem_of(field->type));
 }
 
+/* From rows of the sources to rows of the merged segment, for deletes that come while merging. */
+struct merge_map {
+  struct vdb_mem *mem;
+  struct vdb_seg *const *segs;
+  uint64_t **bits; /* rows taken, per source */
+  uint32_t n;
+  struct vdb_seg *merged;
+  uint64_t until; /* marks above this are left for later */
+};
+
+/* An index of a source for that of the merged segment to begin with: the one that most rows come
+   from, of those of the same kind. False: there is none. */
+static bool merge_origin(const struct merge_map *map, uint32_t field,
+                         const vecdb_index_params *params, uint32_t *source) {
+  uint64_t most = 0;
+  for (uint32_t i = 0; map && i < map->n; i++) {
+    const struct vdb_seg_index *index = map->segs[i]->indexes[field];
+    uint64_t rows = vdb_bits_count(map->bits[i], map->segs[i]->sealed->n_rows);
+    if (!index || rows <= most || index->params.type != params->type ||
+        index->params.m != params->m || index->params.ef_construction != params->ef_construction)
+      continue;
+    most = rows;
+    *source = i;
+  }
+  return most > 0;
+}
+
+/* What the rows of a source are in the merged segment, to be freed; NULL when out of memory. */
+static uint32_t *merge_rows(const struct merge_map *map, uint32_t source) {
+  uint32_t n_rows = map->segs[source]->sealed->n_rows;
+  uint32_t *rows = vdb_alloc_array(map->mem, n_rows, sizeof *rows);
+  uint32_t at = 0;
+  for (uint32_t i = 0; i < source; i++)
+    at += (uint32_t)vdb_bits_count(map->bits[i], map->segs[i]->sealed->n_rows);
+  for (uint32_t row = 0; rows && row < n_rows; row++)
+    rows[row] = vdb_bit_get(map->bits[source], row) ? at++ : VDB_INDEX_GONE;
+  return rows;
+}
+
+/* Writes an index, upon that of a source of the merge if there is one that it can begin with. */
+static int merge_write_index(const struct merge_map *map, struct vdb_seg_index_build *build,
+                             struct vdb_blob_id *id, vecdb_error *err) {
+  uint32_t source;
+  if (!merge_origin(map, build->field, &build->params, &source))
+    return vdb_seg_index_build(build, id, err);
+  uint32_t *rows = merge_rows(map, source);
+  if (!rows)
+    return vdb_fail_memory(err);
+  struct vdb_index_from from = {map->segs[source]->indexes[build->field]->index, rows};
+  build->from = &from;
+  int rc = vdb_seg_index_build(build, id, err);
+  vdb_free(map->mem, rows);
+  return rc;
+}
+
 /* Builds and opens one index of a sealed segment that is not published yet, or is a private
-   copy. */
-static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg, uint32_t f,
-                             const vecdb_index_params *settings, struct vdb_control *control,
-                             vecdb_error *err) {
+   copy; `map` says what it was merged from, or is NULL. */
+static int merge_build_index(struct vecdb_collection *coll, const struct merge_map *map,
+                             struct vdb_seg *seg, uint32_t f, const vecdb_index_params *settings,
+                             struct vdb_control *control, vecdb_error *err) {
   struct vecdb *db = coll->db;
   const struct vdb_field *field = &coll->schema->fields[f];
   struct vdb_par par = vdb_pool_par(db->pool, 0);
-  struct vdb_seg_index_build build = {seg, db->dir, vdb_change_file(db), f, *settings, &par,
-                                      db->env.seed, control};
+  struct vdb_seg_index_build build = {seg,  db->dir, vdb_change_file(db), f, *settings,
+                                      &par, NULL,    db->env.seed,        control};
   struct vdb_index_field over = vdb_seg_index_field(field);
   if (build.params.type == VECDB_INDEX_AUTO)
     vdb_index_auto(settings, &over, seg->sealed->n_rows, &build.params);
@@ -34,7 +89,7 @@ static int merge_build_index(struct vecdb_collection *coll, struct vdb_seg *seg,
   VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
   vdb_index_params_settle(&build.params, seg->sealed->n_rows);
   struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, NULL, false};
-  VDB_TRY(vdb_seg_index_build(&build, &open.blob, err));
+  VDB_TRY(merge_write_index(map, &build, &open.blob, err));
   struct vdb_seg_index *index;
   int rc = vdb_seg_index_open(&open, &index, err);
   if (!rc)
@@ -71,12 +126,13 @@ static enum merge_need merge_index_need(struct vecdb_collection *coll, const str
   return wanted ? MERGE_NEED_BUILD : MERGE_NEED_DROP;
 }
 
-static int merge_build_all(struct vecdb_collection *coll, struct vdb_seg *seg,
+static int merge_build_all(struct vecdb_collection *coll, const struct merge_map *map,
                            struct vdb_control *control, vecdb_error *err) {
+  struct vdb_seg *seg = map->merged;
   for (uint32_t f = 0; f < coll->schema->n_fields; f++) {
     vecdb_index_params settings;
     if (merge_index_need(coll, seg, f, &settings) == MERGE_NEED_BUILD)
-      VDB_TRY(merge_build_index(coll, seg, f, &settings, control, err));
+      VDB_TRY(merge_build_index(coll, map, seg, f, &settings, control, err));
   }
   return VECDB_OK;
 }
@@ -91,16 +147,6 @@ static void merge_abandon(struct vdb_seg *seg, const struct vdb_seg *keep) {
     if (seg->indexes[f] && (!keep || keep->indexes[f] != seg->indexes[f]))
       atomic_store(&seg->indexes[f]->obsolete, true);
 }
-
-/* From rows of the sources to rows of the merged segment, for deletes that come while merging. */
-struct merge_map {
-  struct vdb_mem *mem;
-  struct vdb_seg *const *segs;
-  uint64_t **bits; /* rows taken, per source */
-  uint32_t n;
-  struct vdb_seg *merged;
-  uint64_t until; /* marks above this are left for later */
-};
 
 /* Copies delete marks that the merged segment lacks. Its pages are reserved: nothing can fail. */
 static void merge_carry(void *arg) {
@@ -153,7 +199,7 @@ static int merge_write(struct vecdb_collection *coll, struct merge_map *map,
   for (uint32_t row = 0; row < total; row += 64)
     if (!vdb_tombs_reserve(map->mem, map->merged->tombs, row))
       return vdb_fail_memory(err);
-  return merge_build_all(coll, map->merged, control, err);
+  return merge_build_all(coll, map, control, err);
 }
 
 /* Puts the merged segment (or nothing, when no row lives) in the place of its sources. */
@@ -237,7 +283,7 @@ static int merge_reindex(struct vecdb_collection *coll, struct vdb_seg *copy,
       continue;
     *did = true;
     if (need == MERGE_NEED_BUILD) {
-      VDB_TRY(merge_build_index(coll, copy, f, &settings, control, err));
+      VDB_TRY(merge_build_index(coll, NULL, copy, f, &settings, control, err));
     } else {
       vdb_seg_index_unref(copy->indexes[f]);
       copy->indexes[f] = NULL;

@@ -6,6 +6,7 @@
  *   hnsw_walk.c     pool, descent through the upper layers, beam search of one layer
  *   hnsw_search.c   a search: plain, or filtered in one of two ways
  *   hnsw_build.c    batched insertion
+ *   hnsw_grow.c     beginning with the graph of an older index
  *   hnsw_link.c     choice of links, links back
  *   hnsw_codes.c    choice of codes, and whether they are good enough
  *   hnsw_store.c    copies of the rows that hits are scored again with
@@ -185,7 +186,7 @@ VDB_INTERNAL const void *vdb_hnsw_row_query(const struct vdb_hnsw_space *space,
                                             const struct vdb_hnsw_space *walked, uint32_t row,
                                             struct vdb_hnsw_row *out);
 
-/* ---- Building: hnsw_build.c, hnsw_link.c, hnsw_connect.c ------------------------------------- */
+/* ---- Building: hnsw_build.c, hnsw_grow.c, hnsw_link.c, hnsw_connect.c ------------------------ */
 
 struct vdb_hnsw_edge {
   uint32_t target;
@@ -216,6 +217,16 @@ struct vdb_hnsw_rule {
   uint32_t fill;
 };
 
+/* The graph whose level 0 a new one begins with. */
+struct vdb_hnsw_source {
+  const struct vdb_hnsw_graph *graph; /* NULL: there is none */
+  uint32_t *nodes;   /* the node here of each node there; NONE: it is gone */
+  uint32_t *origins; /* and the other way round; NONE: it is new */
+  uint32_t n_kept;   /* nodes that are not new */
+  uint32_t *todo;    /* nodes to find links for: those that lost some, then new ones */
+  uint32_t n_todo;
+};
+
 struct vdb_hnsw_builder {
   const struct vdb_index_build *b;
   struct vdb_codes codes;         /* for building; ops is NULL: none */
@@ -224,13 +235,20 @@ struct vdb_hnsw_builder {
   struct vdb_hnsw_graph graph;    /* of the layers from `layer` up */
   uint32_t *order;                /* rows in the order of insertion, copies left out */
   uint32_t n_nodes;               /* how many there are in it */
+  uint32_t *first_of;             /* of each row, the node that it is or is a copy of; NULL later */
+  struct vdb_hnsw_source source;
   uint32_t *copies_block;         /* memory of graph.copies */
   uint32_t *links[VDB_HNSW_MAX_LAYERS]; /* the graph's, to write */
   float *link_keys;               /* of the links of the layer in work */
   uint32_t layer;                 /* in work */
   struct vdb_hnsw_rule rule_new;  /* in this layer, for a new node */
   struct vdb_hnsw_rule rule_back; /* and for one that gets links back */
-  uint32_t first;                 /* position of the batch's first node */
+  const uint32_t *todo;           /* level 0: nodes that still lack links, in order */
+  uint32_t n_built;               /* nodes that the layer began with */
+  uint32_t first;                 /* of the others, the batch's first */
+  uint32_t told;                  /* as progress */
+  uint32_t *batch_links;          /* rows of the batch, chosen while others walk the graph */
+  float *batch_keys;
   struct vdb_hnsw_edge *edges;    /* links back of the batch, by target */
   struct vdb_hnsw_edge *edges_swap;
   uint32_t n_edges;
@@ -249,6 +267,11 @@ VDB_INLINE uint32_t vdb_hnsw_node_of(const struct vdb_hnsw_builder *h, uint32_t 
   return h->layer == 0 ? h->order[position] : position;
 }
 
+/* Whether the layer in work, level 0, began with the node and its links. */
+VDB_INLINE bool vdb_hnsw_is_kept(const struct vdb_hnsw_builder *h, uint32_t node) {
+  return h->layer == 0 && h->source.graph && h->source.origins[node] != VDB_HNSW_NONE;
+}
+
 /* Links of a node in use. */
 VDB_INLINE uint32_t vdb_hnsw_degree(const struct vdb_hnsw_layer *layer, uint32_t node) {
   const uint32_t *links = vdb_hnsw_links(layer, node);
@@ -259,13 +282,13 @@ VDB_INLINE uint32_t vdb_hnsw_degree(const struct vdb_hnsw_layer *layer, uint32_t
 }
 
 /*
- * Chooses links of a node among n items, nearest first, and writes its row with the keys: an item
- * passes when it is nearer to the node than to any that passed before it; those turned down fill up
- * as the rule says, nearest first.
+ * Chooses links of a node among n items, nearest first, and writes them to `row` and their keys to
+ * `keys`: an item passes when it is nearer to the node than to any that passed before it; those
+ * turned down fill up as the rule says, nearest first.
  */
 VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
                                   uint32_t node, const struct vdb_walk_pool *from,
-                                  const struct vdb_hnsw_rule *rule);
+                                  const struct vdb_hnsw_rule *rule, uint32_t *row, float *keys);
 /* Links the targets of h->edges back to the sources, in parallel; sorts the edges. */
 VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h);
 /* Codes the rows, if codes are good enough: h->codes for building, and h->graph.codes for walking,
@@ -278,7 +301,19 @@ VDB_INTERNAL size_t vdb_hnsw_store_stride(uint32_t dim);
 VDB_INTERNAL struct vdb_vecs vdb_hnsw_store_view(const struct vdb_vecs *v, const void *data);
 /* Appends the copies to an open section. */
 VDB_INTERNAL int vdb_hnsw_store_write(const struct vdb_hnsw_builder *h, vecdb_error *err);
-/* Takes rows that equal an earlier one out of h->order and lists them in the graph. */
+/* Decides whether to begin with the graph of h->b->from, and which of its nodes stay: h->source.
+   Reads h->first_of. Errors: NO_MEMORY. */
+VDB_INTERNAL int vdb_hnsw_grow_begin(struct vdb_hnsw_builder *h, vecdb_error *err);
+/* Writes what is left of the links of nodes that stay to level 0, the layer in work. */
+VDB_INTERNAL void vdb_hnsw_grow_links(struct vdb_hnsw_builder *h);
+/* Nodes near one that stays and has lost links, as links to choose among: those that it has, and
+   the links of those that are gone. */
+VDB_INTERNAL const struct vdb_walk_pool *vdb_hnsw_grow_near(const struct vdb_hnsw_builder *h,
+                                                            struct vdb_hnsw_worker *worker,
+                                                            uint32_t node);
+VDB_INTERNAL void vdb_hnsw_grow_end(struct vdb_hnsw_builder *h);
+/* Takes rows that equal an earlier one out of h->order and lists them in the graph; fills
+   h->first_of. */
 VDB_INTERNAL int vdb_hnsw_find_copies(struct vdb_hnsw_builder *h, vecdb_error *err);
 /* Sorts each row of the layer in work nearest first, in parallel. */
 VDB_INTERNAL void vdb_hnsw_sort_rows(struct vdb_hnsw_builder *h);

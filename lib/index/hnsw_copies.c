@@ -96,8 +96,8 @@ VDB_INTERNAL int vdb_hnsw_find_copies(struct vdb_hnsw_builder *h, vecdb_error *e
     if (h->n_nodes < h->b->vecs->n)
       rc = copies_list(&c, &h->graph.copies, err);
   }
+  h->first_of = c.first_of;
   vdb_free(mem, c.ends);
-  vdb_free(mem, c.first_of);
   vdb_free(mem, c.table);
   return rc;
 }

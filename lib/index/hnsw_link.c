@@ -41,11 +41,9 @@ static uint32_t link_uncovered(const struct vdb_hnsw_builder *h, struct vdb_hnsw
 
 VDB_INTERNAL void vdb_hnsw_choose(const struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
                                   uint32_t node, const struct vdb_walk_pool *from,
-                                  const struct vdb_hnsw_rule *rule) {
+                                  const struct vdb_hnsw_rule *rule, uint32_t *row, float *keys) {
   struct vdb_hnsw_candidates *left = &worker->left;
   uint32_t width = h->graph.layers[h->layer].width;
-  uint32_t *row = h->links[h->layer] + (size_t)node * width;
-  float *keys = h->link_keys + (size_t)node * width;
   uint32_t n = 0;
   vdb_assert(rule->cap <= width && rule->fill <= width);
   for (uint32_t n_left = link_candidates(h, left, node, from); n_left > 0 && n < rule->cap;) {
@@ -85,14 +83,29 @@ static void link_sort(struct vdb_hnsw_builder *h) {
   }
 }
 
+/* Leaves the edges whose source a target does not link to; how many. */
+static uint32_t link_unknown(const uint32_t *row, uint32_t degree, struct vdb_hnsw_edge *edges,
+                             uint32_t n) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    bool known = false;
+    for (uint32_t k = 0; k < degree; k++)
+      known |= row[k] == edges[i].source;
+    edges[kept] = edges[i];
+    kept += !known;
+  }
+  return kept;
+}
+
 /* Links a target to the sources of its edges. */
 static void link_target(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *worker,
-                        const struct vdb_hnsw_edge *edges, uint32_t n) {
+                        struct vdb_hnsw_edge *edges, uint32_t n) {
   uint32_t node = edges[0].target;
   uint32_t width = h->graph.layers[h->layer].width;
   uint32_t *row = h->links[h->layer] + (size_t)node * width;
   float *keys = h->link_keys + (size_t)node * width;
   uint32_t degree = vdb_hnsw_degree(&h->graph.layers[h->layer], node);
+  n = link_unknown(row, degree, edges, n);
   if (degree + n <= h->rule_back.cap) {
     for (uint32_t i = 0; i < n; i++) {
       row[degree + i] = edges[i].source;
@@ -108,7 +121,7 @@ static void link_target(struct vdb_hnsw_builder *h, struct vdb_hnsw_worker *work
     if (vdb_walk_pool_wants(merged, item))
       vdb_walk_pool_add(merged, item);
   }
-  vdb_hnsw_choose(h, worker, node, merged, &h->rule_back);
+  vdb_hnsw_choose(h, worker, node, merged, &h->rule_back, row, keys);
 }
 
 static void link_chunk(void *arg, size_t chunk, unsigned worker) {

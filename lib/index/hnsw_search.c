@@ -19,7 +19,7 @@ enum {
   SEARCH_MOST = 5,          /* rows scored again after a walk among codes: k times that at most */
   SEARCH_AGAIN = 10,        /* of codes whose errors are not known: 1.5 k and so many */
   SEARCH_END_K = 10,        /* searches for fewer look as far as one for so many */
-  SEARCH_WIDER = 4,         /* times `effort` that a search looks at most, where it may look farther */
+  SEARCH_WIDER = 4,         /* times `effort` that a search keeps where it may look farther */
   SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
 };
 

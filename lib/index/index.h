@@ -21,7 +21,8 @@ struct vdb_search {
   const struct vdb_query_vec *query;
   uint32_t effort;        /* as ops->effort says; at least 1 */
   uint32_t ef;            /* of graphs whose effort is not their width; 0: by effort and top.k */
-  float stretch;          /* graphs of which it is measured (curve.h): how far to look; 0: by effort */
+  float stretch;          /* graphs for which it is measured (curve.h): how far to look; 0: by
+                             effort alone */
   float stretched;        /* set by these without one: as far as that has looked; 0: not known */
   uint32_t beam;          /* DISK: blocks under way at a time, up to 32; 0: as it knows */
   const uint32_t *starts; /* graphs: rows to walk from, the nearest of them; none: as they know */
@@ -72,6 +73,13 @@ struct vdb_index_kind {
   uint32_t takes; /* parameters, as index_list.c numbers them */
 };
 
+/* An index to begin with: of the same type and parameters, over rows of which some come again. */
+struct vdb_index_from {
+  const struct vdb_index *index;
+  const uint32_t *rows; /* what each of its rows is now; VDB_INDEX_GONE: it does not come again */
+};
+#define VDB_INDEX_GONE UINT32_MAX
+
 struct vdb_index_build {
   struct vdb_mem *mem;
   const struct vdb_vecs *vecs;
@@ -80,6 +88,7 @@ struct vdb_index_build {
      and rotation AUTO are the engine's choice, as is nbits 0. */
   vecdb_index_params params;
   const struct vdb_index_kind *kind;
+  const struct vdb_index_from *from; /* NULL: none; engines may do without */
   uint64_t seed;
   /* Told rows done now and then, from one thread at a time; true cancels. NULL: none. */
   bool (*progress)(void *arg, uint64_t done, uint64_t total);
@@ -105,8 +114,9 @@ struct vdb_index; /* an opened index; each type embeds it first */
 struct vdb_index_ops {
   const char *name; /* of the engine */
   enum vdb_effort effort;
-  /* Builds over all rows and writes the sections. The same rows, params and seed give the same
-     bytes for any number of workers. Errors: NO_MEMORY, CANCELLED, those of `out`. */
+  /* Builds over all rows and writes the sections. The same rows, params, seed and index to begin
+     with give the same bytes for any number of workers. Errors: NO_MEMORY, CANCELLED, those of
+     `out`. */
   int (*build)(const struct vdb_index_build *b, vecdb_error *err);
   /* Opens from sections, which stay borrowed, after checking their structure against vecs (sizes,
      every link in range): whatever the bytes, search is then memory-safe and ends. Errors: CORRUPT,

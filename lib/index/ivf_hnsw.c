@@ -36,6 +36,7 @@ static bool ivf_hnsw_progress(void *arg, uint64_t done, uint64_t total) {
 static int ivf_hnsw_build(const struct vdb_index_build *b, vecdb_error *err) {
   struct ivf_hnsw_progress progress = {b, 0};
   struct vdb_index_build part = *b;
+  struct vdb_index_from from;
   if (b->progress) {
     part.progress = ivf_hnsw_progress;
     part.progress_arg = &progress;
@@ -44,6 +45,11 @@ static int ivf_hnsw_build(const struct vdb_index_build *b, vecdb_error *err) {
   progress.before = b->vecs->n;
   part.kind = vdb_index_kind(VECDB_INDEX_HNSW);
   part.params.type = VECDB_INDEX_HNSW;
+  if (b->from && b->from->index->ops == vdb_ivf_hnsw_ops()) {
+    const struct ivf_hnsw *older = (const struct ivf_hnsw *)b->from->index;
+    from = (struct vdb_index_from){older->graph, b->from->rows};
+    part.from = &from;
+  }
   return vdb_hnsw_ops()->build(&part, err);
 }
 

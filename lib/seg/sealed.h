@@ -87,6 +87,7 @@ struct vdb_seg_index_build {
   uint32_t field;
   vecdb_index_params params;
   const struct vdb_par *par;
+  const struct vdb_index_from *from; /* or NULL */
   uint64_t seed;
   struct vdb_control *control; /* or NULL */
 };

@@ -27,6 +27,7 @@ VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct
       .par = b->par,
       .params = b->params,
       .kind = vdb_index_kind(b->params.type),
+      .from = b->from,
       .seed = b->seed,
       .progress = seg_build_progress,
       .progress_arg = &progress,

@@ -448,20 +448,28 @@ static inline void ix_memory_init(struct ix_memory *m, long left) {
 
 /* ---- Building and searching ------------------------------------------------------------------ */
 
+/* Upon `from`, unless that is NULL. */
+static inline int ix_build_from(struct vdb_mem *mem, const struct ix_data *d,
+                                const struct vdb_par *par, vecdb_index_params params,
+                                const struct vdb_index_from *from, struct ix_sections *out,
+                                vecdb_error *err) {
+  struct vdb_index_field field = {"v", d->vecs.elem, d->vecs.dim, d->vecs.metric};
+  if (vdb_index_params_fill(&params, &field, err))
+    return err->code;
+  vdb_index_params_settle(&params, d->vecs.n);
+  struct vdb_index_build b = {.mem = mem, .vecs = &d->vecs, .par = par, .params = params,
+                              .kind = vdb_index_kind(params.type), .from = from, .seed = 1,
+                              .out = &out->writer, .number = 3};
+  return vdb_index_ops_of(params.type, d->vecs.elem)->build(&b, err);
+}
+
 static inline int ix_build_with(struct vdb_mem *mem, const struct ix_data *d, unsigned workers,
                                 vecdb_index_params params, struct ix_sections *out,
                                 vecdb_error *err) {
   struct vdb_par par = {ix_par_run, workers, NULL};
   if (workers == 1)
     par = vdb_par_serial();
-  struct vdb_index_field field = {"v", d->vecs.elem, d->vecs.dim, d->vecs.metric};
-  if (vdb_index_params_fill(&params, &field, err))
-    return err->code;
-  vdb_index_params_settle(&params, d->vecs.n);
-  struct vdb_index_build b = {.mem = mem, .vecs = &d->vecs, .par = &par, .params = params,
-                              .kind = vdb_index_kind(params.type), .seed = 1,
-                              .out = &out->writer, .number = 3};
-  return vdb_index_ops_of(params.type, d->vecs.elem)->build(&b, err);
+  return ix_build_from(mem, d, &par, params, NULL, out, err);
 }
 
 static inline int ix_build(struct vdb_mem *mem, const struct ix_data *d, unsigned workers,

@@ -11,9 +11,8 @@
 
 #include <cmocka.h>
 
-#include "../tlib/ixtest.h"
+#include "../tlib/ixgraph.h"
 #include "../tlib/thorough.h"
-#include "index/hnsw.h"
 
 enum { K = 10 };
 
@@ -284,43 +283,8 @@ static void same_bytes_for_any_workers(void **state) {
 
 /* ---- The graph ------------------------------------------------------------------------------- */
 
-/* Rows that can be reached from `start` along the links or, turned round, against them. */
-static size_t reach(const struct vdb_hnsw_graph *g, uint32_t start, bool against) {
-  const struct vdb_hnsw_layer *layer = &g->layers[0];
-  uint8_t *seen = calloc(layer->n, 1);
-  size_t n = 1;
-  seen[start] = 1;
-  for (size_t before = 0; before != n;) {
-    before = n;
-    for (uint32_t i = 0; i < layer->n; i++) {
-      const uint32_t *links = vdb_hnsw_links(layer, i);
-      for (uint32_t k = 0; k < layer->width && links[k] != VDB_HNSW_NONE; k++) {
-        uint32_t from = against ? links[k] : i;
-        uint32_t to = against ? i : links[k];
-        n += seen[from] && !seen[to];
-        seen[to] |= seen[from];
-      }
-    }
-  }
-  free(seen);
-  return n;
-}
-
 static void check_graph(const struct built *b, uint32_t m) {
-  const struct vdb_hnsw_graph *g = &((const struct vdb_hnsw *)b->index)->graph;
-  const struct vdb_hnsw_layer *layer = &g->layers[0];
-  assert_int_equal((uintptr_t)layer->links % 64, 0);
-  assert_int_equal(reach(g, g->entry, false), layer->n - g->copies.n);
-  assert_int_equal(reach(g, g->entry, true), layer->n - g->copies.n);
-  for (uint32_t i = 0; i < layer->n; i++) {
-    const uint32_t *links = vdb_hnsw_links(layer, i);
-    for (uint32_t k = 0; k < layer->width; k++) {
-      assert_true(links[k] != i);
-      assert_true(k < 2 * m || links[k] == VDB_HNSW_NONE);
-      for (uint32_t j = 0; j < k && links[k] != VDB_HNSW_NONE; j++)
-        assert_true(links[j] != links[k]);
-    }
-  }
+  ix_check_graph(&((const struct vdb_hnsw *)b->index)->graph, m);
 }
 
 static void every_row_is_reached(void **state) {

@@ -151,7 +151,7 @@ static void real_data(void **state) {
       {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_FLAT}, 200, .97},
       {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_IVF}, 64, .95},
   };
-  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZE(1, 2)) {
     struct built b;
     ix_data_real(&b.data, VDB_F32, VECDB_IP, TEST_SIZE(4000, 1500));
     built_open(&b, cases[i].params);

@@ -15,7 +15,7 @@
 #include "tlib/ixtest.h"
 #include "tlib/thorough.h"
 
-enum { MAX_K = 100, STEP = TEST_SIZE(1, 2) /* among kinds of data and numbers of results */ };
+enum { MAX_K = 100, STEP = TEST_SIZE(1, 3) /* among kinds of data and numbers of results */ };
 
 struct built {
   struct ix_data data;

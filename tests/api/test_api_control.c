@@ -543,6 +543,7 @@ static void *search_again_and_again(void *arg) {
 
 static void test_searches_beside_a_writer(void **state) {
   (void)state;
+  enum { BATCHES = TEST_SIZE(40, 16) };
   vecdb_options options = VECDB_OPTIONS_INIT;
   options.seal_rows = 256;
   options.index_rows = 512;
@@ -552,7 +553,7 @@ static void test_searches_beside_a_writer(void **state) {
   pthread_t threads[3];
   for (int i = 0; i < 3; i++)
     assert_int_equal(pthread_create(&threads[i], NULL, search_again_and_again, &s), 0);
-  for (int i = 0; i < 40; i++)
+  for (int i = 0; i < BATCHES; i++)
     at_put(s.coll, i * 64, 64);
   at_ok(vecdb_compact(s.coll, NULL, &at_err));
   atomic_store(&s.stop, true);
@@ -560,7 +561,7 @@ static void test_searches_beside_a_writer(void **state) {
     pthread_join(threads[i], NULL);
   assert_int_equal(s.failed, 0);
   assert_int_equal(s.torn, 0);
-  assert_int_equal(at_count(s.coll, NULL), 2560);
+  assert_int_equal(at_count(s.coll, NULL), BATCHES * 64);
   vecdb_collection_release(s.coll);
   at_close(s.db);
 }

@@ -19,7 +19,7 @@
 
 enum {
   K = 10,
-  PART = TEST_SIZE(1, 3) /* of many types of data, each form sees every third */
+  PART = TEST_SIZE(1, 3) /* of ways to score again, each type and metric sees every third */
 };
 
 struct built {
@@ -117,6 +117,7 @@ static uint32_t effort_of(int32_t type) { return type == VECDB_INDEX_BIN_IVF ? 6
 
 static void recall_floors(void **state) {
   (void)state;
+  enum { EACH = TEST_SIZE(1, 6) /* or each form on one or two types of data */ };
   static const struct {
     enum vdb_elem elem;
     int32_t metric;
@@ -124,7 +125,7 @@ static void recall_floors(void **state) {
                {VDB_F16, VECDB_IP}, {VDB_BF16, VECDB_L2}, {VDB_I8, VECDB_COSINE},
                {VDB_I8, VECDB_L2},  {VDB_I8, VECDB_IP}};
   for (size_t i = 0; i < VDB_COUNT(cases); i++)
-    for (size_t f = i % PART; f < VDB_COUNT(forms); f += PART) {
+    for (size_t f = i % EACH; f < VDB_COUNT(forms); f += EACH) {
       struct built b;
       ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(2000, 1000), 64, 1);
       built_open(&b, forms[f]);
@@ -150,7 +151,7 @@ static void real_data(void **state) {
       {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_FLAT}, 200, .97},
       {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_IVF}, 64, .95},
   };
-  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZE(1, 2)) {
     struct built b;
     ix_data_real(&b.data, VDB_F32, VECDB_IP, TEST_SIZE(4000, 1500));
     built_open(&b, cases[i].params);

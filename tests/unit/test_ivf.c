@@ -126,7 +126,7 @@ static void recall_floors(void **state) {
                {VDB_I8, VECDB_COSINE}};
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     struct built b;
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(4000, 1500), 64, 1);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(4000, 1200), 64, 1);
     struct truth truth = truth_of(&b.data, NULL);
     for (size_t w = i % PART; w < VDB_COUNT(ivf_ways); w += PART) {
       built_open(&b, &ivf_ways[w]);
@@ -336,7 +336,7 @@ static void odd_dimensions(void **state) {
   static const size_t dims[] = {1, 2, 3, 7, 33, 65, 100};
   for (size_t i = 0; i < VDB_COUNT(dims); i++) {
     struct built b;
-    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(1500, 700), dims[i], 1);
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(1500, 600), dims[i], 1);
     struct truth truth = truth_of(&b.data, NULL);
     for (size_t w = i % PART; w < VDB_COUNT(ivf_ways); w += PART) {
       built_open(&b, &ivf_ways[w]);

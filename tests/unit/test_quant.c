@@ -51,14 +51,14 @@ static float *real_rows(uint32_t n, uint32_t step, uint32_t first) {
   return rows;
 }
 
-static double dot(const float *x, const float *y, uint32_t dim) {
+IX_PLAIN static double dot(const float *x, const float *y, uint32_t dim) {
   double sum = 0;
   for (uint32_t i = 0; i < dim; i++)
     sum += (double)x[i] * (double)y[i];
   return sum;
 }
 
-static double distance(const float *x, const float *y, uint32_t dim) {
+IX_PLAIN static double distance(const float *x, const float *y, uint32_t dim) {
   double sum = 0;
   for (uint32_t i = 0; i < dim; i++)
     sum += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);

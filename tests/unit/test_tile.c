@@ -126,7 +126,8 @@ static void test_long(void **state) {
   (void)state;
   for (size_t d = 0; d < VDB_COUNT(dims); d++) {
     check_shape((struct shape){13, 35, dims[d]}, d % 2);
-    check_shape((struct shape){MAX_ROWS, MAX_COLUMNS, dims[d]}, 0);
+    if (d % 3 == 0) /* fmaf takes long on a processor without it */
+      check_shape((struct shape){MAX_ROWS, MAX_COLUMNS, dims[d]}, 0);
   }
 }
 

@@ -2,6 +2,7 @@
    TSAN: yes */
 #include <pthread.h>
 
+#include "tlib/thorough.h"
 #include "tlib/waltest.h"
 
 /* ---- round trips ---- */
@@ -162,6 +163,7 @@ static void test_trim(void **state) {
 
 static void test_flips_closed(void **state) {
   (void)state;
+  enum { BITS = TEST_SIZE(1, 4) /* each byte, but not each of its bits */ };
   struct wt *w = wt_new();
   vecdb_error err;
   struct vdb_wal_scan scan;
@@ -172,7 +174,7 @@ static void test_flips_closed(void **state) {
     wt_path(w, path, file);
     assert_int_equal(simdisk_length(w->disk, path, &length), 0);
     for (uint64_t i = 0; i < length; i++)
-      for (int bit = 0; bit < 8; bit++) {
+      for (int bit = (int)(i % BITS); bit < 8; bit += BITS) {
         assert_int_equal(simdisk_flip(w->disk, path, i, (uint8_t)(1 << bit)), 0);
         int rc = wt_scan(w, &scan, &err);
         if (rc == VECDB_OK) { /* the END record itself: nothing is lost with it */

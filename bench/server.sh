@@ -1,15 +1,15 @@
 #!/bin/sh
 # server.sh - the server under load, it on one core and the load generator on another, so that neither
 # takes time from the other:
-#   bench/server.sh DATA [overhead] [rates] [overload] [chroma]     (all but chroma)
+#   bench/server.sh DATA [overhead] [rates] [overload] [slow] [chroma]     (all but chroma)
 # DATA: a folder with base.npy and query.npy of normalised rows. Searches are for the 10 nearest rows of
-# one of 10 tenants. chroma: the highest rate of Chroma's server too, from PyPI, over the same rows.
+# one of 10 tenants. slow: other clients beside 7,000 slow ones. chroma: the highest rate of Chroma's server too, from PyPI, over the same rows.
 # SECONDS_EACH, ROUNDS and CONNECTIONS change how long; raw lines are printed as they come.
 set -eu
 cd "$(dirname "$0")/.."
 data=$1
 shift
-parts=${*:-overhead rates overload}
+parts=${*:-overhead rates overload slow}
 each=${SECONDS_EACH:-5}
 rounds=${ROUNDS:-3}
 many=${CONNECTIONS:-1000}
@@ -90,6 +90,12 @@ overload() {
     echo "{\"peak\": $peak, \"goodput\": $goodput, \"share\": $(awk "BEGIN {print $goodput / $peak}")," \
       "\"peak_resident_kb\": $(awk '/^VmHWM/ {print $2}' "/proc/$server/status")}"
   done
+  stop
+}
+
+slow() {
+  start
+  taskset -c 1 python3 bench/server_slow.py "$port" "$server"
   stop
 }
 

@@ -22,8 +22,8 @@ static void rpc_is_served(const struct web *w) {
   rpc_expect(w, "0", SERVICE "Connect", NULL, NULL, "\0\0\0\0\0", 5);
 }
 
-/* Sends bytes one by one, each in a packet of its own as far as the system does so, while the server
-   takes them. */
+/* Sends bytes one by one, each in a packet of its own as far as the system does so, while the
+   server takes them. */
 static void send_slowly(int fd, const char *bytes, size_t n) {
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

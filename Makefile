@@ -172,6 +172,11 @@ bench-full: ## everything, beside the peers that PyPI has: DATA=, ONLY= some of 
 	$(SUB) QUIET=1 bench-programs
 	@DATA='$(DATA)' $(if $(ONLY),ONLY='$(ONLY)') bench/run.sh full
 
+bench-server: ## the server under load: DATA= a folder with base.npy and query.npy, PARTS=
+	@$(DEPS) lib server
+	$(SUB) QUIET=1 build/vecdbd build/bench/load build/bench/overhead
+	@bench/server.sh '$(DATA)' $(PARTS)
+
 # ---- The server -----------------------------------------------------------------------------------
 
 build/openapi.c: cluster/server/openapi.json
@@ -437,7 +442,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full demo server serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server serve embeddings \
   milvus-test qdrant-test amalgamation amalgamation-test sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill model fuzz fuzz-keep install install-server install-test \

@@ -31,6 +31,13 @@
 
 enum { LOAD_CONNECTIONS = 1024, LOAD_TENANTS = 10, LOAD_BATCH = 1000, LOAD_K = 10 };
 
+/* Milliseconds, in no order. */
+struct load_series {
+  float *ms;
+  _Atomic uint64_t n;
+  uint64_t room;
+};
+
 struct load {
   const char *host, *port;
   char **requests; /* whole: head and body */
@@ -39,9 +46,7 @@ struct load {
   double rate, start, end;
   _Atomic uint64_t next;       /* request to send */
   _Atomic uint64_t answers[6]; /* by the first digit of the status; 0: none came */
-  _Atomic uint64_t n_done;
-  float *latencies; /* milliseconds of the 2xx, in no order */
-  uint64_t room;
+  struct load_series good, refused; /* the 2xx and the 429 */
 };
 
 static void load_die(const char *what) {
@@ -92,6 +97,12 @@ static void load_sleep_until(double when) {
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
 }
 
+static void load_note(struct load_series *series, double ms) {
+  uint64_t at = atomic_fetch_add(&series->n, 1);
+  if (at < series->room)
+    series->ms[at] = (float)ms;
+}
+
 static void *load_work(void *arg) {
   struct load *l = arg;
   enum { ROOM = 1 << 20 };
@@ -108,11 +119,10 @@ static void *load_work(void *arg) {
     int status = load_ask(fd, l->requests[which], l->lengths[which], buffer, ROOM);
     double ms = (bench_now() - due) * 1e3;
     atomic_fetch_add(&l->answers[status / 100 <= 5 ? status / 100 : 0], 1);
-    if (status / 100 == 2) {
-      uint64_t at = atomic_fetch_add(&l->n_done, 1);
-      if (at < l->room)
-        l->latencies[at] = (float)ms;
-    }
+    if (status / 100 == 2)
+      load_note(&l->good, ms);
+    if (status == 429)
+      load_note(&l->refused, ms);
     if (status == 0) {
       close(fd);
       fd = load_connect(l);
@@ -128,19 +138,34 @@ static int load_compare(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-static void load_report(struct load *l, double seconds) {
+static void load_print(struct load_series *series, const char *name) {
   static const double shares[] = {0.5, 0.9, 0.99, 0.999, 1};
-  uint64_t n = l->n_done < l->room ? l->n_done : l->room;
-  qsort(l->latencies, n, sizeof *l->latencies, load_compare);
+  uint64_t n = series->n < series->room ? series->n : series->room;
+  qsort(series->ms, n, sizeof *series->ms, load_compare);
+  printf(", \"%s\": {", name);
+  for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++)
+    printf("%s\"p%g\": %.3f", i ? ", " : "", shares[i] * 100,
+           n ? (double)series->ms[(uint64_t)(shares[i] * (double)(n - 1))] : 0.0);
+  printf("}");
+}
+
+static void load_report(struct load *l, double seconds) {
   printf("{\"rate\": %.0f, \"seconds\": %.1f, \"ok\": %llu, \"per_second\": %.1f, \"4xx\": %llu, "
-         "\"5xx\": %llu, \"broken\": %llu, \"ms\": {",
+         "\"5xx\": %llu, \"broken\": %llu",
          l->rate, seconds, (unsigned long long)l->answers[2], (double)l->answers[2] / seconds,
          (unsigned long long)l->answers[4], (unsigned long long)l->answers[5],
          (unsigned long long)l->answers[0]);
-  for (size_t i = 0; i < sizeof shares / sizeof shares[0]; i++)
-    printf("%s\"p%g\": %.3f", i ? ", " : "", shares[i] * 100,
-           n ? (double)l->latencies[(uint64_t)(shares[i] * (double)(n - 1))] : 0.0);
-  printf("}}\n");
+  if (l->refused.n)
+    load_print(&l->refused, "refused_ms");
+  load_print(&l->good, "ms");
+  printf("}\n");
+}
+
+static void load_room(struct load_series *series, uint64_t room) {
+  series->room = room;
+  series->ms = calloc(room, sizeof *series->ms);
+  if (!series->ms)
+    load_die("memory");
 }
 
 static void load_bodies(struct load *l, const char *path, const char *file) {
@@ -182,10 +207,9 @@ static int load_run(int argc, char **argv) {
   l.port = argv[2];
   l.rate = strtod(argv[5], NULL);
   load_bodies(&l, argv[3], argv[4]);
-  l.room = (uint64_t)(seconds * (l.rate > 0 ? l.rate : 200000)) + 1;
-  l.latencies = calloc(l.room, sizeof *l.latencies);
-  if (!l.latencies)
-    load_die("memory");
+  uint64_t room = (uint64_t)(seconds * (l.rate > 0 ? l.rate : 200000)) + 1;
+  load_room(&l.good, room);
+  load_room(&l.refused, room);
   l.start = bench_now() + 0.1;
   l.end = l.start + seconds;
   for (unsigned i = 0; i < n; i++)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "server/server.h"
@@ -100,6 +101,16 @@ static void vecdbd_reload(struct srv_server *server, int argc, char **argv) {
   }
 }
 
+/* As many descriptors as the system allows: each connection takes one, and what a shell gives is
+   often less than server.connections. */
+static void vecdbd_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv) {
   struct srv_config config;
   char error[SRV_CONFIG_ERROR] = "an option lacks its value";
@@ -116,6 +127,7 @@ int main(int argc, char **argv) {
   sigaddset(&stop, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before threads are made: they inherit it */
   signal(SIGPIPE, SIG_IGN);
+  vecdbd_descriptors();
   struct srv_server *server = srv_server_start(&config, vecdbd_log, error);
   if (!server) {
     fprintf(stderr, "vecdbd: %s\n", error);

@@ -73,7 +73,7 @@ static void front_hand(struct srv_front *f, int fd, enum front_sight sight) {
   else if (sight == FRONT_HTTP2)
     srv_grpc_adopt(f->server->grpc, fd);
   else
-    close(fd);
+    close(fd); /* with too little said, too */
 }
 
 static void front_forget(struct srv_front *f, struct front_client *c) {
@@ -88,12 +88,13 @@ static void front_forget(struct srv_front *f, struct front_client *c) {
   free(c);
 }
 
-/* Something has come, or the client has gone or was cut off. */
-static void front_serve(struct srv_front *f, struct front_client *c) {
+/* Something has come, or nothing more will: the client has gone or was cut off. What it said before
+   is still there to be looked at then. */
+static void front_serve(struct srv_front *f, struct front_client *c, uint32_t events) {
   enum front_sight sight = front_look(c->fd);
-  if (sight == FRONT_NOTHING_YET)
-    return;
   int fd = c->fd;
+  if (sight == FRONT_NOTHING_YET && !(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+    return;
   epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
   front_forget(f, c);
   front_hand(f, fd, sight);
@@ -108,7 +109,7 @@ static void front_keep(struct srv_front *f, int fd) {
     close(fd);
     return;
   }
-  struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = c};
+  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
   c->fd = fd;
   c->next = f->clients;
   if (c->next)
@@ -179,7 +180,7 @@ static void *front_work(void *arg) {
         ssize_t got = read(f->wake, &count, sizeof count);
         (void)got;
       } else if (!front_is_address(f, p)) {
-        front_serve(f, p);
+        front_serve(f, p, events[i].events);
       } else if (!quiesced) {
         front_accept(f, p);
       }

@@ -7,14 +7,32 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { LOOP_MS = 1000 }; /* as often, at least, silent connections are looked for */
+enum {
+  LOOP_MS = 1000, /* as often, at least, silent connections are looked for */
+  LOOP_ROUNDS = 4 /* at a time: a client that sends without end must not keep the mutex */
+};
 
-/* Does what can be done now. Mutex held. */
-static void loop_turn(struct http_loop *loop) {
-  MHD_UNSIGNED_LONG_LONG ms;
-  do
+/* Does what can be done now; whether something is left. Mutex held. */
+static bool loop_turn(struct http_loop *loop) {
+  MHD_UNSIGNED_LONG_LONG ms = 0;
+  bool left = true;
+  for (int i = 0; left && i < LOOP_ROUNDS; i++) {
     MHD_run(loop->daemon);
-  while (MHD_get_timeout(loop->daemon, &ms) == MHD_YES && ms == 0);
+    left = MHD_get_timeout(loop->daemon, &ms) == MHD_YES && ms == 0;
+  }
+  return left;
+}
+
+static void loop_wake(struct http_loop *loop) {
+  uint64_t one = 1;
+  ssize_t n = write(loop->wake, &one, sizeof one);
+  (void)n; /* a full counter wakes as well */
+}
+
+/* The same for a thread with other things to do: what is left is the loop's own. */
+static void loop_visit(struct http_loop *loop) {
+  if (loop_turn(loop))
+    loop_wake(loop);
 }
 
 static void *loop_work(void *arg) {
@@ -23,10 +41,14 @@ static void *loop_work(void *arg) {
       MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
   struct pollfd ready[] = {{.fd = info->epoll_fd, .events = POLLIN},
                            {.fd = loop->wake, .events = POLLIN}};
+  bool left = false;
   while (!atomic_load(&loop->stopping)) {
-    poll(ready, 2, LOOP_MS);
+    uint64_t count;
+    poll(ready, 2, left ? 0 : LOOP_MS);
+    ssize_t n = read(loop->wake, &count, sizeof count);
+    (void)n;
     pthread_mutex_lock(&loop->mutex);
-    loop_turn(loop);
+    left = loop_turn(loop);
     pthread_mutex_unlock(&loop->mutex);
   }
   return NULL;
@@ -46,10 +68,8 @@ bool srv_http_loop_start(struct http_loop *loop, struct MHD_Daemon *daemon) {
 }
 
 void srv_http_loop_stop(struct http_loop *loop) {
-  uint64_t one = 1;
   atomic_store(&loop->stopping, true);
-  ssize_t n = write(loop->wake, &one, sizeof one);
-  (void)n; /* a full counter wakes as well */
+  loop_wake(loop);
   pthread_join(loop->thread, NULL);
   MHD_stop_daemon(loop->daemon);
   pthread_mutex_destroy(&loop->mutex);
@@ -59,13 +79,13 @@ void srv_http_loop_stop(struct http_loop *loop) {
 void srv_http_loop_add(struct http_loop *loop, int fd, const struct sockaddr *peer, socklen_t n) {
   pthread_mutex_lock(&loop->mutex);
   MHD_add_connection(loop->daemon, fd, peer, n);
-  loop_turn(loop);
+  loop_visit(loop);
   pthread_mutex_unlock(&loop->mutex);
 }
 
 void srv_http_loop_resume(struct http_loop *loop, struct MHD_Connection *connection) {
   pthread_mutex_lock(&loop->mutex);
   MHD_resume_connection(connection);
-  loop_turn(loop);
+  loop_visit(loop);
   pthread_mutex_unlock(&loop->mutex);
 }

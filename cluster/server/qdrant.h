@@ -118,6 +118,13 @@ struct srv_qdrant_candidates {
 bool srv_qdrant_mmr(struct srv_call *call, const struct srv_qdrant_candidates *candidates,
                     double diversity, uint32_t *order, uint32_t n_order);
 
+/* ---- qdrant_search.c and qdrant_fusion.c ----------------------------------------------------- */
+
+/* Each gives {"points": hits in order}, or NULL after answering: the nearest to the "query" of one
+   search, and the fusion of the searches in "prefetch". */
+json_t *srv_qdrant_nearest(struct srv_call *call, vecdb_collection *collection, json_t *json);
+json_t *srv_qdrant_fusion(struct srv_call *call, vecdb_collection *collection, json_t *json);
+
 /* ---- Handlers -------------------------------------------------------------------------------- */
 
 /* qdrant_collections.c */

@@ -284,19 +284,29 @@ static json_t *search_finish(struct qdrant_search *s, json_t *query, json_t *opt
 /* A form of search: the list of hits, or NULL after answering. */
 typedef json_t *search_form(struct srv_call *call, vecdb_collection *collection, json_t *json);
 
+json_t *srv_qdrant_nearest(struct srv_call *call, vecdb_collection *collection, json_t *json) {
+  static const char *const refused[] = {"prefetch", NULL};
+  struct qdrant_search s;
+  const char *name = "";
+  if (!srv_qdrant_refuse(call, json, refused) || !srv_take_text(call, json, "using", &name) ||
+      !search_begin(&s, call, collection, name))
+    return NULL;
+  json_t *hits = search_finish(&s, json_object_get(json, "query"), json);
+  return hits ? json_pack("{s:o}", "points", hits) : NULL;
+}
+
 static json_t *search_by_query(struct srv_call *call, vecdb_collection *collection, json_t *json) {
   static const char *const keys[] = {
       "query",    "using",     "filter",       "params",      "score_threshold",
       "limit",    "offset",    "with_payload", "with_vector", "with_vectors",
       "prefetch", "shard_key", "lookup_from",  NULL};
-  static const char *const refused[] = {"prefetch", "shard_key", "lookup_from", NULL};
-  struct qdrant_search s;
-  const char *name = "";
-  if (!srv_only_keys(call, json, keys) || !srv_qdrant_refuse(call, json, refused) ||
-      !srv_take_text(call, json, "using", &name) || !search_begin(&s, call, collection, name))
+  static const char *const refused[] = {"shard_key", "lookup_from", NULL};
+  if (!srv_only_keys(call, json, keys) || !srv_qdrant_refuse(call, json, refused))
     return NULL;
-  json_t *hits = search_finish(&s, json_object_get(json, "query"), json);
-  return hits ? json_pack("{s:o}", "points", hits) : NULL;
+  json_t *prefetch = json_object_get(json, "prefetch");
+  bool fuses = json_is_object(prefetch) || json_array_size(prefetch);
+  return fuses ? srv_qdrant_fusion(call, collection, json)
+               : srv_qdrant_nearest(call, collection, json);
 }
 
 /* The older form: the vector is an array, or {"name", "vector"}. */

@@ -183,6 +183,14 @@ def check_reads(both, name):
                                                       candidates_limit=candidates))
         a, b = both.query_points(name, query=mmr, limit=6, offset=1)
         same_points(a.points, b.points)
+    euclid = both.oracle.get_collection(name).config.params.vectors.distance == m.Distance.EUCLID
+    sources = [m.Prefetch(query=query, limit=20), m.Prefetch(query=query[::-1], limit=30),
+               m.Prefetch(query=query[1:] + query[:1], limit=25, filter=FILTERS[0])]
+    for fusion in [m.Fusion.RRF] + ([] if euclid else [m.Fusion.DBSF]):
+        a, b = both.query_points(name, prefetch=sources, query=m.FusionQuery(fusion=fusion),
+                                 limit=9, offset=2)
+        assert len(a.points) == len(b.points) == 9
+        assert all(near(x.score, y.score) for x, y in zip(a.points, b.points))
     requests = [m.QueryRequest(query=query, limit=k, with_payload=True) for k in (1, 4)]
     a, b = both.query_batch_points(name, requests=requests)
     for x, y in zip(a, b, strict=True):

@@ -231,6 +231,122 @@ static void test_deep(void **state) {
   }
 }
 
+/* ---- Fusion ---------------------------------------------------------------------------------- */
+
+#define ODD "{\"must\": {\"key\": \"odd\", \"match\": {\"value\": true}}}"
+
+enum { FUSED = 40, FUSED_SEARCHES = 2 };
+
+struct fused {
+  double vector[FUSED][2];
+  double score[FUSED];            /* of the fusion */
+  double near[FUSED];             /* of the search at hand; what may not come has -inf */
+  double query[FUSED_SEARCHES][2];
+};
+
+/* What a search adds to the scores, done as plainly as can be: ranks by counting who is nearer. */
+static void fused_add(struct fused *f, const double *query, int limit, bool odd_only, int k) {
+  double mean = 0, squares = 0;
+  int n = 0, rank[FUSED];
+  for (int i = 0; i < FUSED; i++)
+    f->near[i] = odd_only && i % 2 == 0 ? -INFINITY
+                                        : f->vector[i][0] * query[0] + f->vector[i][1] * query[1];
+  for (int i = 0; i < FUSED; i++) {
+    rank[i] = 0;
+    for (int j = 0; j < FUSED; j++)
+      rank[i] += f->near[j] > f->near[i];
+    if (f->near[i] > -INFINITY && rank[i] < limit) {
+      mean += f->near[i];
+      n++;
+    }
+  }
+  mean /= n;
+  for (int i = 0; i < FUSED; i++)
+    if (f->near[i] > -INFINITY && rank[i] < limit)
+      squares += (f->near[i] - mean) * (f->near[i] - mean);
+  double deviation = sqrt(squares / (n - 1));
+  for (int i = 0; i < FUSED; i++)
+    if (f->near[i] > -INFINITY && rank[i] < limit)
+      f->score[i] += k ? 1.0 / (k + rank[i])
+                       : (f->near[i] - mean + 3 * deviation) / (6 * deviation);
+}
+
+static void fused_check(const struct web *w, struct fused *f, const char *method, int k,
+                        bool odd_only) {
+  char body[1024];
+  snprintf(body, sizeof body,
+           "{\"prefetch\": [{\"query\": [%.9g,%.9g], \"limit\": 9}, {\"query\": [%.9g,%.9g],"
+           " \"limit\": 15, \"filter\": " ODD "}],"
+           " \"query\": %s, \"limit\": 6, \"offset\": 2, \"with_payload\": true, \"filter\": %s}",
+           f->query[0][0], f->query[0][1], f->query[1][0], f->query[1][1], method,
+           odd_only ? ODD : "null");
+  json_t *answer = web_expect(w, 200, "POST", "/collections/dots/points/query", body), *hit;
+  json_t *points = json_object_get(json_object_get(answer, "result"), "points");
+  memset(f->score, 0, sizeof f->score);
+  fused_add(f, f->query[0], 9, odd_only, k);
+  fused_add(f, f->query[1], 15, true, k);
+  assert_int_equal(json_array_size(points), 6);
+  size_t at;
+  json_array_foreach(points, at, hit) {
+    size_t better = 0;
+    json_int_t id = json_integer_value(json_object_get(hit, "id"));
+    double score = json_number_value(json_object_get(hit, "score"));
+    assert_true(id >= 0 && id < FUSED && fabs(score - f->score[id]) < 1e-4);
+    for (int i = 0; i < FUSED; i++)
+      better += f->score[i] > f->score[id] + 1e-4;
+    assert_true(better <= at + 2); /* fewer when some are as good */
+    assert_int_equal(json_is_true(json_object_get(json_object_get(hit, "payload"), "odd")), id % 2);
+  }
+  json_decref(answer);
+}
+
+/* Rankings of two searches in one, beside a naive fusion. */
+static void test_fusion(void **state) {
+  const struct web *w = *state;
+  struct fused f = {.query = {{1, 0.2}, {-0.3, 1}}};
+  json_t *points = json_array();
+  web_do(w, 200, "PUT", "/collections/dots",
+         "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\"}}");
+  for (int i = 0; i < FUSED; i++) {
+    f.vector[i][0] = (i * 7 % 41) / 8.0;
+    f.vector[i][1] = (i * 11 % 37) / 8.0;
+    json_array_append_new(points, json_pack("{s:i, s:[f,f], s:{s:b}}", "id", i, "vector",
+                                            f.vector[i][0], f.vector[i][1], "payload", "odd",
+                                            i % 2));
+  }
+  json_t *body = json_pack("{s:o}", "points", points);
+  char *text = json_dumps(body, 0);
+  web_do(w, 200, "PUT", "/collections/dots/points", text);
+  free(text);
+  json_decref(body);
+  for (int odd_only = 0; odd_only < 2; odd_only++) {
+    fused_check(w, &f, "{\"fusion\": \"rrf\"}", 2, odd_only);
+    fused_check(w, &f, "{\"rrf\": {\"k\": 60}}", 60, odd_only);
+    fused_check(w, &f, "{\"fusion\": \"dbsf\"}", 0, odd_only);
+  }
+}
+
+static void test_wrong_fusion(void **state) {
+  const struct web *w = *state;
+  static const char *const bodies[] = {
+      "{\"prefetch\": {\"query\": [0,0]}, \"query\": [0,0]}",
+      "{\"prefetch\": {\"query\": [0,0]}, \"query\": {\"fusion\": \"sum\"}}",
+      "{\"prefetch\": {\"query\": [0,0]}, \"query\": {\"fusion\": \"dbsf\"}}", /* Euclid */
+      "{\"prefetch\": {\"query\": [0,0]}, \"query\": {\"rrf\": {\"k\": 0}}}",
+      "{\"prefetch\": {\"query\": [0,0]}, \"query\": {\"fusion\": \"rrf\", \"rrf\": {}}}",
+      "{\"prefetch\": [3], \"query\": {\"fusion\": \"rrf\"}}",
+      "{\"prefetch\": {\"query\": [0]}, \"query\": {\"fusion\": \"rrf\"}}",
+      "{\"prefetch\": {\"query\": [0,0], \"filter\": 3}, \"query\": {\"fusion\": \"rrf\"},"
+      " \"filter\": {}}",
+      "{\"prefetch\": {\"query\": [0,0], \"offset\": 1}, \"query\": {\"fusion\": \"rrf\"}}",
+      "{\"prefetch\": {\"prefetch\": {\"query\": [0,0]}, \"query\": {\"fusion\": \"rrf\"}},"
+      " \"query\": {\"fusion\": \"rrf\"}}",
+      "{\"prefetch\": {\"query\": [0,0]}, \"query\": {\"fusion\": \"rrf\"}, \"limit\": 0}",
+  };
+  for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
+    web_do(w, 400, "POST", POINTS "/query", bodies[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
@@ -239,6 +355,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_apart, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
       cmocka_unit_test_setup_teardown(test_deep, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_fusion, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_wrong_fusion, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -319,6 +319,59 @@ static void test_overload(void **state) {
   service_stop(&s);
 }
 
+/* While a worker has the first of two requests that came together, others are served; then both are
+   answered in order. The same for a client that has gone meanwhile, whose answers nobody reads. */
+static void test_pipelined(void **state) {
+  (void)state;
+  static const char both[] =
+      "POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 14\r\n\r\n{\"query\": \"x\"}"
+      "GET /v1/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  struct web w;
+  struct service s;
+  char answer[8192];
+  ssize_t r;
+  start_with_service(&w, &s, service_vector);
+  for (int gone = 0; gone < 2; gone++) {
+    size_t n = 0;
+    int fd = web_connect(&w);
+    assert_int_equal(send(fd, both, sizeof both - 1, MSG_NOSIGNAL), sizeof both - 1);
+    sem_wait(&s.asked);
+    if (gone)
+      close(fd);
+    web_do(&w, 200, "GET", "/healthz", NULL);
+    sem_post(&s.release);
+    while (!gone && (r = recv(fd, answer + n, sizeof answer - 1 - n, 0)) > 0)
+      n += (size_t)r;
+    answer[n] = '\0';
+    if (gone)
+      continue;
+    char *first = strstr(answer, "\"hits\""), *second = strstr(answer, "\"version\"");
+    assert_true(first && second && first < second);
+    close(fd);
+  }
+  web_end(&w);
+  service_stop(&s);
+}
+
+/* A connection that says nothing more is closed after idle_seconds, asked or not. */
+static void test_idle(void **state) {
+  (void)state;
+  struct web w;
+  char answer[4096];
+  web_init(&w);
+  w.config.idle_seconds = 1;
+  web_start(&w);
+  int fd = web_connect(&w);
+  static const char ask[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+  send(fd, ask, sizeof ask - 1, MSG_NOSIGNAL);
+  ssize_t n, all = 0;
+  while ((n = recv(fd, answer, sizeof answer, 0)) > 0)
+    all += n;
+  assert_true(all > 0 && n == 0);
+  close(fd);
+  web_end(&w);
+}
+
 static void *stop_in_thread(void *arg) {
   char error[SRV_CONFIG_ERROR];
   srv_server_stop(((struct web *)arg)->server, error);
@@ -405,6 +458,7 @@ int main(void) {
       cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_overload),
       cmocka_unit_test(test_drain),        cmocka_unit_test(test_config),
       cmocka_unit_test(test_bad_start),
+      cmocka_unit_test(test_pipelined),    cmocka_unit_test(test_idle),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

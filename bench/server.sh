@@ -1,0 +1,121 @@
+#!/bin/sh
+# server.sh - the server under load, it on one core and the load generator on another, so that neither
+# takes time from the other:
+#   bench/server.sh DATA [overhead] [rates] [overload] [slow] [chroma]     (all but chroma)
+# DATA: a folder with base.npy and query.npy of normalised rows. Searches are for the 10 nearest rows of
+# one of 10 tenants. slow: other clients beside 7,000 slow ones. chroma: the highest rate of Chroma's server too, from PyPI, over the same rows.
+# SECONDS_EACH, ROUNDS and CONNECTIONS change how long; raw lines are printed as they come.
+set -eu
+cd "$(dirname "$0")/.."
+data=$1
+shift
+parts=${*:-overhead rates overload slow}
+each=${SECONDS_EACH:-5}
+rounds=${ROUNDS:-3}
+many=${CONNECTIONS:-1000}
+folder=build/load
+path=/v1/collections/bench/search
+bodies=$folder/bodies
+server=
+trap '[ -z "$server" ] || kill "$server"' EXIT
+
+# field NAME: its number in a JSON line.
+field() {
+  sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p"
+}
+
+# start: vecdbd over the prepared rows; its port in $port.
+start() {
+  taskset -c 0 build/vecdbd --data $folder/db --listen 127.0.0.1:0 2>$folder/log &
+  server=$!
+  port=
+  while [ -z "$port" ]; do
+    kill -0 $server || { cat $folder/log; exit 1; }
+    port=$(sed -n 's/.*on port //p' $folder/log)
+  done
+}
+
+stop() {
+  kill "$server"
+  wait "$server" || true
+  server=
+}
+
+# load RATE SECONDS CONNECTIONS: one line.
+load() {
+  taskset -c 1 build/bench/load 127.0.0.1 "$port" "$path" "$bodies" "$1" "$2" "$3"
+}
+
+# highest WHAT: rates in steps of an eighth until p99 reaches 20 ms twice.
+highest() {
+  rate=200
+  good=0
+  failed=0
+  while [ $failed -lt 2 ]; do
+    line=$(load $rate "$each" 256)
+    echo "$line"
+    if echo "$line" | field p99 | awk '{exit !($1 < 20)}' && echo "$line" | grep -q '"4xx": 0, '; then
+      good=$rate
+      failed=0
+    else
+      failed=$((failed + 1))
+    fi
+    rate=$((rate + rate / 8))
+  done
+  echo "{\"server\": \"$1\", \"highest_rate_with_p99_below_20_ms\": $good}"
+}
+
+overhead() {
+  for _ in $(seq "$rounds"); do
+    build/bench/overhead $folder/db "$data/query.npy"
+  done
+}
+
+rates() {
+  start
+  load 200 $((4 * each)) 256
+  highest vecdbd
+  stop
+}
+
+# The peak is what the server answers when clients wait for answers; then requests come three times as
+# fast as that.
+overload() {
+  start
+  for _ in $(seq "$rounds"); do
+    peak=$(for n in 2 8 32; do load 0 "$each" $n | field per_second; done | sort -n | tail -n 1)
+    line=$(load "$(awk "BEGIN {print int(3 * $peak)}")" $((2 * each)) "$many")
+    echo "$line"
+    goodput=$(echo "$line" | field per_second)
+    echo "{\"peak\": $peak, \"goodput\": $goodput, \"share\": $(awk "BEGIN {print $goodput / $peak}")," \
+      "\"peak_resident_kb\": $(awk '/^VmHWM/ {print $2}' "/proc/$server/status")}"
+  done
+  stop
+}
+
+slow() {
+  start
+  taskset -c 1 python3 bench/server_slow.py "$port" "$server"
+  stop
+}
+
+chroma() {
+  python=build/chroma/bin/python
+  [ -e build/chroma/installed ] || { python3 -m venv build/chroma &&
+    build/chroma/bin/pip -q install chromadb && touch build/chroma/installed; }
+  bodies=$folder/chroma-bodies
+  taskset -c 0 build/chroma/bin/chroma run --path $folder/chroma --host 127.0.0.1 --port 18765 \
+    >$folder/chroma-log 2>&1 &
+  server=$!
+  port=18765
+  path=$($python bench/server_chroma.py $port "$data" $bodies)
+  load 200 $((4 * each)) 256
+  highest chroma
+  stop
+}
+
+[ -d $folder/db ] || { mkdir -p $folder &&
+  build/bench/load --prepare $folder/db "$data/base.npy" "$data/query.npy" ip $bodies; }
+for part in $parts; do
+  "$part"
+done

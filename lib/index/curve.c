@@ -145,8 +145,8 @@ static void curve_truth(void *arg, size_t batch, unsigned worker) {
 
 /* ---- Measuring ------------------------------------------------------------------------------- */
 
-/* Searches for the k of slot 1 or 2; counts what is as near as the true neighbours, by the rows' own
-   keys, since those of codes differ. */
+/* Searches for the k of slot 1 or 2; counts what is as near as the true neighbours, by the rows'
+   own keys, since those of codes differ. */
 static int curve_search(struct curve_job *job, struct curve_query *q, size_t slot,
                         struct vdb_near *found, vecdb_error *err) {
   const struct vdb_index *index = job->m->index;

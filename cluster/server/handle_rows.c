@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "server/handlers.h"
-#include "server/json_read.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/server.h"
@@ -111,7 +110,7 @@ static bool stream_line(struct rows_stream *s, const char *text, size_t n) {
   if (strspn(text, " \t\r") >= n)
     return true;
   json_error_t why;
-  json_t *row = srv_json_read(text, n, &why);
+  json_t *row = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
   if (!row) {
     srv_call_fail(s->call, 400, "JSON", "line %zu, column %d: %s", s->line, why.column, why.text);
     return false;
@@ -139,12 +138,11 @@ void srv_rows_stream(struct srv_call *call) {
     return;
   struct rows_stream s = {call, collection, json_array(), json_array(), 0, 1, 0};
   bool good = s.batch && s.acknowledged;
-  char *at = call->body, *end = call->body + call->body_bytes;
+  const char *at = call->body, *end = call->body + call->body_bytes;
   while (good && at && at < end) {
-    char *stop = memchr(at, '\n', (size_t)(end - at));
+    const char *stop = memchr(at, '\n', (size_t)(end - at));
     if (!stop)
       stop = end;
-    *stop = '\0';
     good = stream_line(&s, at, (size_t)(stop - at));
     at = stop + 1;
   }

@@ -16,7 +16,6 @@
 
 #include "server/deadlines.h"
 #include "server/http_loop.h"
-#include "server/json_read.h"
 #include "server/routes.h"
 
 enum {
@@ -102,7 +101,7 @@ static bool http_parse(struct http_request *r) {
     return call->json != NULL;
   }
   json_error_t why;
-  call->json = srv_json_read(call->body, call->body_bytes, &why);
+  call->json = json_loadb(call->body, call->body_bytes, JSON_REJECT_DUPLICATES, &why);
   if (!call->json) {
     srv_call_fail(call, 400, "JSON", "the body is not JSON: line %d, column %d: %s", why.line,
                   why.column, why.text);

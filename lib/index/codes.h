@@ -82,8 +82,8 @@ struct vdb_codes_ops {
   /* The standard deviation of the keys of rows of middling length from what they should be, but for
      a constant. NULL: not known. */
   float (*deviation)(const struct vdb_codes *codes, const void *query);
-  /* The squared distance of a row of middling length with this key, nearly: at least some share of
-     what it is on average. NULL: not known. */
+  /* The squared distance of a row of middling length with this key, nearly; it may come out below
+     0. NULL: not known; else there is a deviation, too. */
   float (*squared)(const struct vdb_codes *codes, const void *query, float key);
   /* keys, with the briefs of the rows; briefs can be read up to a multiple of 4. */
   void (*keys_brief)(const struct vdb_codes *codes, const void *query, const uint32_t *ids,

@@ -237,7 +237,7 @@ static int disk_run(const struct vdb_disk *disk, struct vdb_search *s,
   VDB_TRY(vdb_disk_take(disk, &d.scratch, err));
   d.walk = (struct vdb_hnsw_walk){
       &disk->graph, &space, d.scratch->query, d.scratch->walk, s->stop, s->stop_arg, 0,
-      {0, 0}};
+      {0, 0, 0, 0}};
   disk->codes.ops->query(&disk->codes, s->query, d.scratch->query);
   int rc = run(&d, err);
   s->distances += d.walk.distances;

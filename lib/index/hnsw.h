@@ -113,6 +113,8 @@ struct vdb_hnsw_scratch {
    beam search for provably accurate graph-based nearest neighbor search, 2025). */
 struct vdb_hnsw_end {
   size_t k; /* 0: there is no such end */
+  size_t width; /* rows looked at instead where the k-th is nearer than codes can tell: */
+  float least;  /* at squared distances below this */
   float stretch;
 };
 

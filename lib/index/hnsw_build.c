@@ -189,7 +189,8 @@ static const struct vdb_walk_pool *build_search(struct vdb_hnsw_builder *h,
                                                 struct vdb_hnsw_worker *w, uint32_t node) {
   uint32_t row = vdb_hnsw_row_of(h, node);
   const void *query = vdb_hnsw_row_query(&h->space, &h->walked, row, &w->row);
-  struct vdb_hnsw_walk walk = {&h->graph, &h->walked, query, w->scratch, NULL, NULL, 0, {0, 0}};
+  struct vdb_hnsw_walk walk = {&h->graph, &h->walked, query, w->scratch, NULL, NULL, 0,
+                               {0, 0, 0, 0}};
   uint64_t start = vdb_hnsw_descend(&walk, h->layer);
   vdb_hnsw_pool_clear(&w->scratch->pool, h->b->params.ef_construction);
   vdb_hnsw_beam(&walk, h->layer, start);

@@ -73,7 +73,7 @@ static void connect_attach(struct connect *c, uint32_t node) {
   if (from == VDB_HNSW_NONE) {
     const void *query = vdb_hnsw_row_query(&h->space, &h->space, node, &w->row);
     struct vdb_hnsw_walk walk = {&h->graph, &h->space, query, w->scratch, NULL, NULL, 0,
-                                 {0, 0}};
+                                 {0, 0, 0, 0}};
     struct vdb_walk_pool *pool = &w->scratch->pool;
     uint32_t entry = h->graph.entry;
     float key;

@@ -23,8 +23,8 @@ enum {
   SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
 };
 
-/* Standard deviations of keys by code that a row may be farther than the k-th and be scored
-   again. */
+/* Standard deviations of keys by code that a row may be farther than the k-th and be scored again;
+   and that squared distances must have to say something. */
 #define SEARCH_DEVIATIONS 3.0f
 
 struct hnsw_filtered {
@@ -296,7 +296,8 @@ static size_t search_width(const struct vdb_hnsw *hnsw, const struct vdb_search 
   size_t width = vdb_max_size(s->effort, s->top.k);
   if (s->stretch <= 0 || !codes->ops || !codes->ops->squared || width < SEARCH_END_K)
     return width;
-  walk->end = (struct vdb_hnsw_end){vdb_max_size(s->top.k, SEARCH_END_K), s->stretch};
+  float least = SEARCH_DEVIATIONS * codes->ops->deviation(codes, walk->query);
+  walk->end = (struct vdb_hnsw_end){vdb_max_size(s->top.k, SEARCH_END_K), width, least, s->stretch};
   return vdb_max_size(width, vdb_min_size(SEARCH_WIDER * width, hnsw->base.vecs.n));
 }
 
@@ -309,7 +310,9 @@ static float search_stretched(const struct vdb_hnsw_walk *walk, const struct vdb
     return 0;
   float kth = vdb_walk_item_key(pool->items[k - 1]);
   float last = vdb_walk_item_key(pool->items[pool->n - 1]);
-  return (last - kth) / codes->ops->squared(codes, walk->query, kth);
+  float squared = codes->ops->squared(codes, walk->query, kth);
+  float least = SEARCH_DEVIATIONS * codes->ops->deviation(codes, walk->query);
+  return squared >= least ? (last - kth) / squared : 0;
 }
 
 static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
@@ -317,7 +320,7 @@ static int search_walk(const struct vdb_hnsw *hnsw, struct vdb_search *s,
   const struct vdb_hnsw_graph *graph = &hnsw->graph;
   struct vdb_hnsw_space space = {&hnsw->base.vecs, &graph->codes};
   struct vdb_hnsw_walk walk = {graph, &space, s->query, scratch, s->stop, s->stop_arg, 0,
-                               {0, 0}};
+                               {0, 0, 0, 0}};
   if (graph->codes.ops)
     walk.query = search_code_query(hnsw, &graph->codes, s, &scratch->code_query);
   if (!walk.query ||

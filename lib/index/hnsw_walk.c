@@ -241,7 +241,12 @@ static float walk_limit(const struct vdb_hnsw_walk *walk) {
   if (walk->end.k == 0 || pool->n < walk->end.k)
     return limit;
   float kth = vdb_walk_item_key(pool->items[walk->end.k - 1]);
-  return fminf(limit, kth + walk->end.stretch * codes->ops->squared(codes, walk->query, kth));
+  float squared = codes->ops->squared(codes, walk->query, kth);
+  if (squared >= walk->end.least)
+    return fminf(limit, kth + walk->end.stretch * squared);
+  if (pool->n >= walk->end.width)
+    return fminf(limit, vdb_walk_item_key(pool->items[walk->end.width - 1]));
+  return limit;
 }
 
 /* Takes nodes beyond the limit out of the pool. */

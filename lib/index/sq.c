@@ -26,9 +26,6 @@ enum {
    into a pool, three in a hundred are then lost, and found again by way of others. */
 #define SQ_DEVIATIONS 1.9f
 
-/* Of what the squared distance of random rows is about, the least to be told of near ones. */
-#define SQ_SQUARED_LEAST 0.02f
-
 /* Factors from which 16 bits are not enough, and those below which they leave too few digits. */
 #define SQ_BRIEF_MOST 6e4f
 #define SQ_BRIEF_LEAST 6e-5f
@@ -262,14 +259,10 @@ static float sq_deviation(const struct vdb_codes *codes, const void *query) {
   return each * lost * q->length * s->unit / sqrtf((float)codes->dim);
 }
 
-/* Under IP as if the query had the length of rows, as it could have any. A floor keeps what is left
-   of nearly equal numbers from deciding. */
+/* Under IP as if the query had the length of rows, as it could have any. */
 static float sq_squared(const struct vdb_codes *codes, const void *query, float key) {
-  const struct sq_state *s = codes->state;
   const struct sq_query *q = query;
-  float least = SQ_SQUARED_LEAST * q->length * s->unit;
-  float squared = codes->metric != VECDB_L2 ? 2 * (q->lengths + key) : key;
-  return squared > least ? squared : least;
+  return codes->metric != VECDB_L2 ? 2 * (q->lengths + key) : key;
 }
 
 static void sq_keys_brief(const struct vdb_codes *codes, const void *query, const uint32_t *ids,

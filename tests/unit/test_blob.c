@@ -380,7 +380,7 @@ static void test_hostile(void **state) {
   f.table[1].offset = 64;
   assert_int_equal(bt_try_forged(t, &f, id), VECDB_ERR_CORRUPT);
   f = good;
-  f.header.version = 2;
+  f.header.version = VECDB_FORMAT_VERSION + 1;
   assert_int_equal(bt_try_forged(t, &f, id), VECDB_ERR_NEWER_FORMAT);
   f = good;
   f.trailer.kind = VDB_BLOB_ROWS;

@@ -19,7 +19,8 @@ enum {
   SEARCH_MOST = 5,          /* rows scored again after a walk among codes: k times that at most */
   SEARCH_AGAIN = 10,        /* of codes whose errors are not known: 1.5 k and so many */
   SEARCH_END_K = 10,        /* searches for fewer look as far as one for so many */
-  SEARCH_WIDER = 4,         /* times `effort` that a search keeps where it may look farther */
+  SEARCH_WIDER = 4,         /* times `effort` that a search keeps where it may look farther, */
+  SEARCH_WIDEST = 1024,     /* as long as that is not more than so many */
   SEARCH_SEEDS = 16         /* allowed rows from all over that a `near` walk starts from as well */
 };
 
@@ -298,7 +299,8 @@ static size_t search_width(const struct vdb_hnsw *hnsw, const struct vdb_search 
     return width;
   float least = SEARCH_DEVIATIONS * codes->ops->deviation(codes, walk->query);
   walk->end = (struct vdb_hnsw_end){vdb_max_size(s->top.k, SEARCH_END_K), width, least, s->stretch};
-  return vdb_max_size(width, vdb_min_size(SEARCH_WIDER * width, hnsw->base.vecs.n));
+  size_t wider = vdb_min_size(SEARCH_WIDER * width, SEARCH_WIDEST);
+  return vdb_max_size(width, vdb_min_size(wider, hnsw->base.vecs.n));
 }
 
 /* How far a search without a stretch has looked. */

@@ -215,8 +215,23 @@ static void walk_expand(struct vdb_hnsw_scratch *scratch, const struct vdb_hnsw_
   stage->briefs = layer->briefs ? layer->briefs + (links - layer->links) : NULL;
 }
 
+/* Leaves of a stage that is scored what is not beyond the limit. Without a branch, as that is hard
+   to predict; NaN, of damaged rows, stays. */
+static uint32_t walk_leave(struct vdb_hnsw_scratch *scratch, struct vdb_hnsw_stage *stage,
+                           float limit) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < stage->n; i++) {
+    float key = scratch->keys[i];
+    stage->nodes[kept] = stage->nodes[i];
+    scratch->keys[kept] = key;
+    kept += !(key > limit);
+  }
+  return kept;
+}
+
 /* Scores a stage and offers it to the pool; the first place that changed. */
-static size_t walk_offer(struct vdb_hnsw_walk *walk, uint32_t l, struct vdb_hnsw_stage *stage) {
+static size_t walk_offer(struct vdb_hnsw_walk *walk, uint32_t l, struct vdb_hnsw_stage *stage,
+                         float limit) {
   struct vdb_hnsw_scratch *scratch = walk->scratch;
   const struct vdb_codes *codes = walk->space->codes;
   uint32_t n = stage->n;
@@ -227,6 +242,8 @@ static size_t walk_offer(struct vdb_hnsw_walk *walk, uint32_t l, struct vdb_hnsw
   else
     vdb_hnsw_keys(walk->space, walk->query, walk_rows(walk, l, stage), n, scratch->keys);
   walk->distances += n;
+  if (walk->end.k > 0 && limit < INFINITY)
+    n = walk_leave(scratch, stage, limit);
   stage->n = 0;
   return vdb_walk_kern()->offer(&scratch->pool, stage->nodes, scratch->keys, n);
 }
@@ -290,7 +307,7 @@ VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t
       walk_fetch(codes, sifted->nodes, sifted->n, false);
     }
     if (scored->n > 0) {
-      size_t first = walk_offer(walk, l, scored);
+      size_t first = walk_offer(walk, l, scored, limit);
       limit = walk_limit(walk);
       if (walk->end.k > 0)
         walk_cut(pool, walk->end.k, limit);

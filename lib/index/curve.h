@@ -20,7 +20,8 @@ struct vdb_curve_measure {
   const struct vdb_index *index;
   const struct vdb_par *par;
   uint64_t seed;
-  bool (*stop)(void *arg); /* polled now and then from all workers; NULL: never */
+  bool (*stop)(void *arg); /* polled now and then from all workers; once true, true for good;
+                              NULL: never */
   void *stop_arg;
 };
 

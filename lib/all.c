@@ -135,6 +135,7 @@
 #include "query/exec.c"
 #include "query/explain.c"
 #include "query/fields.c"
+#include "query/frequency.c"
 #include "query/hits.c"
 #include "query/iterator.c"
 #include "query/plan.c"

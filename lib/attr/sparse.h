@@ -22,6 +22,23 @@ VDB_INLINE size_t vdb_sparse_count(struct vdb_bytes value) {
   return value.n / sizeof(vecdb_sparse_pair);
 }
 
+/* The first of n pairs whose index is at least `index`; n: none. */
+VDB_INLINE size_t vdb_sparse_lower(const void *pairs, size_t n, uint32_t index) {
+  size_t low = 0;
+  while (low < n) {
+    size_t middle = low + (n - low) / 2;
+    if (vdb_sparse_at(pairs, middle).index < index)
+      low = middle + 1;
+    else
+      n = middle;
+  }
+  return low;
+}
+VDB_INLINE bool vdb_sparse_has(struct vdb_bytes value, uint32_t index) {
+  size_t n = vdb_sparse_count(value), at = vdb_sparse_lower(value.data, n, index);
+  return at < n && vdb_sparse_at(value.data, at).index == index;
+}
+
 /* Checks number and pointer, without looking at the pairs. Errors, naming field and row: TOO_LONG,
    ARGUMENT. */
 VDB_INTERNAL int vdb_sparse_shape(const struct vdb_field *field, const void *pairs, size_t n,

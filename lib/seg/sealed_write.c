@@ -126,7 +126,8 @@ static int sealed_vectors(struct sealed_writer *s, uint32_t f) {
   return s->out->end(s->out, s->err);
 }
 
-/* Gathers a scalar or sparse column into memory: data, and offsets and nulls where the field has them. */
+/* Gathers a scalar or sparse column into memory: data, and offsets and nulls where the field has
+   them. */
 static int sealed_gather(struct sealed_column *c, const struct vdb_field *field) {
   struct sealed_writer *s = c->s;
   struct vdb_mem *mem = &s->w->env->mem;

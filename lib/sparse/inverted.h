@@ -37,6 +37,12 @@ VDB_INTERNAL int vdb_inverted_build(struct vdb_mem *mem, const struct vdb_column
 /* Opens the sections over n rows that have so many pairs together. Errors: CORRUPT. */
 VDB_INTERNAL int vdb_inverted_open(const struct vdb_sect_reader *in, uint32_t number, uint32_t n,
                                    uint64_t pairs, struct vdb_inverted *out, vecdb_error *err);
+/* The postings of one index; none where no row has it. */
+struct vdb_postings {
+  const struct vdb_posting *items;
+  uint64_t n;
+};
+VDB_INTERNAL struct vdb_postings vdb_inverted_find(const struct vdb_inverted *x, uint32_t index);
 /* Whether each posting is a pair of the column. As open has found equally many of both, each pair
    then has its posting. */
 VDB_INTERNAL bool vdb_inverted_matches(const struct vdb_inverted *index,

@@ -71,18 +71,11 @@ VDB_INTERNAL int vdb_inverted_open(const struct vdb_sect_reader *in, uint32_t nu
 
 /* Whether a row has that value at that index. */
 static bool inverted_pair_is(struct vdb_bytes row, uint32_t index, float value) {
-  size_t low = 0, high = vdb_sparse_count(row);
-  while (low < high) {
-    size_t middle = low + (high - low) / 2;
-    vecdb_sparse_pair pair = vdb_sparse_at(row.data, middle);
-    if (pair.index == index)
-      return memcmp(&pair.value, &value, sizeof value) == 0;
-    if (pair.index < index)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return false;
+  if (!vdb_sparse_has(row, index))
+    return false;
+  size_t at = vdb_sparse_lower(row.data, vdb_sparse_count(row), index);
+  vecdb_sparse_pair pair = vdb_sparse_at(row.data, at);
+  return memcmp(&pair.value, &value, sizeof value) == 0;
 }
 
 VDB_INTERNAL bool vdb_inverted_matches(const struct vdb_inverted *x,

@@ -21,28 +21,32 @@ struct inverted_window {
   uint64_t met[INVERTED_WINDOW / 64]; /* rows with an index in common; all 0 between windows */
 };
 
+VDB_INTERNAL struct vdb_postings vdb_inverted_find(const struct vdb_inverted *x, uint32_t index) {
+  size_t low = 0, high = x->n_indices;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (x->indices[middle] < index)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  if (low == x->n_indices || x->indices[low] != index)
+    return (struct vdb_postings){NULL, 0};
+  return (struct vdb_postings){x->postings + x->begins[low], x->begins[low + 1] - x->begins[low]};
+}
+
 /* The cursors of the query, in the order of its indices; returns how many. */
 static size_t inverted_cursors(const struct vdb_inverted *x, const vecdb_sparse *query,
                                struct inverted_cursor *cursors, uint64_t *postings) {
-  size_t n = 0, from = 0;
+  size_t n = 0;
   *postings = 0;
   for (size_t i = 0; i < query->n; i++) {
     vecdb_sparse_pair pair = vdb_sparse_at(query->pairs, i);
-    size_t end = x->n_indices;
-    while (from < end) {
-      size_t middle = from + (end - from) / 2;
-      if (x->indices[middle] < pair.index)
-        from = middle + 1;
-      else
-        end = middle;
-    }
-    if (from == x->n_indices)
-      break;
-    if (x->indices[from] != pair.index)
+    struct vdb_postings list = vdb_inverted_find(x, pair.index);
+    if (list.n == 0)
       continue;
-    cursors[n++] = (struct inverted_cursor){x->postings + x->begins[from],
-                                            x->postings + x->begins[from + 1], pair.value};
-    *postings += x->begins[from + 1] - x->begins[from];
+    cursors[n++] = (struct inverted_cursor){list.items, list.items + list.n, pair.value};
+    *postings += list.n;
   }
   return n;
 }

@@ -266,12 +266,27 @@ static void check_rows(vecdb_collection *coll, const struct model *m) {
   vecdb_rows_free(rows);
 }
 
+static void check_counts(vecdb_collection *coll, const struct model *m) {
+  uint32_t indices[] = {1, 2, 40, INDICES * 9, UINT32_MAX, 1};
+  uint64_t counts[AT_COUNT(indices)], rows, all = 0, wanted[AT_COUNT(indices)] = {0};
+  for (uint32_t row = 0; row < ROWS; row++) {
+    all += m->rows[row].there;
+    for (size_t i = 0; m->rows[row].there && i < AT_COUNT(indices); i++)
+      for (size_t p = 0; p < m->rows[row].sparse.n; p++)
+        wanted[i] += m->rows[row].pairs[p].index == indices[i];
+  }
+  at_ok(vecdb_sparse_counts(coll, "s", indices, AT_COUNT(indices), counts, &rows, &at_err));
+  assert_int_equal(rows, all);
+  assert_memory_equal(counts, wanted, sizeof wanted);
+}
+
 static void check(vecdb *db, vecdb_collection *coll, const struct model *m) {
   check_search(coll, m);
   check_batch(coll, m);
   check_range(coll, m);
   check_walk(coll, m);
   check_rows(coll, m);
+  check_counts(coll, m);
   at_ok(vecdb_check(db, NULL, NULL, NULL, &at_err));
 }
 
@@ -452,6 +467,15 @@ static void bad_calls(void **state) {
   at_fails(VECDB_ERR_TYPE, vecdb_index_create(coll, "s", NULL, NULL, &at_err));
   assert_non_null(strstr(at_err.message, "inverted index"));
   at_fails(VECDB_ERR_TYPE, vecdb_index_drop(coll, "s", &at_err));
+  uint64_t count;
+  uint32_t index = 0;
+  at_fails(VECDB_ERR_TYPE, vecdb_sparse_counts(coll, "grp", &index, 1, &count, NULL, &at_err));
+  at_fails(VECDB_ERR_UNKNOWN_FIELD,
+           vecdb_sparse_counts(coll, "x", &index, 1, &count, NULL, &at_err));
+  at_fails(VECDB_ERR_ARGUMENT, vecdb_sparse_counts(coll, "s", &index, 1, NULL, NULL, &at_err));
+  at_fails(VECDB_ERR_LIMIT,
+           vecdb_sparse_counts(coll, "s", &index, VECDB_MAX_SPARSE + 1, &count, NULL, &at_err));
+  at_ok(vecdb_sparse_counts(coll, "s", NULL, 0, NULL, NULL, &at_err));
   p = ask(&query, 1, "s is null");
   assert_int_not_equal(vecdb_search(coll, &p, &hit, &n, NULL, NULL, &at_err), VECDB_OK);
   vecdb_collection_release(coll);

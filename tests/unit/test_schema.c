@@ -75,7 +75,7 @@ static const struct field_case field_cases[] = {
     /* types and sizes */
     {{.name = "x", .type = 0}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = 10}, VECDB_ERR_OPTION, "type is unknown"},
-    {{.name = "x", .type = 37, .dim = 8}, VECDB_ERR_OPTION, "type is unknown"},
+    {{.name = "x", .type = 38, .dim = 8}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = -1}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = VECDB_BOOL, .element_type = VECDB_BOOL}, VECDB_ERR_SCHEMA,
      "element type"},

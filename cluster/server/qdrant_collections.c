@@ -96,7 +96,8 @@ static bool create_fields(struct srv_call *call, json_t *vectors, json_t *sparse
     return false;
   }
   if (n == 0 || n > VECDB_MAX_VECTOR_FIELDS) {
-    srv_call_fail(call, 400, "SCHEMA", "\"vectors\" and \"sparse_vectors\" must describe 1 to %d vectors",
+    srv_call_fail(call, 400, "SCHEMA",
+                  "\"vectors\" and \"sparse_vectors\" must describe 1 to %d vectors",
                   VECDB_MAX_VECTOR_FIELDS);
     return false;
   }

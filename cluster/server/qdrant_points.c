@@ -126,8 +126,8 @@ static bool points_sparse(struct points *p, const vecdb_field *field, vecdb_colu
     if (!vector || srv_sparse_read(p->call, vector, &data[i]))
       continue;
     srv_call_fail(p->call, 400, "TYPE",
-                  "Wrong input: point %zu: the sparse vector \"%.100s\" must have as many \"values\" "
-                  "as \"indices\", each of these once",
+                  "Wrong input: point %zu: the sparse vector \"%.100s\" must have as many "
+                  "\"values\" as \"indices\", each of these once",
                   i, name);
     return false;
   }

@@ -17,8 +17,8 @@ bool srv_qdrant_sparse_field(struct srv_call *call, const char *name, json_t *co
   const char *modifier = NULL;
   *field = (vecdb_field){.type = VECDB_SPARSE_VECTOR};
   if (!json_is_object(config)) {
-    srv_call_fail(call, 400, "TYPE", "the settings of the sparse vector \"%.100s\" must be an object",
-                  name);
+    srv_call_fail(call, 400, "TYPE",
+                  "the settings of the sparse vector \"%.100s\" must be an object", name);
     return false;
   }
   field->name = srv_qdrant_vector_name(call, name);

@@ -5,6 +5,7 @@
  * ranges, walks; and what is refused.
  */
 #include "tlib/apitest.h"
+#include "tlib/memfault.h"
 #include "tlib/thorough.h"
 
 enum {
@@ -405,6 +406,65 @@ static void all_empty(void **state) {
   at_close(db);
 }
 
+/* ---- Without memory -------------------------------------------------------------------------- */
+
+/* One use of all that has to do with sparse vectors; the first error, where there is one. */
+static int use(vecdb_collection *coll, const vecdb_batch *batch, const vecdb_sparse *query) {
+  vecdb_search_params p = ask(query, 5, "grp < 25");
+  vecdb_hit hits[5];
+  uint32_t n, index = 7;
+  uint64_t count;
+  vecdb_iterator *it = NULL;
+  int rc = vecdb_upsert(coll, batch, NULL, &at_err);
+  rc = rc ? rc : vecdb_search(coll, &p, hits, &n, NULL, NULL, &at_err);
+  rc = rc ? rc : vecdb_flush(coll, NULL, &at_err);
+  rc = rc ? rc : vecdb_search(coll, &p, hits, &n, NULL, NULL, &at_err);
+  rc = rc ? rc : vecdb_sparse_counts(coll, "s", &index, 1, &count, NULL, &at_err);
+  rc = rc ? rc : vecdb_iterator_open(coll, &p, &it, &at_err);
+  rc = rc ? rc : vecdb_iterator_next(it, 5, hits, &n, NULL, &at_err);
+  vecdb_iterator_close(it);
+  return rc ? rc : vecdb_compact(coll, NULL, &at_err);
+}
+
+/* Each allocation fails in turn: NO_MEMORY or done, nothing is lost, and it goes on. */
+static void no_memory(void **state) {
+  (void)state;
+  enum { FEW = 100 };
+  struct model *m = model_make(9);
+  int64_t ids[FEW];
+  for (uint32_t i = 0; i < FEW; i++) {
+    ids[i] = i;
+    row_fill(m, &m->rows[i], MOST);
+  }
+  const vecdb_column columns[] = {
+      {.field = "id", .data = ids},
+      {.field = "grp", .data = &m->rows->group, .stride = sizeof *m->rows},
+      {.field = "s", .data = &m->rows->sparse, .stride = sizeof *m->rows}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, AT_COUNT(columns), FEW};
+  uint64_t failed = 1;
+  for (uint64_t nth = 1; failed; nth++) {
+    struct memfault memory;
+    memfault_init(&memory);
+    vecdb_options options = VECDB_OPTIONS_INIT;
+    options.allocator = &memory.table;
+    options.flags = VECDB_HOST_DRIVEN;
+    vecdb *db = at_open(":memory:", &options);
+    vecdb_collection *coll = make(db);
+    memfault_fail(&memory, nth, false);
+    int rc = use(coll, &batch, &m->queries[1].sparse);
+    failed = memfault_failed(&memory);
+    assert_true(rc == VECDB_OK || (failed && rc == VECDB_ERR_NO_MEMORY));
+    memfault_fail(&memory, 0, false);
+    at_ok(use(coll, &batch, &m->queries[1].sparse));
+    check_search(coll, m);
+    at_ok(vecdb_check(db, NULL, NULL, NULL, &at_err));
+    vecdb_collection_release(coll);
+    at_close(db);
+    assert_int_equal(memfault_live(&memory), 0);
+  }
+  free(m);
+}
+
 /* ---- What is refused ------------------------------------------------------------------------- */
 
 static void bad_vectors(void **state) {
@@ -509,7 +569,7 @@ static void bad_calls(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(life), cmocka_unit_test(edges),
-                                     cmocka_unit_test(all_empty), cmocka_unit_test(bad_vectors),
-                                     cmocka_unit_test(bad_calls)};
+                                     cmocka_unit_test(all_empty), cmocka_unit_test(no_memory),
+                                     cmocka_unit_test(bad_vectors), cmocka_unit_test(bad_calls)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

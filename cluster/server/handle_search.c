@@ -41,7 +41,8 @@ static void search_wrong_vector(const struct search *s, size_t i) {
     srv_call_fail(s->call, 400, "TYPE",
                   "query %zu is no sparse vector: {\"indices\", \"values\"}, each index once", i);
   else
-    srv_call_fail(s->call, 400, "DIMENSION", "query %zu is no array of %u numbers fit for \"%s\"", i,
+    srv_call_fail(s->call, 400, "DIMENSION",
+                  "query %zu is no array of %u numbers fit for \"%s\"", i,
                   f->type == VECDB_BINARY_VECTOR ? f->dim / 8 : f->dim, f->name);
 }
 

@@ -1,6 +1,6 @@
 /*
- * json_sparse.h - sparse vectors as JSON: {"indices": [...], "values": [...]}, the form that Qdrant's
- * clients use too. Indices may come in any order, each once.
+ * json_sparse.h - sparse vectors as JSON: {"indices": [...], "values": [...]}, the form that
+ * Qdrant's clients use too. Indices may come in any order, each once.
  */
 #ifndef SRV_JSON_SPARSE_H
 #define SRV_JSON_SPARSE_H

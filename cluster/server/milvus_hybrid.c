@@ -168,16 +168,16 @@ static int hybrid_by_score(const void *a, const void *b) {
   return hybrid_key_order(&x->key, &y->key);
 }
 
+/* The hits of all parts. Clients send the offset with each part too, but the ranking's it is. */
 static size_t hybrid_collect(const struct hybrid *h, uint32_t q, struct hybrid_hit *out) {
   size_t n = 0;
   for (size_t p = 0; p < h->n_parts; p++) {
     const struct hybrid_part *part = &h->parts[p];
     const vecdb_hit *hits = part->hits.hits + (size_t)q * part->run.params.k;
-    uint32_t offset = part->run.offset;
-    for (uint32_t i = offset; i < part->hits.counts[q]; i++) {
+    for (uint32_t i = 0; i < part->hits.counts[q] && i < part->run.limit; i++) {
       double worth = hybrid_worth(h, part->run.field->metric, (double)hits[i].score);
       out[n].key = vecdb_rows_value(part->hits.rows, hits[i].row, 0);
-      out[n++].score = h->weighted ? part->weight * worth : 1.0 / (h->k + (i - offset) + 1);
+      out[n++].score = h->weighted ? part->weight * worth : 1.0 / (h->k + i + 1);
     }
   }
   return n;

@@ -3,6 +3,7 @@
  * rows, offers each at most once, and ends. Input: u8 rows; per section, in the order below, u16
  * length (65535: no such section) and bytes; the rest are the pairs of a query, which are sorted.
  */
+#include "base/bitmap.h"
 #include "base/bytes.h"
 #include "sparse/inverted.h"
 #include "sparse/inverted_format.h"

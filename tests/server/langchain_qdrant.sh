@@ -50,7 +50,7 @@ server=
 tail -n 1 "$folder/out"
 grep -q ' passed' "$folder/out" || { tail -n 30 "$folder/out"; exit 1; }
 # Names without the file's folder and the server's address.
-sed -nE 's|^(FAILED\|ERROR) .*/([^/ ]*::.*\[.*)-?http://.*|\2]|p' "$folder/out" | sed 's/-\]$/]/' |
+sed -nE 's|^(FAILED\|ERROR) .*/([^/ ]*::.*\[.*)-?http://.*|\2]|p' "$folder/out" | sed 's/-*\]$/]/' |
   sort >"$folder/failed"
 sed -n '/^#/!s/^\([^ ]\{1,\}\).*/\1/p' "$allowed" | sort >"$folder/allowed"
 if cmp -s "$folder/failed" "$folder/allowed"; then

@@ -237,6 +237,11 @@ qdrant-test: ## an unmodified qdrant-client against the server, beside its own m
 	then build/qdrant-client/bin/python tests/server/qdrant_client_test.py build/vecdbd; \
 	else echo 'skipped: qdrant-client cannot be had from PyPI'; fi
 
+langchain-qdrant-test: ## langchain-qdrant's own tests of its vector store, against the server
+	@$(DEPS) lib server python
+	$(SUB) QUIET=1 build/vecdbd
+	@sh tests/server/langchain_qdrant.sh
+
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
 	$(SUB) build/examples/demo
@@ -443,7 +448,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server serve embeddings \
-  milvus-test qdrant-test amalgamation amalgamation-test sources tidy exports symbols clang-test \
+  milvus-test qdrant-test langchain-qdrant-test amalgamation amalgamation-test sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill model fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

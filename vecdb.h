@@ -41,7 +41,7 @@ extern "C" {
 #define VECDB_VERSION_PATCH 0
 #define VECDB_VERSION_STRING "0.1.0"
 /* Format of the files. A library opens its own format and older ones, and refuses newer ones. */
-#define VECDB_FORMAT_VERSION 2
+#define VECDB_FORMAT_VERSION 3
 
 #if defined(VECDB_STATIC)
 #define VECDB_API
@@ -60,6 +60,7 @@ extern "C" {
 #define VECDB_MAX_COLLECTIONS 65536
 #define VECDB_MAX_VARCHAR 65535       /* bytes of a VARCHAR value */
 #define VECDB_MAX_ARRAY 4096          /* elements of an ARRAY value */
+#define VECDB_MAX_SPARSE 65536        /* pairs of a sparse vector */
 #define VECDB_MAX_BATCH_ROWS 1048576
 #define VECDB_MAX_BATCH_BYTES (512u << 20)
 #define VECDB_MAX_K 16384             /* hits per query */
@@ -88,7 +89,8 @@ typedef enum vecdb_status {
   VECDB_ERR_ZERO_VECTOR = 13,    /* a zero vector under COSINE */
   VECDB_ERR_OVERFLOW = 14,       /* a vector whose norm is not finite */
   VECDB_ERR_NULL_VALUE = 15,     /* null for a field that is not nullable */
-  VECDB_ERR_TOO_LONG = 16,       /* a VARCHAR or ARRAY value over its field's maximum */
+  VECDB_ERR_TOO_LONG = 16,       /* a VARCHAR or ARRAY value over its field's maximum, or a sparse
+                                    vector of more than VECDB_MAX_SPARSE pairs */
   VECDB_ERR_UTF8 = 17,           /* text that is not valid UTF-8 */
   VECDB_ERR_FILTER = 18,         /* a filter that does not parse; `position` says where */
   VECDB_ERR_FILTER_PARAM = 19,   /* a template parameter missing, unknown or of the wrong type */
@@ -96,6 +98,7 @@ typedef enum vecdb_status {
   VECDB_ERR_INDEX_PARAM = 21,    /* an index parameter out of range or without meaning */
   VECDB_ERR_READ_ONLY = 22,      /* a write on a database opened for reading */
   VECDB_ERR_RANGE = 23,          /* a number that does not fit its field */
+  VECDB_ERR_SPARSE = 24,         /* a sparse vector whose indices do not ascend */
   /* the state of the world */
   VECDB_ERR_BUSY = 40,           /* another process has the database open for writing */
   VECDB_ERR_CLOSED = 41,         /* the collection was dropped */
@@ -347,8 +350,27 @@ typedef enum vecdb_type {
   VECDB_FLOAT16_VECTOR = 33,  /* dim IEEE binary16 */
   VECDB_BFLOAT16_VECTOR = 34, /* dim bfloat16 */
   VECDB_INT8_VECTOR = 35,     /* dim int8_t */
-  VECDB_BINARY_VECTOR = 36    /* dim bits in dim / 8 bytes, bit i in byte i / 8, lowest first */
+  VECDB_BINARY_VECTOR = 36,   /* dim bits in dim / 8 bytes, bit i in byte i / 8, lowest first */
+  VECDB_SPARSE_VECTOR = 37    /* a vecdb_sparse; no dim, any index may come */
 } vecdb_type;
+
+/* An element of a sparse vector that is there. */
+typedef struct vecdb_sparse_pair {
+  uint32_t index;
+  float value;
+} vecdb_sparse_pair;
+
+/*
+ * A sparse vector: up to VECDB_MAX_SPARSE pairs, their indices strictly ascending (else
+ * VECDB_ERR_SPARSE), or none. All other elements are absent. Rows and queries are given so; a
+ * vecdb_value of a row points to the pairs. Only IP is a metric of sparse vectors, and only rows
+ * that have an index in common with the query are found, however many that are. Answers are always
+ * exact: a segment's file has an inverted index of each sparse field, with no parameters.
+ */
+typedef struct vecdb_sparse {
+  const vecdb_sparse_pair *pairs; /* may be NULL when n is 0 */
+  size_t n;
+} vecdb_sparse;
 
 /*
  * Scores. L2: the squared Euclidean distance, smaller is nearer. IP: the inner product, larger is
@@ -477,13 +499,15 @@ enum {
 /* One value. Strings and arrays are borrowed; who lends them says until when. */
 typedef struct vecdb_value {
   int32_t type;    /* a vecdb_type; 0: null */
-  uint32_t length; /* VARCHAR: bytes; ARRAY: elements; vectors: dimensions (bits if binary) */
+  uint32_t length; /* VARCHAR: bytes; ARRAY: elements; vectors: dimensions (bits if binary), or
+                      pairs if sparse */
   union {
     bool boolean;
     int64_t integer;   /* INT8 to INT64 */
     double number;     /* FLOAT and DOUBLE */
     const void *data;  /* VARCHAR: bytes, not NUL-terminated; ARRAY: packed elements, or
-                          vecdb_string for VARCHAR elements; vectors: the elements */
+                          vecdb_string for VARCHAR elements; vectors: the elements; sparse
+                          vectors: packed vecdb_sparse_pair */
   } as;
   int32_t element_type; /* ARRAY */
 } vecdb_value;
@@ -500,12 +524,12 @@ typedef struct vecdb_field {
   int32_t type;            /* a vecdb_type */
   int32_t element_type;    /* ARRAY: BOOL to VARCHAR */
   uint32_t flags;          /* VECDB_PRIMARY_KEY and the like */
-  uint32_t dim;            /* vectors: 1 to 65,535 */
+  uint32_t dim;            /* vectors: 1 to 65,535; sparse vectors: 0 */
   uint32_t max_length;     /* VARCHAR, or VARCHAR elements: bytes, 1 to 65,535 */
   uint32_t max_capacity;   /* ARRAY: elements, 1 to 4,096 */
-  int32_t metric;          /* vectors: a vecdb_metric; 0: COSINE, or HAMMING for binary */
+  int32_t metric;          /* vectors: a vecdb_metric; 0: COSINE, HAMMING of binary, IP of sparse */
   int32_t scalar_index;    /* scalar fields: a vecdb_scalar_index */
-  vecdb_index_params index;  /* vectors; all zero: AUTO */
+  vecdb_index_params index;  /* vectors; all zero: AUTO, and so for sparse ones */
   vecdb_value default_value; /* with VECDB_HAS_DEFAULT */
 } vecdb_field;
 
@@ -547,7 +571,7 @@ VECDB_API const vecdb_schema *vecdb_collection_schema(const vecdb_collection *co
  *   BOOL to DOUBLE   the value in its C type
  *   VARCHAR          a const char *; its length in lengths[i], or up to NUL when lengths is NULL
  *   ARRAY            a const void * to lengths[i] packed elements (vecdb_string for VARCHAR)
- *   vectors          the elements themselves
+ *   vectors          the elements themselves; of SPARSE_VECTOR a vecdb_sparse
  * data NULL: all rows null or default.
  */
 typedef struct vecdb_column {
@@ -667,6 +691,12 @@ VECDB_API int vecdb_query(vecdb_collection *collection, const vecdb_query_params
 VECDB_API int vecdb_count(vecdb_collection *collection, const vecdb_filter *filter,
                           uint64_t *count, vecdb_error *error);
 
+/* In how many rows a sparse field has each of n indices, at most VECDB_MAX_SPARSE: for weights such
+   as IDF. *rows, unless NULL, receives the number of all rows. */
+VECDB_API int vecdb_sparse_counts(vecdb_collection *collection, const char *field,
+                                  const uint32_t *indices, size_t n, uint64_t *counts,
+                                  uint64_t *rows, vecdb_error *error);
+
 /* ---- Search --------------------------------------------------------------------------------- */
 
 typedef struct vecdb_hit {
@@ -688,7 +718,7 @@ typedef struct vecdb_search_params {
   uint32_t size;
   uint32_t k;              /* hits per query, 1 to VECDB_MAX_K */
   const char *field;       /* NULL: the only vector field */
-  const void *queries;     /* n_queries vectors of the field's type */
+  const void *queries;     /* n_queries vectors of the field's type; sparse ones: vecdb_sparse */
   size_t query_stride;     /* bytes from query to query; 0: packed */
   uint32_t n_queries;      /* 0: 1 */
   uint32_t dim;            /* of the queries, checked against the field; 0: unchecked */
@@ -732,8 +762,9 @@ typedef struct vecdb_search_info {
 /*
  * Finds the k nearest rows to each query, nearest first; equal scores in key order (as far as the
  * index found them). hits has room for n_queries * k; those of query q start at hits[q * k] and
- * counts[q] says how many there are: k, unless fewer rows pass the filter. info and rows may be
- * NULL; rows come with the hits of all queries one after the other (see vecdb_hit.row).
+ * counts[q] says how many there are: k, unless fewer rows pass the filter (and, of a sparse field,
+ * have an index in common with the query). info and rows may be NULL; rows come with the hits of
+ * all queries one after the other (see vecdb_hit.row).
  * When the deadline passes the call returns VECDB_OK with what it found and info->partial set, or
  * VECDB_ERR_TIMEOUT when info is NULL. The snapshot is that of the call's start.
  */
@@ -752,7 +783,8 @@ VECDB_API int vecdb_search_range(vecdb_collection *collection, const vecdb_searc
                                  vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error);
 
 /* Walks outward from one query, batch by batch, over one snapshot; no row comes twice, and the walk
-   ends only when every allowed row has come. One thread at a time. */
+   ends only when every allowed row has come (of a sparse field: that has an index in common with
+   the query). One thread at a time. */
 typedef struct vecdb_iterator vecdb_iterator;
 /* params as for search, with one query; k is ignored. The filter and query are copied; the control
    applies to each step, and what it points to must outlive the iterator. */
@@ -782,7 +814,8 @@ VECDB_API int vecdb_flush(vecdb_collection *collection, const vecdb_control *con
    indexes; returns when all of it is durable. Searches and writes go on meanwhile. */
 VECDB_API int vecdb_compact(vecdb_collection *collection, const vecdb_control *control,
                             vecdb_error *error);
-/* Sets the index of a vector field, and builds it for all sealed segments before it returns. */
+/* Sets the index of a vector field, and builds it for all sealed segments before it returns. TYPE
+   for a sparse field: it always has its own. */
 VECDB_API int vecdb_index_create(vecdb_collection *collection, const char *field,
                                  const vecdb_index_params *params, const vecdb_control *control,
                                  vecdb_error *error);

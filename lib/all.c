@@ -105,6 +105,7 @@
 #include "attr/filter_set.c"
 #include "attr/schema.c"
 #include "attr/schema_codec.c"
+#include "attr/sparse.c"
 #include "attr/utf8.c"
 #include "attr/value.c"
 #include "attr/vector_check.c"
@@ -116,6 +117,11 @@
 #include "store/store_format.c"
 #include "store/wal_read.c"
 #include "store/wal_write.c"
+
+#include "sparse/inverted_build.c"
+#include "sparse/inverted_open.c"
+#include "sparse/inverted_search.c"
+#include "sparse/sparse_scan.c"
 
 #include "seg/growing.c"
 #include "seg/sealed_open.c"
@@ -129,6 +135,7 @@
 #include "query/exec.c"
 #include "query/explain.c"
 #include "query/fields.c"
+#include "query/frequency.c"
 #include "query/hits.c"
 #include "query/iterator.c"
 #include "query/plan.c"

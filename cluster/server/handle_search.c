@@ -35,7 +35,18 @@ static bool search_field(struct search *s, const char *name) {
   return false;
 }
 
-/* Puts n vectors, JSON arrays, into the parameters. */
+static void search_wrong_vector(const struct search *s, size_t i) {
+  const vecdb_field *f = s->field;
+  if (f->type == VECDB_SPARSE_VECTOR)
+    srv_call_fail(s->call, 400, "TYPE",
+                  "query %zu is no sparse vector: {\"indices\", \"values\"}, each index once", i);
+  else
+    srv_call_fail(s->call, 400, "DIMENSION",
+                  "query %zu is no array of %u numbers fit for \"%s\"", i,
+                  f->type == VECDB_BINARY_VECTOR ? f->dim / 8 : f->dim, f->name);
+}
+
+/* Puts n vectors, in JSON, into the parameters. */
 static bool search_vectors(struct search *s, json_t *const *vectors, size_t n) {
   size_t bytes = srv_value_bytes(s->field);
   uint8_t *data = srv_arena_array(&s->call->arena, n, bytes);
@@ -47,9 +58,7 @@ static bool search_vectors(struct search *s, json_t *const *vectors, size_t n) {
     uint32_t unused;
     if (srv_value_read(s->call, s->field, vectors[i], data + i * bytes, &unused))
       continue;
-    srv_call_fail(s->call, 400, "DIMENSION", "query %zu is no array of %u numbers fit for \"%s\"",
-                  i, s->field->type == VECDB_BINARY_VECTOR ? s->field->dim / 8 : s->field->dim,
-                  s->field->name);
+    search_wrong_vector(s, i);
     return false;
   }
   s->params.queries = data;
@@ -67,9 +76,9 @@ static bool search_text(struct search *s, const char *text) {
 /* Exactly one of "vector", "vectors" and "query". */
 static bool search_queries(struct search *s, json_t *json) {
   const char *text = NULL;
-  json_t *one = NULL, *many = NULL;
+  json_t *one = json_object_get(json, "vector"), *many = NULL;
   if (!srv_take_text(s->call, json, "query", &text) ||
-      !srv_take_array(s->call, json, "vector", &one) ||
+      (!json_is_object(one) && !srv_take_array(s->call, json, "vector", &one)) ||
       !srv_take_array(s->call, json, "vectors", &many))
     return false;
   if ((text != NULL) + (one != NULL) + (many != NULL) != 1) {

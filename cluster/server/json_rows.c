@@ -1,5 +1,6 @@
 /* json_rows.c - rows, keys and filters in JSON; see json_rows.h. */
 #include "server/json_rows.h"
+#include "server/json_sparse.h"
 
 #include <float.h>
 #include <math.h>
@@ -33,6 +34,8 @@ size_t srv_value_bytes(const vecdb_field *field) {
     return (size_t)field->dim * 2;
   case VECDB_INT8_VECTOR:
     return field->dim;
+  case VECDB_SPARSE_VECTOR:
+    return sizeof(vecdb_sparse);
   default:
     return field->dim / 8;
   }
@@ -135,6 +138,8 @@ static bool value_array(struct srv_call *call, const vecdb_field *field, json_t 
 
 bool srv_value_read(struct srv_call *call, const vecdb_field *field, json_t *value, void *to,
                     uint32_t *length) {
+  if (field->type == VECDB_SPARSE_VECTOR)
+    return srv_sparse_read(call, value, to);
   if (srv_type_is_vector(field->type))
     return value_vector(call, field, value, to);
   if (field->type == VECDB_ARRAY)
@@ -155,7 +160,7 @@ static void rows_wrong(struct srv_call *call, size_t row, const vecdb_field *fie
   vecdb_error e = {.code = VECDB_ERR_TYPE, .row = (int64_t)row, .position = -1};
   snprintf(e.field, sizeof e.field, "%.60s", field->name);
   size_t wanted = field->type == VECDB_BINARY_VECTOR ? field->dim / 8 : field->dim;
-  if (srv_type_is_vector(field->type) && json_is_array(value) && json_array_size(value) != wanted) {
+  if (srv_type_is_dense(field->type) && json_is_array(value) && json_array_size(value) != wanted) {
     e.code = VECDB_ERR_DIMENSION;
     snprintf(e.message, sizeof e.message, "row %zu: \"%.100s\" has %zu elements, not %zu", row,
              field->name, json_array_size(value), wanted);
@@ -356,6 +361,8 @@ json_t *srv_value_write(vecdb_value v) {
     return json_stringn(v.as.data, v.length);
   case VECDB_ARRAY:
     return value_write_array(v);
+  case VECDB_SPARSE_VECTOR:
+    return srv_sparse_write(v);
   default:
     return value_write_vector(v);
   }

@@ -1,6 +1,7 @@
 /*
  * json_rows.h - rows between JSON and vecdb.h. A row is an object with a member per field: numbers,
- * strings, booleans, arrays; vectors as arrays of numbers (BINARY_VECTOR: of bytes); null for null.
+ * strings, booleans, arrays; vectors as arrays of numbers (BINARY_VECTOR: of bytes; SPARSE_VECTOR:
+ * json_sparse.h); null for null.
  */
 #ifndef SRV_JSON_ROWS_H
 #define SRV_JSON_ROWS_H

@@ -27,6 +27,7 @@ static const struct name_of type_names[] = {
     {"BFLOAT16_VECTOR", VECDB_BFLOAT16_VECTOR},
     {"INT8_VECTOR", VECDB_INT8_VECTOR},
     {"BINARY_VECTOR", VECDB_BINARY_VECTOR},
+    {"SPARSE_VECTOR", VECDB_SPARSE_VECTOR},
     {NULL, 0},
 };
 static const struct name_of metric_names[] = {
@@ -60,6 +61,10 @@ const char *srv_type_name(int32_t type) {
 
 bool srv_type_is_vector(int32_t type) {
   return type >= VECDB_FLOAT_VECTOR;
+}
+
+bool srv_type_is_dense(int32_t type) {
+  return srv_type_is_vector(type) && type != VECDB_SPARSE_VECTOR;
 }
 
 const vecdb_field *srv_schema_vector(const vecdb_schema *schema) {

@@ -16,8 +16,9 @@ json_t *srv_schema_write(const vecdb_schema *schema);
 
 /* "INT64" for VECDB_INT64 and so on; "?" for none. */
 const char *srv_type_name(int32_t type);
-/* The dimension of a vector's elements in bytes, and whether the type is a vector. */
+/* Whether the type is a vector, and whether it is one of `dim` elements. */
 bool srv_type_is_vector(int32_t type);
+bool srv_type_is_dense(int32_t type);
 /* The first vector field, or NULL. */
 const vecdb_field *srv_schema_vector(const vecdb_schema *schema);
 /* The field of that name, or NULL. */

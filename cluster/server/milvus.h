@@ -106,6 +106,14 @@ bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const st
 void milvus_keys_write(struct milvus *m, uint32_t field, const struct milvus_open *open,
                        const vecdb_batch *batch);
 
+/* Sparse vectors (milvus_sparse.c): one, a column of n rows from a SparseFloatArray, one into the
+   open VectorField of an answer, and the check of an index on them, which they have anyway. */
+bool milvus_sparse_one(struct milvus *m, const char *field, struct pb_bytes in, vecdb_sparse *out);
+bool milvus_sparse_read(struct milvus *m, const vecdb_field *field, struct pb_bytes in, size_t n,
+                        vecdb_column *out);
+void milvus_sparse_write(struct pb_out *out, const vecdb_value *values, size_t n);
+bool milvus_sparse_index(struct milvus *m, const struct milvus_pairs *pairs);
+
 /* What a search or query is asked to give of its rows. */
 struct milvus_fields {
   const char **names; /* for vecdb.h */
@@ -141,7 +149,7 @@ milvus_work milvus_index_create, milvus_index_describe, milvus_index_drop, milvu
     milvus_index_progress;
 /* milvus_write.c */
 milvus_work milvus_insert, milvus_upsert, milvus_delete;
-/* milvus_search.c */
-milvus_work milvus_search, milvus_query;
+/* milvus_search.c and milvus_hybrid.c */
+milvus_work milvus_search, milvus_query, milvus_hybrid;
 
 #endif

@@ -123,6 +123,18 @@ static void columns_scalars(struct pb_out *out, const struct columns_source *s,
   srv_pb_close(out, scalars);
 }
 
+static bool columns_sparse(struct milvus *m, const struct columns_source *s) {
+  vecdb_value *values = srv_arena_array(&m->call->arena, s->n, sizeof *values);
+  if (!values)
+    return milvus_no_memory(m);
+  for (size_t i = 0; i < s->n; i++)
+    values[i] = columns_value(s, i);
+  size_t vectors = srv_pb_open(&m->out, 4);
+  milvus_sparse_write(&m->out, values, s->n);
+  srv_pb_close(&m->out, vectors);
+  return true;
+}
+
 static void columns_vectors(struct pb_out *out, const struct columns_source *s,
                             const vecdb_field *field) {
   size_t vectors = srv_pb_open(out, 4), bytes = srv_value_bytes(field);
@@ -149,7 +161,9 @@ void milvus_column_write(struct milvus *m, uint32_t number, const vecdb_field *f
   srv_pb_text(out, 2, dynamic ? MILVUS_DYNAMIC_NAME : field->name);
   if (dynamic)
     srv_pb_number(out, 6, 1);
-  if (srv_type_is_vector(field->type))
+  if (field->type == VECDB_SPARSE_VECTOR)
+    columns_sparse(m, &s);
+  else if (srv_type_is_vector(field->type))
     columns_vectors(out, &s, field);
   else
     columns_scalars(out, &s, field);

@@ -131,7 +131,8 @@ static bool index_make(struct milvus *m, struct milvus_open *open, const struct 
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "cannot create index on non-exist field: %.255s",
                        r->field);
   if (srv_type_is_vector(field->type)) {
-    if (!index_vector(m, open, field, pairs))
+    bool sparse = field->type == VECDB_SPARSE_VECTOR;
+    if (!(sparse ? milvus_sparse_index(m, pairs) : index_vector(m, open, field, pairs)))
       return false;
   } else if (!srv_milvus_scalar_index(type ? type : "")) { /* columns index themselves */
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "invalid index type: %.60s for a scalar", type);
@@ -272,7 +273,7 @@ void milvus_index_progress(struct milvus *m) {
 static bool index_drop_one(struct milvus *m, const struct milvus_open *open, const char *field) {
   const vecdb_field *f = srv_schema_field(open->schema, field);
   vecdb_error error;
-  if (f && srv_type_is_vector(f->type) &&
+  if (f && srv_type_is_dense(f->type) &&
       vecdb_index_drop(open->collection, field, &error) != VECDB_OK)
     return milvus_error(m, &error);
   json_object_del(json_object_get(open->record, "indexes"), field);

@@ -23,6 +23,7 @@ static const struct {
     {"FloatVector", 101, VECDB_FLOAT_VECTOR},
     {"Float16Vector", 102, VECDB_FLOAT16_VECTOR},
     {"BFloat16Vector", 103, VECDB_BFLOAT16_VECTOR},
+    {"SparseFloatVector", 104, VECDB_SPARSE_VECTOR},
     {"Int8Vector", 105, VECDB_INT8_VECTOR},
 };
 enum { MILVUS_TYPES = sizeof milvus_types / sizeof milvus_types[0] };
@@ -160,7 +161,7 @@ int srv_milvus_code_of(int status) {
   case VECDB_ERR_NO_MEMORY:
     return SRV_MILVUS_NO_MEMORY;
   default:
-    return status <= VECDB_ERR_RANGE || status == VECDB_ERR_UNSUPPORTED ? SRV_MILVUS_ARGUMENT
+    return status <= VECDB_ERR_SPARSE || status == VECDB_ERR_UNSUPPORTED ? SRV_MILVUS_ARGUMENT
                                                                        : SRV_MILVUS_UNEXPECTED;
   }
 }

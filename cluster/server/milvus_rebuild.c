@@ -68,6 +68,8 @@ static bool rebuild_column(struct srv_arena *arena, const vecdb_field *field,
     counts[i] = v.length;
     if (lengths)
       memcpy(data + i * sizeof(void *), &v.as.data, v.type ? sizeof(void *) : 0);
+    else if (field->type == VECDB_SPARSE_VECTOR)
+      memcpy(data + i * size, &(vecdb_sparse){v.as.data, v.length}, size);
     else if (srv_type_is_vector(field->type))
       memcpy(data + i * size, v.as.data, size);
     else if (field->type == VECDB_FLOAT)

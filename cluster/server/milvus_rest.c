@@ -108,7 +108,7 @@ static bool milvus_field(struct srv_call *call, json_t *json, bool auto_id, vecd
       (field->type == VECDB_ARRAY &&
        !milvus_type(call, json, "elementDataType", &field->element_type)))
     return false;
-  if (srv_type_is_vector(field->type))
+  if (srv_type_is_dense(field->type))
     field->index = (vecdb_index_params)VECDB_INDEX_PARAMS_INIT;
   field->flags = (key ? VECDB_PRIMARY_KEY : 0u) | (key && auto_id ? VECDB_AUTO_ID : 0u) |
                  (nullable ? VECDB_NULLABLE : 0u);
@@ -126,8 +126,8 @@ static bool milvus_index(struct srv_call *call, json_t *json, vecdb_schema *sche
     srv_call_fail(call, 400, "UNKNOWN_FIELD", "there is no field \"%.100s\" to index", name);
     return false;
   }
-  if (!srv_type_is_vector(found->type))
-    return true; /* scalar fields have the index that suits them */
+  if (!srv_type_is_dense(found->type))
+    return true; /* others have the index that suits them */
   vecdb_field *field = (vecdb_field *)(uintptr_t)found;
   json_t *params = json_object_get(json, "params");
   const char *key;

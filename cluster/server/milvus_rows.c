@@ -41,7 +41,7 @@ static const struct pb_field rows_list_table[] = {{1, PB_LIST, 0}};
 
 struct rows_vectors {
   int64_t dim;
-  struct pb_bytes floats, binary, f16, bf16, i8;
+  struct pb_bytes floats, binary, f16, bf16, sparse, i8;
 };
 static const struct pb_field rows_vectors_table[] = {
     {1, PB_NUMBER, offsetof(struct rows_vectors, dim)},
@@ -49,6 +49,7 @@ static const struct pb_field rows_vectors_table[] = {
     {3, PB_BYTES, offsetof(struct rows_vectors, binary)},
     {4, PB_BYTES, offsetof(struct rows_vectors, f16)},
     {5, PB_BYTES, offsetof(struct rows_vectors, bf16)},
+    {6, PB_BYTES, offsetof(struct rows_vectors, sparse)},
     {7, PB_BYTES, offsetof(struct rows_vectors, i8)},
 };
 
@@ -189,6 +190,8 @@ static bool rows_vectors(struct rows_column *c) {
   struct pb_bytes data;
   if (!MILVUS_PART(c->m, c->in->vectors, rows_vectors_table, &in))
     return false;
+  if (c->field->type == VECDB_SPARSE_VECTOR)
+    return milvus_sparse_read(c->m, c->field, in.sparse, c->n_rows, c->out);
   size_t dim = c->field->dim, size = dim;
   if (in.dim != (int64_t)dim)
     return milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "field %.255s: vectors of %lld, not %zu",

@@ -82,7 +82,7 @@ static bool schema_params(struct milvus *m, const struct schema_field *in, vecdb
   if (!milvus_pairs_read(m, &in->type_params, &pairs))
     return false;
   const char *dim = milvus_pair(&pairs, "dim"), *length = milvus_pair(&pairs, "max_length");
-  if (srv_type_is_vector(out->type))
+  if (srv_type_is_dense(out->type))
     return dim ? milvus_u32(m, "dim", dim, &out->dim)
                : milvus_fail(m, SRV_MILVUS_ARGUMENT, "field %.255s has no dim", in->name);
   if (out->type == VECDB_VARCHAR)
@@ -99,7 +99,7 @@ static bool schema_field(struct milvus *m, const struct schema_field *in, vecdb_
   if (out->type == 0 || out->type == VECDB_ARRAY)
     return milvus_fail(m, SRV_MILVUS_ARGUMENT,
                        "field %.255s: data type %lld is not served; INT, FLOAT, DOUBLE, BOOL, "
-                       "VARCHAR and dense or binary vectors are",
+                       "VARCHAR and vectors are",
                        in->name, (long long)in->type);
   if (in->primary)
     out->flags |= VECDB_PRIMARY_KEY;
@@ -107,11 +107,11 @@ static bool schema_field(struct milvus *m, const struct schema_field *in, vecdb_
     out->flags |= VECDB_NULLABLE;
   if (out->type == VECDB_BINARY_VECTOR)
     out->metric = VECDB_HAMMING;
-  else if (srv_type_is_vector(out->type)) {
+  else if (srv_type_is_dense(out->type)) {
     out->metric = VECDB_COSINE;
     out->flags |= VECDB_ALLOW_ZERO;
   }
-  if (srv_type_is_vector(out->type)) {
+  if (srv_type_is_dense(out->type)) {
     out->index = (vecdb_index_params)VECDB_INDEX_PARAMS_INIT;
     out->index.type = VECDB_INDEX_FLAT;
   }

@@ -6,32 +6,27 @@
 
 #include "server/json_rows.h"
 #include "server/json_schema.h"
-#include "server/milvus.h"
+#include "server/milvus_search.h"
 
-struct search_request {
-  const char *db, *name, *expr;
-  struct pb_bytes placeholders;
-  struct pb_list partitions, fields, params, values, sub_requests;
-};
 static const struct pb_field search_table[] = {
-    {2, PB_TEXT, offsetof(struct search_request, db)},
-    {3, PB_TEXT, offsetof(struct search_request, name)},
-    {4, PB_LIST, offsetof(struct search_request, partitions)},
-    {5, PB_TEXT, offsetof(struct search_request, expr)},
-    {6, PB_BYTES, offsetof(struct search_request, placeholders)},
-    {8, PB_LIST, offsetof(struct search_request, fields)},
-    {9, PB_LIST, offsetof(struct search_request, params)},
-    {17, PB_LIST, offsetof(struct search_request, sub_requests)},
-    {18, PB_LIST, offsetof(struct search_request, values)},
+    {2, PB_TEXT, offsetof(struct milvus_search_request, db)},
+    {3, PB_TEXT, offsetof(struct milvus_search_request, name)},
+    {4, PB_LIST, offsetof(struct milvus_search_request, partitions)},
+    {5, PB_TEXT, offsetof(struct milvus_search_request, expr)},
+    {6, PB_BYTES, offsetof(struct milvus_search_request, placeholders)},
+    {8, PB_LIST, offsetof(struct milvus_search_request, fields)},
+    {9, PB_LIST, offsetof(struct milvus_search_request, params)},
+    {17, PB_LIST, offsetof(struct milvus_search_request, sub_requests)},
+    {18, PB_LIST, offsetof(struct milvus_search_request, values)},
 };
 static const struct pb_field query_table[] = {
-    {2, PB_TEXT, offsetof(struct search_request, db)},
-    {3, PB_TEXT, offsetof(struct search_request, name)},
-    {4, PB_TEXT, offsetof(struct search_request, expr)},
-    {5, PB_LIST, offsetof(struct search_request, fields)},
-    {6, PB_LIST, offsetof(struct search_request, partitions)},
-    {9, PB_LIST, offsetof(struct search_request, params)},
-    {13, PB_LIST, offsetof(struct search_request, values)},
+    {2, PB_TEXT, offsetof(struct milvus_search_request, db)},
+    {3, PB_TEXT, offsetof(struct milvus_search_request, name)},
+    {4, PB_TEXT, offsetof(struct milvus_search_request, expr)},
+    {5, PB_LIST, offsetof(struct milvus_search_request, fields)},
+    {6, PB_LIST, offsetof(struct milvus_search_request, partitions)},
+    {9, PB_LIST, offsetof(struct milvus_search_request, params)},
+    {13, PB_LIST, offsetof(struct milvus_search_request, values)},
 };
 
 struct search_placeholder {
@@ -44,19 +39,6 @@ static const struct pb_field search_placeholder_table[] = {
     {3, PB_LIST, offsetof(struct search_placeholder, values)},
 };
 
-/* A search or query between its request and the library. */
-struct search_run {
-  struct milvus *m;
-  struct search_request r;
-  struct milvus_open open;
-  struct milvus_pairs pairs;
-  struct milvus_fields fields;
-  const vecdb_field *field; /* that is searched */
-  vecdb_search_params params;
-  vecdb_control control;
-  uint32_t limit, offset;
-};
-
 /* ---- Reading --------------------------------------------------------------------------------- */
 
 static uint32_t search_timeout(const struct srv_call *call) {
@@ -64,12 +46,12 @@ static uint32_t search_timeout(const struct srv_call *call) {
   return call->timeout_ms && call->timeout_ms < most ? call->timeout_ms : most;
 }
 
-static bool search_number(struct search_run *s, const char *key, uint32_t *out) {
+bool milvus_search_number(struct milvus_search_run *s, const char *key, uint32_t *out) {
   const char *text = milvus_pair(&s->pairs, key);
   return !text || !*text || milvus_u32(s->m, key, text, out);
 }
 
-static bool search_field(struct search_run *s) {
+static bool search_field(struct milvus_search_run *s) {
   const char *name = milvus_pair(&s->pairs, "anns_field");
   bool named = name && *name;
   s->field = named ? srv_schema_field(s->open.schema, name) : srv_schema_vector(s->open.schema);
@@ -87,7 +69,8 @@ static bool search_field(struct search_run *s) {
 }
 
 /* {"ef", "nprobe", ...}: numbers, or texts of them. Others mean nothing here. */
-static bool search_effort(struct search_run *s, json_t *params, const char *key, uint32_t *out) {
+static bool search_effort(struct milvus_search_run *s, json_t *params, const char *key,
+                          uint32_t *out) {
   json_t *value = json_object_get(params, key);
   if (json_is_string(value))
     return milvus_u32(s->m, key, json_string_value(value), out);
@@ -99,7 +82,7 @@ static bool search_effort(struct search_run *s, json_t *params, const char *key,
   return true;
 }
 
-static bool search_params_json(struct search_run *s) {
+static bool search_params_json(struct milvus_search_run *s) {
   const char *text = milvus_pair(&s->pairs, "params");
   if (!text || !*text)
     return true;
@@ -116,8 +99,19 @@ static bool search_params_json(struct search_run *s) {
   return good;
 }
 
+static bool search_vector(struct milvus_search_run *s, size_t i, struct pb_bytes in, uint8_t *out) {
+  size_t bytes = srv_value_bytes(s->field);
+  if (s->field->type == VECDB_SPARSE_VECTOR)
+    return milvus_sparse_one(s->m, s->field->name, in, (vecdb_sparse *)(void *)out);
+  if (in.n != bytes)
+    return milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "vector %zu has %zu bytes, not %zu (dim %u)", i,
+                       in.n, bytes, s->field->dim);
+  memcpy(out, in.data, bytes);
+  return true;
+}
+
 /* The query vectors, packed. */
-static bool search_vectors(struct search_run *s) {
+static bool search_vectors(struct milvus_search_run *s) {
   struct pb_list group;
   struct search_placeholder p;
   struct milvus *m = s->m;
@@ -136,18 +130,15 @@ static bool search_vectors(struct search_run *s) {
   uint8_t *data = srv_arena_array(&m->call->arena, p.values.n, bytes);
   if (!data)
     return milvus_no_memory(m);
-  for (size_t i = 0; i < p.values.n; i++) {
-    if (p.values.items[i].n != bytes)
-      return milvus_fail(m, SRV_MILVUS_ARGUMENT, "vector %zu has %zu bytes, not %zu (dim %u)", i,
-                         p.values.items[i].n, bytes, s->field->dim);
-    memcpy(data + i * bytes, p.values.items[i].data, bytes);
-  }
+  for (size_t i = 0; i < p.values.n; i++)
+    if (!search_vector(s, i, p.values.items[i], data + i * bytes))
+      return false;
   s->params.queries = data;
   s->params.n_queries = (uint32_t)p.values.n;
   return true;
 }
 
-static bool search_unserved(struct search_run *s) {
+bool milvus_search_unserved(struct milvus_search_run *s) {
   static const char *const keys[] = {"group_by_field", "group_by_fields", "search_iter_v2",
                                      "iterator"};
   for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
@@ -158,11 +149,11 @@ static bool search_unserved(struct search_run *s) {
   return true;
 }
 
-static bool search_read(struct search_run *s) {
+bool milvus_search_read(struct milvus_search_run *s) {
   struct milvus *m = s->m;
   if (!milvus_partitions(m, &s->r.partitions) ||
-      !milvus_pairs_read(m, &s->r.params, &s->pairs) || !search_unserved(s) ||
-      !search_number(s, "topk", &s->limit) || !search_number(s, "offset", &s->offset))
+      !milvus_pairs_read(m, &s->r.params, &s->pairs) || !milvus_search_unserved(s) ||
+      !milvus_search_number(s, "topk", &s->limit) || !milvus_search_number(s, "offset", &s->offset))
     return false;
   uint64_t k = (uint64_t)s->limit + s->offset;
   if (s->limit == 0 || k > VECDB_MAX_K)
@@ -177,7 +168,7 @@ static bool search_read(struct search_run *s) {
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-static void search_ids(struct search_run *s, const vecdb_rows *rows, const uint32_t *pick,
+static void search_ids(struct milvus_search_run *s, const vecdb_rows *rows, const uint32_t *pick,
                        size_t n) {
   struct pb_out *out = &s->m->out;
   bool texts = s->open.key->type == VECDB_VARCHAR;
@@ -196,15 +187,15 @@ static void search_ids(struct search_run *s, const vecdb_rows *rows, const uint3
   srv_pb_close(out, ids);
 }
 
-static void search_asked(struct search_run *s, uint32_t number) {
+static void search_asked(struct milvus_search_run *s, uint32_t number) {
   for (size_t i = 0; i < s->fields.n_asked; i++)
     srv_pb_text(&s->m->out, number, s->fields.asked[i]);
 }
 
 /* The hits after the offset, query by query: scores and how many, then ids and fields. */
-static void search_answer(struct search_run *s, const vecdb_hit *hits, const uint32_t *counts,
-                          const vecdb_rows *rows) {
+void milvus_search_answer(struct milvus_search_run *s, const struct milvus_hits *hits) {
   struct pb_out *out = &s->m->out;
+  const uint32_t *counts = hits->counts;
   uint32_t n_queries = s->params.n_queries, k = s->params.k;
   uint32_t *pick = srv_arena_array(&s->m->call->arena, (size_t)n_queries * k, sizeof *pick);
   size_t n = 0;
@@ -218,7 +209,7 @@ static void search_answer(struct search_run *s, const vecdb_hit *hits, const uin
   size_t scores = srv_pb_open(out, 4);
   for (uint32_t q = 0; q < n_queries; q++)
     for (uint32_t i = s->offset; i < counts[q]; i++) {
-      const vecdb_hit *hit = &hits[(size_t)q * k + i];
+      const vecdb_hit *hit = &hits->hits[(size_t)q * k + i];
       srv_pb_raw(out, &hit->score, sizeof hit->score);
       pick[n++] = hit->row;
     }
@@ -227,37 +218,43 @@ static void search_answer(struct search_run *s, const vecdb_hit *hits, const uin
   for (uint32_t q = 0; q < n_queries; q++)
     srv_pb_varint(out, counts[q] > s->offset ? counts[q] - s->offset : 0);
   srv_pb_close(out, topks);
-  search_ids(s, rows, pick, n);
-  milvus_columns_write(s->m, 3, &s->open, &s->fields, rows, pick, n);
+  search_ids(s, hits->rows, pick, n);
+  milvus_columns_write(s->m, 3, &s->open, &s->fields, hits->rows, pick, n);
   search_asked(s, 7);
   srv_pb_text(out, 13, s->open.key->name);
   srv_pb_close(out, results);
   srv_pb_text(out, 3, s->open.name);
 }
 
-static void search_now(struct search_run *s) {
+bool milvus_search_hits(struct milvus_search_run *s, struct milvus_hits *out) {
   struct milvus *m = s->m;
   size_t n = (size_t)s->params.n_queries * s->params.k;
-  vecdb_hit *hits = srv_arena_array(&m->call->arena, n, sizeof *hits);
-  uint32_t *counts = srv_arena_array(&m->call->arena, s->params.n_queries, sizeof *counts);
-  vecdb_rows *rows;
   vecdb_error error;
-  if (!hits || !counts) {
-    milvus_no_memory(m);
-    return;
-  }
+  out->hits = srv_arena_array(&m->call->arena, n, sizeof *out->hits);
+  out->counts = srv_arena_array(&m->call->arena, s->params.n_queries, sizeof *out->counts);
+  if (!out->hits || !out->counts)
+    return milvus_no_memory(m);
   s->params.fields = s->fields.names;
   s->params.n_fields = s->fields.n;
-  if (vecdb_search(s->open.collection, &s->params, hits, counts, NULL, &rows, &error) != VECDB_OK) {
-    milvus_error(m, &error);
+  return vecdb_search(s->open.collection, &s->params, out->hits, out->counts, NULL, &out->rows,
+                      &error) == VECDB_OK ||
+         milvus_error(m, &error);
+}
+
+static void search_now(struct milvus_search_run *s) {
+  struct milvus_hits hits;
+  if (!milvus_search_hits(s, &hits))
     return;
-  }
-  search_answer(s, hits, counts, rows);
-  vecdb_rows_free(rows);
+  milvus_search_answer(s, &hits);
+  vecdb_rows_free(hits.rows);
+}
+
+bool milvus_search_take(struct milvus_search_run *s, struct pb_bytes in) {
+  return MILVUS_PART(s->m, in, search_table, &s->r);
 }
 
 void milvus_search(struct milvus *m) {
-  struct search_run s = {.m = m,
+  struct milvus_search_run s = {.m = m,
                          .params = VECDB_SEARCH_PARAMS_INIT,
                          .control = VECDB_CONTROL_INIT};
   if (!MILVUS_REQUEST(m, search_table, &s.r))
@@ -268,14 +265,14 @@ void milvus_search(struct milvus *m) {
   }
   if (!milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;
-  if (search_read(&s))
+  if (milvus_search_read(&s))
     search_now(&s);
   milvus_close(&s.open);
 }
 
 /* ---- Query ----------------------------------------------------------------------------------- */
 
-static void query_count(struct search_run *s, const vecdb_filter *filter) {
+static void query_count(struct milvus_search_run *s, const vecdb_filter *filter) {
   struct pb_out *out = &s->m->out;
   uint64_t count;
   vecdb_error error;
@@ -296,7 +293,7 @@ static void query_count(struct search_run *s, const vecdb_filter *filter) {
 }
 
 /* The key is always among the fields of a query's answer. */
-static bool query_fields(struct search_run *s) {
+static bool query_fields(struct milvus_search_run *s) {
   struct pb_list *list = &s->r.fields;
   const char *key = s->open.key->name;
   struct pb_bytes *items = srv_arena_array(&s->m->call->arena, list->n + 1, sizeof *items);
@@ -316,7 +313,7 @@ static bool query_fields(struct search_run *s) {
   return milvus_fields_read(s->m, &s->open, &with_key, &s->fields);
 }
 
-static void query_rows(struct search_run *s, const vecdb_filter *filter) {
+static void query_rows(struct milvus_search_run *s, const vecdb_filter *filter) {
   struct milvus *m = s->m;
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_rows *rows;
@@ -339,18 +336,19 @@ static void query_rows(struct search_run *s, const vecdb_filter *filter) {
   vecdb_rows_free(rows);
 }
 
-static bool query_counts(const struct search_request *r) {
+static bool query_counts(const struct milvus_search_request *r) {
   static const char count[] = "count(*)";
   return r->fields.n == 1 && r->fields.items[0].n == sizeof count - 1 &&
          memcmp(r->fields.items[0].data, count, sizeof count - 1) == 0;
 }
 
 void milvus_query(struct milvus *m) {
-  struct search_run s = {.m = m, .control = VECDB_CONTROL_INIT};
+  struct milvus_search_run s = {.m = m, .control = VECDB_CONTROL_INIT};
   vecdb_filter filter;
   if (!MILVUS_REQUEST(m, query_table, &s.r) || !milvus_partitions(m, &s.r.partitions) ||
-      !milvus_pairs_read(m, &s.r.params, &s.pairs) || !search_number(&s, "limit", &s.limit) ||
-      !search_number(&s, "offset", &s.offset) ||
+      !milvus_pairs_read(m, &s.r.params, &s.pairs) ||
+      !milvus_search_number(&s, "limit", &s.limit) ||
+      !milvus_search_number(&s, "offset", &s.offset) ||
       !milvus_filter_read(m, s.r.expr, &s.r.values, &filter) ||
       !milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;

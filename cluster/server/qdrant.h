@@ -6,7 +6,7 @@
  *   id          VARCHAR key: "i" and 20 digits, or "u" and a UUID, so that keys sort as ids do
  *   payload     ARRAY of VARCHAR: the payload's JSON text, cut to pieces that fit
  *   terms       ARRAY of VARCHAR: what filters can ask of the payload (qdrant_terms.c)
- *   vector_N    per vector: N is its escaped name, empty for the unnamed one
+ *   vector_N    per vector, dense or sparse: N is its escaped name, empty for the unnamed one
  */
 #ifndef SRV_QDRANT_H
 #define SRV_QDRANT_H
@@ -82,6 +82,17 @@ bool srv_qdrant_filter(struct srv_call *call, json_t *filter, const char *also, 
                        vecdb_filter *out);
 /* Adds that the points must have the vector of that name. */
 bool srv_qdrant_filter_vector(struct srv_call *call, const char *name, vecdb_filter *filter);
+
+/* ---- qdrant_sparse.c ------------------------------------------------------------------------- */
+
+/* The field of a sparse vector with these settings; false after answering. */
+bool srv_qdrant_sparse_field(struct srv_call *call, const char *name, json_t *config,
+                             vecdb_field *field);
+/* The settings by name; NULL: there are no sparse vectors. */
+json_t *srv_qdrant_sparse_describe(const vecdb_schema *schema);
+/* A query, in the arena, weighted as the field says; false after answering. */
+bool srv_qdrant_sparse_query(struct srv_call *call, vecdb_collection *collection,
+                             const vecdb_field *field, json_t *vector, vecdb_sparse *out);
 
 /* ---- qdrant_points.c ------------------------------------------------------------------------- */
 

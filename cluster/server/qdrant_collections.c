@@ -86,17 +86,18 @@ static bool vector_read(struct srv_call *call, const char *name, json_t *config,
 }
 
 /* The fields of a collection with these vectors. */
-static bool create_fields(struct srv_call *call, json_t *vectors, json_t *graph,
+static bool create_fields(struct srv_call *call, json_t *vectors, json_t *sparse, json_t *graph,
                           vecdb_schema *schema) {
   bool one = json_is_object(vectors) && json_is_integer(json_object_get(vectors, "size"));
-  size_t n = one ? 1 : json_object_size(vectors);
+  size_t n = (one ? 1 : json_object_size(vectors)) + json_object_size(sparse);
   vecdb_field *fields = srv_arena_array(&call->arena, 3 + n, sizeof *fields);
   if (!fields) {
     srv_call_no_memory(call);
     return false;
   }
   if (n == 0 || n > VECDB_MAX_VECTOR_FIELDS) {
-    srv_call_fail(call, 400, "SCHEMA", "\"vectors\" must describe 1 to %d vectors",
+    srv_call_fail(call, 400, "SCHEMA",
+                  "\"vectors\" and \"sparse_vectors\" must describe 1 to %d vectors",
                   VECDB_MAX_VECTOR_FIELDS);
     return false;
   }
@@ -114,10 +115,14 @@ static bool create_fields(struct srv_call *call, json_t *vectors, json_t *graph,
                             .max_capacity = VECDB_MAX_ARRAY};
   schema->fields = fields;
   schema->n_fields = 3;
-  if (one)
-    return vector_read(call, "", vectors, graph, &fields[schema->n_fields++]);
   const char *name;
   json_t *config;
+  json_object_foreach(sparse, name, config) {
+    if (!srv_qdrant_sparse_field(call, name, config, &fields[schema->n_fields++]))
+      return false;
+  }
+  if (one)
+    return vector_read(call, "", vectors, graph, &fields[schema->n_fields++]);
   json_object_foreach(vectors, name, config) {
     if (!vector_read(call, name, config, graph, &fields[schema->n_fields++]))
       return false;
@@ -145,16 +150,12 @@ void srv_qdrant_create(struct srv_call *call) {
   static const char *const refused[] = {"init_from", "sharding_method", NULL};
   vecdb_schema schema = VECDB_SCHEMA_INIT;
   vecdb_error error;
-  json_t *sparse = json_object_get(call->json, "sparse_vectors");
   const char *name = srv_qdrant_collection_name(call, call->args[0]);
   if (!name || !srv_only_keys(call, call->json, keys) ||
       !srv_qdrant_refuse(call, call->json, refused))
     return;
-  if (json_object_size(sparse) > 0) {
-    srv_call_fail(call, 400, "UNSUPPORTED", "sparse vectors are not served");
-    return;
-  }
   if (!create_fields(call, json_object_get(call->json, "vectors"),
+                     json_object_get(call->json, "sparse_vectors"),
                      json_object_get(call->json, "hnsw_config"), &schema))
     return;
   int rc = vecdb_collection_create(call->server->db, name, &schema, NULL, &error);
@@ -207,7 +208,7 @@ static json_t *describe_vectors(const vecdb_schema *schema) {
   for (uint32_t i = 0; i < schema->n_fields; i++) {
     const vecdb_field *f = &schema->fields[i];
     char name[VECDB_MAX_NAME + 1];
-    if (!srv_type_is_vector(f->type) || !srv_qdrant_vector_of(f->name, name))
+    if (!srv_type_is_dense(f->type) || !srv_qdrant_vector_of(f->name, name))
       continue;
     json_t *one =
         json_pack("{s:I, s:s}", "size", (json_int_t)f->dim, "distance", distance_name(f->metric));
@@ -223,7 +224,7 @@ static json_t *describe_vectors(const vecdb_schema *schema) {
 /* Members that the clients' models want: of them only the graph's mean something here. */
 static json_t *describe_config(const vecdb_schema *schema) {
   const vecdb_index_params *index = &srv_schema_vector(schema)->index;
-  return json_pack(
+  json_t *out = json_pack(
       "{s:{s:o, s:i, s:i, s:i, s:b}, s:{s:I, s:I, s:i, s:i, s:b},"
       " s:{s:f, s:i, s:i, s:n, s:n, s:i, s:i, s:n}, s:{s:i, s:i}, s:n}",
       "params", "vectors", describe_vectors(schema), "shard_number", 1, "replication_factor", 1,
@@ -235,6 +236,10 @@ static json_t *describe_config(const vecdb_schema *schema) {
       "memmap_threshold", "indexing_threshold", 20000, "flush_interval_sec", 5,
       "max_optimization_threads", "wal_config", "wal_capacity_mb", 32, "wal_segments_ahead", 0,
       "quantization_config");
+  json_t *sparse = srv_qdrant_sparse_describe(schema);
+  if (sparse)
+    json_object_set_new(json_object_get(out, "params"), "sparse_vectors", sparse);
+  return out;
 }
 
 void srv_qdrant_describe(struct srv_call *call) {

@@ -5,6 +5,7 @@
 
 #include "server/json_rows.h"
 #include "server/json_schema.h"
+#include "server/json_sparse.h"
 #include "server/qdrant.h"
 
 /* ---- Points in ------------------------------------------------------------------------------- */
@@ -113,9 +114,32 @@ static bool points_row(struct points *p, size_t row) {
   return true;
 }
 
+/* The column of a sparse vector: where a point has none it is empty. */
+static bool points_sparse(struct points *p, const vecdb_field *field, vecdb_column *column) {
+  char name[VECDB_MAX_NAME + 1];
+  vecdb_sparse *data = srv_arena_array(&p->call->arena, p->n, sizeof *data);
+  if (!points_memory(p->call, data) || !srv_qdrant_vector_of(field->name, name))
+    return false;
+  for (size_t i = 0; i < p->n; i++) {
+    json_t *vector = points_vector(json_array_get(p->json, i), name);
+    data[i] = (vecdb_sparse){NULL, 0};
+    if (!vector || srv_sparse_read(p->call, vector, &data[i]))
+      continue;
+    srv_call_fail(p->call, 400, "TYPE",
+                  "Wrong input: point %zu: the sparse vector \"%.100s\" must have as many "
+                  "\"values\" as \"indices\", each of these once",
+                  i, name);
+    return false;
+  }
+  *column = (vecdb_column){.field = field->name, .data = data};
+  return true;
+}
+
 /* The column of a vector: cosines are of vectors of length 1, as Qdrant's clients expect to get
    them back; where a point has none it is zero. */
 static bool points_column(struct points *p, const vecdb_field *field, vecdb_column *column) {
+  if (field->type == VECDB_SPARSE_VECTOR)
+    return points_sparse(p, field, column);
   char name[VECDB_MAX_NAME + 1];
   float *data = srv_arena_array(&p->call->arena, p->n, field->dim * sizeof *data);
   if (!points_memory(p->call, data) || !srv_qdrant_vector_of(field->name, name))
@@ -314,14 +338,13 @@ static json_t *point_vectors(const struct srv_qdrant_want *want, const vecdb_row
     vecdb_value value = vecdb_rows_value(rows, row, (size_t)column);
     if (!srv_type_is_vector(value.type) || !srv_qdrant_vector_of(want->fields[i], name))
       continue;
-    if (!*name) {
-      json_decref(out);
-      return srv_value_write(value);
-    }
-    if (point_has(terms, name))
+    if (!*name || point_has(terms, name))
       json_object_set_new(out, name, srv_value_write(value));
   }
-  return out;
+  json_t *alone = json_object_size(out) == 1 ? json_incref(json_object_get(out, "")) : NULL;
+  if (alone)
+    json_decref(out);
+  return alone ? alone : out;
 }
 
 json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const vecdb_rows *rows, size_t row) {

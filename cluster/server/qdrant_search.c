@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/json_rows.h"
+#include "server/json_sparse.h"
 #include "server/qdrant.h"
 #include "server/server.h"
 
@@ -75,10 +76,10 @@ static bool search_mmr_read(struct qdrant_search *s, json_t *mmr) {
   return false;
 }
 
-/* A query is an array of numbers, or an id, or either as {"nearest"}. */
+/* A query is an array of numbers, a sparse vector or an id, or any of these as {"nearest"}. */
 static bool search_query(struct qdrant_search *s, json_t *query) {
   static const char *const keys[] = {"nearest", "mmr", NULL};
-  if (json_is_object(query)) {
+  if (json_is_object(query) && !srv_is_sparse(query)) {
     json_t *nearest = json_object_get(query, "nearest");
     if (!nearest) {
       srv_call_fail(s->call, 400, "UNSUPPORTED",
@@ -92,7 +93,7 @@ static bool search_query(struct qdrant_search *s, json_t *query) {
   if (json_is_integer(query) || json_is_string(query))
     return search_stored(s, query);
   s->vector = query;
-  if (json_is_array(query))
+  if (json_is_array(query) || srv_is_sparse(query))
     return true;
   srv_call_fail(s->call, 400, "TYPE", "a query must be a vector or the id of a point");
   return false;
@@ -106,6 +107,8 @@ static bool search_vector(struct qdrant_search *s) {
     return false;
   }
   s->params.queries = data;
+  if (s->field->type == VECDB_SPARSE_VECTOR)
+    return srv_qdrant_sparse_query(s->call, s->collection, s->field, s->vector, data);
   if (srv_value_read(s->call, s->field, s->vector, data, &unused))
     return true;
   srv_call_fail(s->call, 400, "DIMENSION",
@@ -178,7 +181,12 @@ static bool search_options(struct qdrant_search *s, json_t *json) {
       !srv_qdrant_filter(s->call, json_object_get(json, "filter"),
                          s->stored ? QDRANT_KEY " != " : NULL, s->id, &s->params.filter))
     return false;
-  if (*s->name && !srv_qdrant_filter_vector(s->call, s->name, &s->params.filter))
+  bool sparse = s->field->type == VECDB_SPARSE_VECTOR;
+  if (sparse && s->mmr) {
+    srv_call_fail(s->call, 400, "UNSUPPORTED", "\"mmr\" is not served over sparse vectors");
+    return false;
+  }
+  if (*s->name && !sparse && !srv_qdrant_filter_vector(s->call, s->name, &s->params.filter))
     return false;
   return search_width(s);
 }

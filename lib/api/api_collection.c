@@ -1,11 +1,11 @@
 /* api_collection.c - creating, finding, dropping, maintaining collections; see vecdb.h. */
 #include "api/api.h"
 
-/* Index settings of the schema's vector fields must be possible; scalar fields have none. */
+/* Index settings of the schema's dense vectors must be possible; other fields have none. */
 static int api_check_indexes(struct vdb_schema *schema, vecdb_error *err) {
   for (uint32_t f = 0; f < schema->n_fields; f++) {
     struct vdb_field *field = &schema->fields[f];
-    if (!vdb_type_is_vector(field->type))
+    if (!vdb_type_is_dense(field->type))
       continue;
     vecdb_index_params filled = field->index;
     struct vdb_index_field over = vdb_seg_index_field(field);
@@ -205,6 +205,9 @@ static int api_vector_field(vecdb_collection *collection, const char *name, uint
     return vdb_fail_at(err, VECDB_ERR_UNKNOWN_FIELD, -1, name, "there is no field '%.255s'", name);
   if (!vdb_type_is_vector(collection->schema->fields[f].type))
     return vdb_fail_at(err, VECDB_ERR_TYPE, -1, name, "field '%s' is not a vector", name);
+  if (!vdb_type_is_dense(collection->schema->fields[f].type))
+    return vdb_fail_at(err, VECDB_ERR_TYPE, -1, name,
+                       "field '%s' is sparse, and has an inverted index of its own", name);
   *out = (uint32_t)f;
   return VECDB_OK;
 }

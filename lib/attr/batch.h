@@ -12,7 +12,7 @@
  * Vectors are compared in float arithmetic, so every one must have a squared norm that is finite as
  * a float (else OVERFLOW): then inner products are finite, too. Under COSINE, unless the field
  * allows zero vectors, it must also be at least FLT_MIN (else ZERO_VECTOR): below, cosines would be
- * noise.
+ * noise. The norm of a sparse vector is so limited, too (sparse.h).
  */
 #ifndef VDB_BATCH_H
 #define VDB_BATCH_H
@@ -31,8 +31,8 @@ struct vdb_batch {
  * inserts is found here, naming field and row, before anything changes: OPTION, LIMIT,
  * UNKNOWN_FIELD, MISSING_FIELD, ARGUMENT (no rows; a column twice; a column for an auto id; a
  * stride below a value's size; a NULL pointer to text or elements), DIMENSION, NOT_FINITE,
- * ZERO_VECTOR, OVERFLOW, NULL_VALUE, TOO_LONG, UTF8, RANGE (BOOL), NO_MEMORY; `out` is then as
- * before. Of rows with the same key only the last is encoded (all are checked); *n_rows says how
+ * ZERO_VECTOR, OVERFLOW, NULL_VALUE, TOO_LONG, UTF8, RANGE (BOOL), SPARSE, NO_MEMORY; `out` is then
+ * as before. Of rows with the same key only the last is encoded (all are checked); *n_rows says how
  * many were, and source[i], room for batch->n_rows, which row of the caller's batch encoded row i
  * was. auto ids: keys first_auto_id, first_auto_id + 1, ... in row order.
  */
@@ -54,7 +54,7 @@ VDB_INTERNAL int vdb_batch_view(struct vdb_mem *mem, const struct vdb_schema *sc
                                 vecdb_error *err);
 VDB_INTERNAL void vdb_batch_fini(struct vdb_mem *mem, struct vdb_batch *batch);
 
-/* Checks one query or row vector of the field (it may be unaligned): NOT_FINITE, ZERO_VECTOR,
+/* Checks one dense query or row vector of the field (it may be unaligned): NOT_FINITE, ZERO_VECTOR,
    OVERFLOW; `row` is named. */
 VDB_INTERNAL int vdb_vector_check(const struct vdb_field *field, const void *vector, int64_t row,
                                   vecdb_error *err);

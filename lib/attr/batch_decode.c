@@ -1,5 +1,6 @@
 /* batch_decode.c - records read back as columns, whatever their bytes, and keys; see batch.h. */
 #include "attr/batch.h"
+#include "attr/sparse.h"
 #include "attr/value.h"
 #include "base/check.h"
 
@@ -110,6 +111,8 @@ static int decode_variable_row(const struct vdb_field *f, const struct vdb_colum
     return b.n ? decode_fail(f, "a null has a value", err) : VECDB_OK;
   if (f->type == VECDB_VARCHAR)
     return decode_text(f, b.data, b.n, row, err);
+  if (f->type == VECDB_SPARSE_VECTOR)
+    return vdb_sparse_check_stored(f, b, row, err) ? decode_fault(err) : VECDB_OK;
   return decode_array(f, b, row, err);
 }
 

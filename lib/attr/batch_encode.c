@@ -51,6 +51,8 @@ static int encode_check_batch(const vecdb_batch *batch, vecdb_error *err) {
 
 /* Bytes from row to row when the rows are packed. */
 static size_t encode_packed_stride(const struct vdb_field *f) {
+  if (f->type == VECDB_SPARSE_VECTOR)
+    return sizeof(vecdb_sparse);
   return f->width ? f->width : sizeof(const void *);
 }
 
@@ -125,9 +127,24 @@ static int encode_bind_nulls(const struct encode_state *e, const struct vdb_fiel
   return VECDB_OK;
 }
 
-/* The value of a VARCHAR or ARRAY row that is not null, its shape checked. */
+/* A sparse row. */
+static vecdb_value encode_sparse(const struct encode_column *c, size_t row) {
+  vecdb_sparse sparse;
+  memcpy(&sparse, c->data + row * c->stride, sizeof sparse);
+  vecdb_value v = {0};
+  v.type = VECDB_SPARSE_VECTOR;
+  v.length = (uint32_t)vdb_min_size(sparse.n, UINT32_MAX);
+  v.as.data = sparse.pairs;
+  return v;
+}
+
+/* The value of a VARCHAR, ARRAY or sparse row that is not null, its shape checked. */
 static int encode_value(const struct vdb_field *f, const struct encode_column *c, size_t row,
                         vecdb_value *out, vecdb_error *err) {
+  if (f->type == VECDB_SPARSE_VECTOR) {
+    *out = encode_sparse(c, row);
+    return vdb_value_shape(f, out, (int64_t)row, err);
+  }
   const void *pointer;
   memcpy(&pointer, c->data + row * c->stride, sizeof pointer);
   vecdb_value v = {0};

@@ -83,7 +83,7 @@ static double column_number(int32_t type, const uint8_t *at) {
 }
 #undef COLUMN_LOAD
 
-/* Elements of a vector of n bytes. */
+/* Elements of a vector of n bytes; of a sparse one, pairs. */
 static uint32_t column_dim(int32_t type, size_t n) {
   switch (type) {
   case VECDB_FLOAT_VECTOR:
@@ -93,6 +93,8 @@ static uint32_t column_dim(int32_t type, size_t n) {
     return (uint32_t)(n / 2);
   case VECDB_INT8_VECTOR:
     return (uint32_t)n;
+  case VECDB_SPARSE_VECTOR:
+    return (uint32_t)(n / sizeof(vecdb_sparse_pair));
   default:
     return (uint32_t)(n * 8);
   }

@@ -4,8 +4,8 @@
  *
  * Values of fixed width are packed. Values of variable width are bytes: a VARCHAR is its text; an
  * ARRAY is a u32 count and then, for fixed-width elements, the packed elements, or for VARCHAR
- * elements `count` u32 lengths and then the texts one after the other. Multi-byte values may be
- * unaligned.
+ * elements `count` u32 lengths and then the texts one after the other; a sparse vector is its pairs
+ * (vecdb_sparse_pair), packed. Multi-byte values may be unaligned.
  */
 #ifndef VDB_COLUMN_H
 #define VDB_COLUMN_H

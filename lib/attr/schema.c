@@ -55,7 +55,7 @@ static int schema_check_description(const char *text, const char *field, vecdb_e
 
 static bool schema_type_known(int32_t type) {
   return (type >= VECDB_BOOL && type <= VECDB_ARRAY) ||
-         (type >= VECDB_FLOAT_VECTOR && type <= VECDB_BINARY_VECTOR);
+         (type >= VECDB_FLOAT_VECTOR && type <= VECDB_SPARSE_VECTOR);
 }
 
 /* A size that only some types have: 1 to `most` where `wanted`, else 0. */
@@ -84,7 +84,7 @@ static int schema_check_type(const vecdb_field *f, vecdb_error *err) {
   if (array && f->element_type > VECDB_VARCHAR)
     return schema_fail(err, VECDB_ERR_SCHEMA, f, "elements are of BOOL to VARCHAR");
   bool text = f->type == VECDB_VARCHAR || (array && f->element_type == VECDB_VARCHAR);
-  VDB_TRY(schema_check_size(f, "dim", f->dim, vdb_type_is_vector(f->type), VECDB_MAX_DIM, err));
+  VDB_TRY(schema_check_size(f, "dim", f->dim, vdb_type_is_dense(f->type), VECDB_MAX_DIM, err));
   VDB_TRY(schema_check_size(f, "max_length", f->max_length, text, VECDB_MAX_VARCHAR, err));
   VDB_TRY(schema_check_size(f, "max_capacity", f->max_capacity, array, VECDB_MAX_ARRAY, err));
   if (f->type == VECDB_BINARY_VECTOR && f->dim % 8)
@@ -95,6 +95,8 @@ static int schema_check_type(const vecdb_field *f, vecdb_error *err) {
 static int32_t schema_metric(const vecdb_field *f) {
   if (f->metric || !vdb_type_is_vector(f->type))
     return f->metric;
+  if (f->type == VECDB_SPARSE_VECTOR)
+    return VECDB_IP;
   return f->type == VECDB_BINARY_VECTOR ? VECDB_HAMMING : VECDB_COSINE;
 }
 
@@ -112,6 +114,8 @@ static int schema_check_index(const vecdb_field *f, vecdb_error *err) {
     return schema_fail(err, VECDB_ERR_OPTION, f, "its index type is unknown");
   if (!vector && !schema_index_empty(p))
     return schema_fail(err, VECDB_ERR_SCHEMA, f, "only vectors have index parameters");
+  if (f->type == VECDB_SPARSE_VECTOR && !schema_index_empty(p))
+    return schema_fail(err, VECDB_ERR_SCHEMA, f, "a sparse vector has no index parameters");
   if (f->scalar_index < VECDB_SCALAR_INDEX_AUTO || f->scalar_index > VECDB_SCALAR_INDEX_SORTED)
     return schema_fail(err, VECDB_ERR_OPTION, f, "its scalar index is unknown");
   if ((vector || f->type == VECDB_ARRAY) && f->scalar_index > VECDB_SCALAR_INDEX_NONE)
@@ -123,6 +127,8 @@ static int schema_check_index(const vecdb_field *f, vecdb_error *err) {
   if (vector && (schema_metric(f) >= VECDB_HAMMING) != (f->type == VECDB_BINARY_VECTOR))
     return schema_fail(err, VECDB_ERR_SCHEMA, f,
                        "binary vectors, and only these, take HAMMING or JACCARD");
+  if (f->type == VECDB_SPARSE_VECTOR && schema_metric(f) != VECDB_IP)
+    return schema_fail(err, VECDB_ERR_SCHEMA, f, "the metric of sparse vectors is IP");
   return VECDB_OK;
 }
 

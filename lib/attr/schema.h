@@ -24,7 +24,8 @@ struct vdb_field {
   uint32_t max_capacity;
   int32_t metric;          /* vectors: never 0 */
   int32_t scalar_index;    /* a vecdb_scalar_index */
-  uint32_t width;          /* bytes per row of a fixed-width column; 0: variable (VARCHAR, ARRAY) */
+  uint32_t width;          /* bytes per row of a fixed-width column; 0: variable (VARCHAR, ARRAY,
+                             SPARSE_VECTOR) */
   vecdb_index_params index;
   vecdb_value default_value; /* strings and arrays point into the schema */
 };
@@ -54,8 +55,12 @@ VDB_INTERNAL int vdb_schema_find(const struct vdb_schema *schema, const char *na
 VDB_INTERNAL void vdb_schema_public(const struct vdb_schema *schema, vecdb_field *fields);
 
 VDB_INLINE bool vdb_type_is_vector(int32_t type) { return type >= VECDB_FLOAT_VECTOR; }
+/* A vector of `dim` elements in one piece, as the kernels and vector indexes take them. */
+VDB_INLINE bool vdb_type_is_dense(int32_t type) {
+  return vdb_type_is_vector(type) && type != VECDB_SPARSE_VECTOR;
+}
 VDB_INLINE bool vdb_type_is_variable(int32_t type) {
-  return type == VECDB_VARCHAR || type == VECDB_ARRAY;
+  return type == VECDB_VARCHAR || type == VECDB_ARRAY || type == VECDB_SPARSE_VECTOR;
 }
 VDB_INLINE bool vdb_type_is_integer(int32_t type) {
   return type >= VECDB_INT8 && type <= VECDB_INT64;

@@ -3,6 +3,7 @@
 
 #include <float.h>
 
+#include "attr/sparse.h"
 #include "base/check.h"
 
 static const char *value_type_name(int32_t type) {
@@ -64,6 +65,8 @@ VDB_INTERNAL int vdb_value_shape(const struct vdb_field *field, const vecdb_valu
                        value_type_name(value->type), value_type_name(field->type));
   if (field->type == VECDB_ARRAY)
     return value_array_shape(field, value, row, err);
+  if (field->type == VECDB_SPARSE_VECTOR)
+    return vdb_sparse_shape(field, value->as.data, value->length, row, err);
   if (field->type != VECDB_VARCHAR)
     return VECDB_OK;
   if (value->length > field->max_length)
@@ -114,6 +117,8 @@ VDB_INTERNAL int vdb_value_content(const struct vdb_field *field, const vecdb_va
     return value_number(field, value->as.number, row, err);
   case VECDB_VARCHAR:
     return value_text(field, value->as.data, value->length, row, err);
+  case VECDB_SPARSE_VECTOR:
+    return vdb_sparse_check(field, value->as.data, value->length, row, err);
   case VECDB_ARRAY:
     break;
   default:
@@ -183,6 +188,8 @@ VDB_INTERNAL int vdb_elements_check(const struct vdb_field *field, const void *d
 VDB_INTERNAL size_t vdb_value_bytes(const vecdb_value *value) {
   if (value->type == VECDB_VARCHAR)
     return value->length;
+  if (value->type == VECDB_SPARSE_VECTOR)
+    return value->length * sizeof(vecdb_sparse_pair);
   if (value->type != VECDB_ARRAY)
     return vdb_type_width(value->type);
   if (value->element_type != VECDB_VARCHAR)
@@ -227,8 +234,9 @@ VDB_INTERNAL void vdb_value_put(const vecdb_value *value, uint8_t *out) {
     memcpy(out, &value->as.number, sizeof value->as.number);
     return;
   case VECDB_VARCHAR:
+  case VECDB_SPARSE_VECTOR:
     if (value->length)
-      memcpy(out, value->as.data, value->length);
+      memcpy(out, value->as.data, vdb_value_bytes(value));
     return;
   case VECDB_ARRAY:
     value_put_array(value, out);

@@ -12,7 +12,8 @@
 VDB_INTERNAL int vdb_value_shape(const struct vdb_field *field, const vecdb_value *value,
                                  int64_t row, vecdb_error *err);
 /* Checks what a value holds; its shape must have been checked. Numbers may be of a wider type than
-   the field's if they fit. Errors, naming field and row: RANGE, NOT_FINITE, UTF8. */
+   the field's if they fit. Errors, naming field and row: RANGE, NOT_FINITE, UTF8, SPARSE,
+   OVERFLOW. */
 VDB_INTERNAL int vdb_value_content(const struct vdb_field *field, const vecdb_value *value,
                                    int64_t row, vecdb_error *err);
 /* Checks n packed elements of fixed width: rows of a scalar field from `row` on, or elements of its
@@ -20,8 +21,8 @@ VDB_INTERNAL int vdb_value_content(const struct vdb_field *field, const vecdb_va
 VDB_INTERNAL int vdb_elements_check(const struct vdb_field *field, const void *data, size_t n,
                                     int64_t row, vecdb_error *err);
 
-/* Bytes of a scalar value in column form, and these bytes. The value is checked and not null; its
-   type is that of the column. */
+/* Bytes of a scalar or sparse value in column form, and these bytes. The value is checked and not
+   null; its type is that of the column. */
 VDB_INTERNAL size_t vdb_value_bytes(const vecdb_value *value);
 VDB_INTERNAL void vdb_value_put(const vecdb_value *value, uint8_t *out);
 

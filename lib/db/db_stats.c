@@ -21,7 +21,7 @@ static void stats_segment(const struct vdb_snapshot *snapshot, const struct vdb_
       indexed = true;
       out->bytes_index += seg->indexes[f]->blob_id.length;
       out->bytes_files += seg->indexes[f]->blob_id.length;
-    } else if (vdb_type_is_vector(snapshot->schema->fields[f].type)) {
+    } else if (vdb_type_is_dense(snapshot->schema->fields[f].type)) {
       const struct vdb_field *field = &snapshot->schema->fields[f];
       lacks = lacks || vdb_index_wanted(db, field, &snapshot->index[f], view->n);
     }

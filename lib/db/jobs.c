@@ -227,7 +227,7 @@ static bool jobs_unindexed(struct vecdb_collection *coll, const struct vdb_seg *
   vdb_mutex_lock(&coll->view_mu);
   for (uint32_t f = 0; f < coll->schema->n_fields; f++) {
     const struct vdb_field *field = &coll->schema->fields[f];
-    if (vdb_type_is_vector(field->type) && !seg->indexes[f])
+    if (vdb_type_is_dense(field->type) && !seg->indexes[f])
       lacks = lacks || vdb_index_wanted(coll->db, field, &coll->index[f], seg->sealed->n_rows);
   }
   vdb_mutex_unlock(&coll->view_mu);

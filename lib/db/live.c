@@ -33,6 +33,8 @@ static struct vdb_live_query *live_copy(struct vecdb_collection *coll,
   if (vdb_fields_vector(coll->schema, params->field, &field, &ignored))
     return NULL;
   const struct vdb_field *f = &coll->schema->fields[field];
+  if (!vdb_type_is_dense(f->type))
+    return NULL; /* always exact */
   size_t bytes = vdb_elem_row_bytes(vdb_elem_of(f->type), f->dim);
   size_t stride = params->query_stride ? params->query_stride : bytes;
   struct vdb_live_query *kept = vdb_alloc(&coll->db->env.mem, sizeof *kept + bytes);

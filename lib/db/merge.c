@@ -116,7 +116,7 @@ enum merge_need { MERGE_NEED_NOTHING, MERGE_NEED_BUILD, MERGE_NEED_DROP };
 static enum merge_need merge_index_need(struct vecdb_collection *coll, const struct vdb_seg *seg,
                                         uint32_t field, vecdb_index_params *settings) {
   const struct vdb_field *f = &coll->schema->fields[field];
-  if (!vdb_type_is_vector(f->type))
+  if (!vdb_type_is_dense(f->type))
     return MERGE_NEED_NOTHING;
   merge_settings(coll, field, settings);
   bool wanted = vdb_index_wanted(coll->db, f, settings, seg->sealed->n_rows);

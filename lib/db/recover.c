@@ -24,7 +24,7 @@ static int recover_indexes(struct vecdb *db, struct vdb_seg *seg,
   for (uint32_t i = 0; i < from->n_indexes; i++) {
     const struct vdb_manifest_index *index = &from->indexes[i];
     if (index->field >= seg->schema->n_fields || seg->indexes[index->field] ||
-        !vdb_type_is_vector(seg->schema->fields[index->field].type))
+        !vdb_type_is_dense(seg->schema->fields[index->field].type))
       return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest names an index of field %u",
                       index->field);
     struct vdb_seg_index_open open = {seg, db->dir, index->blob, index->field, index->params,

@@ -19,6 +19,7 @@
 struct vdb_search {
   struct vdb_mem *mem;
   const struct vdb_query_vec *query;
+  const vecdb_sparse *sparse; /* the query of sparse rows; NULL for others */
   uint32_t effort;        /* as ops->effort says; at least 1 */
   uint32_t ef;            /* of graphs whose effort is not their width; 0: by effort and top.k */
   float stretch;          /* graphs for which it is measured (curve.h): how far to look; 0: by

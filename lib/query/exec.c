@@ -108,8 +108,23 @@ static bool exec_gate_stop(void *arg) {
   return g->given_up || vdb_request_stopped(g->request) != 0;
 }
 
-VDB_INTERNAL void vdb_exec_scan(struct vdb_request *request, const struct vdb_seg_view *view,
-                                const uint64_t *bits, struct vdb_search *s) {
+static int exec_scan_part(const struct vdb_request *r, const struct vdb_seg_part *part,
+                          struct vdb_search *s, vecdb_error *err) {
+  if (!r->sparse) {
+    struct vdb_vecs vecs = part->vecs[r->field_no];
+    vecs.n = part->n;
+    vdb_flat_scan(&vecs, part->first, s);
+    return VECDB_OK;
+  }
+  const struct vdb_column *column = &part->columns[r->field_no];
+  if (part->inverted)
+    return vdb_inverted_search(&part->inverted[r->field_no], column, s, err);
+  vdb_sparse_scan(column, part->n, part->first, s);
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_exec_scan(struct vdb_request *request, const struct vdb_seg_view *view,
+                               const uint64_t *bits, struct vdb_search *s, vecdb_error *err) {
   struct exec_gate gate = {.view = view, .request = request, .seq = request->snapshot->seq};
   if (!bits && vdb_seg_has_dead(view)) {
     s->accept = exec_gate_pass;
@@ -120,18 +135,18 @@ VDB_INTERNAL void vdb_exec_scan(struct vdb_request *request, const struct vdb_se
   uint32_t n_parts = vdb_seg_parts(view);
   for (uint32_t i = 0; i < n_parts && vdb_request_stopped(request) == 0; i++) {
     struct vdb_seg_part part = vdb_seg_part(view, i);
-    struct vdb_vecs vecs = part.vecs[request->field_no];
-    vecs.n = part.n;
     s->allow = bits ? bits + part.first / 64 : NULL;
-    vdb_flat_scan(&vecs, part.first, s);
+    VDB_TRY(exec_scan_part(request, &part, s, err));
   }
   vdb_topk_sort(&s->top);
+  return VECDB_OK;
 }
 
 /* A search of one segment that has found nothing yet. */
 static struct vdb_search exec_search(const struct vdb_request *r, const struct vdb_exec_worker *w,
                                      const struct vdb_plan_seg *p) {
   struct vdb_search s = {.mem = r->mem, .query = &w->query, .effort = p->effort, .beam = r->beam};
+  s.sparse = r->sparse ? &w->sparse : NULL;
   s.top.items = w->near;
   s.top.k = vdb_min_size(w->k, p->view->n);
   if (!w->bounded)
@@ -153,7 +168,7 @@ static int exec_exact(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   if (p->bitmap)
     VDB_TRY(vdb_plan_allow(r, p, &set, err));
   struct vdb_search s = exec_search(r, w, p);
-  vdb_exec_scan(r, p->view, set ? set->bits : NULL, &s);
+  VDB_TRY(vdb_exec_scan(r, p->view, set ? set->bits : NULL, &s, err));
   exec_tally(w, &s);
   for (*n = s.top.n; w->bounded && *n > 0 && w->near[*n - 1].row == UINT32_MAX;)
     --*n;
@@ -178,7 +193,7 @@ static int exec_scan_set(struct vdb_request *r, struct vdb_exec_worker *w, struc
       return VECDB_OK;
     s = exec_search(r, w, p); /* damaged codes have no order */
   }
-  vdb_exec_scan(r, p->view, set->bits, &s);
+  VDB_TRY(vdb_exec_scan(r, p->view, set->bits, &s, err));
   exec_tally(w, &s);
   *n = s.top.n;
   return VECDB_OK;
@@ -353,6 +368,10 @@ static int exec_seg(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb
 
 static void exec_start(const struct vdb_request *r, uint32_t q, struct vdb_exec_worker *w) {
   w->n_hits = 0;
+  if (r->sparse) {
+    w->sparse = vdb_request_sparse(r, q);
+    return;
+  }
   vdb_query_vec_set(&w->query, r->queries + q * r->stride, r->elem, r->field->dim,
                     r->field->metric);
 }
@@ -382,7 +401,7 @@ VDB_INTERNAL uint32_t vdb_exec_batch_size(const struct vdb_request *request,
                                           const struct vdb_plan *plan) {
   uint32_t shares = (request->n_queries + request->threads - 1) / request->threads;
   uint32_t size = vdb_min_u32(shares, EXEC_BATCH_MOST);
-  if (size < EXEC_BATCH_LEAST || request->k > EXEC_BATCH_MAX_K ||
+  if (size < EXEC_BATCH_LEAST || request->k > EXEC_BATCH_MAX_K || request->sparse ||
       !vdb_flat_batch_fits(request->elem))
     return 1;
   for (uint32_t i = 0; i < plan->n_segs; i++)

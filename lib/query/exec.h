@@ -10,6 +10,7 @@
 
 struct vdb_exec_worker {
   struct vdb_query_vec query;
+  vecdb_sparse sparse;     /* the query of a sparse field */
   size_t k;                /* room in each list: the request's k, or all rows if fewer */
   struct vdb_near *near;   /* of one segment, as the index gives them */
   struct vdb_qhit *found;  /* of one segment */
@@ -43,8 +44,9 @@ VDB_INTERNAL int vdb_exec_batch(struct vdb_request *request, struct vdb_plan *pl
                                 uint32_t n, struct vdb_exec_worker *workers, vecdb_error *err);
 
 /* Offers every row of a segment that is in `bits` (NULL: every row that is not deleted) to s->top,
-   and sorts it. s has mem, query and top set. A stopped control ends it early. */
-VDB_INTERNAL void vdb_exec_scan(struct vdb_request *request, const struct vdb_seg_view *view,
-                                const uint64_t *bits, struct vdb_search *s);
+   and sorts it. s has mem, query or sparse, and top set. A stopped control ends it early. Errors:
+   NO_MEMORY, of sparse fields only. */
+VDB_INTERNAL int vdb_exec_scan(struct vdb_request *request, const struct vdb_seg_view *view,
+                               const uint64_t *bits, struct vdb_search *s, vecdb_error *err);
 
 #endif

@@ -6,11 +6,12 @@
 #include "query/query.h"
 
 static const char *const explain_plans[] = {"AUTO", "EXACT", "GRAPH", "FILTER_LATE", "CODES"};
-static const char *const explain_reasons[] = {"no index", "small segment", "as asked",
+static const char *const explain_reasons[] = {"no index", "by the inverted index",
+                                              "small segment", "as asked",
                                               "the index cannot reach the recall", "cheapest"};
 static const char *const explain_metrics[] = {"", "L2", "IP", "COSINE", "HAMMING", "JACCARD"};
 static const char *const explain_types[] = {"FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR",
-                                            "INT8_VECTOR", "BINARY_VECTOR"};
+                                            "INT8_VECTOR", "BINARY_VECTOR", "SPARSE_VECTOR"};
 
 /* Appends formatted text; pieces longer than the buffer are cut. */
 static void explain_add(struct vdb_writer *out, const char *format, ...) VDB_PRINTF(2, 3);
@@ -72,21 +73,8 @@ static void explain_auto(const struct vdb_request *r, const struct vdb_plan_seg 
   explain_add(out, "\n");
 }
 
-static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *p,
-                        struct vdb_writer *out) {
-  const struct vdb_seg *seg = p->view->seg;
-  explain_add(out, "segment %llu: %s, %u rows, %u deleted, index %s\n", (unsigned long long)seg->id,
-              seg->sealed ? "sealed" : "growing", p->view->n, p->dead,
-              p->index ? vdb_index_kind(p->index->params.type)->name : "none");
-  if (r->snapshot->index[r->field_no].type == VECDB_INDEX_AUTO && seg->sealed)
-    explain_auto(r, p, out);
-  explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
-              100.0 * p->allowed / p->view->n);
-  explain_add(out, "  plan: %s (%s)%s\n", explain_plans[p->plan], explain_reasons[p->reason],
-              p->bitmap ? ", by a set of allowed rows"
-                        : (p->dead > 0 || r->filter ? ", rows checked one by one" : ""));
-  if (p->index)
-    explain_effort(r, p, out);
+static void explain_cost(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                         struct vdb_writer *out) {
   explain_add(out, "  cost: exact %.1f us", p->cost.exact / 1e3);
   if (p->index)
     explain_add(out, ", graph %.1f us", p->cost.graph / 1e3);
@@ -98,6 +86,26 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
     explain_add(out, "; computing the set is %.1f us of all%s", p->cost.bitmap / 1e3,
                 p->index ? " but late filter" : "");
   explain_add(out, "\n");
+}
+
+static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                        struct vdb_writer *out) {
+  const struct vdb_seg *seg = p->view->seg;
+  const char *inverted = p->reason == VDB_PLAN_INVERTED ? "inverted" : "none";
+  explain_add(out, "segment %llu: %s, %u rows, %u deleted, index %s\n", (unsigned long long)seg->id,
+              seg->sealed ? "sealed" : "growing", p->view->n, p->dead,
+              p->index ? vdb_index_kind(p->index->params.type)->name : inverted);
+  if (r->snapshot->index[r->field_no].type == VECDB_INDEX_AUTO && seg->sealed && !r->sparse)
+    explain_auto(r, p, out);
+  explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
+              100.0 * p->allowed / p->view->n);
+  explain_add(out, "  plan: %s (%s)%s\n", explain_plans[p->plan], explain_reasons[p->reason],
+              p->bitmap ? ", by a set of allowed rows"
+                        : (p->dead > 0 || r->filter ? ", rows checked one by one" : ""));
+  if (p->index)
+    explain_effort(r, p, out);
+  if (!r->sparse)
+    explain_cost(r, p, out);
 }
 
 static void explain_all(const struct vdb_request *r, const struct vdb_plan *plan,

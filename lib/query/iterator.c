@@ -31,6 +31,7 @@ struct vecdb_iterator {
   vecdb_control control; /* a copy, for each call */
   bool has_control;
   struct vdb_query_vec query;
+  vecdb_sparse sparse;    /* the query of a sparse field; its pairs are at query.data */
   struct vdb_qhit *batch; /* found and not given out: room for ITER_BATCH_MAX at most */
   size_t batch_n;
   size_t batch_capacity;
@@ -54,6 +55,26 @@ VDB_INTERNAL void vdb_iterator_free(struct vecdb_iterator *iterator) {
   vdb_snapshot_release(snapshot);
 }
 
+/* Copies the query; false: no memory. */
+static bool iter_keep_query(struct vecdb_iterator *it) {
+  const struct vdb_request *r = &it->request;
+  if (r->sparse)
+    it->sparse = vdb_request_sparse(r, 0);
+  size_t bytes = r->sparse ? it->sparse.n * sizeof *it->sparse.pairs
+                           : vdb_query_vec_bytes(r->elem, r->field->dim);
+  it->query.data = vdb_alloc_wide(r->mem, bytes);
+  if (!it->query.data)
+    return false;
+  if (!r->sparse) {
+    vdb_query_vec_set(&it->query, r->queries, r->elem, r->field->dim, r->field->metric);
+    return true;
+  }
+  if (bytes)
+    memcpy(it->query.data, it->sparse.pairs, bytes);
+  it->sparse.pairs = it->query.data;
+  return true;
+}
+
 VDB_INTERNAL int vdb_iterator_new(struct vdb_snapshot *snapshot, const vecdb_search_params *params,
                                   struct vecdb_iterator **out, vecdb_error *err) {
   *out = NULL;
@@ -69,13 +90,11 @@ VDB_INTERNAL int vdb_iterator_new(struct vdb_snapshot *snapshot, const vecdb_sea
     return rc;
   }
   struct vdb_request *r = &it->request;
-  it->query.data = vdb_alloc_wide(mem, vdb_query_vec_bytes(r->elem, r->field->dim));
-  if (!it->query.data) {
+  if (!iter_keep_query(it)) {
     vdb_request_fini(r);
     vdb_free(mem, it);
     return vdb_fail_memory(err);
   }
-  vdb_query_vec_set(&it->query, r->queries, r->elem, r->field->dim, r->field->metric);
   r->queries = NULL; /* the caller's from here on */
   it->has_control = params->control != NULL;
   if (it->has_control)
@@ -142,12 +161,13 @@ static int iter_find(struct vecdb_iterator *it, const struct vdb_seg_view *view,
     VDB_TRY(iter_graph(it, view, seg, want, err));
   if (seg->n == 0 && vdb_request_stopped(r) == 0) {
     struct vdb_search s = {.mem = r->mem, .query = &it->query};
+    s.sparse = r->sparse ? &it->sparse : NULL;
     s.top.items = seg->list;
     s.top.k = want;
-    vdb_exec_scan(r, view, seg->left->bits, &s);
+    VDB_TRY(vdb_exec_scan(r, view, seg->left->bits, &s, err));
     seg->n = s.top.n;
     if (seg->n < want && vdb_request_stopped(r) == 0)
-      seg->left->n = (uint32_t)seg->n; /* the others have no distance: damaged rows */
+      seg->left->n = (uint32_t)seg->n; /* the others are damaged, or share no index */
   }
   if (vdb_request_stopped(r) == 0)
     return VECDB_OK;

@@ -57,7 +57,7 @@ VDB_INTERNAL struct vdb_cost_case vdb_plan_cost_case(const struct vdb_request *r
                                                      uint32_t effort) {
   struct vdb_cost_case c = {0};
   c.rows = view->n;
-  c.bytes = (double)vdb_elem_row_bytes(request->elem, request->field->dim);
+  c.bytes = (double)vdb_elem_row_bytes(request->elem, request->field->dim); /* sparse: 0 */
   if (index) {
     struct vdb_index_traits traits;
     index->index->ops->traits(index->index, &traits);
@@ -133,7 +133,9 @@ static void plan_seg(const struct vdb_request *r, struct vdb_plan_seg *p, bool a
   p->allowed = n - p->dead;
   p->counted = p->dead == 0 && !r->filter;
   p->plan = VECDB_PLAN_EXACT;
-  if (!p->index)
+  if (r->sparse && p->view->seg->sealed)
+    p->reason = VDB_PLAN_INVERTED;
+  else if (!p->index)
     p->reason = VDB_PLAN_NO_INDEX;
   else if (p->effort == 0)
     p->reason = VDB_PLAN_OUT_OF_REACH;

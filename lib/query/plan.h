@@ -13,6 +13,7 @@
 /* Why a plan was taken. */
 enum vdb_plan_reason {
   VDB_PLAN_NO_INDEX,  /* growing, or not built */
+  VDB_PLAN_INVERTED,  /* a sparse field, sealed: its inverted index, which is exact */
   VDB_PLAN_SMALL,     /* fewer rows than get an index */
   VDB_PLAN_FORCED,    /* by the caller */
   VDB_PLAN_OUT_OF_REACH, /* the index cannot give the recall that the caller wants */

@@ -1,6 +1,8 @@
 /* request.c - checking search requests; see request.h. */
 #include "query/request.h"
 
+#include "attr/sparse.h"
+
 enum {
   REQUEST_MAX_EF = 16384,
   REQUEST_MAX_NPROBE = 1 << 20,
@@ -52,10 +54,18 @@ static int request_check_numbers(const vecdb_search_params *p, enum vdb_request_
   return VECDB_OK;
 }
 
+static int request_check_query(const struct vdb_request *r, uint32_t q, vecdb_error *err) {
+  if (!r->sparse)
+    return vdb_vector_check(r->field, r->queries + q * r->stride, (int64_t)q, err);
+  vecdb_sparse query = vdb_request_sparse(r, q);
+  VDB_TRY(vdb_sparse_shape(r->field, query.pairs, query.n, (int64_t)q, err));
+  return vdb_sparse_check(r->field, query.pairs, query.n, (int64_t)q, err);
+}
+
 /* Where the queries lie, and what is in them. */
 static int request_check_queries(struct vdb_request *r, const vecdb_search_params *p,
                                  vecdb_error *err) {
-  size_t bytes = vdb_elem_row_bytes(r->elem, r->field->dim);
+  size_t bytes = r->sparse ? sizeof(vecdb_sparse) : vdb_elem_row_bytes(r->elem, r->field->dim);
   if (p->dim != 0 && p->dim != r->field->dim)
     return vdb_fail_at(err, VECDB_ERR_DIMENSION, -1, r->field->name,
                        "the queries have dimension %u, field \"%.64s\" has %u", p->dim,
@@ -71,7 +81,7 @@ static int request_check_queries(struct vdb_request *r, const vecdb_search_param
   if (!p->queries)
     return VECDB_OK;
   for (uint32_t q = 0; q < r->n_queries; q++)
-    VDB_TRY(vdb_vector_check(r->field, r->queries + q * r->stride, (int64_t)q, err));
+    VDB_TRY(request_check_query(r, q, err));
   return VECDB_OK;
 }
 
@@ -88,7 +98,8 @@ VDB_INTERNAL int vdb_request_init(struct vdb_request *request, const struct vdb_
   r->mem = &snapshot->env->mem;
   VDB_TRY(vdb_fields_vector(snapshot->schema, params->field, &r->field_no, err));
   r->field = &snapshot->schema->fields[r->field_no];
-  r->elem = vdb_elem_of(r->field->type);
+  r->sparse = r->field->type == VECDB_SPARSE_VECTOR;
+  r->elem = r->sparse ? VDB_F32 : vdb_elem_of(r->field->type);
   r->queries = params->queries;
   r->n_queries = params->n_queries ? params->n_queries : 1;
   r->k = kind == VDB_REQUEST_ITERATOR ? 1 : params->k;

@@ -23,8 +23,9 @@ struct vdb_request {
   struct vdb_mem *mem;
   const struct vdb_field *field;
   uint32_t field_no;
+  bool sparse;            /* the field; elem is then of no use */
   enum vdb_elem elem;
-  const uint8_t *queries; /* query q at queries + q * stride */
+  const uint8_t *queries; /* query q at queries + q * stride; sparse: a vecdb_sparse */
   size_t stride;
   uint32_t n_queries;
   uint32_t k;
@@ -46,6 +47,13 @@ VDB_INTERNAL int vdb_request_init(struct vdb_request *request, const struct vdb_
                                   const vecdb_search_params *params, enum vdb_request_kind kind,
                                   vecdb_error *err);
 VDB_INTERNAL void vdb_request_fini(struct vdb_request *request);
+
+/* Query q of a sparse field. */
+VDB_INLINE vecdb_sparse vdb_request_sparse(const struct vdb_request *r, uint32_t q) {
+  vecdb_sparse query;
+  memcpy(&query, r->queries + q * r->stride, sizeof query);
+  return query;
+}
 
 /* OPTION unless `control` is NULL or of a known size. */
 VDB_INTERNAL int vdb_request_check_control(const vecdb_control *control, vecdb_error *err);

@@ -67,6 +67,8 @@ static size_t rows_vector_bytes(int32_t type, uint32_t dim) {
     return (size_t)dim * 4;
   case VECDB_INT8_VECTOR:
     return dim;
+  case VECDB_SPARSE_VECTOR:
+    return dim * sizeof(vecdb_sparse_pair);
   case VECDB_BINARY_VECTOR:
     return dim / 8;
   default:

@@ -43,7 +43,7 @@ static bool growing_chunk_field(struct vdb_mem *mem, const struct vdb_field *fie
     if (!blocks[1])
       return false;
   }
-  if (!vdb_type_is_vector(field->type))
+  if (!vdb_type_is_dense(field->type))
     return true;
   struct vdb_vecs *vecs = &chunk->vecs[f];
   vecs->data = column->data;

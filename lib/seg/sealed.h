@@ -8,7 +8,7 @@
  *   NULL f  nullable: one byte per row, 1 for null
  *   NORM f  COSINE vectors: one float per row, the inverse norm
  *   KEYM 0  the key map (keymap.h)
- *   and those of attr_index.h
+ *   and those of attr_index.h, and of inverted.h for sparse vectors
  */
 #ifndef VDB_SEALED_H
 #define VDB_SEALED_H
@@ -27,6 +27,7 @@ struct vdb_sealed {
   struct vdb_column *columns;
   struct vdb_vecs *vecs;
   struct vdb_attr_index **attr;
+  struct vdb_inverted *inverted;
   struct vdb_keymap keys;
   uint32_t n_rows;
   uint32_t n_fields;
@@ -128,7 +129,7 @@ VDB_INTERNAL int vdb_seg_tombs_read(struct vdb_seg *seg, const char *dir,
 VDB_INTERNAL uint64_t vdb_seg_tombs_until(const struct vdb_seg *seg, uint64_t seq);
 
 /* Checks everything about a sealed segment: all bytes, the key map (each row found by its key),
-   norms. */
+   inverted indexes (each posting is a pair of its row). */
 VDB_INTERNAL int vdb_seg_check(const struct vdb_seg *seg, struct vdb_control *control,
                                vecdb_error *err);
 

@@ -41,6 +41,19 @@ static int sealed_open_variable(struct vdb_sealed *s, uint32_t f, struct vdb_col
   return VECDB_OK;
 }
 
+/* A sparse column, whose offsets and bytes are there, and its inverted index. */
+static int sealed_open_sparse(struct vdb_sealed *s, const struct vdb_field *field, uint32_t f,
+                              vecdb_error *err) {
+  const struct vdb_column *c = &s->columns[f];
+  vecdb_error why;
+  for (uint32_t row = 0; row < s->n_rows; row++)
+    if (vdb_sparse_check_stored(field, vdb_column_bytes(c, row), row, &why))
+      return vdb_fail_at(err, VECDB_ERR_CORRUPT, row, field->name, "rows file %llu: %s",
+                         (unsigned long long)s->blob_id.file, why.message);
+  uint64_t pairs = c->offsets[s->n_rows] / sizeof(vecdb_sparse_pair);
+  return vdb_inverted_open(vdb_blob_reader(s->blob), f, s->n_rows, pairs, &s->inverted[f], err);
+}
+
 static int sealed_open_column(struct vdb_sealed *s, const struct vdb_field *field, uint32_t f,
                               vecdb_error *err) {
   struct vdb_column *c = &s->columns[f];
@@ -54,7 +67,11 @@ static int sealed_open_column(struct vdb_sealed *s, const struct vdb_field *fiel
     c->nulls = data;
   }
   if (!field->width)
-    return sealed_open_variable(s, f, c, err);
+    VDB_TRY(sealed_open_variable(s, f, c, err));
+  if (field->type == VECDB_SPARSE_VECTOR)
+    VDB_TRY(sealed_open_sparse(s, field, f, err));
+  if (!field->width)
+    return VECDB_OK;
   if (vdb_type_is_vector(field->type))
     v->n = s->n_rows;
   VDB_TRY(sealed_find(s, SEALED_DATA, f, (size_t)s->n_rows * field->width, &data, err));
@@ -129,7 +146,9 @@ VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sea
   s->columns = vdb_alloc_zero(mem, s->n_fields * sizeof *s->columns);
   s->vecs = vdb_alloc_zero(mem, s->n_fields * sizeof *s->vecs);
   s->attr = vdb_alloc_zero(mem, s->n_fields * sizeof(struct vdb_attr_index *));
-  int rc = s->columns && s->vecs && s->attr ? VECDB_OK : vdb_fail_memory(err);
+  s->inverted = vdb_alloc_zero(mem, s->n_fields * sizeof *s->inverted);
+  bool made = s->columns && s->vecs && s->attr && s->inverted;
+  int rc = made ? VECDB_OK : vdb_fail_memory(err);
   if (!rc)
     rc = vdb_blob_open(o->env, o->dir, VDB_BLOB_ROWS, &o->blob, o->full, &s->blob, err);
   if (!rc)
@@ -166,6 +185,7 @@ VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *s) {
     vdb_blob_close(s->blob);
   if (atomic_load(&s->obsolete))
     sealed_remove_file(s->env, s->dir, VDB_BLOB_ROWS, s->blob_id.file);
+  vdb_free(mem, s->inverted);
   vdb_free(mem, s->attr);
   vdb_free(mem, s->vecs);
   vdb_free(mem, s->columns);

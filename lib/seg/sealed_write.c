@@ -45,7 +45,7 @@ static int sealed_runs(const struct sealed_writer *s, sealed_visit visit, void *
   return VECDB_OK;
 }
 
-/* One field's values as they are written and, for scalars, gathered for the attribute index. */
+/* One field's values as they are written and, but for dense vectors, gathered for its index. */
 struct sealed_column {
   struct sealed_writer *s;
   uint32_t field;
@@ -126,7 +126,8 @@ static int sealed_vectors(struct sealed_writer *s, uint32_t f) {
   return s->out->end(s->out, s->err);
 }
 
-/* Gathers a scalar column into memory: data, and offsets and nulls where the field has them. */
+/* Gathers a scalar or sparse column into memory: data, and offsets and nulls where the field has
+   them. */
 static int sealed_gather(struct sealed_column *c, const struct vdb_field *field) {
   struct sealed_writer *s = c->s;
   struct vdb_mem *mem = &s->w->env->mem;
@@ -166,6 +167,8 @@ static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_fiel
     return VECDB_OK;
   struct vdb_column column = {.data = c->data, .offsets = c->offsets, .nulls = c->nulls,
                               .width = field->width, .type = field->type};
+  if (field->type == VECDB_SPARSE_VECTOR)
+    return vdb_inverted_build(&s->w->env->mem, &column, s->n_rows, s->out, c->field, s->err);
   return vdb_attr_index_build(&s->w->env->mem, &column, s->n_rows, field->scalar_index, s->out,
                               c->field, s->err);
 }
@@ -205,8 +208,8 @@ static int sealed_sections(struct sealed_writer *s) {
   struct sealed_meta meta = {SEALED_VERSION, s->w->schema->n_fields, s->n_rows};
   VDB_TRY(sealed_section(s, SEALED_META, 0, &meta, sizeof meta));
   for (uint32_t f = 0; f < s->w->schema->n_fields; f++) {
-    bool vector = vdb_type_is_vector(s->w->schema->fields[f].type);
-    VDB_TRY(vector ? sealed_vectors(s, f) : sealed_scalar(s, f));
+    bool dense = vdb_type_is_dense(s->w->schema->fields[f].type);
+    VDB_TRY(dense ? sealed_vectors(s, f) : sealed_scalar(s, f));
     if (s->w->control &&
         vdb_control_progress(s->w->control, "write", f + 1, s->w->schema->n_fields))
       return vdb_control_fail(s->w->control, s->err);

@@ -50,6 +50,7 @@ VDB_INTERNAL struct vdb_seg_part vdb_seg_part(const struct vdb_seg_view *view, u
     part.columns = sealed->columns;
     part.vecs = sealed->vecs;
     part.indexes = (const struct vdb_attr_index *const *)sealed->attr;
+    part.inverted = sealed->inverted;
     return part;
   }
   const struct vdb_growing_chunk *chunk = view->seg->growing->chunks[i];

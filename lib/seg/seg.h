@@ -16,6 +16,7 @@
 #include "index/curve.h"
 #include "os/env.h"
 #include "seg/tombs.h"
+#include "sparse/inverted.h"
 #include "store/blob.h"
 
 struct vdb_growing;
@@ -80,8 +81,9 @@ struct vdb_seg_part {
   uint32_t first; /* row number of its first row, a multiple of 64 */
   uint32_t n;     /* visible rows in it */
   const struct vdb_column *columns;            /* one per field */
-  const struct vdb_vecs *vecs; /* one per field, of use for vector fields; its n may exceed ours */
+  const struct vdb_vecs *vecs; /* one per field, of use for dense vectors; its n may exceed ours */
   const struct vdb_attr_index *const *indexes; /* one per field, NULL entries; NULL: none */
+  const struct vdb_inverted *inverted; /* one per field, of use for sparse ones; NULL: none */
 };
 VDB_INTERNAL uint32_t vdb_seg_parts(const struct vdb_seg_view *view);
 VDB_INTERNAL struct vdb_seg_part vdb_seg_part(const struct vdb_seg_view *view, uint32_t i);

@@ -1,9 +1,11 @@
 """pymilvus's MilvusClient, as programs of Milvus 2.6 and 3.0 are written, against a running vecdbd."""
 import logging
+import math
 import sys
 
 import numpy as np
-from pymilvus import DataType, MilvusClient, MilvusException
+from pymilvus import (AnnSearchRequest, DataType, MilvusClient, MilvusException, RRFRanker,
+                      WeightedRanker)
 
 DIM = 16
 
@@ -105,6 +107,72 @@ def check_typed(client):
     assert (described["index_type"], described["metric_type"]) == ("HNSW", "COSINE")
 
 
+def check_sparse(client):
+    """Sparse vectors, given as dicts, beside dense ones whose metric the index changes."""
+    schema = MilvusClient.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("words", DataType.SPARSE_FLOAT_VECTOR)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=DIM)
+    client.create_collection("sparse", schema=schema)
+    rng = np.random.default_rng(5)
+    vectors, _ = rows_of(100, 5)
+    words = [{int(w): float(rng.uniform(-0.5, 2)) for w in rng.choice(40, i % 7, replace=False)}
+             for i in range(1, 100)]
+    rows = [{"id": i, "words": w, "vector": vectors[i].tolist()} for i, w in enumerate(words)]
+    client.insert("sparse", rows)
+    index = client.prepare_index_params()
+    index.add_index("words", index_type="SPARSE_INVERTED_INDEX", metric_type="IP")
+    index.add_index("vector", index_type="FLAT", metric_type="L2")
+    client.create_index("sparse", index)
+    client.load_collection("sparse")
+    assert client.describe_index("sparse", "words")["index_type"] == "SPARSE_INVERTED_INDEX"
+    query = {3: 1.0, 17: 0.5, 25: 2.0, 99: 1.0}
+    scores = {i: sum(query[k] * w[k] for k in w.keys() & query.keys())
+              for i, w in enumerate(words) if w.keys() & query.keys()}
+    hits = client.search("sparse", [query], anns_field="words", limit=100,
+                         search_params={"metric_type": "IP"}, output_fields=["words"])[0]
+    assert len(hits) == len(scores)
+    for h in hits:
+        assert abs(h["distance"] - scores[key_of(h, "id")]) < 1e-5
+        got, want = h["entity"]["words"], words[key_of(h, "id")]
+        assert got.keys() == want.keys() and all(abs(got[k] - want[k]) < 1e-6 for k in got)
+    assert [h["distance"] for h in hits] == sorted((h["distance"] for h in hits), reverse=True)
+    fails(1100, client.search, "sparse", [query], anns_field="words", limit=1,
+          search_params={"metric_type": "L2"})
+    fails(1100, client.search, "sparse", [query], anns_field="vector", limit=1)
+    check_hybrid(client, query, scores, vectors)
+    client.drop_index("sparse", "words")
+    client.drop_collection("sparse")
+
+
+def check_hybrid(client, query, scores, vectors):
+    """Words and meaning in one ranking, by ranks and by weighted scores."""
+    dense = vectors[0] + vectors[1]
+    squares = {i: float(((v - dense) ** 2).sum()) for i, v in enumerate(vectors[:99])}
+    parts = [AnnSearchRequest([query], "words", {"metric_type": "IP"}, limit=20),
+             AnnSearchRequest([dense.tolist()], "vector", {"metric_type": "L2"}, limit=30,
+                              expr="id < 80")]
+    lists = [sorted(scores, key=lambda i: -scores[i])[:20],
+             sorted((i for i in squares if i < 80), key=lambda i: squares[i])[:30]]
+    ranked, weighted = {}, {}
+    for found in lists:
+        for rank, i in enumerate(found):
+            ranked[i] = ranked.get(i, 0) + 1 / (61 + rank)
+    for i in lists[0]:
+        weighted[i] = 0.7 * (0.5 + math.atan(scores[i]) / math.pi)
+    for i in lists[1]:
+        weighted[i] = weighted.get(i, 0) + 0.3 * (1 - 2 * math.atan(squares[i]) / math.pi)
+    for ranker, want in (RRFRanker(), ranked), (WeightedRanker(0.7, 0.3), weighted):
+        hits = client.hybrid_search("sparse", parts, ranker, limit=12, offset=1,
+                                    output_fields=["id"])[0]
+        best = sorted(want.values(), reverse=True)[1:13]
+        assert len(hits) == 12
+        for h, score in zip(hits, best):
+            assert abs(h["distance"] - score) < 1e-5
+            assert abs(want[key_of(h, "id")] - score) < 1e-5
+    fails(1100, client.hybrid_search, "sparse", parts, WeightedRanker(0.7), limit=5)
+
+
 def check_metric_change(client):
     """An index with another metric on a collection that has rows already."""
     schema = MilvusClient.create_schema()
@@ -139,6 +207,7 @@ def main():
     client = MilvusClient(uri=f"http://127.0.0.1:{sys.argv[1]}")
     check_quick(client)
     check_typed(client)
+    check_sparse(client)
     check_metric_change(client)
     assert client.list_databases() == ["default"]
     for name in client.list_collections():

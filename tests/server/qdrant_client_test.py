@@ -112,6 +112,9 @@ def near(a, b):
 
 
 def same_vector(a, b):
+    if isinstance(a, m.SparseVector) or isinstance(b, m.SparseVector):
+        a, b = (dict(zip(v.indices, v.values)) for v in (a, b))
+        return a.keys() == b.keys() and all(near(a[k], b[k]) for k in a)
     if isinstance(a, dict) or isinstance(b, dict):
         return a.keys() == b.keys() and all(same_vector(a[k], b[k]) for k in a)
     if a is None or b is None:
@@ -245,6 +248,58 @@ def check_named(both):
     same_points(a.points, b.points)
 
 
+def words(rng, most=12):
+    indices = rng.sample(range(0, 60, 2), rng.randint(1, most))
+    return m.SparseVector(indices=indices, values=[rng.uniform(-0.5, 2) for _ in indices])
+
+
+def check_sparse(both):
+    """Sparse vectors alone, weighted by IDF, filtered, changed, and fused with dense ones."""
+    rng = random.Random(4)
+    both.create_collection(
+        "sparse", vectors_config=m.VectorParams(size=DIM, distance=m.Distance.COSINE),
+        sparse_vectors_config={"words": m.SparseVectorParams(),
+                               "rare": m.SparseVectorParams(modifier=m.Modifier.IDF)})
+    config = both.ours.get_collection("sparse").config.params.sparse_vectors
+    assert config["rare"].modifier == m.Modifier.IDF and config["words"].modifier is None
+    for i in range(N):
+        vector = {"": [rng.gauss(0, 1) for _ in range(DIM)], "rare": words(rng)}
+        if i % 5:
+            vector["words"] = words(rng)
+        both.upsert("sparse", points=[m.PointStruct(id=i, vector=vector, payload=payload(rng, i))])
+    for step in range(2):
+        for i, f in enumerate(FILTERS):
+            query = words(rng, 5)
+            for using in "words", "rare":
+                a, b = both.query_points("sparse", query=query, using=using, query_filter=f,
+                                         limit=9, offset=i % 3, with_vectors=bool(i % 2))
+                same_points(a.points, b.points)
+        a, b = both.query_points("sparse", query=4, using="rare", limit=7, score_threshold=0.5)
+        same_points(a.points, b.points)
+        dense = [rng.gauss(0, 1) for _ in range(DIM)]
+        sources = [m.Prefetch(query=dense, limit=20),
+                   m.Prefetch(query=words(rng), using="words", limit=20),
+                   m.Prefetch(query=words(rng), using="rare", limit=20, filter=FILTERS[2])]
+        for fusion in m.Fusion.RRF, m.Fusion.DBSF:
+            a, b = both.query_points("sparse", prefetch=sources, limit=9,
+                                     query=m.FusionQuery(fusion=fusion))
+            assert all(near(x.score, y.score) for x, y in zip(a.points, b.points, strict=True))
+        both.delete("sparse", points_selector=list(range(0, N, 6)))
+        both.set_payload("sparse", payload={"color": "red"}, points=[1, 2, 3])
+        same_points(by_id(scroll_all(both.ours, "sparse", with_vectors=True)),
+                    by_id(scroll_all(both.oracle, "sparse", with_vectors=True)))
+    both.delete_collection("sparse")
+    only = {"s": m.SparseVectorParams()}
+    both.create_collection("sparse", vectors_config={}, sparse_vectors_config=only)
+    both.upsert("sparse", points=m.Batch(ids=[1, 2], vectors={"s": [words(rng), words(rng)]}))
+    a, b = both.query_points("sparse", query=words(rng, 30), using="s", with_vectors=True)
+    same_points(a.points, b.points)
+    refused(400, both.ours.upsert, "sparse", points=[m.PointStruct(
+        id=3, vector={"s": m.SparseVector(indices=[1, 1], values=[1.0, 2.0])})])
+    refused(400, both.ours.query_points, "sparse", query=[1.0], using="s")
+    both.delete_collection("sparse")
+
+
 def check_collections(client):
     assert client.collection_exists("named") and not client.collection_exists("other")
     info = client.get_collection("named")
@@ -301,6 +356,7 @@ def main():
         client = QdrantClient(url=f"http://127.0.0.1:{server.port}")
         both = Both(client, QdrantClient(":memory:"))
         check_distances(both)
+        check_sparse(both)
         check_named(both)
         check_collections(client)
         check_large(both)

@@ -2,6 +2,8 @@
  * test_qdrant.c - Qdrant's dialect without its client: ranges beside a naive comparison, payloads
  * as they were, and the answers to wrong requests. qdrant_client_test.py has the client. TSAN: yes
  */
+#include <math.h>
+
 #include "server/qdrant.h"
 #include "server/webtest.h"
 
@@ -122,6 +124,42 @@ static void test_payloads(void **state) {
   json_decref(got);
 }
 
+/* Asks for points by their words; their scores, in order, must be these. */
+static void check_words(const struct web *w, const char *using, const double *scores, size_t n) {
+  char body[300];
+  snprintf(body, sizeof body,
+           "{\"query\": {\"indices\": [9, 1], \"values\": [2, 1]}, \"using\": \"%s\"}", using);
+  json_t *got = web_expect(w, 200, "POST", "/collections/s/points/query", body);
+  json_t *points = json_object_get(json_object_get(got, "result"), "points");
+  assert_int_equal(json_array_size(points), n);
+  for (size_t i = 0; i < n; i++)
+    assert_float_equal(json_real_value(json_object_get(json_array_get(points, i), "score")),
+                       scores[i], 1e-6);
+  json_decref(got);
+}
+
+/* Sparse vectors, as they are and weighted by how rare their indices are. */
+static void test_sparse(void **state) {
+  const struct web *w = *state;
+  web_do(w, 200, "PUT", "/collections/s",
+         "{\"sparse_vectors\": {\"plain\": {}, \"rare\": {\"modifier\": \"idf\"}}}");
+  web_do(w, 200, "PUT", "/collections/s/points",
+         "{\"points\": [{\"id\": 1, \"vector\": {\"plain\": {\"indices\": [1], \"values\": [5]},"
+         " \"rare\": {\"indices\": [1], \"values\": [5]}}},"
+         "{\"id\": 2, \"vector\": {\"plain\": {\"indices\": [9, 1], \"values\": [1, 1]},"
+         " \"rare\": {\"indices\": [1, 9], \"values\": [1, 1]}}},"
+         "{\"id\": 3, \"vector\": {\"rare\": {\"indices\": [4], \"values\": [1]}}}]}");
+  /* 2 of 3 points have index 1, and 1 has 9. */
+  double common = log((3 - 2 + 0.5) / (2 + 0.5) + 1), rare = log((3 - 1 + 0.5) / (1 + 0.5) + 1);
+  check_words(w, "plain", (double[]){5, 3}, 2);
+  check_words(w, "rare", (double[]){2 * rare + common, 5 * common}, 2);
+  web_do(w, 200, "POST", "/collections/s/points/delete", "{\"points\": [1]}");
+  check_words(w, "plain", (double[]){3}, 1);
+  common = log((2 - 1 + 0.5) / (1 + 0.5) + 1); /* of both indices now */
+  check_words(w, "rare", (double[]){3 * common}, 1);
+  web_do(w, 200, "DELETE", "/collections/s", NULL);
+}
+
 /* Nothing of what other interfaces make is a collection of points, and the other way round. */
 static void test_apart(void **state) {
   const struct web *w = *state;
@@ -148,7 +186,11 @@ static const struct {
     {400, "PUT", "/collections/d",
      "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\", \"speed\": 1}}"},
     {400, "PUT", "/collections/d",
-     "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\"}, \"sparse_vectors\": {\"s\": {}}}"},
+     "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\"}, \"sparse_vectors\": {\"s\": 5}}"},
+    {400, "PUT", "/collections/d", "{\"sparse_vectors\": {\"s\": {\"modifier\": \"tf\"}}}"},
+    {400, "PUT", POINTS,
+     "{\"points\": [{\"id\": 1, \"vector\": {\"indices\": [1], \"values\": []}}]}"},
+    {400, "POST", POINTS "/query", "{\"query\": {\"indices\": [1], \"values\": [1]}}"},
     {409, "PUT", "/collections/c", "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\"}}"},
     {404, "GET", "/collections/d", NULL},
     {405, "POST", "/collections/c", "{}"},
@@ -352,6 +394,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_ranges, setup, teardown),
       cmocka_unit_test_setup_teardown(test_terms, setup, teardown),
       cmocka_unit_test_setup_teardown(test_payloads, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
       cmocka_unit_test_setup_teardown(test_apart, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
       cmocka_unit_test_setup_teardown(test_deep, setup, teardown),

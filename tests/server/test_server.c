@@ -100,6 +100,39 @@ static void test_every_type(void **state) {
   json_decref(got);
 }
 
+/* Sparse vectors go in by any order of their indices, and come out sorted; hits share an index. */
+static void test_sparse(void **state) {
+  const struct web *w = *state;
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"docs\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\", \"primary_key\":"
+         "true}, {\"name\": \"w\", \"type\": \"SPARSE_VECTOR\"}]}");
+  web_do(w, 200, "POST", DOCS "/rows",
+         "{\"rows\": [{\"k\": 1, \"w\": {\"indices\": [7, 4294967295, 2], \"values\": [1, 2, 3]}},"
+         "{\"k\": 2, \"w\": {\"indices\": [2], \"values\": [-1]}},"
+         "{\"k\": 3, \"w\": {\"indices\": [], \"values\": []}}]}");
+  json_t *wanted = json_pack("{s:i, s:{s:[i,i,I], s:[f,f,f]}}", "k", 1, "w", "indices", 2, 7,
+                             (json_int_t)UINT32_MAX, "values", 3.0, 1.0, 2.0);
+  json_t *got = web_expect(w, 200, "GET", DOCS "/rows/1", NULL);
+  assert_true(json_equal(wanted, got));
+  json_decref(got);
+  json_decref(wanted);
+  got = web_expect(w, 200, "POST", DOCS "/search",
+                   "{\"vector\": {\"indices\": [7, 2], \"values\": [10, 1]}, \"top_k\": 5}");
+  json_t *hits = json_object_get(got, "hits");
+  assert_int_equal(json_array_size(hits), 2);
+  json_t *first = json_array_get(hits, 0), *second = json_array_get(hits, 1);
+  assert_true(json_number_value(json_object_get(first, "score")) == 13);
+  assert_true(json_number_value(json_object_get(second, "score")) == -1);
+  json_decref(got);
+  web_fails(w, 400, "TYPE", "POST", DOCS "/search",
+            "{\"vector\": {\"indices\": [7, 7], \"values\": [1, 1]}, \"top_k\": 5}");
+  web_fails(w, 400, "TYPE", "POST", DOCS "/search", "{\"vector\": [1, 2], \"top_k\": 5}");
+  web_fails(w, 400, "TYPE", "POST", DOCS "/rows",
+            "{\"rows\": [{\"k\": 4, \"w\": {\"indices\": [-1], \"values\": [1]}}]}");
+  web_fails(w, 400, "OVERFLOW", "POST", DOCS "/rows",
+            "{\"rows\": [{\"k\": 4, \"w\": {\"indices\": [1], \"values\": [1e38]}}]}");
+}
+
 static void test_rows(void **state) {
   const struct web *w = *state;
   web_do(w, 200, "POST", DOCS "/rows",
@@ -374,6 +407,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_collections, setup, teardown),
       cmocka_unit_test_setup_teardown(test_every_type, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
       cmocka_unit_test_setup_teardown(test_rows, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_stream, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_pages, setup_docs, teardown),

@@ -132,6 +132,18 @@ static inline const void *gen_packed(struct gen *g, int32_t type, size_t n) {
   return data;
 }
 
+/* Up to five pairs. */
+static inline const void *gen_sparse(struct gen *g, uint32_t *n) {
+  vecdb_sparse_pair *pairs = gen_take(g, 5 * sizeof *pairs);
+  uint32_t index = gen_below(g, 9);
+  *n = gen_below(g, 6);
+  for (uint32_t i = 0; i < *n; i++) {
+    pairs[i] = (vecdb_sparse_pair){index, (float)vdb_rng_unit(&g->rng) - 0.5f};
+    index += 1 + gen_below(g, 1u << 29);
+  }
+  return pairs;
+}
+
 /* A value that field `f` takes, never null. */
 static inline vecdb_value gen_value(struct gen *g, const vecdb_field *f) {
   vecdb_value v = {0};
@@ -159,6 +171,8 @@ static inline vecdb_value gen_value(struct gen *g, const vecdb_field *f) {
     for (uint32_t i = 0; i < v.length; i++)
       strings[i] = gen_text(g, f->max_length);
     v.as.data = strings;
+  } else if (f->type == VECDB_SPARSE_VECTOR) {
+    v.as.data = gen_sparse(g, &v.length);
   } else {
     v.length = f->dim;
     v.as.data = gen_packed(g, f->type, f->type == VECDB_BINARY_VECTOR ? f->dim / 8 : f->dim);
@@ -167,7 +181,10 @@ static inline vecdb_value gen_value(struct gen *g, const vecdb_field *f) {
 }
 
 static inline size_t gen_vector_bytes(int32_t type, size_t dim) {
-  size_t element = type == VECDB_FLOAT_VECTOR ? 4 : type == VECDB_INT8_VECTOR ? 1 : 2;
+  size_t element = type == VECDB_FLOAT_VECTOR    ? 4
+                   : type == VECDB_SPARSE_VECTOR ? sizeof(vecdb_sparse_pair)
+                   : type == VECDB_INT8_VECTOR   ? 1
+                                                 : 2;
   return type == VECDB_BINARY_VECTOR ? dim / 8 : dim * element;
 }
 
@@ -200,6 +217,11 @@ static inline bool gen_equal(const vecdb_value *a, const vecdb_value *b) {
    */
 
 static inline void gen_vector_field(struct gen *g, vecdb_field *f) {
+  if (gen_one_in(g, 6)) {
+    f->type = VECDB_SPARSE_VECTOR;
+    f->metric = gen_one_in(g, 2) ? VECDB_IP : 0;
+    return;
+  }
   f->type = VECDB_FLOAT_VECTOR + (int32_t)gen_below(g, 5);
   f->dim = 8 * (1 + gen_below(g, 9));
   if (f->type == VECDB_BINARY_VECTOR) {
@@ -284,6 +306,8 @@ static inline void gen_put(struct gen *g, const vecdb_value *v, uint8_t *at, boo
     memcpy(at, &v->as.data, sizeof v->as.data);
   } else if (v->type == VECDB_FLOAT) {
     memcpy(at, &single, sizeof single);
+  } else if (v->type == VECDB_SPARSE_VECTOR) {
+    memcpy(at, &(vecdb_sparse){v->as.data, v->length}, sizeof(vecdb_sparse));
   } else if (vdb_type_is_vector(v->type)) {
     memcpy(at, v->as.data, gen_vector_bytes(v->type, v->length));
   } else {
@@ -298,7 +322,8 @@ static inline vecdb_column gen_column(struct gen *g, const vecdb_schema *s, uint
   uint32_t n = b->batch.n_rows;
   vecdb_column c = {0};
   c.field = field->name;
-  size_t packed = vdb_type_is_vector(field->type) ? gen_vector_bytes(field->type, field->dim)
+  size_t packed = field->type == VECDB_SPARSE_VECTOR ? sizeof(vecdb_sparse)
+                  : vdb_type_is_vector(field->type) ? gen_vector_bytes(field->type, field->dim)
                   : vdb_type_is_variable(field->type) ? sizeof(void *)
                                                       : vdb_type_width(field->type);
   if (gen_one_in(g, 2))

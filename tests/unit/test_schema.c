@@ -75,7 +75,7 @@ static const struct field_case field_cases[] = {
     /* types and sizes */
     {{.name = "x", .type = 0}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = 10}, VECDB_ERR_OPTION, "type is unknown"},
-    {{.name = "x", .type = 37, .dim = 8}, VECDB_ERR_OPTION, "type is unknown"},
+    {{.name = "x", .type = 38, .dim = 8}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = -1}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = VECDB_BOOL, .element_type = VECDB_BOOL}, VECDB_ERR_SCHEMA,
      "element type"},
@@ -457,6 +457,7 @@ static void check_same(const struct vdb_schema *schema, const vecdb_schema *from
     bool binary = b->type == VECDB_BINARY_VECTOR;
     int32_t metric = b->metric || !vdb_type_is_vector(b->type) ? b->metric
                      : binary                                  ? VECDB_HAMMING
+                     : b->type == VECDB_SPARSE_VECTOR          ? VECDB_IP
                                                                : VECDB_COSINE;
     assert_string_equal(a->name, b->name);
     assert_string_equal(a->description, b->description ? b->description : "");

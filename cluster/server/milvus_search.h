@@ -1,0 +1,46 @@
+/*
+ * milvus_search.h - a search of the Milvus dialect in its steps: what Search does, and HybridSearch
+ * with each of its parts.
+ */
+#ifndef SRV_MILVUS_SEARCH_H
+#define SRV_MILVUS_SEARCH_H
+
+#include "server/milvus.h"
+
+struct milvus_search_request {
+  const char *db, *name, *expr;
+  struct pb_bytes placeholders;
+  struct pb_list partitions, fields, params, values, sub_requests;
+};
+/* A search or query between its request and the library. */
+struct milvus_search_run {
+  struct milvus *m;
+  struct milvus_search_request r;
+  struct milvus_open open;
+  struct milvus_pairs pairs;
+  struct milvus_fields fields;
+  const vecdb_field *field; /* that is searched */
+  vecdb_search_params params;
+  vecdb_control control;
+  uint32_t limit, offset;
+};
+
+/* Hits of n_queries, params.k for each, whose rows are in `rows`. */
+struct milvus_hits {
+  vecdb_hit *hits;
+  uint32_t *counts;
+  vecdb_rows *rows; /* to be freed */
+};
+
+/* Each returns false after failing. The SearchRequest, and what it means for the open collection;
+   the hits, as many as it asks for and its offset more; the answer, which leaves the offset out. */
+bool milvus_search_take(struct milvus_search_run *s, struct pb_bytes in);
+bool milvus_search_read(struct milvus_search_run *s);
+bool milvus_search_hits(struct milvus_search_run *s, struct milvus_hits *out);
+void milvus_search_answer(struct milvus_search_run *s, const struct milvus_hits *hits);
+/* A whole number among the request's pairs; unchanged where there is none. */
+bool milvus_search_number(struct milvus_search_run *s, const char *key, uint32_t *out);
+/* Fails for what no search serves. */
+bool milvus_search_unserved(struct milvus_search_run *s);
+
+#endif

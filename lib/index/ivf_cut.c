@@ -7,7 +7,7 @@
 #include "index/ivf.h"
 
 enum {
-  CUT_LANES = 16,
+  CUT_LANES = 4, /* what every processor has: wider vectors would be taken apart, through memory */
   CUT_STEPS = 20 /* halvings at most: keys that lie closer together than that count as equal */
 };
 

@@ -8,6 +8,7 @@
  *   ivf_lists.c  rows to lists
  *   ivf_code.c   rows in the lists coded: by a quantizer of quant.h, or in 8 bits
  *   ivf_probe.c  the lists nearest to a query
+ *   ivf_signs.c  most of the lists that are not, found by one bit an element
  *   ivf_cut.c    the nearest of many keys
  *   ivf_graph.c  a graph of the centroids
  *   ivf_hnsw.c   lists and a graph of the rows, side by side
@@ -60,6 +61,12 @@ struct vdb_ivf_centroids {
                           taken off the keys of rows again */
   size_t stride;
   uint32_t n;
+};
+
+/* The centroids in one bit an element; see ivf_signs.c. */
+struct vdb_ivf_signs {
+  struct vdb_quant *quant; /* NULL: there are none; that of the coder, if it is one of bits */
+  const uint8_t *blocks;
 };
 
 /* The lists: that of centroid c is blocks starts[c] to starts[c + 1], and their slots. */
@@ -136,6 +143,7 @@ struct vdb_ivf_scratch {
   struct vdb_ivf_query query;
   float *list_keys;       /* of the query and each centroid, if they have been needed */
   bool all_lists;         /* they have */
+  void *signs_table;      /* memory of the query's, unless that of the coder serves */
   float *graph_query;     /* the query among the centroids of the graph */
   struct vdb_near *lists; /* the nearest, in order; room for all */
   uint32_t n_lists;
@@ -153,6 +161,7 @@ struct vdb_ivf {
   struct vdb_transform *transform;
   struct vdb_ivf_coder coder;
   struct vdb_ivf_centroids centroids;
+  struct vdb_ivf_signs signs;
   struct vdb_index *graph;  /* of the centroids; NULL: none */
   const float *graph_shift; /* what is added to q' there */
   struct vdb_ivf_lists lists;
@@ -176,6 +185,15 @@ VDB_INTERNAL void vdb_ivf_probe(const struct vdb_ivf *ivf, struct vdb_ivf_scratc
 /* Makes these at least `n`; those that are there stay in their places. */
 VDB_INTERNAL void vdb_ivf_probe_more(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *scratch,
                                      uint32_t n);
+
+/* Bytes of the blocks of signs. */
+VDB_INLINE size_t vdb_ivf_signs_bytes(const struct vdb_quant *quant, uint32_t n_lists) {
+  return ((size_t)n_lists + VDB_IVF_BLOCK - 1) / VDB_IVF_BLOCK * quant->block_bytes;
+}
+/* Puts the numbers of at least `want` lists that are nearest to scratch->query by their signs into
+   scratch->lists, in no order; how many there are, which is less than that of a damaged file. */
+VDB_INTERNAL uint32_t vdb_ivf_signs_scan(const struct vdb_ivf *ivf,
+                                         struct vdb_ivf_scratch *scratch, uint32_t want);
 
 /* Opens the graph of the centroids: n x dim floats and the shift behind them, borrowed. */
 VDB_INTERNAL int vdb_ivf_graph_open(struct vdb_ivf *ivf, const struct vdb_sect_reader *in,

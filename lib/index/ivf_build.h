@@ -44,6 +44,12 @@ VDB_INTERNAL int vdb_ivf_progress(struct vdb_ivf_builder *h, uint64_t rows, vecd
 /* Gives each row its lists, and each list its slots (ivf_lists.c). */
 VDB_INTERNAL int vdb_ivf_fill_lists(struct vdb_ivf_builder *h, vecdb_error *err);
 
+/* Whether an index has signs of its centroids (ivf_signs.c). */
+VDB_INTERNAL bool vdb_ivf_signs_fit(const struct vdb_transform *t, uint32_t n_lists);
+/* Their blocks, vdb_ivf_signs_bytes; NULL when out of memory. */
+VDB_INTERNAL uint8_t *vdb_ivf_signs_make(const struct vdb_ivf_builder *h,
+                                         const struct vdb_quant *quant);
+
 /* Builds (ivf_build.c). */
 VDB_INTERNAL int vdb_ivf_build(const struct vdb_index_build *b, vecdb_error *err);
 /* Writes all sections (ivf_io.c). Blocks are coded on the way; `bounds` are known after. */

@@ -4,6 +4,8 @@
  *
  *   IVFH  struct ivf_header
  *   IVFC  f32 scales[n_lists], f32 biases[n_lists], then 64-byte aligned i8 codes[n_lists][stride]
+ *   IVFS  the centroids in one bit an element, in blocks;
+ *         no section without
  *   IVFL  u32 starts[n_lists + 1]: the blocks of each list
  *   IVFR  u32 rows[n_blocks * 32]: of the slots
  *   IVFB  the blocks
@@ -26,6 +28,7 @@
 
 #define IVF_TAG VDB_TAG('I', 'V', 'F', 'H')
 #define IVF_TAG_CENTROIDS VDB_TAG('I', 'V', 'F', 'C')
+#define IVF_TAG_SIGNS VDB_TAG('I', 'V', 'F', 'S')
 #define IVF_TAG_STARTS VDB_TAG('I', 'V', 'F', 'L')
 #define IVF_TAG_ROWS VDB_TAG('I', 'V', 'F', 'R')
 #define IVF_TAG_BLOCKS VDB_TAG('I', 'V', 'F', 'B')
@@ -49,7 +52,8 @@ struct ivf_header {
   float max_norm;
   float max_error;
   uint32_t graph; /* 0: none of the centroids, 1: by distance, 2: by inner product */
-  uint32_t zeros[2];
+  uint32_t signs; /* 0 or 1: of the centroids. There is no section of them in older files */
+  uint32_t zero;
 };
 _Static_assert(sizeof(struct ivf_header) == 64, "the header has no holes");
 
@@ -131,6 +135,21 @@ static int ivf_write_graph(struct vdb_ivf_builder *h, vecdb_error *err) {
   return graph ? vdb_ivf_graph_build(h, err) : VECDB_OK;
 }
 
+static int ivf_write_signs(struct vdb_ivf_builder *h, vecdb_error *err) {
+  struct vdb_mem *mem = h->b->mem;
+  struct vdb_quant *quant;
+  if (h->n_lists == 0 || !vdb_ivf_signs_fit(h->transform, h->n_lists))
+    return VECDB_OK;
+  int32_t metric = h->coder.l2 ? VECDB_L2 : VECDB_IP;
+  VDB_TRY(vdb_rabitq_new(mem, h->b->vecs->dim, metric, &quant, err));
+  uint8_t *blocks = vdb_ivf_signs_make(h, quant);
+  struct ivf_part part = {blocks, vdb_ivf_signs_bytes(quant, h->n_lists)};
+  int rc = blocks ? ivf_write_parts(h, IVF_TAG_SIGNS, &part, 1, err) : vdb_fail_memory(err);
+  vdb_free(mem, blocks);
+  quant->ops->close(mem, quant);
+  return rc;
+}
+
 static int ivf_write_header(struct vdb_ivf_builder *h, vecdb_error *err) {
   const struct vdb_vecs *v = h->b->vecs;
   struct ivf_header header = {.version = IVF_VERSION,
@@ -146,7 +165,8 @@ static int ivf_write_header(struct vdb_ivf_builder *h, vecdb_error *err) {
                               .exact = h->b->params.refine != VECDB_REFINE_NONE,
                               .max_norm = h->bounds.norm,
                               .max_error = h->bounds.error,
-                              .graph = ivf_graph_of(h)};
+                              .graph = ivf_graph_of(h),
+                              .signs = h->n_lists && vdb_ivf_signs_fit(h->transform, h->n_lists)};
   struct ivf_part part = {&header, sizeof header};
   return ivf_write_parts(h, IVF_TAG, &part, 1, err);
 }
@@ -160,6 +180,7 @@ VDB_INTERNAL int vdb_ivf_write(struct vdb_ivf_builder *h, vecdb_error *err) {
   struct ivf_part params = {h->all.params, h->all.params_size};
   struct ivf_part codes = {h->all.data, h->all.data_size};
   VDB_TRY(ivf_write_centroids(h, err));
+  VDB_TRY(ivf_write_signs(h, err));
   VDB_TRY(ivf_write_parts(h, IVF_TAG_STARTS, &starts, 1, err));
   VDB_TRY(ivf_write_parts(h, IVF_TAG_ROWS, &rows, 1, err));
   VDB_TRY(ivf_write_parts(h, IVF_TAG_CODES_PARAMS, &params, 1, err));
@@ -212,7 +233,7 @@ static int ivf_read_header(struct ivf_reading *r, vecdb_error *err) {
     return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "the IVF index has format %u, known is %u",
                     (unsigned)header->version, (unsigned)IVF_VERSION);
   if (header->version == 0 || header->exact > 1 || header->graph > 2 ||
-      header->code >= VDB_IVF_CODES)
+      header->signs > 1 || header->code >= VDB_IVF_CODES)
     return ivf_corrupt(err, "header");
   if (header->n != v->n || header->dim != v->dim || header->elem != (uint32_t)v->elem ||
       header->metric != v->metric)
@@ -268,6 +289,22 @@ static int ivf_read_lists(struct ivf_reading *r, vecdb_error *err) {
   return VECDB_OK;
 }
 
+static int ivf_read_signs(struct ivf_reading *r, vecdb_error *err) {
+  struct vdb_ivf *ivf = r->ivf;
+  const void *data;
+  if (!r->header.signs)
+    return VECDB_OK;
+  int32_t metric = ivf->coder.l2 ? VECDB_L2 : VECDB_IP;
+  if (ivf->coder.code == VDB_IVF_RABITQ)
+    ivf->signs.quant = ivf->coder.quant;
+  else
+    VDB_TRY(vdb_rabitq_new(ivf->mem, r->header.dim, metric, &ivf->signs.quant, err));
+  uint64_t need = vdb_ivf_signs_bytes(ivf->signs.quant, r->header.n_lists);
+  VDB_TRY(ivf_take(r, IVF_TAG_SIGNS, false, need, &data, err));
+  ivf->signs.blocks = data;
+  return VECDB_OK;
+}
+
 static int ivf_read_graph(struct ivf_reading *r, vecdb_error *err) {
   const void *data;
   uint64_t floats = ((uint64_t)r->header.n_lists + 1) * r->header.dim;
@@ -319,5 +356,6 @@ VDB_INTERNAL int vdb_ivf_read(struct vdb_ivf *ivf, const struct vdb_sect_reader 
   VDB_TRY(ivf_read_coder(&r, err));
   VDB_TRY(ivf_read_codes(&r, err));
   VDB_TRY(ivf_read_lists(&r, err));
+  VDB_TRY(ivf_read_signs(&r, err));
   return ivf_read_graph(&r, err);
 }

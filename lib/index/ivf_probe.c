@@ -2,7 +2,12 @@
 #include "base/check.h"
 #include "index/ivf.h"
 
-enum { PROBE_GRAPH_SHARE = 8 }; /* by graph, if there is one, when one list in so many is wanted */
+enum {
+  PROBE_GRAPH_SHARE = 8, /* by graph, if there is one, when one list in so many is wanted */
+  PROBE_SIGNS_SHARE = 6, /* likewise by signs */
+  PROBE_SIGNS_MORE = 16, /* lists that signs must leave above half as many again as wanted */
+  PROBE_CHUNK = 64       /* of these, compared at a time */
+};
 /* The key of a list that damage made infinite or no number. */
 #define PROBE_FAR 3e38f
 
@@ -42,6 +47,28 @@ static void probe_all(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *w) {
   w->all_lists = true;
 }
 
+/* Finds lists by signs, and of those that these leave the nearest. */
+static void probe_signs(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *w, uint32_t n) {
+  const struct vdb_ivf_centroids *c = &ivf->centroids;
+  const struct vdb_kern *dot = &vdb_kern()->kern[VDB_I8][VDB_OP_DOT];
+  uint32_t left = vdb_ivf_signs_scan(ivf, w, n + n / 2 + PROBE_SIGNS_MORE);
+  for (uint32_t i = 0, some; i < left; i += some) {
+    uint32_t ids[PROBE_CHUNK];
+    float dots[PROBE_CHUNK];
+    some = vdb_min_u32(left - i, PROBE_CHUNK);
+    for (uint32_t k = 0; k < some; k++)
+      ids[k] = w->lists[i + k].row;
+    dot->gather(w->query.code, c->codes, c->stride, ids, some, c->stride, dots);
+    for (uint32_t k = 0; k < some; k++)
+      w->lists[i + k].key = w->list_keys[i + k] = probe_key(ivf, w, ids[k], dots[k]);
+  }
+  float cut = vdb_ivf_cut(w->list_keys, left, n);
+  for (uint32_t i = 0; i < left; i++)
+    if (w->lists[i].key <= cut)
+      w->lists[w->n_lists++] = w->lists[i];
+  vdb_near_sort(w->lists, w->n_lists);
+}
+
 /* Finds lists by the graph of the centroids. */
 static void probe_graph(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *w, uint32_t n) {
   const struct vdb_ivf_centroids *c = &ivf->centroids;
@@ -72,5 +99,7 @@ VDB_INTERNAL void vdb_ivf_probe(const struct vdb_ivf *ivf, struct vdb_ivf_scratc
   w->all_lists = false;
   if (ivf->graph && n < ivf->centroids.n / PROBE_GRAPH_SHARE)
     probe_graph(ivf, w, n);
+  else if (ivf->signs.quant && n < ivf->centroids.n / PROBE_SIGNS_SHARE)
+    probe_signs(ivf, w, n);
   vdb_ivf_probe_more(ivf, w, n);
 }

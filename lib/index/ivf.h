@@ -122,7 +122,7 @@ struct vdb_ivf_query {
   float *x;       /* q' */
   int8_t *code;   /* q' in 8 bits */
   float scale;    /* of the code */
-  float error;    /* |q' - its code| */
+  float error;    /* |q' - its code|; FLAT */
   float norm;     /* |q'| */
   void *memory;   /* of the table, coder->table_bytes */
   struct vdb_scan_table table;

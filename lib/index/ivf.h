@@ -8,6 +8,7 @@
  *   ivf_lists.c  rows to lists
  *   ivf_code.c   rows in the lists coded: by a quantizer of quant.h, or in 8 bits
  *   ivf_probe.c  the lists nearest to a query
+ *   ivf_reach.c  how many of these a search looks through
  *   ivf_signs.c  most of the lists that are not, found by one bit an element
  *   ivf_cut.c    the nearest of many keys
  *   ivf_graph.c  a graph of the centroids
@@ -34,7 +35,10 @@
 #include "index/stock.h"
 #include "index/visited.h"
 
-enum { VDB_IVF_BLOCK = VDB_SCAN_ROWS };
+enum {
+  VDB_IVF_BLOCK = VDB_SCAN_ROWS,
+  VDB_IVF_REACHES = 16 /* of 1, 2, 4 and so on lists; 0 where those are too many of all */
+};
 #define VDB_IVF_NONE UINT32_MAX /* the row of a free slot; only in the last block of a list */
 
 /* How rows are coded in the lists; in files: never changes its meaning. */
@@ -59,6 +63,8 @@ struct vdb_ivf_centroids {
   const float *scales;
   const float *biases; /* L2: |c|^2. Others: what is added to -<q', c> to order the lists; it is
                           taken off the keys of rows again */
+  const float *spreads; /* what is added to order them, as wide lists are more likely to hold near
+                           rows than the way to their centroids says; NULL: none */
   size_t stride;
   uint32_t n;
 };
@@ -161,6 +167,7 @@ struct vdb_ivf {
   struct vdb_transform *transform;
   struct vdb_ivf_coder coder;
   struct vdb_ivf_centroids centroids;
+  const float *reach; /* VDB_IVF_REACHES; NULL: searches look through a fixed number of lists */
   struct vdb_ivf_signs signs;
   struct vdb_index *graph;  /* of the centroids; NULL: none */
   const float *graph_shift; /* what is added to q' there */
@@ -182,6 +189,10 @@ VDB_INTERNAL int vdb_ivf_search(const struct vdb_index *index, struct vdb_search
 /* Puts the lists nearest to scratch->query into scratch->lists: at least `n`, in order. */
 VDB_INTERNAL void vdb_ivf_probe(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *scratch,
                                 uint32_t n);
+/* Puts lists there for a search that was asked to look through `n`, and tells through how many it
+   shall (ivf_reach.c). */
+VDB_INTERNAL uint32_t vdb_ivf_probe_reach(const struct vdb_ivf *ivf,
+                                          struct vdb_ivf_scratch *scratch, uint32_t n);
 /* Makes these at least `n`; those that are there stay in their places. */
 VDB_INTERNAL void vdb_ivf_probe_more(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *scratch,
                                      uint32_t n);

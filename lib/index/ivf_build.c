@@ -394,6 +394,7 @@ static void build_ivf_fini(struct vdb_ivf_builder *h) {
   vdb_free(mem, h->starts);
   vdb_free(mem, h->homes);
   vdb_free(mem, h->mean);
+  vdb_free(mem, h->spreads);
   vdb_free(mem, h->biases);
   vdb_free(mem, h->scales);
   vdb_free(mem, h->codes);
@@ -432,6 +433,8 @@ VDB_INTERNAL int vdb_ivf_build(const struct vdb_index_build *b, vecdb_error *err
     rc = build_train(&h, err);
   if (rc == VECDB_OK)
     rc = vdb_ivf_fill_lists(&h, err);
+  if (rc == VECDB_OK)
+    rc = vdb_ivf_reach_learn(&h, err);
   if (rc == VECDB_OK)
     rc = build_codes(&h, err);
   if (rc == VECDB_OK)

@@ -32,6 +32,7 @@ VDB_INLINE float probe_key(const struct vdb_ivf *ivf, const struct vdb_ivf_scrat
   const struct vdb_ivf_centroids *c = &ivf->centroids;
   float by = (ivf->coder.l2 ? -2 : -1) * w->query.scale;
   float key = c->biases[list] + by * c->scales[list] * dot;
+  key += c->spreads ? c->spreads[list] : 0;
   return key < __builtin_inff() ? key : PROBE_FAR;
 }
 

@@ -164,7 +164,7 @@ static void search_lists(struct ivf_search *f) {
   struct vdb_ivf_scratch *w = f->scratch;
   uint32_t n_lists = ivf->centroids.n;
   uint32_t n = vdb_min_u32(f->s->effort, n_lists);
-  vdb_ivf_probe(ivf, w, n);
+  n = vdb_ivf_probe_reach(ivf, w, n);
   for (uint32_t i = 0; i < SEARCH_AHEAD; i++)
     search_ask(f);
   for (uint32_t i = 0; i < n; i++) {
@@ -173,7 +173,9 @@ static void search_lists(struct ivf_search *f) {
     uint32_t end = ivf->lists.starts[list + 1];
     if (f->s->stop && f->s->stop(f->s->stop_arg))
       return;
-    if (!search_blocks(f, first, end, w->lists[i].key))
+    const float *spreads = ivf->centroids.spreads;
+    float base = w->lists[i].key - (spreads ? spreads[list] : 0);
+    if (!search_blocks(f, first, end, base))
       return;
     if (i + 1 == n && n < n_lists && !f->full && w->n_pool < f->need) {
       n = vdb_min_u32(2 * n, n_lists);

@@ -31,7 +31,7 @@ VDB_INTERNAL uint8_t *vdb_ivf_signs_make(const struct vdb_ivf_builder *h,
       vdb_quant_block_clear(quant, block);
     memset(codes, 0, quant->m);
     quant->ops->encode(quant, h->centres + (size_t)c * dim, zero, &row);
-    row.add = h->biases[c];
+    row.add = h->biases[c] + h->spreads[c];
     vdb_quant_put(quant, block, c % VDB_IVF_BLOCK, &row);
   }
   vdb_free(mem, zero);

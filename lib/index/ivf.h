@@ -186,13 +186,13 @@ VDB_INTERNAL int vdb_ivf_read(struct vdb_ivf *ivf, const struct vdb_sect_reader 
 VDB_INTERNAL int vdb_ivf_search(const struct vdb_index *index, struct vdb_search *s,
                                 vecdb_error *err);
 
-/* Puts the lists nearest to scratch->query into scratch->lists: at least `n`, in order. */
+/* Puts the lists nearest to scratch->query into scratch->lists, in order: at least the nearest `n`
+   whose keys are at most `reach` above the least one. */
 VDB_INTERNAL void vdb_ivf_probe(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *scratch,
-                                uint32_t n);
-/* Puts lists there for a search that was asked to look through `n`, and tells through how many it
-   shall (ivf_reach.c). */
-VDB_INTERNAL uint32_t vdb_ivf_probe_reach(const struct vdb_ivf *ivf,
-                                          struct vdb_ivf_scratch *scratch, uint32_t n);
+                                uint32_t n, float reach);
+/* How far a search may look that was asked to look through *n lists, as said above; *n becomes the
+   most that it shall (ivf_reach.c). */
+VDB_INTERNAL float vdb_ivf_reach(const struct vdb_ivf *ivf, uint32_t *n);
 /* Makes these at least `n`; those that are there stay in their places. */
 VDB_INTERNAL void vdb_ivf_probe_more(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *scratch,
                                      uint32_t n);

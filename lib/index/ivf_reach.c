@@ -83,19 +83,13 @@ VDB_INTERNAL int vdb_ivf_reach_learn(struct vdb_ivf_builder *h, vecdb_error *err
   return VECDB_OK;
 }
 
-VDB_INTERNAL uint32_t vdb_ivf_probe_reach(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *w,
-                                          uint32_t n) {
-  if (!ivf->reach || n < 2 || n > ivf->centroids.n / REACH_SHARE) {
-    vdb_ivf_probe(ivf, w, n);
-    return n;
-  }
-  vdb_ivf_probe(ivf, w, REACH_MOST * n);
-  uint32_t i = 31 - (uint32_t)__builtin_clz(n), low = 1u << i, left = 1;
-  float share = (float)(n - low) / (float)low, reach = ivf->reach[i];
+VDB_INTERNAL float vdb_ivf_reach(const struct vdb_ivf *ivf, uint32_t *n) {
+  if (!ivf->reach || *n < 2 || *n > ivf->centroids.n / REACH_SHARE)
+    return __builtin_inff();
+  uint32_t i = 31 - (uint32_t)__builtin_clz(*n), low = 1u << i;
+  float share = (float)(*n - low) / (float)low, reach = ivf->reach[i];
   if (share > 0 && i + 1 < VDB_IVF_REACHES && ivf->reach[i + 1] > reach)
     reach += share * (ivf->reach[i + 1] - reach);
-  float limit = w->lists[0].key + reach;
-  while (left < REACH_MOST * n && w->lists[left].key <= limit)
-    left++;
-  return left;
+  *n *= REACH_MOST;
+  return reach;
 }

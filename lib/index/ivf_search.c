@@ -164,7 +164,9 @@ static void search_lists(struct ivf_search *f) {
   struct vdb_ivf_scratch *w = f->scratch;
   uint32_t n_lists = ivf->centroids.n;
   uint32_t n = vdb_min_u32(f->s->effort, n_lists);
-  n = vdb_ivf_probe_reach(ivf, w, n);
+  float reach = vdb_ivf_reach(ivf, &n);
+  vdb_ivf_probe(ivf, w, n, reach);
+  n = vdb_min_u32(n, w->n_lists);
   for (uint32_t i = 0; i < SEARCH_AHEAD; i++)
     search_ask(f);
   for (uint32_t i = 0; i < n; i++) {
@@ -204,7 +206,9 @@ static void search_recode(struct ivf_search *f, size_t keep) {
   f->s->distances += w->n_pool;
   for (size_t i = 0; i < w->n_pool; i++) /* NaN comes of damaged files */
     w->keys[i] = w->keys[i] == w->keys[i] ? w->keys[i] : __builtin_inff();
-  search_select(w, keep);
+  search_drop(w, vdb_ivf_cut(w->keys, w->n_pool, keep));
+  if (w->n_pool > 2 * keep) /* as many are about equal */
+    search_select(w, keep);
 }
 
 /* Offers the pool to the caller, scored by the rows. */

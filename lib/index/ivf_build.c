@@ -17,6 +17,7 @@
 
 enum {
   BUILD_LIST_SAMPLE = 48,              /* rows to learn a centroid from */
+  BUILD_ROUNDS = 4,                    /* over all rows to learn from, of all centroids */
   BUILD_QUANT_SAMPLE = 1 << 16,        /* rows to learn a quantizer from */
   BUILD_SAMPLE_FLOATS = 1 << 27,       /* numbers in a sample, at most */
   BUILD_CODE_BITS = 4,                 /* of RABITQ's bits, from which rows are coded in 8 bits */
@@ -123,6 +124,7 @@ static int build_centroids(struct vdb_ivf_builder *h, const struct build_sample 
                            .n = sample->n,
                            .dim = b->vecs->dim,
                            .k = h->n_lists,
+                           .iterations = BUILD_ROUNDS,
                            .seed = b->seed,
                            .progress = build_stop,
                            .progress_arg = h};

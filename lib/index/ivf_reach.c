@@ -1,9 +1,9 @@
 /*
- * ivf_reach.c - how far a search of lists looks; see ivf.h. A fixed number of lists spends as much
- * on easy queries as on hard ones. A search takes instead the lists that are hardly farther than
- * the nearest one, up to twice the number asked for. How much farther they may be is such that rows of
- * the index, as queries, get that number on average; that is learnt when the index is built, for
- * powers of two.
+ * ivf_reach.c - how far a search of lists looks; see ivf.h. A fixed number of lists spends as
+ * much on easy queries as on hard ones. A search takes instead the lists that are hardly farther
+ * than the nearest one, up to twice the number asked for. How much farther they may be is such
+ * that rows of the index, as queries, get that number on average; that is learnt when the index
+ * is built, for powers of two.
  */
 #include "index/ivf_build.h"
 

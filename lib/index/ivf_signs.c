@@ -1,7 +1,7 @@
 /*
  * ivf_signs.c - one bit an element of each centroid, in blocks as lists of IVF_RABITQ have them;
- * see ivf.h. Most lists are far from a query, and a bit an element is enough to tell these: a fast scan
- * of all centroids reads an eighth of what 8 bits do, and takes a fraction of the time.
+ * see ivf.h. Most lists are far from a query, and a bit an element is enough to tell these: a
+ * fast scan of all centroids reads an eighth of what 8 bits do, and takes a fraction of the time.
  */
 #include "index/ivf_build.h"
 #include "index/rabitq.h"

@@ -41,6 +41,8 @@ static size_t ivf_layout(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *w, u
   w->query.memory = ivf_carve(block, &used, ivf->coder.table_bytes);
   w->list_keys = ivf_carve(block, &used, n * sizeof *w->list_keys);
   w->lists = ivf_carve(block, &used, n * sizeof *w->lists);
+  bool apart = ivf->signs.quant && ivf->signs.quant != ivf->coder.quant;
+  w->signs_table = ivf_carve(block, &used, apart ? ivf->signs.quant->table_bytes : 0);
   w->graph_query = ivf_carve(block, &used, dim * sizeof(float));
   size_t code = ivf->codes.ops ? ivf->codes.ops->query_bytes(&ivf->codes) : 0;
   w->code_query = ivf_carve(block, &used, code);
@@ -71,6 +73,8 @@ static void ivf_close(struct vdb_mem *mem, struct vdb_index *index) {
     ivf->graph->ops->close(mem, ivf->graph);
   if (ivf->codes.ops)
     ivf->codes.ops->close(mem, &ivf->codes, false);
+  if (ivf->signs.quant && ivf->signs.quant != ivf->coder.quant)
+    ivf->signs.quant->ops->close(mem, ivf->signs.quant);
   if (ivf->coder.quant)
     ivf->coder.quant->ops->close(mem, ivf->coder.quant);
   if (ivf->transform)
@@ -101,9 +105,10 @@ static void ivf_traits(const struct vdb_index *index, struct vdb_index_traits *o
   const struct vdb_ivf *ivf = (const struct vdb_ivf *)index;
   const struct vdb_ivf_centroids *c = &ivf->centroids;
   uint64_t blocks = c->n ? ivf->lists.starts[c->n] : 0;
+  uint64_t signs = ivf->signs.quant ? vdb_ivf_signs_bytes(ivf->signs.quant, c->n) : 0;
   memset(out, 0, sizeof *out);
   out->memory = blocks * (ivf->coder.block_bytes + VDB_IVF_BLOCK * sizeof(uint32_t)) +
-                c->n * (c->stride + 2 * sizeof(float)) + ivf->codes.data_size;
+                c->n * (c->stride + 2 * sizeof(float)) + signs + ivf->codes.data_size;
   out->walk_bytes = (uint32_t)(ivf->coder.block_bytes / VDB_IVF_BLOCK);
   out->lists = c->n;
   out->entries = ivf->n_entries;

@@ -8,6 +8,8 @@
  *   ivf_lists.c  rows to lists
  *   ivf_code.c   rows in the lists coded: by a quantizer of quant.h, or in 8 bits
  *   ivf_probe.c  the lists nearest to a query
+ *   ivf_reach.c  how many of these a search looks through
+ *   ivf_signs.c  most of the lists that are not, found by one bit an element
  *   ivf_cut.c    the nearest of many keys
  *   ivf_graph.c  a graph of the centroids
  *   ivf_hnsw.c   lists and a graph of the rows, side by side
@@ -33,7 +35,10 @@
 #include "index/stock.h"
 #include "index/visited.h"
 
-enum { VDB_IVF_BLOCK = VDB_SCAN_ROWS };
+enum {
+  VDB_IVF_BLOCK = VDB_SCAN_ROWS,
+  VDB_IVF_REACHES = 16 /* of 1, 2, 4 and so on lists; 0 where those are too many of all */
+};
 #define VDB_IVF_NONE UINT32_MAX /* the row of a free slot; only in the last block of a list */
 
 /* How rows are coded in the lists; in files: never changes its meaning. */
@@ -58,8 +63,16 @@ struct vdb_ivf_centroids {
   const float *scales;
   const float *biases; /* L2: |c|^2. Others: what is added to -<q', c> to order the lists; it is
                           taken off the keys of rows again */
+  const float *spreads; /* what is added to order them, as wide lists are more likely to hold near
+                           rows than the way to their centroids says; NULL: none */
   size_t stride;
   uint32_t n;
+};
+
+/* The centroids in one bit an element; see ivf_signs.c. */
+struct vdb_ivf_signs {
+  struct vdb_quant *quant; /* NULL: there are none; that of the coder, if it is one of bits */
+  const uint8_t *blocks;
 };
 
 /* The lists: that of centroid c is blocks starts[c] to starts[c + 1], and their slots. */
@@ -115,7 +128,7 @@ struct vdb_ivf_query {
   float *x;       /* q' */
   int8_t *code;   /* q' in 8 bits */
   float scale;    /* of the code */
-  float error;    /* |q' - its code| */
+  float error;    /* |q' - its code|; FLAT */
   float norm;     /* |q'| */
   void *memory;   /* of the table, coder->table_bytes */
   struct vdb_scan_table table;
@@ -136,6 +149,7 @@ struct vdb_ivf_scratch {
   struct vdb_ivf_query query;
   float *list_keys;       /* of the query and each centroid, if they have been needed */
   bool all_lists;         /* they have */
+  void *signs_table;      /* memory of the query's, unless that of the coder serves */
   float *graph_query;     /* the query among the centroids of the graph */
   struct vdb_near *lists; /* the nearest, in order; room for all */
   uint32_t n_lists;
@@ -153,6 +167,8 @@ struct vdb_ivf {
   struct vdb_transform *transform;
   struct vdb_ivf_coder coder;
   struct vdb_ivf_centroids centroids;
+  const float *reach; /* VDB_IVF_REACHES; NULL: searches look through a fixed number of lists */
+  struct vdb_ivf_signs signs;
   struct vdb_index *graph;  /* of the centroids; NULL: none */
   const float *graph_shift; /* what is added to q' there */
   struct vdb_ivf_lists lists;
@@ -170,12 +186,25 @@ VDB_INTERNAL int vdb_ivf_read(struct vdb_ivf *ivf, const struct vdb_sect_reader 
 VDB_INTERNAL int vdb_ivf_search(const struct vdb_index *index, struct vdb_search *s,
                                 vecdb_error *err);
 
-/* Puts the lists nearest to scratch->query into scratch->lists: at least `n`, in order. */
+/* Puts the lists nearest to scratch->query into scratch->lists, in order: at least the nearest `n`
+   whose keys are at most `reach` above the least one. */
 VDB_INTERNAL void vdb_ivf_probe(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *scratch,
-                                uint32_t n);
+                                uint32_t n, float reach);
+/* How far a search may look that was asked to look through *n lists, as said above; *n becomes the
+   most that it shall (ivf_reach.c). */
+VDB_INTERNAL float vdb_ivf_reach(const struct vdb_ivf *ivf, uint32_t *n);
 /* Makes these at least `n`; those that are there stay in their places. */
 VDB_INTERNAL void vdb_ivf_probe_more(const struct vdb_ivf *ivf, struct vdb_ivf_scratch *scratch,
                                      uint32_t n);
+
+/* Bytes of the blocks of signs. */
+VDB_INLINE size_t vdb_ivf_signs_bytes(const struct vdb_quant *quant, uint32_t n_lists) {
+  return ((size_t)n_lists + VDB_IVF_BLOCK - 1) / VDB_IVF_BLOCK * quant->block_bytes;
+}
+/* Puts the numbers of at least `want` lists that are nearest to scratch->query by their signs into
+   scratch->lists, in no order; how many there are, which is less than that of a damaged file. */
+VDB_INTERNAL uint32_t vdb_ivf_signs_scan(const struct vdb_ivf *ivf,
+                                         struct vdb_ivf_scratch *scratch, uint32_t want);
 
 /* Opens the graph of the centroids: n x dim floats and the shift behind them, borrowed. */
 VDB_INTERNAL int vdb_ivf_graph_open(struct vdb_ivf *ivf, const struct vdb_sect_reader *in,

@@ -17,6 +17,7 @@
 
 enum {
   BUILD_LIST_SAMPLE = 48,              /* rows to learn a centroid from */
+  BUILD_ROUNDS = 4,                    /* over all rows to learn from, of all centroids */
   BUILD_QUANT_SAMPLE = 1 << 16,        /* rows to learn a quantizer from */
   BUILD_SAMPLE_FLOATS = 1 << 27,       /* numbers in a sample, at most */
   BUILD_CODE_BITS = 4,                 /* of RABITQ's bits, from which rows are coded in 8 bits */
@@ -123,6 +124,7 @@ static int build_centroids(struct vdb_ivf_builder *h, const struct build_sample 
                            .n = sample->n,
                            .dim = b->vecs->dim,
                            .k = h->n_lists,
+                           .iterations = BUILD_ROUNDS,
                            .seed = b->seed,
                            .progress = build_stop,
                            .progress_arg = h};
@@ -394,6 +396,7 @@ static void build_ivf_fini(struct vdb_ivf_builder *h) {
   vdb_free(mem, h->starts);
   vdb_free(mem, h->homes);
   vdb_free(mem, h->mean);
+  vdb_free(mem, h->spreads);
   vdb_free(mem, h->biases);
   vdb_free(mem, h->scales);
   vdb_free(mem, h->codes);
@@ -432,6 +435,8 @@ VDB_INTERNAL int vdb_ivf_build(const struct vdb_index_build *b, vecdb_error *err
     rc = build_train(&h, err);
   if (rc == VECDB_OK)
     rc = vdb_ivf_fill_lists(&h, err);
+  if (rc == VECDB_OK)
+    rc = vdb_ivf_reach_learn(&h, err);
   if (rc == VECDB_OK)
     rc = build_codes(&h, err);
   if (rc == VECDB_OK)

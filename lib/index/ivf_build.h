@@ -27,6 +27,8 @@ struct vdb_ivf_builder {
   float *halves;            /* of these, as k-means wants them */
   int8_t *codes;            /* the memory of `centroids` */
   float *scales, *biases;
+  float *spreads;           /* as struct vdb_ivf_centroids has it */
+  float reach[VDB_IVF_REACHES];
   uint32_t *homes;          /* row i's lists at [2i] and [2i + 1], where the second may be NONE */
   uint32_t *starts;         /* as struct vdb_ivf_lists has it */
   uint32_t *rows;
@@ -43,6 +45,15 @@ VDB_INTERNAL int vdb_ivf_progress(struct vdb_ivf_builder *h, uint64_t rows, vecd
 
 /* Gives each row its lists, and each list its slots (ivf_lists.c). */
 VDB_INTERNAL int vdb_ivf_fill_lists(struct vdb_ivf_builder *h, vecdb_error *err);
+
+/* Whether an index has signs of its centroids (ivf_signs.c). */
+VDB_INTERNAL bool vdb_ivf_signs_fit(const struct vdb_transform *t, uint32_t n_lists);
+/* Their blocks, vdb_ivf_signs_bytes; NULL when out of memory. */
+VDB_INTERNAL uint8_t *vdb_ivf_signs_make(const struct vdb_ivf_builder *h,
+                                         const struct vdb_quant *quant);
+
+/* Learns h->reach, from the centroids and their spreads (ivf_reach.c). */
+VDB_INTERNAL int vdb_ivf_reach_learn(struct vdb_ivf_builder *h, vecdb_error *err);
 
 /* Builds (ivf_build.c). */
 VDB_INTERNAL int vdb_ivf_build(const struct vdb_index_build *b, vecdb_error *err);

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "index/ivf.h"
+#include "kern/walk.h"
 
 enum { CODE_MAX = 127 };
 
@@ -52,45 +53,39 @@ VDB_INTERNAL void vdb_ivf_coder_init(struct vdb_ivf_coder *coder, enum vdb_ivf_c
   coder->l2 = l2;
 }
 
-typedef float code_floats __attribute__((vector_size(16 * sizeof(float))));
-typedef int32_t code_ints __attribute__((vector_size(16 * sizeof(int32_t))));
-typedef int8_t code_bytes __attribute__((vector_size(16)));
-
-/* The n next elements, zeroes behind them. */
-VDB_INLINE void code_load(code_floats *v, const float *x, size_t n) {
-  *v = (code_floats){0};
-  memcpy(v, x, vdb_min_size(n, 16) * sizeof *x);
-}
+/* Vectors that every processor has: wider ones would be taken apart, through memory. */
+typedef int32_t code_ints __attribute__((vector_size(16)));
 
 /* The largest magnitude. */
 static float code_most(const float *x, uint32_t dim) {
-  code_ints most = {0};
+  code_ints most = {0}, v;
   float best = 0;
-  for (uint32_t i = 0; i < dim; i += 16) {
-    code_floats v;
-    code_load(&v, x + i, dim - i);
-    code_ints size = (code_ints)v & INT32_MAX;
-    code_ints more = size > most; /* positive floats compare as their bits do */
-    most = (size & more) | (most & ~more);
+  uint32_t i = 0;
+  for (; i + 4 <= dim; i += 4) {
+    memcpy(&v, x + i, sizeof v);
+    v &= INT32_MAX;
+    code_ints more = v > most; /* positive floats compare as their bits do */
+    most = (v & more) | (most & ~more);
   }
-  code_floats sizes = (code_floats)most;
-  for (size_t lane = 0; lane < 16; lane++)
+  float sizes[4];
+  memcpy(sizes, &most, sizeof sizes);
+  for (size_t lane = 0; lane < 4; lane++)
     best = sizes[lane] > best ? sizes[lane] : best;
+  for (; i < dim; i++)
+    best = fabsf(x[i]) > best ? fabsf(x[i]) : best;
   return best;
 }
 
 VDB_INTERNAL float vdb_ivf_round(const float *x, uint32_t dim, int8_t *out) {
-  float scale = code_most(x, dim) / CODE_MAX;
+  const struct vdb_walk_kern *kern = vdb_walk_kern();
+  float scale = code_most(x, dim) / CODE_MAX, last[16] = {0};
   float by = scale > 0 && scale < __builtin_inff() ? 1 / scale : 0;
-  size_t stride = vdb_ivf_stride(dim);
-  for (size_t i = 0; i < stride; i += 16) {
-    code_floats v;
-    code_load(&v, x + i, i < dim ? dim - i : 0);
-    v *= by;
-    code_ints half = ((code_ints)v & INT32_MIN) | (code_ints)((code_floats){0} + 0.5f);
-    code_ints whole = __builtin_convertvector(v + (code_floats)half, code_ints);
-    code_bytes bytes = __builtin_convertvector(whole, code_bytes);
-    memcpy(out + i, &bytes, sizeof bytes);
+  size_t stride = vdb_ivf_stride(dim), whole = dim / 16 * 16;
+  kern->narrow(x, whole, by, out);
+  memset(out + whole, 0, stride - whole);
+  if (whole < dim) {
+    memcpy(last, x + whole, (dim - whole) * sizeof *x);
+    kern->narrow(last, 16, by, out + whole);
   }
   return scale;
 }
@@ -137,17 +132,22 @@ VDB_INTERNAL float vdb_ivf_put(const struct vdb_ivf_coder *coder, const float *r
   return 0;
 }
 
-VDB_INTERNAL void vdb_ivf_query_set(const struct vdb_ivf_coder *coder,
-                                    struct vdb_ivf_query *query) {
-  query->scale = vdb_ivf_round(query->x, coder->dim, query->code);
-  float rest = 0, squares = 0;
-  for (uint32_t i = 0; i < coder->dim; i++) {
+/* What a query in 8 bits leaves out. */
+static float code_error(const struct vdb_ivf_query *query, uint32_t dim) {
+  float rest = 0;
+  for (uint32_t i = 0; i < dim; i++) {
     float e = query->x[i] - (float)query->code[i] * query->scale;
     rest += e * e;
-    squares += query->x[i] * query->x[i];
   }
-  query->error = sqrtf(rest);
-  query->norm = sqrtf(squares);
+  return sqrtf(rest);
+}
+
+VDB_INTERNAL void vdb_ivf_query_set(const struct vdb_ivf_coder *coder,
+                                    struct vdb_ivf_query *query) {
+  uint32_t dim = coder->dim;
+  query->scale = vdb_ivf_round(query->x, dim, query->code);
+  query->norm = sqrtf(vdb_kern()->kern[VDB_F32][VDB_OP_DOT].one(query->x, query->x, dim));
+  query->error = coder->code == VDB_IVF_FLAT ? code_error(query, dim) : 0;
   if (coder->quant) {
     coder->quant->ops->table(coder->quant, query->x, query->memory, &query->table);
     return;

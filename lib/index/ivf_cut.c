@@ -7,7 +7,7 @@
 #include "index/ivf.h"
 
 enum {
-  CUT_LANES = 16,
+  CUT_LANES = 4, /* what every processor has: wider vectors would be taken apart, through memory */
   CUT_STEPS = 20 /* halvings at most: keys that lie closer together than that count as equal */
 };
 
@@ -67,8 +67,9 @@ VDB_INTERNAL float vdb_ivf_cut(const float *keys, size_t n, size_t want) {
   if (want >= n)
     return __builtin_inff();
   struct cut_range r = cut_range(keys, n);
-  float low = r.least;
-  float high = cut_count(keys, n, r.mean) >= want ? r.mean : r.most;
+  bool near = cut_count(keys, n, r.mean) >= want;
+  float low = near ? r.least : r.mean;
+  float high = near ? r.mean : r.most;
   for (int step = 0; step < CUT_STEPS; step++) {
     float middle = low + (high - low) / 2;
     size_t have = cut_count(keys, n, middle);

@@ -4,6 +4,10 @@
  *
  *   IVFH  struct ivf_header
  *   IVFC  f32 scales[n_lists], f32 biases[n_lists], then 64-byte aligned i8 codes[n_lists][stride]
+ *   IVFS  the centroids in one bit an element, in blocks;
+ *         no section without
+ *   IVFO  f32 spreads[n_lists], f32 reach[16], by which lists are ordered and chosen; no section in
+ *         older files
  *   IVFL  u32 starts[n_lists + 1]: the blocks of each list
  *   IVFR  u32 rows[n_blocks * 32]: of the slots
  *   IVFB  the blocks
@@ -26,6 +30,8 @@
 
 #define IVF_TAG VDB_TAG('I', 'V', 'F', 'H')
 #define IVF_TAG_CENTROIDS VDB_TAG('I', 'V', 'F', 'C')
+#define IVF_TAG_SIGNS VDB_TAG('I', 'V', 'F', 'S')
+#define IVF_TAG_ORDER VDB_TAG('I', 'V', 'F', 'O')
 #define IVF_TAG_STARTS VDB_TAG('I', 'V', 'F', 'L')
 #define IVF_TAG_ROWS VDB_TAG('I', 'V', 'F', 'R')
 #define IVF_TAG_BLOCKS VDB_TAG('I', 'V', 'F', 'B')
@@ -49,7 +55,8 @@ struct ivf_header {
   float max_norm;
   float max_error;
   uint32_t graph; /* 0: none of the centroids, 1: by distance, 2: by inner product */
-  uint32_t zeros[2];
+  uint32_t signs;   /* 0 or 1: of the centroids */
+  uint32_t ordered; /* 0 or 1: by spreads; 0 in older files */
 };
 _Static_assert(sizeof(struct ivf_header) == 64, "the header has no holes");
 
@@ -131,6 +138,21 @@ static int ivf_write_graph(struct vdb_ivf_builder *h, vecdb_error *err) {
   return graph ? vdb_ivf_graph_build(h, err) : VECDB_OK;
 }
 
+static int ivf_write_signs(struct vdb_ivf_builder *h, vecdb_error *err) {
+  struct vdb_mem *mem = h->b->mem;
+  struct vdb_quant *quant;
+  if (h->n_lists == 0 || !vdb_ivf_signs_fit(h->transform, h->n_lists))
+    return VECDB_OK;
+  int32_t metric = h->coder.l2 ? VECDB_L2 : VECDB_IP;
+  VDB_TRY(vdb_rabitq_new(mem, h->b->vecs->dim, metric, &quant, err));
+  uint8_t *blocks = vdb_ivf_signs_make(h, quant);
+  struct ivf_part part = {blocks, vdb_ivf_signs_bytes(quant, h->n_lists)};
+  int rc = blocks ? ivf_write_parts(h, IVF_TAG_SIGNS, &part, 1, err) : vdb_fail_memory(err);
+  vdb_free(mem, blocks);
+  quant->ops->close(mem, quant);
+  return rc;
+}
+
 static int ivf_write_header(struct vdb_ivf_builder *h, vecdb_error *err) {
   const struct vdb_vecs *v = h->b->vecs;
   struct ivf_header header = {.version = IVF_VERSION,
@@ -146,7 +168,9 @@ static int ivf_write_header(struct vdb_ivf_builder *h, vecdb_error *err) {
                               .exact = h->b->params.refine != VECDB_REFINE_NONE,
                               .max_norm = h->bounds.norm,
                               .max_error = h->bounds.error,
-                              .graph = ivf_graph_of(h)};
+                              .graph = ivf_graph_of(h),
+                              .signs = h->n_lists && vdb_ivf_signs_fit(h->transform, h->n_lists),
+                              .ordered = h->n_lists > 0};
   struct ivf_part part = {&header, sizeof header};
   return ivf_write_parts(h, IVF_TAG, &part, 1, err);
 }
@@ -155,11 +179,16 @@ VDB_INTERNAL int vdb_ivf_write(struct vdb_ivf_builder *h, vecdb_error *err) {
   const struct vdb_index_build *b = h->b;
   size_t n_starts = h->n_lists ? h->n_lists + (size_t)1 : 0;
   size_t n_slots = h->n_lists ? (size_t)h->starts[h->n_lists] * VDB_IVF_BLOCK : 0;
+  struct ivf_part order[] = {{h->spreads, h->n_lists * sizeof *h->spreads},
+                             {h->reach, sizeof h->reach}};
   struct ivf_part starts = {h->starts, n_starts * sizeof *h->starts};
   struct ivf_part rows = {h->rows, n_slots * sizeof *h->rows};
   struct ivf_part params = {h->all.params, h->all.params_size};
   struct ivf_part codes = {h->all.data, h->all.data_size};
   VDB_TRY(ivf_write_centroids(h, err));
+  VDB_TRY(ivf_write_signs(h, err));
+  if (h->n_lists)
+    VDB_TRY(ivf_write_parts(h, IVF_TAG_ORDER, order, VDB_COUNT(order), err));
   VDB_TRY(ivf_write_parts(h, IVF_TAG_STARTS, &starts, 1, err));
   VDB_TRY(ivf_write_parts(h, IVF_TAG_ROWS, &rows, 1, err));
   VDB_TRY(ivf_write_parts(h, IVF_TAG_CODES_PARAMS, &params, 1, err));
@@ -212,7 +241,7 @@ static int ivf_read_header(struct ivf_reading *r, vecdb_error *err) {
     return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "the IVF index has format %u, known is %u",
                     (unsigned)header->version, (unsigned)IVF_VERSION);
   if (header->version == 0 || header->exact > 1 || header->graph > 2 ||
-      header->code >= VDB_IVF_CODES)
+      header->signs > 1 || header->ordered > 1 || header->code >= VDB_IVF_CODES)
     return ivf_corrupt(err, "header");
   if (header->n != v->n || header->dim != v->dim || header->elem != (uint32_t)v->elem ||
       header->metric != v->metric)
@@ -249,7 +278,14 @@ static int ivf_read_lists(struct ivf_reading *r, vecdb_error *err) {
                    &data, err));
   const float *floats = data;
   const int8_t *codes = (const int8_t *)data + ivf_centroid_codes(header->n_lists);
-  ivf->centroids = (struct vdb_ivf_centroids){codes, floats, floats + n, stride, header->n_lists};
+  ivf->centroids = (struct vdb_ivf_centroids){codes, floats, floats + n, NULL, stride,
+                                                header->n_lists};
+  if (header->ordered) {
+    VDB_TRY(ivf_take(r, IVF_TAG_ORDER, false, (n + VDB_IVF_REACHES) * sizeof(float), &data,
+                     err));
+    ivf->centroids.spreads = data;
+    ivf->reach = ivf->centroids.spreads + n;
+  }
   VDB_TRY(ivf_take(r, IVF_TAG_STARTS, false, (n + 1) * sizeof(uint32_t), &data, err));
   const uint32_t *starts = ivf->lists.starts = data;
   if (starts[0] != 0 || starts[n] != header->n_blocks)
@@ -265,6 +301,22 @@ static int ivf_read_lists(struct ivf_reading *r, vecdb_error *err) {
   VDB_TRY(ivf_take(r, IVF_TAG_BLOCKS, true, (uint64_t)header->n_blocks * ivf->coder.block_bytes,
                    &data, err));
   ivf->lists.blocks = data;
+  return VECDB_OK;
+}
+
+static int ivf_read_signs(struct ivf_reading *r, vecdb_error *err) {
+  struct vdb_ivf *ivf = r->ivf;
+  const void *data;
+  if (!r->header.signs)
+    return VECDB_OK;
+  int32_t metric = ivf->coder.l2 ? VECDB_L2 : VECDB_IP;
+  if (ivf->coder.code == VDB_IVF_RABITQ)
+    ivf->signs.quant = ivf->coder.quant;
+  else
+    VDB_TRY(vdb_rabitq_new(ivf->mem, r->header.dim, metric, &ivf->signs.quant, err));
+  uint64_t need = vdb_ivf_signs_bytes(ivf->signs.quant, r->header.n_lists);
+  VDB_TRY(ivf_take(r, IVF_TAG_SIGNS, false, need, &data, err));
+  ivf->signs.blocks = data;
   return VECDB_OK;
 }
 
@@ -319,5 +371,6 @@ VDB_INTERNAL int vdb_ivf_read(struct vdb_ivf *ivf, const struct vdb_sect_reader 
   VDB_TRY(ivf_read_coder(&r, err));
   VDB_TRY(ivf_read_codes(&r, err));
   VDB_TRY(ivf_read_lists(&r, err));
+  VDB_TRY(ivf_read_signs(&r, err));
   return ivf_read_graph(&r, err);
 }

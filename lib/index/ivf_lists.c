@@ -6,6 +6,10 @@
  *
  * (SOAR: Sun, Simcha, Dopson, Guo, Kumar, 2023). A query to which x is near but c is far lies on
  * the far side of x along r; the second term prefers lists that such a query still finds.
+ *
+ * The rows of a list are on average farther from a query than its centroid is: their squared
+ * distances by the mean of |r|^2. A share of that is added to what orders the lists, so that of two
+ * whose centroids are equally far the narrower comes first.
  */
 #include "base/check.h"
 #include "index/ivf_build.h"
@@ -15,12 +19,16 @@ enum {
   LISTS_CHUNK = 8192, /* rows at a time */
   LISTS_NEAR = 16     /* centroids among which the second is chosen */
 };
+#define LISTS_SPREAD 0.25f /* of the mean square */
 
 struct lists_work {
   struct vdb_ivf_builder *h;
   float *x;        /* of the rows of a chunk */
   uint32_t *ids;   /* the nearest centroids of each */
   float *keys;     /* |c|^2 / 2 - <x, c> of these */
+  float *squares;  /* |x - c|^2 of the nearest of each */
+  double *sums;    /* of these, for each list */
+  uint32_t *counts;
   uint32_t near;
   uint32_t first;  /* row of the chunk */
 };
@@ -64,6 +72,9 @@ static uint32_t lists_second(const struct lists_work *w, size_t i, float *residu
 static void lists_choose(void *arg, size_t i, unsigned worker) {
   struct lists_work *w = arg;
   uint32_t *homes = w->h->homes + 2 * (w->first + i);
+  uint32_t dim = w->h->b->vecs->dim;
+  const float *x = w->x + i * dim;
+  w->squares[i] = vdb_kern()->kern[VDB_F32][VDB_OP_DOT].one(x, x, dim) + 2 * w->keys[i * w->near];
   homes[0] = w->ids[i * w->near];
   homes[1] = VDB_IVF_NONE;
   if (w->near > 1)
@@ -79,8 +90,26 @@ static int lists_chunks(struct lists_work *w, vecdb_error *err) {
     if (vdb_centroids_nearest(b->mem, b->par, &centroids, w->x, n, w->near, w->ids, w->keys))
       return vdb_fail_memory(err);
     b->par->run(b->par, n, lists_choose, w);
+    for (uint32_t i = 0; i < n; i++) {
+      uint32_t list = w->ids[(size_t)i * w->near];
+      w->sums[list] += w->squares[i] > 0 ? (double)w->squares[i] : 0;
+      w->counts[list]++;
+    }
     VDB_TRY(vdb_ivf_progress(w->h, n, err));
   }
+  return VECDB_OK;
+}
+
+/* What is added to the keys of lists to order them. IP keys are half a squared distance where they
+   go by distance, and where they do not, a wide list is no farther. */
+static int lists_spread(struct lists_work *w, vecdb_error *err) {
+  struct vdb_ivf_builder *h = w->h;
+  float share = h->coder.l2 ? LISTS_SPREAD : h->by_distance ? LISTS_SPREAD / 2 : 0;
+  h->spreads = vdb_alloc_array(h->b->mem, h->n_lists, sizeof *h->spreads);
+  if (!h->spreads)
+    return vdb_fail_memory(err);
+  for (uint32_t l = 0; l < h->n_lists; l++)
+    h->spreads[l] = w->counts[l] ? share * (float)(w->sums[l] / w->counts[l]) : 0;
   return VECDB_OK;
 }
 
@@ -126,10 +155,17 @@ VDB_INTERNAL int vdb_ivf_fill_lists(struct vdb_ivf_builder *h, vecdb_error *err)
   w.x = vdb_alloc_wide(b->mem, chunk * b->vecs->dim * sizeof *w.x);
   w.ids = vdb_alloc_array(b->mem, chunk, w.near * sizeof *w.ids);
   w.keys = vdb_alloc_array(b->mem, chunk, w.near * sizeof *w.keys);
+  w.squares = vdb_alloc_array(b->mem, chunk, sizeof *w.squares);
+  w.sums = vdb_alloc_zero(b->mem, h->n_lists * sizeof *w.sums);
+  w.counts = vdb_alloc_zero(b->mem, h->n_lists * sizeof *w.counts);
   h->homes = vdb_alloc_array(b->mem, b->vecs->n, 2 * sizeof *h->homes);
-  int rc = w.x && w.ids && w.keys && h->homes ? VECDB_OK : vdb_fail_memory(err);
+  bool memory = w.x && w.ids && w.keys && w.squares && w.sums && w.counts && h->homes;
+  int rc = memory ? lists_chunks(&w, err) : vdb_fail_memory(err);
   if (rc == VECDB_OK)
-    rc = lists_chunks(&w, err);
+    rc = lists_spread(&w, err);
+  vdb_free(b->mem, w.counts);
+  vdb_free(b->mem, w.sums);
+  vdb_free(b->mem, w.squares);
   vdb_free(b->mem, w.keys);
   vdb_free(b->mem, w.ids);
   vdb_free(b->mem, w.x);

@@ -17,10 +17,17 @@
 enum {
   SEARCH_STOP = 8,      /* blocks between two questions whether to stop */
   SEARCH_CHUNK = 256,   /* rows scored at a time */
-  SEARCH_AHEAD = 2048,  /* bytes of a block to ask for ahead */
+  SEARCH_AHEAD = 4,     /* blocks that are on their way while one is compared */
+  SEARCH_LINES = 2048,  /* bytes of a block to ask for: of long ones the processor finds the rest */
   SEARCH_SLACK = 64,    /* rows above twice those wanted before the bound is drawn tighter */
   SEARCH_SIGMAS = 6,    /* standard deviations that a key in 8 bits may be off */
   SEARCH_FILTERED = 30  /* under a filter: allowed rows to see for each result */
+};
+
+/* The block to be asked for next, in the order in which lists are looked through. */
+struct search_ahead {
+  uint32_t list; /* the next one, of scratch->lists */
+  uint32_t block, end;
 };
 
 struct ivf_search {
@@ -32,6 +39,7 @@ struct ivf_search {
   size_t limit;   /* rows in the pool before the bound is drawn tighter */
   float margin;   /* above the key of the last of these, what is kept as well */
   float bound;
+  struct search_ahead ahead;
   bool full;      /* rows were turned down: the bound is not infinite */
   bool no_memory;
 };
@@ -102,13 +110,26 @@ static void search_pool_take(struct ivf_search *f, const uint32_t *rows, uint32_
   }
 }
 
-/* Asks for the block that comes two later, or what begins it: the processor finds the rest. Past
-   the end of the lists there is more of the file. */
-VDB_INLINE void search_ahead(const struct vdb_ivf *ivf, const uint8_t *block) {
-  const uint8_t *at = block + 2 * ivf->coder.block_bytes;
-  size_t n = vdb_min_size(ivf->coder.block_bytes, SEARCH_AHEAD);
+/* Asks for one more block of the lists to come, and for its rows: lists are short, and nothing but
+   their order tells where the next one lies. */
+static void search_ask(struct ivf_search *f) {
+  const struct vdb_ivf *ivf = f->ivf;
+  struct search_ahead *ahead = &f->ahead;
+  while (ahead->block == ahead->end) {
+    if (ahead->list == f->scratch->n_lists)
+      return;
+    uint32_t list = f->scratch->lists[ahead->list++].row;
+    ahead->block = ivf->lists.starts[list];
+    ahead->end = ivf->lists.starts[list + 1];
+  }
+  const uint8_t *block = ivf->lists.blocks + ahead->block * ivf->coder.block_bytes;
+  const uint32_t *rows = ivf->lists.rows + (size_t)ahead->block * VDB_IVF_BLOCK;
+  size_t n = vdb_min_size(ivf->coder.block_bytes, SEARCH_LINES);
   for (size_t i = 0; i < n; i += 64)
-    VDB_PREFETCH(at + i);
+    VDB_PREFETCH(block + i);
+  VDB_PREFETCH(rows);
+  VDB_PREFETCH(rows + VDB_IVF_BLOCK / 2);
+  ahead->block++;
 }
 
 /* Scans blocks first .. end - 1. False: to stop, or out of memory. */
@@ -120,7 +141,7 @@ static bool search_blocks(struct ivf_search *f, uint32_t first, uint32_t end, fl
   for (uint32_t b = first; b < end; b++) {
     const uint8_t *block = ivf->lists.blocks + b * ivf->coder.block_bytes;
     const uint32_t *rows = ivf->lists.rows + (size_t)b * VDB_IVF_BLOCK;
-    search_ahead(ivf, block);
+    search_ask(f);
     uint32_t below = scan(&w->query.table, block, base, f->bound, keys);
     search_pool_take(f, rows, below, keys);
     if (w->n_pool >= f->limit) {
@@ -143,14 +164,20 @@ static void search_lists(struct ivf_search *f) {
   struct vdb_ivf_scratch *w = f->scratch;
   uint32_t n_lists = ivf->centroids.n;
   uint32_t n = vdb_min_u32(f->s->effort, n_lists);
-  vdb_ivf_probe(ivf, w, n);
+  float reach = vdb_ivf_reach(ivf, &n);
+  vdb_ivf_probe(ivf, w, n, reach);
+  n = vdb_min_u32(n, w->n_lists);
+  for (uint32_t i = 0; i < SEARCH_AHEAD; i++)
+    search_ask(f);
   for (uint32_t i = 0; i < n; i++) {
     uint32_t list = w->lists[i].row;
     uint32_t first = ivf->lists.starts[list];
     uint32_t end = ivf->lists.starts[list + 1];
     if (f->s->stop && f->s->stop(f->s->stop_arg))
       return;
-    if (!search_blocks(f, first, end, w->lists[i].key))
+    const float *spreads = ivf->centroids.spreads;
+    float base = w->lists[i].key - (spreads ? spreads[list] : 0);
+    if (!search_blocks(f, first, end, base))
       return;
     if (i + 1 == n && n < n_lists && !f->full && w->n_pool < f->need) {
       n = vdb_min_u32(2 * n, n_lists);
@@ -179,7 +206,9 @@ static void search_recode(struct ivf_search *f, size_t keep) {
   f->s->distances += w->n_pool;
   for (size_t i = 0; i < w->n_pool; i++) /* NaN comes of damaged files */
     w->keys[i] = w->keys[i] == w->keys[i] ? w->keys[i] : __builtin_inff();
-  search_select(w, keep);
+  search_drop(w, vdb_ivf_cut(w->keys, w->n_pool, keep));
+  if (w->n_pool > 2 * keep) /* as many are about equal */
+    search_select(w, keep);
 }
 
 /* Offers the pool to the caller, scored by the rows. */

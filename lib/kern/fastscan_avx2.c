@@ -33,24 +33,53 @@ VDB_INLINE __m256i scan_fold_avx2(__m256i a, __m256i b) {
                           _mm256_permute2x128_si256(a, b, 0x31));
 }
 
+/* Look-ups of rows 0 to 15 and 16 to 31 by two sub-codes, added up in bytes. */
+struct scan_bytes_avx2 {
+  __m256i a, b;
+};
+
+VDB_INLINE void scan_step_avx2(struct scan_bytes_avx2 *sums, const uint8_t *block,
+                               const uint8_t *lut) {
+  const __m256i low = _mm256_set1_epi8(15);
+  __m256i codes = _mm256_loadu_si256((const void *)block);
+  __m256i table = _mm256_loadu_si256((const void *)lut);
+  __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), low);
+  sums->a = _mm256_add_epi8(sums->a, _mm256_shuffle_epi8(table, _mm256_and_si256(codes, low)));
+  sums->b = _mm256_add_epi8(sums->b, _mm256_shuffle_epi8(table, high));
+  /* Else compilers collect look-ups to add them in another order, for which there are too few
+     registers. */
+  __asm__("" : "+x"(sums->a), "+x"(sums->b));
+}
+
+/* Eight sub-codes by pairs, one after the other. */
+VDB_INLINE void scan_steps_avx2(struct scan_bytes_avx2 *sums, const uint8_t *block,
+                                const uint8_t *lut) {
+  scan_step_avx2(sums, block, lut);
+  scan_step_avx2(sums, block + 32, lut + 32);
+  scan_step_avx2(sums, block + 64, lut + 64);
+  scan_step_avx2(sums, block + 96, lut + 96);
+}
+
 /* Sums of rows 0 to 15 and 16 to 31. */
 VDB_INLINE void scan_sum_avx2(const struct vdb_scan_table *q, const uint8_t *block,
                               __m256i out[2]) {
-  const __m256i low = _mm256_set1_epi8(15);
+  const struct scan_bytes_avx2 none = {_mm256_setzero_si256(), _mm256_setzero_si256()};
   const uint8_t *lut = q->lut;
-  struct scan_sums_avx2 a = {_mm256_setzero_si256(), _mm256_setzero_si256()}, b = a;
-  for (size_t at = 0, end = (size_t)q->m * 16; at < end;) {
-    __m256i bytes_a = _mm256_setzero_si256(), bytes_b = bytes_a;
-    for (size_t stop = vdb_min_size(end, at + (size_t)q->depth * 32); at < stop; at += 32) {
-      __m256i codes = _mm256_loadu_si256((const void *)(block + at));
-      __m256i table = _mm256_loadu_si256((const void *)(lut + at));
-      __m256i high = _mm256_and_si256(_mm256_srli_epi16(codes, 4), low);
-      bytes_a = _mm256_add_epi8(bytes_a,
-                                _mm256_shuffle_epi8(table, _mm256_and_si256(codes, low)));
-      bytes_b = _mm256_add_epi8(bytes_b, _mm256_shuffle_epi8(table, high));
-    }
-    scan_widen_avx2(&a, bytes_a);
-    scan_widen_avx2(&b, bytes_b);
+  struct scan_sums_avx2 a = {none.a, none.a}, b = a;
+  size_t at = 0, end = (size_t)q->m * 16;
+  for (; q->depth == 8 && at + 256 <= end; at += 256) {
+    struct scan_bytes_avx2 bytes = none;
+    scan_steps_avx2(&bytes, block + at, lut + at);
+    scan_steps_avx2(&bytes, block + at + 128, lut + at + 128);
+    scan_widen_avx2(&a, bytes.a);
+    scan_widen_avx2(&b, bytes.b);
+  }
+  while (at < end) {
+    struct scan_bytes_avx2 bytes = none;
+    for (size_t stop = vdb_min_size(end, at + (size_t)q->depth * 32); at < stop; at += 32)
+      scan_step_avx2(&bytes, block + at, lut + at);
+    scan_widen_avx2(&a, bytes.a);
+    scan_widen_avx2(&b, bytes.b);
   }
   out[0] = scan_fold_avx2(scan_even_avx2(a), a.odd);
   out[1] = scan_fold_avx2(scan_even_avx2(b), b.odd);

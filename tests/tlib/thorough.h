@@ -7,6 +7,10 @@
 #ifndef THOROUGH_H
 #define THOROUGH_H
 
+#include <string.h>
+
+#include "vecdb.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_SLOW 1
 #elif defined(__has_feature)
@@ -20,5 +24,10 @@
 #else
 #define TEST_SIZE(plain, slow) (plain)
 #endif
+
+/* The plain kernels are some ten times as slow, too, and chosen when a program runs. */
+static inline size_t test_size(size_t plain, size_t slow) {
+  return TEST_SIZE(strcmp(vecdb_kernels(), "scalar") ? plain : slow, slow);
+}
 
 #endif

@@ -68,10 +68,10 @@ static vecdb_index_params part_params(int32_t type) {
 /* What each row of `older` is in `p`, both in ascending order; to be freed. */
 static uint32_t *part_map(const struct part *older, const struct part *p) {
   uint32_t *map = malloc((older->data.vecs.n + 1) * sizeof *map);
-  for (uint32_t i = 0; i < older->data.vecs.n; i++) {
-    map[i] = VDB_INDEX_GONE;
-    for (uint32_t k = 0; k < p->data.vecs.n && map[i] == VDB_INDEX_GONE; k++)
-      map[i] = p->rows[k] == older->rows[i] ? k : VDB_INDEX_GONE;
+  for (uint32_t i = 0, k = 0; i < older->data.vecs.n; i++) {
+    while (k < p->data.vecs.n && p->rows[k] < older->rows[i])
+      k++;
+    map[i] = k < p->data.vecs.n && p->rows[k] == older->rows[i] ? k : VDB_INDEX_GONE;
   }
   return map;
 }

@@ -12,7 +12,7 @@
 enum {
   DIM = 32,
   BITS = 128,
-  ROWS = 1100,
+  ROWS = TEST_SIZE(1100, 900),
   FIRST = ROWS * 2 / 3, /* rows of the first batch */
   CLUSTERS = 30,
   QUERIES = TEST_SIZE(20, 8),

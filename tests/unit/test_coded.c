@@ -288,7 +288,7 @@ static void refines(void **state) {
       [VECDB_REFINE_I8] = 2e-2};
   for (size_t m = 0; m < VDB_COUNT(metrics); m++) {
     struct built b;
-    ix_data_make(&b.data, VDB_F32, metrics[m], TEST_SIZE(2000, 500), 64, 1);
+    ix_data_make(&b.data, VDB_F32, metrics[m], TEST_SIZE(2000, 1000), 64, 1);
     struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t i = 0; i < VDB_COUNT(types) * 4; i++) {
       int32_t type = types[i / 4], refine = VECDB_REFINE_NONE + (int32_t)(i % 4);

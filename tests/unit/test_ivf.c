@@ -147,7 +147,7 @@ static void same_by_callback(const struct built *b, const struct ivf_way *way, u
 static void filtered_recall(void **state) {
   (void)state;
   static const unsigned shares[] = {90, 50, 20, 5, 1};
-  enum { N = TEST_SIZE(4000, 1000), SHARES = VDB_COUNT(shares) };
+  enum { N = TEST_SIZE(4000, 1500), SHARES = VDB_COUNT(shares) };
   uint64_t allow[SHARES][N / 64 + 1] = {{0}};
   struct ix_truth truth[SHARES];
   struct built b;

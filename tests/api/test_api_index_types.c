@@ -136,7 +136,7 @@ static void insert(vecdb_collection *coll, const struct data *d, uint32_t first,
 
 static vecdb *open_db(const char *folder) {
   vecdb_options options = VECDB_OPTIONS_INIT;
-  options.index_rows = 500;
+  options.index_rows = 400;
   return at_open(folder, &options);
 }
 

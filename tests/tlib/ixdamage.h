@@ -41,7 +41,8 @@ static inline bool ix_accept_even(void *arg, uint32_t row) {
   return row % 2 == 0;
 }
 
-enum { IX_WHOLE_EACH = 3 }; /* of 12 ways to search, after each change; the bits of a byte see all */
+/* Of 12 ways to search, after each change; the bits of a byte see all. */
+enum { IX_WHOLE_EACH = 3 };
 
 /* Searches an index of such rows in the next of the ways; the least width is `least`. */
 static inline void ix_whole_search(struct vdb_mem *mem, const struct ix_data *data,

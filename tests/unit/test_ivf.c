@@ -94,8 +94,8 @@ static double recall(const struct built *b, const struct ix_truth *truth, struct
   return (double)good / (double)(b->data.n_queries * K);
 }
 
-static void expect_recall(const struct built *b, const struct ix_truth *truth, struct vdb_search how,
-                          double floor, const char *what, size_t number) {
+static void expect_recall(const struct built *b, const struct ix_truth *truth,
+                          struct vdb_search how, double floor, const char *what, size_t number) {
   double got = recall(b, truth, how, 1e-4);
   if (got < floor)
     print_error("%s %zu, effort %u: recall %.3f\n", what, number, (unsigned)how.effort, got);

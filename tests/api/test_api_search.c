@@ -187,8 +187,9 @@ static void check_kind(struct kind kind) {
   struct model *m = malloc(sizeof *m);
   vecdb_collection *coll = build(db, kind, m);
   uint32_t seed = 99;
-  for (int round = 0; round < 6; round++) {
-    if (round == 3)
+  int rounds = (int)test_size(6, 2);
+  for (int round = 0; round < rounds; round++) {
+    if (round == rounds / 2)
       at_ok(vecdb_compact(coll, NULL, &at_err));
     uint8_t query[MAX_BYTES];
     random_vector(kind.type, &seed, query);

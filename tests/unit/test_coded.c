@@ -122,7 +122,7 @@ static uint32_t effort_of(int32_t type) { return type == VECDB_INDEX_BIN_IVF ? 6
 
 static void recall_floors(void **state) {
   (void)state;
-  enum { EACH = TEST_SIZE(1, 6) /* or each form on one or two types of data */ };
+  enum { EACH = TEST_SIZE(2, 6) /* each form on four types of data, or on one or two */ };
   static const struct {
     enum vdb_elem elem;
     int32_t metric;

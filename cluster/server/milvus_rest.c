@@ -93,7 +93,7 @@ static bool milvus_type(struct srv_call *call, json_t *json, const char *key, in
 static bool milvus_field(struct srv_call *call, json_t *json, bool auto_id, vecdb_field *field) {
   json_t *params = json_object_get(json, "elementTypeParams");
   bool key = false, nullable = false;
-  *field = (vecdb_field){.name = NULL};
+  *field = (vecdb_field){.name = ""}; /* which is refused, as an absent one must be */
   if (!json_is_object(json)) {
     srv_call_fail(call, 400, "SCHEMA", "a field must be an object");
     return false;

@@ -148,13 +148,13 @@ static bool pb_store(struct pb_in *in, const struct pb_wire *w, enum pb_kind kin
 
 bool srv_pb_read(struct srv_arena *arena, struct pb_bytes bytes, const struct pb_field *fields,
                  size_t n_fields, void *out, size_t out_bytes) {
-  struct pb_in in = {arena, bytes.data, bytes.data + bytes.n};
   memset(out, 0, out_bytes);
   for (size_t i = 0; i < n_fields; i++)
     if (fields[i].kind == PB_TEXT)
       *(const char **)(void *)((char *)out + fields[i].offset) = "";
   if (bytes.n == 0)
-    return true;
+    return true; /* there may be no bytes to point at */
+  struct pb_in in = {arena, bytes.data, bytes.data + bytes.n};
   while (in.at < in.end) {
     struct pb_wire w = {0};
     size_t i = 0;

@@ -12,15 +12,17 @@
 enum {
   DIM = 32,
   BITS = 128,
-  ROWS = TEST_SIZE(1600, 1100),
+  ROWS = TEST_SIZE(1100, 900),
   FIRST = ROWS * 2 / 3, /* rows of the first batch */
   CLUSTERS = 30,
-  QUERIES = 20,
+  QUERIES = TEST_SIZE(20, 8),
   K = 10,
   IN_RANGE = 25,
-  STEP = 333, /* hits that an iterator is asked for at a time */
-  TURNS = TEST_SIZE(1, 3) /* under sanitizers each way has its turn with one metric only */
+  STEP = 333 /* hits that an iterator is asked for at a time */
 };
+
+/* Where all is slow each way has its turn with one metric only. */
+static size_t turns(void) { return test_size(1, 3); }
 
 /* Rows and queries as the API takes them, and as numbers. */
 struct data {
@@ -134,7 +136,7 @@ static void insert(vecdb_collection *coll, const struct data *d, uint32_t first,
 
 static vecdb *open_db(const char *folder) {
   vecdb_options options = VECDB_OPTIONS_INIT;
-  options.index_rows = 500;
+  options.index_rows = 400;
   return at_open(folder, &options);
 }
 
@@ -428,7 +430,7 @@ static void budgets(void **state) {
   static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
   struct data *d = malloc(sizeof *d);
   vecdb *db = open_db(":memory:");
-  for (size_t m = 0; m < AT_COUNT(metrics); m += TURNS) {
+  for (size_t m = 0; m < AT_COUNT(metrics); m += turns()) {
     data_make(d, m == 1 ? VECDB_INT8_VECTOR : VECDB_FLOAT_VECTOR, metrics[m]);
     vecdb_collection *coll;
     at_ok(create(db, d, "FLAT", &coll));
@@ -557,7 +559,7 @@ static void lives(const struct way *ways, size_t n, int32_t metric, const int32_
                   size_t n_types) {
   struct data *d = malloc(sizeof *d);
   assert_non_null(d);
-  for (size_t w = (size_t)metric % TURNS; w < n; w += TURNS) {
+  for (size_t w = (size_t)metric % turns(); w < n; w += turns()) {
     int32_t type = types[w % n_types];
     if (ways[w].type == VECDB_INDEX_DISK && type == VECDB_INT8_VECTOR)
       type = VECDB_FLOAT16_VECTOR;
@@ -604,7 +606,7 @@ static void index_anew(void **state) {
   at_ok(create(db, d, "FLAT", &coll));
   insert(coll, d, 0, ROWS);
   at_ok(vecdb_flush(coll, NULL, &at_err));
-  for (size_t w = 0; w < AT_COUNT(float_ways); w += TURNS) {
+  for (size_t w = 0; w < AT_COUNT(float_ways); w += turns()) {
     vecdb_index_params params;
     doing = float_ways[w].text;
     at_ok(vecdb_index_params_parse(float_ways[w].text, &params, &at_err));

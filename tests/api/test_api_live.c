@@ -6,7 +6,7 @@
 
 #include "tlib/apitest.h"
 
-enum { DIM = 48, ROWS = 3000, QUERIES = 100, K = 10, EVERY = 3, MEMORY = 64 };
+enum { DIM = 48, ROWS = 900, QUERIES = 100, K = 10, EVERY = 3, MEMORY = 64 };
 
 struct data {
   int64_t ids[ROWS];
@@ -55,7 +55,7 @@ static vecdb_collection *fill(vecdb *db, const struct data *d, const char *index
 static vecdb *open_db(uint32_t every, const vecdb_clock *clock) {
   vecdb_options options = VECDB_OPTIONS_INIT;
   options.flags = VECDB_HOST_DRIVEN;
-  options.index_rows = 1000;
+  options.index_rows = 500;
   options.recall_every = every;
   options.clock = clock;
   return at_open(":memory:", &options);

@@ -5,8 +5,11 @@
  */
 #include "tlib/apitest.h"
 #include "tlib/memfault.h"
+#include "tlib/thorough.h"
 
-enum { DIM = 24, K = 10, QUERIES = 100, CLUSTERS = 30 };
+enum { ROWS = TEST_SIZE(3000, 900), DIM = 24, K = 10, QUERIES = 100, CLUSTERS = 30 };
+
+#define SLACK TEST_SIZE(.015, .04) /* of recall */
 
 struct store {
   char *folder;
@@ -149,18 +152,20 @@ static void compact(struct store *s, const char *index, int (*expect)(int64_t ke
   double anew = recall(s->coll, 32, expect);
   struct index_file after = index_of(s);
   bool same = index_same(&before, &after);
-  if (grown < anew - .015 || same == grows)
+  if (grown < anew - SLACK || same == grows)
     print_error("%s: recall %.3f, anew %.3f; same file: %d\n", index, grown, anew, (int)same);
-  assert_true(grown >= anew - .015);
+  assert_true(grown >= anew - SLACK);
   assert_true(same != grows);
   at_ok(vecdb_check(s->db, NULL, NULL, NULL, &at_err));
   free(before.data);
   free(after.data);
 }
 
-static int all_live(int64_t key) { return key < 3000 ? 0 : -1; }
-static int fourths_gone(int64_t key) { return key % 4 == 0 ? -1 : key < 3000 ? 0 : -1; }
-static int some_replaced(int64_t key) { return key >= 2900 && key < 3400 ? 1 : fourths_gone(key); }
+enum { AGAIN = ROWS - 100, END = AGAIN + ROWS / 6 }; /* of the second batch */
+
+static int all_live(int64_t key) { return key < ROWS ? 0 : -1; }
+static int fourths_gone(int64_t key) { return key % 4 == 0 ? -1 : key < ROWS ? 0 : -1; }
+static int some_replaced(int64_t key) { return key >= AGAIN && key < END ? 1 : fourths_gone(key); }
 static int few_left(int64_t key) { return key % 3 != 0 ? -1 : some_replaced(key); }
 
 /* Deletes; then upserts and new rows in a second segment; then so many deletes that it does not
@@ -172,13 +177,13 @@ static void merges_keep_answers(void **state) {
   for (size_t i = 0; i < AT_COUNT(indexes); i++) {
     struct store s;
     store_open(&s, indexes[i], NULL);
-    put(s.coll, 0, 3000, 0);
-    compact(&s, indexes[i], all_live, 3000, false);
-    delete_every(s.coll, 3000, 4);
-    compact(&s, indexes[i], fourths_gone, 2250, true);
-    put(s.coll, 2900, 500, 1);
-    compact(&s, indexes[i], some_replaced, 2675, true);
-    for (int64_t key = 0; key < 3400; key++)
+    put(s.coll, 0, ROWS, 0);
+    compact(&s, indexes[i], all_live, ROWS, false);
+    delete_every(s.coll, ROWS, 4);
+    compact(&s, indexes[i], fourths_gone, ROWS * 3 / 4, true);
+    put(s.coll, AGAIN, END - AGAIN, 1);
+    compact(&s, indexes[i], some_replaced, END - AGAIN / 4, true);
+    for (int64_t key = 0; key < END; key++)
       if (few_left(key) < 0)
         at_delete(s.coll, key, 1);
     compact(&s, indexes[i], few_left, at_count(s.coll, NULL), false);

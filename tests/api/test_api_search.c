@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "tlib/apitest.h"
+#include "tlib/thorough.h"
 
 enum { DIM = 24, ROWS = 700, K = 25, MAX_BYTES = DIM * 4 };
 
@@ -186,8 +187,9 @@ static void check_kind(struct kind kind) {
   struct model *m = malloc(sizeof *m);
   vecdb_collection *coll = build(db, kind, m);
   uint32_t seed = 99;
-  for (int round = 0; round < 6; round++) {
-    if (round == 3)
+  int rounds = (int)test_size(6, 2);
+  for (int round = 0; round < rounds; round++) {
+    if (round == rounds / 2)
       at_ok(vecdb_compact(coll, NULL, &at_err));
     uint8_t query[MAX_BYTES];
     random_vector(kind.type, &seed, query);
@@ -235,7 +237,7 @@ static void test_graph_of_every_kind(void **state) {
     at_ok(vecdb_collection_stats(coll, &stats, &at_err));
     assert_int_equal(stats.segments_indexed, 1);
     uint32_t seed = 5, common = 0;
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < (int)test_size(20, 5); round++) {
       uint8_t query[MAX_BYTES];
       random_vector(kinds[i].type, &seed, query);
       vecdb_search_params params = VECDB_SEARCH_PARAMS_INIT;
@@ -259,7 +261,7 @@ static void test_graph_of_every_kind(void **state) {
                       : (double)hits[h].score <= (double)exact[K - 1].score + slack(expected);
       }
     }
-    assert_true(common >= 20 * K * 9 / 10);
+    assert_true(common >= test_size(20, 5) * K * 9 / 10);
     free(m);
     vecdb_collection_release(coll);
     at_close(db);

@@ -135,6 +135,12 @@ static const struct {
     {1100, COLLECTIONS "/create",
      "{\"collectionName\": \"c\", \"schema\": {\"fields\": [{\"fieldName\": \"k\","
      " \"dataType\": \"SparseFloatVector\"}]}}"},
+    {1100, COLLECTIONS "/create", /* a field without a name, when one is looked for */
+     "{\"collectionName\": \"c\", \"schema\": {\"fields\": [{\"dataType\": \"Int64\","
+     " \"isPrimary\": true}]}, \"indexParams\": [{\"fieldName\": \"v\"}]}"},
+    {1100, COLLECTIONS "/create",
+     "{\"collectionName\": \"c\", \"schema\": {\"fields\": [{\"dataType\": \"Int64\","
+     " \"isPrimary\": true}]}}"},
     {1100, ENTITIES "/insert", "{\"collectionName\": \"d\", \"data\": 5}"},
     {1100, ENTITIES "/insert", "{\"collectionName\": \"d\", \"data\": [{\"id\": 1}]}"},
     {1100, ENTITIES "/insert",

@@ -15,6 +15,7 @@ struct ix_whole {
   struct ix_sections sections;
   struct vdb_mem mem;
   vecdb_index_params params;
+  size_t turn;
 };
 
 /* A sound index over rows of which some are copies. */
@@ -22,6 +23,7 @@ static inline void ix_whole_make(struct ix_whole *w, enum vdb_elem elem, int32_t
                                  vecdb_index_params params) {
   vecdb_error err = {0};
   w->params = params;
+  w->turn = 0;
   vdb_mem_init(&w->mem, NULL, 0);
   ix_data_make(&w->data, elem, metric, IX_WHOLE_N, IX_WHOLE_DIM, 2);
   ix_sections_init(&w->sections);
@@ -39,13 +41,17 @@ static inline bool ix_accept_even(void *arg, uint32_t row) {
   return row % 2 == 0;
 }
 
-/* Searches an index of such rows in each way, so many times; the least width is `least`. */
+/* Of 12 ways to search, after each change; the bits of a byte see all. */
+enum { IX_WHOLE_EACH = 3 };
+
+/* Searches an index of such rows in the next of the ways; the least width is `least`. */
 static inline void ix_whole_search(struct vdb_mem *mem, const struct ix_data *data,
-                                   const struct vdb_index *index, size_t times, uint32_t least) {
+                                   const struct vdb_index *index, size_t *turn, uint32_t least) {
   vecdb_error err = {0};
   uint64_t some[2] = {0x1111111111111111, 0x1};
   uint64_t most[2] = {~(uint64_t)3, 0x3ff};
-  for (size_t i = 0; i < times; i++) {
+  for (size_t end = *turn + IX_WHOLE_EACH; *turn < end; ++*turn) {
+    size_t i = *turn % 12;
     struct vdb_query_vec q = ix_prepare(data, ix_query(data, i));
     struct vdb_near items[IX_WHOLE_N];
     struct vdb_search s = {.mem = mem, .query = &q, .effort = i % 2 ? 200 : least};
@@ -74,7 +80,7 @@ static inline int ix_whole_try(struct ix_whole *w) {
     ix_whole_refused(rc, index);
     return rc;
   }
-  ix_whole_search(&w->mem, &w->data, index, 12, 3);
+  ix_whole_search(&w->mem, &w->data, index, &w->turn, 3);
   index->ops->close(&w->mem, index);
   return rc;
 }

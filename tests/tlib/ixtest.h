@@ -205,6 +205,22 @@ static inline double ix_true_kth(const struct ix_data *d, const uint8_t *query,
   return kth;
 }
 
+/* The true key of the k-th nearest allowed row of each query; the same for all indexes over the
+   data. */
+struct ix_truth {
+  double kth[64];
+};
+
+static inline struct ix_truth ix_truth_of(const struct ix_data *d, const uint64_t *allow,
+                                          size_t k) {
+  struct ix_truth truth;
+  if (d->n_queries > VDB_COUNT(truth.kth))
+    abort();
+  for (size_t i = 0; i < d->n_queries; i++)
+    truth.kth[i] = ix_true_kth(d, ix_query(d, i), allow, k);
+  return truth;
+}
+
 /* ---- Sections -------------------------------------------------------------------------------- */
 
 struct ix_section {

@@ -7,6 +7,11 @@
 #ifndef THOROUGH_H
 #define THOROUGH_H
 
+#include <stdbool.h>
+#include <string.h>
+
+#include "vecdb.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_SLOW 1
 #elif defined(__has_feature)
@@ -20,5 +25,18 @@
 #else
 #define TEST_SIZE(plain, slow) (plain)
 #endif
+
+/* The thread sanitizer asks for less still: of what threads do, one kind shows as much as ten. */
+#ifdef __SANITIZE_THREAD__
+#define TEST_SIZES(plain, memory, threads) (threads)
+#else
+#define TEST_SIZES(plain, memory, threads) TEST_SIZE(plain, memory)
+#endif
+
+/* The plain kernels are some ten times as slow, too, and chosen when a program runs. */
+static inline size_t test_size(size_t plain, size_t slow) {
+  bool all = TEST_SIZE(true, false);
+  return all && strcmp(vecdb_kernels(), "scalar") != 0 ? plain : slow;
+}
 
 #endif

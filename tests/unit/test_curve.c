@@ -15,7 +15,10 @@
 #include "tlib/ixtest.h"
 #include "tlib/thorough.h"
 
-enum { MAX_K = 100, STEP = TEST_SIZE(1, 3) /* among kinds of data and numbers of results */ };
+enum { MAX_K = 100 };
+
+/* Among kinds of data and numbers of results. */
+static size_t step(void) { return test_size(1, TEST_SIZES(3, 3, 8)); }
 
 struct built {
   struct ix_data data;
@@ -101,7 +104,7 @@ static void keeps_promises(struct built *b, const char *what) {
   measure(b, 2, &curve);
   assert_true(curve.n > 1);
   struct truth *truth = truth_of(b);
-  for (size_t i = 0; i < VDB_COUNT(ks); i += STEP) {
+  for (size_t i = 0; i < VDB_COUNT(ks); i += step()) {
     uint32_t before = 0;
     for (size_t j = 0; j < VDB_COUNT(targets); j++) {
       uint32_t effort = vdb_curve_effort(&curve, VDB_EFFORT_EF, ks[i], targets[j]);
@@ -126,11 +129,11 @@ static void promises_over_made_data(void **state) {
   } cases[] = {{VDB_F32, VECDB_L2},      {VDB_F32, VECDB_IP},  {VDB_F16, VECDB_COSINE},
                {VDB_BF16, VECDB_COSINE}, {VDB_I8, VECDB_L2},   {VDB_I8, VECDB_COSINE},
                {VDB_BITS, VECDB_HAMMING}, {VDB_BITS, VECDB_JACCARD}};
-  for (size_t i = 0; i < VDB_COUNT(cases); i += STEP) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += step()) {
     char what[64];
     struct built b;
     snprintf(what, sizeof what, "elem %d metric %d", (int)cases[i].elem, (int)cases[i].metric);
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(3000, VDB_CURVE_ROWS), 64, 1);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, test_size(3000, VDB_CURVE_ROWS), 64, 1);
     built_open(&b);
     keeps_promises(&b, what);
     built_close(&b);
@@ -142,7 +145,8 @@ static void promises_over_made_data(void **state) {
 static void promises_over_real_data(void **state) {
   (void)state;
   struct built b;
-  ix_data_real(&b.data, VDB_F32, VECDB_IP, TEST_SIZE(8000, 2500));
+  size_t rows = test_size(8000, TEST_SIZES(1500, 1500, VDB_CURVE_ROWS));
+  ix_data_real(&b.data, VDB_F32, VECDB_IP, (uint32_t)rows);
   built_open(&b);
   keeps_promises(&b, "passages");
   built_close(&b);
@@ -153,7 +157,7 @@ static void promises_over_real_data(void **state) {
 static void same_for_any_workers(void **state) {
   (void)state;
   struct built b;
-  ix_data_make(&b.data, VDB_F32, VECDB_COSINE, TEST_SIZE(2000, VDB_CURVE_ROWS), 32, 1);
+  ix_data_make(&b.data, VDB_F32, VECDB_COSINE, test_size(2000, VDB_CURVE_ROWS), 32, 1);
   built_open(&b);
   struct vdb_curve one, three;
   measure(&b, 1, &one);

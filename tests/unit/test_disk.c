@@ -15,7 +15,7 @@
 #include "../tlib/disktest.h"
 #include "../tlib/thorough.h"
 
-enum { K = 10, REAL_ROWS = TEST_SIZE(3000, 1500) };
+enum { K = 10, REAL_ROWS = TEST_SIZE(3000, 800) };
 
 struct built {
   struct ix_data data;
@@ -102,7 +102,7 @@ static void recall_floors(void **state) {
                {VDB_F32, VECDB_COSINE, 1100}};
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     struct built b;
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(3000, 1200), cases[i].dim, 1);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(2000, 500), cases[i].dim, 1);
     built_open(&b);
     expect_recall(&b, (struct vdb_search){.effort = 100}, false, .95);
     expect_recall(&b, (struct vdb_search){.effort = 400}, false, .99);
@@ -166,7 +166,7 @@ static bool accept_bits(void *arg, uint32_t row) { return vdb_bit_get((const uin
 static void filtered_recall(void **state) {
   (void)state;
   static const unsigned shares[] = {90, 60, 20, 5, 1};
-  enum { N = TEST_SIZE(5000, 2500) };
+  enum { N = TEST_SIZE(5000, 1200) };
   struct built b;
   ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 32, 2);
   built_open(&b);
@@ -230,7 +230,7 @@ static void same_bytes_for_any_workers(void **state) {
   struct vdb_mem mem;
   vecdb_error err = {0};
   vdb_mem_init(&mem, NULL, 0);
-  ix_data_make(&d, VDB_F16, VECDB_COSINE, TEST_SIZE(3000, 1200), 24, 2);
+  ix_data_make(&d, VDB_F16, VECDB_COSINE, TEST_SIZE(3000, 500), 24, 2);
   ix_sections_init(&one);
   ix_sections_init(&other);
   assert_int_equal(disk_build(&mem, &d, 1, &one, &err), VECDB_OK);

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "tlib/ixtest.h"
+#include "tlib/thorough.h"
 
 enum { QUERIES = 50, BASE = 1000 };
 
@@ -126,12 +127,13 @@ static void check_all_ways(struct batch_case c) {
 }
 
 static void all_types(void **state) {
+  enum { EACH = TEST_SIZE(1, 2) };
   static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
   static const size_t dims[] = {1, 24, 131, 300};
   (void)state;
   for (int elem = VDB_F32; elem <= VDB_I8; elem++)
     for (size_t m = 0; m < VDB_COUNT(metrics); m++)
-      for (size_t d = 0; d < VDB_COUNT(dims); d++) {
+      for (size_t d = ((size_t)elem + m) % EACH; d < VDB_COUNT(dims); d += EACH) {
         struct batch_case c = {.k = 0};
         ix_data_make(&c.data, (enum vdb_elem)elem, metrics[m], 777 + 300 * d, dims[d], 1 + d % 3);
         check_all_ways(c);

@@ -102,7 +102,7 @@ static void recall_floors(void **state) {
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     struct built b;
     bool full = true;
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(4000, 1500), 64, 1);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(3000, 600), 64, 1);
     built_open(&b, 16);
     double got = recall(&b, (struct vdb_search){.effort = 64}, &full);
     if (got < cases[i].floor)
@@ -198,7 +198,7 @@ static bool accept_bits(void *arg, uint32_t row) { return vdb_bit_get((const uin
 static void filtered_recall(void **state) {
   (void)state;
   static const unsigned shares[] = {90, 50, 20, 10, 5};
-  enum { N = TEST_SIZE(6000, 2500) };
+  enum { N = TEST_SIZE(6000, 1000) };
   struct built b;
   ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 32, 1);
   built_open(&b, 16);
@@ -234,7 +234,7 @@ static void filtered_recall(void **state) {
 /* Rows of one cluster only, and a query from another; and no row, and one row. */
 static void filters_that_are_far(void **state) {
   (void)state;
-  enum { N = TEST_SIZE(4000, 2000) };
+  enum { N = TEST_SIZE(4000, 1000) };
   struct built b;
   ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 16, 1);
   built_open(&b, 8);
@@ -243,11 +243,11 @@ static void filters_that_are_far(void **state) {
   struct vdb_search s = {.effort = 50, .allow = allow, .top = {items, K, 0}};
   built_search(&b, 0, &s);
   assert_int_equal(s.top.n, 0);
-  vdb_bit_set(allow, 1234);
+  vdb_bit_set(allow, N / 3);
   s.top.n = 0;
   built_search(&b, 0, &s);
   assert_int_equal(s.top.n, 1);
-  assert_int_equal(items[0].row, 1234);
+  assert_int_equal(items[0].row, N / 3);
   double edge = ix_true_kth(&b.data, ix_query(&b.data, 0), NULL, N - 400);
   for (uint32_t i = 0; i < N; i++)
     if (ix_true_key(&b.data, ix_query(&b.data, 0), i) > edge)
@@ -267,7 +267,7 @@ static void same_bytes_for_any_workers(void **state) {
     struct vdb_mem mem;
     vecdb_error err = {0};
     vdb_mem_init(&mem, NULL, 0);
-    ix_data_make(&d, i ? VDB_F16 : VDB_F32, metrics[i], TEST_SIZE(5000, 2000), 24, i + 1);
+    ix_data_make(&d, i ? VDB_F16 : VDB_F32, metrics[i], TEST_SIZE(5000, 800), 24, i + 1);
     ix_sections_init(&one);
     ix_sections_init(&other);
     assert_int_equal(ix_build(&mem, &d, 1, 12, &one, &err), VECDB_OK);
@@ -306,7 +306,7 @@ static void copies_keep_recall(void **state) {
   for (size_t i = 0; i < VDB_COUNT(copies); i++) {
     struct built b;
     bool full = true;
-    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(4000, 2000), 16, copies[i]);
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(4000, 1000), 16, copies[i]);
     built_open(&b, 8);
     check_graph(&b, 8);
     double got = recall(&b, (struct vdb_search){.effort = 64}, &full);
@@ -373,7 +373,7 @@ static void wide_searches(void **state) {
 static void stretch_round(int32_t metric, uint32_t dim) {
   enum { EFFORT = 40 };
   struct built b;
-  ix_data_make(&b.data, VDB_F32, metric, TEST_SIZE(3000, 1000), dim, 5);
+  ix_data_make(&b.data, VDB_F32, metric, TEST_SIZE(3000, 500), dim, 5);
   built_open(&b, 16);
   uint64_t plain = 0, mean = 0;
   double stretch = 0;

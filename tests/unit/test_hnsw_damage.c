@@ -19,6 +19,7 @@ struct whole {
   struct ix_data data;
   struct ix_sections sections;
   struct vdb_mem mem;
+  size_t turn;
 };
 
 /* Rows of which some are copies and that lose nothing in 16 bits, so that all sections have
@@ -26,6 +27,7 @@ struct whole {
 static void whole_make_with(struct whole *w, enum vdb_elem elem, int32_t metric,
                             vecdb_index_params params) {
   vecdb_error err = {0};
+  w->turn = 0;
   vdb_mem_init(&w->mem, NULL, 0);
   ix_data_make(&w->data, elem, metric, N, DIM, 2);
   if (elem == VDB_F32) {
@@ -65,7 +67,7 @@ static int try_sections(struct whole *w) {
     ix_whole_refused(rc, index);
     return rc;
   }
-  ix_whole_search(&w->mem, &w->data, index, 12, 10);
+  ix_whole_search(&w->mem, &w->data, index, &w->turn, 10);
   index->ops->close(&w->mem, index);
   return rc;
 }

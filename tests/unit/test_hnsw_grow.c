@@ -68,10 +68,10 @@ static vecdb_index_params part_params(int32_t type) {
 /* What each row of `older` is in `p`, both in ascending order; to be freed. */
 static uint32_t *part_map(const struct part *older, const struct part *p) {
   uint32_t *map = malloc((older->data.vecs.n + 1) * sizeof *map);
-  for (uint32_t i = 0; i < older->data.vecs.n; i++) {
-    map[i] = VDB_INDEX_GONE;
-    for (uint32_t k = 0; k < p->data.vecs.n && map[i] == VDB_INDEX_GONE; k++)
-      map[i] = p->rows[k] == older->rows[i] ? k : VDB_INDEX_GONE;
+  for (uint32_t i = 0, k = 0; i < older->data.vecs.n; i++) {
+    while (k < p->data.vecs.n && p->rows[k] < older->rows[i])
+      k++;
+    map[i] = k < p->data.vecs.n && p->rows[k] == older->rows[i] ? k : VDB_INDEX_GONE;
   }
   return map;
 }
@@ -169,7 +169,7 @@ static bool part_differs(const struct part *a, const struct part *b) {
 /* A third of the rows goes, and as many new ones come, again and again. */
 static void churn_keeps_recall(void **state) {
   (void)state;
-  enum { N = TEST_SIZE(4000, 600), GENERATIONS = TEST_SIZE(4, 2) };
+  enum { N = TEST_SIZE(2500, 600), GENERATIONS = TEST_SIZES(4, 2, 1) };
   struct ix_data set;
   struct part now, next, anew;
   uint32_t end = N;
@@ -200,14 +200,14 @@ static void churn_keeps_recall(void **state) {
 static void deletes_alone(void **state) {
   (void)state;
   static const unsigned percents[] = {5, 30, 48};
-  enum { N = TEST_SIZE(4000, 800) };
+  enum { N = TEST_SIZE(2500, 600) };
   struct ix_data set;
   struct part whole, less, anew;
   uint32_t next = N;
   real_set(&set, N);
   part_take(&whole, &set, NULL, N);
   part_build(&whole, NULL, VECDB_INDEX_HNSW, 2);
-  for (size_t i = 0; i < VDB_COUNT(percents); i++) {
+  for (size_t i = 0; i < VDB_COUNT(percents); i += TEST_SIZES(1, 1, 2)) {
     part_churn(&less, &whole, &set, percents[i], &next, 0);
     part_take(&anew, &set, less.rows, less.data.vecs.n);
     part_build(&less, &whole, VECDB_INDEX_HNSW, 2);
@@ -239,8 +239,8 @@ static void each_type_grows(void **state) {
                {VDB_F32, VECDB_L2, VECDB_INDEX_HNSW_SQ},
                {VDB_F32, VECDB_L2, VECDB_INDEX_BIN_HNSW},
                {VDB_F32, VECDB_L2, VECDB_INDEX_IVF_HNSW}};
-  enum { N = TEST_SIZE(1500, 900) };
-  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+  enum { N = TEST_SIZE(1500, 500) };
+  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZES(1, 1, 3)) {
     struct ix_data set;
     struct part old, now, anew;
     uint32_t next = N * 4 / 5;
@@ -266,7 +266,7 @@ static void each_type_grows(void **state) {
 
 static void same_bytes_for_any_workers(void **state) {
   (void)state;
-  enum { N = TEST_SIZE(4000, 1500) };
+  enum { N = TEST_SIZE(4000, 800) };
   struct ix_data set;
   struct part old, one, other;
   uint32_t next = N * 4 / 5;
@@ -290,7 +290,7 @@ static void same_bytes_for_any_workers(void **state) {
 static void copies_take_over(void **state) {
   (void)state;
   static const size_t copies[] = {2, 3, 40};
-  enum { N = TEST_SIZE(3000, 1500) };
+  enum { N = TEST_SIZE(3000, 600) };
   for (size_t i = 0; i < VDB_COUNT(copies); i++) {
     struct ix_data set;
     struct part old, now;
@@ -366,7 +366,7 @@ static void noise_is_survived(void **state) {
   for (size_t copies = 1; copies <= 2; copies++) {
     struct ix_data set;
     ix_data_make(&set, VDB_F32, VECDB_L2, 500, 8, copies);
-    for (uint32_t range = 1; range <= 400; range *= 7)
+    for (uint32_t range = 1; range <= 400; range *= TEST_SIZES(7, 7, 200))
       for (unsigned percent = 0; percent <= 20; percent += 20)
         survive_noise(&set, range, percent);
     survive_noise(&set, 400, 0);
@@ -390,7 +390,7 @@ static void what_does_not_pay_is_built_anew(void **state) {
                {1, 0, 1, VECDB_INDEX_HNSW, false},       {800, 100, 700, VECDB_INDEX_HNSW, false}};
   struct ix_data set;
   ix_data_make(&set, VDB_F32, VECDB_L2, 1800, 8, 1);
-  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZES(1, 1, 4)) {
     struct part old, now, anew;
     uint32_t next = cases[i].before;
     part_take(&old, &set, NULL, next);

@@ -28,19 +28,6 @@ struct built {
   struct vdb_index *index;
 };
 
-/* The true key of the K-th nearest row of each query; the same for all indexes over the data. */
-struct truth {
-  double kth[50];
-};
-
-static struct truth truth_of(const struct ix_data *d, const uint64_t *allow) {
-  struct truth truth;
-  assert_int_equal(d->n_queries, VDB_COUNT(truth.kth));
-  for (size_t i = 0; i < d->n_queries; i++)
-    truth.kth[i] = ix_true_kth(d, ix_query(d, i), allow, K);
-  return truth;
-}
-
 /* Builds and opens over b->data. */
 static void built_open(struct built *b, const struct ivf_way *way) {
   vecdb_error err = {0};
@@ -86,7 +73,7 @@ static void built_search(const struct built *b, const uint8_t *query, struct vdb
 
 /* The share of results as near as the true ones; each result's key must be within `slack` of its
    true key. */
-static double recall(const struct built *b, const struct truth *truth, struct vdb_search how,
+static double recall(const struct built *b, const struct ix_truth *truth, struct vdb_search how,
                      double slack) {
   size_t good = 0;
   for (size_t i = 0; i < b->data.n_queries; i++) {
@@ -107,8 +94,8 @@ static double recall(const struct built *b, const struct truth *truth, struct vd
   return (double)good / (double)(b->data.n_queries * K);
 }
 
-static void expect_recall(const struct built *b, const struct truth *truth, struct vdb_search how,
-                          double floor, const char *what, size_t number) {
+static void expect_recall(const struct built *b, const struct ix_truth *truth,
+                          struct vdb_search how, double floor, const char *what, size_t number) {
   double got = recall(b, truth, how, 1e-4);
   if (got < floor)
     print_error("%s %zu, effort %u: recall %.3f\n", what, number, (unsigned)how.effort, got);
@@ -126,8 +113,8 @@ static void recall_floors(void **state) {
                {VDB_I8, VECDB_COSINE}};
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     struct built b;
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(4000, 1200), 64, 1);
-    struct truth truth = truth_of(&b.data, NULL);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(2000, 500), 64, 1);
+    struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t w = i % PART; w < VDB_COUNT(ivf_ways); w += PART) {
       built_open(&b, &ivf_ways[w]);
       bool flat = ivf_ways[w].type == VECDB_INDEX_IVF_FLAT;
@@ -160,9 +147,9 @@ static void same_by_callback(const struct built *b, const struct ivf_way *way, u
 static void filtered_recall(void **state) {
   (void)state;
   static const unsigned shares[] = {90, 50, 20, 5, 1};
-  enum { N = TEST_SIZE(6000, 2000), SHARES = VDB_COUNT(shares) };
+  enum { N = TEST_SIZE(4000, 1500), SHARES = VDB_COUNT(shares) };
   uint64_t allow[SHARES][N / 64 + 1] = {{0}};
-  struct truth truth[SHARES];
+  struct ix_truth truth[SHARES];
   struct built b;
   ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 32, 1);
   for (size_t i = 0; i < SHARES; i++) {
@@ -170,7 +157,7 @@ static void filtered_recall(void **state) {
     for (size_t row = 0; row < N; row++)
       if (vdb_rng_below(&rng, 100) < shares[i])
         vdb_bit_set(allow[i], row);
-    truth[i] = truth_of(&b.data, allow[i]);
+    truth[i] = ix_truth_of(&b.data, allow[i], K);
   }
   for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
     built_open(&b, &ivf_ways[w]);
@@ -187,7 +174,7 @@ static void filtered_recall(void **state) {
 /* However few lists are asked for, allowed rows are found as long as there are some. */
 static void lists_grow(void **state) {
   (void)state;
-  enum { N = TEST_SIZE(4000, 2000) };
+  enum { N = TEST_SIZE(4000, 1000) };
   for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
     struct built b;
     ix_data_make(&b.data, VDB_F32, VECDB_COSINE, N, 16, 1);
@@ -221,7 +208,7 @@ static void same_bytes_for_any_workers(void **state) {
     vecdb_error err = {0};
     vdb_mem_init(&mem, NULL, 0);
     enum vdb_elem elem = w % 2 ? VDB_F16 : VDB_F32;
-    ix_data_make(&d, elem, w % 3 ? VECDB_L2 : VECDB_COSINE, TEST_SIZE(5000, 1200), 24,
+    ix_data_make(&d, elem, w % 3 ? VECDB_L2 : VECDB_COSINE, TEST_SIZE(5000, 500), 24,
                  1 + w % 2);
     ix_sections_init(&one);
     ix_sections_init(&other);
@@ -243,8 +230,8 @@ static void equal_rows(void **state) {
   static const size_t copies[] = {3, 100, 100000};
   for (size_t i = 0; i < VDB_COUNT(copies); i++) {
     struct built b;
-    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(3000, 1000), 16, copies[i]);
-    struct truth truth = truth_of(&b.data, NULL);
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(3000, 500), 16, copies[i]);
+    struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
       built_open(&b, &ivf_ways[w]);
       struct vdb_search how = {.effort = 40};
@@ -259,7 +246,7 @@ static void equal_rows(void **state) {
 static void zero_rows(void **state) {
   (void)state;
   static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
-  enum { N = TEST_SIZE(2000, 1000) };
+  enum { N = TEST_SIZE(2000, 500) };
   for (size_t m = 0; m < VDB_COUNT(metrics); m++) {
     struct built b;
     ix_data_make(&b.data, VDB_F32, metrics[m], N, 16, 1);
@@ -269,7 +256,7 @@ static void zero_rows(void **state) {
         b.data.inv_norms[row] = 0;
     }
     memset(b.data.queries, 0, b.data.vecs.stride);
-    struct truth truth = truth_of(&b.data, NULL);
+    struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
       built_open(&b, &ivf_ways[w]);
       struct vdb_search how = {.effort = 60};
@@ -284,7 +271,7 @@ static void zero_rows(void **state) {
    such rows have no centroids that are near, so a product quantizer finds but most of them. */
 static void rows_of_many_lengths(void **state) {
   (void)state;
-  enum { N = TEST_SIZE(3000, 1500) };
+  enum { N = TEST_SIZE(3000, 750) };
   struct built b;
   struct vdb_rng rng = {3};
   ix_data_make(&b.data, VDB_F32, VECDB_IP, N, 32, 1);
@@ -294,7 +281,7 @@ static void rows_of_many_lengths(void **state) {
     for (size_t i = 0; i < 32; i++)
       x[i] *= by;
   }
-  struct truth truth = truth_of(&b.data, NULL);
+  struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
   for (size_t w = 0; w < VDB_COUNT(ivf_ways); w++) {
     built_open(&b, &ivf_ways[w]);
     struct vdb_search how = {.effort = ALL_LISTS};
@@ -336,8 +323,8 @@ static void odd_dimensions(void **state) {
   static const size_t dims[] = {1, 2, 3, 7, 33, 65, 100};
   for (size_t i = 0; i < VDB_COUNT(dims); i++) {
     struct built b;
-    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(1500, 600), dims[i], 1);
-    struct truth truth = truth_of(&b.data, NULL);
+    ix_data_make(&b.data, VDB_F32, VECDB_L2, TEST_SIZE(800, 300), dims[i], 1);
+    struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t w = i % PART; w < VDB_COUNT(ivf_ways); w += PART) {
       built_open(&b, &ivf_ways[w]);
       struct vdb_search how = {.effort = ALL_LISTS};
@@ -454,7 +441,7 @@ static void builds_report_and_cancel(void **state) {
     struct vdb_mem mem;
     vecdb_error err = {0};
     vdb_mem_init(&mem, NULL, 0);
-    ix_data_make(&d, VDB_F32, VECDB_L2, TEST_SIZE(2000, 800), 8, 1);
+    ix_data_make(&d, VDB_F32, VECDB_L2, TEST_SIZE(1000, 400), 8, 1);
     for (size_t i = 0; i < VDB_COUNT(percents); i++) {
       struct ix_sections out;
       struct progress p = {0, 0, percents[i]};

@@ -21,12 +21,14 @@ struct whole {
   struct ix_sections sections;
   struct vdb_mem mem;
   const struct ivf_way *way;
+  size_t turn;
 };
 
 static void whole_make(struct whole *w, const struct ivf_way *way, enum vdb_elem elem,
                        int32_t metric) {
   vecdb_error err = {0};
   w->way = way;
+  w->turn = 0;
   vdb_mem_init(&w->mem, NULL, 0);
   ix_data_make(&w->data, elem, metric, N, DIM, 2);
   ix_sections_init(&w->sections);
@@ -48,7 +50,7 @@ static int try_sections(struct whole *w) {
     ix_whole_refused(rc, index);
     return rc;
   }
-  ix_whole_search(&w->mem, &w->data, index, 6, 3);
+  ix_whole_search(&w->mem, &w->data, index, &w->turn, 3);
   index->ops->close(&w->mem, index);
   return rc;
 }

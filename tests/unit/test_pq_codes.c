@@ -14,11 +14,10 @@
 #include "../tlib/thorough.h"
 #include "index/pq_codes.h"
 
-enum {
-  N = 700,
-  DIM = 24,
-  PART = TEST_SIZE(1, 3) /* of many types of data, each form sees every third */
-};
+enum { N = 700, DIM = 24 };
+
+/* Of many types of data, each form sees every third. */
+static size_t part(void) { return test_size(1, 3); }
 
 static const struct vdb_codes_ops *ops(void) { return vdb_pq_codes_ops(); }
 
@@ -77,7 +76,7 @@ static void near_rows(void **state) {
   vecdb_error err;
   vdb_mem_init(&mem, NULL, 0);
   for (size_t v = 0; v < 9; v++)
-    for (size_t f = v % PART; f < VDB_COUNT(forms); f += PART) {
+    for (size_t f = v % part(); f < VDB_COUNT(forms); f += part()) {
       struct ix_data d;
       struct vdb_codes codes, more, opened = {0};
       vecdb_index_params p = VECDB_INDEX_PARAMS_INIT;

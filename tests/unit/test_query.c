@@ -32,7 +32,7 @@ static const struct kind kinds[] = {
 
 static struct qt_config config_of(struct kind kind, uint64_t seed) {
   return (struct qt_config){.vector_type = kind.type, .metric = kind.metric,
-                            .rows = TEST_SIZE(1500, 700), .deleted = 10, .index_rows = 1,
+                            .rows = TEST_SIZE(1000, 400), .deleted = 10, .index_rows = 1,
                             .seed = seed};
 }
 
@@ -519,7 +519,7 @@ static void test_far_matches(void **state) {
   (void)state;
   struct qt_config config = config_of(kinds[0], 800);
   config.indexed = 1;
-  config.rows = TEST_SIZE(18000, 9000);
+  config.rows = TEST_SIZE(9000, 6000);
   config.far = true;
   struct qt_db db;
   qt_open(&db, &config);

@@ -163,7 +163,7 @@ static void test_trim(void **state) {
 
 static void test_flips_closed(void **state) {
   (void)state;
-  enum { BITS = TEST_SIZE(1, 4) /* each byte, but not each of its bits */ };
+  enum { BITS = TEST_SIZES(1, 4, 8) /* each byte, but not each of its bits */ };
   struct wt *w = wt_new();
   vecdb_error err;
   struct vdb_wal_scan scan;

@@ -15,7 +15,7 @@ enum {
   ROWS = TEST_SIZE(1100, 900),
   FIRST = ROWS * 2 / 3, /* rows of the first batch */
   CLUSTERS = 30,
-  QUERIES = TEST_SIZE(20, 8),
+  QUERIES = TEST_SIZE(12, 8),
   K = 10,
   IN_RANGE = 25,
   STEP = 333 /* hits that an iterator is asked for at a time */

@@ -409,7 +409,8 @@ static void test_widen(void **state) {
     }
 }
 
-/* Every half, or every third, the middle to the next one, and the floats beside both; past the largest too. */
+/* Every half, or every third, the middle to the next one, and the floats beside both; past the
+   largest too. */
 static void test_narrow_edges(void **state) {
   float in[6];
   (void)state;

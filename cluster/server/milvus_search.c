@@ -151,8 +151,7 @@ bool milvus_search_unserved(struct milvus_search_run *s) {
 
 bool milvus_search_read(struct milvus_search_run *s) {
   struct milvus *m = s->m;
-  if (!milvus_partitions(m, &s->r.partitions) ||
-      !milvus_pairs_read(m, &s->r.params, &s->pairs) || !milvus_search_unserved(s) ||
+  if (!milvus_pairs_read(m, &s->r.params, &s->pairs) || !milvus_search_unserved(s) ||
       !milvus_search_number(s, "topk", &s->limit) || !milvus_search_number(s, "offset", &s->offset))
     return false;
   uint64_t k = (uint64_t)s->limit + s->offset;
@@ -162,7 +161,8 @@ bool milvus_search_read(struct milvus_search_run *s) {
   s->control.timeout_ms = search_timeout(m->call);
   s->params.control = &s->control;
   return search_field(s) && search_params_json(s) && search_vectors(s) &&
-         milvus_filter_read(m, s->r.expr, &s->r.values, &s->params.filter) &&
+         milvus_filter_read(m, &s->open, s->r.expr, &s->r.values, &s->params.filter) &&
+         milvus_partitions(m, &s->open, &s->r.partitions, &s->params.filter) &&
          milvus_fields_read(m, &s->open, &s->r.fields, &s->fields);
 }
 
@@ -345,18 +345,18 @@ static bool query_counts(const struct milvus_search_request *r) {
 void milvus_query(struct milvus *m) {
   struct milvus_search_run s = {.m = m, .control = VECDB_CONTROL_INIT};
   vecdb_filter filter;
-  if (!MILVUS_REQUEST(m, query_table, &s.r) || !milvus_partitions(m, &s.r.partitions) ||
-      !milvus_pairs_read(m, &s.r.params, &s.pairs) ||
-      !milvus_search_number(&s, "limit", &s.limit) ||
-      !milvus_search_number(&s, "offset", &s.offset) ||
-      !milvus_filter_read(m, s.r.expr, &s.r.values, &filter) ||
+  if (!MILVUS_REQUEST(m, query_table, &s.r) || !milvus_pairs_read(m, &s.r.params, &s.pairs) ||
+      !milvus_search_number(&s, "limit", &s.limit) || !milvus_search_number(&s, "offset", &s.offset) ||
       !milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;
-  if (query_counts(&s.r))
-    query_count(&s, &filter);
-  else
-    query_rows(&s, &filter);
-  srv_pb_text(&m->out, 3, s.r.name);
-  srv_pb_text(&m->out, 6, s.open.key->name);
+  if (milvus_filter_read(m, &s.open, s.r.expr, &s.r.values, &filter) &&
+      milvus_partitions(m, &s.open, &s.r.partitions, &filter)) {
+    if (query_counts(&s.r))
+      query_count(&s, &filter);
+    else
+      query_rows(&s, &filter);
+    srv_pb_text(&m->out, 3, s.open.name);
+    srv_pb_text(&m->out, 6, s.open.key->name);
+  }
   milvus_close(&s.open);
 }

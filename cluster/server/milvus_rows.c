@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/milvus_rows.h"
 
@@ -205,13 +206,42 @@ static bool rows_vectors(struct milvus_column *c) {
   return data.n % size ? milvus_rows_wrong(c) : milvus_rows_spread(c, data.data, size, data.n / size);
 }
 
+/* A null is the default of a field that has one and is not nullable. */
+static bool rows_default(struct milvus_column *c) {
+  const vecdb_field *f = c->field;
+  uint32_t wanted = VECDB_HAS_DEFAULT;
+  vecdb_column *out = c->out;
+  if (!out->valid || (f->flags & (VECDB_HAS_DEFAULT | VECDB_NULLABLE)) != wanted)
+    return true;
+  size_t size = f->type == VECDB_VARCHAR ? sizeof(const char *) : srv_value_bytes(f);
+  uint8_t *data = srv_arena_array(&c->m->call->arena, c->n_rows, size);
+  uint32_t *lengths = srv_arena_array(&c->m->call->arena, c->n_rows, sizeof *lengths);
+  float narrow = (float)(f->type == VECDB_FLOAT ? f->default_value.as.number : 0);
+  const void *value = f->type == VECDB_FLOAT ? (const void *)&narrow : &f->default_value.as;
+  if (!data || !lengths)
+    return milvus_no_memory(c->m);
+  for (size_t i = 0; i < c->n_rows; i++) {
+    const void *from = out->valid[i] ? (const uint8_t *)out->data + i * size : value;
+    memcpy(data + i * size, from, size); /* little-endian: the low bytes of an integer */
+    lengths[i] = f->default_value.length;
+    if (out->valid[i] && out->lengths)
+      lengths[i] = out->lengths[i];
+  }
+  out->data = data;
+  out->lengths = f->type == VECDB_VARCHAR ? lengths : NULL;
+  out->valid = NULL;
+  return true;
+}
+
 static bool rows_column(struct milvus_column *c) {
   const char *name = c->in->dynamic ? MILVUS_DYNAMIC : c->in->name;
   c->field = srv_schema_field(c->open->schema, name);
   if (!c->field || (!c->in->dynamic && milvus_hidden(name)))
     return milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "there is no field %.255s", c->in->name);
   c->out->field = c->field->name;
-  return rows_valid(c) && (srv_type_is_vector(c->field->type) ? rows_vectors(c) : rows_scalars(c));
+  if (srv_type_is_vector(c->field->type))
+    return rows_valid(c) && rows_vectors(c);
+  return rows_valid(c) && rows_scalars(c) && rows_default(c);
 }
 
 /* Keys that the client leaves to us; VARCHAR ones are the digits. */

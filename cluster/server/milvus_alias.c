@@ -180,7 +180,7 @@ void milvus_rename(struct milvus *m) {
   pthread_rwlock_wrlock(&state->writes);
   if (milvus_open(m, r.db, r.name, &open)) {
     if (alias_taken(m, db, r.alias))
-      milvus_fail(m, SRV_MILVUS_ARGUMENT, "duplicated new collection name %.255s: it already exists",
+      milvus_fail(m, SRV_MILVUS_ARGUMENT, "duplicated new collection name: %.255s already exists",
                   r.alias);
     else if (m->code == 0 && milvus_name(m, "collection", r.alias))
       rename_record(m, &open, db, r.alias);

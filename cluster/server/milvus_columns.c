@@ -103,8 +103,9 @@ static void columns_texts(struct pb_out *out, const struct columns_source *s, co
 /* The field of ScalarField that holds values of a type. */
 static uint32_t columns_number(int32_t type) {
   static const uint32_t numbers[] = {
-      [VECDB_BOOL] = 1,  [VECDB_INT8] = 2,   [VECDB_INT16] = 2,   [VECDB_INT32] = 2, [VECDB_INT64] = 3,
-      [VECDB_FLOAT] = 4, [VECDB_DOUBLE] = 5, [VECDB_VARCHAR] = 6, [VECDB_ARRAY] = 8,
+      [VECDB_BOOL] = 1,   [VECDB_INT8] = 2,    [VECDB_INT16] = 2,
+      [VECDB_INT32] = 2,  [VECDB_INT64] = 3, [VECDB_FLOAT] = 4,
+      [VECDB_DOUBLE] = 5, [VECDB_VARCHAR] = 6, [VECDB_ARRAY] = 8,
   };
   return numbers[type];
 }

@@ -1,6 +1,6 @@
 /*
- * milvus_dynamic.c - filters in Milvus's words into the library's: a name that the schema lacks is a
- * key of the dynamic field, `$meta` is that field, and json_contains is array_contains.
+ * milvus_dynamic.c - filters in Milvus's words into the library's: a name that the schema lacks is
+ * a key of the dynamic field, `$meta` is that field, and json_contains is array_contains.
  */
 #include <ctype.h>
 #include <string.h>

@@ -114,7 +114,8 @@ bool milvus_rows_json(struct milvus_column *c, struct pb_bytes in) {
     json_error_t why;
     if (c->out->valid && !c->out->valid[i])
       continue;
-    json_t *value = json_loadb(texts[i], c->out->lengths[i], JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    json_t *value =
+        json_loadb(texts[i], c->out->lengths[i], JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (!value)
       return milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "field %.255s, row %zu: no JSON: %.160s",
                          c->in->name, i, why.text);

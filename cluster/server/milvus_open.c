@@ -54,8 +54,8 @@ bool milvus_name(struct milvus *m, const char *what, const char *name) {
   return (n > 0 && n <= VECDB_MAX_NAME && strspn(name, letters) == n &&
           !strchr("0123456789", *name)) ||
          milvus_fail(m, SRV_MILVUS_ARGUMENT,
-                     "invalid %s name: %.100s; up to %d letters, digits and _, no digit first", what,
-                     name, VECDB_MAX_NAME);
+                     "invalid %s name: %.100s; up to %d letters, digits and _, no digit first",
+                     what, name, VECDB_MAX_NAME);
 }
 
 /* ---- Collections ----------------------------------------------------------------------------- */

@@ -17,7 +17,8 @@ struct milvus_rebuild {
 /* Moves the rows to a new collection, and makes that the one behind the name; *open is it
    afterwards. Writers wait meanwhile; a crash leaves the old one in its place. The caller holds the
    lock of changes. False after failing: nothing changed. */
-bool milvus_rebuild(struct milvus *m, struct milvus_open *open, const struct milvus_rebuild *change);
+bool milvus_rebuild(struct milvus *m, struct milvus_open *open,
+                    const struct milvus_rebuild *change);
 
 enum { MILVUS_PHYSICAL = VECDB_MAX_NAME + 16 };
 /* The first free name of BASE, BASE-2, BASE-3...; Milvus's names have no dash. The caller holds the

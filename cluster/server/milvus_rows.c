@@ -99,7 +99,8 @@ static bool rows_fixed(struct milvus_column *c, struct pb_bytes in, size_t size)
   struct pb_bytes data;
   if (!MILVUS_PART(c->m, in, rows_fixed_table, &data))
     return false;
-  return data.n % size ? milvus_rows_wrong(c) : milvus_rows_spread(c, data.data, size, data.n / size);
+  return data.n % size ? milvus_rows_wrong(c)
+                       : milvus_rows_spread(c, data.data, size, data.n / size);
 }
 
 static size_t rows_width(int32_t type) {
@@ -203,7 +204,8 @@ static bool rows_vectors(struct milvus_column *c) {
     data = c->field->type == VECDB_FLOAT16_VECTOR ? in.f16 : in.bf16;
     size = 2 * dim;
   }
-  return data.n % size ? milvus_rows_wrong(c) : milvus_rows_spread(c, data.data, size, data.n / size);
+  return data.n % size ? milvus_rows_wrong(c)
+                       : milvus_rows_spread(c, data.data, size, data.n / size);
 }
 
 /* A null is the default of a field that has one and is not nullable. */

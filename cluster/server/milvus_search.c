@@ -103,7 +103,8 @@ static bool search_params_json(struct milvus_search_run *s) {
   bool good = json_is_object(params) ||
               milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "params is no JSON object");
   good = good && search_bound(s, params, "radius", &s->radius) &&
-         search_bound(s, params, "range_filter", &s->inner) && search_effort(s, params, "ef", &s->params.ef) &&
+         search_bound(s, params, "range_filter", &s->inner) &&
+         search_effort(s, params, "ef", &s->params.ef) &&
          search_effort(s, params, "nprobe", &s->params.nprobe);
   json_decref(params);
   if (s->params.ef && s->params.ef < s->params.k)

@@ -5,8 +5,8 @@
  *    "indexes": {FIELD: {"name": index name, "params": {KEY: VALUE as it was sent}}},
  *    "aliases": [NAME], "partitions": [NAME] but for _default, "properties": {KEY: VALUE},
  *    "json": [FIELD], "partition_key": FIELD, "num_partitions": number; where there are any}
- * A collection without a record was made by other means, and is loaded. Records have labels: NAME in
- * the database default, DB/NAME in others. DB/ is the record of a database: {"properties"}.
+ * A collection without a record was made by other means, and is loaded. Records have labels: NAME
+ * in the database default, DB/NAME in others. DB/ is the record of a database: {"properties"}.
  */
 #ifndef SRV_MILVUS_STATE_H
 #define SRV_MILVUS_STATE_H

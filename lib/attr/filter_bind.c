@@ -343,7 +343,7 @@ static int filter_bind_mismatch(struct filter_binding *b, uint32_t at,
     vdb_fail_pos(b->err, code, node->pos, "truth values have no order; compare them with == or !=");
   else if (left->type == FILTER_UNTYPED)
     vdb_fail_pos(b->err, code, node->pos,
-                 "two JSON values are not compared: a constant or a field says as what one is taken");
+                 "two JSON values are not compared: a constant or field says what they are");
   else if (left->type == FILTER_ARRAY || right->type == FILTER_ARRAY)
     vdb_fail_pos(b->err, code, node->pos,
                  "arrays are not compared; use array_contains and the like");
@@ -526,7 +526,7 @@ static int filter_bind_contains(struct filter_binding *b, uint32_t at) {
   uint32_t field, left = filter_bind_at(b, at)->left;
   bool json = filter_bind_is_json(b, left);
   if (!json)
-    VDB_TRY(filter_bind_array(b, left, "the function takes an ARRAY field, or JSON in a VARCHAR one",
+    VDB_TRY(filter_bind_array(b, left, "the function takes an ARRAY field, or JSON in VARCHAR",
                               &field));
   VDB_TRY(filter_bind_wanted(b, at, json ? 0 : b->schema->fields[field].element_type));
   struct filter_node *node = filter_bind_at(b, at);

@@ -116,8 +116,8 @@ static size_t filter_json_utf8(uint32_t code, uint8_t out[4]) {
   return n;
 }
 
-/* The text that a string with escapes stands for, in `scratch` of FILTER_JSON_TEXT bytes; false when
-   it does not fit or is malformed. */
+/* The text that a string with escapes stands for, in `scratch` of FILTER_JSON_TEXT bytes; false
+   when it does not fit or is malformed. */
 static bool filter_json_decode(struct vdb_bytes raw, uint8_t *scratch, struct vdb_bytes *out) {
   static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
   const uint8_t *at = raw.data, *end = raw.data + raw.n;
@@ -205,6 +205,10 @@ static bool filter_json_word(struct filter_json *j, const char *word) {
   return true;
 }
 
+static bool filter_json_digit(uint8_t c) {
+  return c >= '0' && c <= '9';
+}
+
 /* strtod gets the digits as an integer with an exponent: without a point, locales do not matter. */
 static bool filter_json_number(struct filter_json *j, double *out) {
   char digits[FILTER_JSON_DIGITS + 24];
@@ -213,7 +217,7 @@ static bool filter_json_number(struct filter_json *j, double *out) {
   bool any = false, point = false;
   if (j->at < j->end && *j->at == '-')
     digits[n++] = (char)*j->at++;
-  for (; j->at < j->end && ((*j->at >= '0' && *j->at <= '9') || (*j->at == '.' && !point)); j->at++) {
+  for (; j->at < j->end && (filter_json_digit(*j->at) || (*j->at == '.' && !point)); j->at++) {
     if (*j->at == '.') {
       point = true;
       continue;
@@ -229,7 +233,7 @@ static bool filter_json_number(struct filter_json *j, double *out) {
   if (any && j->at < j->end && (*j->at | 0x20) == 'e') {
     bool minus = ++j->at < j->end && *j->at == '-';
     j->at += j->at < j->end && (*j->at == '-' || *j->at == '+');
-    for (; j->at < j->end && *j->at >= '0' && *j->at <= '9'; j->at++)
+    for (; j->at < j->end && filter_json_digit(*j->at); j->at++)
       exponent = exponent < FILTER_JSON_POWER ? exponent * 10 + (*j->at - '0') : exponent;
     power += minus ? -exponent : exponent;
   }
@@ -289,8 +293,9 @@ static bool filter_json_elements(const struct vdb_filter *filter, const struct f
     if (!filter_json_skip(j))
       return false;
     ++*n;
-    uint32_t member = set ? filter_json_in(filter, set, filter_json_value(&element, set->type, scratch))
-                          : FILTER_NONE;
+    uint32_t member = FILTER_NONE;
+    if (set)
+      member = filter_json_in(filter, set, filter_json_value(&element, set->type, scratch));
     if (member < VECDB_MAX_VARCHAR && !(seen[member / 64] >> (member % 64) & 1)) {
       seen[member / 64] |= (uint64_t)1 << (member % 64);
       ++*found;

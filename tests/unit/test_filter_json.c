@@ -52,8 +52,10 @@ struct tj_case {
 };
 
 static const char tj_doc[] =
-    " { \"n\" : 30 , \"f\":-2.5e1,\"s\":\"alice\",\"e\":\"a\\\"b\\\\\\u00e9\\n\\ud83d\\ude00\",\"t\":true,"
-    "\"z\":null,\"big\":9007199254740993,\"a\":[1,\"x\",[2,3],{\"k\":4},true , null],\"o\":{\"o\":{\"n\":7}},"
+    " { \"n\" : 30 , \"f\":-2.5e1,\"s\":\"alice\","
+    "\"e\":\"a\\\"b\\\\\\u00e9\\n\\ud83d\\ude00\",\"t\":true,"
+    "\"z\":null,\"big\":9007199254740993,"
+    "\"a\":[1,\"x\",[2,3],{\"k\":4},true , null],\"o\":{\"o\":{\"n\":7}},"
     "\"k\\u0065y\":1,\"\":0,\"empty\":[ ],\"words\":[\"python\",\"m\\u006c\"],\"n\":31} ";
 
 static const struct tj_case tj_cases[] = {
@@ -71,14 +73,16 @@ static const struct tj_case tj_cases[] = {
     {tj_doc, "s['s'] == 'alice' and s['s'] like 'al%' and s['s'] in ['bob', 'alice']", true},
     {tj_doc, "s['s'] < 'alicf' and s['s'] >= 'alice'", true},
     {tj_doc, "s['e'] == 'a\"b\\\\\xc3\xa9\\n\xf0\x9f\x98\x80'", true},
-    {tj_doc, "s['e'] like 'a\"b%' and s['e'] in ['x', 'a\"b\\\\\xc3\xa9\\n\xf0\x9f\x98\x80']", true},
+    {tj_doc,
+     "s['e'] like 'a\"b%' and s['e'] in ['x', 'a\"b\\\\\xc3\xa9\\n\xf0\x9f\x98\x80']", true},
     {tj_doc, "s['t']", true},
     {tj_doc, "not s['t']", false},
     {tj_doc, "s['t'] == true and s['t'] != false and s['t'] in [true]", true},
     {tj_doc, "s['z'] is null and s['none'] is null and s['n'] is not null", true},
     {tj_doc, "s['z'] is not null or s['n'] is null", false},
     {tj_doc, "s['none'] == 1 or s['none'] != 1", false},
-    {tj_doc, "s['a'][0] == 1 and s['a'][1] == 'x' and s['a'][2][1] == 3 and s['a'][3]['k'] == 4", true},
+    {tj_doc, "s['a'][0] == 1 and s['a'][1] == 'x' and s['a'][2][1] == 3", true},
+    {tj_doc, "s['a'][3]['k'] == 4", true},
     {tj_doc, "s['a'][4] and s['a'][5] is null and s['a'][6] is null", true},
     {tj_doc, "s['a']['k'] is null and s['s'][0] is null and s[0] is null", true},
     {tj_doc, "s['o']['o']['n'] == 7", true},
@@ -88,7 +92,8 @@ static const struct tj_case tj_cases[] = {
     {tj_doc, "array_contains_all(s['words'], ['ml', 'python', 'ml'])", true},
     {tj_doc, "array_contains_all(s['words'], ['ml', 'go'])", false},
     {tj_doc, "array_contains_any(s['words'], ['go', 'ml'])", true},
-    {tj_doc, "array_contains_all(s['empty'], []) and not array_contains_any(s['empty'], [1])", true},
+    {tj_doc, "array_contains_all(s['empty'], [])", true},
+    {tj_doc, "array_contains_any(s['empty'], [1])", false},
     {tj_doc, "array_length(s['a']) == 6 and array_length(s['empty']) == 0", true},
     {tj_doc, "array_length(s['o']) >= 0 or array_contains(s['n'], 30)", false},
     {tj_doc, "s['n'] == id", false},

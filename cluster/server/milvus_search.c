@@ -84,7 +84,8 @@ static bool search_effort(struct milvus_search_run *s, json_t *params, const cha
   return true;
 }
 
-static bool search_bound(struct milvus_search_run *s, json_t *params, const char *key, double *out) {
+static bool search_bound(struct milvus_search_run *s, json_t *params, const char *key,
+                         double *out) {
   json_t *value = json_object_get(params, key);
   *out = (double)NAN;
   if (!value || json_is_null(value))
@@ -403,7 +404,8 @@ void milvus_query(struct milvus *m) {
   struct milvus_search_run s = {.m = m, .control = VECDB_CONTROL_INIT};
   vecdb_filter filter;
   if (!MILVUS_REQUEST(m, query_table, &s.r) || !milvus_pairs_read(m, &s.r.params, &s.pairs) ||
-      !milvus_search_number(&s, "limit", &s.limit) || !milvus_search_number(&s, "offset", &s.offset) ||
+      !milvus_search_number(&s, "limit", &s.limit) ||
+      !milvus_search_number(&s, "offset", &s.offset) ||
       !milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;
   if (milvus_filter_read(m, &s.open, s.r.expr, &s.r.values, &filter) &&

@@ -194,6 +194,9 @@ bool milvus_filter_read(struct milvus *m, const struct milvus_open *open, const 
 /* A filter in the library's words, in the arena; NULL after failing (milvus_dynamic.c). */
 const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, const char *text);
 
+/* Builds the record's indexes anew, over a rebuilt collection (milvus_index.c). */
+bool milvus_index_again(struct milvus *m, const struct milvus_open *open);
+
 /* ---- Methods --------------------------------------------------------------------------------- */
 
 /* milvus_admin.c */

@@ -86,6 +86,43 @@ static bool index_read(struct milvus *m, const struct milvus_pairs *pairs, vecdb
   return true;
 }
 
+/* The pairs of a record's index; they borrow from it. */
+static bool index_pairs(struct milvus *m, const json_t *params, struct milvus_pairs *out) {
+  size_t n = json_object_size(params);
+  const char *key;
+  json_t *value;
+  out->n = 0;
+  out->keys = srv_arena_array(&m->call->arena, n, sizeof *out->keys);
+  out->values = srv_arena_array(&m->call->arena, n, sizeof *out->values);
+  if (!out->keys || !out->values)
+    return milvus_no_memory(m);
+  json_object_foreach((json_t *)params, key, value) {
+    out->keys[out->n] = key;
+    out->values[out->n++] = json_is_string(value) ? json_string_value(value) : "";
+  }
+  return true;
+}
+
+bool milvus_index_again(struct milvus *m, const struct milvus_open *open) {
+  const char *name;
+  json_t *index;
+  json_object_foreach(json_object_get(open->record, "indexes"), name, index) {
+    const vecdb_field *field = srv_schema_field(open->schema, name);
+    struct milvus_pairs pairs;
+    vecdb_index_params params;
+    vecdb_error error;
+    int32_t metric;
+    if (!field || !srv_type_is_dense(field->type))
+      continue;
+    if (!index_pairs(m, json_object_get(index, "params"), &pairs) ||
+        !index_read(m, &pairs, &params, &metric))
+      return false;
+    if (vecdb_index_create(open->collection, name, &params, NULL, &error) != VECDB_OK)
+      return milvus_error(m, &error);
+  }
+  return true;
+}
+
 static bool index_record(struct milvus *m, struct milvus_open *open,
                          const struct index_request *r, const struct milvus_pairs *pairs) {
   json_t *params = json_object();

@@ -189,5 +189,5 @@ bool milvus_rebuild(struct milvus *m, struct milvus_open *open,
   pthread_rwlock_wrlock(&state->writes);
   bool good = rebuild_locked(m, open, change);
   pthread_rwlock_unlock(&state->writes);
-  return good;
+  return good && milvus_index_again(m, open);
 }

@@ -16,7 +16,7 @@ struct milvus_rebuild {
 
 /* Moves the rows to a new collection, and makes that the one behind the name; *open is it
    afterwards. Writers wait meanwhile; a crash leaves the old one in its place. The caller holds the
-   lock of changes. False after failing: nothing changed. */
+   lock of changes. False after failing: nothing changed, or an index was not built anew. */
 bool milvus_rebuild(struct milvus *m, struct milvus_open *open,
                     const struct milvus_rebuild *change);
 

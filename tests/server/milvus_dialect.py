@@ -138,6 +138,10 @@ def check_databases(client, name, rows):
     client.use_database("default")
     client.drop_database("tenant")
     assert client.list_databases() == ["default"]
+    if hasattr(client, "truncate_collection"):
+        client.insert(name, rows[:5])
+        client.truncate_collection(name)
+        assert client.query(name, "", output_fields=["count(*)"]) == [{"count(*)": 0}]
     fails(800, client.use_database, "tenant")
 
 

@@ -242,6 +242,16 @@ langchain-qdrant-test: ## langchain-qdrant's own tests of its vector store, agai
 	@$(DEPS) lib server python
 	$(SUB) QUIET=1 build/vecdbd
 	@sh tests/server/langchain_qdrant.sh
+# Other projects' suites and programs, from PyPI, against the server: tests/peers.
+peers: ## milvus-lite's, llama-index, langchain-qdrant's tests: SUITES= some of tests/peers/*.suite
+	@$(DEPS) lib server python
+	$(SUB) QUIET=1 build/vecdbd
+	@sh tests/peers/peers.sh all $(SUITES)
+	$(if $(SUITES),,@sh tests/server/langchain_qdrant.sh)
+peers-quick: ## a few of their tests; skipped where PyPI cannot be reached
+	@if INSTALL='$(INSTALL)' .ci/deps python; then \
+	  $(MAKE) --no-print-directory QUIET=1 build/vecdbd && sh tests/peers/peers.sh quick; \
+	else echo 'skipped: python3-venv cannot be had'; fi
 
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
@@ -346,7 +356,7 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test clang-test tidy header-test symbols install-test \
-  examples-test uring-test,"step:$(t) make $(t)")
+  examples-test uring-test peers-quick,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about ten minutes on two cores
@@ -450,7 +460,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server serve embeddings \
-  milvus-test qdrant-test langchain-qdrant-test amalgamation amalgamation-test sources tidy exports symbols clang-test \
+  milvus-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
+  sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill model fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

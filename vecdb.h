@@ -630,8 +630,11 @@ typedef struct vecdb_param {
  * (== != < <= > >=), `in`, `not in`, `like`, `is null`, `is not null`; not !; and &&; or ||.
  * Chains such as 1 < x <= 5 mean both. `like` takes % (any run) and _ (one character), \ escapes.
  * Functions: array_contains(f, v), array_contains_all(f, [..]), array_contains_any(f, [..]),
- * array_length(f). Comparison with null is unknown, and only true rows pass, as in SQL. An integer
- * division by zero or an overflow makes the row's result unknown.
+ * array_length(f). In a VARCHAR field that holds JSON, `f["key"][0]` is the value there, for
+ * operators and functions; with nothing there, or another type than is asked for, it is as null.
+ * Each such filter reads the texts: JSON has no index. Comparison with null is unknown, and only
+ * true rows pass, as in SQL. An integer division by zero or an overflow makes the row's result
+ * unknown.
  * text NULL: every row passes. length 0 with a non-NULL text: up to NUL.
  */
 typedef struct vecdb_filter {

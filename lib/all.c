@@ -98,6 +98,7 @@
 #include "attr/filter_describe.c"
 #include "attr/filter_estimate.c"
 #include "attr/filter_eval.c"
+#include "attr/filter_json.c"
 #include "attr/filter_leaf.c"
 #include "attr/filter_lex.c"
 #include "attr/filter_like.c"

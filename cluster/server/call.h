@@ -30,6 +30,7 @@ struct srv_call {
   const char *(*parameter)(const struct srv_call *call, const char *name); /* of the query string */
   char *body;                                                              /* NUL-terminated */
   size_t body_bytes;
+  const char *database; /* that a client over gRPC names beside its message; NULL: none */
   uint32_t timeout_ms; /* as the client asked with its protocol's means; 0: it did not */
   json_t *json; /* the body as an object, when the route wants one */
   srv_error_shape *errors; /* of the route's dialect; NULL: {"error": {"code", "message", ...}} */

@@ -266,6 +266,8 @@ static void grpc_take_header(struct grpc_call *c, const char *name, const char *
     c->encoded = strcmp(value, "identity") != 0;
   else if (strcmp(name, "grpc-timeout") == 0)
     c->timeout_ns = grpc_timeout(value);
+  else if (strcmp(name, "dbname") == 0)
+    c->call.database = srv_arena_text(&c->call.arena, value, strlen(value));
 }
 
 /* The headers have come. */

@@ -56,10 +56,15 @@ const char **milvus_texts(struct milvus *m, const struct pb_list *list);
 
 /* ---- Collections (milvus_open.c) ------------------------------------------------------------- */
 
-/* A collection as Milvus's users see it. */
+#define MILVUS_DEFAULT "default"
+
+/* A collection as Milvus's users see it. Texts lie in the call's arena or in the record. */
 struct milvus_open {
-  const char *name;
-  json_t *record; /* a copy, see milvus_state.h */
+  const char *db;
+  const char *name;     /* the collection's own, where an alias was asked for */
+  const char *label;    /* of its record */
+  const char *physical; /* its name in vecdb */
+  json_t *record;       /* a copy, see milvus_state.h; NULL: none */
   vecdb_collection *collection;
   const vecdb_schema *schema;
   const vecdb_field *key;
@@ -68,40 +73,93 @@ struct milvus_open {
   bool loaded;
 };
 
-/* The database must be the default one, and the collection there. Close with milvus_close. */
+/* The database and the collection, or an alias of it, must be there. Close with milvus_close. */
 bool milvus_open(struct milvus *m, const char *db, const char *name, struct milvus_open *out);
 void milvus_close(struct milvus_open *open);
 /* As milvus_open; fails also when the collection is not loaded. */
 bool milvus_open_loaded(struct milvus *m, const char *db, const char *name,
                         struct milvus_open *out);
+/* Fails for a name that is empty, longer than 255 bytes or of other than letters, digits and _, or
+   that starts with a digit; `what` it is the name of. */
+bool milvus_name(struct milvus *m, const char *what, const char *name);
+/* Sets what follows from open->collection and open->record. */
+void milvus_opened(struct milvus_open *open);
+/* The record, made where there is none; NULL: no memory. */
+json_t *milvus_record(struct milvus_open *open);
+/* Keeps the record as it is now. */
+bool milvus_record_keep(struct milvus *m, struct milvus_open *open);
+/* The database that a request means: by its field, by its metadata, or the default one. */
+const char *milvus_database_name(const struct milvus *m, const char *db);
+/* Fails where there is no such database. */
 bool milvus_database(struct milvus *m, const char *db);
-/* Partitions: there is one. */
-bool milvus_partition(struct milvus *m, const char *name);
-bool milvus_partitions(struct milvus *m, const struct pb_list *names);
+/* The label of a name's record, in the arena (NULL after failing); and the name of a label of that
+   database, NULL for those of others. */
+const char *milvus_label(struct milvus *m, const char *db, const char *name);
+const char *milvus_label_name(const char *label, const char *db);
+/* The label of the collection that has this alias; NULL: none. */
+const char *milvus_alias(struct milvus *m, const char *db, const char *alias);
 /* A number that stands for the name. */
 int64_t milvus_id(const char *name);
-/* Calls visit with each collection's name. */
-bool milvus_each(struct milvus *m, void (*visit)(void *user, const char *name), void *user);
+/* Calls visit with each name of a collection in the database. */
+bool milvus_each(struct milvus *m, const char *db, void (*visit)(void *user, const char *name),
+                 void *user);
+
+/* ---- Partitions (milvus_partition.c) --------------------------------------------------------- */
+
+/* The field that says in which partition a row is; only in collections that have been given
+   partitions. */
+#define MILVUS_PARTITION "_partition"
+#define MILVUS_PARTITION_DEFAULT "_default"
+
+/* Fails where there is no such partition; "" is the default one. */
+bool milvus_partition(struct milvus *m, const struct milvus_open *open, const char *name);
+/* Narrows the filter to rows in one of the partitions; none: all of them. */
+bool milvus_partitions(struct milvus *m, const struct milvus_open *open,
+                       const struct pb_list *names, vecdb_filter *filter);
+/* Adds the column that puts a batch's rows into the partition; *n_columns grows by 0 or 1. */
+bool milvus_partition_column(struct milvus *m, const struct milvus_open *open, const char *name,
+                             uint32_t n_rows, vecdb_column *columns, uint32_t *n_columns);
+
+/* How many partitions there are, or places that a partition key spreads rows over. */
+int64_t milvus_partition_count(const struct milvus_open *open);
+
+/* ---- Records (milvus_database.c, milvus_alias.c) --------------------------------------------- */
+
+/* Sets KeyValuePairs in the record's properties and takes out keys; and writes them. */
+bool milvus_properties_set(struct milvus *m, json_t *record, const struct pb_list *set,
+                           const struct pb_list *deleted);
+void milvus_properties_write(struct pb_out *out, uint32_t field, const json_t *record);
+void milvus_aliases_write(struct pb_out *out, uint32_t field, const json_t *record);
 
 /* ---- Schemas (milvus_schema.c) --------------------------------------------------------------- */
 
 /* The field that holds what a schema does not name, as JSON text. */
 #define MILVUS_DYNAMIC "_dynamic"
 #define MILVUS_DYNAMIC_NAME "$meta"
+enum { MILVUS_JSON = 23 }; /* Milvus's data type of JSON, which vecdb keeps as VARCHAR */
+
+/* Whether clients are not to see the field as one of the schema. */
+bool milvus_hidden(const char *field);
+/* Whether the field holds JSON: the dynamic one, and those that the record names. */
+bool milvus_is_json(const struct milvus_open *open, const char *field);
 
 struct milvus_schema {
   vecdb_schema schema;
   bool auto_id;
   bool dynamic;
+  json_t *json;              /* names of JSON fields, to be released; NULL: none */
+  const char *partition_key; /* NULL: none */
 };
+/* out->json is to be released also after failing. */
 bool milvus_schema_read(struct milvus *m, struct pb_bytes in, struct milvus_schema *out);
 void milvus_schema_write(struct milvus *m, uint32_t field, const struct milvus_open *open);
 
 /* ---- Rows and filters (milvus_rows.c, milvus_filter.c) --------------------------------------- */
 
-/* Columns of FieldData messages into a batch; makes keys where the collection numbers them. */
-bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const struct pb_list *data,
-                      uint32_t n_rows, vecdb_batch *out);
+/* Columns of FieldData messages into a batch of rows of the partition; makes keys where the
+   collection numbers them. */
+bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const char *partition,
+                      const struct pb_list *data, uint32_t n_rows, vecdb_batch *out);
 /* The IDs message of a batch's keys. */
 void milvus_keys_write(struct milvus *m, uint32_t field, const struct milvus_open *open,
                        const vecdb_batch *batch);
@@ -123,26 +181,41 @@ struct milvus_fields {
 };
 bool milvus_fields_read(struct milvus *m, const struct milvus_open *open,
                         const struct pb_list *wanted, struct milvus_fields *out);
-/* FieldData of a column: of `n` rows, those in `pick`, or the first. */
-void milvus_column_write(struct milvus *m, uint32_t number, const vecdb_field *field,
-                         const vecdb_rows *rows, const uint32_t *pick, size_t n);
+/* FieldData of the fields: of `n` rows, those in `pick`, or the first. */
 void milvus_columns_write(struct milvus *m, uint32_t number, const struct milvus_open *open,
                           const struct milvus_fields *fields, const vecdb_rows *rows,
                           const uint32_t *pick, size_t n);
 
-bool milvus_filter_read(struct milvus *m, const char *text, const struct pb_list *values,
-                        vecdb_filter *out);
+/* A filter over the collection's fields; names that the schema lacks are keys of the dynamic field,
+   where there is one. A blank text: every row passes. */
+bool milvus_filter_read(struct milvus *m, const struct milvus_open *open, const char *text,
+                        const struct pb_list *values, vecdb_filter *out);
+
+/* A filter in the library's words, in the arena; NULL after failing (milvus_dynamic.c). */
+const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, const char *text);
+
+/* Builds the record's indexes anew, over a rebuilt collection (milvus_index.c). */
+bool milvus_index_again(struct milvus *m, const struct milvus_open *open);
 
 /* ---- Methods --------------------------------------------------------------------------------- */
 
 /* milvus_admin.c */
 milvus_work milvus_connect, milvus_version, milvus_health, milvus_collection_create,
     milvus_collection_drop, milvus_collection_describe, milvus_collection_has,
-    milvus_collection_list, milvus_collection_stats, milvus_databases;
+    milvus_collection_list, milvus_collection_stats, milvus_collection_alter,
+    milvus_collection_truncate;
+/* milvus_database.c */
+milvus_work milvus_databases, milvus_database_create, milvus_database_drop,
+    milvus_database_describe, milvus_database_alter;
+/* milvus_alias.c */
+milvus_work milvus_alias_create, milvus_alias_alter, milvus_alias_drop, milvus_alias_describe,
+    milvus_alias_list, milvus_rename;
+/* milvus_partition.c */
+milvus_work milvus_partition_create, milvus_partition_drop, milvus_partition_has,
+    milvus_partition_list, milvus_partition_stats;
 /* milvus_load.c */
 milvus_work milvus_load, milvus_release, milvus_load_progress, milvus_load_state,
-    milvus_partition_has, milvus_partition_list, milvus_partition_stats, milvus_flush,
-    milvus_flush_state, milvus_compact, milvus_compact_state, milvus_compact_plans,
+    milvus_flush, milvus_flush_state, milvus_compact, milvus_compact_state, milvus_compact_plans,
     milvus_segments;
 /* milvus_index.c */
 milvus_work milvus_index_create, milvus_index_describe, milvus_index_drop, milvus_index_state,

@@ -5,8 +5,6 @@
 #include "server/json_schema.h"
 #include "server/milvus.h"
 
-enum { COLUMNS_JSON = 23 }; /* Milvus's data type of the dynamic field */
-
 /* ---- Which fields ---------------------------------------------------------------------------- */
 
 static bool fields_have(const struct milvus_fields *f, const char *name) {
@@ -27,7 +25,7 @@ static void fields_all(const struct milvus_open *open, struct milvus_fields *out
   for (uint32_t i = 0; i < open->schema->n_fields; i++) {
     const char *name = open->schema->fields[i].name;
     bool dynamic = strcmp(name, MILVUS_DYNAMIC) == 0;
-    if (!fields_have(out, name))
+    if (!fields_have(out, name) && strcmp(name, MILVUS_PARTITION) != 0)
       fields_add(out, name, dynamic ? MILVUS_DYNAMIC_NAME : name);
   }
 }
@@ -44,7 +42,7 @@ bool milvus_fields_read(struct milvus *m, const struct milvus_open *open,
   if (!out->names || !out->asked)
     return milvus_no_memory(m);
   for (size_t i = 0; i < wanted->n; i++) {
-    bool own = srv_schema_field(open->schema, texts[i]) && strcmp(texts[i], MILVUS_DYNAMIC) != 0;
+    bool own = srv_schema_field(open->schema, texts[i]) && !milvus_hidden(texts[i]);
     if (strcmp(texts[i], "*") == 0)
       fields_all(open, out);
     else if (own)
@@ -102,18 +100,70 @@ static void columns_texts(struct pb_out *out, const struct columns_source *s, co
   }
 }
 
-static void columns_scalars(struct pb_out *out, const struct columns_source *s,
-                            const vecdb_field *field) {
+/* The field of ScalarField that holds values of a type. */
+static uint32_t columns_number(int32_t type) {
   static const uint32_t numbers[] = {
-      [VECDB_BOOL] = 1,  [VECDB_INT8] = 2,  [VECDB_INT16] = 2,  [VECDB_INT32] = 2,
-      [VECDB_INT64] = 3, [VECDB_FLOAT] = 4, [VECDB_DOUBLE] = 5, [VECDB_VARCHAR] = 6,
+      [VECDB_BOOL] = 1,   [VECDB_INT8] = 2,    [VECDB_INT16] = 2,
+      [VECDB_INT32] = 2,  [VECDB_INT64] = 3, [VECDB_FLOAT] = 4,
+      [VECDB_DOUBLE] = 5, [VECDB_VARCHAR] = 6, [VECDB_ARRAY] = 8,
   };
+  return numbers[type];
+}
+
+/* An element of an array of numbers. */
+static int64_t columns_integer(const void *data, int32_t type, size_t i) {
+  switch (type) {
+  case VECDB_BOOL:
+    return ((const bool *)data)[i];
+  case VECDB_INT8:
+    return ((const int8_t *)data)[i];
+  case VECDB_INT16:
+    return ((const int16_t *)data)[i];
+  case VECDB_INT32:
+    return ((const int32_t *)data)[i];
+  default:
+    return ((const int64_t *)data)[i];
+  }
+}
+
+static void columns_elements(struct pb_out *out, vecdb_value v) {
+  const vecdb_string *texts = v.as.data;
+  if (v.element_type == VECDB_VARCHAR) {
+    for (size_t i = 0; i < v.length; i++)
+      srv_pb_bytes(out, 1, texts[i].data, texts[i].length);
+    return;
+  }
+  size_t mark = srv_pb_open(out, 1);
+  if (v.element_type == VECDB_FLOAT || v.element_type == VECDB_DOUBLE)
+    srv_pb_raw(out, v.as.data, v.length * (v.element_type == VECDB_FLOAT ? 4u : 8u));
+  else
+    for (size_t i = 0; i < v.length; i++)
+      srv_pb_varint(out, (uint64_t)columns_integer(v.as.data, v.element_type, i));
+  srv_pb_close(out, mark);
+}
+
+static void columns_arrays(struct pb_out *out, const struct columns_source *s,
+                           const vecdb_field *field) {
+  for (size_t i = 0; i < s->n; i++) {
+    vecdb_value v = columns_value(s, i);
+    size_t row = srv_pb_open(out, 1);
+    size_t data = srv_pb_open(out, columns_number(field->element_type));
+    if (v.type)
+      columns_elements(out, v);
+    srv_pb_close(out, data);
+    srv_pb_close(out, row);
+  }
+  srv_pb_number(out, 2, srv_milvus_type_number(field->element_type));
+}
+
+static void columns_scalars(struct pb_out *out, const struct columns_source *s,
+                            const vecdb_field *field, bool json) {
   bool dynamic = strcmp(field->name, MILVUS_DYNAMIC) == 0;
-  if (field->type > VECDB_VARCHAR)
-    return; /* arrays, which only other dialects can make */
   size_t scalars = srv_pb_open(out, 3);
-  size_t data = srv_pb_open(out, dynamic ? 9 : numbers[field->type]);
-  if (field->type == VECDB_VARCHAR)
+  size_t data = srv_pb_open(out, json ? 9 : columns_number(field->type));
+  if (field->type == VECDB_ARRAY)
+    columns_arrays(out, s, field);
+  else if (field->type == VECDB_VARCHAR)
     columns_texts(out, s, dynamic ? "{}" : "");
   else if (field->type == VECDB_FLOAT || field->type == VECDB_DOUBLE)
     columns_reals(out, s, field->type == VECDB_FLOAT);
@@ -150,14 +200,16 @@ static void columns_vectors(struct pb_out *out, const struct columns_source *s,
   srv_pb_close(out, vectors);
 }
 
-void milvus_column_write(struct milvus *m, uint32_t number, const vecdb_field *field,
-                         const vecdb_rows *rows, const uint32_t *pick, size_t n) {
+static void columns_one(struct milvus *m, uint32_t number, const struct milvus_open *open,
+                        const vecdb_field *field, const vecdb_rows *rows, const uint32_t *pick,
+                        size_t n) {
   struct pb_out *out = &m->out;
   int column = vecdb_rows_find(rows, field->name);
   struct columns_source s = {rows, column < 0 ? 0 : (size_t)column, pick, n};
   bool dynamic = strcmp(field->name, MILVUS_DYNAMIC) == 0;
+  bool json = milvus_is_json(open, field->name);
   size_t mark = srv_pb_open(out, number);
-  srv_pb_number(out, 1, dynamic ? COLUMNS_JSON : srv_milvus_type_number(field->type));
+  srv_pb_number(out, 1, json ? MILVUS_JSON : srv_milvus_type_number(field->type));
   srv_pb_text(out, 2, dynamic ? MILVUS_DYNAMIC_NAME : field->name);
   if (dynamic)
     srv_pb_number(out, 6, 1);
@@ -166,7 +218,7 @@ void milvus_column_write(struct milvus *m, uint32_t number, const vecdb_field *f
   else if (srv_type_is_vector(field->type))
     columns_vectors(out, &s, field);
   else
-    columns_scalars(out, &s, field);
+    columns_scalars(out, &s, field, json);
   if ((field->flags & VECDB_NULLABLE) && !dynamic) {
     size_t valid = srv_pb_open(out, 7);
     for (size_t i = 0; i < n; i++)
@@ -180,5 +232,5 @@ void milvus_columns_write(struct milvus *m, uint32_t number, const struct milvus
                           const struct milvus_fields *fields, const vecdb_rows *rows,
                           const uint32_t *pick, size_t n) {
   for (size_t i = 0; i < fields->n; i++)
-    milvus_column_write(m, number, srv_schema_field(open->schema, fields->names[i]), rows, pick, n);
+    columns_one(m, number, open, srv_schema_field(open->schema, fields->names[i]), rows, pick, n);
 }

@@ -120,8 +120,8 @@ static bool filter_value(struct milvus *m, struct pb_bytes in, vecdb_value *out)
   return true;
 }
 
-bool milvus_filter_read(struct milvus *m, const char *text, const struct pb_list *values,
-                        vecdb_filter *out) {
+bool milvus_filter_read(struct milvus *m, const struct milvus_open *open, const char *text,
+                        const struct pb_list *values, vecdb_filter *out) {
   vecdb_param *params = srv_arena_array(&m->call->arena, values->n, sizeof *params);
   memset(out, 0, sizeof *out);
   if (!params)
@@ -135,6 +135,9 @@ bool milvus_filter_read(struct milvus *m, const char *text, const struct pb_list
   }
   if (text[strspn(text, " \t\r\n")] == '\0')
     return true;
+  text = milvus_dynamic(m, open, text);
+  if (!text)
+    return false;
   *out = (vecdb_filter){text, strlen(text), params, values->n};
   return true;
 }

@@ -104,8 +104,7 @@ static bool hybrid_read(struct hybrid *h) {
   if (!h->parts)
     return milvus_no_memory(h->m);
   memset(h->parts, 0, h->n_parts * sizeof *h->parts);
-  if (!milvus_partitions(h->m, &h->r.partitions) ||
-      !milvus_pairs_read(h->m, &h->r.params, &w->pairs) || !milvus_search_unserved(w) ||
+  if (!milvus_pairs_read(h->m, &h->r.params, &w->pairs) || !milvus_search_unserved(w) ||
       !milvus_search_number(w, "limit", &w->limit) ||
       !milvus_search_number(w, "offset", &w->offset) || !hybrid_strategy(h) ||
       !milvus_fields_read(h->m, &w->open, &h->r.fields, &w->fields))
@@ -128,6 +127,8 @@ static bool hybrid_search(struct hybrid *h, size_t i) {
   if (!milvus_search_take(s, h->r.parts.items[i]))
     return false;
   s->r.fields = (struct pb_list){0};
+  if (s->r.partitions.n == 0)
+    s->r.partitions = h->r.partitions;
   if (!milvus_search_read(s))
     return false;
   if (i > 0 && s->params.n_queries != h->whole.params.n_queries)

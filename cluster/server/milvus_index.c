@@ -86,13 +86,45 @@ static bool index_read(struct milvus *m, const struct milvus_pairs *pairs, vecdb
   return true;
 }
 
+/* The pairs of a record's index; they borrow from it. */
+static bool index_pairs(struct milvus *m, const json_t *params, struct milvus_pairs *out) {
+  size_t n = json_object_size(params);
+  const char *key;
+  json_t *value;
+  out->n = 0;
+  out->keys = srv_arena_array(&m->call->arena, n, sizeof *out->keys);
+  out->values = srv_arena_array(&m->call->arena, n, sizeof *out->values);
+  if (!out->keys || !out->values)
+    return milvus_no_memory(m);
+  json_object_foreach((json_t *)params, key, value) {
+    out->keys[out->n] = key;
+    out->values[out->n++] = json_is_string(value) ? json_string_value(value) : "";
+  }
+  return true;
+}
+
+bool milvus_index_again(struct milvus *m, const struct milvus_open *open) {
+  const char *name;
+  json_t *index;
+  json_object_foreach(json_object_get(open->record, "indexes"), name, index) {
+    const vecdb_field *field = srv_schema_field(open->schema, name);
+    struct milvus_pairs pairs;
+    vecdb_index_params params;
+    vecdb_error error;
+    int32_t metric;
+    if (!field || !srv_type_is_dense(field->type))
+      continue;
+    if (!index_pairs(m, json_object_get(index, "params"), &pairs) ||
+        !index_read(m, &pairs, &params, &metric))
+      return false;
+    if (vecdb_index_create(open->collection, name, &params, NULL, &error) != VECDB_OK)
+      return milvus_error(m, &error);
+  }
+  return true;
+}
+
 static bool index_record(struct milvus *m, struct milvus_open *open,
                          const struct index_request *r, const struct milvus_pairs *pairs) {
-  if (!open->record) {
-    open->record = json_pack("{s:s, s:b, s:b, s:{}}", "physical",
-                             vecdb_collection_name(open->collection), "auto_id", 0, "loaded", 1,
-                             "indexes");
-  }
   json_t *params = json_object();
   for (size_t i = 0; i < pairs->n; i++)
     json_object_set_new(params, pairs->keys[i], json_string(pairs->values[i]));
@@ -100,10 +132,9 @@ static bool index_record(struct milvus *m, struct milvus_open *open,
     json_object_set_new(params, "index_type", json_string("AUTOINDEX"));
   const char *name = *r->index ? r->index : r->field;
   json_t *index = json_pack("{s:s, s:o}", "name", name, "params", params);
-  json_object_set_new(json_object_get(open->record, "indexes"), r->field, index);
-  return (index && srv_milvus_record_put(m->call->server->milvus, r->name,
-                                         json_incref(open->record))) ||
-         milvus_fail(m, SRV_MILVUS_UNEXPECTED, "the collection's record cannot be written");
+  json_t *indexes = json_object_get(milvus_record(open), "indexes");
+  return (json_object_set_new(indexes, r->field, index) == 0 || milvus_no_memory(m)) &&
+         milvus_record_keep(m, open);
 }
 
 static bool index_vector(struct milvus *m, struct milvus_open *open, const vecdb_field *field,
@@ -117,7 +148,8 @@ static bool index_vector(struct milvus *m, struct milvus_open *open, const vecdb
   char *kept = srv_arena_text(&m->call->arena, name, strlen(name));
   if (!kept)
     return milvus_no_memory(m);
-  if (metric && metric != field->metric && !milvus_rebuild(m, open, kept, metric))
+  struct milvus_rebuild change = {.field = kept, .metric = metric};
+  if (metric && metric != field->metric && !milvus_rebuild(m, open, &change))
     return false;
   return vecdb_index_create(open->collection, kept, &params, NULL, &error) == VECDB_OK ||
          milvus_error(m, &error);
@@ -297,9 +329,8 @@ void milvus_index_drop(struct milvus *m) {
     json_object_foreach(meant, field, index) {
       good = good && index_drop_one(m, &open, field);
     }
-    if (good && meant && open.record &&
-        !srv_milvus_record_put(state, r.name, json_incref(open.record)))
-      milvus_fail(m, SRV_MILVUS_UNEXPECTED, "the collection's record cannot be written");
+    if (good && meant)
+      milvus_record_keep(m, &open);
     json_decref(meant);
     milvus_close(&open);
   }

@@ -1,6 +1,7 @@
 /*
- * milvus_load.c - methods about the state of a collection: loaded or not, its one partition,
- * flushing and compacting. Loading is a word that searches wait for: rows are always at hand.
+ * milvus_load.c - methods about the state of a collection: loaded or not, flushing and compacting.
+ * Loading is a word that searches wait for: rows are always at hand, so a new collection is loaded
+ * until it is released.
  */
 #include <stddef.h>
 #include <stdio.h>
@@ -45,12 +46,11 @@ static void load_set(struct milvus *m, bool loaded) {
     return;
   pthread_mutex_lock(&state->change);
   if (milvus_open(m, r.db, r.name, &open)) {
-    if (loaded && !load_indexed(&open)) {
+    if (loaded && !open.loaded && !load_indexed(&open)) {
       milvus_fail(m, SRV_MILVUS_NO_INDEX, "index not found[collection=%.255s]", r.name);
-    } else if (open.record && open.loaded != loaded) {
+    } else if (open.loaded != loaded && milvus_record(&open)) {
       json_object_set_new(open.record, "loaded", json_boolean(loaded));
-      if (!srv_milvus_record_put(state, r.name, json_incref(open.record)))
-        milvus_fail(m, SRV_MILVUS_UNEXPECTED, "the collection's record cannot be written");
+      milvus_record_keep(m, &open);
     }
     milvus_close(&open);
   }
@@ -88,34 +88,6 @@ void milvus_load_state(struct milvus *m) {
     m->code = 0;
   }
   srv_pb_number(&m->out, 2, state);
-}
-
-/* ---- Partitions ------------------------------------------------------------------------------ */
-
-void milvus_partition_has(struct milvus *m) {
-  struct load_named r;
-  struct milvus_open open;
-  if (!load_read(m, LOAD_PARTITION, &r) || !milvus_open(m, r.db, r.name, &open))
-    return;
-  srv_pb_number(&m->out, 2, strcmp(r.partition, "_default") == 0);
-  milvus_close(&open);
-}
-
-void milvus_partition_list(struct milvus *m) {
-  struct load_named r;
-  struct milvus_open open;
-  if (!load_read(m, LOAD_NAMED, &r) || !milvus_open(m, r.db, r.name, &open))
-    return;
-  srv_pb_text(&m->out, 2, "_default");
-  srv_pb_number(&m->out, 3, milvus_id(r.name));
-  srv_pb_number(&m->out, 6, open.loaded ? 100 : 0);
-  milvus_close(&open);
-}
-
-void milvus_partition_stats(struct milvus *m) {
-  struct load_named r;
-  if (load_read(m, LOAD_PARTITION, &r) && milvus_partition(m, r.partition))
-    milvus_collection_stats(m);
 }
 
 /* ---- Flush and compact ----------------------------------------------------------------------- */
@@ -204,7 +176,7 @@ void milvus_compact(struct milvus *m) {
   if (!MILVUS_REQUEST(m, load_compact_table, &r))
     return;
   struct load_search search = {m, r.id, *r.name ? r.name : NULL};
-  if (!search.name && !milvus_each(m, load_match, &search))
+  if (!search.name && !milvus_each(m, r.db, load_match, &search))
     return;
   if (!milvus_open(m, r.db, search.name ? search.name : "", &open))
     return;

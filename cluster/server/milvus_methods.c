@@ -32,7 +32,21 @@ static const struct milvus_method milvus_methods[] = {
     METHOD("HasCollection", SRV_READ, false, MILVUS_MESSAGE, milvus_collection_has),
     METHOD("ShowCollections", SRV_READ, false, MILVUS_MESSAGE, milvus_collection_list),
     METHOD("GetCollectionStatistics", SRV_READ, false, MILVUS_MESSAGE, milvus_collection_stats),
+    METHOD("AlterCollection", SRV_ADMIN, false, MILVUS_STATUS, milvus_collection_alter),
+    METHOD("TruncateCollection", SRV_ADMIN, false, MILVUS_MESSAGE, milvus_collection_truncate),
+    METHOD("RenameCollection", SRV_ADMIN, false, MILVUS_STATUS, milvus_rename),
+    METHOD("CreateAlias", SRV_ADMIN, false, MILVUS_STATUS, milvus_alias_create),
+    METHOD("AlterAlias", SRV_ADMIN, false, MILVUS_STATUS, milvus_alias_alter),
+    METHOD("DropAlias", SRV_ADMIN, false, MILVUS_STATUS, milvus_alias_drop),
+    METHOD("DescribeAlias", SRV_READ, false, MILVUS_MESSAGE, milvus_alias_describe),
+    METHOD("ListAliases", SRV_READ, false, MILVUS_MESSAGE, milvus_alias_list),
     METHOD("ListDatabases", SRV_READ, false, MILVUS_MESSAGE, milvus_databases),
+    METHOD("CreateDatabase", SRV_ADMIN, false, MILVUS_STATUS, milvus_database_create),
+    METHOD("DropDatabase", SRV_ADMIN, false, MILVUS_STATUS, milvus_database_drop),
+    METHOD("DescribeDatabase", SRV_READ, false, MILVUS_MESSAGE, milvus_database_describe),
+    METHOD("AlterDatabase", SRV_ADMIN, false, MILVUS_STATUS, milvus_database_alter),
+    METHOD("CreatePartition", SRV_ADMIN, false, MILVUS_STATUS, milvus_partition_create),
+    METHOD("DropPartition", SRV_ADMIN, false, MILVUS_STATUS, milvus_partition_drop),
     METHOD("CreateIndex", SRV_ADMIN, false, MILVUS_STATUS, milvus_index_create),
     METHOD("DescribeIndex", SRV_READ, false, MILVUS_MESSAGE, milvus_index_describe),
     METHOD("DropIndex", SRV_ADMIN, false, MILVUS_STATUS, milvus_index_drop),
@@ -64,12 +78,8 @@ static const struct {
   const char *name;
   const char *why;
 } milvus_unserved[] = {
-    {"CreatePartition", "a collection has the one partition _default; use a field and a filter"},
-    {"DropPartition", "a collection has the one partition _default"},
-    {"LoadPartitions", "a collection has the one partition _default; load the collection"},
-    {"ReleasePartitions", "a collection has the one partition _default; release the collection"},
-    {"CreateDatabase", "a server has the one database default"},
-    {"DropDatabase", "a server has the one database default"},
+    {"LoadPartitions", "not implemented: load the collection, which has all of its partitions"},
+    {"ReleasePartitions", "not implemented: release the collection with all of its partitions"},
     {"AllocTimestamp", "there are no timestamps: a search sees every write before it"},
 };
 

@@ -44,7 +44,8 @@ enum srv_milvus_code {
   SRV_MILVUS_NO_PARTITION = 200,
   SRV_MILVUS_NO_INDEX = 700,
   SRV_MILVUS_NO_DATABASE = 800,
-  SRV_MILVUS_ARGUMENT = 1100
+  SRV_MILVUS_ARGUMENT = 1100,
+  SRV_MILVUS_NO_ALIAS = 1600
 };
 /* The code of a vecdb_status other than VECDB_OK. */
 int srv_milvus_code_of(int status);

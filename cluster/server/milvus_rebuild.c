@@ -11,42 +11,55 @@ enum { REBUILD_PAGE = 1000, REBUILD_NAMES = 1000 };
 
 /* ---- The new collection ---------------------------------------------------------------------- */
 
-/* The schema with the new metric. */
-static bool rebuild_schema(struct milvus *m, const vecdb_schema *from, const char *field,
-                           int32_t metric, vecdb_schema *out) {
-  vecdb_field *fields = srv_arena_array(&m->call->arena, from->n_fields, sizeof *fields);
+static void rebuild_metric(vecdb_field *field, int32_t metric) {
+  field->metric = metric;
+  field->index = (vecdb_index_params)VECDB_INDEX_PARAMS_INIT;
+  field->index.type = VECDB_INDEX_FLAT; /* until all rows are there */
+  field->flags &= ~(uint32_t)VECDB_ALLOW_ZERO;
+  field->flags |= metric == VECDB_COSINE ? VECDB_ALLOW_ZERO : 0;
+}
+
+/* Rows that are written without it are in the default partition. */
+static void rebuild_partition(vecdb_field *field) {
+  field->name = MILVUS_PARTITION;
+  field->type = VECDB_VARCHAR;
+  field->max_length = VECDB_MAX_NAME;
+  field->flags = VECDB_HAS_DEFAULT;
+  field->default_value.type = VECDB_VARCHAR;
+  field->default_value.as.data = MILVUS_PARTITION_DEFAULT;
+  field->default_value.length = sizeof MILVUS_PARTITION_DEFAULT - 1;
+}
+
+/* The schema with the changes. */
+static bool rebuild_schema(struct milvus *m, const vecdb_schema *from,
+                           const struct milvus_rebuild *change, vecdb_schema *out) {
+  vecdb_field *fields = srv_arena_array(&m->call->arena, from->n_fields + 1, sizeof *fields);
   if (!fields)
     return milvus_no_memory(m);
   memcpy(fields, from->fields, from->n_fields * sizeof *fields);
   for (uint32_t i = 0; i < from->n_fields; i++)
-    if (strcmp(fields[i].name, field) == 0) {
-      fields[i].metric = metric;
-      fields[i].index = (vecdb_index_params)VECDB_INDEX_PARAMS_INIT;
-      fields[i].index.type = VECDB_INDEX_FLAT; /* until all rows are there */
-      fields[i].flags &= ~(uint32_t)VECDB_ALLOW_ZERO;
-      fields[i].flags |= metric == VECDB_COSINE ? VECDB_ALLOW_ZERO : 0;
-    }
+    if (change->field && strcmp(fields[i].name, change->field) == 0)
+      rebuild_metric(&fields[i], change->metric);
   *out = *from;
   out->fields = fields;
+  if (change->partitions)
+    rebuild_partition(&fields[out->n_fields++]);
   return true;
 }
 
-/* Creates it under the first free name of NAME, NAME-2, NAME-3...; Milvus's names have no dash. */
-static vecdb_collection *rebuild_create(struct milvus *m, const char *name,
-                                        const vecdb_schema *schema) {
-  vecdb_collection *out;
-  vecdb_error error;
-  char physical[VECDB_MAX_NAME + 16];
+bool milvus_physical_free(struct milvus *m, const char *base, char out[MILVUS_PHYSICAL]) {
   for (unsigned i = 1; i < REBUILD_NAMES; i++) {
-    snprintf(physical, sizeof physical, i > 1 ? "%.255s-%u" : "%.255s", name, i);
-    int rc = vecdb_collection_create(m->call->server->db, physical, schema, &out, &error);
-    if (rc == VECDB_OK)
-      return out;
-    if (rc != VECDB_ERR_EXISTS)
-      break;
+    vecdb_collection *there;
+    vecdb_error error;
+    snprintf(out, MILVUS_PHYSICAL, i > 1 ? "%.255s-%u" : "%.255s", base, i);
+    int rc = vecdb_collection_get(m->call->server->db, out, &there, &error);
+    if (rc == VECDB_ERR_NOT_FOUND)
+      return true;
+    if (rc != VECDB_OK)
+      return milvus_error(m, &error);
+    vecdb_collection_release(there);
   }
-  milvus_error(m, &error);
-  return NULL;
+  return milvus_fail(m, SRV_MILVUS_UNEXPECTED, "there are too many collections named %.255s", base);
 }
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
@@ -139,26 +152,24 @@ static bool rebuild_rows(struct milvus *m, const struct milvus_open *from, vecdb
 /* ---- The change ------------------------------------------------------------------------------ */
 
 static bool rebuild_switch(struct milvus *m, struct milvus_open *open, vecdb_collection *to) {
-  if (!open->record)
-    open->record = json_pack("{s:b, s:b, s:{}}", "auto_id", 0, "loaded", 1, "indexes");
-  json_object_set_new(open->record, "physical", json_string(vecdb_collection_name(to)));
-  return (open->record &&
-          srv_milvus_record_put(m->call->server->milvus, open->name,
-                                json_deep_copy(open->record))) ||
-         milvus_fail(m, SRV_MILVUS_UNEXPECTED, "the collection's record cannot be written");
+  json_object_set_new(milvus_record(open), "physical", json_string(vecdb_collection_name(to)));
+  return milvus_record_keep(m, open);
 }
 
-static bool rebuild_locked(struct milvus *m, struct milvus_open *open, const char *field,
-                           int32_t metric) {
+static bool rebuild_locked(struct milvus *m, struct milvus_open *open,
+                           const struct milvus_rebuild *change) {
   vecdb *db = m->call->server->db;
+  char physical[MILVUS_PHYSICAL];
+  vecdb_collection *to;
   vecdb_schema schema;
   vecdb_error error;
-  if (!rebuild_schema(m, open->schema, field, metric, &schema))
+  if (!rebuild_schema(m, open->schema, change, &schema))
     return false;
-  vecdb_collection *to = rebuild_create(m, open->name, &schema);
-  if (!to)
+  if (!milvus_physical_free(m, open->name, physical))
     return false;
-  bool good = rebuild_rows(m, open, to);
+  if (vecdb_collection_create(db, physical, &schema, &to, &error) != VECDB_OK)
+    return milvus_error(m, &error);
+  bool good = change->empty || rebuild_rows(m, open, to);
   if (good && vecdb_flush(to, NULL, &error) != VECDB_OK)
     good = milvus_error(m, &error);
   good = good && rebuild_switch(m, open, to);
@@ -168,16 +179,15 @@ static bool rebuild_locked(struct milvus *m, struct milvus_open *open, const cha
   if (!good)
     return false;
   open->collection = to;
-  open->schema = vecdb_collection_schema(to);
-  open->key = srv_schema_key(open->schema);
+  milvus_opened(open);
   return true;
 }
 
-bool milvus_rebuild(struct milvus *m, struct milvus_open *open, const char *field,
-                    int32_t metric) {
+bool milvus_rebuild(struct milvus *m, struct milvus_open *open,
+                    const struct milvus_rebuild *change) {
   struct srv_milvus_state *state = m->call->server->milvus;
   pthread_rwlock_wrlock(&state->writes);
-  bool good = rebuild_locked(m, open, field, metric);
+  bool good = rebuild_locked(m, open, change);
   pthread_rwlock_unlock(&state->writes);
-  return good;
+  return good && milvus_index_again(m, open);
 }

@@ -5,26 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/json_rows.h"
 #include "server/json_schema.h"
-#include "server/milvus.h"
+#include "server/milvus_rows.h"
 
-struct rows_data {
-  const char *name;
-  struct pb_bytes scalars, vectors;
-  int64_t dynamic;
-  struct pb_numbers valid;
-};
 static const struct pb_field rows_data_table[] = {
-    {2, PB_TEXT, offsetof(struct rows_data, name)},
-    {3, PB_BYTES, offsetof(struct rows_data, scalars)},
-    {4, PB_BYTES, offsetof(struct rows_data, vectors)},
-    {6, PB_NUMBER, offsetof(struct rows_data, dynamic)},
-    {7, PB_NUMBERS, offsetof(struct rows_data, valid)},
+    {2, PB_TEXT, offsetof(struct milvus_data, name)},
+    {3, PB_BYTES, offsetof(struct milvus_data, scalars)},
+    {4, PB_BYTES, offsetof(struct milvus_data, vectors)},
+    {6, PB_NUMBER, offsetof(struct milvus_data, dynamic)},
+    {7, PB_NUMBERS, offsetof(struct milvus_data, valid)},
 };
 
 /* The arrays of ScalarField, and of what they hold: one field, `data`. */
 struct rows_scalars {
-  struct pb_bytes boolean, small, large, narrow, wide, text, json;
+  struct pb_bytes boolean, small, large, narrow, wide, text, json, array;
 };
 static const struct pb_field rows_scalars_table[] = {
     {1, PB_BYTES, offsetof(struct rows_scalars, boolean)},
@@ -33,6 +28,7 @@ static const struct pb_field rows_scalars_table[] = {
     {4, PB_BYTES, offsetof(struct rows_scalars, narrow)},
     {5, PB_BYTES, offsetof(struct rows_scalars, wide)},
     {6, PB_BYTES, offsetof(struct rows_scalars, text)},
+    {8, PB_BYTES, offsetof(struct rows_scalars, array)},
     {9, PB_BYTES, offsetof(struct rows_scalars, json)},
 };
 static const struct pb_field rows_numbers_table[] = {{1, PB_NUMBERS, 0}};
@@ -53,28 +49,18 @@ static const struct pb_field rows_vectors_table[] = {
     {7, PB_BYTES, offsetof(struct rows_vectors, i8)},
 };
 
-/* One column on its way. */
-struct rows_column {
-  struct milvus *m;
-  const struct milvus_open *open;
-  const struct rows_data *in;
-  const vecdb_field *field;
-  uint32_t n_rows;
-  vecdb_column *out;
-};
-
-static bool rows_count_wrong(const struct rows_column *c, size_t have) {
+static bool rows_count_wrong(const struct milvus_column *c, size_t have) {
   return milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "field %.255s: %zu values for %u rows",
                      c->field->name, have, c->n_rows);
 }
 
-static bool rows_wrong(const struct rows_column *c) {
+bool milvus_rows_wrong(const struct milvus_column *c) {
   return milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "field %.255s: the data is not of its type",
                      c->field->name);
 }
 
 /* The nulls: one byte a row. */
-static bool rows_valid(struct rows_column *c) {
+static bool rows_valid(struct milvus_column *c) {
   const struct pb_numbers *valid = &c->in->valid;
   if (valid->n == 0)
     return true;
@@ -89,8 +75,7 @@ static bool rows_valid(struct rows_column *c) {
   return true;
 }
 
-/* Takes `have` values: one a row, or one a row that is not null, which then find their places. */
-static bool rows_spread(struct rows_column *c, const void *data, size_t size, size_t have) {
+bool milvus_rows_spread(struct milvus_column *c, const void *data, size_t size, size_t have) {
   if (have == c->n_rows && (uintptr_t)data % 8 == 0) {
     c->out->data = data;
     return true;
@@ -110,41 +95,50 @@ static bool rows_spread(struct rows_column *c, const void *data, size_t size, si
   return from == have || rows_count_wrong(c, have);
 }
 
-static bool rows_fixed(struct rows_column *c, struct pb_bytes in, size_t size) {
+static bool rows_fixed(struct milvus_column *c, struct pb_bytes in, size_t size) {
   struct pb_bytes data;
   if (!MILVUS_PART(c->m, in, rows_fixed_table, &data))
     return false;
-  return data.n % size ? rows_wrong(c) : rows_spread(c, data.data, size, data.n / size);
+  return data.n % size ? milvus_rows_wrong(c)
+                       : milvus_rows_spread(c, data.data, size, data.n / size);
 }
 
 static size_t rows_width(int32_t type) {
   return type == VECDB_INT64 ? 8 : type == VECDB_INT32 ? 4 : type == VECDB_INT16 ? 2 : 1;
 }
 
-static bool rows_integers(struct rows_column *c, struct pb_bytes in) {
+void *milvus_rows_integers(struct milvus_column *c, const struct pb_numbers *numbers,
+                           int32_t type) {
+  size_t size = rows_width(type);
+  uint8_t *narrow = srv_arena_array(&c->m->call->arena, numbers->n, size);
+  int64_t high = type == VECDB_BOOL ? 1 : (int64_t)(UINT64_MAX >> 1 >> (64 - 8 * size));
+  int64_t low = type == VECDB_BOOL ? 0 : -high - 1;
+  if (!narrow)
+    milvus_no_memory(c->m);
+  for (size_t i = 0; narrow && i < numbers->n; i++) {
+    if (numbers->items[i] < low || numbers->items[i] > high) {
+      milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "field %.255s: %lld is out of range", c->field->name,
+                  (long long)numbers->items[i]);
+      return NULL;
+    }
+    memcpy(narrow + i * size, &numbers->items[i], size); /* little-endian: the low bytes */
+  }
+  return narrow;
+}
+
+static bool rows_integers(struct milvus_column *c, struct pb_bytes in) {
   struct pb_numbers numbers;
   if (!MILVUS_PART(c->m, in, rows_numbers_table, &numbers))
     return false;
-  size_t size = rows_width(c->field->type);
-  uint8_t *narrow = srv_arena_array(&c->m->call->arena, numbers.n, size);
-  if (!narrow)
-    return milvus_no_memory(c->m);
-  int64_t high = c->field->type == VECDB_BOOL ? 1 : (int64_t)(UINT64_MAX >> 1 >> (64 - 8 * size));
-  int64_t low = c->field->type == VECDB_BOOL ? 0 : -high - 1;
-  for (size_t i = 0; i < numbers.n; i++) {
-    if (numbers.items[i] < low || numbers.items[i] > high)
-      return milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "field %.255s: %lld is out of range",
-                         c->field->name, (long long)numbers.items[i]);
-    memcpy(narrow + i * size, &numbers.items[i], size); /* little-endian: the low bytes */
-  }
-  return rows_spread(c, narrow, size, numbers.n);
+  const void *narrow = milvus_rows_integers(c, &numbers, c->field->type);
+  return narrow && milvus_rows_spread(c, narrow, rows_width(c->field->type), numbers.n);
 }
 
-static bool rows_texts(struct rows_column *c, struct pb_bytes in) {
+bool milvus_rows_texts(struct milvus_column *c, struct pb_bytes in) {
   struct pb_list list;
   if (!MILVUS_PART(c->m, in, rows_list_table, &list))
     return false;
-  if (!rows_spread(c, list.items, sizeof *list.items, list.n))
+  if (!milvus_rows_spread(c, list.items, sizeof *list.items, list.n))
     return false;
   const struct pb_bytes *items = c->out->data;
   const char **texts = srv_arena_array(&c->m->call->arena, c->n_rows, sizeof *texts);
@@ -153,7 +147,7 @@ static bool rows_texts(struct rows_column *c, struct pb_bytes in) {
     return milvus_no_memory(c->m);
   for (size_t i = 0; i < c->n_rows; i++) {
     if (items[i].n > UINT32_MAX)
-      return rows_wrong(c);
+      return milvus_rows_wrong(c);
     texts[i] = items[i].data ? (const char *)items[i].data : "";
     lengths[i] = (uint32_t)items[i].n;
   }
@@ -162,7 +156,7 @@ static bool rows_texts(struct rows_column *c, struct pb_bytes in) {
   return true;
 }
 
-static bool rows_scalars(struct rows_column *c) {
+static bool rows_scalars(struct milvus_column *c) {
   struct rows_scalars in;
   if (!MILVUS_PART(c->m, c->in->scalars, rows_scalars_table, &in))
     return false;
@@ -176,16 +170,16 @@ static bool rows_scalars(struct rows_column *c) {
   case VECDB_DOUBLE:
     return rows_fixed(c, in.wide, sizeof(double));
   case VECDB_VARCHAR:
-    return rows_texts(c, c->in->dynamic ? in.json : in.text);
+    return milvus_is_json(c->open, c->field->name) ? milvus_rows_json(c, in.json)
+                                                   : milvus_rows_texts(c, in.text);
   case VECDB_ARRAY:
-    return milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "field %.255s: arrays are not served",
-                       c->field->name);
+    return milvus_rows_arrays(c, in.array);
   default:
     return rows_integers(c, in.small);
   }
 }
 
-static bool rows_vectors(struct rows_column *c) {
+static bool rows_vectors(struct milvus_column *c) {
   struct rows_vectors in;
   struct pb_bytes data;
   if (!MILVUS_PART(c->m, c->in->vectors, rows_vectors_table, &in))
@@ -210,16 +204,46 @@ static bool rows_vectors(struct rows_column *c) {
     data = c->field->type == VECDB_FLOAT16_VECTOR ? in.f16 : in.bf16;
     size = 2 * dim;
   }
-  return data.n % size ? rows_wrong(c) : rows_spread(c, data.data, size, data.n / size);
+  return data.n % size ? milvus_rows_wrong(c)
+                       : milvus_rows_spread(c, data.data, size, data.n / size);
 }
 
-static bool rows_column(struct rows_column *c) {
+/* A null is the default of a field that has one and is not nullable. */
+static bool rows_default(struct milvus_column *c) {
+  const vecdb_field *f = c->field;
+  uint32_t wanted = VECDB_HAS_DEFAULT;
+  vecdb_column *out = c->out;
+  if (!out->valid || (f->flags & (VECDB_HAS_DEFAULT | VECDB_NULLABLE)) != wanted)
+    return true;
+  size_t size = f->type == VECDB_VARCHAR ? sizeof(const char *) : srv_value_bytes(f);
+  uint8_t *data = srv_arena_array(&c->m->call->arena, c->n_rows, size);
+  uint32_t *lengths = srv_arena_array(&c->m->call->arena, c->n_rows, sizeof *lengths);
+  float narrow = (float)(f->type == VECDB_FLOAT ? f->default_value.as.number : 0);
+  const void *value = f->type == VECDB_FLOAT ? (const void *)&narrow : &f->default_value.as;
+  if (!data || !lengths)
+    return milvus_no_memory(c->m);
+  for (size_t i = 0; i < c->n_rows; i++) {
+    const void *from = out->valid[i] ? (const uint8_t *)out->data + i * size : value;
+    memcpy(data + i * size, from, size); /* little-endian: the low bytes of an integer */
+    lengths[i] = f->default_value.length;
+    if (out->valid[i] && out->lengths)
+      lengths[i] = out->lengths[i];
+  }
+  out->data = data;
+  out->lengths = f->type == VECDB_VARCHAR ? lengths : NULL;
+  out->valid = NULL;
+  return true;
+}
+
+static bool rows_column(struct milvus_column *c) {
   const char *name = c->in->dynamic ? MILVUS_DYNAMIC : c->in->name;
   c->field = srv_schema_field(c->open->schema, name);
-  if (!c->field || (!c->in->dynamic && strcmp(name, MILVUS_DYNAMIC) == 0))
+  if (!c->field || (!c->in->dynamic && milvus_hidden(name)))
     return milvus_fail(c->m, SRV_MILVUS_ARGUMENT, "there is no field %.255s", c->in->name);
   c->out->field = c->field->name;
-  return rows_valid(c) && (srv_type_is_vector(c->field->type) ? rows_vectors(c) : rows_scalars(c));
+  if (srv_type_is_vector(c->field->type))
+    return rows_valid(c) && rows_vectors(c);
+  return rows_valid(c) && rows_scalars(c) && rows_default(c);
 }
 
 /* Keys that the client leaves to us; VARCHAR ones are the digits. */
@@ -250,9 +274,9 @@ static const vecdb_column *rows_key_column(const struct milvus_open *open,
   return NULL;
 }
 
-bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const struct pb_list *data,
-                      uint32_t n_rows, vecdb_batch *out) {
-  vecdb_column *columns = srv_arena_array(&m->call->arena, data->n + 1, sizeof *columns);
+bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const char *partition,
+                      const struct pb_list *data, uint32_t n_rows, vecdb_batch *out) {
+  vecdb_column *columns = srv_arena_array(&m->call->arena, data->n + 2, sizeof *columns);
   *out = (vecdb_batch)VECDB_BATCH_INIT;
   if (!columns)
     return milvus_no_memory(m);
@@ -260,14 +284,16 @@ bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const st
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "num_rows must be from 1 to %d",
                        VECDB_MAX_BATCH_ROWS);
   for (size_t i = 0; i < data->n; i++) {
-    struct rows_data in;
-    struct rows_column column = {m, open, &in, NULL, n_rows, &columns[i]};
+    struct milvus_data in;
+    struct milvus_column column = {m, open, &in, NULL, n_rows, &columns[i]};
     if (!MILVUS_PART(m, data->items[i], rows_data_table, &in) || !rows_column(&column))
       return false;
   }
   out->columns = columns;
   out->n_columns = (uint32_t)data->n;
   out->n_rows = n_rows;
+  if (!milvus_partition_column(m, open, partition, n_rows, columns, &out->n_columns))
+    return false;
   if (!open->auto_id || rows_key_column(open, out))
     return true;
   return rows_make_keys(m, open, n_rows, &columns[out->n_columns++]);

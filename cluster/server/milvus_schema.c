@@ -82,12 +82,50 @@ static bool schema_params(struct milvus *m, const struct schema_field *in, vecdb
   if (!milvus_pairs_read(m, &in->type_params, &pairs))
     return false;
   const char *dim = milvus_pair(&pairs, "dim"), *length = milvus_pair(&pairs, "max_length");
+  const char *capacity = milvus_pair(&pairs, "max_capacity");
   if (srv_type_is_dense(out->type))
     return dim ? milvus_u32(m, "dim", dim, &out->dim)
                : milvus_fail(m, SRV_MILVUS_ARGUMENT, "field %.255s has no dim", in->name);
-  if (out->type == VECDB_VARCHAR)
+  if (out->type == VECDB_ARRAY &&
+      (!milvus_u32(m, "max_capacity", capacity ? capacity : "", &out->max_capacity)))
+    return false;
+  bool texts = out->type == VECDB_VARCHAR || out->element_type == VECDB_VARCHAR;
+  if (texts && out->max_length == 0)
     return length ? milvus_u32(m, "max_length", length, &out->max_length)
                   : milvus_fail(m, SRV_MILVUS_ARGUMENT, "field %.255s has no max_length", in->name);
+  return true;
+}
+
+/* What the type of a field asks for beside its parameters. */
+static bool schema_type(struct milvus *m, const struct schema_field *in, vecdb_field *out) {
+  bool json = in->type == MILVUS_JSON;
+  out->type = json ? VECDB_VARCHAR : srv_milvus_type(in->type);
+  if (out->type == 0)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT,
+                       "field %.255s: data type %lld is not served; INT, FLOAT, DOUBLE, BOOL, "
+                       "VARCHAR, ARRAY, JSON and vectors are",
+                       in->name, (long long)in->type);
+  if (json) {
+    out->max_length = VECDB_MAX_VARCHAR;
+    out->scalar_index = VECDB_SCALAR_INDEX_NONE;
+  }
+  if (out->type != VECDB_ARRAY)
+    return true;
+  out->element_type = srv_milvus_type(in->element);
+  return (out->element_type && out->element_type <= VECDB_VARCHAR) ||
+         milvus_fail(m, SRV_MILVUS_ARGUMENT, "field %.255s: arrays hold numbers, BOOL or VARCHAR",
+                     in->name);
+}
+
+static bool schema_partition_key(struct milvus *m, const struct schema_field *in,
+                                 const vecdb_field *field, struct milvus_schema *out) {
+  if (out->partition_key)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "there can be one partition key");
+  if (in->primary)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "the primary key cannot be the partition key");
+  if (field->type != VECDB_INT64 && (field->type != VECDB_VARCHAR || in->type == MILVUS_JSON))
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "a partition key is INT64 or VARCHAR");
+  out->partition_key = in->name;
   return true;
 }
 
@@ -95,12 +133,8 @@ static bool schema_params(struct milvus *m, const struct schema_field *in, vecdb
 static bool schema_field(struct milvus *m, const struct schema_field *in, vecdb_field *out) {
   out->name = in->name;
   out->description = *in->description ? in->description : NULL;
-  out->type = srv_milvus_type(in->type);
-  if (out->type == 0 || out->type == VECDB_ARRAY)
-    return milvus_fail(m, SRV_MILVUS_ARGUMENT,
-                       "field %.255s: data type %lld is not served; INT, FLOAT, DOUBLE, BOOL, "
-                       "VARCHAR and vectors are",
-                       in->name, (long long)in->type);
+  if (!schema_type(m, in, out))
+    return false;
   if (in->primary)
     out->flags |= VECDB_PRIMARY_KEY;
   if (in->nullable)
@@ -146,8 +180,17 @@ bool milvus_schema_read(struct milvus *m, struct pb_bytes in, struct milvus_sche
       return false;
     out->auto_id = out->auto_id || (field.primary && field.auto_id);
     out->dynamic = out->dynamic || field.dynamic;
-    if (!field.dynamic && !schema_field(m, &field, &fields[n++]))
+    if (field.dynamic)
+      continue;
+    if (!schema_field(m, &field, &fields[n]) ||
+        (field.partition_key && !schema_partition_key(m, &field, &fields[n], out)))
       return false;
+    if (field.type == MILVUS_JSON && !out->json)
+      out->json = json_array();
+    if (field.type == MILVUS_JSON &&
+        json_array_append_new(out->json, json_string(field.name)) != 0)
+      return milvus_no_memory(m);
+    n++;
   }
   if (out->dynamic)
     schema_dynamic(&fields[n++]);
@@ -183,25 +226,42 @@ static void schema_put_default(struct pb_out *out, const vecdb_field *f) {
   srv_pb_close(out, mark);
 }
 
-static void schema_put_field(struct pb_out *out, const vecdb_field *f, uint32_t id, bool auto_id) {
+static void schema_put_field(struct pb_out *out, const struct milvus_open *open,
+                             const vecdb_field *f, uint32_t id) {
   size_t mark = srv_pb_open(out, 4);
+  bool json = milvus_is_json(open, f->name);
+  const char *key = json_string_value(json_object_get(open->record, "partition_key"));
   srv_pb_number(out, 1, id);
   srv_pb_text(out, 2, f->name);
   srv_pb_number(out, 3, (f->flags & VECDB_PRIMARY_KEY) != 0);
   srv_pb_text(out, 4, f->description ? f->description : "");
-  srv_pb_number(out, 5, srv_milvus_type_number(f->type));
+  srv_pb_number(out, 5, json ? MILVUS_JSON : srv_milvus_type_number(f->type));
   schema_put_param(out, "dim", f->dim);
-  schema_put_param(out, "max_length", f->max_length);
+  schema_put_param(out, "max_length", json ? 0 : f->max_length);
   schema_put_param(out, "max_capacity", f->max_capacity);
-  if (auto_id && (f->flags & VECDB_PRIMARY_KEY))
+  if (open->auto_id && (f->flags & VECDB_PRIMARY_KEY))
     srv_pb_number(out, 8, 1);
   if (f->type == VECDB_ARRAY)
     srv_pb_number(out, 10, srv_milvus_type_number(f->element_type));
   if (f->flags & VECDB_HAS_DEFAULT)
     schema_put_default(out, f);
+  if (key && strcmp(key, f->name) == 0)
+    srv_pb_number(out, 13, 1);
   if (f->flags & VECDB_NULLABLE)
     srv_pb_number(out, 15, 1);
   srv_pb_close(out, mark);
+}
+
+bool milvus_hidden(const char *field) {
+  return strcmp(field, MILVUS_DYNAMIC) == 0 || strcmp(field, MILVUS_PARTITION) == 0;
+}
+
+bool milvus_is_json(const struct milvus_open *open, const char *field) {
+  json_t *fields = json_object_get(open->record, "json");
+  for (size_t i = 0; i < json_array_size(fields); i++)
+    if (strcmp(json_string_value(json_array_get(fields, i)), field) == 0)
+      return true;
+  return strcmp(field, MILVUS_DYNAMIC) == 0;
 }
 
 void milvus_schema_write(struct milvus *m, uint32_t number, const struct milvus_open *open) {
@@ -210,8 +270,8 @@ void milvus_schema_write(struct milvus *m, uint32_t number, const struct milvus_
   srv_pb_text(out, 1, open->name);
   srv_pb_text(out, 2, open->schema->description ? open->schema->description : "");
   for (uint32_t i = 0; i < open->schema->n_fields; i++)
-    if (strcmp(open->schema->fields[i].name, MILVUS_DYNAMIC) != 0)
-      schema_put_field(out, &open->schema->fields[i], SCHEMA_FIRST_ID + i, open->auto_id);
+    if (!milvus_hidden(open->schema->fields[i].name))
+      schema_put_field(out, open, &open->schema->fields[i], SCHEMA_FIRST_ID + i);
   if (open->dynamic)
     srv_pb_number(out, 5, 1);
   srv_pb_close(out, mark);

@@ -1,4 +1,6 @@
 /* milvus_search.c - Search and Query. */
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +84,18 @@ static bool search_effort(struct milvus_search_run *s, json_t *params, const cha
   return true;
 }
 
+static bool search_bound(struct milvus_search_run *s, json_t *params, const char *key,
+                         double *out) {
+  json_t *value = json_object_get(params, key);
+  *out = (double)NAN;
+  if (!value || json_is_null(value))
+    return true;
+  s->ranged = true;
+  *out = json_number_value(value);
+  return json_is_number(value) ||
+         milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "%s must be a number", key);
+}
+
 static bool search_params_json(struct milvus_search_run *s) {
   const char *text = milvus_pair(&s->pairs, "params");
   if (!text || !*text)
@@ -89,9 +103,9 @@ static bool search_params_json(struct milvus_search_run *s) {
   json_t *params = json_loads(text, 0, NULL);
   bool good = json_is_object(params) ||
               milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "params is no JSON object");
-  if (good && (json_object_get(params, "radius") || json_object_get(params, "range_filter")))
-    good = milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "range searches are not served here");
-  good = good && search_effort(s, params, "ef", &s->params.ef) &&
+  good = good && search_bound(s, params, "radius", &s->radius) &&
+         search_bound(s, params, "range_filter", &s->inner) &&
+         search_effort(s, params, "ef", &s->params.ef) &&
          search_effort(s, params, "nprobe", &s->params.nprobe);
   json_decref(params);
   if (s->params.ef && s->params.ef < s->params.k)
@@ -139,8 +153,8 @@ static bool search_vectors(struct milvus_search_run *s) {
 }
 
 bool milvus_search_unserved(struct milvus_search_run *s) {
-  static const char *const keys[] = {"group_by_field", "group_by_fields", "search_iter_v2",
-                                     "iterator"};
+  /* Iterators are no work of ours: clients that get no token walk on by ranges. */
+  static const char *const keys[] = {"group_by_field", "group_by_fields"};
   for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
     const char *value = milvus_pair(&s->pairs, keys[i]);
     if (value && *value && strcasecmp(value, "false") != 0)
@@ -151,8 +165,7 @@ bool milvus_search_unserved(struct milvus_search_run *s) {
 
 bool milvus_search_read(struct milvus_search_run *s) {
   struct milvus *m = s->m;
-  if (!milvus_partitions(m, &s->r.partitions) ||
-      !milvus_pairs_read(m, &s->r.params, &s->pairs) || !milvus_search_unserved(s) ||
+  if (!milvus_pairs_read(m, &s->r.params, &s->pairs) || !milvus_search_unserved(s) ||
       !milvus_search_number(s, "topk", &s->limit) || !milvus_search_number(s, "offset", &s->offset))
     return false;
   uint64_t k = (uint64_t)s->limit + s->offset;
@@ -162,7 +175,8 @@ bool milvus_search_read(struct milvus_search_run *s) {
   s->control.timeout_ms = search_timeout(m->call);
   s->params.control = &s->control;
   return search_field(s) && search_params_json(s) && search_vectors(s) &&
-         milvus_filter_read(m, s->r.expr, &s->r.values, &s->params.filter) &&
+         milvus_filter_read(m, &s->open, s->r.expr, &s->r.values, &s->params.filter) &&
+         milvus_partitions(m, &s->open, &s->r.partitions, &s->params.filter) &&
          milvus_fields_read(m, &s->open, &s->r.fields, &s->fields);
 }
 
@@ -226,6 +240,48 @@ void milvus_search_answer(struct milvus_search_run *s, const struct milvus_hits 
   srv_pb_text(out, 3, s->open.name);
 }
 
+/* Whether a score is closer than the radius, and not closer than the inner bound. */
+static bool search_within(const struct milvus_search_run *s, float score) {
+  bool larger = s->field->metric == VECDB_IP || s->field->metric == VECDB_COSINE;
+  double sign = larger ? -1 : 1, far = sign * (double)score;
+  return !(far >= sign * s->radius) && !(far < sign * s->inner);
+}
+
+/* The nearest hits within the bounds. Those too near are found, too, and left out: more are asked
+   for until enough remain. */
+static bool search_ranged(struct milvus_search_run *s, struct milvus_hits *out) {
+  struct milvus *m = s->m;
+  bool larger = s->field->metric == VECDB_IP || s->field->metric == VECDB_COSINE;
+  float radius = isnan(s->radius) ? (larger ? -FLT_MAX : FLT_MAX) : (float)s->radius;
+  uint32_t wanted = s->params.k, found, kept;
+  vecdb_error error;
+  if (s->params.n_queries != 1)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "a range search takes one vector at a time");
+  for (uint32_t k = wanted;; k = k < VECDB_MAX_K / 4 ? 4 * k : VECDB_MAX_K) {
+    s->params.k = k;
+    out->hits = srv_arena_array(&m->call->arena, k, sizeof *out->hits);
+    if (!out->hits)
+      return milvus_no_memory(m);
+    if (vecdb_search_range(s->open.collection, &s->params, radius, out->hits, &found, NULL,
+                           &out->rows, &error) != VECDB_OK)
+      return milvus_error(m, &error);
+    kept = 0;
+    for (uint32_t i = 0; i < found; i++)
+      if (search_within(s, out->hits[i].score))
+        out->hits[kept++] = out->hits[i];
+    if (kept >= wanted || found < k)
+      break;
+    vecdb_rows_free(out->rows);
+    out->rows = NULL;
+    if (k == VECDB_MAX_K)
+      return milvus_fail(m, SRV_MILVUS_ARGUMENT, "over %d rows are nearer than range_filter",
+                         VECDB_MAX_K - (int)wanted);
+  }
+  out->counts[0] = kept < wanted ? kept : wanted;
+  s->params.k = wanted;
+  return true;
+}
+
 bool milvus_search_hits(struct milvus_search_run *s, struct milvus_hits *out) {
   struct milvus *m = s->m;
   size_t n = (size_t)s->params.n_queries * s->params.k;
@@ -236,6 +292,8 @@ bool milvus_search_hits(struct milvus_search_run *s, struct milvus_hits *out) {
     return milvus_no_memory(m);
   s->params.fields = s->fields.names;
   s->params.n_fields = s->fields.n;
+  if (s->ranged)
+    return search_ranged(s, out);
   return vecdb_search(s->open.collection, &s->params, out->hits, out->counts, NULL, &out->rows,
                       &error) == VECDB_OK ||
          milvus_error(m, &error);
@@ -345,18 +403,19 @@ static bool query_counts(const struct milvus_search_request *r) {
 void milvus_query(struct milvus *m) {
   struct milvus_search_run s = {.m = m, .control = VECDB_CONTROL_INIT};
   vecdb_filter filter;
-  if (!MILVUS_REQUEST(m, query_table, &s.r) || !milvus_partitions(m, &s.r.partitions) ||
-      !milvus_pairs_read(m, &s.r.params, &s.pairs) ||
+  if (!MILVUS_REQUEST(m, query_table, &s.r) || !milvus_pairs_read(m, &s.r.params, &s.pairs) ||
       !milvus_search_number(&s, "limit", &s.limit) ||
       !milvus_search_number(&s, "offset", &s.offset) ||
-      !milvus_filter_read(m, s.r.expr, &s.r.values, &filter) ||
       !milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;
-  if (query_counts(&s.r))
-    query_count(&s, &filter);
-  else
-    query_rows(&s, &filter);
-  srv_pb_text(&m->out, 3, s.r.name);
-  srv_pb_text(&m->out, 6, s.open.key->name);
+  if (milvus_filter_read(m, &s.open, s.r.expr, &s.r.values, &filter) &&
+      milvus_partitions(m, &s.open, &s.r.partitions, &filter)) {
+    if (query_counts(&s.r))
+      query_count(&s, &filter);
+    else
+      query_rows(&s, &filter);
+    srv_pb_text(&m->out, 3, s.open.name);
+    srv_pb_text(&m->out, 6, s.open.key->name);
+  }
   milvus_close(&s.open);
 }

@@ -23,6 +23,8 @@ struct milvus_search_run {
   vecdb_search_params params;
   vecdb_control control;
   uint32_t limit, offset;
+  bool ranged;          /* only hits between radius and inner are wanted */
+  double radius, inner; /* NAN: no bound */
 };
 
 /* Hits of n_queries, params.k for each, whose rows are in `rows`. */

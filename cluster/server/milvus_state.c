@@ -113,18 +113,37 @@ bool srv_milvus_record_put(struct srv_milvus_state *s, const char *name, json_t 
   return good;
 }
 
-char *srv_milvus_record_of(struct srv_milvus_state *s, const char *physical) {
-  const char *name;
+void srv_milvus_records(struct srv_milvus_state *s,
+                        int (*visit)(void *user, const char *label, const json_t *record),
+                        void *user) {
+  const char *label;
   json_t *record;
-  char *out = NULL;
   pthread_mutex_lock(&s->mutex);
-  json_object_foreach(s->records, name, record) {
-    const char *is = json_string_value(json_object_get(record, "physical"));
-    if (!out && is && strcmp(is, physical) == 0)
-      out = strdup(name);
+  json_object_foreach(s->records, label, record) {
+    if (visit(user, label, record))
+      break;
   }
   pthread_mutex_unlock(&s->mutex);
-  return out;
+}
+
+struct state_search {
+  const char *physical;
+  char *label;
+};
+
+static int state_match(void *user, const char *label, const json_t *record) {
+  struct state_search *s = user;
+  const char *is = json_string_value(json_object_get(record, "physical"));
+  if (!is || strcmp(is, s->physical) != 0)
+    return 0;
+  s->label = strdup(label);
+  return 1;
+}
+
+char *srv_milvus_record_of(struct srv_milvus_state *s, const char *physical) {
+  struct state_search search = {physical, NULL};
+  srv_milvus_records(s, state_match, &search);
+  return search.label;
 }
 
 int64_t srv_milvus_ids(struct srv_milvus_state *s, uint64_t n) {

@@ -2,8 +2,11 @@
  * milvus_state.h - what Milvus's users set and vecdb.h has no place for, in the file
  * DATA.milvus.json: by collection an object
  *   {"physical": name in the database, "auto_id", "loaded": booleans,
- *    "indexes": {FIELD: {"name": index name, "params": {KEY: VALUE as it was sent}}}}
- * A collection without a record was made by other means, and is loaded.
+ *    "indexes": {FIELD: {"name": index name, "params": {KEY: VALUE as it was sent}}},
+ *    "aliases": [NAME], "partitions": [NAME] but for _default, "properties": {KEY: VALUE},
+ *    "json": [FIELD], "partition_key": FIELD, "num_partitions": number; where there are any}
+ * A collection without a record was made by other means, and is loaded. Records have labels: NAME
+ * in the database default, DB/NAME in others. DB/ is the record of a database: {"properties"}.
  */
 #ifndef SRV_MILVUS_STATE_H
 #define SRV_MILVUS_STATE_H
@@ -31,8 +34,13 @@ void srv_milvus_state_stop(struct srv_milvus_state *state);
 json_t *srv_milvus_record(struct srv_milvus_state *state, const char *name);
 /* Sets the record, or removes it (NULL), durably; takes the reference. False: nothing changed. */
 bool srv_milvus_record_put(struct srv_milvus_state *state, const char *name, json_t *record);
-/* The name of the record with this physical name, as a text to be freed; NULL: none. */
+/* The label of the record with this physical name, as a text to be freed; NULL: none. */
 char *srv_milvus_record_of(struct srv_milvus_state *state, const char *physical);
+/* Calls visit with each label and its record, under the mutex: it takes no other lock and calls
+   nothing here. A non-zero return ends the walk. */
+void srv_milvus_records(struct srv_milvus_state *state,
+                        int (*visit)(void *user, const char *label, const json_t *record),
+                        void *user);
 /* The first of n keys that were never given before: the time in milliseconds, and a counter. */
 int64_t srv_milvus_ids(struct srv_milvus_state *state, uint64_t n);
 

@@ -1,5 +1,6 @@
 /* milvus_write.c - Insert, Upsert and Delete. */
 #include <stddef.h>
+#include <string.h>
 
 #include "server/milvus.h"
 
@@ -46,8 +47,7 @@ static void write_rows(struct milvus *m, size_t n_fields, uint32_t count_field) 
   struct milvus_open open;
   vecdb_batch batch;
   vecdb_error error;
-  if (!milvus_take(m, in, write_rows_table, n_fields, &r, sizeof r) ||
-      !milvus_partition(m, r.partition))
+  if (!milvus_take(m, in, write_rows_table, n_fields, &r, sizeof r))
     return;
   if (r.partial) {
     milvus_fail(m, SRV_MILVUS_ARGUMENT, "partial updates are not served: send whole rows");
@@ -56,7 +56,7 @@ static void write_rows(struct milvus *m, size_t n_fields, uint32_t count_field) 
   pthread_rwlock_rdlock(&state->writes);
   if (milvus_open(m, r.db, r.name, &open)) {
     uint32_t n_rows = r.n_rows < 0 || r.n_rows > UINT32_MAX ? 0 : (uint32_t)r.n_rows;
-    if (milvus_rows_read(m, &open, &r.data, n_rows, &batch)) {
+    if (milvus_rows_read(m, &open, r.partition, &r.data, n_rows, &batch)) {
       if (vecdb_upsert(open.collection, &batch, NULL, &error) == VECDB_OK)
         write_answer(m, &open, &batch, count_field);
       else
@@ -75,28 +75,35 @@ void milvus_upsert(struct milvus *m) {
   write_rows(m, WRITE_UPSERT, 8);
 }
 
+static bool write_delete(struct milvus *m, const struct milvus_open *open,
+                         const struct write_request *r) {
+  struct pb_bytes name = {(const uint8_t *)r->partition, strlen(r->partition)};
+  struct pb_list names = {&name, name.n ? 1 : 0};
+  vecdb_filter filter;
+  vecdb_error error;
+  uint64_t deleted = 0;
+  if (!milvus_filter_read(m, open, r->expr, &r->values, &filter))
+    return false;
+  if (!filter.text)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "a delete needs an expression");
+  if (!milvus_partitions(m, open, &names, &filter))
+    return false;
+  if (vecdb_delete_where(open->collection, &filter, &deleted, NULL, &error) != VECDB_OK)
+    return milvus_error(m, &error);
+  srv_pb_number(&m->out, 7, (int64_t)deleted);
+  srv_pb_number(&m->out, 9, srv_milvus_ids(m->call->server->milvus, 1));
+  return true;
+}
+
 void milvus_delete(struct milvus *m) {
   struct srv_milvus_state *state = m->call->server->milvus;
   struct write_request r;
   struct milvus_open open;
-  vecdb_filter filter;
-  vecdb_error error;
-  uint64_t deleted = 0;
-  if (!MILVUS_REQUEST(m, write_delete_table, &r) || !milvus_partition(m, r.partition) ||
-      !milvus_filter_read(m, r.expr, &r.values, &filter))
+  if (!MILVUS_REQUEST(m, write_delete_table, &r))
     return;
-  if (!filter.text) {
-    milvus_fail(m, SRV_MILVUS_ARGUMENT, "a delete needs an expression");
-    return;
-  }
   pthread_rwlock_rdlock(&state->writes);
   if (milvus_open_loaded(m, r.db, r.name, &open)) {
-    if (vecdb_delete_where(open.collection, &filter, &deleted, NULL, &error) == VECDB_OK) {
-      srv_pb_number(&m->out, 7, (int64_t)deleted);
-      srv_pb_number(&m->out, 9, srv_milvus_ids(state, 1));
-    } else {
-      milvus_error(m, &error);
-    }
+    write_delete(m, &open, &r);
     milvus_close(&open);
   }
   pthread_rwlock_unlock(&state->writes);

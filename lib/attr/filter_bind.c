@@ -30,9 +30,9 @@ VDB_INTERNAL uint8_t vdb_filter_type_of(int32_t type) {
 }
 
 VDB_INTERNAL const char *vdb_filter_type_name(int type) {
-  static const char *const names[] = {"a vector", "a truth value", "an integer",
-                                      "a number", "text",          "an array"};
-  vdb_assert(type >= 0 && type <= FILTER_ARRAY);
+  static const char *const names[] = {"a vector", "a truth value", "an integer",  "a number",
+                                      "text",     "an array",      "a JSON value"};
+  vdb_assert(type >= 0 && type <= FILTER_UNTYPED);
   return names[type];
 }
 
@@ -217,10 +217,56 @@ static int filter_bind_name(struct filter_binding *b, uint32_t at) {
   return VECDB_OK;
 }
 
+/* Whether a field or what is in one is of a VARCHAR field, which is then taken for JSON. */
+static bool filter_bind_is_json(const struct filter_binding *b, uint32_t at) {
+  while (filter_bind_at(b, at)->op == FILTER_OP_ELEMENT)
+    at = filter_bind_at(b, at)->left;
+  const struct filter_node *name = filter_bind_at(b, at);
+  if (name->op != FILTER_OP_NAME)
+    return false;
+  int field = vdb_schema_find(b->schema, b->text + name->low.text.offset, name->low.text.length);
+  return field >= 0 && b->schema->fields[field].type == VECDB_VARCHAR;
+}
+
+/* Makes node `at` a JSON node over the place `from`, `f["key"][0]` and so on. */
+static int filter_bind_json(struct filter_binding *b, uint32_t at, uint32_t from,
+                            enum filter_json_what what, int type) {
+  uint32_t first = FILTER_NONE, field;
+  while (filter_bind_at(b, from)->op == FILTER_OP_ELEMENT) {
+    uint32_t step = filter_bind_at(b, from)->right;
+    VDB_TRY(filter_bind_value(b, step));
+    struct filter_node *place = filter_bind_at(b, step);
+    if (place->op != FILTER_OP_CONST || !place->known ||
+        (place->type != FILTER_TEXT && (place->type != FILTER_INT || place->low.integer < 0)))
+      return vdb_fail_pos(b->err, VECDB_ERR_TYPE, place->pos,
+                          "a place in JSON is named by a constant text or integer from 0");
+    place->next = first;
+    first = step;
+    from = filter_bind_at(b, from)->left;
+  }
+  VDB_TRY(filter_bind_field(b, from, &field));
+  struct filter_node *node = filter_bind_at(b, at);
+  node->op = FILTER_OP_JSON;
+  node->field = field;
+  node->right = first;
+  node->cmp = (uint8_t)what;
+  node->type = (uint8_t)type;
+  return VECDB_OK;
+}
+
+/* What a JSON value is taken as; others have their type. */
+static void filter_bind_as(struct filter_binding *b, uint32_t at, int type) {
+  struct filter_node *node = filter_bind_at(b, at);
+  if (node->type == FILTER_UNTYPED)
+    node->type = (uint8_t)type;
+}
+
 static int filter_bind_element(struct filter_binding *b, uint32_t at) {
   uint32_t field, right = filter_bind_at(b, at)->right;
-  VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left, "[ ] takes elements of an ARRAY field",
-                            &field));
+  if (filter_bind_is_json(b, at))
+    return filter_bind_json(b, at, at, FILTER_JSON_VALUE, FILTER_UNTYPED);
+  VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left,
+                            "[ ] is for an ARRAY field, or for JSON in a VARCHAR one", &field));
   VDB_TRY(filter_bind_value(b, right));
   const struct filter_node *place = filter_bind_at(b, right);
   if (place->op != FILTER_OP_CONST || place->type != FILTER_INT || !place->known ||
@@ -253,6 +299,7 @@ static int filter_bind_arithmetic(struct filter_binding *b, uint32_t at) {
   int op = filter_bind_at(b, at)->op;
   for (int i = 0; i < 2 && operands[i] != FILTER_NONE; i++) {
     VDB_TRY(filter_bind_value(b, operands[i]));
+    filter_bind_as(b, operands[i], op == FILTER_OP_MOD ? FILTER_INT : FILTER_DOUBLE);
     const struct filter_node *operand = filter_bind_at(b, operands[i]);
     if (!filter_bind_numeric(operand))
       return filter_bind_fail_operand(b, operands[i], "arithmetic takes numbers");
@@ -294,6 +341,9 @@ static int filter_bind_mismatch(struct filter_binding *b, uint32_t at,
   const char *name = field->op == FILTER_OP_FIELD ? b->schema->fields[field->field].name : "";
   if (left->type == right->type && left->type == FILTER_BOOL)
     vdb_fail_pos(b->err, code, node->pos, "truth values have no order; compare them with == or !=");
+  else if (left->type == FILTER_UNTYPED)
+    vdb_fail_pos(b->err, code, node->pos,
+                 "two JSON values are not compared: a constant or field says what they are");
   else if (left->type == FILTER_ARRAY || right->type == FILTER_ARRAY)
     vdb_fail_pos(b->err, code, node->pos,
                  "arrays are not compared; use array_contains and the like");
@@ -318,6 +368,8 @@ static int filter_bind_compare(struct filter_binding *b, uint32_t at) {
   VDB_TRY(filter_bind_value(b, operands[1]));
   const struct filter_node *left = filter_bind_at(b, operands[0]);
   const struct filter_node *right = filter_bind_at(b, operands[1]);
+  filter_bind_as(b, operands[0], right->type == FILTER_INT ? FILTER_DOUBLE : right->type);
+  filter_bind_as(b, operands[1], left->type == FILTER_INT ? FILTER_DOUBLE : left->type);
   struct filter_node *node = filter_bind_at(b, at);
   uint8_t cmp = node->cmp;
   bool fits = (filter_bind_numeric(left) && filter_bind_numeric(right)) ||
@@ -345,7 +397,7 @@ static int filter_bind_compare(struct filter_binding *b, uint32_t at) {
 
 /* The vecdb_type of what is looked up in a list: the stored type where it is one. */
 static int32_t filter_bind_stored(const struct filter_binding *b, const struct filter_node *node) {
-  static const int32_t types[] = {0, VECDB_BOOL, VECDB_INT64, VECDB_DOUBLE, VECDB_VARCHAR, 0};
+  static const int32_t types[] = {0, VECDB_BOOL, VECDB_INT64, VECDB_DOUBLE, VECDB_VARCHAR, 0, 0};
   if (node->op == FILTER_OP_FIELD)
     return b->schema->fields[node->field].type;
   if (node->op == FILTER_OP_ELEMENT)
@@ -372,9 +424,26 @@ static int filter_bind_list(struct filter_binding *b, uint32_t at, int32_t colum
   return VECDB_OK;
 }
 
+/* As what JSON values are taken that are looked up in a node's list: its first element says. */
+static int filter_bind_list_type(struct filter_binding *b, uint32_t at) {
+  const struct filter_node *node = filter_bind_at(b, at);
+  const struct filter_item *item = node->n_items ? &b->filter->items[node->index] : NULL;
+  int type = item ? item->type : FILTER_DOUBLE;
+  if (node->from_param || type == FILTER_PARAMETER) {
+    struct filter_text name = node->from_param ? node->low.text : item->value.text;
+    const vecdb_param *param = vdb_filter_param(b, name, node->from_param ? node->pos : item->pos);
+    if (!param) /* which building the set finds, too */
+      return FILTER_DOUBLE;
+    bool list = param->value.type == VECDB_ARRAY;
+    type = vdb_filter_type_of(list ? param->value.element_type : param->value.type);
+  }
+  return type == FILTER_BOOL || type == FILTER_TEXT ? type : FILTER_DOUBLE;
+}
+
 static int filter_bind_in(struct filter_binding *b, uint32_t at) {
   uint32_t left = filter_bind_at(b, at)->left;
   VDB_TRY(filter_bind_value(b, left));
+  filter_bind_as(b, left, filter_bind_list_type(b, at));
   if (filter_bind_at(b, left)->type == FILTER_ARRAY)
     return filter_bind_fail_operand(b, left, "'in' takes a scalar");
   VDB_TRY(filter_bind_list(b, at, filter_bind_stored(b, filter_bind_at(b, left))));
@@ -391,6 +460,7 @@ static int filter_bind_like(struct filter_binding *b, uint32_t at) {
   uint32_t left = filter_bind_at(b, at)->left, right = filter_bind_at(b, at)->right;
   VDB_TRY(filter_bind_value(b, left));
   VDB_TRY(filter_bind_value(b, right));
+  filter_bind_as(b, left, FILTER_TEXT);
   if (filter_bind_at(b, left)->type != FILTER_TEXT)
     return filter_bind_fail_operand(b, left, "'like' takes text");
   if (filter_bind_at(b, right)->type != FILTER_TEXT)
@@ -418,6 +488,8 @@ static int filter_bind_like(struct filter_binding *b, uint32_t at) {
 
 static int filter_bind_nulls(struct filter_binding *b, uint32_t at) {
   struct filter_node *node = filter_bind_at(b, at);
+  if (filter_bind_at(b, node->left)->op == FILTER_OP_ELEMENT && filter_bind_is_json(b, node->left))
+    return filter_bind_json(b, at, node->left, FILTER_JSON_NULL, FILTER_BOOL);
   if (filter_bind_at(b, node->left)->op != FILTER_OP_NAME)
     return vdb_fail_pos(b->err, VECDB_ERR_TYPE, node->pos, "'is null' takes a field");
   VDB_TRY(filter_bind_value(b, node->left));
@@ -426,17 +498,17 @@ static int filter_bind_nulls(struct filter_binding *b, uint32_t at) {
   return VECDB_OK;
 }
 
-static int filter_bind_contains(struct filter_binding *b, uint32_t at) {
-  uint32_t field, right = filter_bind_at(b, at)->right;
-  VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left, "the function takes an ARRAY field",
-                            &field));
-  int32_t element = b->schema->fields[field].element_type;
+/* The set of an array function, over elements of a vecdb_type; 0: of JSON, as the constants are. */
+static int filter_bind_wanted(struct filter_binding *b, uint32_t at, int32_t element) {
+  static const int32_t types[] = {0, VECDB_BOOL, VECDB_DOUBLE, VECDB_DOUBLE, VECDB_VARCHAR, 0, 0};
+  uint32_t right = filter_bind_at(b, at)->right;
   if (filter_bind_at(b, at)->cmp == FILTER_CONTAINS_ONE) {
     VDB_TRY(filter_bind_value(b, right));
     const struct filter_node *value = filter_bind_at(b, right);
     if (value->op != FILTER_OP_CONST || !value->known)
       return vdb_fail_pos(b->err, VECDB_ERR_TYPE, value->pos,
                           "array_contains looks for a constant");
+    element = element ? element : types[value->type];
     struct filter_item item = {value->pos, value->type, value->low};
     struct filter_list list = {element, &item, 1, NULL, value->pos};
     uint32_t set;
@@ -445,23 +517,36 @@ static int filter_bind_contains(struct filter_binding *b, uint32_t at) {
       rc = b->err->code = VECDB_ERR_FILTER_PARAM;
     VDB_TRY(rc);
     filter_bind_at(b, at)->index = set;
-  } else {
-    VDB_TRY(filter_bind_list(b, at, element));
+    return VECDB_OK;
   }
+  return filter_bind_list(b, at, element ? element : types[filter_bind_list_type(b, at)]);
+}
+
+static int filter_bind_contains(struct filter_binding *b, uint32_t at) {
+  uint32_t field, left = filter_bind_at(b, at)->left;
+  bool json = filter_bind_is_json(b, left);
+  if (!json)
+    VDB_TRY(filter_bind_array(b, left, "the function takes an ARRAY field, or JSON in VARCHAR",
+                              &field));
+  VDB_TRY(filter_bind_wanted(b, at, json ? 0 : b->schema->fields[field].element_type));
   struct filter_node *node = filter_bind_at(b, at);
   struct filter_set *set = &b->filter->sets[node->index];
   if (node->cmp == FILTER_CONTAINS_ALL && set->dropped) { /* no array holds all: as any of none */
     node->cmp = FILTER_CONTAINS_ANY;
     set->n = 0;
   }
+  if (json)
+    return filter_bind_json(b, at, left, (enum filter_json_what)node->cmp, FILTER_BOOL);
   node->field = field;
   node->type = FILTER_BOOL;
   return VECDB_OK;
 }
 
 static int filter_bind_length(struct filter_binding *b, uint32_t at) {
-  uint32_t field;
-  VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left, "array_length takes an ARRAY field",
+  uint32_t field, left = filter_bind_at(b, at)->left;
+  if (filter_bind_is_json(b, left))
+    return filter_bind_json(b, at, left, FILTER_JSON_LENGTH, FILTER_INT);
+  VDB_TRY(filter_bind_array(b, left, "array_length takes an ARRAY field, or JSON in a VARCHAR one",
                             &field));
   filter_bind_at(b, at)->field = field;
   filter_bind_at(b, at)->type = FILTER_INT;
@@ -615,6 +700,7 @@ static int filter_bind_value(struct filter_binding *b, uint32_t at) {
 /* Binds a node as a condition. */
 static int filter_bind_truth(struct filter_binding *b, uint32_t at) {
   VDB_TRY(filter_bind_value(b, at));
+  filter_bind_as(b, at, FILTER_BOOL);
   struct filter_node *node = filter_bind_at(b, at);
   if (node->type != FILTER_BOOL)
     return filter_bind_fail_operand(b, at, "a condition is true or false");

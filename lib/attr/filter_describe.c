@@ -211,6 +211,27 @@ static void filter_describe_const(const struct filter_describe *d, const struct 
     filter_describe_put(d, node->type == FILTER_BOOL ? "unknown" : "(1 / 0)");
 }
 
+static void filter_describe_json(const struct filter_describe *d, const struct filter_node *node) {
+  static const char *const calls[] = {"array_contains(", "array_contains_all(",
+                                      "array_contains_any(", "", "", "array_length("};
+  filter_describe_put(d, calls[node->cmp]);
+  filter_describe_field(d, node->field);
+  for (uint32_t i = node->right; i != FILTER_NONE; i = d->filter->nodes[i].next) {
+    const struct filter_node *step = &d->filter->nodes[i];
+    filter_describe_put(d, "[");
+    filter_describe_scalar(d, step->type, false, step->low);
+    filter_describe_put(d, "]");
+  }
+  if (node->cmp == FILTER_JSON_NULL)
+    filter_describe_put(d, node->negate ? " is not null" : " is null");
+  if (node->cmp <= FILTER_JSON_ANY) {
+    filter_describe_put(d, ", ");
+    filter_describe_set(d, &d->filter->sets[node->index], node->cmp == FILTER_JSON_ONE, false);
+  }
+  if (*calls[node->cmp])
+    filter_describe_put(d, ")");
+}
+
 static void filter_describe_operator(const struct filter_describe *d,
                                      const struct filter_node *node) {
   static const char *const arithmetic[] = {" + ", " - ", " * ", " / ", " % ", " ** "};
@@ -226,6 +247,9 @@ static void filter_describe_operator(const struct filter_describe *d,
     filter_describe_put(d, "array_length(");
     filter_describe_field(d, node->field);
     filter_describe_put(d, ")");
+    break;
+  case FILTER_OP_JSON:
+    filter_describe_json(d, node);
     break;
   case FILTER_OP_MINUS:
     filter_describe_put(d, "-");

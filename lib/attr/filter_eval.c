@@ -10,6 +10,7 @@ struct filter_eval {
   const struct vdb_filter *filter;
   const struct vdb_column *columns;
   size_t row;
+  uint8_t *scratch; /* for the one text out of JSON that a comparison has */
 };
 
 static struct filter_value filter_eval_value(const struct filter_eval *e, uint32_t at);
@@ -200,6 +201,16 @@ static struct filter_value filter_eval_arithmetic(const struct filter_eval *e,
                              filter_eval_number(e, node->right, b));
 }
 
+static struct filter_value filter_eval_json(const struct filter_eval *e,
+                                            const struct filter_node *node) {
+  struct filter_value v = filter_eval_field(e, node->field);
+  if (v.known)
+    return vdb_filter_json(e->filter, node, v.as.text, e->scratch);
+  v.known = node->cmp == FILTER_JSON_NULL;
+  v.as.integer = v.known && !node->negate;
+  return v;
+}
+
 static struct filter_value filter_eval_value(const struct filter_eval *e, uint32_t at) {
   const struct filter_node *node = &e->filter->nodes[at];
   struct filter_value v = {true, {0}};
@@ -222,6 +233,8 @@ static struct filter_value filter_eval_value(const struct filter_eval *e, uint32
     if (v.known)
       v.as.integer = (int64_t)vdb_array_count(v.as.text);
     return v;
+  case FILTER_OP_JSON:
+    return filter_eval_json(e, node);
   default:
     break;
   }
@@ -442,13 +455,14 @@ static enum filter_truth filter_eval_truth(const struct filter_eval *e, uint32_t
 
 VDB_INTERNAL struct filter_value vdb_filter_value(const struct vdb_filter *filter, uint32_t node,
                                                   const struct vdb_column *columns, size_t row) {
-  struct filter_eval e = {filter, columns, row};
+  struct filter_eval e = {filter, columns, row, NULL};
   return filter_eval_value(&e, node);
 }
 
 VDB_INTERNAL enum filter_truth vdb_filter_truth(const struct vdb_filter *filter, uint32_t node,
                                                 const struct vdb_column *columns, size_t row) {
-  struct filter_eval e = {filter, columns, row};
+  uint8_t scratch[FILTER_JSON_TEXT];
+  struct filter_eval e = {filter, columns, row, scratch};
   return filter_eval_truth(&e, node);
 }
 

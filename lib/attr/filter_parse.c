@@ -237,7 +237,7 @@ static int filter_parse_call(struct filter_parser *p, const struct filter_token 
   return filter_parse_take(p, FILTER_TOKEN_CLOSE, "')'");
 }
 
-/* A field, an element of one or a call. */
+/* A field, what is in one (`f[0]`, `f["key"][0]`) or a call. */
 static int filter_parse_name(struct filter_parser *p, uint32_t *out) {
   struct filter_token name = p->token;
   VDB_TRY(filter_parse_next(p));
@@ -245,15 +245,16 @@ static int filter_parse_name(struct filter_parser *p, uint32_t *out) {
     return filter_parse_call(p, &name, out);
   VDB_TRY(vdb_filter_node(p->mem, p->filter, FILTER_OP_NAME, name.pos, out, p->err));
   filter_parse_at(p, *out)->low.text = name.text;
-  if (p->token.kind != FILTER_TOKEN_LIST_OPEN)
-    return VECDB_OK;
-  uint32_t operands[2] = {*out, FILTER_NONE};
-  VDB_TRY(filter_parse_enter(p));
-  VDB_TRY(filter_parse_next(p));
-  VDB_TRY(filter_parse_or(p, &operands[1]));
-  p->depth--;
-  VDB_TRY(filter_parse_take(p, FILTER_TOKEN_LIST_CLOSE, "']'"));
-  return filter_parse_make(p, FILTER_OP_ELEMENT, name.pos, operands, out);
+  while (p->token.kind == FILTER_TOKEN_LIST_OPEN) {
+    uint32_t operands[2] = {*out, FILTER_NONE};
+    VDB_TRY(filter_parse_enter(p));
+    VDB_TRY(filter_parse_next(p));
+    VDB_TRY(filter_parse_or(p, &operands[1]));
+    p->depth--;
+    VDB_TRY(filter_parse_take(p, FILTER_TOKEN_LIST_CLOSE, "']'"));
+    VDB_TRY(filter_parse_make(p, FILTER_OP_ELEMENT, name.pos, operands, out));
+  }
+  return VECDB_OK;
 }
 
 static int filter_parse_primary(struct filter_parser *p, uint32_t *out) {

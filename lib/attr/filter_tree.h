@@ -33,6 +33,9 @@ enum filter_op {
   FILTER_OP_FIELD,   /* field */
   FILTER_OP_ELEMENT, /* low.integer-th element of the array `field`; unbound: left[right] */
   FILTER_OP_LENGTH,  /* elements of the array `field`; unbound: left */
+  FILTER_OP_JSON,    /* made by binding: cmp says what of the JSON text in `field`, at the path of
+                        constants from `right` along `next`; the type says as what. CONTAINS_*: set
+                        `index` */
   FILTER_OP_MINUS,   /* left */
   FILTER_OP_PLUS,    /* left; gone after binding */
   FILTER_OP_ADD,     /* left, right; and so on */
@@ -59,11 +62,22 @@ enum filter_type {
   FILTER_DOUBLE,
   FILTER_TEXT,
   FILTER_ARRAY,
+  FILTER_UNTYPED,  /* of a JSON value until an operator says as what it is taken */
   FILTER_PARAMETER /* of list items before binding */
 };
 
 enum filter_cmp { FILTER_EQ, FILTER_NE, FILTER_LT, FILTER_LE, FILTER_GT, FILTER_GE };
 enum filter_contains { FILTER_CONTAINS_ONE, FILTER_CONTAINS_ALL, FILTER_CONTAINS_ANY };
+enum filter_json_what {
+  FILTER_JSON_ONE = FILTER_CONTAINS_ONE,
+  FILTER_JSON_ALL = FILTER_CONTAINS_ALL,
+  FILTER_JSON_ANY = FILTER_CONTAINS_ANY,
+  FILTER_JSON_VALUE,
+  FILTER_JSON_NULL, /* whether there is none, or null; negate: whether there is another */
+  FILTER_JSON_LENGTH
+};
+/* Bytes of a text in JSON that has escapes; longer ones are unknown. */
+#define FILTER_JSON_TEXT 4096u
 
 /* A piece of the pool, or of the filter's text. */
 struct filter_text {
@@ -330,6 +344,16 @@ VDB_INTERNAL struct filter_value vdb_filter_value(const struct vdb_filter *filte
                                                   const struct vdb_column *columns, size_t row);
 VDB_INTERNAL enum filter_truth vdb_filter_truth(const struct vdb_filter *filter, uint32_t node,
                                                 const struct vdb_column *columns, size_t row);
+/* ---- filter_json.c ---- */
+
+/* What a JSON node asks of the text. A text that had escapes lies in `scratch`, of FILTER_JSON_TEXT
+   bytes; with NULL it is unknown. */
+VDB_INTERNAL struct filter_value vdb_filter_json(const struct vdb_filter *filter,
+                                                 const struct filter_node *node,
+                                                 struct vdb_bytes text, uint8_t *scratch);
+
+/* ---- filter_eval.c ---- */
+
 /* -1, 0, 1: an exact comparison, without rounding the integer. */
 VDB_INTERNAL int vdb_filter_compare_mixed(int64_t a, double b);
 VDB_INTERNAL int vdb_filter_compare_text(struct vdb_bytes a, struct vdb_bytes b);

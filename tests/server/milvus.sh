@@ -60,5 +60,5 @@ environment 2.4.15 && environment 2.6.17 fastapi httpx requests && environment 3
   exit 0
 }
 check 2.4.15 milvus milvus_orm
-check 2.6.17 milvus milvus_orm milvus_client milvus_example
-check 3.0.2 all milvus_orm milvus_client
+check 2.6.17 milvus milvus_orm milvus_client milvus_dialect milvus_example
+check 3.0.2 all milvus_orm milvus_client milvus_dialect

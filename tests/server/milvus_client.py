@@ -52,7 +52,9 @@ def check_quick(client):
     assert client.delete("quick", ids=[3])["delete_count"] == 1
     assert client.delete("quick", filter="id > 100")["delete_count"] == 99
     assert client.query("quick", "", output_fields=["count(*)"])[0]["count(*)"] == 100
-    fails(1100, client.query, "quick", 'color == "red"')
+    red = client.query("quick", 'color == "red" and size < 10', output_fields=["size"])
+    assert [r["size"] for r in red] == [0, 2, 4, 6, 8]
+    fails(1100, client.query, "quick", 'color == $ "red"')
     fails(1100, client.delete, "quick", filter="nothing ==")
 
 

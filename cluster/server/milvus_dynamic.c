@@ -1,0 +1,99 @@
+/*
+ * milvus_dynamic.c - filters in Milvus's words into the library's: a name that the schema lacks is
+ * a key of the dynamic field, `$meta` is that field, and json_contains is array_contains.
+ */
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#include "server/json_schema.h"
+#include "server/milvus.h"
+
+/* The text being read, and the one being written. */
+struct dynamic_rewrite {
+  const struct milvus_open *open;
+  const char *at;
+  struct pb_out out;
+};
+
+static bool dynamic_is(const char *name, size_t n, const char *word) {
+  return strlen(word) == n && strncasecmp(name, word, n) == 0;
+}
+
+static bool dynamic_word(const char *name, size_t n) {
+  static const char *const words[] = {"and", "or",   "not",  "in",    "like",
+                                      "is",  "null", "true", "false", "exists"};
+  for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+    if (dynamic_is(name, n, words[i]))
+      return true;
+  return false;
+}
+
+static void dynamic_put(struct dynamic_rewrite *w, const char *text) {
+  srv_pb_raw(&w->out, text, strlen(text));
+}
+
+static bool dynamic_field(const struct milvus_open *open, const char *name, size_t n) {
+  for (uint32_t i = 0; i < open->schema->n_fields; i++)
+    if (strlen(open->schema->fields[i].name) == n &&
+        memcmp(open->schema->fields[i].name, name, n) == 0)
+      return true;
+  return false;
+}
+
+static void dynamic_name(struct dynamic_rewrite *w) {
+  static const char json[] = "json_contains";
+  const char *name = w->at, *after;
+  size_t n = strspn(name, "$_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
+  w->at += n;
+  after = w->at + strspn(w->at, " \t\r\n");
+  if (*after == '(' && n >= sizeof json - 1 && strncasecmp(name, json, sizeof json - 1) == 0) {
+    dynamic_put(w, "array_contains");
+    srv_pb_raw(&w->out, name + sizeof json - 1, n - (sizeof json - 1));
+  } else if (w->open->dynamic && dynamic_is(name, n, MILVUS_DYNAMIC_NAME)) {
+    dynamic_put(w, MILVUS_DYNAMIC);
+  } else if (!w->open->dynamic || *after == '(' || dynamic_word(name, n) ||
+             dynamic_field(w->open, name, n)) {
+    srv_pb_raw(&w->out, name, n);
+  } else {
+    dynamic_put(w, MILVUS_DYNAMIC "[\"");
+    srv_pb_raw(&w->out, name, n);
+    dynamic_put(w, "\"]");
+  }
+}
+
+/* A string in quotes, or a parameter in braces, stays as it is. */
+static void dynamic_quoted(struct dynamic_rewrite *w, char end) {
+  const char *from = w->at++;
+  while (*w->at && *w->at != end)
+    w->at += *w->at == '\\' && w->at[1] ? 2 : 1;
+  w->at += *w->at == end;
+  srv_pb_raw(&w->out, from, (size_t)(w->at - from));
+}
+
+/* Digits and what may follow them: 1e5 and 0xff are no names. Other bytes stand for themselves. */
+static void dynamic_other(struct dynamic_rewrite *w) {
+  size_t n = isdigit((unsigned char)*w->at) ? strspn(w->at, ".abcdefxABCDEFX0123456789") : 1;
+  srv_pb_raw(&w->out, w->at, n);
+  w->at += n;
+}
+
+const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, const char *text) {
+  struct dynamic_rewrite w = {open, text, {.arena = &m->call->arena}};
+  while (*w.at) {
+    unsigned char c = (unsigned char)*w.at;
+    if (c == '"' || c == '\'')
+      dynamic_quoted(&w, (char)c);
+    else if (c == '{')
+      dynamic_quoted(&w, '}');
+    else if (isalpha(c) || c == '_' || c == '$')
+      dynamic_name(&w);
+    else
+      dynamic_other(&w);
+  }
+  srv_pb_raw(&w.out, "", 1);
+  if (!w.out.failed)
+    return (const char *)w.out.data;
+  milvus_no_memory(m);
+  return NULL;
+}

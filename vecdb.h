@@ -729,7 +729,8 @@ typedef struct vecdb_search_params {
   uint32_t ef;             /* graphs: width of the search, at least k; 0: by recall. HNSW among
                               scalar codes: on average; up to four times that, but not above
                               1,024, for hard queries */
-  uint32_t nprobe;         /* IVF: lists looked through; 0: by recall */
+  uint32_t nprobe;         /* IVF: lists looked through on average, twice that at most; 0: by
+                              recall */
   float recall;            /* share of the true neighbours to find, 0.5 to 0.999, from which each
                               segment takes its ef or nprobe; 0: as the index was set */
   int32_t plan;            /* a vecdb_plan: AUTO, or EXACT for true neighbours */

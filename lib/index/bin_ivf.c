@@ -113,11 +113,14 @@ static size_t bin_ivf_list(const struct bin_ivf *ivf, uint32_t list, struct vdb_
     n = vdb_min_u32(end - at, BIN_IVF_STEP);
     v->kern->many(s->query->data, ivf->bits + at * row_bytes, row_bytes, n, v->dim, keys);
     s->distances += n;
+    allowed += s->allow ? 0 : n;
     for (uint32_t i = 0; i < n; i++) {
+      if (!s->allow && keys[i] > vdb_topk_bound(&s->top)) /* most of them */
+        continue;
       uint32_t row = ivf->rows[at + i];
       if (s->allow && !vdb_bit_get(s->allow, row))
         continue;
-      allowed++;
+      allowed += s->allow != NULL;
       vdb_flat_offer(s, row, keys[i]);
     }
   }

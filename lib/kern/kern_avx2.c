@@ -95,6 +95,8 @@ VDB_INLINE __m256i kern_part_i8_avx2(const void *p, size_t n) {
 
 VDB_INLINE __m256i kern_load_bytes_avx2(const void *p) { return _mm256_loadu_si256(p); }
 VDB_INLINE __m256i kern_part_bytes_avx2(const void *p, size_t n) {
+  if (n == 16) /* the rest of rows of 384 bits */
+    return _mm256_zextsi128_si256(_mm_loadu_si128(p));
   if (n < 16)
     return _mm256_zextsi128_si256(kern_short_avx2(p, n));
   return _mm256_setr_m128i(_mm_loadu_si128(p), kern_short_avx2((const uint8_t *)p + 16, n - 16));

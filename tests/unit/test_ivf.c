@@ -379,7 +379,7 @@ static void many_lists(void **state) {
   for (size_t i = 0; i < VDB_COUNT(metrics); i++) {
     struct built b;
     ix_data_make(&b.data, VDB_F32, metrics[i], 4000, 64, 1);
-    struct truth truth = truth_of(&b.data, NULL);
+    struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t w = 0; w < VDB_COUNT(ways); w++) {
       struct vdb_search how = {.effort = 6}, all = {.effort = ALL_LISTS};
       built_open(&b, &ways[w]);

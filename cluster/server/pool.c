@@ -1,131 +1,165 @@
-/* queue.c - a ring of work items and threads; see queue.h. */
-#include "server/queue.h"
+/* pool.c - threads around one epoll set and a ring of work items; see pool.h. */
+#include "server/pool.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-struct queue_item {
+struct pool_item {
   void (*run)(void *item);
   void *item;
 };
 
-struct queue_thread {
-  struct srv_queue *queue;
-  struct queue_thread *next; /* that is idle */
-  bool idle;
-  pthread_cond_t work;
-  pthread_t thread;
-};
-
-struct srv_queue {
+struct srv_pool {
+  int epoll;
+  int help; /* an eventfd: each write to it wakes one thread */
+  int end;  /* an eventfd: once written to, all are awake */
   pthread_mutex_t mutex;
-  struct queue_thread *idle; /* the one that was busy last comes first: its caches are warm */
-  struct queue_item *ring;
+  struct pool_item *ring;
   size_t capacity;
   size_t first;
   _Atomic size_t n; /* changed with the mutex held */
+  unsigned workers; /* at most so many threads run items ... */
+  unsigned running; /* ... and so many do */
+  unsigned waiting; /* for something to look at */
   bool stopping;
-  unsigned n_threads;
-  struct queue_thread threads[];
+  unsigned n_threads, started;
+  pthread_t threads[];
 };
 
-/* Sleeps until there is work, or none will come. Mutex held. */
-static void queue_wait(struct srv_queue *q, struct queue_thread *t) {
-  if (q->n > 0 || q->stopping)
-    return;
-  t->next = q->idle;
-  q->idle = t;
-  t->idle = true;
-  while (t->idle)
-    pthread_cond_wait(&t->work, &q->mutex);
+static void pool_write(int eventfd) {
+  uint64_t one = 1;
+  ssize_t n = write(eventfd, &one, sizeof one);
+  (void)n; /* a full counter wakes as well */
 }
 
-/* Mutex held. */
-static void queue_wake(struct srv_queue *q) {
-  struct queue_thread *t = q->idle;
-  if (!t)
-    return;
-  q->idle = t->next;
-  t->idle = false;
-  pthread_cond_signal(&t->work);
+/* Whether the mutex's holder should wake another thread for what is queued: one that runs items
+   takes the next by itself. */
+static bool pool_short(const struct srv_pool *p) {
+  return p->n > 0 && p->running < p->workers && p->waiting > 0;
 }
 
-static void *queue_work(void *arg) {
-  struct queue_thread *t = arg;
-  struct srv_queue *q = t->queue;
-  pthread_mutex_lock(&q->mutex);
-  while (q->n > 0 || !q->stopping) {
-    queue_wait(q, t);
-    if (q->n == 0)
-      continue; /* another thread was quicker */
-    struct queue_item item = q->ring[q->first];
-    q->first = (q->first + 1) % q->capacity;
-    q->n--;
-    pthread_mutex_unlock(&q->mutex);
-    item.run(item.item);
-    pthread_mutex_lock(&q->mutex);
+/* Runs an item, if there is one and this thread may. Mutex held, but for the run. */
+static bool pool_run(struct srv_pool *p) {
+  if (p->n == 0 || p->running == p->workers)
+    return false;
+  struct pool_item item = p->ring[p->first];
+  p->first = (p->first + 1) % p->capacity;
+  p->n--;
+  p->running++;
+  bool more = pool_short(p);
+  pthread_mutex_unlock(&p->mutex);
+  if (more)
+    pool_write(p->help);
+  item.run(item.item);
+  pthread_mutex_lock(&p->mutex);
+  p->running--;
+  return true;
+}
+
+/* A source is watched again once it has been looked at: it is ready still if something is left. */
+static void pool_look(struct srv_pool *p) {
+  struct epoll_event event;
+  if (epoll_wait(p->epoll, &event, 1, -1) != 1 || !event.data.ptr)
+    return;
+  struct srv_source *source = event.data.ptr;
+  source->look(source->who);
+  event.events = EPOLLIN | EPOLLONESHOT;
+  epoll_ctl(p->epoll, EPOLL_CTL_MOD, source->fd, &event);
+}
+
+static void *pool_work(void *arg) {
+  struct srv_pool *p = arg;
+  pthread_mutex_lock(&p->mutex);
+  for (;;) {
+    if (pool_run(p))
+      continue;
+    if (p->stopping)
+      break;
+    p->waiting++;
+    pthread_mutex_unlock(&p->mutex);
+    pool_look(p);
+    pthread_mutex_lock(&p->mutex);
+    p->waiting--;
   }
-  pthread_mutex_unlock(&q->mutex);
+  pthread_mutex_unlock(&p->mutex);
   return NULL;
 }
 
-static bool queue_thread_start(struct srv_queue *q) {
-  struct queue_thread *t = &q->threads[q->n_threads];
-  t->queue = q;
-  pthread_cond_init(&t->work, NULL);
-  if (pthread_create(&t->thread, NULL, queue_work, t) == 0) {
-    q->n_threads++;
-    return true;
-  }
-  pthread_cond_destroy(&t->work);
-  return false;
+static bool pool_prepare(struct srv_pool *p) {
+  struct epoll_event help = {.events = EPOLLIN | EPOLLET}, end = {.events = EPOLLIN};
+  p->epoll = epoll_create1(EPOLL_CLOEXEC);
+  p->help = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  p->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return p->ring && p->epoll >= 0 && p->help >= 0 && p->end >= 0 &&
+         epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->help, &help) == 0 &&
+         epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->end, &end) == 0;
 }
 
-struct srv_queue *srv_queue_start(unsigned threads, size_t capacity) {
-  struct srv_queue *q = calloc(1, sizeof *q + threads * sizeof *q->threads);
-  if (!q)
+struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity) {
+  unsigned n = workers + watchers;
+  struct srv_pool *p = calloc(1, sizeof *p + n * sizeof *p->threads);
+  if (!p)
     return NULL;
-  q->ring = calloc(capacity, sizeof *q->ring);
-  q->capacity = capacity;
-  pthread_mutex_init(&q->mutex, NULL);
-  bool good = q->ring != NULL;
-  while (good && q->n_threads < threads)
-    good = queue_thread_start(q);
-  if (good)
-    return q;
-  srv_queue_stop(q);
+  p->ring = calloc(capacity, sizeof *p->ring);
+  p->capacity = capacity;
+  p->workers = workers;
+  p->n_threads = n;
+  pthread_mutex_init(&p->mutex, NULL);
+  if (pool_prepare(p))
+    return p;
+  srv_pool_free(p);
   return NULL;
 }
 
-bool srv_queue_add(struct srv_queue *q, void (*run)(void *item), void *item) {
-  pthread_mutex_lock(&q->mutex);
-  bool fits = q->n < q->capacity && !q->stopping;
-  if (fits) {
-    q->ring[(q->first + q->n++) % q->capacity] = (struct queue_item){run, item};
-    queue_wake(q);
-  }
-  pthread_mutex_unlock(&q->mutex);
+bool srv_pool_start(struct srv_pool *p) {
+  while (p->started < p->n_threads &&
+         pthread_create(&p->threads[p->started], NULL, pool_work, p) == 0)
+    p->started++;
+  return p->started == p->n_threads;
+}
+
+bool srv_pool_watch(struct srv_pool *p, struct srv_source *source) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = source};
+  return epoll_ctl(p->epoll, EPOLL_CTL_ADD, source->fd, &event) == 0;
+}
+
+bool srv_pool_add(struct srv_pool *p, void (*run)(void *item), void *item) {
+  pthread_mutex_lock(&p->mutex);
+  bool fits = p->n < p->capacity && !p->stopping;
+  if (fits)
+    p->ring[(p->first + p->n++) % p->capacity] = (struct pool_item){run, item};
+  pthread_mutex_unlock(&p->mutex);
   return fits;
 }
 
-bool srv_queue_full(struct srv_queue *q) {
-  return atomic_load_explicit(&q->n, memory_order_relaxed) >= q->capacity;
+bool srv_pool_full(struct srv_pool *p) {
+  return atomic_load_explicit(&p->n, memory_order_relaxed) >= p->capacity;
 }
 
-void srv_queue_stop(struct srv_queue *q) {
-  if (!q)
+void srv_pool_stop(struct srv_pool *p) {
+  if (!p)
     return;
-  pthread_mutex_lock(&q->mutex);
-  q->stopping = true;
-  while (q->idle)
-    queue_wake(q);
-  pthread_mutex_unlock(&q->mutex);
-  for (unsigned i = 0; i < q->n_threads; i++) {
-    pthread_join(q->threads[i].thread, NULL);
-    pthread_cond_destroy(&q->threads[i].work);
-  }
-  pthread_mutex_destroy(&q->mutex);
-  free(q->ring);
-  free(q);
+  pthread_mutex_lock(&p->mutex);
+  p->stopping = true;
+  pthread_mutex_unlock(&p->mutex);
+  pool_write(p->end);
+  while (p->started > 0)
+    pthread_join(p->threads[--p->started], NULL);
+}
+
+void srv_pool_free(struct srv_pool *p) {
+  if (!p)
+    return;
+  const int all[] = {p->epoll, p->help, p->end};
+  for (int i = 0; i < 3; i++)
+    if (all[i] >= 0)
+      close(all[i]);
+  pthread_mutex_destroy(&p->mutex);
+  free(p->ring);
+  free(p);
 }

@@ -1,22 +1,40 @@
 /*
- * queue.h - work waiting for a thread: a bounded queue and the threads that empty it. What does not
- * fit is refused at once, so that under overload requests are turned away instead of growing old.
+ * pool.h - the server's threads. Each waits until something is ready, a socket say, and has its
+ * source look at it; what work that brings, it does itself. So a request is read, answered and
+ * written by one thread, and no other need be woken for it. At most `workers` do work at a time:
+ * the others look, and what they bring meanwhile waits in a bounded queue. What does not fit is
+ * refused at once, so that under overload requests are turned away instead of growing old.
  */
-#ifndef SRV_QUEUE_H
-#define SRV_QUEUE_H
+#ifndef SRV_POOL_H
+#define SRV_POOL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct srv_queue;
+struct srv_pool;
 
-/* `threads` threads and room for `capacity` waiting items; NULL when the system refuses. */
-struct srv_queue *srv_queue_start(unsigned threads, size_t capacity);
-/* Has run(item) called by a thread; false when the queue is full or stopping. Any thread. */
-bool srv_queue_add(struct srv_queue *queue, void (*run)(void *item), void *item);
+/* Something that becomes ready; its owner keeps it until the pool has stopped. */
+struct srv_source {
+  int fd;                  /* is readable when it is ready */
+  void (*look)(void *who); /* called by one thread at a time; must not wait */
+  void *who;
+};
+
+/* workers + watchers threads, once started, and room for `capacity` waiting items; NULL when the
+   system refuses. */
+struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity);
+/* Begins to look at the sources; false when the system refuses. */
+bool srv_pool_start(struct srv_pool *pool);
+/* Has the source looked at whenever it is ready; false when the system refuses. */
+bool srv_pool_watch(struct srv_pool *pool, struct srv_source *source);
+/* Has run(item) called by a thread; false when the queue is full or the pool stopping. Called by a
+   source that is looking or an item that runs: its thread then sees to it. */
+bool srv_pool_add(struct srv_pool *pool, void (*run)(void *item), void *item);
 /* Whether an item would be refused now. Cheap; any thread. */
-bool srv_queue_full(struct srv_queue *queue);
-/* Runs what waits, then ends the threads and frees the queue. NULL is fine. */
-void srv_queue_stop(struct srv_queue *queue);
+bool srv_pool_full(struct srv_pool *pool);
+/* Runs what waits, and ends the threads: nothing is looked at from here on. NULL is fine. */
+void srv_pool_stop(struct srv_pool *pool);
+/* Of one that has stopped, or never started. */
+void srv_pool_free(struct srv_pool *pool);
 
 #endif

@@ -52,6 +52,7 @@ bool srv_http_loop_start(struct http_loop *loop, struct MHD_Daemon *daemon, stru
   int bell = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
   if (bell < 0)
     return false;
+  loop->pool = pool;
   loop->daemon = daemon;
   loop->sockets = (struct srv_source){
       MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, loop_look, loop};
@@ -80,7 +81,10 @@ void srv_http_loop_add(struct http_loop *loop, int fd, const struct sockaddr *pe
 
 void srv_http_loop_resume(struct http_loop *loop, struct MHD_Connection *connection) {
   pthread_mutex_lock(&loop->mutex);
+  srv_pool_hold(loop->pool, &loop->sockets);
   MHD_resume_connection(connection);
-  loop_visit(loop);
+  loop_turn(loop);
+  loop_visit(loop); /* takes notice that the socket, which is watched anew, can be written to */
+  srv_pool_release(loop->pool, &loop->sockets);
   pthread_mutex_unlock(&loop->mutex);
 }

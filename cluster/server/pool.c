@@ -61,6 +61,16 @@ static bool pool_run(struct srv_pool *p) {
   return true;
 }
 
+void srv_pool_hold(struct srv_pool *p, struct srv_source *source) {
+  struct epoll_event event = {.events = EPOLLONESHOT, .data.ptr = source};
+  epoll_ctl(p->epoll, EPOLL_CTL_MOD, source->fd, &event);
+}
+
+void srv_pool_release(struct srv_pool *p, struct srv_source *source) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = source};
+  epoll_ctl(p->epoll, EPOLL_CTL_MOD, source->fd, &event);
+}
+
 /* A source is watched again once it has been looked at: it is ready still if something is left. */
 static void pool_look(struct srv_pool *p) {
   struct epoll_event event;
@@ -68,8 +78,7 @@ static void pool_look(struct srv_pool *p) {
     return;
   struct srv_source *source = event.data.ptr;
   source->look(source->who);
-  event.events = EPOLLIN | EPOLLONESHOT;
-  epoll_ctl(p->epoll, EPOLL_CTL_MOD, source->fd, &event);
+  srv_pool_release(p, source);
 }
 
 static void *pool_work(void *arg) {

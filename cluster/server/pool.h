@@ -27,6 +27,10 @@ struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capaci
 bool srv_pool_start(struct srv_pool *pool);
 /* Has the source looked at whenever it is ready; false when the system refuses. */
 bool srv_pool_watch(struct srv_pool *pool, struct srv_source *source);
+/* Who does with a source what its look would do keeps others from being woken for it: between these
+   two it is not looked at, and after the second at once if it is ready. Any thread. */
+void srv_pool_hold(struct srv_pool *pool, struct srv_source *source);
+void srv_pool_release(struct srv_pool *pool, struct srv_source *source);
 /* Has run(item) called by a thread; false when the queue is full or the pool stopping. Called by a
    source that is looking or an item that runs: its thread then sees to it. */
 bool srv_pool_add(struct srv_pool *pool, void (*run)(void *item), void *item);

@@ -19,9 +19,10 @@ struct srv_http;
 struct http_loop {
   struct srv_http *http;
   struct srv_pool *pool;
-  struct MHD_Daemon *daemon;       /* with an epoll set, and no thread of its own */
-  pthread_mutex_t mutex;           /* of the daemon and all its connections; its callbacks have it */
-  struct srv_source sockets, bell; /* the bell, a timer, rings each second, and when it is asked to */
+  struct MHD_Daemon *daemon; /* with an epoll set, and no thread of its own */
+  pthread_mutex_t mutex;     /* of the daemon and all its connections; its callbacks have it */
+  struct srv_source sockets;
+  struct srv_source bell; /* a timer: rings each second, and when it is asked to */
 };
 
 /* Begins to serve the daemon; false when the system refuses: then the daemon is still the

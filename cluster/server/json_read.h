@@ -1,6 +1,7 @@
 /*
- * json_read.h - JSON text into Jansson's values, by simdjson where it can: Jansson's own reader takes
- * longer for a vector of 384 numbers than its search does. What it makes is what json_loadb makes.
+ * json_read.h - JSON text into Jansson's values, by simdjson where it can: Jansson's own reader
+ * takes longer for a vector of 384 numbers than its search does. What it makes is what json_loadb
+ * makes.
  */
 #ifndef SRV_JSON_READ_H
 #define SRV_JSON_READ_H

@@ -1,6 +1,6 @@
 /*
- * test_json_read.c - the reader of JSON beside Jansson's: texts that are right and wrong, numbers of
- * every length, and texts with random changes. Where both read, the values are equal to the bit.
+ * test_json_read.c - the reader of JSON beside Jansson's: texts that are right and wrong, numbers
+ * of every length, and texts with random changes. Where both read, the values are equal to the bit.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -69,7 +69,8 @@ static const char *const right[] = {
     "[9223372036854775807,-9223372036854775808,999999999999999999,1000000000000000000]",
     "[\"\",\"a\",\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"\\u0041\\u00e9\\u20ac\\ud83d\\ude00\"]",
     "[\"gr\xc3\xb6\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x98\x80 \x7f\"]",
-    "{\"\":1,\"a b\":2,\"\\u00e9\":3,\"\xc3\xa9 \":4}", "\t\r\n [\n1\t,\r2 ]\n", "[[[[[[[[[[]]]]]]]]]]",
+    "{\"\":1,\"a b\":2,\"\\u00e9\":3,\"\xc3\xa9 \":4}", "\t\r\n [\n1\t,\r2 ]\n",
+    "[[[[[[[[[[]]]]]]]]]]",
 };
 
 static const char *const wrong[] = {

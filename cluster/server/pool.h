@@ -16,7 +16,7 @@ struct srv_pool;
 /* Something that becomes ready; its owner keeps it until the pool has stopped. */
 struct srv_source {
   int fd;                  /* is readable when it is ready */
-  void (*look)(void *who); /* called by one thread at a time; must not wait */
+  void (*look)(void *who); /* called by one thread at a time, unless held; must not wait */
   void *who;
 };
 
@@ -28,7 +28,8 @@ bool srv_pool_start(struct srv_pool *pool);
 /* Has the source looked at whenever it is ready; false when the system refuses. */
 bool srv_pool_watch(struct srv_pool *pool, struct srv_source *source);
 /* Who does with a source what its look would do keeps others from being woken for it: between these
-   two it is not looked at, and after the second at once if it is ready. Any thread. */
+   two no look begins, and after the second one does if it is ready, beside one that was under way
+   before the first. Any thread. */
 void srv_pool_hold(struct srv_pool *pool, struct srv_source *source);
 void srv_pool_release(struct srv_pool *pool, struct srv_source *source);
 /* Has run(item) called by a thread; false when the queue is full or the pool stopping. Called by a

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ struct front_client {
 struct srv_front {
   struct srv_server *server;
   struct srv_deadlines *deadlines;
-  struct srv_source source; /* the epoll set; what is in it is its looker's own */
+  struct srv_source source; /* the epoll set */
+  pthread_mutex_t mutex;    /* of all else: one thread looks at a time, but not always the same */
   int epoll;
   int wake;  /* an eventfd */
   int spare; /* given up for a moment when there are no more descriptors */
@@ -167,6 +169,7 @@ static bool front_is_address(const struct srv_front *f, const void *p) {
 static void front_look_at_all(void *who) {
   struct srv_front *f = who;
   struct epoll_event events[FRONT_EVENTS];
+  pthread_mutex_lock(&f->mutex);
   int n = epoll_wait(f->epoll, events, FRONT_EVENTS, 0);
   bool quiesced = atomic_load(&f->quiesced);
   for (int i = 0; i < n; i++) {
@@ -183,6 +186,7 @@ static void front_look_at_all(void *who) {
   }
   if (quiesced)
     front_close(f);
+  pthread_mutex_unlock(&f->mutex);
 }
 
 /* ---- Starting and stopping ------------------------------------------------------------------- */
@@ -252,6 +256,7 @@ struct srv_front *srv_front_start(struct srv_server *server, char *error) {
     return NULL;
   }
   f->server = server;
+  pthread_mutex_init(&f->mutex, NULL);
   if (front_prepare(f, error))
     return f;
   srv_front_stop(f);
@@ -282,6 +287,7 @@ void srv_front_stop(struct srv_front *f) {
   }
   front_close(f);
   srv_deadlines_stop(f->deadlines);
+  pthread_mutex_destroy(&f->mutex);
   const int all[] = {f->epoll, f->wake, f->spare};
   for (int i = 0; i < 3; i++)
     if (all[i] >= 0)

@@ -25,6 +25,7 @@ DATA ?= ../shared/data
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes
 WARN += $(if $(filter no,$(WERROR)),,-Werror)
 BASE := -std=c11 -D_GNU_SOURCE -fvisibility=hidden -fPIC -pthread -I. -Ilib -Itests -Icluster
+BASE_CXX := $(filter-out -std=%,$(BASE)) -std=c++17 -fno-exceptions -fno-rtti
 LIBS := -lm
 ifdef URING
 BASE += -DVDB_WITH_URING
@@ -42,6 +43,7 @@ CC.debug = $(CC)
 CC.asan = $(CC)
 CC.tsan = $(CC)
 CC.fuzz = $(CLANG)
+CXX.fuzz = $(CLANG)++
 FLAGS.release := $(WARN) -O2
 FLAGS.check := $(WARN) -O2 -g1 -DVDB_DEBUG -DVDB_DEBUG_SLOW
 FLAGS.debug := $(WARN) -O1 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
@@ -70,7 +72,8 @@ BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC),$(call programs,bench))
 # built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
-SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lcurl -linih
+SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
+SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lstdc++
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
@@ -121,6 +124,11 @@ build/$(1)/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)
 	$$(Q)$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
+build/$(1)/%.o: %.cc build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CXX,$$@)
+	$$(Q)$$(or $$(CXX.$(1)),$$(CXX)) $$(BASE_CXX) $$(filter-out -Wstrict-prototypes,$$(FLAGS.$(1))) \
+	  $$(CPPFLAGS) $$(CXXFLAGS) -MMD -MP -c -o $$@ $$<
 build/$(1)/libvecdb.a: $$(OBJ.$(1)) build/$(1)/sources
 	$$(call say,AR,$$@)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$(OBJ.$(1))
@@ -129,7 +137,8 @@ build/$(1)/libtlib.a: $$(TLIB.$(1)) build/$(1)/sources
 build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/libtlib.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
-build/$(1)/libserver.a: $$(SERVER_SRC:%.c=build/$(1)/%.o) build/$(1)/cluster/openapi.o
+build/$(1)/libserver.a: $$(SERVER_SRC:%.c=build/$(1)/%.o) $$(SERVER_CXX_SRC:%.cc=build/$(1)/%.o) \
+    build/$(1)/cluster/openapi.o
 	$$(call say,AR,$$@)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
 build/$(1)/cluster/openapi.o: build/openapi.c build/$(1)/flags

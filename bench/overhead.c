@@ -1,7 +1,9 @@
 /*
  * overhead.c - what the server adds to a search: the same queries, one at a time, in process, over
  * HTTP and over gRPC, in turn, on one open database. The server's threads run in this process, and
- * the calls in process go to the database that it serves.
+ * the calls in process go to the database that it serves. The client sends with one system call and
+ * waits in another. What that alone takes on this machine is measured beside: as many bytes as HTTP
+ * has, to a thread that reads them and sends back as many as its answer has.
  *
  *   overhead DIR QUERY.npy [QUERIES]
  *
@@ -15,6 +17,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +30,7 @@
 
 enum { OVERHEAD_K = 10, OVERHEAD_TENANTS = 10, OVERHEAD_ROOM = 64 * 1024, OVERHEAD_WARM = 100 };
 
-enum overhead_way { OVERHEAD_CALL, OVERHEAD_HTTP, OVERHEAD_GRPC, OVERHEAD_WAYS };
+enum overhead_way { OVERHEAD_CALL, OVERHEAD_HTTP, OVERHEAD_GRPC, OVERHEAD_ECHO, OVERHEAD_WAYS };
 
 /* A query in the words of each way, and what was found. */
 struct overhead_query {
@@ -44,6 +47,8 @@ struct overhead {
   struct srv_server *server;
   vecdb_collection *collection;
   int http, grpc;
+  int echo, echo_end; /* a connection to a thread that echoes */
+  size_t n_echo;      /* bytes of its answer */
   nghttp2_session *session;
   const struct overhead_query *asking; /* over gRPC */
   size_t sent;
@@ -137,6 +142,61 @@ static void overhead_words_http(struct overhead_query *q) {
                               "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
                               n, body);
   free(body);
+}
+
+/* ---- Echo ------------------------------------------------------------------------------------ */
+
+/* Each question begins with its length and that of its answer. */
+static void *overhead_echo(void *arg) {
+  struct overhead *o = arg;
+  static char bytes[OVERHEAD_ROOM];
+  size_t lengths[2];
+  for (;;) {
+    size_t got = 0, wanted = sizeof lengths;
+    while (got < wanted) {
+      ssize_t n = recv(o->echo_end, bytes + got, sizeof bytes - got, 0);
+      if (n <= 0)
+        return NULL;
+      got += (size_t)n;
+      if (got >= sizeof lengths) {
+        memcpy(lengths, bytes, sizeof lengths);
+        wanted = lengths[0];
+      }
+    }
+    overhead_send(o->echo_end, bytes, lengths[1]);
+  }
+}
+
+static void overhead_ask_echo(struct overhead *o, const struct overhead_query *q) {
+  static char bytes[OVERHEAD_ROOM];
+  size_t lengths[] = {q->n_http, o->n_echo};
+  memcpy(bytes, lengths, sizeof lengths);
+  overhead_send(o->echo, bytes, q->n_http);
+  for (size_t got = 0; got < o->n_echo;) {
+    ssize_t n = recv(o->echo, bytes + got, sizeof bytes - got, 0);
+    if (n <= 0)
+      overhead_die("the echo is gone");
+    got += (size_t)n;
+  }
+}
+
+/* A connection within this process, and the thread at its other end. */
+static pthread_t overhead_echo_start(struct overhead *o) {
+  struct sockaddr_in at = {.sin_family = AF_INET};
+  socklen_t n = sizeof at;
+  pthread_t thread;
+  int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) != 0 ||
+      listen(listener, 1) != 0 || getsockname(listener, (struct sockaddr *)&at, &n) != 0)
+    overhead_die("cannot listen");
+  o->echo = overhead_connect(ntohs(at.sin_port));
+  o->echo_end = accept(listener, NULL, NULL);
+  close(listener);
+  if (o->echo_end < 0 || pthread_create(&thread, NULL, overhead_echo, o) != 0)
+    overhead_die("no echo");
+  setsockopt(o->echo_end, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  return thread;
 }
 
 /* ---- gRPC ------------------------------------------------------------------------------------ */
@@ -291,7 +351,7 @@ static void overhead_words_grpc(struct overhead_query *q) {
 static double overhead_ask(struct overhead *o, enum overhead_way way,
                            const struct overhead_query *q) {
   static void (*const ask[])(struct overhead *, const struct overhead_query *) = {
-      overhead_ask_call, overhead_ask_http, overhead_ask_grpc};
+      overhead_ask_call, overhead_ask_http, overhead_ask_grpc, overhead_ask_echo};
   double start = bench_now();
   ask[way](o, q);
   return (bench_now() - start) * 1e6;
@@ -304,6 +364,7 @@ static void overhead_same(struct overhead *o, const struct overhead_query *q) {
   uint32_t n = o->n_ids;
   memcpy(ids, o->ids, sizeof ids);
   overhead_ask_http(o, q);
+  o->n_echo = o->n_answer;
   overhead_read_http(o);
   if (o->n_ids != n || memcmp(o->ids, ids, n * sizeof *ids) != 0)
     overhead_die("HTTP finds other rows");
@@ -345,7 +406,8 @@ static void overhead_measure(struct overhead *o, const struct overhead_query *qu
   overhead_print("http_us", us[OVERHEAD_HTTP], n, ", ");
   overhead_print("grpc_us", us[OVERHEAD_GRPC], n, ", ");
   overhead_print("http_more_us", more[OVERHEAD_HTTP], n, ", ");
-  overhead_print("grpc_more_us", more[OVERHEAD_GRPC], n, "}\n");
+  overhead_print("grpc_more_us", more[OVERHEAD_GRPC], n, ", ");
+  overhead_print("echo_us", us[OVERHEAD_ECHO], n, "}\n");
   for (int w = 0; w < OVERHEAD_WAYS; w++) {
     free(us[w]);
     free(more[w]);
@@ -393,7 +455,12 @@ int main(int argc, char **argv) {
   o.http = overhead_connect(srv_server_port(o.server, 0));
   o.grpc = overhead_connect(srv_server_port(o.server, 0));
   overhead_session(&o);
+  pthread_t echo = overhead_echo_start(&o);
   overhead_measure(&o, queries, n);
+  shutdown(o.echo, SHUT_RDWR);
+  pthread_join(echo, NULL);
+  close(o.echo);
+  close(o.echo_end);
   nghttp2_session_del(o.session);
   close(o.http);
   close(o.grpc);

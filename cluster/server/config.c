@@ -32,7 +32,7 @@ static const struct config_key config_keys[] = {
     CONFIG_TEXT("server", "milvus", milvus, "",
                 "addresses for gRPC alone, such as 127.0.0.1:19530; empty: none"),
     CONFIG_NUMBER("server", "network_threads", network_threads, 1, 1, 64,
-                  "threads that read HTTP requests"),
+                  "threads beyond the workers, to read requests while all those are busy"),
     CONFIG_NUMBER("server", "workers", workers, 4, 1, 1024, "threads that run requests"),
     CONFIG_NUMBER("server", "queue", queue, 256, 1, 1000000,
                   "requests that may wait for a worker; more are answered 429"),

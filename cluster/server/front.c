@@ -1,4 +1,4 @@
-/* front.c - one thread that accepts, and looks at first bytes without taking them; see front.h. */
+/* front.c - accepts, and looks at first bytes without taking them; see front.h. */
 #include "server/front.h"
 
 #include <errno.h>
@@ -21,7 +21,7 @@ enum { FRONT_ADDRESSES = 16, FRONT_EVENTS = 64 };
 
 struct front_address {
   enum srv_front_kind kind;
-  int socket; /* -1: closed; the thread's own */
+  int socket; /* -1: closed */
   unsigned port;
 };
 
@@ -34,13 +34,12 @@ struct front_client {
 struct srv_front {
   struct srv_server *server;
   struct srv_deadlines *deadlines;
-  pthread_t thread;
-  bool started;
+  struct srv_source source; /* the epoll set */
+  pthread_mutex_t mutex;    /* of all else: one thread looks at a time, but not always the same */
   int epoll;
   int wake;  /* an eventfd */
   int spare; /* given up for a moment when there are no more descriptors */
   _Atomic bool quiesced;
-  _Atomic bool stopping;
   struct front_client *clients;
   uint64_t n_clients;
   unsigned n_addresses;
@@ -160,35 +159,34 @@ static void front_close(struct srv_front *f) {
   }
 }
 
-/* ---- The thread ------------------------------------------------------------------------------ */
+/* ---- What is ready --------------------------------------------------------------------------- */
 
 static bool front_is_address(const struct srv_front *f, const void *p) {
   const struct front_address *a = p;
   return a >= f->addresses && a < f->addresses + f->n_addresses;
 }
 
-static void *front_work(void *arg) {
-  struct srv_front *f = arg;
+static void front_look_at_all(void *who) {
+  struct srv_front *f = who;
   struct epoll_event events[FRONT_EVENTS];
-  while (!atomic_load(&f->stopping)) {
-    int n = epoll_wait(f->epoll, events, FRONT_EVENTS, -1);
-    bool quiesced = atomic_load(&f->quiesced);
-    for (int i = 0; i < n; i++) {
-      void *p = events[i].data.ptr;
-      uint64_t count;
-      if (p == f) {
-        ssize_t got = read(f->wake, &count, sizeof count);
-        (void)got;
-      } else if (!front_is_address(f, p)) {
-        front_serve(f, p, events[i].events);
-      } else if (!quiesced) {
-        front_accept(f, p);
-      }
+  pthread_mutex_lock(&f->mutex);
+  int n = epoll_wait(f->epoll, events, FRONT_EVENTS, 0);
+  bool quiesced = atomic_load(&f->quiesced);
+  for (int i = 0; i < n; i++) {
+    void *p = events[i].data.ptr;
+    uint64_t count;
+    if (p == f) {
+      ssize_t got = read(f->wake, &count, sizeof count);
+      (void)got;
+    } else if (!front_is_address(f, p)) {
+      front_serve(f, p, events[i].events);
+    } else if (!quiesced) {
+      front_accept(f, p);
     }
-    if (quiesced)
-      front_close(f);
   }
-  return NULL;
+  if (quiesced)
+    front_close(f);
+  pthread_mutex_unlock(&f->mutex);
 }
 
 /* ---- Starting and stopping ------------------------------------------------------------------- */
@@ -244,11 +242,11 @@ static bool front_prepare(struct srv_front *f, char *error) {
   }
   if (!front_listen(f, SRV_FRONT_MILVUS, c->milvus, error))
     return false;
-  int rc = pthread_create(&f->thread, NULL, front_work, f);
-  f->started = rc == 0;
-  if (rc)
-    snprintf(error, SRV_CONFIG_ERROR, "cannot serve: %s", strerror(rc));
-  return f->started;
+  f->source = (struct srv_source){f->epoll, front_look_at_all, f};
+  if (srv_pool_watch(f->server->pool, &f->source))
+    return true;
+  snprintf(error, SRV_CONFIG_ERROR, "cannot serve: %s", strerror(errno));
+  return false;
 }
 
 struct srv_front *srv_front_start(struct srv_server *server, char *error) {
@@ -258,6 +256,7 @@ struct srv_front *srv_front_start(struct srv_server *server, char *error) {
     return NULL;
   }
   f->server = server;
+  pthread_mutex_init(&f->mutex, NULL);
   if (front_prepare(f, error))
     return f;
   srv_front_stop(f);
@@ -271,25 +270,16 @@ unsigned srv_front_port(const struct srv_front *f, enum srv_front_kind kind, uns
   return 0;
 }
 
-static void front_wake(struct srv_front *f) {
+void srv_front_quiesce(struct srv_front *f) {
   uint64_t one = 1;
+  atomic_store(&f->quiesced, true);
   ssize_t n = write(f->wake, &one, sizeof one);
   (void)n; /* a full counter wakes as well */
-}
-
-void srv_front_quiesce(struct srv_front *f) {
-  atomic_store(&f->quiesced, true);
-  front_wake(f);
 }
 
 void srv_front_stop(struct srv_front *f) {
   if (!f)
     return;
-  if (f->started) {
-    atomic_store(&f->stopping, true);
-    front_wake(f);
-    pthread_join(f->thread, NULL);
-  }
   while (f->clients) {
     int fd = f->clients->fd;
     front_forget(f, f->clients);
@@ -297,6 +287,7 @@ void srv_front_stop(struct srv_front *f) {
   }
   front_close(f);
   srv_deadlines_stop(f->deadlines);
+  pthread_mutex_destroy(&f->mutex);
   const int all[] = {f->epoll, f->wake, f->spare};
   for (int i = 0; i < 3; i++)
     if (all[i] >= 0)

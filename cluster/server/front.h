@@ -1,5 +1,5 @@
 /*
- * front.h - the addresses that a server listens on. One thread accepts for all of them, sees from a
+ * front.h - the addresses that a server listens on. Accepts for all of them, sees from a
  * connection's first bytes what it speaks, and hands it to http.h or grpc.h. A client that says
  * nothing keeps nobody waiting, and is cut off after request_seconds.
  */
@@ -24,7 +24,7 @@ struct srv_front *srv_front_start(struct srv_server *server, char *error);
 unsigned srv_front_port(const struct srv_front *front, enum srv_front_kind kind, unsigned i);
 /* Takes no new connections from here on; those that have come are still handed over. */
 void srv_front_quiesce(struct srv_front *front);
-/* Nothing is handed over once this has returned. NULL is fine. */
+/* Closes what has not been handed over; the pool has stopped. NULL is fine. */
 void srv_front_stop(struct srv_front *front);
 
 #endif

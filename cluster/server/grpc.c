@@ -1,8 +1,7 @@
 /*
- * grpc.c - connections that speak gRPC: a thread that waits for sockets, feeds nghttp2 and writes
- * what it has to say; see grpc.h. Calls are in grpc_call.c. Others write too, with the mutex: a
- * worker its answer, say, so that no thread need be woken for it. But only the thread that waits
- * frees connections, since it may have their events in hand.
+ * grpc.c - connections that speak gRPC: waits for sockets, feeds nghttp2 and writes what it has to
+ * say; see grpc.h. Calls are in grpc_call.c. Whoever has an answer writes it, with the mutex. But
+ * connections are freed only by who looks at the sockets, since events may be in hand.
  */
 #include "server/grpc.h"
 
@@ -14,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,9 +28,7 @@ enum {
 
 struct srv_grpc {
   struct grpc_peer peer;
-  pthread_t thread;
-  int wake; /* an eventfd: to end */
-  _Atomic bool stopping;
+  struct srv_source source; /* the epoll set */
   bool gone_away; /* clients know that no calls are taken; this and the rest: under the mutex */
   struct grpc_conn *conns;
   uint64_t n_conns;
@@ -192,20 +188,16 @@ void srv_grpc_adopt(struct srv_grpc *g, int fd) {
   pthread_mutex_unlock(&g->peer.mutex);
 }
 
-/* ---- The thread ------------------------------------------------------------------------------ */
+/* ---- Starting and stopping ------------------------------------------------------------------- */
 
-static void *grpc_work(void *arg) {
-  struct srv_grpc *g = arg;
+static void grpc_look(void *who) {
+  struct srv_grpc *g = who;
   struct epoll_event events[GRPC_EVENTS];
-  while (!atomic_load(&g->stopping)) {
-    int n = epoll_wait(g->peer.epoll, events, GRPC_EVENTS, -1);
-    pthread_mutex_lock(&g->peer.mutex);
-    for (int i = 0; i < n; i++)
-      if (events[i].data.ptr != g)
-        grpc_serve(g, events[i].data.ptr, events[i].events);
-    pthread_mutex_unlock(&g->peer.mutex);
-  }
-  return NULL;
+  pthread_mutex_lock(&g->peer.mutex);
+  int n = epoll_wait(g->peer.epoll, events, GRPC_EVENTS, 0);
+  for (int i = 0; i < n; i++)
+    grpc_serve(g, events[i].data.ptr, events[i].events);
+  pthread_mutex_unlock(&g->peer.mutex);
 }
 
 static void grpc_free(struct srv_grpc *g) {
@@ -214,20 +206,16 @@ static void grpc_free(struct srv_grpc *g) {
   srv_deadlines_stop(g->peer.deadlines);
   if (g->peer.epoll >= 0)
     close(g->peer.epoll);
-  if (g->wake >= 0)
-    close(g->wake);
   pthread_mutex_destroy(&g->peer.mutex);
   free(g);
 }
 
 static bool grpc_prepare(struct srv_grpc *g) {
   g->peer.epoll = epoll_create1(EPOLL_CLOEXEC);
-  g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   g->peer.deadlines = srv_deadlines_start((unsigned)g->peer.server->config.request_seconds);
-  struct epoll_event wake = {.events = EPOLLIN, .data.ptr = g};
-  return g->peer.epoll >= 0 && g->wake >= 0 && g->peer.deadlines &&
-         epoll_ctl(g->peer.epoll, EPOLL_CTL_ADD, g->wake, &wake) == 0 &&
-         pthread_create(&g->thread, NULL, grpc_work, g) == 0;
+  g->source = (struct srv_source){g->peer.epoll, grpc_look, g};
+  return g->peer.epoll >= 0 && g->peer.deadlines &&
+         srv_pool_watch(g->peer.server->pool, &g->source);
 }
 
 struct srv_grpc *srv_grpc_start(struct srv_server *server, char *error) {
@@ -258,12 +246,6 @@ void srv_grpc_quiesce(struct srv_grpc *g) {
 }
 
 void srv_grpc_stop(struct srv_grpc *g) {
-  uint64_t one = 1;
-  if (!g)
-    return;
-  atomic_store(&g->stopping, true);
-  ssize_t n = write(g->wake, &one, sizeof one);
-  (void)n; /* a full counter wakes as well */
-  pthread_join(g->thread, NULL);
-  grpc_free(g);
+  if (g)
+    grpc_free(g);
 }

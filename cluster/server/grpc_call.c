@@ -341,7 +341,7 @@ static void grpc_whole(struct grpc_call *c) {
     return;
   }
   c->working = true;
-  if (srv_queue_add(c->peer->server->queue, grpc_run, c))
+  if (srv_pool_add(c->peer->server->pool, grpc_run, c))
     return;
   c->working = false;
   grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED, "too many calls are waiting; try again");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/handlers.h"
+#include "server/json_read.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/server.h"
@@ -110,7 +111,7 @@ static bool stream_line(struct rows_stream *s, const char *text, size_t n) {
   if (strspn(text, " \t\r") >= n)
     return true;
   json_error_t why;
-  json_t *row = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
+  json_t *row = srv_json_read(text, n, &why);
   if (!row) {
     srv_call_fail(s->call, 400, "JSON", "line %zu, column %d: %s", s->line, why.column, why.text);
     return false;

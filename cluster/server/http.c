@@ -16,6 +16,7 @@
 
 #include "server/deadlines.h"
 #include "server/http_loop.h"
+#include "server/json_read.h"
 #include "server/routes.h"
 
 enum {
@@ -101,7 +102,7 @@ static bool http_parse(struct http_request *r) {
     return call->json != NULL;
   }
   json_error_t why;
-  call->json = json_loadb(call->body, call->body_bytes, JSON_REJECT_DUPLICATES, &why);
+  call->json = srv_json_read(call->body, call->body_bytes, &why);
   if (!call->json) {
     srv_call_fail(call, 400, "JSON", "the body is not JSON: line %d, column %d: %s", why.line,
                   why.column, why.text);
@@ -143,7 +144,7 @@ static enum MHD_Result http_submit(struct http_request *r) {
   }
   if (!r->overloaded) {
     http_end_body(r);
-    if (srv_queue_add(r->loop->http->server->queue, http_run, r)) {
+    if (srv_pool_add(r->loop->http->server->pool, http_run, r)) {
       MHD_suspend_connection(r->connection); /* the worker cannot wake it before: it waits for us */
       return MHD_YES;
     }
@@ -211,7 +212,7 @@ static bool http_admit(struct http_request *r, const char *url, const char *meth
                   (unsigned long long)limit);
     return false;
   }
-  r->overloaded = !r->call.route->inline_answer && srv_queue_full(r->loop->http->server->queue);
+  r->overloaded = !r->call.route->inline_answer && srv_pool_full(r->loop->http->server->pool);
   return true;
 }
 
@@ -338,7 +339,7 @@ static struct MHD_Daemon *http_daemon(struct http_loop *loop) {
 static bool http_loop_start(struct srv_http *http, struct http_loop *loop) {
   loop->http = http;
   struct MHD_Daemon *daemon = http_daemon(loop);
-  if (daemon && srv_http_loop_start(loop, daemon))
+  if (daemon && srv_http_loop_start(loop, daemon, http->server->pool))
     return true;
   if (daemon)
     MHD_stop_daemon(daemon);

@@ -1,15 +1,13 @@
 /* http_loop.c - who runs a daemon's connections, and when; see http_loop.h. */
 #include "server/http_loop.h"
 
-#include <poll.h>
-#include <stdatomic.h>
 #include <stdint.h>
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum {
-  LOOP_MS = 1000, /* as often, at least, silent connections are looked for */
-  LOOP_ROUNDS = 4 /* at a time: a client that sends without end must not keep the mutex */
+  LOOP_SECONDS = 1, /* as often, at least, silent connections are looked for */
+  LOOP_ROUNDS = 4   /* at a time: a client that sends without end must not keep the mutex */
 };
 
 /* Does what can be done now; whether something is left. Mutex held. */
@@ -23,57 +21,55 @@ static bool loop_turn(struct http_loop *loop) {
   return left;
 }
 
-static void loop_wake(struct http_loop *loop) {
-  uint64_t one = 1;
-  ssize_t n = write(loop->wake, &one, sizeof one);
-  (void)n; /* a full counter wakes as well */
+static bool loop_ring(struct http_loop *loop, long ns) {
+  struct itimerspec at = {.it_interval = {LOOP_SECONDS, 0}, .it_value = {LOOP_SECONDS, 0}};
+  if (ns)
+    at.it_value = (struct timespec){0, ns};
+  return timerfd_settime(loop->bell.fd, 0, &at, NULL) == 0;
 }
 
-/* The same for a thread with other things to do: what is left is the loop's own. */
+/* What is left is for another turn, after others had theirs. */
 static void loop_visit(struct http_loop *loop) {
   if (loop_turn(loop))
-    loop_wake(loop);
+    loop_ring(loop, 1);
 }
 
-static void *loop_work(void *arg) {
-  struct http_loop *loop = arg;
-  const union MHD_DaemonInfo *info =
-      MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-  struct pollfd ready[] = {{.fd = info->epoll_fd, .events = POLLIN},
-                           {.fd = loop->wake, .events = POLLIN}};
-  bool left = false;
-  while (!atomic_load(&loop->stopping)) {
-    uint64_t count;
-    poll(ready, 2, left ? 0 : LOOP_MS);
-    ssize_t n = read(loop->wake, &count, sizeof count);
-    (void)n;
-    pthread_mutex_lock(&loop->mutex);
-    left = loop_turn(loop);
-    pthread_mutex_unlock(&loop->mutex);
-  }
-  return NULL;
+static void loop_look(void *who) {
+  struct http_loop *loop = who;
+  pthread_mutex_lock(&loop->mutex);
+  loop_visit(loop);
+  pthread_mutex_unlock(&loop->mutex);
 }
 
-bool srv_http_loop_start(struct http_loop *loop, struct MHD_Daemon *daemon) {
-  loop->daemon = daemon;
-  loop->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (loop->wake < 0)
+static void loop_rung(void *who) {
+  uint64_t times;
+  ssize_t n = read(((struct http_loop *)who)->bell.fd, &times, sizeof times);
+  (void)n;
+  loop_look(who);
+}
+
+bool srv_http_loop_start(struct http_loop *loop, struct MHD_Daemon *daemon, struct srv_pool *pool) {
+  int bell = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+  if (bell < 0)
     return false;
+  loop->pool = pool;
+  loop->daemon = daemon;
+  loop->sockets = (struct srv_source){
+      MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd, loop_look, loop};
+  loop->bell = (struct srv_source){bell, loop_rung, loop};
   pthread_mutex_init(&loop->mutex, NULL);
-  if (pthread_create(&loop->thread, NULL, loop_work, loop) == 0)
+  if (loop_ring(loop, 0) && srv_pool_watch(pool, &loop->bell) &&
+      srv_pool_watch(pool, &loop->sockets))
     return true;
   pthread_mutex_destroy(&loop->mutex);
-  close(loop->wake);
+  close(bell);
   return false;
 }
 
 void srv_http_loop_stop(struct http_loop *loop) {
-  atomic_store(&loop->stopping, true);
-  loop_wake(loop);
-  pthread_join(loop->thread, NULL);
   MHD_stop_daemon(loop->daemon);
   pthread_mutex_destroy(&loop->mutex);
-  close(loop->wake);
+  close(loop->bell.fd);
 }
 
 void srv_http_loop_add(struct http_loop *loop, int fd, const struct sockaddr *peer, socklen_t n) {
@@ -85,7 +81,10 @@ void srv_http_loop_add(struct http_loop *loop, int fd, const struct sockaddr *pe
 
 void srv_http_loop_resume(struct http_loop *loop, struct MHD_Connection *connection) {
   pthread_mutex_lock(&loop->mutex);
+  srv_pool_hold(loop->pool, &loop->sockets);
   MHD_resume_connection(connection);
-  loop_visit(loop);
+  loop_turn(loop);
+  loop_visit(loop); /* takes notice that the socket, which is watched anew, can be written to */
+  srv_pool_release(loop->pool, &loop->sockets);
   pthread_mutex_unlock(&loop->mutex);
 }

@@ -47,15 +47,16 @@ static bool server_open(struct srv_server *s, char *error) {
 
 /* All that stands between the network and the database. */
 static bool server_serve(struct srv_server *s, char *error) {
-  s->queue = srv_queue_start((unsigned)s->config.workers, (size_t)s->config.queue);
+  s->pool = srv_pool_new((unsigned)s->config.workers, (unsigned)s->config.network_threads,
+                         (size_t)s->config.queue);
   s->embed = *s->config.embed_url ? srv_embed_start(&s->config) : NULL;
-  if (!s->queue || (!s->embed && *s->config.embed_url))
+  if (!s->pool || (!s->embed && *s->config.embed_url))
     return false;
   s->milvus = srv_milvus_state_start(s->config.data, error);
   s->http = s->milvus ? srv_http_start(s, error) : NULL;
   s->grpc = s->http ? srv_grpc_start(s, error) : NULL;
   s->front = s->grpc ? srv_front_start(s, error) : NULL;
-  return s->front != NULL;
+  return s->front && srv_pool_start(s->pool);
 }
 
 struct srv_server *srv_server_start(const struct srv_config *config,
@@ -101,10 +102,11 @@ bool srv_server_stop(struct srv_server *s, char *error) {
     srv_grpc_quiesce(s->grpc);
   }
   server_drain(s);
+  srv_pool_stop(s->pool); /* before all that its threads look at */
   srv_front_stop(s->front);
-  srv_queue_stop(s->queue); /* before what it answers: workers wake connections */
   srv_http_stop(s->http);
   srv_grpc_stop(s->grpc);
+  srv_pool_free(s->pool);
   srv_embed_stop(s->embed);
   srv_milvus_state_stop(s->milvus);
   bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;

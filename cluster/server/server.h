@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "server/config.h"
-#include "server/queue.h"
+#include "server/pool.h"
 #include "vecdb.h"
 
 struct srv_embed;
@@ -19,7 +19,7 @@ struct srv_milvus_state;
 struct srv_server {
   struct srv_config config;
   vecdb *db;
-  struct srv_queue *queue;
+  struct srv_pool *pool;
   struct srv_embed *embed;         /* NULL: no embedding service is configured */
   struct srv_milvus_state *milvus; /* what the Milvus dialect keeps */
   struct srv_http *http;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/json_read.h"
 #include "server/routes.h"
 #include "server/server.h"
 
@@ -18,6 +19,17 @@ static const char *request_parameter(const struct srv_call *call, const char *na
   (void)call;
   (void)name;
   return NULL;
+}
+
+/* The body as the server reads it, which must be as Jansson would. */
+static json_t *request_json(const char *body, size_t n) {
+  json_error_t why;
+  json_t *json = srv_json_read(body, n, &why);
+  json_t *wanted = json_loadb(body, n, JSON_REJECT_DUPLICATES, NULL);
+  if (!json != !wanted || (json && !json_equal(json, wanted)))
+    abort();
+  json_decref(wanted);
+  return json;
 }
 
 /* One request; gives its status. */
@@ -33,7 +45,7 @@ static int request_run(struct srv_server *server, const char *line, const char *
     memcpy(call.body, body, n);
     call.body_bytes = n;
     if (route->body == SRV_BODY_JSON)
-      call.json = n ? json_loadb(body, n, JSON_REJECT_DUPLICATES, NULL) : json_object();
+      call.json = n ? request_json(call.body, n) : json_object();
     if (route->body != SRV_BODY_JSON || json_is_object(call.json))
       route->handler(&call);
     else

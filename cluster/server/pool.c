@@ -1,0 +1,174 @@
+/* pool.c - threads around one epoll set and a ring of work items; see pool.h. */
+#include "server/pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct pool_item {
+  void (*run)(void *item);
+  void *item;
+};
+
+struct srv_pool {
+  int epoll;
+  int help; /* an eventfd: each write to it wakes one thread */
+  int end;  /* an eventfd: once written to, all are awake */
+  pthread_mutex_t mutex;
+  struct pool_item *ring;
+  size_t capacity;
+  size_t first;
+  _Atomic size_t n; /* changed with the mutex held */
+  unsigned workers; /* at most so many threads run items ... */
+  unsigned running; /* ... and so many do */
+  unsigned waiting; /* for something to look at */
+  bool stopping;
+  unsigned n_threads, started;
+  pthread_t threads[];
+};
+
+static void pool_write(int eventfd) {
+  uint64_t one = 1;
+  ssize_t n = write(eventfd, &one, sizeof one);
+  (void)n; /* a full counter wakes as well */
+}
+
+/* Whether the mutex's holder should wake another thread for what is queued: one that runs items
+   takes the next by itself. */
+static bool pool_short(const struct srv_pool *p) {
+  return p->n > 0 && p->running < p->workers && p->waiting > 0;
+}
+
+/* Runs an item, if there is one and this thread may. Mutex held, but for the run. */
+static bool pool_run(struct srv_pool *p) {
+  if (p->n == 0 || p->running == p->workers)
+    return false;
+  struct pool_item item = p->ring[p->first];
+  p->first = (p->first + 1) % p->capacity;
+  p->n--;
+  p->running++;
+  bool more = pool_short(p);
+  pthread_mutex_unlock(&p->mutex);
+  if (more)
+    pool_write(p->help);
+  item.run(item.item);
+  pthread_mutex_lock(&p->mutex);
+  p->running--;
+  return true;
+}
+
+void srv_pool_hold(struct srv_pool *p, struct srv_source *source) {
+  struct epoll_event event = {.events = EPOLLONESHOT, .data.ptr = source};
+  epoll_ctl(p->epoll, EPOLL_CTL_MOD, source->fd, &event);
+}
+
+void srv_pool_release(struct srv_pool *p, struct srv_source *source) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = source};
+  epoll_ctl(p->epoll, EPOLL_CTL_MOD, source->fd, &event);
+}
+
+/* A source is watched again once it has been looked at: it is ready still if something is left. */
+static void pool_look(struct srv_pool *p) {
+  struct epoll_event event;
+  if (epoll_wait(p->epoll, &event, 1, -1) != 1 || !event.data.ptr)
+    return;
+  struct srv_source *source = event.data.ptr;
+  source->look(source->who);
+  srv_pool_release(p, source);
+}
+
+static void *pool_work(void *arg) {
+  struct srv_pool *p = arg;
+  pthread_mutex_lock(&p->mutex);
+  for (;;) {
+    if (pool_run(p))
+      continue;
+    if (p->stopping)
+      break;
+    p->waiting++;
+    pthread_mutex_unlock(&p->mutex);
+    pool_look(p);
+    pthread_mutex_lock(&p->mutex);
+    p->waiting--;
+  }
+  pthread_mutex_unlock(&p->mutex);
+  return NULL;
+}
+
+static bool pool_prepare(struct srv_pool *p) {
+  struct epoll_event help = {.events = EPOLLIN | EPOLLET}, end = {.events = EPOLLIN};
+  p->epoll = epoll_create1(EPOLL_CLOEXEC);
+  p->help = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  p->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return p->ring && p->epoll >= 0 && p->help >= 0 && p->end >= 0 &&
+         epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->help, &help) == 0 &&
+         epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->end, &end) == 0;
+}
+
+struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity) {
+  unsigned n = workers + watchers;
+  struct srv_pool *p = calloc(1, sizeof *p + n * sizeof *p->threads);
+  if (!p)
+    return NULL;
+  p->ring = calloc(capacity, sizeof *p->ring);
+  p->capacity = capacity;
+  p->workers = workers;
+  p->n_threads = n;
+  pthread_mutex_init(&p->mutex, NULL);
+  if (pool_prepare(p))
+    return p;
+  srv_pool_free(p);
+  return NULL;
+}
+
+bool srv_pool_start(struct srv_pool *p) {
+  while (p->started < p->n_threads &&
+         pthread_create(&p->threads[p->started], NULL, pool_work, p) == 0)
+    p->started++;
+  return p->started == p->n_threads;
+}
+
+bool srv_pool_watch(struct srv_pool *p, struct srv_source *source) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = source};
+  return epoll_ctl(p->epoll, EPOLL_CTL_ADD, source->fd, &event) == 0;
+}
+
+bool srv_pool_add(struct srv_pool *p, void (*run)(void *item), void *item) {
+  pthread_mutex_lock(&p->mutex);
+  bool fits = p->n < p->capacity && !p->stopping;
+  if (fits)
+    p->ring[(p->first + p->n++) % p->capacity] = (struct pool_item){run, item};
+  pthread_mutex_unlock(&p->mutex);
+  return fits;
+}
+
+bool srv_pool_full(struct srv_pool *p) {
+  return atomic_load_explicit(&p->n, memory_order_relaxed) >= p->capacity;
+}
+
+void srv_pool_stop(struct srv_pool *p) {
+  if (!p)
+    return;
+  pthread_mutex_lock(&p->mutex);
+  p->stopping = true;
+  pthread_mutex_unlock(&p->mutex);
+  pool_write(p->end);
+  while (p->started > 0)
+    pthread_join(p->threads[--p->started], NULL);
+}
+
+void srv_pool_free(struct srv_pool *p) {
+  if (!p)
+    return;
+  const int all[] = {p->epoll, p->help, p->end};
+  for (int i = 0; i < 3; i++)
+    if (all[i] >= 0)
+      close(all[i]);
+  pthread_mutex_destroy(&p->mutex);
+  free(p->ring);
+  free(p);
+}

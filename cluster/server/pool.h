@@ -1,0 +1,45 @@
+/*
+ * pool.h - the server's threads. Each waits until something is ready, a socket say, and has its
+ * source look at it; what work that brings, it does itself. So a request is read, answered and
+ * written by one thread, and no other need be woken for it. At most `workers` do work at a time:
+ * the others look, and what they bring meanwhile waits in a bounded queue. What does not fit is
+ * refused at once, so that under overload requests are turned away instead of growing old.
+ */
+#ifndef SRV_POOL_H
+#define SRV_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct srv_pool;
+
+/* Something that becomes ready; its owner keeps it until the pool has stopped. */
+struct srv_source {
+  int fd;                  /* is readable when it is ready */
+  void (*look)(void *who); /* called by one thread at a time, unless held; must not wait */
+  void *who;
+};
+
+/* workers + watchers threads, once started, and room for `capacity` waiting items; NULL when the
+   system refuses. */
+struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity);
+/* Begins to look at the sources; false when the system refuses. */
+bool srv_pool_start(struct srv_pool *pool);
+/* Has the source looked at whenever it is ready; false when the system refuses. */
+bool srv_pool_watch(struct srv_pool *pool, struct srv_source *source);
+/* Who does with a source what its look would do keeps others from being woken for it: between these
+   two no look begins, and after the second one does if it is ready, beside one that was under way
+   before the first. Any thread. */
+void srv_pool_hold(struct srv_pool *pool, struct srv_source *source);
+void srv_pool_release(struct srv_pool *pool, struct srv_source *source);
+/* Has run(item) called by a thread; false when the queue is full or the pool stopping. Called by a
+   source that is looking or an item that runs: its thread then sees to it. */
+bool srv_pool_add(struct srv_pool *pool, void (*run)(void *item), void *item);
+/* Whether an item would be refused now. Cheap; any thread. */
+bool srv_pool_full(struct srv_pool *pool);
+/* Runs what waits, and ends the threads: nothing is looked at from here on. NULL is fine. */
+void srv_pool_stop(struct srv_pool *pool);
+/* Of one that has stopped, or never started. */
+void srv_pool_free(struct srv_pool *pool);
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * test_json_read.c - the reader of JSON beside Jansson's: texts that are right and wrong, numbers
+ * of every length, and texts with random changes. Where both read, the values are equal to the bit.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rng.h"
+#include "server/json_read.h"
+#include "tlib/thorough.h"
+
+/* Equal, with reals compared by their bits: 0.0 and -0.0 are not the same. */
+static bool same(const json_t *a, const json_t *b) {
+  json_t *other;
+  const char *key;
+  if (json_typeof(a) != json_typeof(b))
+    return false;
+  if (json_is_real(a)) {
+    double x = json_real_value(a), y = json_real_value(b);
+    return memcmp(&x, &y, sizeof x) == 0;
+  }
+  if (json_is_array(a)) {
+    bool equal = json_array_size(a) == json_array_size(b);
+    for (size_t i = 0; equal && i < json_array_size(a); i++)
+      equal = same(json_array_get(a, i), json_array_get(b, i));
+    return equal;
+  }
+  if (!json_is_object(a))
+    return json_equal((json_t *)(uintptr_t)a, (json_t *)(uintptr_t)b);
+  bool equal = json_object_size(a) == json_object_size(b);
+  json_object_foreach((json_t *)(uintptr_t)a, key, other) {
+    const json_t *mine = json_object_get(b, key);
+    equal = equal && mine && same(other, mine);
+  }
+  return equal;
+}
+
+/* Reads a text both ways; whether it is JSON. The text is copied to a block of its size, for the
+   address sanitizer. */
+static bool both(const char *text, size_t n) {
+  json_error_t why, wanted_why;
+  char *copy = malloc(n + 1);
+  memcpy(copy, text, n);
+  copy[n] = '\0';
+  json_t *got = srv_json_read(copy, n, &why);
+  json_t *wanted = json_loadb(copy, n, JSON_REJECT_DUPLICATES, &wanted_why);
+  if (!got != !wanted || (got && !same(got, wanted)))
+    fail_msg("read otherwise than by Jansson: %.*s", (int)n, text);
+  if (!got)
+    assert_string_equal(why.text, wanted_why.text);
+  bool is_json = got != NULL;
+  json_decref(got);
+  json_decref(wanted);
+  free(copy);
+  return is_json;
+}
+
+static const char *const right[] = {
+    "{}", "[]", " [ ] ", "{\"a\":{\"b\":[1,2,{\"c\":null}]},\"d\":true,\"e\":false}",
+    "[0,-0,1,-1,0.0,-0.0,1e5,1E+5,1e-5,0e0,12345678901234567890.5,1.7976931348623157e308]",
+    "[4.9e-324,2.2250738585072014e-308,1e-400,9007199254740993.0,9007199254740992.0]",
+    "[9223372036854775807,-9223372036854775808,999999999999999999,1000000000000000000]",
+    "[\"\",\"a\",\"\\\"\\\\\\/\\b\\f\\n\\r\\t\",\"\\u0041\\u00e9\\u20ac\\ud83d\\ude00\"]",
+    "[\"gr\xc3\xb6\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x98\x80 \x7f\"]",
+    "{\"\":1,\"a b\":2,\"\\u00e9\":3,\"\xc3\xa9 \":4}", "\t\r\n [\n1\t,\r2 ]\n",
+    "[[[[[[[[[[]]]]]]]]]]",
+};
+
+static const char *const wrong[] = {
+    "", " ", "1", "\"a\"", "null", "[", "]", "{", "[1", "[1,", "[1,]", "[,1]", "[1 2]", "{,}",
+    "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{\"a\":1 \"b\":2}", "{\"a\":1,\"a\":2}",
+    "{\"a\":1,\"\\u0061\":2}", "[01]", "[-]", "[-01]", "[+1]", "[.5]", "[1.]", "[1.e5]", "[1e]",
+    "[1e+]", "[0x1]", "[1e400]", "[-1e400]", "[9223372036854775808]", "[-9223372036854775809]",
+    "[NaN]", "[Infinity]", "[tru]", "[truex]", "[nul]", "[True]", "[\"]", "[\"a]", "[\"\\\"]",
+    "[\"\\x\"]", "[\"\\u12\"]", "[\"\\u12g4\"]", "[\"\\u0000\"]", "[\"\\ud800\"]",
+    "[\"\\ud800\\u0041\"]", "[\"\\udc00\"]", "[\"\\ud800\\udbff\"]", "[\"\n\"]", "[\"\x1f\"]",
+    "[\"\x80\"]", "[\"\xc3\"]", "[\"\xc0\xaf\"]", "[\"\xed\xa0\x80\"]", "[\"\xf4\x90\x80\x80\"]",
+    "{\"\xff\":1}", "[1]x", "[1] 2", "[1]]", "[]{}", "\xef\xbb\xbf[]", "//\n[]", "['a']",
+};
+
+static void test_texts(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof right / sizeof right[0]; i++)
+    if (!both(right[i], strlen(right[i])))
+      fail_msg("not read: %s", right[i]);
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+    if (both(wrong[i], strlen(wrong[i])))
+      fail_msg("read: %s", wrong[i]);
+  assert_false(both("[1]\0", 4));
+  assert_false(both("[\"a\0b\"]", 7));
+}
+
+/* Deeper than the reader itself goes, and deeper than Jansson does. */
+static void test_depth(void **state) {
+  (void)state;
+  enum { DEEP = 5000 };
+  static char text[2 * DEEP];
+  for (size_t depth = 1; depth < DEEP; depth += 1 + depth / 3) {
+    memset(text, '[', depth);
+    memset(text + depth, ']', depth);
+    assert_int_equal(both(text, 2 * depth), depth <= 2048);
+  }
+}
+
+/* Numbers in many forms: printed with few and many digits, and put together of digits. */
+static void test_numbers(void **state) {
+  (void)state;
+  struct vdb_rng rng = {1};
+  for (int i = 0; i < TEST_SIZE(200000, 20000); i++) {
+    uint64_t bits = vdb_rng_next(&rng);
+    double any, small = ((double)bits / (double)UINT64_MAX - 0.5) * 4;
+    char text[128];
+    memcpy(&any, &bits, sizeof any);
+    any = any - any == 0 ? any : 0.5;
+    int n = snprintf(text, sizeof text, "[%.17g,%.9g,%.*g,%lld,%.6e]", any, small,
+                     1 + (int)(bits % 20), small, (long long)bits, any);
+    assert_true(both(text, (size_t)n));
+    n = snprintf(text, sizeof text, "[%s%llu.%0*llu%s%d]", bits & 1 ? "-" : "",
+                 (unsigned long long)(bits >> (bits & 63)), 1 + (int)(bits % 30),
+                 (unsigned long long)(bits >> (bits >> 6 & 63)), bits & 2 ? "e" : "E",
+                 (int)(bits >> 12 & 63) - 32);
+    assert_true(both(text, (size_t)n));
+  }
+}
+
+/* Right texts with bytes changed, taken out and put in. */
+static void test_changes(void **state) {
+  (void)state;
+  static const char bytes[] = "{}[]\",:\\u0123456789.eE+-tfn \n\x80\xc3\xa9\xed\x01";
+  struct vdb_rng rng = {2};
+  unsigned read = 0;
+  for (int i = 0; i < TEST_SIZE(300000, 30000); i++) {
+    char text[256];
+    size_t n = strlen(strcpy(text, right[vdb_rng_below(&rng, sizeof right / sizeof right[0])]));
+    for (uint32_t changes = 1 + vdb_rng_below(&rng, 3); changes && n; changes--) {
+      size_t at = vdb_rng_below(&rng, (uint32_t)n);
+      char byte = bytes[vdb_rng_below(&rng, sizeof bytes)];
+      uint32_t what = vdb_rng_below(&rng, 3);
+      if (what == 0)
+        text[at] = byte;
+      else if (what == 1)
+        memmove(text + at, text + at + 1, --n - at);
+      else {
+        memmove(text + at + 1, text + at, n++ - at);
+        text[at] = byte;
+      }
+    }
+    read += both(text, n);
+  }
+  assert_true(read > 1000);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_texts),
+      cmocka_unit_test(test_depth),
+      cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_changes),
+  };
+  return cmocka_run_group_tests_name("json_read", tests, NULL, NULL);
+}

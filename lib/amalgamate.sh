@@ -9,7 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 version=$1
 xxhash=$(printf '#include <xxhash.h>\n' | ${CC:-cc} -E -x c - |
-  awk -F '"' '/^# 1 "[^"]*xxhash\.h"/ {print $2; exit}')
+  awk -F '"' '/^# 1 "[^"]*xxhash\.h"/ && !found {print $2; found = 1}')
 commit=$(git describe --always --dirty 2>/dev/null || true)
 
 cat <<BANNER

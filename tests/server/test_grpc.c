@@ -162,8 +162,8 @@ static void test_grpc_wrong_calls(void **state) {
   w.config.body_bytes = 1024;
   web_start(&w);
   struct rpc_call got =
-      rpc_expect(&w, "12", SERVICE "CreatePartition", NULL, NULL, "\0\0\0\0\0", 5);
-  assert_non_null(strstr(got.message, "_default"));
+      rpc_expect(&w, "12", SERVICE "LoadPartitions", NULL, NULL, "\0\0\0\0\0", 5);
+  assert_non_null(strstr(got.message, "all of its partitions"));
   rpc_expect(&w, "12", SERVICE "Nothing", NULL, NULL, "\0\0\0\0\0", 5);
   rpc_expect(&w, "12", "/other.Service/Connect", NULL, NULL, "\0\0\0\0\0", 5);
   rpc_expect(&w, "12", SERVICE "Connect", "grpc-encoding", "gzip", "\x01\0\0\0\x01z", 6);

@@ -450,7 +450,8 @@ typedef struct vecdb_index_params {
   uint32_t ef;              /* graphs: default width of searches, 1 to 16,384; 0: by recall */
   uint32_t nlist;           /* IVF: lists, 1 to 1,048,576; 0: by rows. A segment gets no more lists
                                than a list per 8 of its rows */
-  uint32_t nprobe;          /* IVF: lists that searches look through, 1 to nlist; 0: by recall */
+  uint32_t nprobe;          /* IVF: lists that a search looks through on average, 1 to nlist,
+                              as vecdb_search_params says; 0: by recall */
   uint32_t pq_m;            /* PQ: sub-vectors, a divisor of the dimension; 0: half the dimension */
   uint32_t nbits;           /* PQ and IVF_RABITQ: bits a code, 1 to 8; HNSW_SQ: bits an element, 4
                                or 8; 0: PQ 4, the others the engine's choice */

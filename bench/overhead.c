@@ -59,7 +59,7 @@ struct overhead {
   uint32_t n_ids;
 };
 
-static void overhead_die(const char *what) {
+static _Noreturn void overhead_die(const char *what) {
   fprintf(stderr, "overhead: %s\n", what);
   exit(1);
 }

@@ -201,7 +201,7 @@ static const struct bad_filter {
     {"array_contains(n, 3)", NULL, VECDB_ERR_TYPE, -2, "n"},
     {"array_contains(t, \"3\")", NULL, VECDB_ERR_TYPE, -2, "integer"},
     {"array_contains(t)", NULL, VECDB_ERR_FILTER, -2, ","},
-    {"array_length(s) == 1", NULL, VECDB_ERR_TYPE, -2, "s"},
+    {"array_length(n) == 1", NULL, VECDB_ERR_TYPE, -2, "n"},
     {"unknown(n)", NULL, VECDB_ERR_FILTER, -2, "unknown"},
     {"not n", NULL, VECDB_ERR_TYPE, 4, "n"},
     {"n == {x}", NULL, VECDB_ERR_FILTER_PARAM, 5, "{x}"},

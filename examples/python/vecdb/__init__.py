@@ -1,0 +1,28 @@
+"""An embeddable vector database: see README.md for the things people do first.
+
+    with vecdb.open("docs.vecdb") as db:
+        docs = db["docs"]
+        print(docs.search(query, k=10, filter="year > {y}", params={"y": 2020}).ids)
+"""
+
+from . import _c
+from .collection import Collection
+from .database import Database, restore
+from .errors import *  # noqa: F401,F403
+from .errors import VecdbError
+from .schema import Field, Metric, Type
+from .search import HIT, Hits, Plan, SearchIterator
+from .values import PAIR
+
+open = Database
+__version__: str = _c.lib.vecdb_version().decode()
+
+
+def kernels() -> str:
+    """The instruction set in use, such as "avx2"."""
+    return _c.lib.vecdb_kernels().decode()
+
+
+__all__ = ["Collection", "Database", "Field", "HIT", "Hits", "Metric", "PAIR", "Plan",
+           "SearchIterator", "Type", "VecdbError", "kernels", "open", "restore"]
+__all__ += [name for name in dir() if name.endswith("Error") and name not in __all__]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 import vecdb
@@ -74,3 +76,16 @@ def test_maintenance(docs):
 def test_memory(vectors):
     with vecdb.open(":memory:") as db:
         assert db.list() == [] and vecdb.kernels() and vecdb.__version__
+
+
+def test_what_is_left_behind_is_released_in_any_order(tmp_path, db, docs, vectors):
+    """Garbage in a cycle is finalised in an order of the collector's; the lock must be free."""
+    for _ in range(3):
+        again = vecdb.open(tmp_path / "again")
+        again.own = again  # a cycle
+        again.users = [again.create("a", list(docs.fields.values())), again["a"]]
+        again.users.append(again["a"].iterate(vectors[0]))
+        del again
+        gc.collect()
+        with vecdb.open(tmp_path / "again") as once_more:
+            once_more.drop("a")

@@ -6,7 +6,7 @@ import ctypes
 from typing import Any, Callable, Optional, Union
 
 from . import _c
-from .errors import BufferTooSmallError, raise_error
+from .errors import BufferTooSmallError, ClosedError, raise_error
 
 Progress = Union[bool, Callable[[str, int, int], Any]]
 
@@ -16,6 +16,31 @@ def call(function: Any, *arguments: Any) -> None:
     error = _c.Error()
     if function(*arguments, _c.Ref(error)):
         raise_error(error)
+
+
+class Handle:
+    """A handle of the library, released once: by close(), or when its database is closed.
+
+    A database keeps these, not the objects that have them: the collector of garbage may finalise
+    a database before its collections, and clears weak references first."""
+
+    def __init__(self, pointer: ctypes.c_void_p, release: Any, owner: "set[Handle]") -> None:
+        self.pointer: Optional[ctypes.c_void_p] = pointer
+        self._release, self._owner = release, owner
+        owner.add(self)
+
+    def get(self) -> ctypes.c_void_p:
+        """The pointer, while there is one."""
+        if self.pointer is None:
+            raise ClosedError("used after it was closed")
+        return self.pointer
+
+    def close(self) -> None:
+        """Releases the handle. Doing so twice does nothing."""
+        pointer, self.pointer = self.pointer, None
+        self._owner.discard(self)
+        if pointer is not None:
+            self._release(pointer)
 
 
 class _Bar:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Sequence, Un
 import numpy as np
 
 from . import _c
-from .calls import Control, Progress, call, text_of
+from .calls import Control, Handle, Progress, call, text_of
 from .columns import Batch, Columns, Rows
-from .errors import ArgumentError, ClosedError, UnknownFieldError
+from .errors import ArgumentError, UnknownFieldError
 from .schema import Field, Type, parse_index, read_field
 from .search import Hits, Request, SearchIterator, search
 from .values import Key, make_filter, make_keys, make_names, take_rows
@@ -28,7 +28,7 @@ class Collection:
     def __init__(self, database: "Database", handle: ctypes.c_void_p, name: str) -> None:
         self.database = database
         self.name = name
-        self._handle: Optional[ctypes.c_void_p] = handle
+        self._handle = Handle(handle, _c.lib.vecdb_collection_release, database.handles)
         schema = _c.lib.vecdb_collection_schema(handle)[0]
         self.description: str = (schema.description or b"").decode()
         self.fields: dict[str, Field] = {
@@ -36,19 +36,14 @@ class Collection:
         self.key = next(field for field in self.fields.values() if field.primary_key)
         vectors = [f for f in self.fields.values() if f.type >= Type.FLOAT_VECTOR]
         self._vector = vectors[0] if len(vectors) == 1 else None
-        database._opened(self)
 
     @property
     def handle(self) -> ctypes.c_void_p:
-        if self._handle is None:
-            raise ClosedError("the collection is closed")
-        return self._handle
+        return self._handle.get()
 
     def close(self) -> None:
         """Releases the handle; rows stay. Closing twice does nothing."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            _c.lib.vecdb_collection_release(handle)
+        self._handle.close()
 
     def __enter__(self) -> "Collection":
         return self
@@ -57,8 +52,7 @@ class Collection:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None) is not None:
-            self.close()
+        self._handle.close()
 
     def __len__(self) -> int:
         return self.count()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import weakref
 from typing import Any, Literal, Optional, Sequence, Union
 
 from . import _c
-from .calls import Control, Progress, call
+from .calls import Control, Handle, Progress, call
 from .collection import Collection
 from .errors import ClosedError, CorruptError
 from .schema import Field, make_schema
@@ -28,7 +27,7 @@ class Database:
         """Opens, or makes, a database. `more`: other numbers of vecdb_options, such as
         seal_rows."""
         self._handle: Optional[ctypes.c_void_p] = None
-        self._open: "weakref.WeakSet[Any]" = weakref.WeakSet()
+        self.handles: "set[Handle]" = set()  # to be released before the database is closed
         with Control(progress) as control:
             options = _c.Options(flags=read_only | must_exist << 1, threads=threads,
                                  durability=_DURABILITY[durability], memory_limit=memory_limit,
@@ -43,16 +42,12 @@ class Database:
             raise ClosedError("the database is closed")
         return self._handle
 
-    def _opened(self, user: Any) -> None:
-        """Notes what has to be closed before the database."""
-        self._open.add(user)
-
     def close(self) -> None:
         """Closes the database, its collections and iterators. Closing twice does nothing."""
         handle, self._handle = self._handle, None
         if handle is None:
             return
-        for user in list(self._open):
+        for user in list(self.handles):
             user.close()
         call(_c.lib.vecdb_close, handle)
 

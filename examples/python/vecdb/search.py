@@ -10,9 +10,9 @@ from typing import Any, Iterator, Mapping, Optional, Sequence
 import numpy as np
 
 from . import _c
-from .calls import Control, call
+from .calls import Control, Handle, call
 from .columns import sparse, vectors
-from .errors import ArgumentError, ClosedError, KError
+from .errors import ArgumentError, KError
 from .schema import DTYPES, Field, Type
 from .values import make_filter, make_names, take_rows
 
@@ -124,19 +124,15 @@ class SearchIterator(Iterator[Hits]):
     def __init__(self, collection: Any, request: Request, batch: int, with_rows: bool) -> None:
         if not 0 < batch <= 16384:
             raise KError(f"a batch of {batch}")
-        self._handle: Optional[ctypes.c_void_p] = None
         self._batch, self._with_rows = batch, with_rows
         handle = ctypes.c_void_p()
         call(_c.lib.vecdb_iterator_open, collection.handle, _c.Ref(request.raw), _c.Ref(handle))
-        self._handle = handle
-        collection.database._opened(self)
+        self._handle = Handle(handle, _c.lib.vecdb_iterator_close, collection.database.handles)
 
     def __next__(self) -> Hits:
-        if self._handle is None:
-            raise ClosedError("the iterator is closed")
         hits, counts = np.empty((1, self._batch), HIT), np.zeros(1, np.uint32)
         rows = ctypes.c_void_p() if self._with_rows else None
-        call(_c.lib.vecdb_iterator_next, self._handle, self._batch, hits.ctypes.data,
+        call(_c.lib.vecdb_iterator_next, self._handle.get(), self._batch, hits.ctypes.data,
              counts.ctypes.data, _c.Ref(rows) if rows is not None else None)
         taken = take_rows(rows) if rows is not None else None
         if not counts[0]:
@@ -145,9 +141,7 @@ class SearchIterator(Iterator[Hits]):
 
     def close(self) -> None:
         """Ends the walk. Closing twice does nothing."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            _c.lib.vecdb_iterator_close(handle)
+        self._handle.close()
 
     def __enter__(self) -> "SearchIterator":
         return self
@@ -156,7 +150,8 @@ class SearchIterator(Iterator[Hits]):
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_handle"):  # it could be opened
+            self.close()
 
 
 def search(handle: ctypes.c_void_p, request: Request, radius: Optional[float],

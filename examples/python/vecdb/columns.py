@@ -14,7 +14,7 @@ from . import _c
 from .errors import (ArgumentError, DimensionError, RangeError, TypeMismatchError,
                      UnknownFieldError, VecdbError)
 from .schema import DTYPES, Field, Type
-from .values import PAIR, strings
+from .values import PAIR, address, strings
 
 Columns = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -52,8 +52,11 @@ def convert(values: Any, dtype: np.dtype, field: Field) -> np.ndarray:
 
 def _strided(array: np.ndarray) -> np.ndarray:
     """The array itself, if rows are a positive stride apart and whole; a copy otherwise."""
+    flags = array.flags
+    if flags.c_contiguous and flags.aligned and array.dtype.isnative:
+        return array
     inner = array.ndim == 1 or array.shape[1] <= 1 or array.strides[1] == array.itemsize
-    fits = array.dtype.isnative and array.flags.aligned and len(array) and array.strides[0] > 0
+    fits = array.dtype.isnative and flags.aligned and len(array) and array.strides[0] > 0
     return array if inner and fits else np.ascontiguousarray(array)
 
 
@@ -146,7 +149,7 @@ class Batch:
 
     def _array(self, out: _c.Column, array: np.ndarray) -> None:
         self.keep.append(array)
-        out.data, out.stride = array.ctypes.data, array.strides[0]
+        out.data, out.stride = address(array), array.strides[0]
 
     def _nulls(self, out: _c.Column, values: Any) -> Any:
         """The column as it came, with a byte per row where some are None."""

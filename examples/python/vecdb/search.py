@@ -13,8 +13,8 @@ from . import _c
 from .calls import Control, Handle, call
 from .columns import sparse, vectors
 from .errors import ArgumentError, KError
-from .schema import DTYPES, Field, Type
-from .values import make_filter, make_names, take_rows
+from .schema import Field, Type
+from .values import address, make_filter, make_names, take_rows
 
 HIT = np.dtype([("id", np.int64), ("score", np.float32), ("row", np.uint32)])
 
@@ -62,12 +62,13 @@ class Request:
                  fields: Optional[Sequence[str]] = None) -> None:
         if not 0 < k < 2**32:
             raise KError(f"k is {k}")
-        for number in (ef, nprobe, threads):
-            if not 0 <= number < 2**32:
-                raise ArgumentError("ef, nprobe and threads are numbers of 32 bits")
         self.keep: list[Any] = []
-        raw = self.raw = _c.SearchParams(k=k, field=field.name.encode(), ef=ef, nprobe=nprobe,
-                                         recall=recall, plan=plan, threads=threads)
+        raw = self.raw = _c.SearchParams()  # zero is each one's default
+        raw.k, raw.field = k, field.name.encode()
+        if ef or nprobe or recall or plan or threads:
+            if not all(0 <= number < 2**32 for number in (ef, nprobe, threads)):
+                raise ArgumentError("ef, nprobe and threads are numbers of 32 bits")
+            raw.ef, raw.nprobe, raw.recall, raw.plan, raw.threads = ef, nprobe, recall, plan, threads
         self._queries(field, queries)
         if filter is not None or params:
             raw.filter = make_filter(filter, params, self.keep)
@@ -75,23 +76,25 @@ class Request:
             raw.fields, raw.n_fields = make_names(fields)
 
     def _queries(self, field: Field, queries: Any) -> None:
-        raw = self.raw
         if field.type == Type.SPARSE_VECTOR:
             self.single = isinstance(queries, (dict, np.ndarray))
             many = [queries] if self.single else list(queries)
-            raw.queries = ctypes.addressof(sparse(many, field, self.keep))
-            raw.n_queries = len(many)
-        else:
-            array = queries
-            if not isinstance(array, np.ndarray) or array.dtype != DTYPES[field.type]:
-                array = np.asarray(queries)
-            self.single = array.ndim == 1
-            array, raw.dim = vectors(array[None] if self.single else array, field)
-            self.keep.append(array)
-            raw.queries, raw.n_queries = array.ctypes.data, len(array)
-            raw.query_stride = array.strides[0]
-        if not raw.n_queries:
+            self._point(sparse(many, field, self.keep), len(many))
+            return
+        array = queries if isinstance(queries, np.ndarray) else np.asarray(queries)
+        self.single = array.ndim == 1
+        rows, self.raw.dim = vectors(array[None] if self.single else array, field)
+        self.raw.query_stride = rows.strides[0]
+        self._point(rows, len(rows))
+
+    def _point(self, rows: Any, n: int) -> None:
+        """Notes n queries in an array of NumPy's or C's."""
+        if not n:
             raise ArgumentError("no queries")
+        self.keep.append(rows)
+        c_array = isinstance(rows, ctypes.Array)
+        self.raw.queries = ctypes.addressof(rows) if c_array else address(rows)
+        self.raw.n_queries = n
 
     def room(self, out: Optional[np.ndarray]) -> np.ndarray:
         """Where hits go: the caller's array, or a new one."""
@@ -132,8 +135,8 @@ class SearchIterator(Iterator[Hits]):
     def __next__(self) -> Hits:
         hits, counts = np.empty((1, self._batch), HIT), np.zeros(1, np.uint32)
         rows = ctypes.c_void_p() if self._with_rows else None
-        call(_c.lib.vecdb_iterator_next, self._handle.get(), self._batch, hits.ctypes.data,
-             counts.ctypes.data, _c.Ref(rows) if rows is not None else None)
+        call(_c.lib.vecdb_iterator_next, self._handle.get(), self._batch, address(hits),
+             address(counts), _c.Ref(rows) if rows is not None else None)
         taken = take_rows(rows) if rows is not None else None
         if not counts[0]:
             raise StopIteration
@@ -165,7 +168,7 @@ def search(handle: ctypes.c_void_p, request: Request, radius: Optional[float],
     control = Control(timeout=timeout) if timeout is not None else None
     if control:
         raw.control = ctypes.pointer(control.raw)
-    results = (hits.ctypes.data, counts.ctypes.data, _c.Ref(info) if info is not None else None,
+    results = (address(hits), address(counts), _c.Ref(info) if info is not None else None,
                _c.Ref(rows) if rows is not None else None)
     if radius is None:
         call(lib.vecdb_search, handle, _c.Ref(raw), *results)

@@ -20,6 +20,14 @@ _ELEMENTS = {1: np.bool_, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 6: 
              36: np.uint8, 37: PAIR}
 
 
+def address(array: np.ndarray) -> int:
+    """Where an array starts. Its `ctypes.data` says so too, in three times the time."""
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+    except (TypeError, ValueError, BufferError):  # read-only, strided or empty
+        return array.ctypes.data
+
+
 def bits_of(data: bytes) -> int:
     return int.from_bytes(data.ljust(8, b"\0"), "little")
 

@@ -149,7 +149,8 @@ class Batch:
 
     def _array(self, out: _c.Column, array: np.ndarray) -> None:
         self.keep.append(array)
-        out.data, out.stride = address(array), array.strides[0]
+        out.data = address(array)
+        out.stride = array.strides[0] if len(array) > 1 else 0
 
     def _nulls(self, out: _c.Column, values: Any) -> Any:
         """The column as it came, with a byte per row where some are None."""

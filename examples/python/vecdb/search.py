@@ -84,7 +84,7 @@ class Request:
         array = queries if isinstance(queries, np.ndarray) else np.asarray(queries)
         self.single = array.ndim == 1
         rows, self.raw.dim = vectors(array[None] if self.single else array, field)
-        self.raw.query_stride = rows.strides[0]
+        self.raw.query_stride = rows.strides[0] if len(rows) > 1 else 0
         self._point(rows, len(rows))
 
     def _point(self, rows: Any, n: int) -> None:
@@ -96,15 +96,16 @@ class Request:
         self.raw.queries = ctypes.addressof(rows) if c_array else address(rows)
         self.raw.n_queries = n
 
-    def room(self, out: Optional[np.ndarray]) -> np.ndarray:
-        """Where hits go: the caller's array, or a new one."""
+    def room(self, out: Optional[np.ndarray]) -> tuple[np.ndarray, Any]:
+        """Where hits go, and its address: the caller's array, or a new one."""
         shape = (self.raw.n_queries, self.raw.k)
-        if out is None:
-            return np.empty(shape, HIT)
+        if out is None:  # over memory of ctypes, whose address costs nothing
+            memory = (ctypes.c_char * (shape[0] * shape[1] * HIT.itemsize))()
+            return np.ndarray(shape, HIT, memory), memory
         if (out.dtype != HIT or out.size != shape[0] * shape[1] or not out.flags.c_contiguous
                 or not out.flags.writeable):
             raise ArgumentError(f"out is a writeable, packed array of vecdb.HIT, {shape}")
-        return out.reshape(shape)
+        return out.reshape(shape), address(out)
 
 
 def info_dict(info: _c.SearchInfo) -> dict[str, int]:
@@ -162,20 +163,22 @@ def search(handle: ctypes.c_void_p, request: Request, radius: Optional[float],
            with_rows: bool) -> Hits:
     """Runs a request: of the k nearest, or of those within a radius."""
     lib, raw = _c.lib, request.raw
-    hits, counts = request.room(out), np.zeros(raw.n_queries, np.uint32)
+    hits, where = request.room(out)
+    counts = (ctypes.c_uint32 * raw.n_queries)()
     info = _c.SearchInfo() if with_info else None
     rows = ctypes.c_void_p() if with_rows else None
     control = Control(timeout=timeout) if timeout is not None else None
     if control:
         raw.control = ctypes.pointer(control.raw)
-    results = (address(hits), address(counts), _c.Ref(info) if info is not None else None,
+    results = (where, counts, _c.Ref(info) if info is not None else None,
                _c.Ref(rows) if rows is not None else None)
     if radius is None:
         call(lib.vecdb_search, handle, _c.Ref(raw), *results)
     else:
         call(lib.vecdb_search_range, handle, _c.Ref(raw), radius, *results)
     taken = take_rows(rows) if rows is not None else None
-    return Hits(finish(hits, counts, request.single), counts,
+    found = np.ndarray(raw.n_queries, np.uint32, counts)
+    return Hits(finish(hits, found, request.single), found,
                 info_dict(info) if info is not None else None, taken)
 
 

@@ -40,7 +40,9 @@ def main() -> None:
         version = microseconds(_c.lib.vecdb_version_number)
         print(f"a call of C that does nothing          {version:6.2f} us")
         print(f"vecdb_search with its structs made      {bare:6.2f} us")
-        for name, call in (("search(query, 10)", lambda: docs.search(query, 10)),
+        find = docs.searcher(10)
+        for name, call in (("searcher(10)(query)", lambda: find(query)),
+                           ("search(query, 10)", lambda: docs.search(query, 10)),
                            ("search(query, 10, out=)", lambda: docs.search(query, 10, out=out))):
             total = microseconds(call)
             print(f"{name:38}  {total:6.2f} us, of it the package {total - bare:.2f} us")

@@ -34,6 +34,23 @@ def test_many_queries(docs, vectors):
         assert ids.tolist() == nearest(query, vectors, 7).tolist()
 
 
+def test_searcher(db, docs, vectors):
+    find = docs.searcher(6, filter="group != {g}", params={"g": 0}, plan=Plan.EXACT)
+    for query in (vectors[3], vectors[8].astype(np.float64), vectors[9].tolist(),
+                  np.repeat(vectors[7], 2)[::2]):
+        wanted = docs.search(query, 6, filter="group != 0")
+        assert find(query).tolist() == wanted.hits.tolist()
+    assert len(docs.searcher(600)(vectors[0])) == 500
+    with pytest.raises(vecdb.NotFiniteError):
+        find(np.full(16, np.nan, np.float32))
+    for bad in (vectors[0, :5], vectors[:2]):
+        with pytest.raises(vecdb.DimensionError):
+            find(bad)
+    db.close()
+    with pytest.raises(vecdb.ClosedError):
+        find(vectors[0])
+
+
 def test_more_than_there_are(docs, vectors):
     assert len(docs.search(vectors[0], 600)) == 500
     hits = docs.search(vectors[:2], 600)

@@ -12,7 +12,7 @@ from .calls import Control, Handle, Progress, call, text_of
 from .columns import Batch, Columns, Rows
 from .errors import ArgumentError, UnknownFieldError
 from .schema import Field, Type, parse_index, read_field
-from .search import Hits, Request, SearchIterator, search
+from .search import Hits, Request, Searcher, SearchIterator, search
 from .values import Key, make_filter, make_keys, make_names, take_rows
 
 if TYPE_CHECKING:
@@ -161,6 +161,14 @@ class Collection:
         fields = self._with_rows(fields)
         request = Request(self._field(field), queries, k=k, fields=fields, **how)
         return search(self.handle, request, None, out, timeout, info, fields is not None)
+
+    def searcher(self, k: int = 10, *, field: Optional[str] = None, **how: Any) -> Searcher:
+        """A function of one query that gives an array of vecdb.HIT: what search does, with the
+        same filter and settings each time, at a fraction of its cost. One thread at a time may
+        use it; with VARCHAR keys, search is what gives them."""
+        if self.key.type == Type.VARCHAR:
+            raise ArgumentError("hits of a searcher have INT64 keys")
+        return Searcher(self._handle, self._field(field), k, **how)
 
     def search_range(self, query: Any, radius: float, *, limit: int = 1000,
                      field: Optional[str] = None, fields: Optional[Sequence[str]] = None,

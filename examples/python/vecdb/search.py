@@ -12,8 +12,8 @@ import numpy as np
 from . import _c
 from .calls import Control, Handle, call
 from .columns import sparse, vectors
-from .errors import ArgumentError, KError
-from .schema import Field, Type
+from .errors import ArgumentError, KError, raise_error
+from .schema import DTYPES, Field, Type
 from .values import address, make_filter, make_names, take_rows
 
 HIT = np.dtype([("id", np.int64), ("score", np.float32), ("row", np.uint32)])
@@ -182,3 +182,30 @@ def search(handle: ctypes.c_void_p, request: Request, radius: Optional[float],
                 info_dict(info) if info is not None else None, taken)
 
 
+
+
+class Searcher:
+    """A search for one query after the other, made ready once: see Collection.searcher."""
+
+    def __init__(self, handle: Handle, field: Field, k: int, **how: Any) -> None:
+        if field.type == Type.SPARSE_VECTOR:
+            raise ArgumentError("a searcher takes dense vectors")
+        self._field, self._handle = field, handle
+        width = field.dim // 8 if field.type == Type.BINARY_VECTOR else field.dim
+        self._shape, self._dtype = (width,), DTYPES[field.type]
+        self._request = Request(field, np.zeros(width, self._dtype), k=k, **how)
+        self._memory = ctypes.c_char * (k * HIT.itemsize)
+        self._count, self._error = ctypes.c_uint32(), _c.Error()
+        self._ends = (_c.Ref(self._count), None, None, _c.Ref(self._error))
+        self._start = _c.Ref(self._request.raw)
+
+    def __call__(self, query: np.ndarray) -> np.ndarray:
+        """The hits, nearest first: an array of vecdb.HIT."""
+        if type(query) is not np.ndarray or query.dtype != self._dtype or (
+                query.shape != self._shape or not query.flags.c_contiguous):
+            query = vectors(np.asarray(query)[None], self._field)[0]
+        self._request.raw.queries = address(query)
+        memory = self._memory()
+        if _c.lib.vecdb_search(self._handle.get(), self._start, memory, *self._ends):
+            raise_error(self._error)
+        return np.ndarray(self._count.value, HIT, memory)

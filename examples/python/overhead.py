@@ -33,7 +33,8 @@ def main() -> None:
         rows = np.random.default_rng(1).standard_normal((100, 128)).astype(np.float32)
         docs.insert({"id": np.arange(100), "v": rows})
         query, out = rows[0], np.empty((1, 10), HIT)
-        request, count, error = Request(docs.fields["v"], query, k=10), ctypes.c_uint32(), _c.Error()
+        request = Request(docs.fields["v"], query, k=10)
+        count, error = ctypes.c_uint32(), _c.Error()
         arguments = (docs.handle, ctypes.byref(request.raw), out.ctypes.data, ctypes.byref(count),
                      None, None, ctypes.byref(error))
         bare = microseconds(lambda: _c.lib.vecdb_search(*arguments))

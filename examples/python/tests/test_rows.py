@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-import vecdb
 from vecdb import Field, Metric, Type
 
 

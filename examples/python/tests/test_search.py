@@ -77,7 +77,8 @@ def test_hits_go_to_the_callers_array(docs, vectors):
     out = np.empty((4, 5), vecdb.HIT)
     hits = docs.search(vectors[:4], 5, out=out)
     assert np.shares_memory(hits.ids, out) and out["id"][:, 0].tolist() == [0, 1, 2, 3]
-    for bad in (np.empty((4, 4), vecdb.HIT), np.empty((4, 5)), np.empty((4, 10), vecdb.HIT)[:, ::2]):
+    for bad in (np.empty((4, 4), vecdb.HIT), np.empty((4, 5)),
+                np.empty((4, 10), vecdb.HIT)[:, ::2]):
         with pytest.raises(vecdb.ArgumentError):
             docs.search(vectors[:4], 5, out=bad)
 

@@ -5,13 +5,12 @@
         print(docs.search(query, k=10, filter="year > {y}", params={"y": 2020}).ids)
 """
 
-from . import _c
+from . import _c, errors
 from .collection import Collection
 from .database import Database, restore
 from .errors import *  # noqa: F401,F403
-from .errors import VecdbError
 from .schema import Field, Metric, Type
-from .search import HIT, Hits, Plan, SearchIterator
+from .search import HIT, Hits, Plan, Searcher, SearchIterator
 from .values import PAIR
 
 open = Database
@@ -23,6 +22,6 @@ def kernels() -> str:
     return _c.lib.vecdb_kernels().decode()
 
 
-__all__ = ["Collection", "Database", "Field", "HIT", "Hits", "Metric", "PAIR", "Plan",
-           "SearchIterator", "Type", "VecdbError", "kernels", "open", "restore"]
-__all__ += [name for name in dir() if name.endswith("Error") and name not in __all__]
+__all__ = ["Collection", "Database", "Field", "HIT", "Hits", "Metric", "PAIR", "Plan", "Searcher",
+           "SearchIterator", "Type", "kernels", "open", "restore"]
+__all__ += errors.__all__

@@ -68,7 +68,8 @@ class Request:
         if ef or nprobe or recall or plan or threads:
             if not all(0 <= number < 2**32 for number in (ef, nprobe, threads)):
                 raise ArgumentError("ef, nprobe and threads are numbers of 32 bits")
-            raw.ef, raw.nprobe, raw.recall, raw.plan, raw.threads = ef, nprobe, recall, plan, threads
+            raw.ef, raw.nprobe, raw.recall = ef, nprobe, recall
+            raw.plan, raw.threads = plan, threads
         self._queries(field, queries)
         if filter is not None or params:
             raw.filter = make_filter(filter, params, self.keep)

@@ -262,6 +262,24 @@ peers-quick: ## a few of their tests; skipped where PyPI cannot be reached
 	  $(MAKE) --no-print-directory QUIET=1 build/vecdbd && sh tests/peers/peers.sh quick; \
 	else echo 'skipped: python3-venv cannot be had'; fi
 
+# The Python package, in examples/python: a wheel, and its tests with what they need from PyPI.
+PYTHON_PACKAGES := numpy tqdm pytest langchain-tests hnswlib
+python: ## the Python package as a wheel, in build/python/
+	@$(DEPS) lib python
+	$(SUB) QUIET=1 libraries build/python/venv/made
+	$(Q)rm -f build/python/*.whl && build/python/venv/bin/pip -q --disable-pip-version-check wheel \
+	  --no-deps --wheel-dir build/python ./examples/python && ls build/python/*.whl
+build/python/venv/made:
+	$(Q)mkdir -p build/python && python3 -m venv build/python/venv && touch $@
+build/python/venv/packages: build/python/venv/made
+	$(Q)build/python/venv/bin/pip -q --disable-pip-version-check install $(PYTHON_PACKAGES) && touch $@
+python-test: ## the Python package, installed from its wheel, and its tests, with packages from PyPI
+	$(SUB) python
+	$(SUB) build/python/venv/packages
+	$(Q)build/python/venv/bin/pip -q --disable-pip-version-check install --no-deps --force-reinstall \
+	  build/python/*.whl
+	@CC='$(CC)' build/python/venv/bin/pytest -q -p no:cacheprovider examples/python/tests
+
 demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
 	$(SUB) build/examples/demo

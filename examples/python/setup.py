@@ -1,0 +1,42 @@
+"""Builds the wheel: the package, with the shared library of this checkout inside."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from setuptools import Distribution, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class BuildWithLibrary(build_py):
+    """Makes libvecdb.so, unless it is up to date, and puts it beside the modules."""
+
+    def run(self):
+        subprocess.run(["make", "-s", "-C", str(ROOT), "INSTALL=no", "libraries"], check=True)
+        super().run()
+        target = Path(self.build_lib) / "vecdb" / "libvecdb.so"
+        shutil.copyfile(ROOT / "build" / "libvecdb.so", target)
+
+
+class PlatformWheel(bdist_wheel):
+    """A wheel for any Python 3, but for this platform only."""
+
+    def get_tag(self):
+        return "py3", "none", super().get_tag()[2]
+
+
+class BinaryDistribution(Distribution):
+    def has_ext_modules(self):
+        return True
+
+
+header = (ROOT / "vecdb.h").read_text(encoding="utf-8")
+setup(
+    version=re.search(r'VECDB_VERSION_STRING "(.*)"', header).group(1),
+    cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel},
+    distclass=BinaryDistribution,
+)

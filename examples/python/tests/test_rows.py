@@ -1,0 +1,86 @@
+"""Rows in and out: keys, values of every type, filters, pages."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vecdb import Field, Metric, Type
+
+
+def test_get_keeps_the_order_of_keys(docs):
+    rows = docs.get([7, 3, 9999, 5], ["group"])
+    assert rows == [{"id": 7, "group": 2}, {"id": 3, "group": 3}, {"id": 5, "group": 0}]
+    assert docs.get(8, [])[0] == {"id": 8}
+
+
+def test_upsert_replaces_and_delete_removes(docs, vectors):
+    docs.upsert([{"id": 1, "group": 77, "title": "new", "embedding": vectors[2]}])
+    assert docs.get(1)[0]["title"] == "new" and len(docs) == 500
+    assert docs.delete([1, 2, 2, 12345]) == 2 and len(docs) == 498
+    assert docs.delete(filter="group == {g}", params={"g": 3}) == 100
+    assert docs.count("group == 3") == 0 and len(docs) == 398
+
+
+def test_query_count_and_scan(docs):
+    assert [row["id"] for row in docs.query("group == 4", fields=[], limit=3)] == [4, 9, 14]
+    assert [row["id"] for row in docs.query(fields=[], limit=2, offset=5)] == [5, 6]
+    assert [row["id"] for row in docs.query(fields=[], limit=2, after=100)] == [101, 102]
+    assert docs.count("title is null") == 50
+    ids = [row["id"] for row in docs.scan("id % 2 == {r}", {"r": 1}, fields=[])]
+    assert ids == list(range(1, 500, 2))
+
+
+def test_scan_reads_more_than_a_page(db):
+    collection = db.create("many", [Field("id", Type.VARCHAR, max_length=8, primary_key=True),
+                                    Field("v", Type.FLOAT_VECTOR, dim=2, metric=Metric.L2)])
+    keys = [f"{i:05}" for i in range(3000)]
+    assert collection.insert({"id": keys, "v": np.ones((3000, 2), np.float32)}) is None
+    assert [row["id"] for row in collection.scan(fields=[])] == keys
+    hits = collection.search([1, 1], 3)
+    assert [row["id"] for row in hits.rows] == keys[:3]
+    assert collection.delete(["00001"]) == 1
+
+
+def test_every_scalar_type_comes_back(db):
+    rows = [{"id": 1, "flag": True, "i8": -128, "i16": 32767, "i32": -2**31, "i64": 2**63 - 1,
+             "f": 0.5, "d": 1 / 3, "text": "süß", "numbers": [1, 2], "texts": ["a", "", "ö"],
+             "v": np.array([1, 0], np.float32)},
+            {"id": 2, "flag": False, "i8": 127, "i16": -1, "i32": 0, "i64": -2**63, "f": -2.0,
+             "d": 0.0, "text": "", "numbers": [], "texts": [],
+             "v": np.array([0, 1], np.float32)}]
+    collection = db.create("all", [
+        Field("id", Type.INT64, primary_key=True), Field("flag", Type.BOOL),
+        Field("i8", Type.INT8), Field("i16", Type.INT16), Field("i32", Type.INT32),
+        Field("i64", Type.INT64), Field("f", Type.FLOAT), Field("d", Type.DOUBLE),
+        Field("text", Type.VARCHAR), Field("numbers", Type.ARRAY, element_type=Type.INT32),
+        Field("texts", Type.ARRAY, element_type=Type.VARCHAR),
+        Field("v", Type.FLOAT_VECTOR, dim=2)])
+    collection.insert(rows)
+    for given, found in zip(rows, collection.get([1, 2])):
+        assert (given.pop("v") == found.pop("v")).all()
+        assert given == found
+
+
+def test_defaults_and_auto_ids(db):
+    collection = db.create("auto", [
+        Field("id", Type.INT64, primary_key=True, auto_id=True),
+        Field("n", Type.INT32, default=5), Field("x", Type.DOUBLE, default=1),
+        Field("s", Type.VARCHAR, default="none", nullable=True),
+        Field("v", Type.FLOAT_VECTOR, dim=2, index="HNSW(m=24)")], description="numbered")
+    assert collection.insert({"v": np.eye(2, dtype=np.float32)}).tolist() == [1, 2]
+    assert {**collection.get(2)[0], "v": 0} == {"id": 2, "n": 5, "x": 1.0, "s": "none", "v": 0}
+    assert collection.description == "numbered"
+    fields = db["auto"].fields
+    assert (fields["n"].default, fields["x"].default, fields["s"].default) == (5, 1.0, "none")
+    assert fields["v"].index == "HNSW(m=24)" and fields["id"].auto_id and fields["s"].nullable
+
+
+def test_conversions_are_checked(docs, vectors):
+    ok = {"id": [900], "group": [1], "embedding": vectors[:1].astype(np.float64)}
+    docs.insert(ok)
+    assert (docs.get(900)[0]["embedding"] == vectors[0]).all()
+    docs.insert({"id": np.array([901], np.uint16), "group": np.array([2], np.int64),
+                 "embedding": np.asfortranarray(vectors[1:2])})
+    assert docs.get(901)[0]["group"] == 2
+    docs.insert({"id": [902, 903], "group": [0, 0], "embedding": vectors[1::-1]})
+    assert (docs.get(902)[0]["embedding"] == vectors[1]).all()

@@ -1,0 +1,233 @@
+"""Collections: rows in, rows and hits out."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, Sequence, Union
+
+import numpy as np
+
+from . import _c
+from .calls import Control, Handle, Progress, call, text_of
+from .columns import Batch, Columns, Rows
+from .errors import ArgumentError, UnknownFieldError
+from .schema import Field, Type, parse_index, read_field
+from .search import Hits, Request, Searcher, SearchIterator, search
+from .values import Key, make_filter, make_keys, make_names, take_rows
+
+if TYPE_CHECKING:
+    from .database import Database
+
+Keys = Union[Key, Sequence[Key], np.ndarray]
+_PAGE = 1024
+
+
+class Collection:
+    """A collection of an open database. Any thread may use it at any time."""
+
+    def __init__(self, database: "Database", handle: ctypes.c_void_p, name: str) -> None:
+        self.database = database
+        self.name = name
+        self._handle = Handle(handle, _c.lib.vecdb_collection_release, database.handles)
+        schema = _c.lib.vecdb_collection_schema(handle)[0]
+        self.description: str = (schema.description or b"").decode()
+        self.fields: dict[str, Field] = {
+            field.name: field for field in map(read_field, schema.fields[:schema.n_fields])}
+        self.key = next(field for field in self.fields.values() if field.primary_key)
+        vectors = [f for f in self.fields.values() if f.type >= Type.FLOAT_VECTOR]
+        self._vector = vectors[0] if len(vectors) == 1 else None
+
+    @property
+    def handle(self) -> ctypes.c_void_p:
+        return self._handle.get()
+
+    def close(self) -> None:
+        """Releases the handle; rows stay. Closing twice does nothing."""
+        self._handle.close()
+
+    def __enter__(self) -> "Collection":
+        return self
+
+    def __exit__(self, *what: Any) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._handle.close()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __repr__(self) -> str:
+        return f"<vecdb.Collection {self.name!r}: {', '.join(self.fields)}>"
+
+    # Writes
+
+    def _write(self, function: Any, data: Union[Columns, Rows]) -> Optional[np.ndarray]:
+        batch = Batch(self.fields, data)
+        ids = np.empty(batch.rows, np.int64) if self.key.type == Type.INT64 else None
+        call(function, self.handle, _c.Ref(batch.raw), ids.ctypes.data if ids is not None else None)
+        return ids
+
+    def insert(self, data: Union[Columns, Rows]) -> Optional[np.ndarray]:
+        """Writes all rows or none: columns by name, or a list of dicts. A key that is there is
+        ExistsError. Gives the INT64 keys."""
+        return self._write(_c.lib.vecdb_insert, data)
+
+    def upsert(self, data: Union[Columns, Rows]) -> Optional[np.ndarray]:
+        """As insert, but replaces the rows whose keys are there."""
+        return self._write(_c.lib.vecdb_upsert, data)
+
+    def delete(self, keys: Optional[Keys] = None, *, filter: Optional[str] = None,
+               params: Optional[Mapping[str, Any]] = None) -> int:
+        """Deletes rows by keys, or those that pass a filter; says how many there were."""
+        if (keys is None) == (filter is None):
+            raise ArgumentError("either keys or a filter")
+        deleted, keep = ctypes.c_uint64(), []  # type: ignore[var-annotated]
+        if filter is not None:
+            where = make_filter(filter, params, keep)
+            call(_c.lib.vecdb_delete_where, self.handle, _c.Ref(where), _c.Ref(deleted), None)
+        else:
+            call(_c.lib.vecdb_delete, self.handle, _c.Ref(make_keys(keys, keep)),
+                 _c.Ref(deleted))
+        return deleted.value
+
+    # Reads
+
+    def get(self, keys: Keys, fields: Optional[Sequence[str]] = None) -> list[dict[str, Any]]:
+        """The rows of these keys, in their order; keys without a row are left out."""
+        keep: list[Any] = []
+        wanted, rows = make_keys(keys, keep), ctypes.c_void_p()
+        call(_c.lib.vecdb_get, self.handle, _c.Ref(wanted), *make_names(fields), None,
+             _c.Ref(rows))
+        return take_rows(rows)
+
+    def query(self, filter: Optional[str] = None, params: Optional[Mapping[str, Any]] = None, *,
+              fields: Optional[Sequence[str]] = None, limit: int = 0, offset: int = 0,
+              after: Optional[Key] = None) -> list[dict[str, Any]]:
+        """The rows that pass a filter, in the order of keys; 16,384 at most."""
+        if not 0 <= limit < 2**32 or not 0 <= offset < 2**64:
+            raise ArgumentError("limit and offset are not negative")
+        keep: list[Any] = []
+        request, rows = _c.QueryParams(limit=limit, offset=offset), ctypes.c_void_p()
+        request.filter = make_filter(filter, params, keep)
+        if after is not None:
+            request.after = make_keys(after, keep)
+        request.fields, request.n_fields = make_names(fields)
+        call(_c.lib.vecdb_query, self.handle, _c.Ref(request), _c.Ref(rows))
+        return take_rows(rows)
+
+    def scan(self, filter: Optional[str] = None, params: Optional[Mapping[str, Any]] = None, *,
+             fields: Optional[Sequence[str]] = None) -> Iterator[dict[str, Any]]:
+        """All rows that pass a filter, in the order of keys, read in pages."""
+        page = self.query(filter, params, fields=fields, limit=_PAGE)
+        while page:
+            yield from page
+            page = self.query(filter, params, fields=fields, limit=_PAGE,
+                              after=page[-1][self.key.name])
+
+    def count(self, filter: Optional[str] = None,
+              params: Optional[Mapping[str, Any]] = None) -> int:
+        """How many rows pass a filter, or there are."""
+        keep: list[Any] = []
+        count = ctypes.c_uint64()
+        call(_c.lib.vecdb_count, self.handle, _c.Ref(make_filter(filter, params, keep)),
+             _c.Ref(count))
+        return count.value
+
+    # Search
+
+    def _field(self, name: Optional[str]) -> Field:
+        field = self._vector if name is None else self.fields.get(name)
+        if field is None:
+            if name is None:
+                raise ArgumentError("there are several vector fields, or none: name one")
+            raise UnknownFieldError(f"no field {name}", field=name)
+        if field.type < Type.FLOAT_VECTOR:
+            raise UnknownFieldError(f"{name} is no vector", field=name)
+        return field
+
+    def _with_rows(self, fields: Optional[Sequence[str]]) -> Optional[Sequence[str]]:
+        return [] if fields is None and self.key.type == Type.VARCHAR else fields
+
+    def search(self, queries: Any, k: int = 10, *, field: Optional[str] = None,
+               fields: Optional[Sequence[str]] = None, out: Optional[np.ndarray] = None,
+               timeout: Optional[float] = None, info: bool = False, **how: Any) -> Hits:
+        """The k nearest rows to one query (a vector) or to each of many (a matrix).
+
+        filter, params: only rows that pass; recall, or ef or nprobe: how hard to look; plan, or
+        threads for many queries; fields: of the rows, in Hits.rows; out: an array of vecdb.HIT for
+        the hits; info: fills Hits.info; timeout: in seconds, after which it gives what it has,
+        with info["partial"] set, or without info raises DeadlineError."""
+        fields = self._with_rows(fields)
+        request = Request(self._field(field), queries, k=k, fields=fields, **how)
+        return search(self.handle, request, None, out, timeout, info, fields is not None)
+
+    def searcher(self, k: int = 10, *, field: Optional[str] = None, **how: Any) -> Searcher:
+        """A function of one query that gives an array of vecdb.HIT: what search does, with the
+        same filter and settings each time, at a fraction of its cost. One thread at a time may
+        use it; with VARCHAR keys, search is what gives them."""
+        if self.key.type == Type.VARCHAR:
+            raise ArgumentError("hits of a searcher have INT64 keys")
+        return Searcher(self._handle, self._field(field), k, **how)
+
+    def search_range(self, query: Any, radius: float, *, limit: int = 1000,
+                     field: Optional[str] = None, fields: Optional[Sequence[str]] = None,
+                     filter: Optional[str] = None, params: Optional[Mapping[str, Any]] = None,
+                     timeout: Optional[float] = None) -> Hits:
+        """The rows whose score is radius or nearer: the nearest `limit` of them, exactly."""
+        fields = self._with_rows(fields)
+        request = Request(self._field(field), query, k=limit, fields=fields, filter=filter,
+                          params=params)
+        return search(self.handle, request, radius, None, timeout, False, fields is not None)
+
+    def iterate(self, query: Any, *, batch: int = 100, field: Optional[str] = None,
+                fields: Optional[Sequence[str]] = None, **how: Any) -> SearchIterator:
+        """Walks outward from a query, `batch` hits at a time, over the rows of this moment."""
+        fields = self._with_rows(fields)
+        request = Request(self._field(field), query, fields=fields, **how)
+        return SearchIterator(self, request, batch, fields is not None)
+
+    def explain(self, queries: Any, k: int = 10, *, field: Optional[str] = None,
+                **how: Any) -> str:
+        """How a search would be run, in words."""
+        request = Request(self._field(field), queries, k=k, **how)
+        return text_of(_c.lib.vecdb_explain, self.handle, _c.Ref(request.raw))
+
+    # Maintenance
+
+    def _long(self, function: Any, *arguments: Any, progress: Progress,
+              timeout: Optional[float]) -> None:
+        with Control(progress, timeout) as control:
+            call(function, self.handle, *arguments, control)
+
+    def flush(self, *, progress: Progress = False, timeout: Optional[float] = None) -> None:
+        """Seals rows in memory into a segment file."""
+        self._long(_c.lib.vecdb_flush, progress=progress, timeout=timeout)
+
+    def compact(self, *, progress: Progress = False, timeout: Optional[float] = None) -> None:
+        """Merges segments, leaves out deleted rows and builds indexes."""
+        self._long(_c.lib.vecdb_compact, progress=progress, timeout=timeout)
+
+    def wait(self, *, progress: Progress = False, timeout: Optional[float] = None) -> None:
+        """Waits until background work is done."""
+        self._long(_c.lib.vecdb_wait, progress=progress, timeout=timeout)
+
+    def warm(self, *, progress: Progress = False, timeout: Optional[float] = None) -> None:
+        """Brings the files into memory."""
+        self._long(_c.lib.vecdb_warm, progress=progress, timeout=timeout)
+
+    def create_index(self, index: str = "AUTO", *, field: Optional[str] = None,
+                     progress: Progress = False, timeout: Optional[float] = None) -> None:
+        """Sets the index of a vector field, such as "HNSW(m=16)", and builds it."""
+        self._long(_c.lib.vecdb_index_create, self._field(field).name.encode(),
+                   _c.Ref(parse_index(index)), progress=progress, timeout=timeout)
+
+    def drop_index(self, *, field: Optional[str] = None) -> None:
+        """Drops the index of a vector field: its searches are exact from now on."""
+        call(_c.lib.vecdb_index_drop, self.handle, self._field(field).name.encode())
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers about the collection, as vecdb_stats names them."""
+        stats = _c.Stats()
+        call(_c.lib.vecdb_collection_stats, self.handle, _c.Ref(stats))
+        return {name: getattr(stats, name) for name, *_ in stats._fields_[1:]}

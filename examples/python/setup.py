@@ -10,6 +10,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "python" / "setup"  # what setuptools makes on the way
 
 
 class BuildWithLibrary(build_py):
@@ -17,6 +18,7 @@ class BuildWithLibrary(build_py):
 
     def run(self):
         subprocess.run(["make", "-s", "-C", str(ROOT), "INSTALL=no", "libraries"], check=True)
+        shutil.rmtree(self.build_lib, ignore_errors=True)  # modules that are no more
         super().run()
         target = Path(self.build_lib) / "vecdb" / "libvecdb.so"
         shutil.copyfile(ROOT / "build" / "libvecdb.so", target)
@@ -35,7 +37,9 @@ class BinaryDistribution(Distribution):
 
 
 header = (ROOT / "vecdb.h").read_text(encoding="utf-8")
+WORK.mkdir(parents=True, exist_ok=True)
 setup(
+    options={"build": {"build_base": str(WORK)}, "egg_info": {"egg_base": str(WORK)}},
     version=re.search(r'VECDB_VERSION_STRING "(.*)"', header).group(1),
     cmdclass={"build_py": BuildWithLibrary, "bdist_wheel": PlatformWheel},
     distclass=BinaryDistribution,

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Peers' own test suites, and programs of others, from PyPI against build/vecdbd. `peers.sh quick` runs
-# a few tests of each within a few seconds; `peers.sh all [SUITE...]` runs all of the suites, or those
-# named. A suite is a file NAME.suite beside this one, which sets `packages` (for an environment of its
-# own), may set `source` (a source distribution to unpack into $source_folder), and defines suite_quick
-# and suite_all. Skipped, with the reason, where PyPI cannot be reached.
+# a few tests within a few seconds; `peers.sh all [SUITE...]` runs all of the suites, or those named. A
+# suite is a file NAME.suite beside this one, which sets `packages` (for an environment of its own), may
+# set `source` (a source distribution to unpack into $source_folder), and defines suite_all and, if it
+# sets `quick`, suite_quick. Skipped, with the reason, where PyPI cannot be reached.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
@@ -21,7 +21,7 @@ install() {
   echo "peers: installing $suite from PyPI"
   mkdir -p "$folder" && rm -rf "${folder:?}/$suite" && python3 -m venv "$folder/$suite" || return 1
   # shellcheck disable=SC2086 # words on purpose
-  "$python" -m pip -q --disable-pip-version-check install $packages >"$folder/pip.log" 2>&1 || return 1
+  "$python" -m pip -q --disable-pip-version-check install --no-compile $packages >"$folder/pip.log" 2>&1 || return 1
   if [ -n "$source" ]; then
     (cd "$folder/$suite" && "$python" -m pip -q --disable-pip-version-check download --no-deps \
       --no-binary :all: "$source" >"$folder/pip.log" 2>&1 && tar xzf ./*.tar.gz) || return 1
@@ -52,8 +52,10 @@ run() {
   suite=$1
   packages=
   source=
+  quick=
   # shellcheck disable=SC1090
   . "$here/$suite.suite"
+  [ "$mode" = all ] || [ -n "$quick" ] || return 0
   source_folder=$folder/$suite/$(echo "$source" | sed 's/==/-/; s/^\([a-z]*\)-\([a-z]*\)/\1_\2/')
   if ! install; then
     echo "skipped: $suite cannot be had from PyPI: $(tail -n 1 "$folder/pip.log" 2>/dev/null)"

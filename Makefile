@@ -388,7 +388,7 @@ JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   examples-test uring-test peers-quick,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
-test: ## everything that must hold, in about ten minutes on two cores
+test: ## everything that must hold, in about twelve minutes on two cores
 	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs

@@ -1,6 +1,6 @@
 /*
  * http.c - requests and answers over libmicrohttpd; see http.h. A request that is whole goes to the
- * queue, and its connection sleeps until a worker has answered. All that libmicrohttpd calls has
+ * queue, and its connection sleeps until a thread has answered. All that libmicrohttpd calls has
  * the mutex of the connection's loop (http_loop.h).
  */
 #include "server/http.h"

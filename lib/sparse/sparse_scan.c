@@ -14,14 +14,8 @@ static size_t sparse_skip(const void *pairs, size_t n, size_t i, uint32_t index)
     step *= 2;
   }
   size_t end = vdb_min_size(n, i + step + 1);
-  while (i < end) {
-    size_t middle = i + (end - i) / 2;
-    if (vdb_sparse_at(pairs, middle).index < index)
-      i = middle + 1;
-    else
-      end = middle;
-  }
-  return i;
+  const uint8_t *from = (const uint8_t *)pairs + i * sizeof(vecdb_sparse_pair);
+  return i + vdb_sparse_lower(from, end - i, index);
 }
 
 VDB_INTERNAL bool vdb_sparse_dot(const vecdb_sparse *query, struct vdb_bytes row, double *out) {

@@ -18,7 +18,9 @@
 
 enum {
   CODES_DIM_4 = 65,           /* dimension from which 4 bits are tried */
-  CODES_QUERIES = 32,         /* rows that search for their neighbours */
+  CODES_QUERIES = 256,        /* rows that search for their neighbours at most, */
+  CODES_QUERIES_LEAST = 64,   /* and at least; */
+  CODES_PAIRS = 1 << 21,      /* between: as many as ask for so many distances */
   CODES_NEAR = 11,            /* that many, themselves among them */
   CODES_LOOK = 40,            /* within so many by code */
   CODES_CHECK_ROWS = 1 << 16, /* among so many rows */
@@ -29,7 +31,9 @@ enum {
 struct codes_check {
   struct vdb_hnsw_builder *h;
   const struct vdb_codes *codes;
-  void *queries[CODES_QUERIES];  /* memory */
+  size_t code_bytes; /* of a query by code, which a row in floats follows */
+  size_t room_bytes; /* of both */
+  uint8_t *rooms;    /* by worker */
   uint32_t found[CODES_QUERIES]; /* neighbours that each query found, out of `wanted` */
   uint32_t wanted[CODES_QUERIES];
 };
@@ -66,17 +70,16 @@ static void codes_check_row(void *arg, size_t i, unsigned worker) {
   struct vdb_vecs rows = *c->h->b->vecs;
   struct vdb_codes none = {0};
   struct vdb_hnsw_space space = {&rows, &none};
-  size_t query_at = vdb_round_up(c->codes->ops->query_bytes(c->codes), 64);
-  struct vdb_hnsw_row row = {.room = (uint8_t *)c->queries[i] + query_at};
-  (void)worker;
+  uint8_t *query = c->rooms + worker * c->room_bytes;
+  struct vdb_hnsw_row row = {.room = query + c->code_bytes};
   rows.n = vdb_min_u32(rows.n, CODES_CHECK_ROWS);
   vdb_hnsw_row_query(&space, &space, c->h->order[i], &row);
   struct vdb_search s = {.query = &row.raw, .top = {near, CODES_NEAR, 0}};
   vdb_flat_scan(&rows, 0, &s);
   float bound = s.top.n > 0 ? near[0].key : 0; /* of a heap: the farthest */
   struct vdb_topk top = {look, CODES_LOOK, 0};
-  c->codes->ops->query(c->codes, &row.raw, c->queries[i]);
-  codes_look(c, c->queries[i], rows.n, &top);
+  c->codes->ops->query(c->codes, &row.raw, query);
+  codes_look(c, query, rows.n, &top);
   uint32_t found = 0;
   for (size_t k = 0; k < top.n; k++)
     found += vdb_key_one(&rows, &row.raw, look[k].row) <= bound;
@@ -84,26 +87,33 @@ static void codes_check_row(void *arg, size_t i, unsigned worker) {
   c->found[i] = vdb_min_u32(found, c->wanted[i]);
 }
 
+/* How many rows search. A tenth of the rows can be ones that codes cannot tell apart, and some of
+   these must be met: the fewer rows there are, the more are asked. */
+static uint32_t codes_queries(uint32_t n_rows) {
+  size_t n = CODES_PAIRS / vdb_max_size(n_rows, 1);
+  n = vdb_min_size(vdb_max_size(n, CODES_QUERIES_LEAST), CODES_QUERIES);
+  return (uint32_t)vdb_min_size(n, n_rows);
+}
+
 /* Whether codes tell neighbours apart. */
 static int codes_good(struct vdb_hnsw_builder *h, const struct vdb_codes *codes, bool *good,
                       vecdb_error *err) {
   struct codes_check c = {.h = h, .codes = codes};
-  struct vdb_mem *mem = h->b->mem;
-  uint32_t n = vdb_min_u32(h->n_nodes, CODES_QUERIES);
-  size_t bytes = vdb_round_up(codes->ops->query_bytes(codes), 64) + codes->dim * sizeof(float);
+  uint32_t n = codes_queries(h->n_nodes);
   uint64_t found = 0, wanted = 0;
-  bool room = true;
-  for (uint32_t i = 0; i < n && room; i++)
-    room = (c.queries[i] = vdb_alloc_wide(mem, bytes)) != NULL;
-  if (room)
-    h->b->par->run(h->b->par, n, codes_check_row, &c);
+  c.code_bytes = vdb_round_up(codes->ops->query_bytes(codes), 64);
+  c.room_bytes = vdb_round_up(c.code_bytes + codes->dim * sizeof(float), 64);
+  c.rooms = vdb_alloc_wide(h->b->mem, h->b->par->workers * c.room_bytes);
+  if (!c.rooms)
+    return vdb_fail_memory(err);
+  h->b->par->run(h->b->par, n, codes_check_row, &c);
+  vdb_free(h->b->mem, c.rooms);
   for (uint32_t i = 0; i < n; i++) {
     found += c.found[i];
     wanted += c.wanted[i];
-    vdb_free(mem, c.queries[i]);
   }
   *good = found * 100 >= wanted * CODES_PERCENT;
-  return room ? VECDB_OK : vdb_fail_memory(err);
+  return VECDB_OK;
 }
 
 /* Makes codes, and closes them again unless they are good or `forced`. */

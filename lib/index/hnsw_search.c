@@ -16,7 +16,6 @@ enum {
   SEARCH_NEAR_PERCENT = 15, /* allowed rows below which only these are scored */
   SEARCH_NEAR_ROWS = 48,    /* rows to look for among links of links */
   SEARCH_SAMPLE = 128,      /* words of the bitmap to estimate its share from */
-  SEARCH_MOST = 5,          /* rows scored again after a walk among codes: k times that at most */
   SEARCH_AGAIN = 10,        /* of codes whose errors are not known: 1.5 k and so many */
   SEARCH_END_K = 10,        /* searches for fewer look as far as one for so many */
   SEARCH_WIDER = 4,         /* times `effort` that a search keeps where it may look farther, */
@@ -237,7 +236,7 @@ static size_t search_look(const struct vdb_hnsw *hnsw, const struct vdb_hnsw_scr
     return vdb_min_size(pool->n, k + k / 2 + SEARCH_AGAIN);
   float off = SEARCH_DEVIATIONS * codes->ops->deviation(codes, scratch->code_query);
   float limit = vdb_walk_item_key(pool->items[k - 1]) + off;
-  size_t look = vdb_min_size(pool->n, SEARCH_MOST * k);
+  size_t look = pool->n;
   while (look > k && vdb_walk_item_key(pool->items[look - 1]) > limit)
     look--;
   return look;

@@ -607,6 +607,25 @@ VECDB_API int vecdb_insert(vecdb_collection *collection, const vecdb_batch *batc
 VECDB_API int vecdb_upsert(vecdb_collection *collection, const vecdb_batch *batch, int64_t *ids,
                            vecdb_error *error);
 
+enum {
+  /* Rows whose key is absent are inserted; without it they are left out. Not with AUTO_ID. */
+  VECDB_UPDATE_INSERT = 1u << 0
+};
+/*
+ * Changes some fields of rows that are there, all of them or none: the batch has the key's column
+ * (that of an AUTO_ID key, too) and columns of any other fields, vectors also; fields that it
+ * leaves out keep their values, whatever is written meanwhile. A column with data NULL sets null or
+ * the default. When a key comes twice the last row wins. found, unless NULL, receives one byte per
+ * row of the batch: 1 where its key was there; 0 also for rows that a later one of the same key
+ * stands for. A new row takes defaults and nulls for what the batch lacks, and is
+ * VECDB_ERR_MISSING_FIELD where it cannot. What is returned is as durable as an upsert, and costs as
+ * much as one of the whole rows.
+ * Errors: as for upsert; OPTION for unknown flags; LIMIT when the whole rows take more than
+ * VECDB_MAX_BATCH_BYTES.
+ */
+VECDB_API int vecdb_update(vecdb_collection *collection, const vecdb_batch *batch, uint32_t flags,
+                           uint8_t *found, vecdb_error *error);
+
 /* Keys: n INT64, or n strings; the other pointer is NULL. */
 typedef struct vecdb_keys {
   const int64_t *integers;

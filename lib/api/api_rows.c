@@ -15,6 +15,13 @@ VECDB_API int vecdb_upsert(vecdb_collection *collection, const vecdb_batch *batc
   return vdb_write_rows(collection, batch, true, ids, err);
 }
 
+VECDB_API int vecdb_update(vecdb_collection *collection, const vecdb_batch *batch, uint32_t flags,
+                           uint8_t *found, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  return vdb_write_update(collection, batch, flags, found, err);
+}
+
 VECDB_API int vecdb_delete(vecdb_collection *collection, const vecdb_keys *keys, uint64_t *deleted,
                            vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);

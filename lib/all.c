@@ -140,6 +140,7 @@
 #include "query/explain.c"
 #include "query/fields.c"
 #include "query/frequency.c"
+#include "query/group.c"
 #include "query/hits.c"
 #include "query/iterator.c"
 #include "query/plan.c"

@@ -1,6 +1,6 @@
 /*
- * batch_merge.c - whole rows from some given fields and the rows that stand; see batch.h. All values
- * were checked when they came in, so only what a new row lacks can be wrong here.
+ * batch_merge.c - whole rows from some given fields and the rows that stand; see batch.h. All
+ * values were checked when they came in, so only what a new row lacks can be wrong here.
  */
 #include "attr/batch.h"
 #include "base/check.h"

@@ -127,7 +127,7 @@ VDB_INTERNAL int vdb_write_update(struct vecdb_collection *coll, const vecdb_bat
   VDB_TRY(vdb_write_allowed(coll, err));
   VDB_TRY(vdb_batch_check(batch, err));
   if (flags & ~(uint32_t)VECDB_UPDATE_INSERT)
-    return vdb_fail(err, VECDB_ERR_OPTION, "flags is %#x; only VECDB_UPDATE_INSERT is known", flags);
+    return vdb_fail(err, VECDB_ERR_OPTION, "flags is %#x; VECDB_UPDATE_INSERT is known", flags);
   if (flags && (key->flags & VECDB_AUTO_ID))
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "the keys of field '%s' are the database's to give",
                     key->name);

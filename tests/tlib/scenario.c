@@ -104,8 +104,9 @@ static int scenario_read_coll(struct scenario_trial *t, vecdb_collection *coll) 
   static const float query[MODEL_DIM] = {1, 0, -1, 0.5f};
   vecdb_search_params params = VECDB_SEARCH_PARAMS_INIT;
   vecdb_filter filter = {"n > 1 or s like 's%'", 0, NULL, 0};
+  vecdb_group_by by = {sizeof by, 1, "n"};
   vecdb_hit hits[8];
-  uint32_t count;
+  uint32_t count, counts[8];
   vecdb_rows *rows = NULL;
   vecdb_iterator *it = NULL;
   char text[64];
@@ -119,6 +120,9 @@ static int scenario_read_coll(struct scenario_trial *t, vecdb_collection *coll) 
   params.filter = filter;
   if (!rc)
     rc = vecdb_search_range(coll, &params, 4, hits, &count, NULL, &rows, &t->w.err);
+  vecdb_rows_free(rows);
+  if (!rc)
+    rc = vecdb_search_groups(coll, &params, &by, hits, counts, NULL, &rows, &t->w.err);
   vecdb_rows_free(rows);
   if (!rc)
     rc = vecdb_iterator_open(coll, &params, &it, &t->w.err);

@@ -809,10 +809,10 @@ typedef struct vecdb_group_by {
  * Finds the k groups of rows whose nearest row is nearest to each query, nearest first, and of each
  * the nearest rows: by->hits, or all that pass the filter where there are fewer. k groups come
  * whenever so many have a row that passes: what hides others is left out and the search repeated.
- * hits has room for n_queries * k * by->hits, counts for n_queries * k: the hits of group g of query
- * q start at hits[(q * k + g) * by->hits], and counts[q * k + g] says how many there are; 0: there
- * is no such group. The rest is as for vecdb_search; `threads` has no effect, and info sums up all
- * searches that were made.
+ * hits has room for n_queries * k * by->hits, counts for n_queries * k: the hits of group g of
+ * query q start at hits[(q * k + g) * by->hits], and counts[q * k + g] says how many there are; 0:
+ * there is no such group. The rest is as for vecdb_search; `threads` has no effect, and info sums
+ * up all searches that were made.
  */
 VECDB_API int vecdb_search_groups(vecdb_collection *collection, const vecdb_search_params *params,
                                   const vecdb_group_by *by, vecdb_hit *hits, uint32_t *counts,

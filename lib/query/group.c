@@ -1,9 +1,9 @@
 /*
  * group.c - the nearest groups of rows, by the value of a scalar field; see vecdb_search_groups. A
  * group is found by its nearest row. Where too few groups are among the nearest rows, the search is
- * repeated without the groups that are known, until there are k or no row is left; each round brings
- * a new group at least. Groups that have too few hits by then are each searched by their value. So
- * the contract of filters carries over to groups.
+ * repeated without the groups that are known, until there are k or no row is left; each round
+ * brings a new group at least. Groups that have too few hits by then are each searched by their
+ * value. So the contract of filters carries over to groups.
  */
 #include <stdio.h>
 

@@ -607,6 +607,25 @@ VECDB_API int vecdb_insert(vecdb_collection *collection, const vecdb_batch *batc
 VECDB_API int vecdb_upsert(vecdb_collection *collection, const vecdb_batch *batch, int64_t *ids,
                            vecdb_error *error);
 
+enum {
+  /* Rows whose key is absent are inserted; without it they are left out. Not with AUTO_ID. */
+  VECDB_UPDATE_INSERT = 1u << 0
+};
+/*
+ * Changes some fields of rows that are there, all of them or none: the batch has the key's column
+ * (that of an AUTO_ID key, too) and columns of any other fields, vectors also; fields that it
+ * leaves out keep their values, whatever is written meanwhile. A column with data NULL sets null or
+ * the default. When a key comes twice the last row wins. found, unless NULL, receives one byte per
+ * row of the batch: 1 where its key was there; 0 also for rows that a later one of the same key
+ * stands for. A new row takes defaults and nulls for what the batch lacks, and is
+ * VECDB_ERR_MISSING_FIELD where it cannot. It is as durable as an upsert, and costs as much as one
+ * of the whole rows.
+ * Errors: as for upsert; OPTION for unknown flags; LIMIT when the whole rows take more than
+ * VECDB_MAX_BATCH_BYTES.
+ */
+VECDB_API int vecdb_update(vecdb_collection *collection, const vecdb_batch *batch, uint32_t flags,
+                           uint8_t *found, vecdb_error *error);
+
 /* Keys: n INT64, or n strings; the other pointer is NULL. */
 typedef struct vecdb_keys {
   const int64_t *integers;
@@ -776,6 +795,28 @@ typedef struct vecdb_search_info {
 VECDB_API int vecdb_search(vecdb_collection *collection, const vecdb_search_params *params,
                            vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
                            vecdb_rows **rows, vecdb_error *error);
+
+/* How hits are put into groups. */
+typedef struct vecdb_group_by {
+  uint32_t size;
+  uint32_t hits;     /* of a group at most; 0: 1. k * hits is at most VECDB_MAX_K */
+  const char *field; /* rows of a group have the same value here: BOOL, an integer or VARCHAR. Rows
+                        where it is null are a group, too */
+} vecdb_group_by;
+#define VECDB_GROUP_BY_INIT {sizeof(vecdb_group_by), 0, NULL}
+
+/*
+ * Finds the k groups of rows whose nearest row is nearest to each query, nearest first, and of each
+ * the nearest rows: by->hits, or all that pass the filter where there are fewer. k groups come
+ * whenever so many have a row that passes: what hides others is left out and the search repeated.
+ * hits has room for n_queries * k * by->hits, counts for n_queries * k: the hits of group g of
+ * query q start at hits[(q * k + g) * by->hits], and counts[q * k + g] says how many there are; 0:
+ * there is no such group. The rest is as for vecdb_search; `threads` has no effect, and info sums
+ * up all searches that were made.
+ */
+VECDB_API int vecdb_search_groups(vecdb_collection *collection, const vecdb_search_params *params,
+                                  const vecdb_group_by *by, vecdb_hit *hits, uint32_t *counts,
+                                  vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error);
 
 /*
  * Finds rows within `radius` of one query: score <= radius for L2, HAMMING and JACCARD, score >=

@@ -91,6 +91,7 @@
 #include "attr/attr_index_build.c"
 #include "attr/batch_decode.c"
 #include "attr/batch_encode.c"
+#include "attr/batch_merge.c"
 #include "attr/column.c"
 #include "attr/filter.c"
 #include "attr/filter_bind.c"
@@ -139,6 +140,7 @@
 #include "query/explain.c"
 #include "query/fields.c"
 #include "query/frequency.c"
+#include "query/group.c"
 #include "query/hits.c"
 #include "query/iterator.c"
 #include "query/plan.c"
@@ -161,6 +163,7 @@
 #include "db/live.c"
 #include "db/merge.c"
 #include "db/recover.c"
+#include "db/update.c"
 #include "db/view.c"
 #include "db/write.c"
 

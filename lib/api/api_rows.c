@@ -15,6 +15,13 @@ VECDB_API int vecdb_upsert(vecdb_collection *collection, const vecdb_batch *batc
   return vdb_write_rows(collection, batch, true, ids, err);
 }
 
+VECDB_API int vecdb_update(vecdb_collection *collection, const vecdb_batch *batch, uint32_t flags,
+                           uint8_t *found, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  return vdb_write_update(collection, batch, flags, found, err);
+}
+
 VECDB_API int vecdb_delete(vecdb_collection *collection, const vecdb_keys *keys, uint64_t *deleted,
                            vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);
@@ -103,6 +110,24 @@ VECDB_API int vecdb_search(vecdb_collection *collection, const vecdb_search_para
                    atomic_fetch_add_explicit(&collection->searches,
                                              params->n_queries ? params->n_queries : 1,
                                              memory_order_relaxed));
+  return rc;
+}
+
+VECDB_API int vecdb_search_groups(vecdb_collection *collection, const vecdb_search_params *params,
+                                  const vecdb_group_by *by, vecdb_hit *hits, uint32_t *counts,
+                                  vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  if (rows)
+    *rows = NULL;
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  struct vdb_snapshot *snapshot;
+  VDB_TRY(vdb_snapshot_take(collection, &snapshot, err));
+  struct vdb_group_want want = {params, by, hits, counts, info, rows};
+  int rc = vdb_query_groups(snapshot, &want, err);
+  vdb_snapshot_release(snapshot);
+  if (!rc)
+    atomic_fetch_add_explicit(&collection->searches, params->n_queries ? params->n_queries : 1,
+                              memory_order_relaxed);
   return rc;
 }
 

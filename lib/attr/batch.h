@@ -54,6 +54,30 @@ VDB_INTERNAL int vdb_batch_view(struct vdb_mem *mem, const struct vdb_schema *sc
                                 vecdb_error *err);
 VDB_INTERNAL void vdb_batch_fini(struct vdb_mem *mem, struct vdb_batch *batch);
 
+/* What encode checks before it looks at columns: sizes and numbers of a caller's batch. ARGUMENT,
+   OPTION, LIMIT. */
+VDB_INTERNAL int vdb_batch_check(const vecdb_batch *batch, vecdb_error *err);
+
+/* A row of which some fields are given, and the row that has the others. */
+struct vdb_batch_patch {
+  uint32_t given;                  /* row of the batch of given fields */
+  uint32_t row;                    /* row in */
+  const struct vdb_column *stands; /* one column per field; NULL: there is no such row */
+};
+/* Rows put together: `given`'s column at[f] holds field f of the schema, of patch i in row
+   rows[i].given; at[f] negative: it stands, or is the default or null of a new row. */
+struct vdb_batch_merge {
+  const struct vdb_schema *schema;
+  const struct vdb_batch *given;
+  const int *at;
+  const struct vdb_batch_patch *rows;
+  uint32_t n_rows; /* at least 1 */
+};
+/* Appends the record of whole rows, as encode would write it, to `out`. Errors: MISSING_FIELD of a
+   new row, naming it by `given`; LIMIT, NO_MEMORY; `out` is then as before. */
+VDB_INTERNAL int vdb_batch_merge(const struct vdb_batch_merge *merge, struct vdb_writer *out,
+                                 vecdb_error *err);
+
 /* Checks one dense query or row vector of the field (it may be unaligned): NOT_FINITE, ZERO_VECTOR,
    OVERFLOW; `row` is named. */
 VDB_INTERNAL int vdb_vector_check(const struct vdb_field *field, const void *vector, int64_t row,

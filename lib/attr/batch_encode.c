@@ -29,7 +29,7 @@ struct encode_state {
   struct encode_column columns[VECDB_MAX_FIELDS];
 };
 
-static int encode_check_batch(const vecdb_batch *batch, vecdb_error *err) {
+VDB_INTERNAL int vdb_batch_check(const vecdb_batch *batch, vecdb_error *err) {
   if (!batch)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "the batch is NULL");
   if (batch->size != sizeof(vecdb_batch))
@@ -469,7 +469,7 @@ static int encode_put(const struct encode_state *e, uint8_t *start, vecdb_error 
 
 static int encode_prepare(struct vdb_mem *mem, struct encode_state *e, uint32_t *source,
                           uint64_t *size, vecdb_error *err) {
-  VDB_TRY(encode_check_batch(e->batch, err));
+  VDB_TRY(vdb_batch_check(e->batch, err));
   VDB_TRY(encode_bind(e, err));
   for (uint32_t i = 0; i < e->schema->n_fields; i++)
     VDB_TRY(encode_bind_nulls(e, &e->schema->fields[i], &e->columns[i], err));

@@ -71,9 +71,16 @@ VDB_INTERNAL int vdb_filter_compile(struct vdb_mem *mem, const struct vdb_schema
   return VECDB_OK;
 }
 
-VDB_INTERNAL void vdb_filter_free(struct vdb_mem *mem, struct vdb_filter *filter) {
-  if (!filter)
-    return;
+VDB_INTERNAL struct vdb_filter *vdb_filter_push(struct vdb_filter *first, struct vdb_filter *rest) {
+  if (!first)
+    return rest;
+  vdb_assert(!first->also);
+  first->also = rest;
+  return first;
+}
+
+VDB_INTERNAL struct vdb_filter *vdb_filter_pop(struct vdb_mem *mem, struct vdb_filter *filter) {
+  struct vdb_filter *rest = filter->also;
   for (size_t i = 0; i < filter->n_sets; i++) {
     vdb_free(mem, filter->sets[i].members);
     vdb_free(mem, filter->sets[i].directory);
@@ -86,8 +93,17 @@ VDB_INTERNAL void vdb_filter_free(struct vdb_mem *mem, struct vdb_filter *filter
   vdb_free(mem, filter->nodes);
   vdb_writer_free(&filter->pool);
   vdb_free(mem, filter);
+  return rest;
+}
+
+VDB_INTERNAL void vdb_filter_free(struct vdb_mem *mem, struct vdb_filter *filter) {
+  while (filter)
+    filter = vdb_filter_pop(mem, filter);
 }
 
 VDB_INTERNAL bool vdb_filter_reads(const struct vdb_filter *filter, uint32_t field) {
-  return filter && field < VECDB_MAX_FIELDS && (filter->reads[field / 64] >> (field % 64) & 1);
+  bool reads = false;
+  for (; filter && field < VECDB_MAX_FIELDS; filter = filter->also)
+    reads = reads || (filter->reads[field / 64] >> (field % 64) & 1);
+  return reads;
 }

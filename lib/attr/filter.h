@@ -23,6 +23,11 @@ VDB_INTERNAL int vdb_filter_compile(struct vdb_mem *mem, const struct vdb_schema
 /* Whether a filter would take this name for a word of its own, such as `and`, whatever its case. */
 VDB_INTERNAL bool vdb_filter_keyword(const char *name, size_t n);
 VDB_INTERNAL void vdb_filter_free(struct vdb_mem *mem, struct vdb_filter *filter);
+/* Puts a filter before others, so that rows must pass them all; takes both over. Either may be
+   NULL. */
+VDB_INTERNAL struct vdb_filter *vdb_filter_push(struct vdb_filter *first, struct vdb_filter *rest);
+/* Frees the one that was pushed last and gives the rest back. */
+VDB_INTERNAL struct vdb_filter *vdb_filter_pop(struct vdb_mem *mem, struct vdb_filter *filter);
 
 /* Rows that a filter runs over. */
 struct vdb_filter_rows {

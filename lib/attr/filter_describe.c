@@ -297,8 +297,12 @@ static void filter_describe_node(const struct filter_describe *d, uint32_t at, i
 VDB_INTERNAL void vdb_filter_describe(const struct vdb_filter *filter,
                                       const struct vdb_schema *schema, struct vdb_writer *out) {
   struct filter_describe d = {filter, schema, out};
-  if (filter)
-    filter_describe_node(&d, filter->root, FILTER_OP_CONST);
-  else
+  int above = filter && filter->also ? FILTER_OP_NOT : FILTER_OP_CONST;
+  if (!filter)
     filter_describe_put(&d, "all rows");
+  for (; d.filter; d.filter = d.filter->also) {
+    filter_describe_node(&d, d.filter->root, above);
+    if (d.filter->also)
+      filter_describe_put(&d, " and ");
+  }
 }

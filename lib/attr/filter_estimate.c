@@ -75,7 +75,7 @@ static size_t filter_estimate_sample(const struct vdb_filter *filter,
   for (size_t i = 0; i < n; i++) {
     size_t row = i * rows->n / n;
     if (!split) {
-      hits += vdb_filter_row(filter, rows->columns, row);
+      hits += vdb_filter_truth(filter, filter->root, rows->columns, row) == FILTER_TRUE;
       continue;
     }
     bool all = true, others = true;
@@ -94,11 +94,9 @@ static size_t filter_estimate_sample(const struct vdb_filter *filter,
   return hits;
 }
 
-VDB_INTERNAL double vdb_filter_estimate(const struct vdb_filter *filter,
-                                        const struct vdb_filter_rows *rows, bool *exact) {
+static double filter_estimate_one(const struct vdb_filter *filter,
+                                  const struct vdb_filter_rows *rows, bool *exact) {
   *exact = true;
-  if (!filter)
-    return 1;
   const struct filter_node *root = &filter->nodes[filter->root];
   if (rows->n == 0)
     return 0;
@@ -121,4 +119,18 @@ VDB_INTERNAL double vdb_filter_estimate(const struct vdb_filter *filter,
   }
   share = share > known.most ? known.most : share;
   return share < known.least ? known.least : share;
+}
+
+VDB_INTERNAL double vdb_filter_estimate(const struct vdb_filter *filter,
+                                        const struct vdb_filter_rows *rows, bool *exact) {
+  double share = 1;
+  bool alone = !filter || !filter->also;
+  *exact = true;
+  for (; filter; filter = filter->also) {
+    bool one;
+    double passing = filter_estimate_one(filter, rows, &one);
+    share *= passing;
+    *exact = *exact && one && (alone || passing == 0 || passing == 1);
+  }
+  return share;
 }

@@ -468,5 +468,7 @@ VDB_INTERNAL enum filter_truth vdb_filter_truth(const struct vdb_filter *filter,
 
 VDB_INTERNAL bool vdb_filter_row(const struct vdb_filter *filter, const struct vdb_column *columns,
                                  size_t row) {
-  return !filter || vdb_filter_truth(filter, filter->root, columns, row) == FILTER_TRUE;
+  while (filter && vdb_filter_truth(filter, filter->root, columns, row) == FILTER_TRUE)
+    filter = filter->also;
+  return !filter;
 }

@@ -267,22 +267,17 @@ static void filter_scan_fini(struct filter_scan *s) {
   vdb_free(s->mem, s->marks);
 }
 
-VDB_INTERNAL int vdb_filter_bitmap(struct vdb_mem *mem, const struct vdb_filter *filter,
-                                   const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
-                                   void *stop_arg, uint64_t *bits, bool *stopped,
-                                   vecdb_error *err) {
-  *stopped = false;
-  if (!filter) {
-    vdb_bits_fill(bits, rows->n);
-    return VECDB_OK;
-  }
+/* Clears the bits of the rows that do not pass one filter. */
+static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
+                           const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
+                           void *stop_arg, uint64_t *bits, bool *stopped, vecdb_error *err) {
   struct filter_scan s = {filter, rows, mem, NULL, 0, 0, 0};
   int rc = rows->indexes && rows->n ? filter_scan_plan(&s, filter->root, rows->n, err) : VECDB_OK;
   for (; rc == VECDB_OK && s.first < rows->n && !*stopped; s.first += FILTER_BLOCK) {
     s.n = vdb_min_size(FILTER_BLOCK, rows->n - s.first);
     uint64_t want[FILTER_SCAN_WORDS] = {0};
     struct filter_scan_bits out;
-    vdb_bits_fill(want, s.n);
+    memcpy(want, bits + s.first / 64, vdb_bits_words(s.n) * sizeof *want);
     filter_scan_node(&s, filter->root, want, &out);
     for (size_t w = 0; w < vdb_bits_words(s.n); w++)
       bits[s.first / 64 + w] = out.yes[w] & want[w];
@@ -290,4 +285,15 @@ VDB_INTERNAL int vdb_filter_bitmap(struct vdb_mem *mem, const struct vdb_filter 
   }
   filter_scan_fini(&s);
   return rc;
+}
+
+VDB_INTERNAL int vdb_filter_bitmap(struct vdb_mem *mem, const struct vdb_filter *filter,
+                                   const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
+                                   void *stop_arg, uint64_t *bits, bool *stopped,
+                                   vecdb_error *err) {
+  *stopped = false;
+  vdb_bits_fill(bits, rows->n);
+  for (; filter && !*stopped; filter = filter->also)
+    VDB_TRY(filter_scan_one(mem, filter, rows, stop, stop_arg, bits, stopped, err));
+  return VECDB_OK;
 }

@@ -183,6 +183,7 @@ struct vdb_filter {
   uint64_t reads[VECDB_MAX_FIELDS / 64];
   size_t n_listed; /* elements of all lists, those of parameters included */
   uint32_t root;
+  struct vdb_filter *also; /* must pass too; owned, NULL: nothing more */
 };
 
 /* ---- filter_lex.c ---- */

@@ -303,6 +303,18 @@ static uint32_t schema_width(const vecdb_field *f) {
   }
 }
 
+/* What stands in a scalar column where nothing was given. */
+static void schema_take_fill(struct schema_block *b, struct vdb_field *own) {
+  bool given = (own->flags & VECDB_HAS_DEFAULT) != 0;
+  own->fill_bytes = given ? (uint32_t)vdb_value_bytes(&own->default_value) : own->width;
+  uint8_t *fill = schema_take(b, own->fill_bytes);
+  own->fill = fill;
+  if (fill && given)
+    vdb_value_put(&own->default_value, fill);
+  else if (fill)
+    memset(fill, 0, own->fill_bytes);
+}
+
 static void schema_take_field(struct schema_block *b, const vecdb_field *f,
                               struct vdb_field *out) {
   struct vdb_field own = schema_plain(f);
@@ -315,6 +327,8 @@ static void schema_take_field(struct schema_block *b, const vecdb_field *f,
   own.index = f->index;
   own.index.size = sizeof own.index;
   own.default_value = schema_take_default(b, f);
+  if (!vdb_type_is_vector(f->type))
+    schema_take_fill(b, &own);
   if (out)
     *out = own;
 }

@@ -28,6 +28,10 @@ struct vdb_field {
                              SPARSE_VECTOR) */
   vecdb_index_params index;
   vecdb_value default_value; /* strings and arrays point into the schema */
+  /* scalars: what stands in column form where nothing was given: the default, else that of a null,
+     which is zeros of `width` or nothing */
+  const uint8_t *fill;
+  uint32_t fill_bytes;
 };
 
 struct vdb_schema {

@@ -3,32 +3,24 @@
 #include "base/check.h"
 #include "db/db.h"
 
-/* A live row: where a key stands now. */
-struct apply_place {
-  struct vdb_seg *seg;
-  uint32_t row;
-};
-
-/* Finds the newest row of a key, deletes and unpublished writes included; seg NULL when there is
-   none. */
-static struct apply_place apply_find(struct vecdb_collection *coll, struct vdb_bytes key) {
+VDB_INTERNAL struct vdb_place vdb_apply_find(struct vecdb_collection *coll, struct vdb_bytes key) {
   uint64_t hash = vdb_seg_key_hash(key);
   for (uint32_t i = coll->version->n; i-- > 0;) {
     struct vdb_seg *seg = coll->version->segs[i];
     struct vdb_seg_view view = {seg, seg->sealed ? seg->sealed->n_rows : seg->growing->n_rows};
     int64_t row = vdb_seg_find(&view, key, hash, UINT64_MAX);
     if (row >= 0) {
-      struct apply_place place = {seg, (uint32_t)row};
+      struct vdb_place place = {seg, (uint32_t)row};
       return place;
     }
   }
-  struct apply_place none = {NULL, 0};
+  struct vdb_place none = {NULL, 0};
   return none;
 }
 
 /* Notes that a row will be deleted, with the memory for it. `capacity` of pending->undo is the
    caller's. */
-static int apply_note(struct vecdb_collection *coll, struct apply_place place,
+static int apply_note(struct vecdb_collection *coll, struct vdb_place place,
                       struct vdb_pending *pending, vecdb_error *err) {
   if (!vdb_tombs_reserve(&coll->db->env.mem, place.seg->tombs, place.row))
     return vdb_fail_memory(err);
@@ -98,7 +90,7 @@ static int apply_replaced(struct vecdb_collection *coll, const struct vdb_batch 
   const struct vdb_column *keys = &batch->columns[coll->schema->key];
   size_t capacity = 0;
   for (uint32_t i = 0; i < batch->n_rows; i++) {
-    struct apply_place place = apply_find(coll, vdb_key_of(keys, i));
+    struct vdb_place place = vdb_apply_find(coll, vdb_key_of(keys, i));
     if (!place.seg)
       continue;
     if (!replace)
@@ -140,7 +132,7 @@ VDB_INTERNAL int vdb_apply_delete(struct vecdb_collection *coll, const void *bod
     key.data = vdb_read_bytes(&r, key.n);
     if (!key.data)
       break;
-    struct apply_place place = apply_find(coll, key);
+    struct vdb_place place = vdb_apply_find(coll, key);
     if (place.seg)
       rc = apply_note(coll, place, pending, err);
   }

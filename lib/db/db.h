@@ -218,7 +218,33 @@ VDB_INTERNAL int vdb_write_delete(struct vecdb_collection *coll, const vecdb_key
 VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vecdb_filter *filter,
                                         uint64_t *deleted, struct vdb_control *control,
                                         vecdb_error *err);
+/* CLOSED, READ_ONLY; also makes sure that no change of the manifest is in doubt. */
+VDB_INTERNAL int vdb_write_allowed(struct vecdb_collection *coll, vecdb_error *err);
+/* Applies a record of rows, whose columns are `batch`, and waits for the log; as vdb_apply_rows
+   says. write_mu held, given up meanwhile; end with vdb_write_leave, also after a failure. */
+VDB_INTERNAL int vdb_write_record(struct vecdb_collection *coll, const struct vdb_writer *record,
+                                  const struct vdb_batch *batch, bool replace,
+                                  const uint32_t *source, struct vdb_pending *pending,
+                                  vecdb_error *err);
+/* Gives write_mu and the pending write (zeroed if there is none) back, and tells the background. */
+VDB_INTERNAL void vdb_write_leave(struct vecdb_collection *coll, struct vdb_pending *pending);
+/* That a write found no row of its keys may be the work of others that are not durable yet: waits
+   for them, and sets *again when some were taken back. write_mu held, given up meanwhile. */
+VDB_INTERNAL int vdb_write_settle(struct vecdb *db, bool *again, vecdb_error *err);
+/* Back-pressure, after a write: a writer that outruns the background seals a segment itself. */
+VDB_INTERNAL void vdb_write_help(struct vecdb_collection *coll);
+/* ---- update.c ---- */
+VDB_INTERNAL int vdb_write_update(struct vecdb_collection *coll, const vecdb_batch *batch,
+                                  uint32_t flags, uint8_t *found, vecdb_error *err);
 /* ---- apply.c: the part of writing that recovery shares; write_mu held ---- */
+/* A live row: where a key stands now. */
+struct vdb_place {
+  struct vdb_seg *seg;
+  uint32_t row;
+};
+/* Finds the newest row of a key, deletes and unpublished writes included; seg NULL when there is
+   none. */
+VDB_INTERNAL struct vdb_place vdb_apply_find(struct vecdb_collection *coll, struct vdb_bytes key);
 /* Finds what the batch replaces and reserves all memory, so that vdb_apply_commit cannot fail. With
    `replace` false a present key is EXISTS, its row named through `source` (NULL: as is). On failure
    nothing has changed; on success follow with commit or abandon. */

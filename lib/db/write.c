@@ -8,16 +8,16 @@
 /* Most frozen segments in memory before a writer helps to seal them. */
 enum { WRITE_MAX_FROZEN = 4 };
 
-static int write_allowed(struct vecdb_collection *coll, vecdb_error *err) {
+VDB_INTERNAL int vdb_write_allowed(struct vecdb_collection *coll, vecdb_error *err) {
   VDB_TRY(vdb_collection_alive(coll, err));
   if (!coll->db->wal)
     return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
   return vdb_change_settle(coll->db, err);
 }
 
-/* Back-pressure: a writer that outruns the background seals a segment itself. A failure to do so is
-   no failure of its write: the rows are in the log, and sealing is tried again. */
-static void write_help(struct vecdb_collection *coll) {
+/* A failure to seal is no failure of the write: the rows are in the log, and sealing is tried
+   again. */
+VDB_INTERNAL void vdb_write_help(struct vecdb_collection *coll) {
   struct vecdb *db = coll->db;
   if (vdb_frozen_count(coll) <= WRITE_MAX_FROZEN)
     return;
@@ -46,25 +46,34 @@ static int write_commit(struct vecdb_collection *coll, enum vdb_wal_type type,
   return rc;
 }
 
+VDB_INTERNAL int vdb_write_record(struct vecdb_collection *coll, const struct vdb_writer *record,
+                                  const struct vdb_batch *batch, bool replace,
+                                  const uint32_t *source, struct vdb_pending *pending,
+                                  vecdb_error *err) {
+  struct vdb_wal_part body = {record->data, record->n};
+  memset(pending, 0, sizeof *pending);
+  VDB_TRY(vdb_apply_rows(coll, batch, replace, source, pending, err));
+  return write_commit(coll, VDB_WAL_ROWS, body, batch, pending, err);
+}
+
+VDB_INTERNAL void vdb_write_leave(struct vecdb_collection *coll, struct vdb_pending *pending) {
+  struct vecdb *db = coll->db;
+  bool kick = coll->version->n > 1 || vdb_wal_bytes(db->wal) > db->wal_bytes;
+  vdb_mutex_unlock(&db->write_mu);
+  if (pending->coll)
+    vdb_apply_release(pending);
+  if (kick)
+    vdb_jobs_kick(db);
+}
+
 static int write_rows_locked(struct vecdb_collection *coll, const struct vdb_writer *record,
                              const struct vdb_batch *batch, bool replace, const uint32_t *source,
                              vecdb_error *err) {
-  struct vecdb *db = coll->db;
   struct vdb_pending pending;
-  vdb_mutex_lock(&db->write_mu);
-  vdb_commit_enter(db);
-  int rc = vdb_apply_rows(coll, batch, replace, source, &pending, err);
-  bool reserved = rc == VECDB_OK;
-  if (reserved) {
-    struct vdb_wal_part body = {record->data, record->n};
-    rc = write_commit(coll, VDB_WAL_ROWS, body, batch, &pending, err);
-  }
-  bool kick = coll->version->n > 1 || vdb_wal_bytes(db->wal) > db->wal_bytes;
-  vdb_mutex_unlock(&db->write_mu);
-  if (reserved)
-    vdb_apply_release(&pending);
-  if (kick)
-    vdb_jobs_kick(db);
+  vdb_mutex_lock(&coll->db->write_mu);
+  vdb_commit_enter(coll->db);
+  int rc = vdb_write_record(coll, record, batch, replace, source, &pending, err);
+  vdb_write_leave(coll, &pending);
   return rc;
 }
 
@@ -86,7 +95,7 @@ static void write_ids(const struct vdb_schema *schema, const vecdb_batch *batch,
 
 VDB_INTERNAL int vdb_write_rows(struct vecdb_collection *coll, const vecdb_batch *batch,
                                 bool replace, int64_t *ids, vecdb_error *err) {
-  VDB_TRY(write_allowed(coll, err));
+  VDB_TRY(vdb_write_allowed(coll, err));
   struct vdb_mem *mem = &coll->db->env.mem;
   const struct vdb_schema *schema = coll->schema;
   if (!batch || batch->size != sizeof *batch)
@@ -117,13 +126,11 @@ VDB_INTERNAL int vdb_write_rows(struct vecdb_collection *coll, const vecdb_batch
   vdb_writer_free(&record);
   vdb_free(mem, source);
   if (!rc)
-    write_help(coll);
+    vdb_write_help(coll);
   return rc;
 }
 
-/* That there was nothing to delete may be the work of writes that are not durable yet: waits for
-   them, and sets *again when some were taken back. write_mu held, given up meanwhile. */
-static int write_settle(struct vecdb *db, bool *again, vecdb_error *err) {
+VDB_INTERNAL int vdb_write_settle(struct vecdb *db, bool *again, vecdb_error *err) {
   uint64_t failures = db->failures;
   int rc = VECDB_OK;
   if (db->durability == VECDB_DURABLE_COMMIT) {
@@ -150,7 +157,7 @@ static int write_delete_locked(struct vecdb_collection *coll, const struct vdb_w
     struct vdb_wal_part part = {body->data, body->n};
     rc = write_commit(coll, VDB_WAL_DELETE, part, NULL, &pending, err);
   } else {
-    rc = write_settle(coll->db, &again, err);
+    rc = vdb_write_settle(coll->db, &again, err);
   }
   vdb_apply_release(&pending);
   if (!rc && again)
@@ -227,7 +234,7 @@ static int write_keys_encode(struct vdb_mem *mem, const vecdb_keys *keys, struct
 
 VDB_INTERNAL int vdb_write_delete(struct vecdb_collection *coll, const vecdb_keys *keys,
                                   uint64_t *deleted, vecdb_error *err) {
-  VDB_TRY(write_allowed(coll, err));
+  VDB_TRY(vdb_write_allowed(coll, err));
   VDB_TRY(vdb_keys_check(coll->schema, keys, err));
   if (deleted)
     *deleted = 0;
@@ -377,13 +384,13 @@ static int write_where_commit(struct write_where *w, uint64_t merges, uint64_t *
   VDB_TRY(write_where_add(w, err));
   write_where_keep(w);
   return w->n ? write_delete_locked(w->coll, &w->body, deleted, err)
-              : write_settle(w->coll->db, again, err);
+              : vdb_write_settle(w->coll->db, again, err);
 }
 
 VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vecdb_filter *filter,
                                         uint64_t *deleted, struct vdb_control *control,
                                         vecdb_error *err) {
-  VDB_TRY(write_allowed(coll, err));
+  VDB_TRY(vdb_write_allowed(coll, err));
   if (deleted)
     *deleted = 0;
   if (write_where_blank(filter))

@@ -34,6 +34,19 @@ VDB_INTERNAL int vdb_query_range(const struct vdb_snapshot *snapshot,
                                  const vecdb_search_params *params, float radius, vecdb_hit *hits,
                                  uint32_t *count, vecdb_search_info *info, vecdb_rows **rows,
                                  vecdb_error *err);
+/* Adds the counters of one search to a sum; partial and elapsed_ns stay. */
+VDB_INTERNAL void vdb_search_info_add(vecdb_search_info *sum, const vecdb_search_info *one);
+/* group.c. As vdb_query_search. */
+struct vdb_group_want {
+  const vecdb_search_params *params;
+  const vecdb_group_by *by;
+  vecdb_hit *hits;
+  uint32_t *counts;
+  vecdb_search_info *info; /* or NULL */
+  vecdb_rows **rows;       /* or NULL */
+};
+VDB_INTERNAL int vdb_query_groups(const struct vdb_snapshot *snapshot,
+                                  const struct vdb_group_want *want, vecdb_error *err);
 /* recall.c. The share of the exact answer that the search of one query finds; *indexed tells
    whether an index had a part in it: else *recall stays. Errors: as vdb_query_search, TIMEOUT. */
 VDB_INTERNAL int vdb_query_recall(const struct vdb_snapshot *snapshot,

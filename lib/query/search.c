@@ -67,7 +67,7 @@ static void search_one(void *arg, size_t q, unsigned worker) {
     search_store(call, (uint32_t)q, w);
 }
 
-static void search_info_add(vecdb_search_info *sum, const vecdb_search_info *one) {
+VDB_INTERNAL void vdb_search_info_add(vecdb_search_info *sum, const vecdb_search_info *one) {
   sum->segments += one->segments;
   sum->segments_exact += one->segments_exact;
   sum->segments_graph += one->segments_graph;
@@ -89,7 +89,7 @@ static int search_together(struct search_call *call, uint32_t first, uint32_t n,
   VDB_TRY(vdb_exec_batch(&call->request, call->plan, first, n, each, &w->err));
   for (uint32_t i = 0; i < n; i++) {
     search_store(call, first + i, &each[i]);
-    search_info_add(&w->info, &each[i].info);
+    vdb_search_info_add(&w->info, &each[i].info);
   }
   return VECDB_OK;
 }
@@ -176,7 +176,7 @@ static void search_fill_info(const struct search_call *call, bool partial, uint6
                              vecdb_search_info *info) {
   vecdb_search_info sum = VECDB_SEARCH_INFO_INIT;
   for (unsigned i = 0; i < call->n_workers; i++)
-    search_info_add(&sum, &call->workers[i].info);
+    vdb_search_info_add(&sum, &call->workers[i].info);
   sum.partial = partial;
   sum.elapsed_ns = vdb_now_ns(call->request.snapshot->env) - start;
   *info = sum;

@@ -140,22 +140,30 @@ static void model_values2(uint32_t variant, struct vdb_rng *rng, uint8_t *out) {
   }
 }
 
+/* The fields that updates change. */
+static void model_values_light(struct vdb_rng *rng, struct model_row *out) {
+  out->n_null = vdb_rng_below(rng, 6) == 0;
+  out->n = (int32_t)vdb_rng_below(rng, 20) - 5;
+  out->s_null = vdb_rng_below(rng, 8) == 0;
+  uint32_t word = vdb_rng_below(rng, 12);
+  snprintf(out->s, sizeof out->s, "s%u%.*s", word, (int)vdb_rng_below(rng, 20),
+           word < 6 ? "" : "-a-rather-long-tail");
+  out->d = vdb_rng_below(rng, 64) / 64.0;
+  out->tags_null = vdb_rng_below(rng, 5) == 0;
+  out->n_tags = vdb_rng_below(rng, 5);
+  for (uint32_t i = 0; i < out->n_tags; i++)
+    out->tags[i] = (int32_t)vdb_rng_below(rng, 6);
+}
+
+uint64_t model_updated(uint64_t stamp, uint64_t by) { return (uint32_t)stamp | by << 32; }
+
 void model_values(uint32_t variant, uint64_t stamp, struct model_row *out) {
-  struct vdb_rng rng = {stamp * 0x51ed27 + variant};
+  uint64_t made = (uint32_t)stamp, updated = stamp >> 32 ? stamp >> 32 : made;
+  struct vdb_rng rng = {made * 0x51ed27 + variant}, light = {updated * 0x9e3779 + variant};
   memset(out, 0, sizeof *out);
   out->w = (int64_t)stamp;
-  out->n_null = vdb_rng_below(&rng, 6) == 0;
-  out->n = (int32_t)vdb_rng_below(&rng, 20) - 5;
-  out->s_null = vdb_rng_below(&rng, 8) == 0;
-  uint32_t word = vdb_rng_below(&rng, 12);
-  snprintf(out->s, sizeof out->s, "s%u%.*s", word, (int)vdb_rng_below(&rng, 20),
-           word < 6 ? "" : "-a-rather-long-tail");
-  out->d = vdb_rng_below(&rng, 64) / 64.0;
+  model_values_light(&light, out);
   out->flag = vdb_rng_below(&rng, 3) == 0;
-  out->tags_null = vdb_rng_below(&rng, 5) == 0;
-  out->n_tags = vdb_rng_below(&rng, 5);
-  for (uint32_t i = 0; i < out->n_tags; i++)
-    out->tags[i] = (int32_t)vdb_rng_below(&rng, 6);
   for (uint32_t i = 0; i < MODEL_DIM; i++)
     out->v[i] = model_number(&rng);
   if (model_metric(variant) == VECDB_COSINE && out->v[0] == 0)
@@ -232,6 +240,14 @@ void model_batch_make(struct model_batch *b, uint32_t variant, const uint32_t *k
   else
     b->keys.integers = b->ids;
   model_batch_columns(b, variant);
+}
+
+void model_batch_light(struct model_batch *b) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < b->batch.n_columns; i++)
+    if (!strchr("fvu", b->columns[i].field[0]))
+      b->columns[n++] = b->columns[i];
+  b->batch.n_columns = n;
 }
 
 /* ---- comparing ------------------------------------------------------------------------------- */

@@ -80,6 +80,9 @@ bool model_text_keys(uint32_t variant);
 /* Of field v and, 0 where there is none, of u. */
 int32_t model_metric(uint32_t variant);
 int32_t model_type2(uint32_t variant);
+/* The stamp of a row after an update that has the stamp `by`: all fields but flag, v and u are then
+   as `by` says. Stamps given are below 2^31. */
+uint64_t model_updated(uint64_t stamp, uint64_t by);
 /* The values of the row with that stamp. */
 void model_values(uint32_t variant, uint64_t stamp, struct model_row *out);
 /* Key number k as a key; the order of keys is that of their numbers. */
@@ -107,6 +110,8 @@ struct model_batch {
 /* Rows with these key numbers and stamps; stamps NULL: only the keys are wanted. */
 void model_batch_make(struct model_batch *b, uint32_t variant, const uint32_t *keys,
                       const uint64_t *stamps, uint32_t n);
+/* Leaves the columns that updates change, and the key. */
+void model_batch_light(struct model_batch *b);
 
 /* ---- comparing ---- */
 /* Whether row `i` of a table is the row of that stamp in all the columns there are. */

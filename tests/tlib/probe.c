@@ -285,6 +285,133 @@ static bool probe_range(struct probe_task *t) {
   return ok;
 }
 
+/* ---- groups ---- */
+
+enum { PROBE_MAX_GROUPS = 8, PROBE_MAX_GROUP = 5 };
+
+struct probe_groups {
+  const char *field;
+  uint32_t k, size;
+  bool exact;
+  uint32_t n;       /* groups among the rows that pass */
+  uint32_t *group;  /* of each row of the truth, numbered by their nearest rows */
+  uint32_t *first;  /* the nearest row of each group, as a place in the truth */
+  uint32_t *rows;   /* rows of each group */
+  uint8_t *came;    /* groups */
+  uint8_t *seen;    /* rows */
+};
+
+/* The value of the field as a text. */
+static void probe_label(const struct probe_task *t, const char *field, uint64_t stamp,
+                        char out[MODEL_TEXT]) {
+  struct model_row row;
+  model_values(t->mc->variant, stamp, &row);
+  bool null = field[0] == 's' ? row.s_null : field[0] == 'n' && row.n_null;
+  if (null)
+    snprintf(out, MODEL_TEXT, "null");
+  else if (field[0] == 's')
+    snprintf(out, MODEL_TEXT, "%s", row.s);
+  else
+    snprintf(out, MODEL_TEXT, "%d", field[0] == 'n' ? row.n : row.flag);
+}
+
+/* Numbers the groups of the truth. */
+static void probe_number(const struct probe_task *t, struct probe_groups *g) {
+  for (uint32_t i = 0; i < t->n; i++) {
+    char label[MODEL_TEXT], other[MODEL_TEXT];
+    probe_label(t, g->field, t->truth[i].stamp, label);
+    uint32_t at = 0;
+    for (; at < g->n; at++) {
+      probe_label(t, g->field, t->truth[g->first[at]].stamp, other);
+      if (strcmp(label, other) == 0)
+        break;
+    }
+    if (at == g->n)
+      g->first[g->n++] = i;
+    g->group[i] = at;
+    g->rows[at]++;
+  }
+}
+
+/* The score of the j-th nearest row of a group. */
+static double probe_nth(const struct probe_task *t, const struct probe_groups *g, uint32_t group,
+                        uint32_t j) {
+  uint32_t i = g->first[group];
+  for (;; i++)
+    if (g->group[i] == group && j-- == 0)
+      return t->truth[i].score;
+}
+
+/* One group of an answer, the one in that place. */
+static bool probe_check_group(struct probe_task *t, struct probe_groups *g, uint32_t place,
+                              const vecdb_hit *hits, uint32_t n, const vecdb_rows *rows) {
+  int64_t at = probe_place(t, &hits[0], rows);
+  uint32_t group = at < 0 ? 0 : g->group[at];
+  if (at < 0 || g->came[group]++)
+    return model_differs("groups by %s, filter '%s': group %u is none, or came before", g->field,
+                         t->filter.text, place);
+  if (n != vdb_min_u32(g->size, g->rows[group]))
+    return model_differs("groups by %s: group %u has %u hits of %u rows", g->field, place, n,
+                         g->rows[group]);
+  if (!probe_check_hits(t, hits, n, rows, g->seen, "groups") ||
+      !probe_check_sorted(t, hits, n, "groups"))
+    return false;
+  for (uint32_t i = 0; i < n; i++) {
+    if (g->group[probe_place(t, &hits[i], rows)] != group)
+      return model_differs("groups by %s: hit %u of group %u is of another", g->field, i, place);
+    if (g->exact && !probe_near(t, probe_nth(t, g, group, i), (double)hits[i].score))
+      return model_differs("groups by %s: hit %u of group %u is not the nearest", g->field, i,
+                           place);
+  }
+  return !g->exact || probe_near(t, t->truth[g->first[place]].score, (double)hits[0].score) ||
+         model_differs("groups by %s: group %u is not the nearest", g->field, place);
+}
+
+static bool probe_ask_groups(struct probe_task *t, struct probe_groups *g) {
+  vecdb_search_params params = probe_params(t);
+  vecdb_group_by by = VECDB_GROUP_BY_INIT;
+  vecdb_hit hits[PROBE_MAX_GROUPS * PROBE_MAX_GROUP];
+  uint32_t counts[PROBE_MAX_GROUPS];
+  vecdb_rows *rows = NULL;
+  vecdb_error err;
+  params.k = g->k;
+  params.plan = g->exact ? VECDB_PLAN_EXACT : VECDB_PLAN_AUTO;
+  by.field = g->field;
+  by.hits = g->size;
+  if (vecdb_search_groups(t->coll, &params, &by, hits, counts, NULL, &rows, &err))
+    return model_differs("groups by %s: %s", g->field, err.message);
+  bool ok = true;
+  for (uint32_t i = 0; ok && i < g->k; i++) {
+    if ((counts[i] > 0) != (i < g->n))
+      ok = model_differs("groups by %s, filter '%s': group %u of %u has %u hits", g->field,
+                         t->filter.text, i, g->n, counts[i]);
+    if (ok && counts[i] > 0)
+      ok = probe_check_group(t, g, i, &hits[i * g->size], counts[i], rows);
+  }
+  vecdb_rows_free(rows);
+  return ok;
+}
+
+static bool probe_groups(struct probe_task *t) {
+  static const char *const fields[] = {"s", "n", "flag"};
+  struct probe_groups g = {.field = fields[vdb_rng_below(&t->p->rng, 3)],
+                           .k = 1 + vdb_rng_below(&t->p->rng, PROBE_MAX_GROUPS),
+                           .size = 1 + vdb_rng_below(&t->p->rng, PROBE_MAX_GROUP),
+                           .exact = vdb_rng_below(&t->p->rng, 2)};
+  uint32_t *numbers = calloc(3 * (t->n + 1), sizeof *numbers);
+  uint8_t *marks = calloc(2, t->n + 1);
+  g.group = numbers;
+  g.first = numbers + t->n + 1;
+  g.rows = numbers + 2 * (t->n + 1);
+  g.came = marks;
+  g.seen = marks + t->n + 1;
+  probe_number(t, &g);
+  bool ok = probe_ask_groups(t, &g);
+  free(marks);
+  free(numbers);
+  return ok;
+}
+
 static bool probe_iterator(struct probe_task *t) {
   vecdb_search_params params = probe_params(t);
   vecdb_iterator *it;
@@ -402,6 +529,7 @@ static bool probe_one(struct probe_task *t, uint32_t kind) {
     case PROBE_ITERATOR: return probe_iterator(t);
     case PROBE_GET: return probe_get(t);
     case PROBE_QUERY: return probe_query(t);
+    case PROBE_GROUPS: return probe_groups(t);
     default: return probe_count(t);
   }
 }
@@ -410,7 +538,7 @@ bool probe_coll(struct probe *p, const struct model *m, uint32_t c, vecdb_collec
                 uint32_t kinds, uint32_t n) {
   bool ok = true;
   while (ok && n > 0) {
-    uint32_t kind = 1u << vdb_rng_below(&p->rng, 7);
+    uint32_t kind = 1u << vdb_rng_below(&p->rng, 8);
     if (!(kinds & kind))
       continue;
     struct probe_task t;

@@ -1,7 +1,7 @@
 /*
- * probe.h - random questions to a database, held against the model: searches with every plan, range
- * searches, iterators, gets, queries page by page, counts; with and without filters. The model's
- * answers come from looking at every row, in double precision.
+ * probe.h - random questions to a database, held against the model: searches with every plan, in
+ * groups, in ranges, iterators, gets, queries page by page, counts; with and without filters. The
+ * model's answers come from looking at every row, in double precision.
  */
 #ifndef PROBE_H
 #define PROBE_H
@@ -24,7 +24,8 @@ enum {
   PROBE_GET = 1 << 4,
   PROBE_QUERY = 1 << 5,
   PROBE_COUNT = 1 << 6,
-  PROBE_ALL = (1 << 7) - 1
+  PROBE_GROUPS = 1 << 7,
+  PROBE_ALL = (1 << 8) - 1
 };
 
 /* Asks `n` questions of the kinds in the mask about one collection of the model's. */

@@ -13,7 +13,7 @@ void scenario_base_make(struct scenario_base *base, uint64_t seed) {
       WORKLOAD_UPSERT, WORKLOAD_DELETE, WORKLOAD_UPSERT,    WORKLOAD_BACKUP, WORKLOAD_UPSERT,
       WORKLOAD_FLUSH,  WORKLOAD_UPSERT, WORKLOAD_FLUSH_ALL, WORKLOAD_UPSERT, WORKLOAD_FLUSH_ALL,
       WORKLOAD_UPSERT, WORKLOAD_FLUSH,  WORKLOAD_UPSERT,    WORKLOAD_FLUSH,  WORKLOAD_UPSERT,
-      WORKLOAD_UPSERT, WORKLOAD_DELETE, WORKLOAD_UPSERT};
+      WORKLOAD_UPSERT, WORKLOAD_DELETE, WORKLOAD_UPSERT, WORKLOAD_UPDATE};
   memset(base, 0, sizeof *base);
   base->disk = simdisk_new();
   struct workload_config config = {.seed = seed, .vfs = simdisk_vfs(base->disk), .dir = "db",
@@ -61,6 +61,7 @@ static int scenario_create(struct scenario_trial *t) { return workload_do(&t->w,
 static int scenario_drop(struct scenario_trial *t) { return workload_do(&t->w, WORKLOAD_DROP); }
 static int scenario_insert(struct scenario_trial *t) { return workload_do(&t->w, WORKLOAD_INSERT); }
 static int scenario_upsert(struct scenario_trial *t) { return workload_do(&t->w, WORKLOAD_UPSERT); }
+static int scenario_update(struct scenario_trial *t) { return workload_do(&t->w, WORKLOAD_UPDATE); }
 static int scenario_delete(struct scenario_trial *t) { return workload_do(&t->w, WORKLOAD_DELETE); }
 static int scenario_where(struct scenario_trial *t) {
   return workload_do(&t->w, WORKLOAD_DELETE_WHERE);
@@ -103,8 +104,9 @@ static int scenario_read_coll(struct scenario_trial *t, vecdb_collection *coll) 
   static const float query[MODEL_DIM] = {1, 0, -1, 0.5f};
   vecdb_search_params params = VECDB_SEARCH_PARAMS_INIT;
   vecdb_filter filter = {"n > 1 or s like 's%'", 0, NULL, 0};
+  vecdb_group_by by = {sizeof by, 1, "n"};
   vecdb_hit hits[8];
-  uint32_t count;
+  uint32_t count, counts[8];
   vecdb_rows *rows = NULL;
   vecdb_iterator *it = NULL;
   char text[64];
@@ -118,6 +120,9 @@ static int scenario_read_coll(struct scenario_trial *t, vecdb_collection *coll) 
   params.filter = filter;
   if (!rc)
     rc = vecdb_search_range(coll, &params, 4, hits, &count, NULL, &rows, &t->w.err);
+  vecdb_rows_free(rows);
+  if (!rc)
+    rc = vecdb_search_groups(coll, &params, &by, hits, counts, NULL, &rows, &t->w.err);
   vecdb_rows_free(rows);
   if (!rc)
     rc = vecdb_iterator_open(coll, &params, &it, &t->w.err);
@@ -184,6 +189,7 @@ const struct scenario scenario_list[] = {
     {"drop", false, scenario_drop},
     {"insert", false, scenario_insert},
     {"upsert", false, scenario_upsert},
+    {"update", false, scenario_update},
     {"many upserts", false, scenario_many},
     {"delete", false, scenario_delete},
     {"delete where", false, scenario_where},

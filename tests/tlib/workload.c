@@ -6,9 +6,10 @@
 #include <string.h>
 
 static const char *const workload_names[WORKLOAD_OPS] = {
-    "create",    "drop",    "insert",       "upsert",     "delete", "delete_where", "flush",
-    "flush_all", "compact", "index_create", "index_drop", "step",   "reopen",       "backup"};
-static const uint8_t workload_weights[WORKLOAD_OPS] = {5, 2, 16, 28, 14, 6, 7,
+    "create", "drop",         "insert", "upsert",    "update",  "delete",
+    "delete_where", "flush",  "flush_all", "compact", "index_create", "index_drop",
+    "step",   "reopen",       "backup"};
+static const uint8_t workload_weights[WORKLOAD_OPS] = {5, 2, 16, 28, 10, 14, 6, 7,
                                                        2, 4, 4,  2,  10, 3, 1};
 
 const char *workload_op_name(enum workload_op op) { return workload_names[op]; }
@@ -244,6 +245,44 @@ static int workload_write(struct workload *w, uint32_t c, vecdb_collection *coll
   return rc;
 }
 
+/* Says of each key whether it was there, and in what row of the batch it is the last. */
+static bool workload_found(const struct workload *w, uint32_t c, const uint32_t *keys, uint32_t n,
+                           const uint8_t *found) {
+  for (uint32_t i = 0; i < n; i++) {
+    bool last = true;
+    for (uint32_t j = i + 1; j < n; j++)
+      last = last && keys[j] != keys[i];
+    if (found[i] != (last && w->now.colls[c].stamps[keys[i]] != 0))
+      return model_differs("an update says of key %u that it was%s there", keys[i],
+                           found[i] ? "" : " not");
+  }
+  return true;
+}
+
+static int workload_update(struct workload *w, uint32_t c, vecdb_collection *coll) {
+  struct model_batch *batch = malloc(sizeof *batch);
+  uint32_t keys[MODEL_BATCH], n = 1 + vdb_rng_below(&w->rng, w->config.batch_rows);
+  uint64_t stamps[MODEL_BATCH], *rows = w->next.colls[c].stamps;
+  uint8_t found[MODEL_BATCH];
+  for (uint32_t i = 0; i < n; i++) {
+    keys[i] = vdb_rng_below(&w->rng, w->config.n_keys);
+    uint64_t by = ++w->stamp;
+    stamps[i] = model_updated(w->now.colls[c].stamps[keys[i]], by);
+    if (rows[keys[i]])
+      rows[keys[i]] = stamps[i];
+  }
+  model_batch_make(batch, w->now.colls[c].variant, keys, stamps, n);
+  model_batch_light(batch);
+  w->in_flight = true;
+  int rc = vecdb_update(coll, &batch->batch, 0, found, &w->err);
+  free(batch);
+  if (!rc && !workload_found(w, c, keys, n, found))
+    return WORKLOAD_WRONG;
+  if (!rc)
+    workload_ack(w, c);
+  return rc;
+}
+
 static int workload_deleted(struct workload *w, uint32_t c, uint64_t deleted, uint64_t expected) {
   if (deleted != expected) {
     model_differs("a delete took %llu rows instead of %llu", (unsigned long long)deleted,
@@ -337,6 +376,7 @@ static int workload_on_coll(struct workload *w, enum workload_op op, uint32_t c)
   switch (op) {
     case WORKLOAD_INSERT: rc = workload_write(w, c, coll, false); break;
     case WORKLOAD_UPSERT: rc = workload_write(w, c, coll, true); break;
+    case WORKLOAD_UPDATE: rc = workload_update(w, c, coll); break;
     case WORKLOAD_DELETE: rc = workload_delete(w, c, coll); break;
     case WORKLOAD_DELETE_WHERE: rc = workload_delete_where(w, c, coll); break;
     case WORKLOAD_FLUSH: rc = vecdb_flush(coll, NULL, &w->err); break;

@@ -1,0 +1,147 @@
+/*
+ * update.c - changing some fields of rows that are there. The given values are checked and encoded
+ * without a lock, as a batch of a schema of just these fields. Under the lock they are put together
+ * with the values that stand, and the whole rows are written as an upsert of them is: so the log,
+ * recovery and snapshots know nothing of updates, and no write between reading and writing is lost.
+ */
+#include "base/check.h"
+#include "db/db.h"
+
+struct update {
+  struct vecdb_collection *coll;
+  const vecdb_batch *batch;
+  bool insert;               /* rows of absent keys */
+  uint8_t *found;            /* the caller's; NULL: not wanted */
+  struct vdb_schema part;    /* the fields that are given, the key among them */
+  int at[VECDB_MAX_FIELDS];  /* place in `part` of each field of the schema; -1: not given */
+  struct vdb_writer given;   /* a record of `part` */
+  struct vdb_batch rows;     /* its columns */
+  uint32_t *source;          /* row of the caller's batch of each */
+  struct vdb_batch_patch *patches;
+  uint32_t n;                /* of them */
+};
+
+static bool update_gives(const vecdb_batch *batch, const char *field) {
+  for (uint32_t i = 0; i < batch->n_columns; i++)
+    if (batch->columns[i].field && strcmp(batch->columns[i].field, field) == 0)
+      return true;
+  return false;
+}
+
+/* Makes the schema of the given fields. Encoding finds names that are not in it unknown, and a
+   missing key missing. */
+static int update_part(struct update *u, vecdb_error *err) {
+  const struct vdb_schema *schema = u->coll->schema;
+  u->part.fields = vdb_alloc_array(&u->coll->db->env.mem, schema->n_fields, sizeof *u->part.fields);
+  if (!u->part.fields)
+    return vdb_fail_memory(err);
+  for (uint32_t f = 0; f < schema->n_fields; f++) {
+    u->at[f] = -1;
+    if (f != schema->key && !update_gives(u->batch, schema->fields[f].name))
+      continue;
+    if (f == schema->key)
+      u->part.key = u->part.n_fields;
+    u->at[f] = (int)u->part.n_fields;
+    u->part.fields[u->part.n_fields] = schema->fields[f];
+    u->part.fields[u->part.n_fields++].flags &= ~(uint32_t)VECDB_AUTO_ID; /* it takes a column */
+  }
+  return VECDB_OK;
+}
+
+/* What can be done without a lock. */
+static int update_prepare(struct update *u, vecdb_error *err) {
+  struct vdb_mem *mem = &u->coll->db->env.mem;
+  uint32_t n;
+  VDB_TRY(update_part(u, err));
+  u->source = vdb_alloc_array(mem, u->batch->n_rows, sizeof *u->source);
+  u->patches = vdb_alloc_array(mem, u->batch->n_rows, sizeof *u->patches);
+  if (!u->source || !u->patches)
+    return vdb_fail_memory(err);
+  VDB_TRY(vdb_batch_encode(mem, &u->part, u->batch, 1, &u->given, &n, u->source, err));
+  return vdb_batch_view(mem, &u->part, u->given.data, u->given.n, &u->rows, err);
+}
+
+/* Finds the rows that stand; write_mu held. */
+static void update_find(struct update *u) {
+  const struct vdb_column *keys = &u->rows.columns[u->part.key];
+  if (u->found)
+    memset(u->found, 0, u->batch->n_rows);
+  u->n = 0;
+  for (uint32_t i = 0; i < u->rows.n_rows; i++) {
+    struct vdb_place place = vdb_apply_find(u->coll, vdb_key_of(keys, i));
+    struct vdb_batch_patch patch = {.given = i};
+    if (!place.seg && !u->insert)
+      continue;
+    if (place.seg) {
+      struct vdb_seg_view view = {place.seg, place.row + 1};
+      struct vdb_seg_part part = vdb_seg_part_of(&view, place.row);
+      patch.stands = part.columns;
+      patch.row = place.row - part.first;
+    }
+    if (u->found)
+      u->found[u->source[i]] = place.seg != NULL;
+    u->patches[u->n++] = patch;
+  }
+}
+
+/* Puts the rows together and writes them; write_mu held, given up meanwhile. */
+static int update_write(struct update *u, struct vdb_pending *pending, vecdb_error *err) {
+  struct vdb_mem *mem = &u->coll->db->env.mem;
+  const struct vdb_batch_merge merge = {u->coll->schema, &u->rows, u->at, u->patches, u->n};
+  struct vdb_writer record = VDB_WRITER(mem);
+  struct vdb_batch whole = {0};
+  int rc = vdb_batch_merge(&merge, &record, err);
+  if (rc == VECDB_ERR_MISSING_FIELD) /* it names a row of `rows` */
+    err->row = u->source[err->row];
+  if (!rc)
+    rc = vdb_batch_view(mem, u->coll->schema, record.data, record.n, &whole, err);
+  if (!rc)
+    rc = vdb_write_record(u->coll, &record, &whole, true, NULL, pending, err);
+  vdb_batch_fini(mem, &whole);
+  vdb_writer_free(&record);
+  return rc;
+}
+
+static int update_locked(struct update *u, vecdb_error *err) {
+  struct vecdb *db = u->coll->db;
+  struct vdb_pending pending = {0};
+  int rc = VECDB_OK;
+  vdb_mutex_lock(&db->write_mu);
+  for (bool again = true; !rc && again;) {
+    again = false;
+    vdb_commit_enter(db);
+    rc = vdb_collection_alive(u->coll, err);
+    if (rc)
+      break;
+    update_find(u);
+    rc = u->n ? update_write(u, &pending, err) : vdb_write_settle(db, &again, err);
+  }
+  vdb_write_leave(u->coll, &pending);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_write_update(struct vecdb_collection *coll, const vecdb_batch *batch,
+                                  uint32_t flags, uint8_t *found, vecdb_error *err) {
+  struct vdb_mem *mem = &coll->db->env.mem;
+  const struct vdb_field *key = &coll->schema->fields[coll->schema->key];
+  VDB_TRY(vdb_write_allowed(coll, err));
+  VDB_TRY(vdb_batch_check(batch, err));
+  if (flags & ~(uint32_t)VECDB_UPDATE_INSERT)
+    return vdb_fail(err, VECDB_ERR_OPTION, "flags is %#x; VECDB_UPDATE_INSERT is known", flags);
+  if (flags && (key->flags & VECDB_AUTO_ID))
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "the keys of field '%s' are the database's to give",
+                    key->name);
+  struct update u = {.coll = coll, .batch = batch, .insert = flags != 0, .found = found};
+  u.given.mem = mem;
+  int rc = update_prepare(&u, err);
+  if (!rc)
+    rc = update_locked(&u, err);
+  vdb_batch_fini(mem, &u.rows);
+  vdb_writer_free(&u.given);
+  vdb_free(mem, u.patches);
+  vdb_free(mem, u.source);
+  vdb_free(mem, u.part.fields);
+  if (!rc)
+    vdb_write_help(coll);
+  return rc;
+}

@@ -83,7 +83,6 @@
 #include "index/rabitq.c"
 #include "index/rotate.c"
 #include "index/sq.c"
-#include "index/sq_rotate.c"
 #include "index/vecs.c"
 #include "index/visited.c"
 

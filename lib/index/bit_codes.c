@@ -10,7 +10,8 @@
 #include <math.h>
 
 #include "base/check.h"
-#include "index/sq_rotate.h"
+#include "index/rotate.h"
+#include "kern/linear.h"
 
 enum {
   BIT_ID = 4, /* in files */
@@ -69,13 +70,13 @@ static size_t bit_params_size(uint32_t dim) {
 
 static struct bit_state *bit_state_new(struct vdb_mem *mem, const struct vdb_vecs *v,
                                        const struct bit_head *head, const void *params) {
-  size_t signs = (size_t)VDB_SQ_ROUNDS * v->dim * sizeof(uint32_t);
+  size_t signs = (size_t)VDB_LINEAR_ROUNDS * v->dim * sizeof(uint32_t);
   struct bit_state *s = vdb_alloc_wide(mem, sizeof *s + signs);
   if (!s)
     return NULL;
   *s = (struct bit_state){.head = *head, .signs = (uint32_t *)(void *)(s + 1), .elem = v->elem};
   s->mean = (const float *)(const void *)((const uint8_t *)params + sizeof *head);
-  vdb_sq_signs(head->seed, v->dim, s->signs);
+  vdb_rotate_signs(head->seed, v->dim, s->signs);
   return s;
 }
 
@@ -133,7 +134,7 @@ static void bit_encode(const struct vdb_codes *codes, float *x, uint8_t *out) {
     across += (double)x[i] * (double)s->mean[i];
   }
   if (s->head.rotated)
-    vdb_sq_rotate(s->signs, codes->dim, x);
+    vdb_linear()->rotate(s->signs, codes->dim, x);
   for (uint32_t i = 0; i < codes->dim; i++) {
     size += fabs((double)x[i]);
     out[i / 8] = (uint8_t)(out[i / 8] | (x[i] > 0) << i % 8);
@@ -221,7 +222,7 @@ static void bit_query(const struct vdb_codes *codes, const struct vdb_query_vec 
     square += x[i] * x[i];
   }
   if (s->head.rotated)
-    vdb_sq_rotate(s->signs, codes->dim, x);
+    vdb_linear()->rotate(s->signs, codes->dim, x);
   for (uint32_t i = 0; i < codes->dim; i++)
     most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
   q->base = codes->metric == VECDB_L2 ? square : -mean;

@@ -93,14 +93,19 @@ VDB_INTERNAL float *vdb_quant_floats(const struct vdb_quant *q, void *memory) {
   return (float *)(void *)((uint8_t *)memory + q->table_bytes / (1 + sizeof(float)));
 }
 
-VDB_INTERNAL void vdb_quant_narrow(const struct vdb_quant *q, uint32_t depth, void *memory,
-                                   struct vdb_scan_table *out) {
+VDB_INTERNAL void vdb_quant_table_init(const struct vdb_quant *q, uint32_t depth, uint8_t *lut,
+                                       struct vdb_scan_table *out) {
   uint32_t entries = q->wide ? 256 : 16;
-  out->lut = memory;
+  out->lut = lut;
   out->m = (uint32_t)vdb_round_up(q->m, q->wide ? 2 : 4);
   out->depth = depth;
   out->rescaled = q->rescaled;
-  vdb_linear()->narrow(vdb_quant_floats(q, memory), q->m, entries, 255 / depth, memory,
+  memset(lut + (size_t)q->m * entries, 0, (out->m - q->m) * (size_t)entries);
+}
+
+VDB_INTERNAL void vdb_quant_narrow(const struct vdb_quant *q, uint32_t depth, void *memory,
+                                   struct vdb_scan_table *out) {
+  vdb_quant_table_init(q, depth, memory, out);
+  vdb_linear()->narrow(vdb_quant_floats(q, memory), q->m, q->wide ? 256 : 16, 255 / depth, memory,
                        &out->scale, &out->offset);
-  memset((uint8_t *)memory + (size_t)q->m * entries, 0, (out->m - q->m) * (size_t)entries);
 }

@@ -87,6 +87,9 @@ VDB_INTERNAL float vdb_quant_base(const struct vdb_quant *q, const float *query,
 
 /* Sets block_codes, block_bytes and table_bytes from the numbers before them. */
 VDB_INTERNAL void vdb_quant_sizes(struct vdb_quant *q);
+/* A table but for its bytes, scale and offset, of bytes up to 255 / depth. */
+VDB_INTERNAL void vdb_quant_table_init(const struct vdb_quant *q, uint32_t depth, uint8_t *lut,
+                                       struct vdb_scan_table *out);
 /* Where in the memory of a query's table its entries as floats are put, 16 (wide: 256) for each
    sub-code; and the table made of these, of bytes up to 255 / depth. */
 VDB_INTERNAL float *vdb_quant_floats(const struct vdb_quant *q, void *memory);

@@ -9,15 +9,6 @@ enum {
 };
 #define RABITQ_DEVIATIONS 1.9
 
-struct rabitq {
-  struct vdb_quant base;
-  float columns[RABITQ_PART * 16]; /* the halves that each nibble stands for */
-};
-
-static const struct rabitq *rabitq_of(const struct vdb_quant *q) {
-  return (const struct rabitq *)(const void *)q;
-}
-
 /*
  * Writes the signs of r and finds the factors. A residual of 0 is its centre: nothing is added, and
  * the sum counts nothing.
@@ -54,17 +45,9 @@ static void rabitq_decode(const struct vdb_quant *q, const struct vdb_quant_row 
 
 static void rabitq_table(const struct vdb_quant *q, const float *query, void *memory,
                          struct vdb_scan_table *out) {
-  const struct rabitq *r = rabitq_of(q);
-  const struct vdb_linear *linear = vdb_linear();
-  float *floats = vdb_quant_floats(q, memory), last[RABITQ_PART] = {0};
-  uint32_t whole = q->dim / RABITQ_PART;
-  for (uint32_t j = 0; j < whole; j++)
-    linear->products(query + j * RABITQ_PART, r->columns, RABITQ_PART, 16, 1, floats + j * 16);
-  if (whole < q->m) {
-    memcpy(last, query + whole * RABITQ_PART, (q->dim - whole * RABITQ_PART) * sizeof *last);
-    linear->products(last, r->columns, RABITQ_PART, 16, 1, floats + whole * 16);
-  }
-  vdb_quant_narrow(q, RABITQ_DEPTH, memory, out);
+  uint8_t *lut = memory;
+  vdb_quant_table_init(q, RABITQ_DEPTH, lut, out);
+  vdb_linear()->signs(query, q->dim, 255 / RABITQ_DEPTH, lut, &out->scale, &out->offset);
 }
 
 static int rabitq_write(const struct vdb_quant *q, struct vdb_sect_writer *out, uint32_t number,
@@ -87,18 +70,16 @@ static const struct vdb_quant_ops rabitq_ops = {.name = "RABITQ",
 
 VDB_INTERNAL int vdb_rabitq_new(struct vdb_mem *mem, uint32_t dim, int32_t metric,
                                 struct vdb_quant **out, vecdb_error *err) {
-  struct rabitq *r = vdb_alloc_wide(mem, sizeof *r);
-  if (!r)
+  struct vdb_quant *q = vdb_alloc_wide(mem, sizeof *q);
+  if (!q)
     return vdb_fail_memory(err);
-  r->base = (struct vdb_quant){.ops = &rabitq_ops,
-                               .metric = metric,
-                               .dim = dim,
-                               .m = (dim + RABITQ_PART - 1) / RABITQ_PART,
-                               .nbits = RABITQ_PART,
-                               .rescaled = true};
-  vdb_quant_sizes(&r->base);
-  for (uint32_t i = 0; i < RABITQ_PART * 16; i++)
-    r->columns[i] = i % 16 >> i / 16 & 1 ? 0.5f : -0.5f;
-  *out = &r->base;
+  *q = (struct vdb_quant){.ops = &rabitq_ops,
+                          .metric = metric,
+                          .dim = dim,
+                          .m = (dim + RABITQ_PART - 1) / RABITQ_PART,
+                          .nbits = RABITQ_PART,
+                          .rescaled = true};
+  vdb_quant_sizes(q);
+  *out = q;
   return VECDB_OK;
 }

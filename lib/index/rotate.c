@@ -31,6 +31,12 @@ static size_t rotate_numbers(enum vdb_rotation rotation, uint32_t dim) {
                                           : 0;
 }
 
+VDB_INTERNAL void vdb_rotate_signs(uint64_t seed, uint32_t dim, uint32_t *signs) {
+  struct vdb_rng rng = {seed};
+  for (size_t i = 0; i < VDB_LINEAR_ROUNDS * (size_t)dim; i++)
+    signs[i] = (uint32_t)(vdb_rng_next(&rng) >> 32) & ROTATE_SIGN;
+}
+
 /* All in one block: the struct, the mean, and what the rotation needs. */
 VDB_INTERNAL int vdb_transform_new(struct vdb_mem *mem, enum vdb_rotation rotation, uint32_t dim,
                                    uint64_t seed, const float *matrix, struct vdb_transform **out,
@@ -46,11 +52,8 @@ VDB_INTERNAL int vdb_transform_new(struct vdb_mem *mem, enum vdb_rotation rotati
   memset(t->mean, 0, dim * sizeof *t->mean);
   void *rest = t->mean + dim;
   if (rotation == VDB_ROTATE_RANDOM) {
-    struct vdb_rng rng = {seed};
-    uint32_t *signs = rest;
-    for (size_t i = 0; i < numbers; i++)
-      signs[i] = (uint32_t)(vdb_rng_next(&rng) >> 32) & ROTATE_SIGN;
-    t->signs = signs;
+    vdb_rotate_signs(seed, dim, rest);
+    t->signs = rest;
   } else if (rotation == VDB_ROTATE_LEARNED) {
     memcpy(rest, matrix, numbers * sizeof *matrix);
     t->matrix = rest;

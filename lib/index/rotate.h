@@ -5,7 +5,9 @@
  *   none     R is the identity
  *   random   three rounds of seeded sign flips and a Hadamard transform, of the first, the last and
  *            again the first 2^k dimensions, 2^k the largest power of two that is not above dim; so
- *            that dim needs no padding and a row costs O(dim log dim)
+ *            that dim needs no padding and a row costs O(dim log dim). It spreads what a vector holds
+ *            evenly over its elements, so that few bits for each will do (Ailon and Chazelle, The
+ *            fast Johnson-Lindenstrauss transform, 2009)
  *   learned  a dim x dim matrix that suits a product quantizer: Ge, He, Ke and Sun, Optimized
  *            product quantization (2013); its training is in opq.h
  */
@@ -27,6 +29,10 @@ struct vdb_transform {
   const uint32_t *signs; /* RANDOM: as vdb_linear()->rotate takes them */
   const float *matrix;   /* LEARNED: dim rows of R */
 };
+
+/* Fills the signs of a random rotation, as vdb_linear()->rotate takes them: VDB_LINEAR_ROUNDS * dim
+   numbers. */
+VDB_INTERNAL void vdb_rotate_signs(uint64_t seed, uint32_t dim, uint32_t *signs);
 
 /* A transform with mean 0 and scale 1, to be closed. `matrix` is copied (LEARNED), else NULL.
    NO_MEMORY. */

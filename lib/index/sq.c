@@ -11,7 +11,8 @@
 #include <stdatomic.h>
 
 #include "base/check.h"
-#include "index/sq_rotate.h"
+#include "index/rotate.h"
+#include "kern/linear.h"
 
 enum {
   SQ_SAMPLE = 4096, /* rows that the mean and the size are learnt from */
@@ -179,7 +180,7 @@ static void sq_query(const struct vdb_codes *codes, const struct vdb_query_vec *
   sq_centre(s, raw, query->inv_norm, dim, x);
   float squares = sq_dot(x, x, dim);
   float add = dot ? -sq_dot(raw, s->mean, dim) * query->inv_norm : squares * s->unit;
-  vdb_sq_rotate(s->signs, dim, x);
+  vdb_linear()->rotate(s->signs, dim, x);
   memset(x + dim, 0, (room - dim) * sizeof *x);
   float most = sq_most(x, dim);
   float by = most > 0 ? SQ_T_MAX / most : 0;
@@ -390,7 +391,7 @@ static void sq_row(struct sq_work *w, uint32_t row, float *x) {
   factors[0] = squares * s->unit;
   if (codes->metric != VECDB_L2)
     factors[0] = -sq_dot(x, s->mean, codes->dim) / s->head.gain;
-  vdb_sq_rotate(s->signs, codes->dim, x);
+  vdb_linear()->rotate(s->signs, codes->dim, x);
   float most = sq_most(x, codes->dim);
   float dot = (sq_is4(codes) ? sq_code4 : sq_code8)(x, codes->dim, most, code, codes->stride);
   factors[1] = dot > 0 ? squares / dot * s->unit : 0;
@@ -445,7 +446,7 @@ static void sq_set_norm(struct sq_state *s, uint32_t dim) {
 }
 
 static struct sq_state *sq_state_new(struct vdb_mem *mem, const struct vdb_codes *codes) {
-  size_t signs = VDB_SQ_ROUNDS * (size_t)codes->dim;
+  size_t signs = VDB_LINEAR_ROUNDS * (size_t)codes->dim;
   struct sq_state *s = vdb_alloc(mem, sizeof *s + signs * sizeof *s->signs);
   if (!s)
     return NULL;
@@ -508,7 +509,7 @@ static int sq_make(const struct vdb_codes_make *make, const struct vdb_codes_ops
   sq_learn(&w, mean);
   sq_set_norm(w.state, v->dim);
   memcpy(params, &w.state->head, sizeof w.state->head);
-  vdb_sq_signs(make->seed, v->dim, w.state->signs);
+  vdb_rotate_signs(make->seed, v->dim, w.state->signs);
   make->par->run(make->par, ((size_t)v->n + SQ_CHUNK - 1) / SQ_CHUNK, sq_chunk, &w);
   vdb_free(make->mem, w.rows);
   return VECDB_OK;
@@ -544,7 +545,7 @@ static int sq_open(struct vdb_mem *mem, const struct vdb_vecs *v, struct vdb_cod
   s->unit = 1 / (s->head.gain * s->head.gain);
   s->mean = (const float *)(const void *)((const uint8_t *)out->params + sizeof head);
   sq_set_norm(s, v->dim);
-  vdb_sq_signs(s->head.seed, v->dim, s->signs);
+  vdb_rotate_signs(s->head.seed, v->dim, s->signs);
   out->state = s;
   if (head.sketched)
     sq_set_sketches(out);

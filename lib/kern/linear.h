@@ -40,6 +40,13 @@ struct vdb_linear {
    */
   void (*narrow)(float *tables, size_t m, size_t width, uint32_t most, uint8_t *lut, float *scale,
                  float *offset);
+  /*
+   * Makes such bytes for codes of one bit an element, x of dim elements: entry c < 16 of table j
+   * stands for the sum over b < 4 of x[4 j + b] / 2, negative where c lacks bit b. Elements that x
+   * lacks are 0.
+   */
+  void (*signs)(const float *x, size_t dim, uint32_t most, uint8_t *lut, float *scale,
+                float *offset);
 };
 
 /* The one that goes with vdb_kern(). Any thread. */

@@ -222,6 +222,15 @@ static void LB(products)(const float *x, const float *columns, size_t dim, size_
   }
 }
 
+/* The step of m tables' bytes, and what numbers are multiplied by. Rounding may add a half to each
+   byte. A query with NaN gets bytes of 0. */
+static float LB(step)(float widest, float sum, size_t m, uint32_t most, float *step) {
+  float least = sum / (65535 - (float)m / 2);
+  *step = widest / (float)most;
+  *step = *step > least ? *step : least;
+  return *step > 0 && *step < __builtin_inff() ? 1 / *step : 0;
+}
+
 static void LB(narrow)(float *tables, size_t m, size_t width, uint32_t most, uint8_t *lut,
                        float *scale, float *offset) {
   LB(vec) widest = LB(lane) * 0, ranges = widest, offsets = widest;
@@ -239,22 +248,81 @@ static void LB(narrow)(float *tables, size_t m, size_t width, uint32_t most, uin
     ranges += high - low;
     offsets += low;
   }
-  /* Rounding may add a half to each byte. A query with NaN gets bytes of 0. */
-  float step = widest[0] / (float)most, least = ranges[0] / (65535 - (float)m / 2);
-  step = step > least ? step : least;
-  float by = step > 0 && step < __builtin_inff() ? 1 / step : 0;
+  float by = LB(step)(widest[0], ranges[0], m, most, scale);
   for (size_t i = 0; i < m * width; i += LB_WIDTH) {
     LB(vec) x = LB_F(tables + i) * by + 0.5f;
     x = LB_MIN(LB_MAX(x, LB(lane) * 0), LB(lane) * 0 + (float)most);
     *(LB(bytes) *)(lut + i) =
         __builtin_convertvector(__builtin_convertvector(x, LB(ints)), LB(bytes));
   }
-  *scale = step;
   *offset = offsets[0];
+}
+
+/* Ranges of the tables of signs: the widest, and the sum. */
+static void LB(ranges)(const float *x, size_t dim, float *widest, float *sum) {
+  LB(vec) most = LB(lane) * 0, all = most;
+  size_t d = 0;
+  for (; d + LB_WIDTH <= dim; d += LB_WIDTH) {
+    LB(vec) v = LB_CF(x + d), range = LB_MAX(v, -v);
+    range += LB_SWAP1(range);
+    range += LB_SWAP2(range);
+    most = LB_MAX(most, range);
+    all += range;
+  }
+  LB_REDUCE(most, LB_MAX);
+  *widest = most[0];
+  *sum = 0;
+  for (size_t i = 0; i < LB_WIDTH; i += 4)
+    *sum += all[i];
+  for (size_t end; d < dim; d = end) {
+    float range = 0;
+    end = d + 4 < dim ? d + 4 : dim;
+    for (size_t i = d; i < end; i++)
+      range += x[i] < 0 ? -x[i] : x[i];
+    *widest = range > *widest ? range : *widest;
+    *sum += range;
+  }
+}
+
+/* A table from four numbers of x / step. */
+static void LB(signs_one)(float a, float b, float c, float d, float most, uint8_t *lut) {
+  static const float halves[4][16] = {
+      {-.5f, .5f, -.5f, .5f, -.5f, .5f, -.5f, .5f, -.5f, .5f, -.5f, .5f, -.5f, .5f, -.5f, .5f},
+      {-.5f, -.5f, .5f, .5f, -.5f, -.5f, .5f, .5f, -.5f, -.5f, .5f, .5f, -.5f, -.5f, .5f, .5f},
+      {-.5f, -.5f, -.5f, -.5f, .5f, .5f, .5f, .5f, -.5f, -.5f, -.5f, -.5f, .5f, .5f, .5f, .5f},
+      {-.5f, -.5f, -.5f, -.5f, -.5f, -.5f, -.5f, -.5f, .5f, .5f, .5f, .5f, .5f, .5f, .5f, .5f}};
+  float low = (fabsf(a) + fabsf(b) + (fabsf(c) + fabsf(d))) * .5f + .5f;
+  for (size_t i = 0; i < 16; i += LB_WIDTH) {
+    LB(vec) v = LB(lane) * 0 + low;
+    v = LB_FMA(LB(lane) * 0 + a, LB_CF(halves[0] + i), v);
+    v = LB_FMA(LB(lane) * 0 + b, LB_CF(halves[1] + i), v);
+    v = LB_FMA(LB(lane) * 0 + c, LB_CF(halves[2] + i), v);
+    v = LB_FMA(LB(lane) * 0 + d, LB_CF(halves[3] + i), v);
+    v = LB_MIN(LB_MAX(v, LB(lane) * 0), LB(lane) * 0 + most);
+    *(LB(bytes) *)(lut + i) =
+        __builtin_convertvector(__builtin_convertvector(v, LB(ints)), LB(bytes));
+  }
+}
+
+static void LB(signs)(const float *x, size_t dim, uint32_t most, uint8_t *lut, float *scale,
+                      float *offset) {
+  float widest, sum, last[4] = {0};
+  LB(ranges)(x, dim, &widest, &sum);
+  float by = LB(step)(widest, sum, (dim + 3) / 4, most, scale);
+  size_t d = 0;
+  for (; d + 4 <= dim; d += 4)
+    LB(signs_one)(x[d] * by, x[d + 1] * by, x[d + 2] * by, x[d + 3] * by, (float)most, lut + d * 4);
+  if (d < dim) {
+    for (size_t i = d; i < dim; i++)
+      last[i - d] = x[i] * by;
+    LB(signs_one)(last[0], last[1], last[2], last[3], (float)most, lut + d * 4);
+  }
+  *offset = -sum / 2;
 }
 
 #define LB_TABLE(of)                                                                    \
   {                                                                                     \
     .name = of, .add = LB(add), .rotate = LB(rotate), .nearest = LB(nearest),           \
-    .least = LB(least), .products = LB(products), .narrow = LB(narrow)                  \
+    .least = LB(least), .products = LB(products), .narrow = LB(narrow),                 \
+    .signs = LB(signs)                                                                  \
   }

@@ -232,11 +232,70 @@ static void choice(void **state) {
     assert_string_equal(vdb_linear()->name, "plain");
 }
 
+/* The tables of signs are those of narrow, made of sums in double. */
+static void signs(void **state) {
+  (void)state;
+  static const size_t dims[] = {1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 30, 31, 64, 100, 128, 384, 1199};
+  struct vdb_rng rng = {8};
+  float x[MOST], scale, offset;
+  static uint8_t lut[(MOST + 3) / 4 * 16];
+  for (size_t i = 0; i < VDB_COUNT(dims); i++) {
+    size_t dim = dims[i], m = (dim + 3) / 4;
+    double range = 0, low = 0;
+    fill(&rng, x, MOST);
+    for (size_t j = 0; j < m; j++) {
+      double sum = 0;
+      for (size_t b = 4 * j; b < 4 * j + 4 && b < dim; b++)
+        sum += fabs((double)x[b]);
+      range = fmax(range, sum);
+      low -= sum / 2;
+    }
+    for (size_t t = 0; vdb_linear_available(t); t++) {
+      vdb_linear_available(t)->signs(x, dim, 31, lut, &scale, &offset);
+      assert_true(fabs((double)scale - range / 31) < 1e-5);
+      assert_true(fabs((double)offset - low) < 1e-5 * (double)dim);
+      for (size_t e = 0; e < m * 16; e++) {
+        double want = 0, least = 0;
+        for (size_t b = 0; b < 4 && e / 16 * 4 + b < dim; b++) {
+          double value = (double)x[e / 16 * 4 + b];
+          want += (e >> b & 1 ? value : -value) / 2;
+          least -= fabs(value) / 2;
+        }
+        assert_true(fabs(want - least - (double)scale * lut[e]) <= (double)scale * 0.5001);
+        assert_true(lut[e] <= 31);
+      }
+    }
+  }
+}
+
+/* Of so many elements that bytes must be smaller for their sum; and of what is no number. */
+static void signs_of_many(void **state) {
+  (void)state;
+  enum { MANY = 1 << 16 };
+  float *x = malloc(MANY * sizeof *x), scale, offset;
+  uint8_t *lut = malloc(MANY * 4);
+  for (size_t t = 0; vdb_linear_available(t); t++) {
+    uint64_t sum = 0;
+    for (size_t i = 0; i < MANY; i++)
+      x[i] = i % 2 ? -1 : 1;
+    vdb_linear_available(t)->signs(x, MANY, 31, lut, &scale, &offset);
+    for (size_t j = 0; j < MANY / 4; j++)
+      sum += lut[j * 16 + 5]; /* the largest: elements 0 and 2 are 1 */
+    assert_true(sum <= 65535 && sum > 65535 / 2);
+    x[7] = NAN;
+    vdb_linear_available(t)->signs(x, 8, 31, lut, &scale, &offset);
+    for (size_t i = 0; i < 32; i++)
+      assert_true(lut[i] <= 31);
+  }
+  free(x);
+  free(lut);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(add),      cmocka_unit_test(rotate), cmocka_unit_test(nearest),
       cmocka_unit_test(least),    cmocka_unit_test(products), cmocka_unit_test(narrow),
-      cmocka_unit_test(choice),
+      cmocka_unit_test(signs),    cmocka_unit_test(signs_of_many), cmocka_unit_test(choice),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,6 @@
 
 #include "../tlib/ixtest.h"
 #include "index/sq.h"
-#include "index/sq_rotate.h"
 
 enum { N = 300 };
 
@@ -244,38 +243,6 @@ static void rows_are_queries(void **state) {
   }
 }
 
-static void rotations_keep_lengths(void **state) {
-  (void)state;
-  for (uint32_t dim = 1; dim < 300; dim++) {
-    uint32_t *signs = malloc(VDB_SQ_ROUNDS * dim * sizeof *signs);
-    float *x = malloc(dim * sizeof *x), *y = malloc(dim * sizeof *y);
-    struct vdb_rng rng = {dim};
-    double before[3] = {0}, after[3] = {0};
-    vdb_sq_signs(dim, dim, signs);
-    for (uint32_t i = 0; i < dim; i++) {
-      x[i] = (float)ix_gauss(&rng);
-      y[i] = (float)ix_gauss(&rng);
-    }
-    for (uint32_t i = 0; i < dim; i++) {
-      before[0] += (double)x[i] * (double)x[i];
-      before[1] += (double)y[i] * (double)y[i];
-      before[2] += (double)x[i] * (double)y[i];
-    }
-    vdb_sq_rotate(signs, dim, x);
-    vdb_sq_rotate(signs, dim, y);
-    for (uint32_t i = 0; i < dim; i++) {
-      after[0] += (double)x[i] * (double)x[i];
-      after[1] += (double)y[i] * (double)y[i];
-      after[2] += (double)x[i] * (double)y[i];
-    }
-    for (size_t i = 0; i < 3; i++)
-      assert_true(fabs(before[i] - after[i]) < 1e-4 * dim);
-    free(signs);
-    free(x);
-    free(y);
-  }
-}
-
 static void workers_and_files(void **state) {
   (void)state;
   struct ix_data d;
@@ -314,8 +281,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(keys_are_nearly_true), cmocka_unit_test(sketches_keep_what_is_near),
       cmocka_unit_test(briefs_score_the_same), cmocka_unit_test(outliers_have_no_brief),
-      cmocka_unit_test(rows_are_queries),
-      cmocka_unit_test(rotations_keep_lengths), cmocka_unit_test(workers_and_files),
+      cmocka_unit_test(rows_are_queries), cmocka_unit_test(workers_and_files),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,9 @@
  *   none     R is the identity
  *   random   three rounds of seeded sign flips and a Hadamard transform, of the first, the last and
  *            again the first 2^k dimensions, 2^k the largest power of two that is not above dim; so
- *            that dim needs no padding and a row costs O(dim log dim). It spreads what a vector holds
- *            evenly over its elements, so that few bits for each will do (Ailon and Chazelle, The
- *            fast Johnson-Lindenstrauss transform, 2009)
+ *            that dim needs no padding and a row costs O(dim log dim). It spreads what a vector
+ *            holds evenly over its elements, so that few bits for each will do (Ailon and Chazelle,
+ *            The fast Johnson-Lindenstrauss transform, 2009)
  *   learned  a dim x dim matrix that suits a product quantizer: Ge, He, Ke and Sun, Optimized
  *            product quantization (2013); its training is in opq.h
  */

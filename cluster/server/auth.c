@@ -297,6 +297,8 @@ static const char *auth_shown(struct srv_call *call, const struct srv_credential
 
 bool srv_identity_may(const struct srv_identity *who, enum srv_permission permission,
                       const char *collection) {
+  if (permission == SRV_PUBLIC || permission == SRV_KNOWN)
+    return true;
   for (unsigned i = 0; i < who->n_roles; i++)
     if (srv_role_may(who->roles[i], permission, collection))
       return true;
@@ -452,8 +454,8 @@ static bool auth_is_loopback(int fd) {
 bool srv_auth_may_listen(const struct srv_auth *auth, int fd, char *error) {
   if (auth->required || strcmp(auth->server->config.insecure, "yes") == 0 || auth_is_loopback(fd))
     return true;
-  snprintf(error, SRV_CONFIG_ERROR, "an address to listen on can be reached from other machines, and"
-           " nobody would have to say who they are: set security.keys or security.jwks, or, where"
-           " everybody may do everything, security.insecure = yes");
+  snprintf(error, SRV_CONFIG_ERROR, "an address to listen on can be reached from other machines,"
+           " and nobody would have to say who they are: set security.keys or security.jwks, or,"
+           " where everybody may do everything, security.insecure = yes");
   return false;
 }

@@ -38,8 +38,8 @@ void srv_auth_stop(struct srv_auth *auth);
 bool srv_auth_reload(struct srv_auth *auth, char *error);
 /* Whether clients must say who they are. */
 bool srv_auth_is_required(const struct srv_auth *auth);
-/* Whether a socket may be listened on: others than loopback only when clients must say who they are,
-   or the operator has taken the risk. False with a sentence. */
+/* Whether a socket may be listened on: others than loopback only when clients must say who they
+   are, or the operator has taken the risk. False with a sentence. */
 bool srv_auth_may_listen(const struct srv_auth *auth, int fd, char *error);
 
 /* Sets call->who. False after answering 401, 403 or 429: the body is not to be read then, and the

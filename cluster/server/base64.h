@@ -1,5 +1,5 @@
 /*
- * base64.h - base64 into bytes, strictly: only the one text that encoding those bytes gives is read.
+ * base64.h - base64 into bytes, strictly: only the text that encoding those bytes gives is read.
  */
 #ifndef SRV_BASE64_H
 #define SRV_BASE64_H

@@ -26,7 +26,7 @@ typedef json_t *srv_error_shape(int *status, const char *code, const char *messa
 struct srv_call {
   struct srv_server *server;
   const struct srv_route *route; /* by which it came */
-  struct srv_identity *who; /* auth.h; NULL: nobody has to say who they are, or the route is public */
+  struct srv_identity *who; /* auth.h; NULL: nobody has to say, or the route is public */
   const char *denied;       /* why who asks may not, a static text for logs alone; NULL: may */
   unsigned retry_seconds;   /* of an answer 429 or 503; 0: 1 */
   struct srv_arena arena;

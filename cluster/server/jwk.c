@@ -192,8 +192,7 @@ static const struct jwk_kind *jwk_kind_of(json_t *jwk) {
 }
 
 bool srv_jwk_is_kid(const char *text) {
-  static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-";
-  size_t n = strspn(text, allowed);
+  size_t n = strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-");
   return n > 0 && n <= SRV_JWK_KID && text[n] == '\0';
 }
 

@@ -1,7 +1,7 @@
 /*
  * jwt.h - bearer tokens: JSON Web Tokens (RFC 7519) that say who asks, by the rules of RFC 8725 and
- * some stricter ones: the key fixes the algorithm, nothing in a token is fetched or taken for a key,
- * and what it must say is checked before anything of it is believed.
+ * some stricter ones: the key fixes the algorithm, nothing in a token is fetched or taken for a
+ * key, and what it must say is checked before anything of it is believed.
  */
 #ifndef SRV_JWT_H
 #define SRV_JWT_H

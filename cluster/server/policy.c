@@ -130,8 +130,8 @@ static bool policy_patterns(struct policy_texts *list, const char *value, char *
   for (const char *at = value + strspn(value, ", "); *at; at += strspn(at, ", ")) {
     size_t n = strcspn(at, ", ");
     if (!policy_is_pattern(at, n)) {
-      snprintf(error, SRV_CONFIG_ERROR, "\"%.*s\" is no collection's name, nor the start of one and *",
-               n < 100 ? (int)n : 100, at);
+      snprintf(error, SRV_CONFIG_ERROR, "\"%.*s\" is no collection's name, nor the start of one"
+               " and *", n < 100 ? (int)n : 100, at);
       return false;
     }
     if (!texts_add(list, at, n, error))
@@ -309,8 +309,6 @@ static int role_level(enum srv_permission permission) {
 
 bool srv_role_may(const struct srv_role *role, enum srv_permission permission,
                   const char *collection) {
-  if (permission == SRV_PUBLIC || permission == SRV_KNOWN)
-    return true;
   if (permission == SRV_OPERATE || permission == SRV_MONITOR)
     return role->operate || (permission == SRV_MONITOR && role->monitor);
   for (int level = role_level(permission); level < POLICY_LEVELS; level++) {

@@ -47,8 +47,8 @@ bool srv_policy_is_revoked(const struct srv_policy *policy, const char *id);
 /* The tenant's own limits over those in `quota`. */
 void srv_policy_quota(const struct srv_policy *policy, const char *tenant, struct srv_quota *quota);
 
-/* Whether a role may do this on the collection, NULL: on any at all. A grant of NAME covers NAME-2
-   and so on: the copies that Milvus's dialect makes. */
+/* Whether a role may do this, READ or more, on the collection, NULL: on any at all. A grant of NAME
+   covers NAME-2 and so on: the copies that Milvus's dialect makes. */
 bool srv_role_may(const struct srv_role *role, enum srv_permission permission,
                   const char *collection);
 /* Whether it may on every collection. */

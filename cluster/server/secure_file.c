@@ -50,11 +50,12 @@ char *srv_secure_file(const char *path, bool secret, size_t *n, char *error) {
   if (!fault) {
     text = malloc(SRV_SECURE_FILE + 1);
     ssize_t got = text ? file_fill(fd, text, SRV_SECURE_FILE) : -1;
-    fault = got < 0 ? "it cannot be read" : memchr(text, '\0', (size_t)got) ? "it is no text" : NULL;
-    if (!fault) {
-      *n = (size_t)got;
-      text[got] = '\0';
-    }
+    if (got < 0)
+      fault = "it cannot be read";
+    else if (memchr(text, '\0', (size_t)got))
+      fault = "it is no text";
+    else
+      text[*n = (size_t)got] = '\0';
   }
   if (fd >= 0)
     close(fd);

@@ -73,7 +73,7 @@ BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC),$(call programs,bench))
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
-SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lstdc++
+SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lcrypto -lstdc++
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
@@ -339,7 +339,7 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
 # Targets of the server's code are linked with it; libraries may then ask each other for names.
-SERVER_FUZZERS := fuzz_milvus fuzz_request
+SERVER_FUZZERS := fuzz_milvus fuzz_request fuzz_token
 $(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
 $(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a
 $(SERVER_FUZZERS:%=build/asan/replay/%) $(SERVER_FUZZERS:%=build/fuzz/%): private LIBS += $(SERVER_LIBS)

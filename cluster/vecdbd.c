@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "server/auth.h"
 #include "server/server.h"
 
 static void vecdbd_line(const char *text) {
@@ -34,10 +35,25 @@ static void vecdbd_help(void) {
       "vecdbd - serves a vecdb database over HTTP and gRPC\n\n"
       "usage: vecdbd [--config FILE] [--listen HOST:PORT] [--data FOLDER] [--SECTION.KEY VALUE]\n"
       "       vecdbd --print-config     all settings with their built-in values, as a file\n"
+      "       vecdbd --make-key NAME    a new API key, and the lines for the file security.keys\n"
       "       vecdbd --version\n\n"
       "Settings come from the file, then from the environment (VECDBD_SECTION_KEY), then from the\n"
       "command line; the last one counts. SIGTERM stops in order. SIGHUP reads them again: new\n"
       "limits and time-outs hold from then on, and what takes a restart is named.");
+}
+
+/* Prints a new key, once, and what is kept of it. */
+static int vecdbd_make_key(const char *name) {
+  char key[SRV_API_KEY_MADE];
+  uint8_t hash[SRV_API_KEY_HASH];
+  if (!srv_api_key_make(key))
+    return 1;
+  srv_sha256(key, strlen(key), hash);
+  printf("; the key, for its owner alone: %s\n[%s]\nsha256 = ", key, name);
+  for (size_t i = 0; i < sizeof hash; i++)
+    printf("%02x", hash[i]);
+  puts("\nrole = reader");
+  return 0;
 }
 
 /* Reads the options; -1: go on, else the exit status. */
@@ -64,6 +80,8 @@ static int vecdbd_options(struct srv_config *config, int argc, char **argv, char
       srv_config_print(config, vecdbd_line);
       return 0;
     }
+    if (strcmp(name, "--make-key") == 0 && value)
+      return vecdbd_make_key(value);
     const char *dot = strchr(name, '.');
     bool known = true;
     if (strcmp(name, "--config") == 0)
@@ -96,6 +114,8 @@ static void vecdbd_reload(struct srv_server *server, int argc, char **argv) {
   if (vecdbd_options(&fresh, argc, argv, error) == -1) {
     srv_config_adopt(&server->config, &fresh, vecdbd_note);
     vecdbd_note("SIGHUP, settings read again");
+    if (!srv_auth_reload(server->auth, error))
+      fprintf(stderr, "vecdbd: keys and roles stay as they were: %s\n", error);
   } else {
     fprintf(stderr, "vecdbd: SIGHUP, but the settings stay as they were: %s\n", error);
   }

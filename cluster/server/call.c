@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/auth.h"
 #include "server/server.h"
 
 void srv_call_answer(struct srv_call *call, int status, json_t *answer) {
@@ -96,6 +97,7 @@ void srv_call_free(struct srv_call *call) {
   json_decref(call->json);
   json_decref(call->answer);
   call->json = call->answer = NULL;
+  srv_auth_leave(call);
   srv_arena_free(&call->arena);
 }
 

@@ -13,6 +13,7 @@
 #include "server/arena.h"
 #include "vecdb.h"
 
+struct srv_identity;
 struct srv_server;
 struct srv_route;
 
@@ -25,6 +26,9 @@ typedef json_t *srv_error_shape(int *status, const char *code, const char *messa
 struct srv_call {
   struct srv_server *server;
   const struct srv_route *route; /* by which it came */
+  struct srv_identity *who; /* auth.h; NULL: nobody has to say, or the route is public */
+  const char *denied;       /* why who asks may not, a static text for logs alone; NULL: may */
+  unsigned retry_seconds;   /* of an answer 429 or 503; 0: 1 */
   struct srv_arena arena;
   char *args[SRV_CALL_ARGS]; /* what stood for {name} parts of the route's path, decoded */
   const char *(*parameter)(const struct srv_call *call, const char *name); /* of the query string */

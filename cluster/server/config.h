@@ -20,9 +20,23 @@ struct srv_config {
   char data[SRV_CONFIG_TEXT];              /* the database folder */
   char durability[SRV_CONFIG_TEXT];        /* commit, interval or off */
   char search_collection[SRV_CONFIG_TEXT]; /* of POST /search */
+  char jwks_file[SRV_CONFIG_TEXT];   /* public keys of tokens; "": none are taken */
+  char issuer[SRV_CONFIG_TEXT];      /* of tokens */
+  char audience[SRV_CONFIG_TEXT];    /* what tokens must be for */
+  char token_types[SRV_CONFIG_TEXT]; /* of "typ", separated by commas */
+  char role_claim[SRV_CONFIG_TEXT];
+  char tenant_claim[SRV_CONFIG_TEXT];
+  char keys_file[SRV_CONFIG_TEXT];      /* API keys; "": none */
+  char policy_file[SRV_CONFIG_TEXT];    /* roles; "": the built-in ones */
+  char tenant_field[SRV_CONFIG_TEXT];   /* of rows: whose they are */
+  char require_tenant[SRV_CONFIG_TEXT]; /* yes or no */
+  char public_metrics[SRV_CONFIG_TEXT]; /* yes or no */
+  char insecure[SRV_CONFIG_TEXT];       /* yes or no */
   char embed_url[SRV_CONFIG_TEXT]; /* base of an OpenAI-compatible service; "": no text search */
   char embed_model[SRV_CONFIG_TEXT];
   char embed_key[SRV_CONFIG_TEXT];
+  _Atomic uint64_t skew_seconds;  /* that clocks may differ by */
+  _Atomic uint64_t token_seconds; /* a token's life, at most */
   _Atomic uint64_t embed_timeout_ms;
   _Atomic uint64_t network_threads;
   _Atomic uint64_t workers; /* threads that run requests */

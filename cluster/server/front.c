@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/auth.h"
 #include "server/deadlines.h"
 #include "server/grpc.h"
 #include "server/http.h"
@@ -214,6 +215,8 @@ static bool front_listen(struct srv_front *f, enum srv_front_kind kind, const ch
     if (at->socket < 0)
       return false;
     f->n_addresses++;
+    if (!srv_auth_may_listen(f->server->auth, at->socket, error))
+      return false;
     at->port = srv_listen_port(at->socket);
     if (!front_watch(f, at->socket, at)) {
       snprintf(error, SRV_CONFIG_ERROR, "cannot serve on %.200s: %s", a, strerror(errno));

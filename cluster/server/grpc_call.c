@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/auth.h"
 #include "server/milvus.h"
 #include "server/routes.h"
 
@@ -18,10 +19,12 @@ enum grpc_status {
   GRPC_OK = 0,
   GRPC_INVALID_ARGUMENT = 3,
   GRPC_DEADLINE_EXCEEDED = 4,
+  GRPC_PERMISSION_DENIED = 7,
   GRPC_RESOURCE_EXHAUSTED = 8,
   GRPC_UNIMPLEMENTED = 12,
   GRPC_INTERNAL = 13,
-  GRPC_UNAVAILABLE = 14
+  GRPC_UNAVAILABLE = 14,
+  GRPC_UNAUTHENTICATED = 16
 };
 
 enum {
@@ -34,6 +37,7 @@ struct grpc_call {
   struct srv_call call; /* first: `body` is the message that came */
   struct grpc_conn *conn;
   struct grpc_peer *peer;
+  struct srv_credentials shown;
   struct grpc_call *next; /* of the connection's calls */
   int32_t stream;
   bool is_grpc; /* the content type says so */
@@ -268,6 +272,18 @@ static void grpc_take_header(struct grpc_call *c, const char *name, const char *
     c->timeout_ns = grpc_timeout(value);
   else if (strcmp(name, "dbname") == 0)
     c->call.database = srv_arena_text(&c->call.arena, value, strlen(value));
+  else if (strcmp(name, "authorization") == 0)
+    c->shown.authorization = srv_arena_text(&c->call.arena, value, strlen(value));
+}
+
+/* What srv_authorize said, in gRPC's words. */
+static void grpc_forbid(struct grpc_call *c) {
+  if (c->call.status == 401)
+    grpc_refuse(c, GRPC_UNAUTHENTICATED, "a valid token or key is needed");
+  else if (c->call.status == 403)
+    grpc_refuse(c, GRPC_PERMISSION_DENIED, "this is not permitted");
+  else
+    grpc_refuse(c, GRPC_UNAVAILABLE, "the server is out of memory");
 }
 
 /* The headers have come. */
@@ -278,6 +294,8 @@ static void grpc_admit(struct grpc_call *c) {
     c->decided = true;
     c->status = GRPC_UNIMPLEMENTED;
     grpc_submit(c);
+  } else if (!srv_authorize(&c->call, &c->shown)) {
+    grpc_forbid(c);
   }
 }
 

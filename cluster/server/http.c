@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "server/auth.h"
 #include "server/deadlines.h"
 #include "server/http_loop.h"
 #include "server/json_read.h"
@@ -66,6 +67,8 @@ static void http_respond(struct http_request *r) {
   if (r->response) {
     const char *type = r->call.content_type ? r->call.content_type : "application/json";
     MHD_add_response_header(r->response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (r->call.status == 401)
+      MHD_add_response_header(r->response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
     if (r->call.status == 429 || r->call.status == 503)
       MHD_add_response_header(r->response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
   }
@@ -185,7 +188,11 @@ static enum MHD_Result http_frame(void *user, enum MHD_ValueKind kind, const cha
   return MHD_YES;
 }
 
-/* Route, framing and size, from the headers alone; false after choosing the answer. */
+static const char *http_header(const struct http_request *r, const char *name) {
+  return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+/* Route, framing, permission and size, from the headers alone; false after choosing the answer. */
 static bool http_admit(struct http_request *r, const char *url, const char *method,
                        const char *version) {
   struct srv_call *call = &r->call;
@@ -203,6 +210,10 @@ static bool http_admit(struct http_request *r, const char *url, const char *meth
                   url, *allow ? "; this path knows " : "", allow);
     return false;
   }
+  const struct srv_credentials shown = {http_header(r, MHD_HTTP_HEADER_AUTHORIZATION),
+                                        http_header(r, "api-key")};
+  if (!srv_authorize(call, &shown))
+    return false;
   const char *length =
       MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
   uint64_t limit = r->call.route->body == SRV_BODY_NONE ? (uint64_t)HTTP_IGNORED_BODY

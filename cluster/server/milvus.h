@@ -15,6 +15,9 @@
    served. */
 const struct srv_route *srv_milvus_route(const char *path, char *reason, size_t reason_bytes);
 
+/* The i-th method; NULL: there are not so many. */
+const struct srv_route *srv_milvus_route_at(size_t i);
+
 enum { MILVUS_REASON = 512 };
 
 /* A method at work: the call, and the fields of its answer but the status, which is field 1. */

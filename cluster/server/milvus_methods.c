@@ -20,12 +20,12 @@ struct milvus_method {
 static srv_handler milvus_answer;
 
 #define METHOD(name, permission, is_inline, shape, work) \
-  { {"gRPC", name, permission, SRV_BODY_TEXT, is_inline, milvus_answer}, work, shape }
+  { {SRV_METHOD_GRPC, name, permission, SRV_BODY_TEXT, is_inline, milvus_answer}, work, shape }
 
 static const struct milvus_method milvus_methods[] = {
-    METHOD("Connect", SRV_PUBLIC, true, MILVUS_MESSAGE, milvus_connect),
-    METHOD("GetVersion", SRV_PUBLIC, true, MILVUS_MESSAGE, milvus_version),
-    METHOD("CheckHealth", SRV_PUBLIC, true, MILVUS_MESSAGE, milvus_health),
+    METHOD("Connect", SRV_KNOWN, true, MILVUS_MESSAGE, milvus_connect),
+    METHOD("GetVersion", SRV_KNOWN, true, MILVUS_MESSAGE, milvus_version),
+    METHOD("CheckHealth", SRV_KNOWN, true, MILVUS_MESSAGE, milvus_health),
     METHOD("CreateCollection", SRV_ADMIN, false, MILVUS_STATUS, milvus_collection_create),
     METHOD("DropCollection", SRV_ADMIN, false, MILVUS_STATUS, milvus_collection_drop),
     METHOD("DescribeCollection", SRV_READ, false, MILVUS_MESSAGE, milvus_collection_describe),
@@ -41,10 +41,10 @@ static const struct milvus_method milvus_methods[] = {
     METHOD("DescribeAlias", SRV_READ, false, MILVUS_MESSAGE, milvus_alias_describe),
     METHOD("ListAliases", SRV_READ, false, MILVUS_MESSAGE, milvus_alias_list),
     METHOD("ListDatabases", SRV_READ, false, MILVUS_MESSAGE, milvus_databases),
-    METHOD("CreateDatabase", SRV_ADMIN, false, MILVUS_STATUS, milvus_database_create),
-    METHOD("DropDatabase", SRV_ADMIN, false, MILVUS_STATUS, milvus_database_drop),
+    METHOD("CreateDatabase", SRV_OPERATE, false, MILVUS_STATUS, milvus_database_create),
+    METHOD("DropDatabase", SRV_OPERATE, false, MILVUS_STATUS, milvus_database_drop),
     METHOD("DescribeDatabase", SRV_READ, false, MILVUS_MESSAGE, milvus_database_describe),
-    METHOD("AlterDatabase", SRV_ADMIN, false, MILVUS_STATUS, milvus_database_alter),
+    METHOD("AlterDatabase", SRV_OPERATE, false, MILVUS_STATUS, milvus_database_alter),
     METHOD("CreatePartition", SRV_ADMIN, false, MILVUS_STATUS, milvus_partition_create),
     METHOD("DropPartition", SRV_ADMIN, false, MILVUS_STATUS, milvus_partition_drop),
     METHOD("CreateIndex", SRV_ADMIN, false, MILVUS_STATUS, milvus_index_create),
@@ -53,7 +53,7 @@ static const struct milvus_method milvus_methods[] = {
     METHOD("GetIndexState", SRV_READ, false, MILVUS_MESSAGE, milvus_index_state),
     METHOD("GetIndexBuildProgress", SRV_READ, false, MILVUS_MESSAGE, milvus_index_progress),
     METHOD("LoadCollection", SRV_WRITE, false, MILVUS_STATUS, milvus_load),
-    METHOD("ReleaseCollection", SRV_WRITE, false, MILVUS_STATUS, milvus_release),
+    METHOD("ReleaseCollection", SRV_ADMIN, false, MILVUS_STATUS, milvus_release),
     METHOD("GetLoadingProgress", SRV_READ, false, MILVUS_MESSAGE, milvus_load_progress),
     METHOD("GetLoadState", SRV_READ, false, MILVUS_MESSAGE, milvus_load_state),
     METHOD("HasPartition", SRV_READ, false, MILVUS_MESSAGE, milvus_partition_has),
@@ -67,7 +67,7 @@ static const struct milvus_method milvus_methods[] = {
     METHOD("Query", SRV_READ, false, MILVUS_MESSAGE, milvus_query),
     METHOD("Flush", SRV_WRITE, false, MILVUS_MESSAGE, milvus_flush),
     METHOD("GetFlushState", SRV_READ, true, MILVUS_MESSAGE, milvus_flush_state),
-    METHOD("ManualCompaction", SRV_WRITE, false, MILVUS_MESSAGE, milvus_compact),
+    METHOD("ManualCompaction", SRV_ADMIN, false, MILVUS_MESSAGE, milvus_compact),
     METHOD("GetCompactionState", SRV_READ, true, MILVUS_MESSAGE, milvus_compact_state),
     METHOD("GetCompactionStateWithPlans", SRV_READ, true, MILVUS_MESSAGE, milvus_compact_plans),
     METHOD("GetPersistentSegmentInfo", SRV_READ, false, MILVUS_MESSAGE, milvus_segments),
@@ -99,6 +99,10 @@ const struct srv_route *srv_milvus_route(const char *path, char *reason, size_t 
       why = milvus_unserved[i].why;
   snprintf(reason, reason_bytes, "%.60s: %s", name, why);
   return NULL;
+}
+
+const struct srv_route *srv_milvus_route_at(size_t i) {
+  return i < sizeof milvus_methods / sizeof milvus_methods[0] ? &milvus_methods[i].route : NULL;
 }
 
 /* ---- Failing --------------------------------------------------------------------------------- */

@@ -28,7 +28,8 @@ static int milvus_status(const char *code) {
 
 json_t *srv_milvus_error(int *status, const char *code, const char *message) {
   /* What no request can help keeps its status; Milvus has no word for it. */
-  if (*status != 405 && *status != 413 && *status != 429 && *status < 500)
+  if (*status != 401 && *status != 403 && *status != 405 && *status != 413 &&
+      *status != 429 && *status < 500)
     *status = 200;
   return json_pack("{s:i, s:s}", "code", srv_milvus_code_of(milvus_status(code)), "message",
                    message);

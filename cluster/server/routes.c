@@ -13,8 +13,8 @@ static const struct srv_route routes[] = {
     {"GET", "/healthz", SRV_PUBLIC, SRV_BODY_NONE, true, srv_health},
     {"GET", "/livez", SRV_PUBLIC, SRV_BODY_NONE, true, srv_health},
     {"GET", "/readyz", SRV_PUBLIC, SRV_BODY_NONE, true, srv_ready},
-    {"GET", "/openapi.json", SRV_PUBLIC, SRV_BODY_NONE, true, srv_openapi},
-    {"GET", "/v1/version", SRV_PUBLIC, SRV_BODY_NONE, true, srv_version},
+    {"GET", "/openapi.json", SRV_KNOWN, SRV_BODY_NONE, true, srv_openapi},
+    {"GET", "/v1/version", SRV_KNOWN, SRV_BODY_NONE, true, srv_version},
     {"POST", "/search", SRV_READ, SRV_BODY_JSON, false, srv_front_search},
     {"GET", "/v1/collections", SRV_READ, SRV_BODY_NONE, false, srv_collections_list},
     {"POST", "/v1/collections", SRV_ADMIN, SRV_BODY_JSON, false, srv_collection_create},
@@ -22,7 +22,7 @@ static const struct srv_route routes[] = {
     {"DELETE", COLLECTION, SRV_ADMIN, SRV_BODY_NONE, false, srv_collection_drop},
     {"GET", COLLECTION "/stats", SRV_READ, SRV_BODY_NONE, false, srv_collection_stats},
     {"POST", COLLECTION "/flush", SRV_WRITE, SRV_BODY_JSON, false, srv_collection_flush},
-    {"POST", COLLECTION "/compact", SRV_WRITE, SRV_BODY_JSON, false, srv_collection_compact},
+    {"POST", COLLECTION "/compact", SRV_ADMIN, SRV_BODY_JSON, false, srv_collection_compact},
     {"PUT", COLLECTION "/indexes/{field}", SRV_ADMIN, SRV_BODY_JSON, false, srv_index_create},
     {"DELETE", COLLECTION "/indexes/{field}", SRV_ADMIN, SRV_BODY_NONE, false, srv_index_drop},
     {"POST", COLLECTION "/rows", SRV_WRITE, SRV_BODY_JSON, false, srv_rows_insert},
@@ -35,14 +35,14 @@ static const struct srv_route routes[] = {
     {"POST", COLLECTION "/count", SRV_READ, SRV_BODY_JSON, false, srv_rows_count},
     {"POST", COLLECTION "/search", SRV_READ, SRV_BODY_JSON, false, srv_search},
     {"POST", COLLECTION "/explain", SRV_READ, SRV_BODY_JSON, false, srv_explain},
-    {"POST", "/v1/snapshots", SRV_ADMIN, SRV_BODY_JSON, false, srv_snapshot_create},
+    {"POST", "/v1/snapshots", SRV_OPERATE, SRV_BODY_JSON, false, srv_snapshot_create},
 };
 
 #define POINTS "/collections/{collection}/points"
 
 /* Qdrant's REST interface; openapi.json does not describe it. */
 static const struct srv_route qdrant_routes[] = {
-    {"GET", "/", SRV_PUBLIC, SRV_BODY_NONE, true, srv_qdrant_root},
+    {"GET", "/", SRV_KNOWN, SRV_BODY_NONE, true, srv_qdrant_root},
     {"GET", "/collections", SRV_READ, SRV_BODY_NONE, false, srv_qdrant_list},
     {"GET", "/collections/{collection}", SRV_READ, SRV_BODY_NONE, false, srv_qdrant_describe},
     {"PUT", "/collections/{collection}", SRV_ADMIN, SRV_BODY_JSON, false, srv_qdrant_create},
@@ -106,6 +106,22 @@ static const struct {
 const struct srv_route *srv_routes(size_t *n) {
   *n = sizeof routes / sizeof routes[0];
   return routes;
+}
+
+const struct srv_route *srv_route_at(size_t i) {
+  for (size_t d = 0; d < sizeof dialects / sizeof dialects[0]; d++) {
+    if (i < dialects[d].n)
+      return &dialects[d].routes[i];
+    i -= dialects[d].n;
+  }
+  return NULL;
+}
+
+const char *srv_route_collection(struct srv_call *call) {
+  if (!strstr(call->route->path, "{collection}"))
+    return NULL;
+  return call->errors == srv_qdrant_error ? srv_qdrant_collection_name(call, call->args[0])
+                                          : call->args[0];
 }
 
 static int route_hex(char c) {

@@ -8,7 +8,18 @@
 #include "server/call.h"
 
 /* What a caller must be allowed to do; checked before the body is read. */
-enum srv_permission { SRV_PUBLIC, SRV_READ, SRV_WRITE, SRV_ADMIN };
+enum srv_permission {
+  SRV_PUBLIC,  /* nothing: anybody may */
+  SRV_KNOWN,   /* to say who they are */
+  SRV_READ,    /* to see rows of a collection, */
+  SRV_WRITE,   /* to change them, */
+  SRV_ADMIN,   /* to change the collection itself */
+  SRV_MONITOR, /* to see how the server does */
+  SRV_OPERATE  /* to do what concerns all collections */
+};
+
+/* The method of calls over gRPC, whose routes are in milvus_methods.c. */
+#define SRV_METHOD_GRPC "gRPC"
 
 enum srv_body {
   SRV_BODY_NONE, /* a body is ignored up to a small size */
@@ -29,6 +40,12 @@ enum { SRV_ALLOW = 64 };
 
 /* The routes of the native interface, in the order of the document; *n says how many. */
 const struct srv_route *srv_routes(size_t *n);
+
+/* The i-th route of all dialects over HTTP; NULL: there are not so many. */
+const struct srv_route *srv_route_at(size_t i);
+/* The library's name of the collection that the call's path names; NULL: it names none, or, after
+   answering 400, no collection can have the name. */
+const char *srv_route_collection(struct srv_call *call);
 
 /* Finds the route, in any dialect, and sets call->args and call->errors. NULL: *allow lists the
    methods that the path knows, separated by ", ", or is "" when no route has the path. `allow` has

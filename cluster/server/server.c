@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "server/auth.h"
 #include "server/embed.h"
 #include "server/front.h"
 #include "server/grpc.h"
@@ -47,6 +48,10 @@ static bool server_open(struct srv_server *s, char *error) {
 
 /* All that stands between the network and the database. */
 static bool server_serve(struct srv_server *s, char *error) {
+  s->auth = srv_auth_start(s, error);
+  if (!s->auth)
+    return false;
+  snprintf(error, SRV_CONFIG_ERROR, "out of memory");
   s->pool = srv_pool_new((unsigned)s->config.workers, (unsigned)s->config.network_threads,
                          (size_t)s->config.queue);
   s->embed = *s->config.embed_url ? srv_embed_start(&s->config) : NULL;
@@ -109,6 +114,7 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   srv_pool_free(s->pool);
   srv_embed_stop(s->embed);
   srv_milvus_state_stop(s->milvus);
+  srv_auth_stop(s->auth);
   bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;
   vecdb_error closing;
   if (vecdb_close(s->db, &closing) != VECDB_OK) {

@@ -10,6 +10,7 @@
 #include "server/pool.h"
 #include "vecdb.h"
 
+struct srv_auth;
 struct srv_embed;
 struct srv_front;
 struct srv_grpc;
@@ -19,6 +20,7 @@ struct srv_milvus_state;
 struct srv_server {
   struct srv_config config;
   vecdb *db;
+  struct srv_auth *auth; /* who may do what */
   struct srv_pool *pool;
   struct srv_embed *embed;         /* NULL: no embedding service is configured */
   struct srv_milvus_state *milvus; /* what the Milvus dialect keeps */

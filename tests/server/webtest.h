@@ -32,6 +32,7 @@ struct web {
   struct srv_server *server;
   unsigned port, milvus_port; /* of the first address of each kind */
   char folder[64];
+  const char *header; /* one more of each request that web_ask makes; NULL: none */
 };
 
 static inline void web_init(struct web *w) {
@@ -137,6 +138,8 @@ static inline struct web_answer web_ask(const struct web *w, const char *method,
   CURL *curl = curl_easy_init();
   struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
   headers = curl_slist_append(headers, "Expect:");
+  if (w->header)
+    headers = curl_slist_append(headers, w->header);
   curl_easy_setopt(curl, CURLOPT_URL, url);
   curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);

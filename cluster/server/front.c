@@ -244,7 +244,7 @@ static bool front_prepare(struct srv_front *f, char *error) {
   }
   if (!front_listen(f, SRV_FRONT_MILVUS, c->milvus, error))
     return false;
-  f->source = (struct srv_source){f->epoll, front_look_at_all, f};
+  f->source = (struct srv_source){f->epoll, front_look_at_all, f, false};
   if (srv_pool_watch(f->server->pool, &f->source, SRV_READABLE))
     return true;
   snprintf(error, SRV_CONFIG_ERROR, "cannot serve: %s", strerror(errno));

@@ -1,8 +1,8 @@
 /*
  * grpc.c - connections that speak gRPC: feeds nghttp2 what has come and writes what it has to say;
- * see grpc.h. Calls are in grpc_call.c. Whoever has an answer writes it, with the mutex. Threads may
- * be about to look at a connection that has ended, so its memory stays, for the next one: they find
- * it closed, or look once too often.
+ * see grpc.h. Calls are in grpc_call.c. Whoever has an answer writes it, with the mutex. Threads
+ * may be about to look at a connection that has ended, so its memory stays, for the next one: they
+ * find it closed, or look once too often.
  */
 #include "server/grpc.h"
 
@@ -182,7 +182,7 @@ static struct grpc_conn *grpc_conn_new(struct srv_grpc *g) {
   c = calloc(1, sizeof *c);
   if (c) {
     c->peer = &g->peer;
-    c->source = (struct srv_source){-1, grpc_look, c};
+    c->source = (struct srv_source){-1, grpc_look, c, false};
   }
   return c;
 }

@@ -1,6 +1,6 @@
 /*
- * http.c - what becomes of a request over HTTP/1.1; see http.h. Connections are in http_conn.c: they
- * tell of headers, body and end, and write the answer once the request is decided.
+ * http.c - what becomes of a request over HTTP/1.1; see http.h. Connections are in http_conn.c:
+ * they tell of headers, body and end, and write the answer once the request is decided.
  */
 #include "server/http.h"
 

@@ -1,6 +1,6 @@
 /*
- * http_answer.h - the answer to a request of HTTP/1.1 as bytes: status line, headers and body in one
- * piece, which leaves with one system call.
+ * http_answer.h - the answer to a request of HTTP/1.1 as bytes: status line, headers and body in
+ * one piece, which leaves with one system call.
  */
 #ifndef SRV_HTTP_ANSWER_H
 #define SRV_HTTP_ANSWER_H

@@ -109,7 +109,7 @@ void srv_http_conn_open(struct srv_http *http, int fd) {
   pthread_mutex_unlock(&http->mutex);
   c->http = http;
   c->stream = stream;
-  c->source = (struct srv_source){fd, conn_look, c};
+  c->source = (struct srv_source){fd, conn_look, c, false};
   http_parser_init(&c->parser, HTTP_REQUEST);
   c->parser.data = c;
   srv_http_forget(c);

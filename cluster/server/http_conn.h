@@ -61,7 +61,7 @@ struct http_conn {
 
 /* Takes over a connected socket, or closes it when there are too many. */
 void srv_http_conn_open(struct srv_http *http, int fd);
-/* The request is decided: writes the answer and goes on. The connection is no longer the caller's. */
+/* The request is decided: writes the answer and goes on. The connection is the caller's no more. */
 void srv_http_conn_answer(struct http_conn *conn);
 void srv_http_conn_close(struct http_conn *conn);
 

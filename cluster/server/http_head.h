@@ -15,7 +15,7 @@ enum { SRV_HTTP_HEAD_BYTES = 32 * 1024 };
 enum http_part { HTTP_TARGET, HTTP_NAME, HTTP_VALUE };
 
 struct http_head {
-  char *text; /* the target, then a name and its value for each header, each with a NUL at the end */
+  char *text; /* the target, then name and value of each header, all with a NUL at the end */
   size_t n, room;
   size_t first; /* where the headers begin, once all has come */
   enum http_part part; /* of the newest bytes */

@@ -2,6 +2,7 @@
 #include "server/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -70,8 +71,11 @@ static void pool_look(struct srv_pool *p, int many) {
   int n = epoll_wait(p->epoll, events, many, -1);
   for (int i = 0; i < n; i++) {
     struct srv_source *source = events[i].data.ptr;
-    if (source)
-      source->look(source->who);
+    if (!source)
+      continue;
+    while (atomic_load_explicit(&source->asking, memory_order_acquire))
+      sched_yield(); /* that thread is about to return, and touches it until then */
+    source->look(source->who);
   }
 }
 
@@ -131,7 +135,10 @@ static bool pool_control(struct srv_pool *p, int what, struct srv_source *source
                          enum srv_ready ready) {
   uint32_t in = ready & SRV_READABLE ? EPOLLIN : 0, out = ready & SRV_WRITABLE ? EPOLLOUT : 0;
   struct epoll_event event = {.events = EPOLLONESHOT | in | out, .data.ptr = source};
-  return epoll_ctl(p->epoll, what, source->fd, &event) == 0;
+  atomic_store_explicit(&source->asking, true, memory_order_relaxed);
+  bool done = epoll_ctl(p->epoll, what, source->fd, &event) == 0;
+  atomic_store_explicit(&source->asking, false, memory_order_release);
+  return done;
 }
 
 bool srv_pool_watch(struct srv_pool *p, struct srv_source *source, enum srv_ready what) {

@@ -20,6 +20,7 @@ struct srv_source {
   int fd;
   void (*look)(void *who); /* must not wait */
   void *who;
+  _Atomic bool asking; /* the pool's: a thread is just having it watched */
 };
 
 /* What is waited for. The end of a connection is always seen. */

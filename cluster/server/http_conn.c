@@ -198,10 +198,15 @@ static bool conn_fed(struct http_conn *c) {
   return conn_prepare(c) || conn_closed(c);
 }
 
+/* Gives bytes to the parser; how many it took. */
+static size_t conn_feed(struct http_conn *c, const char *bytes, size_t n) {
+  srv_http_head_see(&c->request.head, bytes, n);
+  return http_parser_execute(&c->parser, &conn_settings, bytes, n);
+}
+
 /* Bytes that came with an earlier request. */
 static bool conn_feed_kept(struct http_conn *c) {
-  c->kept_at += http_parser_execute(&c->parser, &conn_settings, c->kept + c->kept_at,
-                                    c->n_kept - c->kept_at);
+  c->kept_at += conn_feed(c, c->kept + c->kept_at, c->n_kept - c->kept_at);
   if (c->kept_at == c->n_kept) {
     free(c->kept);
     c->kept = NULL;
@@ -219,7 +224,7 @@ static bool conn_read(struct http_conn *c) {
   if (n <= 0)
     return conn_closed(c);
   srv_deadlines_heard(c->http->deadlines, &c->deadline);
-  size_t used = http_parser_execute(&c->parser, &conn_settings, bytes, (size_t)n);
+  size_t used = conn_feed(c, bytes, (size_t)n);
   if (used < (size_t)n && HTTP_PARSER_ERRNO(&c->parser) == HPE_PAUSED && !c->last) {
     c->n_kept = (size_t)n - used;
     c->kept_at = 0;

@@ -16,8 +16,19 @@ void srv_http_head_free(struct http_head *h) {
 void srv_http_head_clear(struct http_head *h) {
   if (h->room > HEAD_ROOM)
     srv_http_head_free(h);
-  h->n = 0;
-  h->part = HTTP_TARGET;
+  *h = (struct http_head){.text = h->text, .room = h->room};
+}
+
+void srv_http_head_see(struct http_head *h, const char *bytes, size_t n) {
+  for (size_t i = 0; i < n && !h->ended; i++) {
+    char c = bytes[i];
+    if (h->seen == '\n') {
+      h->folded = h->folded || c == ' ' || c == '\t';
+      h->ended = c == '\r' || c == '\n';
+    }
+    if (h->seen || (c != '\r' && c != '\n'))
+      h->seen = c;
+  }
 }
 
 static bool head_append(struct http_head *h, const char *text, size_t n) {
@@ -80,7 +91,7 @@ static bool head_length(const char *text, uint64_t *length) {
 }
 
 struct http_framing srv_http_head_framing(const struct http_head *h, unsigned minor) {
-  struct http_framing f = {true, false, 0};
+  struct http_framing f = {!h->folded, false, 0};
   unsigned lengths = 0, codings = 0, hosts = 0;
   const char *name = NULL, *value = NULL;
   while (head_next(h, &name, &value)) {

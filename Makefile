@@ -73,7 +73,7 @@ BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC),$(call programs,bench))
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
-SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lcrypto -lstdc++
+SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lcrypto -lstdc++
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.

@@ -31,8 +31,7 @@ struct srv_call {
   unsigned retry_seconds;   /* of an answer 429 or 503; 0: 1 */
   struct srv_arena arena;
   char *args[SRV_CALL_ARGS]; /* what stood for {name} parts of the route's path, decoded */
-  const char *(*parameter)(const struct srv_call *call, const char *name); /* of the query string */
-  char *body;                                                              /* NUL-terminated */
+  char *body;                /* NUL-terminated */
   size_t body_bytes;
   const char *database; /* that a client over gRPC names beside its message; NULL: none */
   uint32_t timeout_ms; /* as the client asked with its protocol's means; 0: it did not */

@@ -1,46 +1,34 @@
-/* deadlines.c - a table of connections and a thread that looks through it; see deadlines.h. */
+/* deadlines.c - a list of connections and a thread that looks through it; see deadlines.h. */
 #include "server/deadlines.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
 
-enum { DEADLINES_SLOTS = 4096 };
-
-struct deadlines_entry {
-  struct deadlines_entry *next;
-  const void *who;
-  int64_t due; /* seconds of the monotonic clock; 0: none */
-  int fd;
-};
-
 struct srv_deadlines {
-  pthread_mutex_t mutex;
+  pthread_mutex_t mutex; /* of the list; the times in it are changed without */
   pthread_cond_t stop_signal;
   pthread_t thread;
-  int64_t seconds;
+  int64_t seconds, idle;
   bool stopping;
-  struct deadlines_entry *slots[DEADLINES_SLOTS];
+  struct srv_deadline *first;
 };
 
 static int64_t deadlines_now(void) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
   return t.tv_sec;
 }
 
-/* Cuts off who is late: the HTTP library then sees the end of the connection. */
+/* Cuts off who is late: the connection's owner then sees its end. */
 static void deadlines_look(struct srv_deadlines *d) {
   int64_t now = deadlines_now();
-  for (size_t i = 0; i < DEADLINES_SLOTS; i++)
-    for (struct deadlines_entry *e = d->slots[i]; e; e = e->next)
-      if (e->due && e->due <= now) {
-        shutdown(e->fd, SHUT_RDWR);
-        e->due = 0;
-      }
+  for (struct srv_deadline *e = d->first; e; e = e->next)
+    if (atomic_load(&e->due) <= now || atomic_load(&e->silent) <= now)
+      shutdown(e->fd, SHUT_RDWR);
 }
 
 static void *deadlines_work(void *arg) {
@@ -57,11 +45,12 @@ static void *deadlines_work(void *arg) {
   return NULL;
 }
 
-struct srv_deadlines *srv_deadlines_start(unsigned seconds) {
+struct srv_deadlines *srv_deadlines_start(unsigned seconds, unsigned idle) {
   struct srv_deadlines *d = calloc(1, sizeof *d);
   if (!d)
     return NULL;
   d->seconds = seconds;
+  d->idle = idle;
   pthread_mutex_init(&d->mutex, NULL);
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
@@ -84,56 +73,45 @@ void srv_deadlines_stop(struct srv_deadlines *d) {
   pthread_cond_signal(&d->stop_signal);
   pthread_mutex_unlock(&d->mutex);
   pthread_join(d->thread, NULL);
-  for (size_t i = 0; i < DEADLINES_SLOTS; i++)
-    while (d->slots[i]) {
-      struct deadlines_entry *next = d->slots[i]->next;
-      free(d->slots[i]);
-      d->slots[i] = next;
-    }
   pthread_cond_destroy(&d->stop_signal);
   pthread_mutex_destroy(&d->mutex);
   free(d);
 }
 
-/* Where the pointer to the entry stands, or would stand. */
-static struct deadlines_entry **deadlines_find(struct srv_deadlines *d, const void *who) {
-  struct deadlines_entry **at = &d->slots[((uintptr_t)who >> 6) % DEADLINES_SLOTS];
-  while (*at && (*at)->who != who)
-    at = &(*at)->next;
-  return at;
-}
-
-void srv_deadlines_come(struct srv_deadlines *d, const void *who, int fd) {
-  struct deadlines_entry *e = fd < 0 ? NULL : malloc(sizeof *e);
-  if (!e)
-    return;
-  *e = (struct deadlines_entry){NULL, who, deadlines_now() + d->seconds, fd};
+void srv_deadlines_come(struct srv_deadlines *d, struct srv_deadline *e, int fd) {
+  e->fd = fd;
+  e->prev = NULL;
+  srv_deadlines_set(d, e);
   pthread_mutex_lock(&d->mutex);
-  *deadlines_find(d, who) = e;
+  e->next = d->first;
+  if (e->next)
+    e->next->prev = e;
+  d->first = e;
   pthread_mutex_unlock(&d->mutex);
 }
 
-void srv_deadlines_gone(struct srv_deadlines *d, const void *who) {
+void srv_deadlines_gone(struct srv_deadlines *d, struct srv_deadline *e) {
   pthread_mutex_lock(&d->mutex);
-  struct deadlines_entry **at = deadlines_find(d, who), *e = *at;
-  if (e)
-    *at = e->next;
-  pthread_mutex_unlock(&d->mutex);
-  free(e);
-}
-
-static void deadlines_due(struct srv_deadlines *d, const void *who, int64_t due) {
-  pthread_mutex_lock(&d->mutex);
-  struct deadlines_entry *e = *deadlines_find(d, who);
-  if (e)
-    e->due = due;
+  if (e->next)
+    e->next->prev = e->prev;
+  if (e->prev)
+    e->prev->next = e->next;
+  else
+    d->first = e->next;
   pthread_mutex_unlock(&d->mutex);
 }
 
-void srv_deadlines_met(struct srv_deadlines *d, const void *who) {
-  deadlines_due(d, who, 0);
+void srv_deadlines_met(struct srv_deadline *e) {
+  atomic_store_explicit(&e->due, INT64_MAX, memory_order_relaxed);
+  atomic_store_explicit(&e->silent, INT64_MAX, memory_order_relaxed);
 }
 
-void srv_deadlines_set(struct srv_deadlines *d, const void *who) {
-  deadlines_due(d, who, deadlines_now() + d->seconds);
+void srv_deadlines_set(struct srv_deadlines *d, struct srv_deadline *e) {
+  atomic_store_explicit(&e->due, deadlines_now() + d->seconds, memory_order_relaxed);
+  srv_deadlines_heard(d, e);
+}
+
+void srv_deadlines_heard(struct srv_deadlines *d, struct srv_deadline *e) {
+  int64_t silent = d->idle ? deadlines_now() + d->idle : INT64_MAX;
+  atomic_store_explicit(&e->silent, silent, memory_order_relaxed);
 }

@@ -1,23 +1,35 @@
 /*
- * deadlines.h - requests that trickle in: a request must have arrived whole so many seconds after
- * its connection was made or the request before it was answered, else the connection is cut off.
- * (The HTTP library's own timeout is for silence, and each byte begins it anew.) A connection that
- * waits between requests is cut off by the same rule, which is what keep-alive allows.
+ * deadlines.h - connections that keep the server waiting: a request must have arrived whole so many
+ * seconds after its connection was made or the request before it was answered, and a client that
+ * owes something must not be silent for too long, else the connection is cut off. One that waits
+ * between requests is cut off by the same rules, which is what keep-alive allows.
  */
 #ifndef SRV_DEADLINES_H
 #define SRV_DEADLINES_H
 
+#include <stdint.h>
+
 struct srv_deadlines;
 
-/* NULL when the system refuses. */
-struct srv_deadlines *srv_deadlines_start(unsigned seconds);
+/* Of one connection; lies in what its owner has of it. */
+struct srv_deadline {
+  struct srv_deadline *next, *prev;
+  _Atomic int64_t due, silent; /* seconds of the monotonic clock; INT64_MAX: never */
+  int fd;
+};
+
+/* `idle` is how many seconds of silence are allowed; 0: silence is no matter. NULL when the system
+   refuses. */
+struct srv_deadlines *srv_deadlines_start(unsigned seconds, unsigned idle);
 void srv_deadlines_stop(struct srv_deadlines *deadlines);
 
-/* `who` is the connection. come and gone frame its life; `fd` is valid in between. */
-void srv_deadlines_come(struct srv_deadlines *deadlines, const void *who, int fd);
-void srv_deadlines_gone(struct srv_deadlines *deadlines, const void *who);
+/* come and gone frame a connection's life; `fd` is valid in between. The clock runs at first. */
+void srv_deadlines_come(struct srv_deadlines *deadlines, struct srv_deadline *of, int fd);
+void srv_deadlines_gone(struct srv_deadlines *deadlines, struct srv_deadline *of);
 /* The request is whole: no deadline until it is answered, when the next one is set. */
-void srv_deadlines_met(struct srv_deadlines *deadlines, const void *who);
-void srv_deadlines_set(struct srv_deadlines *deadlines, const void *who);
+void srv_deadlines_met(struct srv_deadline *of);
+void srv_deadlines_set(struct srv_deadlines *deadlines, struct srv_deadline *of);
+/* Something came, or was taken: the time of silence begins anew. */
+void srv_deadlines_heard(struct srv_deadlines *deadlines, struct srv_deadline *of);
 
 #endif

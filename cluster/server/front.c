@@ -29,6 +29,7 @@ struct front_address {
 /* A connection that has not said what it speaks. */
 struct front_client {
   struct front_client *next, *prev;
+  struct srv_deadline deadline;
   int fd;
 };
 
@@ -77,7 +78,7 @@ static void front_hand(struct srv_front *f, int fd, enum front_sight sight) {
 }
 
 static void front_forget(struct srv_front *f, struct front_client *c) {
-  srv_deadlines_gone(f->deadlines, c);
+  srv_deadlines_gone(f->deadlines, &c->deadline);
   if (c->next)
     c->next->prev = c->prev;
   if (c->prev)
@@ -116,7 +117,7 @@ static void front_keep(struct srv_front *f, int fd) {
     c->next->prev = c;
   f->clients = c;
   f->n_clients++;
-  srv_deadlines_come(f->deadlines, c, fd);
+  srv_deadlines_come(f->deadlines, &c->deadline, fd);
   if (epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
     return;
   front_forget(f, c);
@@ -188,6 +189,7 @@ static void front_look_at_all(void *who) {
   if (quiesced)
     front_close(f);
   pthread_mutex_unlock(&f->mutex);
+  srv_pool_await(f->server->pool, &f->source, SRV_READABLE);
 }
 
 /* ---- Starting and stopping ------------------------------------------------------------------- */
@@ -231,7 +233,7 @@ static bool front_prepare(struct srv_front *f, char *error) {
   f->epoll = epoll_create1(EPOLL_CLOEXEC);
   f->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   f->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  f->deadlines = srv_deadlines_start((unsigned)c->request_seconds);
+  f->deadlines = srv_deadlines_start((unsigned)c->request_seconds, 0);
   if (f->epoll < 0 || f->wake < 0 || f->spare < 0 || !f->deadlines ||
       !front_watch(f, f->wake, f)) {
     snprintf(error, SRV_CONFIG_ERROR, "cannot serve: %s", strerror(errno));
@@ -245,8 +247,8 @@ static bool front_prepare(struct srv_front *f, char *error) {
   }
   if (!front_listen(f, SRV_FRONT_MILVUS, c->milvus, error))
     return false;
-  f->source = (struct srv_source){f->epoll, front_look_at_all, f};
-  if (srv_pool_watch(f->server->pool, &f->source))
+  f->source = (struct srv_source){f->epoll, front_look_at_all, f, false};
+  if (srv_pool_watch(f->server->pool, &f->source, SRV_READABLE))
     return true;
   snprintf(error, SRV_CONFIG_ERROR, "cannot serve: %s", strerror(errno));
   return false;

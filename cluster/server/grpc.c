@@ -1,25 +1,21 @@
 /*
- * grpc.c - connections that speak gRPC: waits for sockets, feeds nghttp2 and writes what it has to
- * say; see grpc.h. Calls are in grpc_call.c. Whoever has an answer writes it, with the mutex. But
- * connections are freed only by who looks at the sockets, since events may be in hand.
+ * grpc.c - connections that speak gRPC: feeds nghttp2 what has come and writes what it has to say;
+ * see grpc.h. Calls are in grpc_call.c. Whoever has an answer writes it, with the mutex. Threads
+ * may be about to look at a connection that has ended, so its memory stays, for the next one: they
+ * find it closed, or look once too often.
  */
 #include "server/grpc.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "server/grpc_call.h"
 
 enum {
-  GRPC_EVENTS = 64,
   GRPC_READ = 256 * 1024,
   GRPC_GATHER = 4096, /* frames are put together up to this, and beyond it go out singly */
   GRPC_WINDOW = 16 << 20,
@@ -27,28 +23,31 @@ enum {
 };
 
 struct srv_grpc {
-  struct grpc_peer peer;
-  struct srv_source source; /* the epoll set */
+  struct grpc_peer peer; /* first: connections find the rest by it */
   bool gone_away; /* clients know that no calls are taken; this and the rest: under the mutex */
-  struct grpc_conn *conns;
+  struct grpc_conn *conns, *spare; /* present ones, and memory of those that have ended */
   uint64_t n_conns;
   uint8_t buffer[GRPC_READ];
 };
 
 /* ---- Connections ----------------------------------------------------------------------------- */
 
-static void grpc_conn_free(struct srv_grpc *g, struct grpc_conn *c) {
+static void grpc_conn_end(struct srv_grpc *g, struct grpc_conn *c) {
   struct grpc_conn **at = &g->conns;
   while (*at != c)
     at = &(*at)->next;
   *at = c->next;
   g->n_conns--;
-  srv_deadlines_gone(g->peer.deadlines, c);
+  srv_deadlines_gone(g->peer.deadlines, &c->deadline);
   srv_grpc_forget(c);
   nghttp2_session_del(c->session);
-  close(c->fd);
+  srv_stream_close(&c->stream);
   free(c->pending);
-  free(c);
+  c->session = NULL;
+  c->pending = NULL;
+  c->room = c->n_pending = c->sent = 0;
+  c->next = g->spare;
+  g->spare = c;
 }
 
 static bool grpc_session(struct grpc_conn *c) {
@@ -109,19 +108,12 @@ static bool grpc_flush(struct grpc_conn *c) {
       return false;
     if (c->n_pending == 0)
       break;
-    ssize_t n = send(c->fd, c->pending + c->sent, c->n_pending - c->sent, MSG_NOSIGNAL);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    ssize_t n = srv_stream_write(&c->stream, c->pending + c->sent, c->n_pending - c->sent);
+    if (n == SRV_STREAM_LATER)
       break;
     if (n < 0)
       return false;
     c->sent += (size_t)n;
-  }
-  bool writing = c->n_pending > 0;
-  if (writing != c->writing) {
-    struct epoll_event event = {.events = writing ? EPOLLIN | EPOLLOUT : EPOLLIN, .data.ptr = c};
-    if (epoll_ctl(c->peer->epoll, EPOLL_CTL_MOD, c->fd, &event) != 0)
-      return false;
-    c->writing = writing;
   }
   return nghttp2_session_want_read(c->session) || nghttp2_session_want_write(c->session);
 }
@@ -131,91 +123,104 @@ static bool grpc_flush(struct grpc_conn *c) {
 static void grpc_watch(struct grpc_conn *c) {
   bool owes = c->receiving > 0 || c->n_pending > 0 || !c->calls;
   if (owes && (!c->timed || c->ended))
-    srv_deadlines_set(c->peer->deadlines, c);
+    srv_deadlines_set(c->peer->deadlines, &c->deadline);
   if (!owes && c->timed)
-    srv_deadlines_met(c->peer->deadlines, c);
+    srv_deadlines_met(&c->deadline);
   c->timed = owes;
   c->ended = false;
 }
 
+static void grpc_await(struct grpc_conn *c) {
+  c->writing = c->n_pending > 0;
+  srv_pool_await(c->peer->server->pool, &c->source,
+                 c->writing ? SRV_READABLE | SRV_WRITABLE : SRV_READABLE);
+}
+
+/* Until the client falls silent, or others should have their turn. */
 static bool grpc_read(struct srv_grpc *g, struct grpc_conn *c) {
-  ssize_t n = recv(c->fd, g->buffer, sizeof g->buffer, 0);
-  if (n < 0)
-    return errno == EAGAIN || errno == EINTR;
+  ssize_t n = srv_stream_read(&c->stream, g->buffer, sizeof g->buffer);
+  if (n == SRV_STREAM_LATER)
+    return true;
   return n > 0 && nghttp2_session_mem_recv(c->session, g->buffer, (size_t)n) == n;
 }
 
-static void grpc_serve(struct srv_grpc *g, struct grpc_conn *c, uint32_t events) {
-  bool alive = !(events & EPOLLERR);
-  if (alive && (events & (EPOLLIN | EPOLLHUP)))
-    alive = grpc_read(g, c);
-  /* What nghttp2 says about a faulty client (GOAWAY) is still sent. */
-  bool open = grpc_flush(c);
-  if (alive && open)
-    grpc_watch(c);
-  else
-    grpc_conn_free(g, c);
+static void grpc_look(void *who) {
+  struct grpc_conn *c = who;
+  struct srv_grpc *g = (struct srv_grpc *)c->peer;
+  pthread_mutex_lock(&g->peer.mutex);
+  if (c->session) {
+    bool alive = grpc_read(g, c);
+    /* What nghttp2 says about a faulty client (GOAWAY) is still sent. */
+    bool open = grpc_flush(c);
+    if (alive && open) {
+      grpc_watch(c);
+      grpc_await(c);
+    } else {
+      grpc_conn_end(g, c);
+    }
+  }
+  pthread_mutex_unlock(&g->peer.mutex);
 }
 
 void srv_grpc_answered(struct grpc_conn *c) {
-  if (grpc_flush(c))
-    grpc_watch(c);
-  else
-    shutdown(c->fd, SHUT_RDWR); /* which the thread sees */
+  if (!grpc_flush(c)) {
+    srv_stream_cut(&c->stream); /* which who looks sees */
+    return;
+  }
+  grpc_watch(c);
+  if (c->n_pending > 0 && !c->writing)
+    grpc_await(c);
+}
+
+/* Memory that another connection had, if there is such. */
+static struct grpc_conn *grpc_conn_new(struct srv_grpc *g) {
+  struct grpc_conn *c = g->spare;
+  if (c) {
+    g->spare = c->next;
+    return c;
+  }
+  c = calloc(1, sizeof *c);
+  if (c) {
+    c->peer = &g->peer;
+    c->source = (struct srv_source){-1, grpc_look, c, false};
+  }
+  return c;
 }
 
 void srv_grpc_adopt(struct srv_grpc *g, int fd) {
-  struct epoll_event event = {.events = EPOLLIN};
-  int one = 1;
-  struct grpc_conn *c = calloc(1, sizeof *c);
   pthread_mutex_lock(&g->peer.mutex);
-  if (!c || g->gone_away || g->n_conns >= g->peer.server->config.connections) {
-    free(c);
+  bool room = !g->gone_away && g->n_conns < g->peer.server->config.connections;
+  struct grpc_conn *c = room ? grpc_conn_new(g) : NULL;
+  if (!c) {
     close(fd);
   } else {
-    c->peer = &g->peer;
-    c->fd = fd;
+    srv_stream_open(&c->stream, fd);
+    c->source.fd = fd;
     c->next = g->conns;
     g->conns = c;
     g->n_conns++;
-    event.data.ptr = c;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are small: no waiting */
-    srv_deadlines_come(g->peer.deadlines, c, fd);
+    srv_deadlines_come(g->peer.deadlines, &c->deadline, fd);
     c->timed = true;
-    if (!grpc_session(c) || epoll_ctl(g->peer.epoll, EPOLL_CTL_ADD, fd, &event) != 0)
-      grpc_conn_free(g, c); /* of which no event can be in hand */
+    c->writing = c->ended = false;
+    if (!grpc_session(c) || !srv_pool_watch(g->peer.server->pool, &c->source, SRV_READABLE))
+      grpc_conn_end(g, c);
   }
   pthread_mutex_unlock(&g->peer.mutex);
 }
 
 /* ---- Starting and stopping ------------------------------------------------------------------- */
 
-static void grpc_look(void *who) {
-  struct srv_grpc *g = who;
-  struct epoll_event events[GRPC_EVENTS];
-  pthread_mutex_lock(&g->peer.mutex);
-  int n = epoll_wait(g->peer.epoll, events, GRPC_EVENTS, 0);
-  for (int i = 0; i < n; i++)
-    grpc_serve(g, events[i].data.ptr, events[i].events);
-  pthread_mutex_unlock(&g->peer.mutex);
-}
-
 static void grpc_free(struct srv_grpc *g) {
   while (g->conns)
-    grpc_conn_free(g, g->conns);
+    grpc_conn_end(g, g->conns);
+  while (g->spare) {
+    struct grpc_conn *next = g->spare->next;
+    free(g->spare);
+    g->spare = next;
+  }
   srv_deadlines_stop(g->peer.deadlines);
-  if (g->peer.epoll >= 0)
-    close(g->peer.epoll);
   pthread_mutex_destroy(&g->peer.mutex);
   free(g);
-}
-
-static bool grpc_prepare(struct srv_grpc *g) {
-  g->peer.epoll = epoll_create1(EPOLL_CLOEXEC);
-  g->peer.deadlines = srv_deadlines_start((unsigned)g->peer.server->config.request_seconds);
-  g->source = (struct srv_source){g->peer.epoll, grpc_look, g};
-  return g->peer.epoll >= 0 && g->peer.deadlines &&
-         srv_pool_watch(g->peer.server->pool, &g->source);
 }
 
 struct srv_grpc *srv_grpc_start(struct srv_server *server, char *error) {
@@ -226,7 +231,8 @@ struct srv_grpc *srv_grpc_start(struct srv_server *server, char *error) {
   }
   pthread_mutex_init(&g->peer.mutex, NULL);
   g->peer.server = server;
-  if (grpc_prepare(g))
+  g->peer.deadlines = srv_deadlines_start((unsigned)server->config.request_seconds, 0);
+  if (g->peer.deadlines)
     return g;
   snprintf(error, SRV_CONFIG_ERROR, "cannot serve gRPC: %s", strerror(errno));
   grpc_free(g);

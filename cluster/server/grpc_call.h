@@ -10,6 +10,7 @@
 
 #include "server/deadlines.h"
 #include "server/server.h"
+#include "server/stream.h"
 
 struct grpc_call;
 
@@ -17,18 +18,19 @@ struct grpc_call;
 struct grpc_peer {
   struct srv_server *server;
   struct srv_deadlines *deadlines;
-  int epoll;
   pthread_mutex_t mutex; /* of all connections, their sessions and calls */
 };
 
 struct grpc_conn {
+  struct grpc_peer *peer;   /* this and what the source calls never change */
+  struct srv_source source;
   struct grpc_conn *next;
-  struct grpc_peer *peer;
-  nghttp2_session *session;
-  int fd;
+  nghttp2_session *session; /* NULL: the connection has ended */
+  struct srv_stream stream;
+  struct srv_deadline deadline;
   uint8_t *pending; /* of nghttp2's output, with n_pending bytes in it, of which some are sent */
   size_t room, n_pending, sent;
-  bool writing; /* waits until the socket takes more */
+  bool writing; /* watched until the client takes more, too */
   bool timed;    /* a deadline runs */
   bool ended;    /* a call has ended since the deadline was looked at */
   unsigned receiving;   /* calls that have not come whole */

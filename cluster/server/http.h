@@ -1,6 +1,6 @@
 /*
- * http.h - HTTP/1.1 by libmicrohttpd: its connections, and the way of a request: headers -> route
- * and limits -> body -> a worker -> answer.
+ * http.h - HTTP/1.1: its connections, and the way of a request: headers -> route and limits -> body
+ * -> a worker -> answer.
  */
 #ifndef SRV_HTTP_H
 #define SRV_HTTP_H
@@ -9,7 +9,8 @@
 
 /* NULL with a sentence in `error` (SRV_CONFIG_ERROR bytes). */
 struct srv_http *srv_http_start(struct srv_server *server, char *error);
-/* Takes over a connected socket; closes it when there are too many. Any thread. */
+/* Takes over a connected socket that does not block; closes it when there are too many. Any
+   thread. */
 void srv_http_adopt(struct srv_http *http, int fd);
 /* No request may be in flight, and no connection may come. NULL is fine. */
 void srv_http_stop(struct srv_http *http);

@@ -2,12 +2,15 @@
 #include "server/pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+enum { POOL_BATCH = 32 }; /* sources looked at before the next waiting */
 
 struct pool_item {
   void (*run)(void *item);
@@ -61,24 +64,19 @@ static bool pool_run(struct srv_pool *p) {
   return true;
 }
 
-void srv_pool_hold(struct srv_pool *p, struct srv_source *source) {
-  struct epoll_event event = {.events = EPOLLONESHOT, .data.ptr = source};
-  epoll_ctl(p->epoll, EPOLL_CTL_MOD, source->fd, &event);
-}
-
-void srv_pool_release(struct srv_pool *p, struct srv_source *source) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = source};
-  epoll_ctl(p->epoll, EPOLL_CTL_MOD, source->fd, &event);
-}
-
-/* A source is watched again once it has been looked at: it is ready still if something is left. */
-static void pool_look(struct srv_pool *p) {
-  struct epoll_event event;
-  if (epoll_wait(p->epoll, &event, 1, -1) != 1 || !event.data.ptr)
-    return;
-  struct srv_source *source = event.data.ptr;
-  source->look(source->who);
-  srv_pool_release(p, source);
+/* Waits, and has looked at what is ready: one source, so that others are left to other threads, but
+   many where this thread alone is left to look. */
+static void pool_look(struct srv_pool *p, int many) {
+  struct epoll_event events[POOL_BATCH];
+  int n = epoll_wait(p->epoll, events, many, -1);
+  for (int i = 0; i < n; i++) {
+    struct srv_source *source = events[i].data.ptr;
+    if (!source)
+      continue;
+    while (atomic_load_explicit(&source->asking, memory_order_acquire))
+      sched_yield(); /* that thread is about to return, and touches it until then */
+    source->look(source->who);
+  }
 }
 
 static void *pool_work(void *arg) {
@@ -89,9 +87,10 @@ static void *pool_work(void *arg) {
       continue;
     if (p->stopping)
       break;
+    int many = p->running == p->workers ? POOL_BATCH : 1;
     p->waiting++;
     pthread_mutex_unlock(&p->mutex);
-    pool_look(p);
+    pool_look(p, many);
     pthread_mutex_lock(&p->mutex);
     p->waiting--;
   }
@@ -132,9 +131,22 @@ bool srv_pool_start(struct srv_pool *p) {
   return p->started == p->n_threads;
 }
 
-bool srv_pool_watch(struct srv_pool *p, struct srv_source *source) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = source};
-  return epoll_ctl(p->epoll, EPOLL_CTL_ADD, source->fd, &event) == 0;
+static bool pool_control(struct srv_pool *p, int what, struct srv_source *source,
+                         enum srv_ready ready) {
+  uint32_t in = ready & SRV_READABLE ? EPOLLIN : 0, out = ready & SRV_WRITABLE ? EPOLLOUT : 0;
+  struct epoll_event event = {.events = EPOLLONESHOT | in | out, .data.ptr = source};
+  atomic_store_explicit(&source->asking, true, memory_order_relaxed);
+  bool done = epoll_ctl(p->epoll, what, source->fd, &event) == 0;
+  atomic_store_explicit(&source->asking, false, memory_order_release);
+  return done;
+}
+
+bool srv_pool_watch(struct srv_pool *p, struct srv_source *source, enum srv_ready what) {
+  return pool_control(p, EPOLL_CTL_ADD, source, what);
+}
+
+void srv_pool_await(struct srv_pool *p, struct srv_source *source, enum srv_ready what) {
+  pool_control(p, EPOLL_CTL_MOD, source, what);
 }
 
 bool srv_pool_add(struct srv_pool *p, void (*run)(void *item), void *item) {

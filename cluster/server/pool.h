@@ -4,6 +4,8 @@
  * written by one thread, and no other need be woken for it. At most `workers` do work at a time:
  * the others look, and what they bring meanwhile waits in a bounded queue. What does not fit is
  * refused at once, so that under overload requests are turned away instead of growing old.
+ * A source that has become ready is no longer watched: it is the thread's that looks, or whom that
+ * thread gives it to, until somebody asks for it to be watched again.
  */
 #ifndef SRV_POOL_H
 #define SRV_POOL_H
@@ -13,25 +15,27 @@
 
 struct srv_pool;
 
-/* Something that becomes ready; its owner keeps it until the pool has stopped. */
+/* Something that becomes ready; its owner keeps it while it is watched. */
 struct srv_source {
-  int fd;                  /* is readable when it is ready */
-  void (*look)(void *who); /* called by one thread at a time, unless held; must not wait */
+  int fd;
+  void (*look)(void *who); /* must not wait */
   void *who;
+  _Atomic bool asking; /* the pool's: a thread is just having it watched */
 };
+
+/* What is waited for. The end of a connection is always seen. */
+enum srv_ready { SRV_READABLE = 1, SRV_WRITABLE = 2 };
 
 /* workers + watchers threads, once started, and room for `capacity` waiting items; NULL when the
    system refuses. */
 struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity);
 /* Begins to look at the sources; false when the system refuses. */
 bool srv_pool_start(struct srv_pool *pool);
-/* Has the source looked at whenever it is ready; false when the system refuses. */
-bool srv_pool_watch(struct srv_pool *pool, struct srv_source *source);
-/* Who does with a source what its look would do keeps others from being woken for it: between these
-   two no look begins, and after the second one does if it is ready, beside one that was under way
-   before the first. Any thread. */
-void srv_pool_hold(struct srv_pool *pool, struct srv_source *source);
-void srv_pool_release(struct srv_pool *pool, struct srv_source *source);
+/* Has the source looked at, once, when it is ready; false when the system refuses. It is forgotten
+   when its descriptor is closed. Any thread. */
+bool srv_pool_watch(struct srv_pool *pool, struct srv_source *source, enum srv_ready what);
+/* The same of one that has been watched before. It may be looked at before this returns. */
+void srv_pool_await(struct srv_pool *pool, struct srv_source *source, enum srv_ready what);
 /* Has run(item) called by a thread; false when the queue is full or the pool stopping. Called by a
    source that is looking or an item that runs: its thread then sees to it. */
 bool srv_pool_add(struct srv_pool *pool, void (*run)(void *item), void *item);

@@ -15,12 +15,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { REQUEST_ARENA = 64 << 20, REQUEST_LINE = 512 };
 
-static const char *request_parameter(const struct srv_call *call, const char *name) {
-  (void)call;
-  (void)name;
-  return NULL;
-}
-
 /* The body as the server reads it, which must be as Jansson would. */
 static json_t *request_json(const char *body, size_t n) {
   json_error_t why;
@@ -34,7 +28,7 @@ static json_t *request_json(const char *body, size_t n) {
 
 /* One request; gives its status. */
 static int request_run(struct srv_server *server, const char *line, const char *body, size_t n) {
-  struct srv_call call = {.server = server, .parameter = request_parameter};
+  struct srv_call call = {.server = server};
   char method[16], path[REQUEST_LINE], allow[SRV_ALLOW];
   call.arena.limit = REQUEST_ARENA;
   if (sscanf(line, "%15s %511s", method, path) != 2)

@@ -3,6 +3,8 @@
  * limits, clients that are slow or silent, overload, and stopping with requests in flight.
  * TSAN: yes
  */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <time.h>
@@ -190,6 +192,16 @@ static void test_framing(void **state) {
       {"GET /healthz\r\n", ""},
       {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", ""},
       {"GARBAGE\r\n", ""},
+      {"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n", ""},
+      {"\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nFolded: 1\r\n\t2\r\n", ""},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n",
+       "0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n 0\r\n", ""},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n", ""},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "fffffffffffffffff\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2\r\n{}x\r\n"},
   };
   struct web w;
   web_init(&w);
@@ -203,6 +215,91 @@ static void test_framing(void **state) {
       fail_msg("case %zu: status %d", i, status);
     web_do(&w, 200, "GET", "/v1/collections/passages", NULL); /* the hidden request was not run */
   }
+  web_end(&w);
+}
+
+/* Bytes and what the answer must hold, in this order. */
+struct exchange {
+  const char *bytes;
+  const char *parts[4];
+};
+
+static void exchange_do(const struct web *w, const struct exchange *x) {
+  char answer[8192];
+  const char *at = answer;
+  web_raw(w, x->bytes, strlen(x->bytes), answer, sizeof answer);
+  for (int i = 0; i < 4 && x->parts[i]; i++) {
+    at = strstr(at, x->parts[i]);
+    if (!at)
+      fail_msg("no \"%s\" in its place in the answer to %s: %s", x->parts[i], x->bytes, answer);
+    at += strlen(x->parts[i]);
+  }
+}
+
+/* What HTTP asks of a server beside the answers: ways of staying and leaving, and of sending. */
+static void test_protocol(void **state) {
+  (void)state;
+  static const struct exchange all[] = {
+      {"GET /healthz HTTP/1.0\r\n\r\n", {"HTTP/1.1 200 OK\r\nDate: ", "Connection: close\r\n"}},
+      {"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /livez HTTP/1.0\r\n\r\n",
+       {"Connection: keep-alive\r\n", "Connection: close\r\n"}},
+      {"\r\nGET /healthz?x=1&y HTTP/1.1\r\nhOST: x\r\nEmpty:\r\n\r\n", {"200 OK\r\n"}},
+      {"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nGET /livez HTTP/1.0\r\n\r\n",
+       {"Connection: close\r\n"}},
+      {"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+       {" 404 Not Found\r\n", " 200 OK\r\n"}},
+      {"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+       "GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n",
+       {" 200 OK\r\n", " 404 Not Found\r\n"}},
+      {"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+       {" 405 Method Not Allowed\r\n", "Allow: GET\r\n\r\nHTTP/1.1 200 OK\r\n"}},
+      {"GET /healthz HTTP/3.0\r\nHost: x\r\n\r\n", {" 505 "}},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+       "1;a=b\r\n{\r\n1\r\n}\r\n0\r\nContent-Length: 7\r\nTrailer: x\r\n\r\n"
+       "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+       {" 400 Bad Request\r\n", "no name", " 200 OK\r\n"}},
+      {"PUT /v1/collections/x/rows HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+       "Content-Length: 9999\r\n\r\n",
+       {"HTTP/1.1 100 Continue\r\n\r\n"}},
+      {"PUT /nowhere HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+       {"HTTP/1.1 404 Not Found\r\n", "Connection: close\r\n"}},
+  };
+  struct web w;
+  web_init(&w);
+  web_start(&w);
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+    exchange_do(&w, &all[i]);
+  web_end(&w);
+}
+
+/* Requests cut anywhere are as those that come whole, also many in a row. */
+static void test_pieces(void **state) {
+  (void)state;
+  enum { MANY = 500 };
+  static const char one[] =
+      "POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
+  struct web w;
+  char answer[1024], *all = malloc(MANY * (sizeof one - 1)), *end;
+  web_init(&w);
+  web_start(&w);
+  for (size_t cut = 1; cut < sizeof one - 1; cut++) {
+    int fd = web_connect(&w), now = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof now);
+    send(fd, one, cut, MSG_NOSIGNAL);
+    send(fd, one + cut, sizeof one - 1 - cut, MSG_NOSIGNAL);
+    assert_true(recv(fd, answer, sizeof answer, 0) > 12 && memcmp(answer + 9, "400", 3) == 0);
+    close(fd);
+  }
+  for (size_t i = 0; i < MANY; i++)
+    memcpy(all + i * (sizeof one - 1), one, sizeof one - 1);
+  size_t room = MANY * 512, answers = 0;
+  char *text = malloc(room);
+  web_raw(&w, all, MANY * (sizeof one - 1), text, room);
+  for (end = text; (end = strstr(end, "HTTP/1.1 400")); end++)
+    answers++;
+  assert_int_equal(answers, MANY);
+  free(text);
+  free(all);
   web_end(&w);
 }
 
@@ -229,8 +326,7 @@ static void test_limits(void **state) {
   n = sprintf(headers, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ");
   memset(headers + n, 'x', 65536);
   n += 65536 + sprintf(headers + n + 65536, "\r\n\r\n");
-  int status = web_raw(&w, headers, (size_t)n, answer, sizeof answer);
-  assert_true(status == 0 || (status >= 400 && status <= 499));
+  assert_int_equal(web_raw(&w, headers, (size_t)n, answer, sizeof answer), 431);
   /* Deep JSON: */
   memset(body, '[', 4000);
   body[4000] = '\0';
@@ -455,6 +551,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_front_search), cmocka_unit_test(test_bad_service),
       cmocka_unit_test(test_framing),      cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_protocol),     cmocka_unit_test(test_pieces),
       cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_overload),
       cmocka_unit_test(test_drain),        cmocka_unit_test(test_config),
       cmocka_unit_test(test_bad_start),

@@ -1,4 +1,5 @@
-/* base64.h - bytes as text by RFC 4648, with padding; reading is strict (one text for any bytes). */
+/* base64.h - bytes as text by RFC 4648, with padding; reading is strict (one text for any bytes).
+ */
 #ifndef CLUSTER_META_BASE64_H
 #define CLUSTER_META_BASE64_H
 

@@ -17,12 +17,12 @@ struct cache {
   pthread_mutex_t mutex;         /* holds `view` */
   const struct cache_view *view; /* its own reference */
   int64_t now_us;
-  int64_t read_us;  /* when the next full read begins */
+  int64_t read_us; /* when the next full read begins */
   bool reading;
   bool watching;
   uint64_t watch;
-  struct cache_list page;  /* what the full read has so far */
-  int64_t page_revision;   /* 0: the first page is yet to come */
+  struct cache_list page; /* what the full read has so far */
+  int64_t page_revision;  /* 0: the first page is yet to come */
   char next[META_KEY_MAX + 1];
   size_t n_next;
 };
@@ -73,7 +73,8 @@ static bool cache_swap(struct cache *cache, struct cache_list *list, int64_t rev
   return true;
 }
 
-/* The entry of a key and its value: the one that is in the view already, if it is of this revision. */
+/* The entry of a key and its value: the one that is in the view already, if it is of this revision.
+ */
 static const struct cache_entry *cache_entry_of(struct cache *cache, const struct meta_kv *kv) {
   uint32_t a, b;
   enum doc_kind kind = doc_path_parse(cache->config.cluster, kv->key, &a, &b);
@@ -218,8 +219,7 @@ static void cache_watched(void *arg, const struct meta_batch *batch) {
   cache->state.heard_us = cache->now_us;
   if (batch->revision <= cache->view->revision)
     return;
-  if (!cache_merge(cache, batch, &list) ||
-      !cache_swap(cache, &list, batch->revision, &changes)) {
+  if (!cache_merge(cache, batch, &list) || !cache_swap(cache, &list, batch->revision, &changes)) {
     cache_list_free(&list);
     cache->read_us = cache->now_us; /* what was missed is read anew */
   }
@@ -230,9 +230,9 @@ static void cache_watch(struct cache *cache) {
   char end[META_KEY_MAX];
   if (cache->watching)
     return;
-  cache->watching = !meta_watch(cache->store, meta_text(root.text),
-                                meta_prefix_end(meta_text(root.text), end),
-                                cache->state.revision + 1, cache_watched, cache, &cache->watch);
+  cache->watching =
+      !meta_watch(cache->store, meta_text(root.text), meta_prefix_end(meta_text(root.text), end),
+                  cache->state.revision + 1, cache_watched, cache, &cache->watch);
   if (!cache->watching)
     cache->read_us = cache->now_us + cache_retry_us;
 }
@@ -257,11 +257,11 @@ void cache_run(struct cache *cache, int64_t now_us) {
     cache_page(cache);
 }
 
-int64_t cache_due(const struct cache *cache) {
-  return cache->reading ? INT64_MAX : cache->read_us;
-}
+int64_t cache_due(const struct cache *cache) { return cache->reading ? INT64_MAX : cache->read_us; }
 
-struct cache_state cache_state(const struct cache *cache) { return cache->state; }
+struct cache_state cache_state(const struct cache *cache) {
+  return cache->state;
+}
 
 void cache_close(struct cache *cache) {
   if (!cache)

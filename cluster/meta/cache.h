@@ -14,7 +14,7 @@ struct cache_entry {
   enum doc_kind kind;
   uint32_t a;
   uint32_t b;
-  int64_t mod;    /* for compares */
+  int64_t mod; /* for compares */
   int64_t create;
   enum doc_status status;
   const void *doc;        /* struct doc_KIND, by `kind`; NULL unless status is DOC_OK */
@@ -41,18 +41,19 @@ struct cache_config {
 };
 
 struct cache_state {
-  bool loaded;        /* everything was read once */
+  bool loaded; /* everything was read once */
   int64_t revision;
-  int64_t heard_us;   /* when the store last said something */
+  int64_t heard_us; /* when the store last said something */
   uint64_t rereads;
-  uint64_t repairs;   /* full reads that found what the watch had not told */
-  uint64_t stale;     /* full reads that were older than the view, and so ignored */
-  uint64_t bad;       /* documents that could not be read, so far */
+  uint64_t repairs; /* full reads that found what the watch had not told */
+  uint64_t stale;   /* full reads that were older than the view, and so ignored */
+  uint64_t bad;     /* documents that could not be read, so far */
 };
 
 /* The cache uses the store, which is run by its owner, on one thread; NULL: no memory. */
 struct cache *cache_open(struct meta_store *store, const struct cache_config *config);
-/* After the store was closed, which ends what the cache asked of it. Views may be given back later. */
+/* After the store was closed, which ends what the cache asked of it. Views may be given back later.
+ */
 void cache_close(struct cache *cache);
 /* To be called after meta_run, and at the latest when cache_due says. */
 void cache_run(struct cache *cache, int64_t now_us);

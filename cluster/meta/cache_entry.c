@@ -29,17 +29,26 @@ static enum doc_status entry_read(struct entry_cell *cell) {
   struct meta_bytes text = cell->entry.text;
   char *why = cell->entry.why;
   switch (cell->entry.kind) {
-  case DOC_PATH_CLUSTER: return doc_cluster_read(text, &cell->doc.cluster, why);
-  case DOC_PATH_NODE: return doc_node_read(text, &cell->doc.node, why);
-  case DOC_PATH_LIVE: return doc_live_read(text, &cell->doc.live, why);
-  case DOC_PATH_COLL: return doc_coll_read(text, &cell->doc.coll, why);
-  case DOC_PATH_SLOTS: return doc_slots_read(text, &cell->doc.slots, why);
-  case DOC_PATH_SPLITS: return doc_splits_read(text, &cell->doc.splits, why);
-  case DOC_PATH_SHARD: return doc_shard_read(text, &cell->doc.shard, why);
-  case DOC_PATH_MOVE: return doc_move_read(text, &cell->doc.move, why);
-  case DOC_PATH_CONTROL:
-  case DOC_PATH_IDS:
-  case DOC_PATH_OTHER: break; /* plain text */
+    case DOC_PATH_CLUSTER:
+      return doc_cluster_read(text, &cell->doc.cluster, why);
+    case DOC_PATH_NODE:
+      return doc_node_read(text, &cell->doc.node, why);
+    case DOC_PATH_LIVE:
+      return doc_live_read(text, &cell->doc.live, why);
+    case DOC_PATH_COLL:
+      return doc_coll_read(text, &cell->doc.coll, why);
+    case DOC_PATH_SLOTS:
+      return doc_slots_read(text, &cell->doc.slots, why);
+    case DOC_PATH_SPLITS:
+      return doc_splits_read(text, &cell->doc.splits, why);
+    case DOC_PATH_SHARD:
+      return doc_shard_read(text, &cell->doc.shard, why);
+    case DOC_PATH_MOVE:
+      return doc_move_read(text, &cell->doc.move, why);
+    case DOC_PATH_CONTROL:
+    case DOC_PATH_IDS:
+    case DOC_PATH_OTHER:
+      break; /* plain text */
   }
   return DOC_OK;
 }
@@ -189,8 +198,7 @@ const void *cache_doc(const struct cache_view *view, enum doc_kind kind, uint32_
 const struct cache_entry *const *cache_all(const struct cache_view *view, enum doc_kind kind,
                                            uint32_t a, size_t *n) {
   size_t first = entry_lower(view, kind, a, 0), last = first;
-  while (last < view->n && view->entries[last]->kind == kind &&
-         (!a || view->entries[last]->a == a))
+  while (last < view->n && view->entries[last]->kind == kind && (!a || view->entries[last]->a == a))
     last++;
   *n = last - first;
   return view->entries + first;

@@ -10,18 +10,25 @@
 _Static_assert(sizeof(enum doc_node_state) == sizeof(uint32_t), "FIELD_CHOICE reads enums so");
 
 #define DOC_AT(member) offsetof(struct DOC, member)
-#define DOC_U32(member, max) {#member, FIELD_U32, DOC_AT(member), max, 0, NULL, NULL, 0}
-#define DOC_U64(member) {#member, FIELD_U64, DOC_AT(member), 0, 0, NULL, NULL, 0}
-#define DOC_BOOL(member) {#member, FIELD_BOOL, DOC_AT(member), 0, 0, NULL, NULL, 0}
-#define DOC_CHOICE(member, names) {#member, FIELD_CHOICE, DOC_AT(member), 0, 0, names, NULL, 0}
+#define DOC_U32(member, max) \
+  { #member, FIELD_U32, DOC_AT(member), max, 0, NULL, NULL, 0 }
+#define DOC_U64(member) \
+  { #member, FIELD_U64, DOC_AT(member), 0, 0, NULL, NULL, 0 }
+#define DOC_BOOL(member) \
+  { #member, FIELD_BOOL, DOC_AT(member), 0, 0, NULL, NULL, 0 }
+#define DOC_CHOICE(member, names) \
+  { #member, FIELD_CHOICE, DOC_AT(member), 0, 0, names, NULL, 0 }
 #define DOC_TEXT(member) \
-  {#member, FIELD_TEXT, DOC_AT(member), sizeof(((struct DOC *)0)->member), 0, NULL, NULL, 0}
-#define DOC_UUID(member) {#member, FIELD_UUID, DOC_AT(member), 0, 0, NULL, NULL, 0}
+  { #member, FIELD_TEXT, DOC_AT(member), sizeof(((struct DOC *)0)->member), 0, NULL, NULL, 0 }
+#define DOC_UUID(member) \
+  { #member, FIELD_UUID, DOC_AT(member), 0, 0, NULL, NULL, 0 }
 #define DOC_NUMBERS(member, max, n) \
-  {#member, FIELD_NUMBERS, DOC_AT(member), max, DOC_AT(n), NULL, NULL, 0}
-#define DOC_LIST(member, max, n, items) \
-  {#member, FIELD_LIST, DOC_AT(member), max, DOC_AT(n), NULL, items, sizeof(((struct DOC *)0)->member[0])}
-#define DOC_END {NULL, FIELD_U32, 0, 0, 0, NULL, NULL, 0}
+  { #member, FIELD_NUMBERS, DOC_AT(member), max, DOC_AT(n), NULL, NULL, 0 }
+#define DOC_LIST(member, max, n, items)                               \
+  { #member, FIELD_LIST, DOC_AT(member), max, DOC_AT(n), NULL, items, \
+    sizeof(((struct DOC *)0)->member[0]) }
+#define DOC_END \
+  { NULL, FIELD_U32, 0, 0, 0, NULL, NULL, 0 }
 
 #define DOC doc_cluster
 static const struct field doc_cluster_fields[] = {DOC_UUID(id), DOC_U32(protocol_min, 255),
@@ -33,42 +40,36 @@ static const struct field doc_label_fields[] = {DOC_TEXT(name), DOC_TEXT(value),
 #define DOC doc_node
 static const char *const doc_node_states[] = {"active", "draining", "removed", NULL};
 static const struct field doc_node_fields[] = {
-    DOC_U32(id, UINT32_MAX),
-    DOC_TEXT(name),
-    DOC_TEXT(address),
-    DOC_TEXT(region),
-    DOC_TEXT(zone),
-    DOC_LIST(labels, DOC_LABELS_MAX, n_labels, doc_label_fields),
-    DOC_U32(weight, 10000),
-    DOC_CHOICE(state, doc_node_states),
-    DOC_TEXT(fingerprint),
-    DOC_END};
+    DOC_U32(id, UINT32_MAX), DOC_TEXT(name),
+    DOC_TEXT(address),       DOC_TEXT(region),
+    DOC_TEXT(zone),          DOC_LIST(labels, DOC_LABELS_MAX, n_labels, doc_label_fields),
+    DOC_U32(weight, 10000),  DOC_CHOICE(state, doc_node_states),
+    DOC_TEXT(fingerprint),   DOC_END};
 #undef DOC
 #define DOC doc_live
-static const struct field doc_live_fields[] = {DOC_U32(id, UINT32_MAX),   DOC_UUID(store),
-                                               DOC_U32(protocol_min, 255), DOC_U32(protocol_max, 255),
-                                               DOC_TEXT(build),           DOC_END};
+static const struct field doc_live_fields[] = {
+    DOC_U32(id, UINT32_MAX),    DOC_UUID(store), DOC_U32(protocol_min, 255),
+    DOC_U32(protocol_max, 255), DOC_TEXT(build), DOC_END};
 #undef DOC
 #define DOC doc_coll
 static const char *const doc_coll_states[] = {"creating", "active", "dropping", NULL};
 static const char *const doc_policies[] = {"hash", "tenant", "range", NULL};
 static const char *const doc_acks[] = {"sync", "chain", "async", NULL};
-static const struct field doc_coll_fields[] = {
-    DOC_U32(id, UINT32_MAX),
-    DOC_TEXT(name),
-    DOC_CHOICE(state, doc_coll_states),
-    DOC_CHOICE(policy, doc_policies),
-    DOC_TEXT(field),
-    DOC_TEXT(need),
-    DOC_U32(slots, DOC_SLOTS_MAX),
-    DOC_U32(window, DOC_SLOTS_MAX),
-    DOC_U32(shards, DOC_SHARDS_MAX),
-    DOC_U32(replicas, DOC_REPLICAS_MAX),
-    DOC_U32(min_isr, DOC_REPLICAS_MAX),
-    DOC_CHOICE(ack, doc_acks),
-    DOC_U64(schema_version),
-    DOC_U64(index_version),
-    DOC_END};
+static const struct field doc_coll_fields[] = {DOC_U32(id, UINT32_MAX),
+                                               DOC_TEXT(name),
+                                               DOC_CHOICE(state, doc_coll_states),
+                                               DOC_CHOICE(policy, doc_policies),
+                                               DOC_TEXT(field),
+                                               DOC_TEXT(need),
+                                               DOC_U32(slots, DOC_SLOTS_MAX),
+                                               DOC_U32(window, DOC_SLOTS_MAX),
+                                               DOC_U32(shards, DOC_SHARDS_MAX),
+                                               DOC_U32(replicas, DOC_REPLICAS_MAX),
+                                               DOC_U32(min_isr, DOC_REPLICAS_MAX),
+                                               DOC_CHOICE(ack, doc_acks),
+                                               DOC_U64(schema_version),
+                                               DOC_U64(index_version),
+                                               DOC_END};
 #undef DOC
 #define DOC doc_replica
 static const struct field doc_replica_fields[] = {DOC_U32(node, UINT32_MAX), DOC_UUID(store),
@@ -90,14 +91,18 @@ static const struct field doc_shard_fields[] = {
     DOC_END};
 #undef DOC
 #define DOC doc_move
-static const char *const doc_steps[] = {"planned", "copying", "catching-up", "switching",
+static const char *const doc_steps[] = {"planned", "copying",   "catching-up", "switching",
                                         "done",    "cancelled", NULL};
-static const struct field doc_move_fields[] = {
-    DOC_U32(collection, UINT32_MAX), DOC_U32(shard, DOC_SHARDS_MAX - 1),
-    DOC_U64(id),                     DOC_U32(source, UINT32_MAX),
-    DOC_U32(target, UINT32_MAX),     DOC_CHOICE(step, doc_steps),
-    DOC_U64(bytes_done),             DOC_U64(bytes_total),
-    DOC_TEXT(why),                   DOC_END};
+static const struct field doc_move_fields[] = {DOC_U32(collection, UINT32_MAX),
+                                               DOC_U32(shard, DOC_SHARDS_MAX - 1),
+                                               DOC_U64(id),
+                                               DOC_U32(source, UINT32_MAX),
+                                               DOC_U32(target, UINT32_MAX),
+                                               DOC_CHOICE(step, doc_steps),
+                                               DOC_U64(bytes_done),
+                                               DOC_U64(bytes_total),
+                                               DOC_TEXT(why),
+                                               DOC_END};
 #undef DOC
 
 /* ---- Rules ---- */
@@ -135,7 +140,8 @@ static bool doc_distinct(const uint32_t *nodes, uint32_t n) {
 bool doc_shard_valid(const struct doc_shard *doc, char *why) {
   uint32_t nodes[DOC_REPLICAS_MAX];
   if (!doc_rule(doc->n_replicas <= DOC_REPLICAS_MAX && doc->n_isr <= DOC_REPLICAS_MAX &&
-                    doc->n_learners <= DOC_REPLICAS_MAX, why, "too many replicas"))
+                    doc->n_learners <= DOC_REPLICAS_MAX,
+                why, "too many replicas"))
     return false;
   for (uint32_t i = 0; i < doc->n_replicas; i++)
     nodes[i] = doc->replicas[i].node;
@@ -148,7 +154,8 @@ bool doc_shard_valid(const struct doc_shard *doc, char *why) {
   bool led = doc->primary && doc_has(doc->isr, doc->n_isr, doc->primary);
   return doc_rule(doc->collection && doc->number < DOC_SHARDS_MAX, why, "no such shard") &&
          doc_rule(doc_distinct(nodes, doc->n_replicas) && doc_distinct(doc->isr, doc->n_isr) &&
-                      doc_distinct(doc->learners, doc->n_learners), why, "a node twice, or 0") &&
+                      doc_distinct(doc->learners, doc->n_learners),
+                  why, "a node twice, or 0") &&
          doc_rule(members, why, "a member that is no replica, or learner and in sync at once") &&
          doc_rule(doc->epoch > 0, why, "the epoch is 0") &&
          doc_rule(doc->min_isr >= 1 && doc->min_isr <= DOC_REPLICAS_MAX, why, "min_isr") &&
@@ -194,8 +201,7 @@ static bool doc_coll_valid(const struct doc_coll *doc, char *why) {
                   "replicas and min_isr do not fit") &&
          doc_rule((doc->policy == DOC_HASH) == !*doc->field, why,
                   "a field is for the policies tenant and range, and they need one") &&
-         doc_rule(doc->policy == DOC_TENANT || doc->window == 1, why,
-                  "only tenants have windows");
+         doc_rule(doc->policy == DOC_TENANT || doc->window == 1, why, "only tenants have windows");
 }
 
 static bool doc_move_valid(const struct doc_move *doc, char *why) {
@@ -205,21 +211,21 @@ static bool doc_move_valid(const struct doc_move *doc, char *why) {
 
 /* ---- Codecs ---- */
 
-#define DOC_PLAIN(type)                                                                       \
-  char *doc_##type##_write(const struct doc_##type *doc, size_t *n) {                         \
-    char why[DOC_TEXT_MAX];                                                                   \
-    *n = 0;                                                                                   \
+#define DOC_PLAIN(type)                                                                            \
+  char *doc_##type##_write(const struct doc_##type *doc, size_t *n) {                              \
+    char why[DOC_TEXT_MAX];                                                                        \
+    *n = 0;                                                                                        \
     return doc_##type##_valid(doc, why) ? fields_finish(fields_write(doc_##type##_fields, doc), n) \
-                                        : NULL;                                               \
-  }                                                                                           \
-  enum doc_status doc_##type##_read(struct meta_bytes text, struct doc_##type *out, char *why) { \
-    json_t *object;                                                                           \
-    enum doc_status status = fields_begin(text, &object, why);                                \
-    if (status)                                                                               \
-      return status;                                                                          \
-    status = fields_read(doc_##type##_fields, object, 0, sizeof *out, out, why);              \
-    json_decref(object);                                                                      \
-    return status ? status : doc_##type##_valid(out, why) ? DOC_OK : DOC_RULE;                \
+                                        : NULL;                                                    \
+  }                                                                                                \
+  enum doc_status doc_##type##_read(struct meta_bytes text, struct doc_##type *out, char *why) {   \
+    json_t *object;                                                                                \
+    enum doc_status status = fields_begin(text, &object, why);                                     \
+    if (status)                                                                                    \
+      return status;                                                                               \
+    status = fields_read(doc_##type##_fields, object, 0, sizeof *out, out, why);                   \
+    json_decref(object);                                                                           \
+    return status ? status : doc_##type##_valid(out, why) ? DOC_OK : DOC_RULE;                     \
   }
 DOC_PLAIN(cluster)
 DOC_PLAIN(node)
@@ -234,8 +240,8 @@ char *doc_coll_write(const struct doc_coll *doc, size_t *n) {
     return NULL;
   const char *schema = doc->schema ? doc->schema : "{}";
   json_t *object = fields_write(doc_coll_fields, doc);
-  json_t *inner = strlen(schema) <= DOC_SCHEMA_MAX
-                      ? json_loads(schema, JSON_REJECT_DUPLICATES, NULL) : NULL;
+  json_t *inner =
+      strlen(schema) <= DOC_SCHEMA_MAX ? json_loads(schema, JSON_REJECT_DUPLICATES, NULL) : NULL;
   if (!json_is_object(inner)) {
     json_decref(inner);
     json_decref(object);

@@ -9,16 +9,16 @@
 #include "meta/meta.h"
 
 enum {
-  DOC_VERSION = 1,      /* of the text form; a document of a later one is DOC_NEWER */
-  DOC_NAME_MAX = 64,    /* bytes of names, with the NUL */
-  DOC_TEXT_MAX = 256,   /* of addresses and messages, likewise */
+  DOC_VERSION = 1,    /* of the text form; a document of a later one is DOC_NEWER */
+  DOC_NAME_MAX = 64,  /* bytes of names, with the NUL */
+  DOC_TEXT_MAX = 256, /* of addresses and messages, likewise */
   DOC_SCHEMA_MAX = 65536,
   DOC_LABELS_MAX = 8,
   DOC_REPLICAS_MAX = 8,
   DOC_NODES_MAX = 1024,
-  DOC_SHARDS_MAX = 4096,   /* of a collection; their numbers are below it */
-  DOC_SLOTS_MAX = 65536,   /* a power of two */
-  DOC_SPLITS_MAX = 1024    /* ranges of a collection */
+  DOC_SHARDS_MAX = 4096, /* of a collection; their numbers are below it */
+  DOC_SLOTS_MAX = 65536, /* a power of two */
+  DOC_SPLITS_MAX = 1024  /* ranges of a collection */
 };
 
 enum doc_status {
@@ -50,23 +50,23 @@ struct doc_label {
 
 /* PREFIX/node/ID: that the node belongs to the cluster. It stays while the node is down. */
 struct doc_node {
-  uint32_t id;               /* from 1 */
+  uint32_t id; /* from 1 */
   char name[DOC_NAME_MAX];
   char address[DOC_TEXT_MAX]; /* host:port of the transport */
   char region[DOC_NAME_MAX];  /* "": none */
   char zone[DOC_NAME_MAX];    /* "": none */
   struct doc_label labels[DOC_LABELS_MAX];
   uint32_t n_labels;
-  uint32_t weight;           /* share of shards, 0 to 10,000; usual 100 */
+  uint32_t weight; /* share of shards, 0 to 10,000; usual 100 */
   enum doc_node_state state;
-  char fingerprint[65];      /* SHA-256 of its certificate in hex; "": any that the CA signed */
+  char fingerprint[65]; /* SHA-256 of its certificate in hex; "": any that the CA signed */
 };
 
 /* PREFIX/live/ID, on the node's lease: that the node runs. Its create_revision is the node's
    incarnation. */
 struct doc_live {
   uint32_t id;
-  struct doc_uuid store;     /* of its data; another one: the disk was replaced */
+  struct doc_uuid store; /* of its data; another one: the disk was replaced */
   uint32_t protocol_min;
   uint32_t protocol_max;
   char build[DOC_NAME_MAX];
@@ -82,21 +82,21 @@ enum doc_ack { DOC_ACK_SYNC, DOC_ACK_CHAIN, DOC_ACK_ASYNC };
 
 /* PREFIX/coll/ID; PREFIX/name/NAME holds the id. */
 struct doc_coll {
-  uint32_t id;                /* from 1, never used again */
+  uint32_t id; /* from 1, never used again */
   char name[DOC_NAME_MAX];
   enum doc_coll_state state;
   enum doc_policy policy;
-  char field[DOC_NAME_MAX];   /* that the policy looks at; "" for DOC_HASH */
-  char need[DOC_NAME_MAX];    /* label that nodes must have ("gpu"); "": none */
+  char field[DOC_NAME_MAX]; /* that the policy looks at; "" for DOC_HASH */
+  char need[DOC_NAME_MAX];  /* label that nodes must have ("gpu"); "": none */
   uint32_t slots;
-  uint32_t window;            /* slots of a tenant, a power of two; 1 otherwise */
+  uint32_t window; /* slots of a tenant, a power of two; 1 otherwise */
   uint32_t shards;
-  uint32_t replicas;          /* wanted of each shard */
+  uint32_t replicas; /* wanted of each shard */
   uint32_t min_isr;
   enum doc_ack ack;
   uint64_t schema_version;
   uint64_t index_version;
-  char *schema;               /* JSON text of an object, owned; NULL reads as {} */
+  char *schema; /* JSON text of an object, owned; NULL reads as {} */
 };
 
 /* PREFIX/slots/ID: which shard a slot belongs to. */
@@ -109,7 +109,7 @@ enum doc_key_kind { DOC_KEY_INT, DOC_KEY_FLOAT, DOC_KEY_TEXT };
 struct doc_key {
   enum doc_key_kind kind;
   int64_t number;
-  double real;             /* finite */
+  double real; /* finite */
   char text[DOC_NAME_MAX];
 };
 
@@ -168,7 +168,7 @@ enum doc_step {
 struct doc_move {
   uint32_t collection;
   uint32_t shard;
-  uint64_t id;       /* counts the moves of this shard */
+  uint64_t id; /* counts the moves of this shard */
   uint32_t source;
   uint32_t target;
   enum doc_step step;
@@ -182,8 +182,8 @@ struct doc_move {
  * or there is no memory. doc_X_read fills `out` (with memory of its own where the struct says
  * owned: doc_X_free) and puts the reason of a failure in `why` (DOC_TEXT_MAX bytes).
  */
-#define DOC_CODEC(type)                                                                     \
-  char *doc_##type##_write(const struct doc_##type *doc, size_t *n);                        \
+#define DOC_CODEC(type)                                              \
+  char *doc_##type##_write(const struct doc_##type *doc, size_t *n); \
   enum doc_status doc_##type##_read(struct meta_bytes text, struct doc_##type *out, char *why)
 DOC_CODEC(cluster);
 DOC_CODEC(node);

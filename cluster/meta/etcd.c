@@ -67,8 +67,8 @@ static enum meta_status etcd_txn(struct meta_store *store, const struct meta_txn
                                  int64_t deadline_us, meta_done *done, void *arg) {
   struct etcd_request *r = etcd_request(ETCD_TXN);
   if (r) {
-    r->repeatable = etcd_reads(txn->then, txn->n_then) &&
-                    etcd_reads(txn->otherwise, txn->n_otherwise);
+    r->repeatable =
+        etcd_reads(txn->then, txn->n_then) && etcd_reads(txn->otherwise, txn->n_otherwise);
     etcd_write_txn(&r->body, txn);
   }
   return etcd_send(store, r, deadline_us, done, arg);
@@ -209,10 +209,11 @@ static bool etcd_settle(struct etcd_store *etcd) {
 static bool etcd_waits(const struct etcd_request *r) { return !r->call.curl && !r->call.ended; }
 
 static void etcd_start(struct etcd_store *etcd) {
-  static const char *const paths[] = {
-      [ETCD_TXN] = "/v3/kv/txn",         [ETCD_GRANT] = "/v3/lease/grant",
-      [ETCD_KEEP] = "/v3/lease/keepalive", [ETCD_REVOKE] = "/v3/lease/revoke",
-      [ETCD_COMPACT] = "/v3/kv/compaction"};
+  static const char *const paths[] = {[ETCD_TXN] = "/v3/kv/txn",
+                                      [ETCD_GRANT] = "/v3/lease/grant",
+                                      [ETCD_KEEP] = "/v3/lease/keepalive",
+                                      [ETCD_REVOKE] = "/v3/lease/revoke",
+                                      [ETCD_COMPACT] = "/v3/kv/compaction"};
   for (struct etcd_request *r = etcd->requests; r && etcd->n_flying < ETCD_PARALLEL; r = r->next) {
     if (!etcd_waits(r) || r->attempt_us > etcd->now_us)
       continue;

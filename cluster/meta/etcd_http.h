@@ -28,8 +28,8 @@ struct http_call {
   CURL *curl; /* NULL: not under way */
   size_t endpoint;
   struct http_buffer in;
-  bool ended;    /* set by http_run: code and status tell how */
-  bool sent;     /* when no longer under way: the other side may have read the request */
+  bool ended; /* set by http_run: code and status tell how */
+  bool sent;  /* when no longer under way: the other side may have read the request */
   CURLcode code;
   long status;
 };

@@ -8,7 +8,7 @@ enum {
   ETCD_ANSWER_MAX = 16 * 1024 * 1024,
   ETCD_LINE_MAX = 64 * 1024 * 1024,
   ETCD_REQUEST_MAX = 2 * 1024 * 1024, /* META_TXN_BYTES as base64, and what is around them */
-  ETCD_BUDGET = 100, /* tenths of a retry that can be saved up */
+  ETCD_BUDGET = 100,                  /* tenths of a retry that can be saved up */
   ETCD_RETRY = 10
 };
 

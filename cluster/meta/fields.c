@@ -53,24 +53,27 @@ static json_t *fields_write_one(const struct field *f, const char *at) {
   const void *value = at + f->offset;
   char uuid[33] = "";
   switch (f->kind) {
-  case FIELD_U32:
-    return *(const uint32_t *)value <= f->max ? json_integer(*(const uint32_t *)value) : NULL;
-  case FIELD_U64: {
-    uint64_t number = *(const uint64_t *)value;
-    return number <= INT64_MAX ? json_integer((json_int_t)number) : NULL;
-  }
-  case FIELD_BOOL: return json_boolean(*(const bool *)value);
-  case FIELD_CHOICE: return fields_write_choice(f, *(const uint32_t *)value);
-  case FIELD_TEXT: {
-    size_t n = strnlen(value, f->max);
-    return fields_text_fits(value, n, f->max) ? json_stringn(value, n) : NULL;
-  }
-  case FIELD_UUID:
-    if (!doc_uuid_none(*(const struct doc_uuid *)value))
-      doc_uuid_text(*(const struct doc_uuid *)value, uuid);
-    return json_string(uuid);
-  case FIELD_NUMBERS:
-  case FIELD_LIST: return fields_write_list(f, at);
+    case FIELD_U32:
+      return *(const uint32_t *)value <= f->max ? json_integer(*(const uint32_t *)value) : NULL;
+    case FIELD_U64: {
+      uint64_t number = *(const uint64_t *)value;
+      return number <= INT64_MAX ? json_integer((json_int_t)number) : NULL;
+    }
+    case FIELD_BOOL:
+      return json_boolean(*(const bool *)value);
+    case FIELD_CHOICE:
+      return fields_write_choice(f, *(const uint32_t *)value);
+    case FIELD_TEXT: {
+      size_t n = strnlen(value, f->max);
+      return fields_text_fits(value, n, f->max) ? json_stringn(value, n) : NULL;
+    }
+    case FIELD_UUID:
+      if (!doc_uuid_none(*(const struct doc_uuid *)value))
+        doc_uuid_text(*(const struct doc_uuid *)value, uuid);
+      return json_string(uuid);
+    case FIELD_NUMBERS:
+    case FIELD_LIST:
+      return fields_write_list(f, at);
   }
   return NULL;
 }
@@ -135,20 +138,26 @@ static bool fields_read_one(const struct field *f, json_t *value, void *out) {
   uint64_t number = 0;
   bool ok = false;
   switch (f->kind) {
-  case FIELD_U32:
-    ok = fields_number(value, f->max, &number);
-    *(uint32_t *)out = (uint32_t)number;
-    return ok;
-  case FIELD_U64: return fields_number(value, INT64_MAX, out);
-  case FIELD_BOOL: *(bool *)out = json_is_true(value); return json_is_boolean(value);
-  case FIELD_CHOICE: return fields_read_choice(f, value, out);
-  case FIELD_TEXT: return fields_read_text(f, value, out);
-  case FIELD_UUID:
-    return json_is_string(value) && (json_string_length(value) == 0 ||
-                                     (json_string_length(value) == 32 &&
-                                      doc_uuid_parse(json_string_value(value), out)));
-  case FIELD_NUMBERS:
-  case FIELD_LIST: break;
+    case FIELD_U32:
+      ok = fields_number(value, f->max, &number);
+      *(uint32_t *)out = (uint32_t)number;
+      return ok;
+    case FIELD_U64:
+      return fields_number(value, INT64_MAX, out);
+    case FIELD_BOOL:
+      *(bool *)out = json_is_true(value);
+      return json_is_boolean(value);
+    case FIELD_CHOICE:
+      return fields_read_choice(f, value, out);
+    case FIELD_TEXT:
+      return fields_read_text(f, value, out);
+    case FIELD_UUID:
+      return json_is_string(value) &&
+             (json_string_length(value) == 0 ||
+              (json_string_length(value) == 32 && doc_uuid_parse(json_string_value(value), out)));
+    case FIELD_NUMBERS:
+    case FIELD_LIST:
+      break;
   }
   return false;
 }

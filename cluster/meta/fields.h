@@ -10,8 +10,8 @@
 #include "meta/doc.h"
 
 enum field_kind {
-  FIELD_U32,     /* uint32_t, up to `max` */
-  FIELD_U64,     /* uint64_t, up to 2^63 - 1 */
+  FIELD_U32, /* uint32_t, up to `max` */
+  FIELD_U64, /* uint64_t, up to 2^63 - 1 */
   FIELD_BOOL,
   FIELD_CHOICE,  /* an enum from 0, by `names` */
   FIELD_TEXT,    /* char[max] with a NUL; no control characters */
@@ -26,7 +26,7 @@ struct field {
   size_t offset;
   uint32_t max;
   size_t count;
-  const char *const *names; /* ended by NULL */
+  const char *const *names;  /* ended by NULL */
   const struct field *items; /* ended by a NULL name */
   size_t size;
 };

@@ -10,17 +10,17 @@ struct doc_path {
 };
 
 enum doc_kind {
-  DOC_PATH_CLUSTER,  /* fmt */
-  DOC_PATH_CONTROL,  /* ctl: the id of the node that plans, on its lease */
-  DOC_PATH_IDS,      /* ids: the last collection id given */
-  DOC_PATH_NODE,     /* node/ID */
-  DOC_PATH_LIVE,     /* live/ID */
-  DOC_PATH_COLL,     /* coll/ID */
-  DOC_PATH_SLOTS,    /* slots/ID */
-  DOC_PATH_SPLITS,   /* splits/ID */
-  DOC_PATH_SHARD,    /* shard/ID/NUMBER */
-  DOC_PATH_MOVE,     /* move/ID/NUMBER */
-  DOC_PATH_OTHER     /* of no kind that this version knows */
+  DOC_PATH_CLUSTER, /* fmt */
+  DOC_PATH_CONTROL, /* ctl: the id of the node that plans, on its lease */
+  DOC_PATH_IDS,     /* ids: the last collection id given */
+  DOC_PATH_NODE,    /* node/ID */
+  DOC_PATH_LIVE,    /* live/ID */
+  DOC_PATH_COLL,    /* coll/ID */
+  DOC_PATH_SLOTS,   /* slots/ID */
+  DOC_PATH_SPLITS,  /* splits/ID */
+  DOC_PATH_SHARD,   /* shard/ID/NUMBER */
+  DOC_PATH_MOVE,    /* move/ID/NUMBER */
+  DOC_PATH_OTHER    /* of no kind that this version knows */
 };
 
 /* "/vdb/CLUSTER/", under which everything is; the cluster's id in hex. */

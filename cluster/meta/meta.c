@@ -75,8 +75,8 @@ static enum meta_status meta_check_txn(const struct meta_txn *txn) {
   return bytes > META_TXN_BYTES ? META_LIMIT : META_OK;
 }
 
-enum meta_status meta_txn(struct meta_store *store, const struct meta_txn *txn,
-                          int64_t deadline_us, meta_done *done, void *arg) {
+enum meta_status meta_txn(struct meta_store *store, const struct meta_txn *txn, int64_t deadline_us,
+                          meta_done *done, void *arg) {
   enum meta_status status = meta_check_txn(txn);
   return status ? status : store->ops->txn(store, txn, deadline_us, done, arg);
 }
@@ -128,7 +128,9 @@ void meta_close(struct meta_store *store) {
     store->ops->close(store);
 }
 
-struct meta_bytes meta_text(const char *text) { return (struct meta_bytes){text, strlen(text)}; }
+struct meta_bytes meta_text(const char *text) {
+  return (struct meta_bytes){text, strlen(text)};
+}
 
 struct meta_bytes meta_prefix_end(struct meta_bytes prefix, char *out) {
   memcpy(out, prefix.data, prefix.n);

@@ -43,7 +43,7 @@ enum meta_status {
   META_DENIED,      /* credentials or certificate refused */
   META_FULL,        /* the store is out of space: writes are refused until someone makes room */
   META_NO_MEMORY,
-  META_CLOSED       /* the store was closed, or the watch cancelled */
+  META_CLOSED /* the store was closed, or the watch cancelled */
 };
 
 struct meta_bytes {
@@ -101,25 +101,25 @@ struct meta_txn {
 struct meta_answer {
   const struct meta_kv *kvs; /* META_GET: ascending by key */
   size_t n;
-  int64_t count;   /* META_GET: keys in the range; META_DELETE: keys deleted */
-  bool more;       /* META_GET: the limit cut it off */
+  int64_t count; /* META_GET: keys in the range; META_DELETE: keys deleted */
+  bool more;     /* META_GET: the limit cut it off */
 };
 
 struct meta_result {
   enum meta_status status;
-  const char *message;  /* never NULL; for people */
-  int64_t revision;     /* of the store when it answered; with META_COMPACTED the oldest one kept */
-  bool succeeded;       /* which branch */
+  const char *message; /* never NULL; for people */
+  int64_t revision;    /* of the store when it answered; with META_COMPACTED the oldest one kept */
+  bool succeeded;      /* which branch */
   const struct meta_answer *answers;
   size_t n_answers;
-  int64_t lease;        /* of grant and keep */
-  int64_t ttl_us;       /* how long it lives from when it was granted or kept */
+  int64_t lease;  /* of grant and keep */
+  int64_t ttl_us; /* how long it lives from when it was granted or kept */
 };
 
 typedef void meta_done(void *arg, const struct meta_result *result);
 
 struct meta_event {
-  bool deleted;        /* then kv has only the key and the mod_revision of the deletion */
+  bool deleted; /* then kv has only the key and the mod_revision of the deletion */
   struct meta_kv kv;
 };
 
@@ -128,9 +128,9 @@ struct meta_event {
 struct meta_batch {
   enum meta_status status; /* not META_OK: the watch has ended, this was its last call */
   const char *message;
-  int64_t revision;        /* everything up to it has been told; META_COMPACTED: the oldest kept */
+  int64_t revision; /* everything up to it has been told; META_COMPACTED: the oldest kept */
   const struct meta_event *events;
-  size_t n;                /* may be 0: only `revision` is news */
+  size_t n; /* may be 0: only `revision` is news */
 };
 
 typedef void meta_watched(void *arg, const struct meta_batch *batch);
@@ -139,8 +139,8 @@ struct meta_store;
 
 /* What a kind of store has; called through the functions below, which check the limits. */
 struct meta_ops {
-  enum meta_status (*txn)(struct meta_store *store, const struct meta_txn *txn,
-                          int64_t deadline_us, meta_done *done, void *arg);
+  enum meta_status (*txn)(struct meta_store *store, const struct meta_txn *txn, int64_t deadline_us,
+                          meta_done *done, void *arg);
   enum meta_status (*grant)(struct meta_store *store, int64_t ttl_s, int64_t deadline_us,
                             meta_done *done, void *arg);
   enum meta_status (*keep)(struct meta_store *store, int64_t lease, int64_t deadline_us,
@@ -166,8 +166,8 @@ struct meta_store {
  * or in meta_close; anything else: refused at once, and `done` is never called. deadline_us 0:
  * the store's own time limit.
  */
-enum meta_status meta_txn(struct meta_store *store, const struct meta_txn *txn,
-                          int64_t deadline_us, meta_done *done, void *arg);
+enum meta_status meta_txn(struct meta_store *store, const struct meta_txn *txn, int64_t deadline_us,
+                          meta_done *done, void *arg);
 /* A transaction that only reads: one key, or all keys in [key, end) when end.n is not 0. */
 enum meta_status meta_get(struct meta_store *store, struct meta_bytes key, struct meta_bytes end,
                           int64_t deadline_us, meta_done *done, void *arg);

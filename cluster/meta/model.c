@@ -16,7 +16,8 @@ uint64_t model_random(struct model_server *server) {
   return x ^ (x >> 31);
 }
 
-/* Draws nothing when it cannot happen, so that a fault that is off leaves the others' draws alone. */
+/* Draws nothing when it cannot happen, so that a fault that is off leaves the others' draws alone.
+ */
 bool model_happens(struct model_server *server, uint32_t chance) {
   return chance && model_random(server) % 10000 < chance;
 }
@@ -180,15 +181,21 @@ static void model_apply(struct model_server *server, struct model_request *r) {
   r->applied = true;
   r->reply = (struct model_reply){0};
   switch (r->kind) {
-  case MODEL_TXN: model_apply_txn(server, r); return;
-  case MODEL_GRANT: model_apply_grant(server, r); break;
-  case MODEL_KEEP: model_apply_keep(server, r); break;
-  case MODEL_REVOKE:
-    if (!model_lease(&server->kv, r->number))
-      r->reply.status = META_NO_LEASE;
-    else if (!model_lease_drop(&server->kv, r->number))
-      r->reply.status = META_NO_MEMORY;
-    break;
+    case MODEL_TXN:
+      model_apply_txn(server, r);
+      return;
+    case MODEL_GRANT:
+      model_apply_grant(server, r);
+      break;
+    case MODEL_KEEP:
+      model_apply_keep(server, r);
+      break;
+    case MODEL_REVOKE:
+      if (!model_lease(&server->kv, r->number))
+        r->reply.status = META_NO_LEASE;
+      else if (!model_lease_drop(&server->kv, r->number))
+        r->reply.status = META_NO_MEMORY;
+      break;
   }
   r->reply.revision = server->kv.revision;
 }

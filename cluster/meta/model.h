@@ -1,7 +1,7 @@
 /*
  * model.h - a metadata store in memory that behaves as etcd does, deterministic from a seed, with
- * faults on demand: for simulations and tests. tests/cluster/test_meta_conform.c holds it and a real
- * etcd against the same table.
+ * faults on demand: for simulations and tests. tests/cluster/test_meta_conform.c holds it and a
+ * real etcd against the same table.
  *
  * One server has any number of clients, each a store of its own, so that a simulation can cut one
  * node off. The server's time is the largest that any client's meta_run or model_advance was given.
@@ -16,7 +16,7 @@
 struct model_faults {
   int64_t latency_min_us; /* there and back; the request takes effect somewhere in between */
   int64_t latency_max_us;
-  int64_t slow_us;        /* up to so much more, for the slow ones */
+  int64_t slow_us; /* up to so much more, for the slow ones */
   uint32_t slow;
   uint32_t refused;       /* META_UNAVAILABLE, not applied */
   uint32_t request_lost;  /* never applied; META_UNKNOWN at the deadline */

@@ -35,8 +35,8 @@ struct model_watch {
   char *end;
   size_t n_key;
   size_t n_end;
-  int64_t from;  /* the next revision to tell */
-  int64_t told;  /* the first revision of the last batch, for repeating it */
+  int64_t from;     /* the next revision to tell */
+  int64_t told;     /* the first revision of the last batch, for repeating it */
   int64_t ready_us; /* when the next batch may be told; -1: not drawn yet */
   bool cancelled;
   meta_watched *watched;

@@ -111,7 +111,7 @@ struct model_plan {
     struct model_version *version;
     struct model_key *key;
     size_t op;
-  } *items;
+  } * items;
   size_t n;
   size_t done; /* of n; these versions are no longer the plan's */
   size_t capacity;
@@ -214,10 +214,14 @@ static bool model_get(const struct model_kv *kv, const struct meta_op *op, int64
 
 static bool model_relates(enum meta_relation relation, int c) {
   switch (relation) {
-  case META_EQUAL: return c == 0;
-  case META_NOT_EQUAL: return c != 0;
-  case META_LESS: return c < 0;
-  case META_GREATER: return c > 0;
+    case META_EQUAL:
+      return c == 0;
+    case META_NOT_EQUAL:
+      return c != 0;
+    case META_LESS:
+      return c < 0;
+    case META_GREATER:
+      return c > 0;
   }
   return false;
 }

@@ -120,9 +120,9 @@ static void watch_tell(struct model_watch *w, int64_t first) {
     if (!watch_wants(w, v->key))
       continue;
     events[n].deleted = v->deleted;
-    events[n++].kv = v->deleted ? (struct meta_kv){.key = {v->key->data, v->key->n},
-                                                   .mod_revision = v->mod}
-                                : model_kv_view(v);
+    events[n++].kv =
+        v->deleted ? (struct meta_kv){.key = {v->key->data, v->key->n}, .mod_revision = v->mod}
+                   : model_kv_view(v);
   }
   const struct meta_batch batch = {
       .message = "ok", .revision = kv->revision, .events = events, .n = n};

@@ -261,7 +261,8 @@ static void conform_watch(struct mt *t) {
   assert_int_equal(past.events[0].kv.mod_revision, first);
   assert_int_equal(past.events[0].kv.version, 1);
   assert_int_equal(meta_watch(t->store, mt_key(t, "w/b"), (struct meta_bytes){NULL, 0}, first,
-                              mt_watched, &one, &one.id), META_OK);
+                              mt_watched, &one, &one.id),
+                   META_OK);
   assert_int_equal(meta_watch(t->store, key, end, first, mt_watched, &cancelled, &cancelled.id),
                    META_OK);
   meta_cancel(t->store, cancelled.id);
@@ -291,7 +292,8 @@ static void conform_watch_now(struct mt *t) {
   mt_do1(t, mt_put(t, "n", "before"));
   int64_t revision = mt_do1(t, mt_get(t, "n"))->r.revision;
   assert_int_equal(meta_watch(t->store, mt_key(t, "n"), (struct meta_bytes){NULL, 0}, revision + 1,
-                              mt_watched, &now, &now.id), META_OK);
+                              mt_watched, &now, &now.id),
+                   META_OK);
   for (int i = 0; i < 20; i++)
     mt_do1(t, mt_put(t, "n", "after"));
   mt_told(t, &now, 20);
@@ -310,7 +312,8 @@ static void conform_watch_compacted(struct mt *t) {
   int64_t last = mt_do1(t, mt_put(t, "c", "3"))->r.revision;
   conform_compaction(t, last);
   assert_int_equal(meta_watch(t->store, mt_key(t, "c"), (struct meta_bytes){NULL, 0}, first,
-                              mt_watched, &w, &w.id), META_OK);
+                              mt_watched, &w, &w.id),
+                   META_OK);
   mt_told(t, &w, 1);
   assert_int_equal(w.ended, META_COMPACTED);
   assert_int_equal(w.n, 0);
@@ -370,7 +373,8 @@ static void conform_lease_expires(struct mt *t) {
   put.lease = lease;
   int64_t revision = mt_do1(t, put)->r.revision;
   assert_int_equal(meta_watch(t->store, mt_key(t, "e"), (struct meta_bytes){NULL, 0}, revision + 1,
-                              mt_watched, &w, &w.id), META_OK);
+                              mt_watched, &w, &w.id),
+                   META_OK);
   mt_told(t, &w, 1);
   assert_int_equal(w.n, 1);
   assert_true(w.events[0].deleted);

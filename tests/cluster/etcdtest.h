@@ -68,9 +68,7 @@ static inline void et_start_member(struct et *e, int i) {
   _exit(127);
 }
 
-static inline bool et_installed(void) {
-  return system("command -v etcd >/dev/null 2>&1") == 0;
-}
+static inline bool et_installed(void) { return system("command -v etcd >/dev/null 2>&1") == 0; }
 
 static inline void et_start(struct et *e, int n) {
   int ports[2 * ET_MEMBERS];
@@ -83,11 +81,11 @@ static inline void et_start(struct et *e, int n) {
     e->client_port[i] = ports[2 * i];
     e->peer_port[i] = ports[2 * i + 1];
     size_t used = strlen(e->endpoints);
-    snprintf(e->endpoints + used, sizeof e->endpoints - used, "%shttp://127.0.0.1:%d",
-             i ? "," : "", e->client_port[i]);
+    snprintf(e->endpoints + used, sizeof e->endpoints - used, "%shttp://127.0.0.1:%d", i ? "," : "",
+             e->client_port[i]);
     used = strlen(e->cluster);
-    snprintf(e->cluster + used, sizeof e->cluster - used, "%sm%d=http://127.0.0.1:%d",
-             i ? "," : "", i, e->peer_port[i]);
+    snprintf(e->cluster + used, sizeof e->cluster - used, "%sm%d=http://127.0.0.1:%d", i ? "," : "",
+             i, e->peer_port[i]);
   }
   for (int i = 0; i < n; i++)
     et_start_member(e, i);

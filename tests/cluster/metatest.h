@@ -1,6 +1,6 @@
 /*
- * metatest.h - what the tests of the metadata store share: waiting for an answer of the model (whose
- * time jumps to what is due) or of a real etcd (in real time), and keeping what it said.
+ * metatest.h - what the tests of the metadata store share: waiting for an answer of the model
+ * (whose time jumps to what is due) or of a real etcd (in real time), and keeping what it said.
  */
 #ifndef METATEST_H
 #define METATEST_H
@@ -24,7 +24,7 @@
 struct mt {
   struct meta_store *store;
   struct model_server *server;
-  int64_t now_us; /* the model's */
+  int64_t now_us;  /* the model's */
   char prefix[32]; /* of this case's keys */
 };
 

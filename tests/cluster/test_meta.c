@@ -77,24 +77,32 @@ static void test_malformed(void **state) {
       {"{\"v\":2,\"anything\":true}", DOC_NEWER},
       {"{\"v\":1}", DOC_MALFORMED},
       {"{\"v\":1,\"collection\":1,\"shard\":2,\"id\":1,\"source\":1,\"target\":2,"
-       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}", DOC_OK},
+       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}",
+       DOC_OK},
       {"{\"v\":1,\"collection\":1,\"shard\":2,\"id\":1,\"source\":1,\"target\":2,"
        "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\",\"more\":1}",
        DOC_MALFORMED},
       {"{\"v\":1,\"collection\":1,\"collection\":1,\"shard\":2,\"id\":1,\"source\":1,\"target\":2,"
-       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}", DOC_MALFORMED},
+       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}",
+       DOC_MALFORMED},
       {"{\"v\":1,\"collection\":1,\"shard\":2,\"id\":1,\"source\":1,\"target\":2,"
-       "\"step\":\"flying\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}", DOC_MALFORMED},
+       "\"step\":\"flying\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}",
+       DOC_MALFORMED},
       {"{\"v\":1,\"collection\":1,\"shard\":-2,\"id\":1,\"source\":1,\"target\":2,"
-       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}", DOC_MALFORMED},
+       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}",
+       DOC_MALFORMED},
       {"{\"v\":1,\"collection\":4294967296,\"shard\":2,\"id\":1,\"source\":1,\"target\":2,"
-       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}", DOC_MALFORMED},
+       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}",
+       DOC_MALFORMED},
       {"{\"v\":1,\"collection\":1,\"shard\":2,\"id\":1,\"source\":1,\"target\":2.5,"
-       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}", DOC_MALFORMED},
+       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}",
+       DOC_MALFORMED},
       {"{\"v\":1,\"collection\":1,\"shard\":2,\"id\":1,\"source\":1,\"target\":2,"
-       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"a\\nb\"}", DOC_MALFORMED},
+       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"a\\nb\"}",
+       DOC_MALFORMED},
       {"{\"v\":1,\"collection\":1,\"shard\":2,\"id\":1,\"source\":2,\"target\":2,"
-       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}", DOC_RULE},
+       "\"step\":\"planned\",\"bytes_done\":0,\"bytes_total\":0,\"why\":\"\"}",
+       DOC_RULE},
   };
   char why[DOC_TEXT_MAX];
   struct doc_move move;
@@ -109,9 +117,16 @@ static void test_malformed(void **state) {
 static void test_node_coll(void **state) {
   char why[DOC_TEXT_MAX];
   size_t n;
-  struct doc_node node = {.id = 4294967295u, .name = "n\xc3\xa9", .address = "[::1]:7000",
-                          .region = "eu", .zone = "a", .labels = {{"gpu", "h100"}, {"x", ""}},
-                          .n_labels = 2, .weight = 250, .state = DOC_NODE_DRAINING}, node_back;
+  struct doc_node node = {.id = 4294967295u,
+                          .name = "n\xc3\xa9",
+                          .address = "[::1]:7000",
+                          .region = "eu",
+                          .zone = "a",
+                          .labels = {{"gpu", "h100"}, {"x", ""}},
+                          .n_labels = 2,
+                          .weight = 250,
+                          .state = DOC_NODE_DRAINING},
+                  node_back;
   (void)state;
   memset(node.fingerprint, 'a', 64);
   char *text = doc_node_write(&node, &n);
@@ -121,11 +136,21 @@ static void test_node_coll(void **state) {
   free(text);
   node.fingerprint[5] = 'A';
   assert_null(doc_node_write(&node, &n));
-  struct doc_coll coll = {.id = 1, .name = "c", .policy = DOC_TENANT, .field = "tenant",
-                          .need = "gpu", .slots = 16384, .window = 64, .shards = 12,
-                          .replicas = 3, .min_isr = 2, .ack = DOC_ACK_CHAIN, .schema_version = 5,
+  struct doc_coll coll = {.id = 1,
+                          .name = "c",
+                          .policy = DOC_TENANT,
+                          .field = "tenant",
+                          .need = "gpu",
+                          .slots = 16384,
+                          .window = 64,
+                          .shards = 12,
+                          .replicas = 3,
+                          .min_isr = 2,
+                          .ack = DOC_ACK_CHAIN,
+                          .schema_version = 5,
                           .index_version = 6,
-                          .schema = "{\"fields\":[{\"name\":\"id\"}]}"}, coll_back;
+                          .schema = "{\"fields\":[{\"name\":\"id\"}]}"},
+                  coll_back;
   text = doc_coll_write(&coll, &n);
   assert_non_null(text);
   assert_int_equal(doc_coll_read((struct meta_bytes){text, n}, &coll_back, why), DOC_OK);
@@ -192,10 +217,10 @@ static void test_keys(void **state) {
   static const struct {
     enum doc_kind kind;
     uint32_t a, b;
-  } cases[] = {{DOC_PATH_CLUSTER, 0, 0},      {DOC_PATH_CONTROL, 0, 0}, {DOC_PATH_IDS, 0, 0},
-               {DOC_PATH_NODE, 1, 0},         {DOC_PATH_LIVE, UINT32_MAX, 0},
-               {DOC_PATH_COLL, 20, 0},        {DOC_PATH_SLOTS, 3, 0},   {DOC_PATH_SPLITS, 3, 0},
-               {DOC_PATH_SHARD, 4, 4095},     {DOC_PATH_MOVE, 4, 0}};
+  } cases[] = {{DOC_PATH_CLUSTER, 0, 0}, {DOC_PATH_CONTROL, 0, 0},       {DOC_PATH_IDS, 0, 0},
+               {DOC_PATH_NODE, 1, 0},    {DOC_PATH_LIVE, UINT32_MAX, 0}, {DOC_PATH_COLL, 20, 0},
+               {DOC_PATH_SLOTS, 3, 0},   {DOC_PATH_SPLITS, 3, 0},        {DOC_PATH_SHARD, 4, 4095},
+               {DOC_PATH_MOVE, 4, 0}};
   uint32_t a, b;
   char uuid[33];
   struct doc_uuid parsed;
@@ -221,10 +246,10 @@ static void test_keys(void **state) {
 }
 
 static void test_base64(void **state) {
-  static const char *const known[][2] = {{"", ""},         {"f", "Zg=="},     {"fo", "Zm8="},
-                                         {"foo", "Zm9v"},  {"foob", "Zm9vYg=="}};
-  static const char *const bad[] = {"Z", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm9\n",
-                                    "-m8="};
+  static const char *const known[][2] = {
+      {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}};
+  static const char *const bad[] = {
+      "Z", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm9\n", "-m8="};
   char out[16];
   size_t n;
   (void)state;
@@ -344,8 +369,9 @@ static void test_cache(void **state) {
   assert_int_equal(before->epoch, 6); /* a view does not change */
   cache_give(old);
   struct doc_path bad = doc_path(tm_cluster, DOC_PATH_SHARD, 7, 8);
-  mt_do1(&t.writer, (struct meta_op){.kind = META_PUT, .key = meta_text(bad.text),
-                                     .value = meta_text("{\"v\":9}")});
+  mt_do1(&t.writer,
+         (struct meta_op){
+             .kind = META_PUT, .key = meta_text(bad.text), .value = meta_text("{\"v\":9}")});
   tm_run(&t, 3000000);
   const struct cache_view *view = cache_take(t.cache);
   const struct cache_entry *entry = cache_find(view, DOC_PATH_SHARD, 7, 8);
@@ -382,13 +408,17 @@ static void test_cache_outage(void **state) {
   tm_close(&t);
 }
 
-/* Whatever the watch loses, repeats or delays and however old reads are: in the end it is right, and
-   a document's revision never falls meanwhile. */
+/* Whatever the watch loses, repeats or delays and however old reads are: in the end it is right,
+   and a document's revision never falls meanwhile. */
 static void tm_faulty(uint64_t seed) {
   struct tm_pair t;
   uint64_t epochs[12] = {0}, random = seed;
-  const struct model_faults faults = {.latency_max_us = 50000, .slow = 100, .slow_us = 3000000,
-                                      .stale = 3000, .watch_repeats = 2000, .watch_loses = 2000,
+  const struct model_faults faults = {.latency_max_us = 50000,
+                                      .slow = 100,
+                                      .slow_us = 3000000,
+                                      .stale = 3000,
+                                      .watch_repeats = 2000,
+                                      .watch_loses = 2000,
                                       .watch_lag_us = 2000000};
   tm_open(&t, seed);
   model_set_faults(t.writer.server, &faults);
@@ -434,7 +464,10 @@ static void test_model_faults(void **state) {
       {{.answer_lost = 10000}, META_UNKNOWN, META_UNAVAILABLE, true},
       {{.late = 10000}, META_UNKNOWN, META_UNAVAILABLE, true},
       {{.latency_min_us = 4000000, .latency_max_us = 4000000}, META_OK, META_OK, true},
-      {{.latency_min_us = 6000000, .latency_max_us = 6000000}, META_UNKNOWN, META_UNAVAILABLE, true},
+      {{.latency_min_us = 6000000, .latency_max_us = 6000000},
+       META_UNKNOWN,
+       META_UNAVAILABLE,
+       true},
   };
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -464,8 +497,9 @@ static void test_close(void **state) {
   model_set_faults(t.server, &(struct model_faults){.latency_min_us = 9, .latency_max_us = 9});
   assert_int_equal(meta_txn(t.store, &reads, 0, mt_done, &read), META_OK);
   assert_int_equal(meta_txn(t.store, &writes, 0, mt_done, &write), META_OK);
-  assert_int_equal(meta_watch(t.store, get.key, (struct meta_bytes){NULL, 0}, 1, mt_watched, &w,
-                              &w.id), META_OK);
+  assert_int_equal(
+      meta_watch(t.store, get.key, (struct meta_bytes){NULL, 0}, 1, mt_watched, &w, &w.id),
+      META_OK);
   meta_close(t.store);
   assert_true(read.done && write.done);
   assert_int_equal(write.r.status, META_UNKNOWN);

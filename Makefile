@@ -402,6 +402,7 @@ RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about twelve minutes on two cores
 	@$(DEPS) lib tests server cluster $(if $(filter no,$(INSTALL)),,uring)
+	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
 	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)

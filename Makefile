@@ -63,7 +63,7 @@ helpers = $(filter-out $(call programs,$(1)),$(wildcard $(1)/*.c))
 LIB_SRC := $(sort $(wildcard lib/*/*.c))
 LIB_HDR := $(sort $(wildcard lib/*/*.h))
 TLIB_SRC := $(sort $(wildcard tests/tlib/*.c))
-TEST_SRC := $(sort $(filter-out tests/server/%,$(wildcard tests/*/test_*.c)))
+TEST_SRC := $(sort $(filter-out tests/server/% tests/cluster/%,$(wildcard tests/*/test_*.c)))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/overhead.c
@@ -74,11 +74,15 @@ SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lcrypto -lstdc++
+# The cluster: likewise. Its programs are the files with a main in cluster/ctl.
+CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica sim,$(call helpers,cluster/$(d))))
+CLUSTER_TEST_SRC := $(sort $(wildcard tests/cluster/test_*.c))
+CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
 marked = $(if $(2),$(shell grep -l '$(1)' $(2)))
-TSAN_SRC := $(call marked,TSAN: yes,$(TEST_SRC) $(SERVER_TEST_SRC))
+TSAN_SRC := $(call marked,TSAN: yes,$(TEST_SRC) $(SERVER_TEST_SRC) $(CLUSTER_TEST_SRC))
 SCALAR_SRC := $(sort $(filter tests/api/%,$(TEST_SRC)) \
   $(call marked,^.include "\(index\|kern\|seg\)/,$(TEST_SRC)))
 
@@ -149,6 +153,14 @@ build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/libtlib.a buil
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(SERVER_LIBS) $$(LIBS)
+build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
+    build/$(1)/libcluster.a build/$(1)/libvecdb.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	  $$(CLUSTER_LIBS) $$(LIBS)
 -include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d)
 endef
 $(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
@@ -326,7 +338,7 @@ header-test: ## vecdb.h as C99, C11 and C++11, with gcc and clang
 
 # ---- Tests ----------------------------------------------------------------------------------------
 
-ALL_TEST_SRC := $(TEST_SRC) $(SERVER_TEST_SRC)
+ALL_TEST_SRC := $(TEST_SRC) $(SERVER_TEST_SRC) $(CLUSTER_TEST_SRC)
 PROGRAMS.check := $(ALL_TEST_SRC:%.c=build/check/%)
 PROGRAMS.debug := $(ALL_TEST_SRC:%.c=build/debug/%)
 PROGRAMS.asan := $(ALL_TEST_SRC:%.c=build/asan/%)
@@ -389,7 +401,8 @@ JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about twelve minutes on two cores
-	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
+	@$(DEPS) lib tests server cluster $(if $(filter no,$(INSTALL)),,uring)
+	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
 	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
@@ -480,7 +493,7 @@ install-test: ## installs to a scratch folder and builds against it by pkg-confi
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
 
 deps: ## installs the packages that building and testing need
-	@$(DEPS) lib tests server uring
+	@$(DEPS) lib tests server cluster uring
 
 clean: ## removes build/
 	rm -rf build

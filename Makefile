@@ -75,6 +75,10 @@ SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lmicrohttpd -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lcrypto -lstdc++
 
+# The shell needs libraries of its own, too.
+SHELL_SRC := $(sort $(wildcard examples/shell/*.c))
+SHELL_LIBS := -ledit -ljansson -lcurl
+
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
 marked = $(if $(2),$(shell grep -l '$(1)' $(2)))
@@ -149,6 +153,9 @@ build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/libtlib.a buil
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(SERVER_LIBS) $$(LIBS)
+build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/libvecdb.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
 -include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d)
 endef
 $(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
@@ -286,6 +293,18 @@ demo: ## the main job on real data: ingest, index, reopen, search
 	@$(DEPS) lib
 	$(SUB) build/examples/demo
 	@build/examples/demo examples/data
+
+# ---- The shell ------------------------------------------------------------------------------------
+
+shell: ## the command-line shell, build/vecdb
+	@$(DEPS) lib shell
+	$(SUB) build/vecdb
+build/vecdb: build/release/vecdb
+	$(Q)cp $< $@
+shell-test: ## the shell under the sanitizers: commands, bad input, hostile files, the prompt
+	@$(DEPS) lib shell
+	$(SUB) QUIET=1 build/asan/vecdb
+	@python3 tests/shell/shell_test.py build/asan/vecdb
 
 # ---- Single file ----------------------------------------------------------------------------------
 
@@ -489,6 +508,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server serve embeddings \
+  shell shell-test \
   milvus-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \

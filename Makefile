@@ -335,7 +335,7 @@ symbols: $(SHARED) build/libvecdb.a ## every declared function is defined, and n
 	@sh tests/tidy/symbols.sh $^
 
 # The library itself is compiled by clang in amalgamation-test.
-CLANG_SRC := $(sort $(wildcard tests/*/*.c examples/*.c bench/*.c cluster/*.c cluster/*/*.c))
+CLANG_SRC := $(sort $(wildcard tests/*/*.c examples/*.c examples/shell/*.c bench/*.c cluster/*.c cluster/*/*.c))
 clang-test: ## the files outside lib/ are clean under clang's warnings, too
 	@if ! command -v $(CLANG) >/dev/null; then echo 'skipped: $(CLANG), not installed'; \
 	  else $(CLANG) $(BASE) $(WARN) -DVDB_DEBUG -DVDB_DEBUG_SLOW -fsyntax-only $(CLANG_SRC); fi
@@ -404,15 +404,15 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test clang-test tidy header-test symbols install-test \
-  examples-test uring-test peers-quick,"step:$(t) make $(t)")
+  examples-test shell-test uring-test peers-quick,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about twelve minutes on two cores
-	@$(DEPS) lib tests server $(if $(filter no,$(INSTALL)),,uring)
+	@$(DEPS) lib tests server shell $(if $(filter no,$(INSTALL)),,uring)
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
 	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
-test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
+test-programs: build/asan/vecdb $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
 	@:
@@ -475,7 +475,7 @@ fill = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@SONAME@|$(SONAME)|g' -e 's|@PREF
   -e 's|@INCLUDE_FROM_LIB@|$(shell realpath -m --relative-to='$(LIBDIR)' '$(INCLUDEDIR)')|g' \
   -e 's|@MAJOR@|$(firstword $(subst ., ,$(VERSION)))|g' -e 's|@LINK@|$(subst $() ,;,$(LIBS:-l%=%))|g'
 
-install: all ## header, libraries, pkg-config and CMake files, under DESTDIR and PREFIX
+install: all ## header, libraries, pkg-config and CMake files, the shell if built, under DESTDIR, PREFIX
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)'
 	install -m 644 vecdb.h '$(DESTDIR)$(INCLUDEDIR)'
 	install -m 644 build/libvecdb.a '$(DESTDIR)$(LIBDIR)'
@@ -485,6 +485,10 @@ install: all ## header, libraries, pkg-config and CMake files, under DESTDIR and
 	$(fill) .package/vecdb.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/vecdb.pc'
 	$(fill) .package/vecdbConfig.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfig.cmake'
 	$(fill) .package/vecdbConfigVersion.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfigVersion.cmake'
+	if [ -e build/vecdb ]; then \
+	  install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' && \
+	  install -m 755 build/vecdb '$(DESTDIR)$(PREFIX)/bin' && \
+	  install -m 644 examples/shell/vecdb.1 '$(DESTDIR)$(PREFIX)/share/man/man1'; fi
 
 install-server: build/vecdbd ## the server and its systemd unit, under DESTDIR and PREFIX
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/systemd/system'
@@ -499,7 +503,7 @@ install-test: ## installs to a scratch folder and builds against it by pkg-confi
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
 
 deps: ## installs the packages that building and testing need
-	@$(DEPS) lib tests server uring
+	@$(DEPS) lib tests server shell uring
 
 clean: ## removes build/
 	rm -rf build

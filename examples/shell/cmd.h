@@ -28,12 +28,12 @@ command_fn cmd_help, cmd_set, cmd_quit;
 
 /* ---- Printing ---- */
 
-/* The fields of an option such as fields=a,b: "*" is all of them; without the option, all but vectors.
-   names has room for VECDB_MAX_FIELDS + 1; what they point to is freed with *memory. */
+/* The fields of an option such as fields=a,b: "*" is all of them; without the option, all but
+   vectors. names has room for VECDB_MAX_FIELDS + 1; what they point to is freed with *memory. */
 int fields_read(const struct call *call, const vecdb_schema *schema, const char **names, size_t *n,
                 char **memory, vecdb_error *error);
-/* Prints n rows: as a table, as blocks, or one JSON object a row. With hits, unless NULL, their scores
-   come first. */
+/* Prints n rows: as a table, as blocks, or one JSON object a row. With hits, unless NULL, their
+   scores come first. */
 void rows_print(const struct shell *shell, const vecdb_rows *rows, const vecdb_hit *hits, size_t n,
                 bool blocks);
 /* "1,234,567" into 32 bytes. */

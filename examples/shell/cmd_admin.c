@@ -77,9 +77,10 @@ int cmd_info(struct shell *shell, const struct call *call, vecdb_error *error) {
   }
   struct pairs pairs = {.shell = shell};
   pairs_text(&pairs, "database", shell->path ? shell->path : "none");
-  pairs_text(&pairs, "state", !shell->db                        ? "not made yet"
-                              : shell->flags & VECDB_READ_ONLY ? "open for reading"
-                                                               : "open");
+  pairs_text(&pairs, "state",
+             !shell->db                       ? "not made yet"
+             : shell->flags & VECDB_READ_ONLY ? "open for reading"
+                                              : "open");
   pairs_text(&pairs, "version", vecdb_version());
   pairs_number(&pairs, "format", VECDB_FORMAT_VERSION, false);
   pairs_text(&pairs, "kernels", vecdb_kernels());

@@ -12,7 +12,7 @@
 #include "value.h"
 
 #define BATCH_BYTES (32u << 20) /* of vectors in a batch, about */
-#define BATCH_ROWS 8192
+#define BATCH_ROWS  8192
 
 /* A vector field that is filled from a file. */
 struct source {
@@ -57,7 +57,8 @@ static int import_source(struct import *im, const struct argument *option, vecdb
 /* Whether an option names a field, and is no option of the command itself. */
 static bool import_is_field(const struct call *call, const char *name) {
   struct usage_item item;
-  return usage_option(call->command, name, strlen(name), &item) && isupper((unsigned char)*item.name);
+  return usage_option(call->command, name, strlen(name), &item) &&
+         isupper((unsigned char)*item.name);
 }
 
 static int import_word(const struct call *call, const char *name, const char *usual,
@@ -255,9 +256,12 @@ static int import_run(struct import *im, vecdb_error *error) {
 static int import_finish(struct import *im, vecdb_error *error) {
   int status = vecdb_flush(im->collection, control_begin("sealing"), error);
   control_end();
-  if (!status)
-    status = vecdb_wait(im->collection, control_begin("indexing"), error);
-  control_end();
+  if (!status) {
+    const vecdb_control *control = control_begin("indexing");
+    control_show();
+    status = vecdb_wait(im->collection, control, error);
+    control_end();
+  }
   return status;
 }
 
@@ -265,8 +269,8 @@ static void import_report(const struct import *im, double seconds, double waited
   char rows[32], rate[32];
   double per_second = seconds > 0 ? (double)im->done / seconds : 0;
   if (im->shell->json) {
-    printf("{\"imported\": %" PRIu64 ", \"seconds\": %.3f, \"indexing_seconds\": %.3f}\n",
-           im->done, seconds, waited);
+    printf("{\"imported\": %" PRIu64 ", \"seconds\": %.3f, \"indexing_seconds\": %.3f}\n", im->done,
+           seconds, waited);
     return;
   }
   printf("%s rows in %.1f s (%s/s)", number_text(im->done, rows), seconds,

@@ -9,8 +9,8 @@
 #include "rows.h"
 #include "value.h"
 
-#define SCAN_ROWS 20     /* of a scan, unless it says */
-#define SCAN_PAGE 1024   /* rows read at a time */
+#define SCAN_ROWS 20   /* of a scan, unless it says */
+#define SCAN_PAGE 1024 /* rows read at a time */
 
 /* ---- insert, upsert ---- */
 
@@ -170,8 +170,8 @@ int cmd_scan(struct shell *shell, const struct call *call, vecdb_error *error) {
   if (!status && after)
     status = key_parse(after, key_is_string(schema), &integer, &string, error);
   if (!status && after)
-    params.after = key_is_string(schema) ? (vecdb_keys){NULL, &string, 1}
-                                         : (vecdb_keys){&integer, NULL, 1};
+    params.after =
+        key_is_string(schema) ? (vecdb_keys){NULL, &string, 1} : (vecdb_keys){&integer, NULL, 1};
   params.fields = fields;
   params.filter = filter.filter;
   params.control = control_begin("scanning");
@@ -217,8 +217,8 @@ int cmd_delete(struct shell *shell, const struct call *call, vecdb_error *error)
   if (!status && (call->n_places > 1) == (filter.filter.text != NULL))
     status = fail(error, VECDB_ERR_ARGUMENT, "delete takes keys or where=, one of them");
   if (!status && filter.filter.text) {
-    status = vecdb_delete_where(collection, &filter.filter, &deleted, control_begin("deleting"),
-                                error);
+    status =
+        vecdb_delete_where(collection, &filter.filter, &deleted, control_begin("deleting"), error);
     control_end();
   } else if (!status) {
     struct key_list keys;

@@ -62,8 +62,8 @@ static int list_one(const struct shell *shell, const char *name, struct table *t
   char text[32];
   if (!status && shell->json) {
     printf("{\"collection\": \"%s\", \"rows\": %" PRIu64 ", \"bytes\": %" PRIu64
-           ", \"fields\": %" PRIu32 "}\n", name, stats.rows, stats.bytes_files + stats.bytes_memory,
-           schema->n_fields);
+           ", \"fields\": %" PRIu32 "}\n",
+           name, stats.rows, stats.bytes_files + stats.bytes_memory, schema->n_fields);
   } else if (!status) {
     table_puts(table, name);
     table_puts(table, number_text(stats.rows, text));
@@ -140,8 +140,8 @@ int cmd_index_create(struct shell *shell, const struct call *call, vecdb_error *
   if (call->n_places > 2)
     status = vecdb_index_params_parse(call->place[2], &params, error);
   if (!status)
-    status = vecdb_index_create(collection, call->place[1], &params, control_begin("indexing"),
-                                error);
+    status =
+        vecdb_index_create(collection, call->place[1], &params, control_begin("indexing"), error);
   control_end();
   vecdb_collection_release(collection);
   return status;
@@ -194,8 +194,8 @@ static int index_visit(void *user, const vecdb_segment_index *index) {
 }
 
 int cmd_index_list(struct shell *shell, const struct call *call, vecdb_error *error) {
-  static const char *const columns[] = {"field", "segment", "type", "rows", "file", "memory",
-                                        "best recall@10"};
+  static const char *const columns[] = {"field", "segment", "type",          "rows",
+                                        "file",  "memory",  "best recall@10"};
   vecdb_collection *collection;
   int status = call_collection(shell, call, &collection, error);
   if (status)

@@ -1,4 +1,5 @@
-/* cmd_search.c - the nearest rows to a vector, which comes from a row, a file, the command or a text. */
+/* cmd_search.c - the nearest rows to a vector, which comes from a row, a file, the command or a
+ * text. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,8 +117,10 @@ static int search_text(const struct shell *shell, struct search *s, const char *
     return status;
   s->embedding_seconds = control_seconds() - start;
   if (s->field->dim != dim)
-    status = fail(error, VECDB_ERR_DIMENSION, "the service makes vectors of %zu elements, '%s' has "
-                  "%" PRIu32, dim, s->field->name, s->field->dim);
+    status = fail(error, VECDB_ERR_DIMENSION,
+                  "the service makes vectors of %zu elements, '%s' has "
+                  "%" PRIu32,
+                  dim, s->field->name, s->field->dim);
   else if (s->field->type == VECDB_FLOAT_VECTOR)
     memcpy(s->query, floats, dim * sizeof *floats);
   else if (s->field->type == VECDB_FLOAT16_VECTOR)
@@ -146,10 +149,14 @@ static int search_query(const struct shell *shell, struct search *s, const struc
   s->query = mem_new(search_bytes(s), 1);
   s->params.queries = s->query;
   switch (way) {
-    case 0: return search_row(s, given[0], error);
-    case 1: return search_file(s, call, given[1], error);
-    case 2: return search_literal(s, given[2], error);
-    default: return search_text(shell, s, given[3], error);
+    case 0:
+      return search_row(s, given[0], error);
+    case 1:
+      return search_file(s, call, given[1], error);
+    case 2:
+      return search_literal(s, given[2], error);
+    default:
+      return search_text(shell, s, given[3], error);
   }
 }
 

@@ -12,9 +12,10 @@
 #include "value.h"
 #include "words.h"
 
-#define SEARCH_ARGS                                                                            \
-  "COLLECTION row=KEY|file=FILE|vector=[...]|text=TEXT [at=N] [field=FIELD] [k=N] "            \
-  "[where=FILTER] [:NAME=VALUE]... [fields=FIELDS] [recall=SHARE] [ef=N] [nprobe=N] [plan=PLAN]"
+#define SEARCH_ARGS                                                                   \
+  "COLLECTION row=KEY|file=FILE|vector=[...]|text=TEXT [at=N] [field=FIELD] [k=N] "   \
+  "[where=FILTER] [:NAME=VALUE]... [fields=FIELDS] [recall=SHARE] [ef=N] [nprobe=N] " \
+  "[plan=auto|exact|graph|late|codes]"
 
 const struct command commands[] = {
     {"create", "COLLECTION SCHEMA", "makes a collection from a schema line", cmd_create,
@@ -29,12 +30,14 @@ const struct command commands[] = {
     {"drop", "COLLECTION", "drops a collection and its rows", cmd_drop, NULL},
     {"list", "", "lists the collections", cmd_list, NULL},
     {"schema", "COLLECTION", "shows the line that would make the collection", cmd_schema, NULL},
-    {"import", "COLLECTION [FILE] [FIELD=FILE]... [mode=upsert|insert] [skip=N] [limit=N] [batch=N] "
+    {"import",
+     "COLLECTION [FILE] [FIELD=FILE]... [mode=upsert|insert] [skip=N] [limit=N] [batch=N] "
      "[extra=error|skip] [wait=yes|no]",
      "writes rows from files", cmd_import,
      "FILE holds a JSON object a line (- is standard input). FIELD=FILE fills a vector from an\n"
-     ".npy, .fvecs or .bvecs file, row by row beside the lines. With vectors alone, an int64 key is\n"
-     "the number of the row. Rows with the keys of others replace them (mode=insert refuses them).\n"
+     ".npy, .fvecs or .bvecs file, row by row beside the lines. With vectors alone, an int64\n"
+     "key is the number of the row. Rows replace those with their keys (mode=insert refuses\n"
+     "them); extra=skip leaves members of the objects out that are no fields.\n"
      "  import docs docs.jsonl v=base.npy extra=skip"},
     {"insert", "COLLECTION ROW...", "writes rows, which must be new", cmd_insert,
      "  insert docs {\"id\": 1, \"title\": \"One\", \"v\": [0.1, 0.2]}"},
@@ -42,7 +45,8 @@ const struct command commands[] = {
      cmd_upsert, NULL},
     {"get", "COLLECTION KEY... [fields=FIELDS]", "shows rows by key", cmd_get,
      "fields=a,b names fields; fields=* is all of them, vectors too."},
-    {"scan", "COLLECTION [where=FILTER] [:NAME=VALUE]... [fields=FIELDS] [limit=N|all] [offset=N] "
+    {"scan",
+     "COLLECTION [where=FILTER] [:NAME=VALUE]... [fields=FIELDS] [limit=N|all] [offset=N] "
      "[after=KEY]",
      "shows rows in the order of their keys", cmd_scan,
      "With --json and limit=all fields=* this is an export that import reads."},
@@ -70,7 +74,8 @@ const struct command commands[] = {
     {"flush", "COLLECTION", "writes rows in memory to a segment", cmd_flush, NULL},
     {"wait", "COLLECTION", "waits for the work in the background", cmd_wait, NULL},
     {"warm", "COLLECTION", "brings a collection's files into memory", cmd_warm, NULL},
-    {"set", "[NAME] [VALUE]", "shows or changes settings of the shell", cmd_set, NULL},
+    {"set", "[embed|model|json|timing|width] [VALUE]", "shows or changes the shell's settings",
+     cmd_set, NULL},
     {"help", "[COMMAND]...", "shows this list, or more about a command", cmd_help, NULL},
     {"quit", "", "leaves the shell", cmd_quit, NULL},
     {NULL, NULL, NULL, NULL, NULL},
@@ -160,9 +165,9 @@ const struct command *command_find(const struct words *words, size_t *used) {
 /* Cuts NAME=VALUE at the sign. A name is letters, digits and _, and may begin with a colon. */
 static bool option_read(const struct word *word, struct argument *out) {
   char *s = word->text;
-  size_t n = strspn(s + (s[0] == ':'),
-                    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") +
-             (s[0] == ':');
+  size_t n =
+      strspn(s + (s[0] == ':'), "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") +
+      (s[0] == ':');
   if (word->quoted || !n || s[n] != '=')
     return false;
   s[n] = '\0';
@@ -171,8 +176,7 @@ static bool option_read(const struct word *word, struct argument *out) {
 }
 
 /* The words behind the command's name; what is borrowed from them lives as long as they. */
-static void call_read(struct call *call, const struct words *words, size_t used,
-                      const char *text) {
+static void call_read(struct call *call, const struct words *words, size_t used, const char *text) {
   struct usage_item item;
   call->place = mem_new(words->n, sizeof *call->place);
   call->options = mem_new(words->n, sizeof *call->options);
@@ -235,16 +239,17 @@ static int command_one(struct shell *shell, const char *text) {
 }
 
 int command_run(struct shell *shell, const char *text) {
-  int status = VECDB_OK;
-  while (*text && !status && !shell->quit) {
+  int first = VECDB_OK;
+  while (*text && !shell->quit && (!first || shell->keep_going)) {
     bool open;
     size_t n = words_command(text, &open);
     char *one = mem_copy(text, n);
-    status = command_one(shell, one);
+    int status = command_one(shell, one);
+    first = first ? first : status;
     free(one);
     text += n + (text[n] != '\0');
   }
-  return status;
+  return first;
 }
 
 /* ---- The shell's own commands ---- */
@@ -283,13 +288,14 @@ int cmd_help(struct shell *shell, const struct call *call, vecdb_error *error) {
   for (const struct command *c = commands; c->name && !name.length; c++)
     printf("  %-13s %s\n", c->name, c->line);
   if (!name.length)
-    puts("\n`help COMMAND` says what it takes. Commands end with a line or `;`; # begins a comment.");
+    puts(
+        "\n`help COMMAND` says what it takes. Commands end with a line or `;`; # begins a "
+        "comment.");
   text_free(&name);
   return status;
 }
 
-static int set_value(struct shell *shell, const char *name, const char *value,
-                     vecdb_error *error) {
+static int set_value(struct shell *shell, const char *name, const char *value, vecdb_error *error) {
   char **text = strcmp(name, "embed") == 0   ? &shell->embed_url
                 : strcmp(name, "model") == 0 ? &shell->model
                                              : NULL;
@@ -304,7 +310,7 @@ static int set_value(struct shell *shell, const char *name, const char *value,
     return parse_switch(value, &shell->json, error);
   if (strcmp(name, "width") != 0)
     return fail(error, VECDB_ERR_NOT_FOUND, "no setting '%.40s'; `set` shows them", name);
-  struct argument option = {(char *)(uintptr_t)"width", (char *)(uintptr_t)value};
+  struct argument option = {(char *)(uintptr_t) "width", (char *)(uintptr_t)value};
   struct call call = {.options = &option, .n_options = 1};
   uint64_t width;
   int status = call_number(&call, "width", 0, 65535, 0, &width, error);
@@ -329,8 +335,8 @@ int cmd_set(struct shell *shell, const struct call *call, vecdb_error *error) {
     printf("%s\n", text_string(&line));
   else
     printf("embed   %s\nmodel   %s\njson    %s\ntiming  %s\nwidth   %u (0: the terminal's)\n",
-           shell->embed_url, shell->model, shell->json ? "on" : "off",
-           shell->timing ? "on" : "off", shell->width);
+           shell->embed_url, shell->model, shell->json ? "on" : "off", shell->timing ? "on" : "off",
+           shell->width);
   text_free(&line);
   return VECDB_OK;
 }

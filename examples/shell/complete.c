@@ -12,8 +12,8 @@
 /* The word to be completed, and where its candidates go. */
 struct completion {
   const struct shell *shell;
-  const char *word;    /* what there is of it; ends with a NUL */
-  struct text prefix;  /* stands before each candidate: "where=" and so on */
+  const char *word;       /* what there is of it; ends with a NUL */
+  struct text prefix;     /* stands before each candidate: "where=" and so on */
   const char *collection; /* of the command, or NULL */
   void (*add)(void *user, const char *candidate);
   void *user;
@@ -81,8 +81,6 @@ static bool named(const char *name, size_t n, const char *as) {
 
 /* Candidates for a value or a place of that name. */
 static void complete_kind(struct completion *c, const char *name, size_t n) {
-  static const char *const settings[] = {"embed", "model", "json", "timing", "width"};
-  static const char *const plans[] = {"auto", "exact", "graph", "late", "codes"};
   if (named(name, n, "COLLECTION") && c->shell->db) {
     vecdb_collection_list(c->shell->db, complete_collection, c, NULL);
   } else if (named(name, n, "FIELD")) {
@@ -98,12 +96,6 @@ static void complete_kind(struct completion *c, const char *name, size_t n) {
   } else if (named(name, n, "COMMAND")) {
     for (const struct command *command = commands; command->name; command++)
       complete_add(c, command->name, " ");
-  } else if (named(name, n, "PLAN")) {
-    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++)
-      complete_add(c, plans[i], " ");
-  } else if (named(name, n, "NAME")) {
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-      complete_add(c, settings[i], " ");
   } else if (named(name, n, "INDEX")) {
     const char *type;
     for (int32_t i = 0; (type = vecdb_index_type_name(i)) != NULL; i++)
@@ -155,8 +147,7 @@ static void complete_name(struct completion *c, const struct words *before) {
     if (before->n == 0)
       complete_add(c, command->name, " ");
     else if (space && strlen(before->word[0].text) == (size_t)(space - command->name) &&
-             strncasecmp(before->word[0].text, command->name,
-                         (size_t)(space - command->name)) == 0)
+             strncasecmp(before->word[0].text, command->name, (size_t)(space - command->name)) == 0)
       complete_add(c, space + 1, " ");
   }
 }

@@ -1,5 +1,5 @@
-/* control.c - long calls: Ctrl-C cancels the command that runs, and a bar says how far it is. Errors
-   are made and told here, too. */
+/* control.c - long calls: Ctrl-C cancels the command that runs, and a bar says how far it is.
+   Errors are made and told here, too. */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,8 +13,8 @@
 #include "value.h"
 
 #define BAR_COLUMNS 28
-#define BAR_EVERY 0.1 /* seconds between drawings */
-#define BAR_AFTER 0.3 /* calls that are over sooner have none */
+#define BAR_EVERY   0.1 /* seconds between drawings */
+#define BAR_AFTER   0.3 /* calls that are over sooner have none */
 
 /* What the signal handler sees. The database reads `cancel` through its controls. */
 static volatile int32_t control_cancel;
@@ -56,9 +56,7 @@ void control_command(bool running) {
   control_running = running;
 }
 
-bool control_cancelled(void) {
-  return control_cancel != 0;
-}
+bool control_cancelled(void) { return control_cancel != 0; }
 
 double control_seconds(void) {
   struct timespec now;
@@ -115,6 +113,13 @@ void control_end(void) {
   bar.drawn = false;
 }
 
+void control_show(void) {
+  if (!bar.shown)
+    return;
+  fprintf(stderr, "\r%s ...\033[K", bar.what);
+  bar.drawn = true;
+}
+
 int control_step(uint64_t done, uint64_t total, const char *unit, vecdb_error *error) {
   if (control_cancelled())
     return fail(error, VECDB_ERR_CANCELLED, "cancelled");
@@ -164,8 +169,9 @@ void report(const struct shell *shell, const vecdb_error *error) {
     return;
   }
   struct text out = {0};
-  text_printf(&out, "{\"error\": \"%s\", \"code\": %d, \"message\": ",
-              vecdb_status_name(error->code), error->code);
+  text_printf(&out,
+              "{\"error\": \"%s\", \"code\": %d, \"message\": ", vecdb_status_name(error->code),
+              error->code);
   put_string(&out, error->message, strlen(error->message));
   if (error->field[0]) {
     text_puts(&out, ", \"field\": ");

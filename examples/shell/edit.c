@@ -191,6 +191,7 @@ void edit_run(struct shell *shell) {
   while (edit.el && edit.history && !shell->quit) {
     int n;
     edit.interrupted = false;
+    el_set(edit.el, EL_PREP_TERM, 1); /* before the prompt: who sees it may type */
     const char *line = el_gets(edit.el, &n);
     if (edit.interrupted) {
       text_clear(&text);
@@ -202,7 +203,7 @@ void edit_run(struct shell *shell) {
       break;
     }
     text_add(&text, line, (size_t)n);
-    words_command(text_string(&text), &edit.more);
+    edit.more = words_open(text_string(&text));
     if (edit.more)
       continue;
     edit_remember(&edit, text_string(&text));

@@ -1,5 +1,5 @@
-/* embed.c - text into a vector, by a service with OpenAI's interface. The key of a service that wants
-   one is in VECDB_EMBED_KEY of the environment, not in an argument that others could see. */
+/* embed.c - text into a vector, by a service with OpenAI's interface. The key of a service that
+   wants one is in VECDB_EMBED_KEY of the environment, not in an argument that others could see. */
 #include "embed.h"
 
 #include <curl/curl.h>
@@ -9,9 +9,9 @@
 
 #include "value.h"
 
-#define ANSWER_MOST (16u << 20)
+#define ANSWER_MOST     (16u << 20)
 #define CONNECT_SECONDS 10L
-#define ANSWER_SECONDS 120L
+#define ANSWER_SECONDS  120L
 
 static size_t embed_receive(char *data, size_t size, size_t n, void *user) {
   struct text *answer = user;

@@ -4,8 +4,8 @@
 
 #include "shell.h"
 
-/* Asks POST <embed_url>/v1/embeddings. *out receives *dim floats, to be freed. Errors: NOT_FOUND when
-   nobody answers, IO, CANCELLED, TYPE for an answer that makes no sense. */
+/* Asks POST <embed_url>/v1/embeddings. *out receives *dim floats, to be freed. Errors: NOT_FOUND
+   when nobody answers, IO, CANCELLED, TYPE for an answer that makes no sense. */
 int embed_text(const struct shell *shell, const char *text, float **out, size_t *dim,
                vecdb_error *error);
 

@@ -60,8 +60,7 @@ static int param_read(const struct argument *option, vecdb_param *out, struct pa
   int32_t kind = json_is_array(json) ? param_list_kind(json) : param_kind(json);
   if (json && !kind)
     return fail(error, VECDB_ERR_FILTER_PARAM,
-                "%s: a number, a string, true, false or a list of one kind of these",
-                option->name);
+                "%s: a number, a string, true, false or a list of one kind of these", option->name);
   if (json_is_array(json)) {
     param_list(json, kind, &out->value, memory);
     return VECDB_OK;
@@ -95,8 +94,8 @@ int filter_read(const struct call *call, struct filter *out, vecdb_error *error)
       filter->n_params++;
     }
   if (!status && filter->n_params && !filter->text)
-    return fail(error, VECDB_ERR_FILTER_PARAM, "%s has no filter to be bound in: where=",
-                call->options[0].name);
+    return fail(error, VECDB_ERR_FILTER_PARAM,
+                "%s has no filter to be bound in: where=", call->options[0].name);
   return status;
 }
 

@@ -11,7 +11,7 @@
 
 #include "shell.h"
 
-#define LINE_MOST ((size_t)64 << 20)
+#define LINE_MOST    ((size_t)64 << 20)
 #define LINES_BUFFER ((size_t)256 << 10) /* at first; doubled for longer lines */
 
 int lines_open(struct lines *lines, const char *path, vecdb_error *error) {

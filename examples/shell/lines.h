@@ -23,8 +23,8 @@ struct lines {
 /* "-" is standard input. NOT_FOUND, IO; UNSUPPORTED for a folder. */
 int lines_open(struct lines *lines, const char *path, vecdb_error *error);
 void lines_close(struct lines *lines);
-/* The next line without its newline, borrowed until the next call; *line NULL at the end. LIMIT for one
-   of more than 64 MiB. */
+/* The next line without its newline, borrowed until the next call; *line NULL at the end. LIMIT for
+   one of more than 64 MiB. */
 int lines_next(struct lines *lines, const char **line, size_t *length, vecdb_error *error);
 
 #endif

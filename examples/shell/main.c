@@ -30,7 +30,6 @@ static const char usage[] =
 struct arguments {
   char **commands; /* of -c */
   size_t n_commands;
-  bool keep_going;
 };
 
 static void set_from(char **setting, const char *value) {
@@ -43,12 +42,15 @@ static void set_from(char **setting, const char *value) {
 /* Reads the arguments. Returns false when the program is to end with *status. */
 static bool arguments_read(int argc, char **argv, struct shell *shell, struct arguments *out,
                            int *status) {
-  static const struct option known[] = {
-      {"command", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
-      {"read-only", no_argument, NULL, 'r'},     {"keep-going", no_argument, NULL, 'k'},
-      {"embed", required_argument, NULL, 'e'},   {"model", required_argument, NULL, 'm'},
-      {"help", no_argument, NULL, 'h'},          {"version", no_argument, NULL, 'V'},
-      {NULL, 0, NULL, 0}};
+  static const struct option known[] = {{"command", required_argument, NULL, 'c'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {"read-only", no_argument, NULL, 'r'},
+                                        {"keep-going", no_argument, NULL, 'k'},
+                                        {"embed", required_argument, NULL, 'e'},
+                                        {"model", required_argument, NULL, 'm'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {"version", no_argument, NULL, 'V'},
+                                        {NULL, 0, NULL, 0}};
   int c;
   *status = VECDB_OK;
   while ((c = getopt_long(argc, argv, "c:jrkhV", known, NULL)) != -1) {
@@ -57,18 +59,32 @@ static bool arguments_read(int argc, char **argv, struct shell *shell, struct ar
         out->commands = mem_resize(out->commands, out->n_commands + 1, sizeof *out->commands);
         out->commands[out->n_commands++] = optarg;
         break;
-      case 'j': shell->json = true; break;
-      case 'r': shell->flags |= VECDB_READ_ONLY; break;
-      case 'k': out->keep_going = true; break;
-      case 'e': set_from(&shell->embed_url, optarg); break;
-      case 'm': set_from(&shell->model, optarg); break;
+      case 'j':
+        shell->json = true;
+        break;
+      case 'r':
+        shell->flags |= VECDB_READ_ONLY;
+        break;
+      case 'k':
+        shell->keep_going = true;
+        break;
+      case 'e':
+        set_from(&shell->embed_url, optarg);
+        break;
+      case 'm':
+        set_from(&shell->model, optarg);
+        break;
       case 'h':
         fputs(usage, stdout);
         puts("\nCommands:");
         command_run(shell, "help");
         return false;
-      case 'V': printf("vecdb %s\n", vecdb_version()); return false;
-      default: *status = VECDB_ERR_OPTION; return false;
+      case 'V':
+        printf("vecdb %s\n", vecdb_version());
+        return false;
+      default:
+        *status = VECDB_ERR_OPTION;
+        return false;
     }
   }
   shell->path = optind < argc ? argv[optind] : NULL;
@@ -111,8 +127,9 @@ static int shell_close(struct shell *shell) {
   return status;
 }
 
-/* Commands of standard input, line by line; a command with open brackets goes on in the next line. */
-static int run_input(struct shell *shell, bool keep_going) {
+/* Commands of standard input, line by line; a command with open brackets goes on in the next line.
+ */
+static int run_input(struct shell *shell) {
   struct lines lines;
   struct text text = {0};
   vecdb_error error;
@@ -128,14 +145,14 @@ static int run_input(struct shell *shell, bool keep_going) {
     if (line) {
       text_add(&text, line, strnlen(line, length));
       text_puts(&text, "\n");
-      words_command(text_string(&text), &open);
+      open = words_open(text_string(&text));
     }
     if (open)
       continue;
     int one = command_run(shell, text_string(&text));
     first = first ? first : one;
     text_clear(&text);
-    if (one && !keep_going)
+    if (one && !shell->keep_going)
       break;
   }
   if (status)
@@ -150,7 +167,7 @@ static int run_arguments(struct shell *shell, const struct arguments *arguments)
   for (size_t i = 0; i < arguments->n_commands && !shell->quit; i++) {
     int status = command_run(shell, arguments->commands[i]);
     first = first ? first : status;
-    if (status && !arguments->keep_going)
+    if (status && !shell->keep_going)
       break;
   }
   return first;
@@ -160,7 +177,7 @@ static int run(struct shell *shell, const struct arguments *arguments) {
   if (arguments->n_commands)
     return run_arguments(shell, arguments);
   if (!shell->interactive)
-    return run_input(shell, arguments->keep_going);
+    return run_input(shell);
   printf("vecdb %s. `help` lists the commands, Tab completes, Ctrl-D leaves.\n", vecdb_version());
   edit_run(shell);
   return VECDB_OK;

@@ -88,9 +88,7 @@ static void rows_keep(struct rows *rows, void *block) {
   rows->blocks[rows->n_blocks++] = block;
 }
 
-void rows_elsewhere(struct rows *rows, size_t field) {
-  rows->columns[field].elsewhere = true;
-}
+void rows_elsewhere(struct rows *rows, size_t field) { rows->columns[field].elsewhere = true; }
 
 /* ---- Values ---- */
 
@@ -152,9 +150,9 @@ static int sparse_read(const json_t *json, const vecdb_field *field, vecdb_spars
     bool digits = key[0] >= '0' && key[0] <= '9' && !*end;
     if (!digits || errno || index > UINT32_MAX || !json_is_number(value)) {
       free(pairs);
-      return fail_field(error, field, !digits || !json_is_number(value) ? VECDB_ERR_TYPE
-                                                                        : VECDB_ERR_RANGE,
-                        "an index of a sparse vector is a whole number of 32 bits, a value a number");
+      return fail_field(
+          error, field, !digits || !json_is_number(value) ? VECDB_ERR_TYPE : VECDB_ERR_RANGE,
+          "an index of a sparse vector is a whole number of 32 bits, a value a number");
     }
     pairs[i] = (vecdb_sparse_pair){(uint32_t)index, (float)json_number_value(value)};
   }
@@ -172,9 +170,9 @@ static int element_store(const json_t *json, int32_t type, size_t i, char *out) 
     int64_t most = type == VECDB_INT8_VECTOR ? INT8_MAX : UINT8_MAX;
     int64_t whole = json_integer_value(json);
     out[i] = (char)(uint8_t)whole;
-    return !json_is_integer(json)              ? VECDB_ERR_TYPE
+    return !json_is_integer(json)          ? VECDB_ERR_TYPE
            : whole < least || whole > most ? VECDB_ERR_RANGE
-                                               : VECDB_OK;
+                                           : VECDB_OK;
   }
   if (!json_is_number(json))
     return VECDB_ERR_TYPE;
@@ -339,9 +337,7 @@ int rows_add(struct rows *rows, json_t *object, vecdb_error *error) {
 
 /* ---- From files ---- */
 
-void rows_add_empty(struct rows *rows, size_t n) {
-  rows->n += n;
-}
+void rows_add_empty(struct rows *rows, size_t n) { rows->n += n; }
 
 int rows_fill(struct rows *rows, size_t field, struct vecfile *file, uint64_t first,
               vecdb_error *error) {

@@ -15,8 +15,8 @@ struct rows {
   json_t **objects;            /* whose strings are borrowed until rows_clear */
   void **blocks;               /* of arrays and sparse vectors, likewise */
   size_t n_blocks;
-  size_t n;        /* rows there are */
-  size_t capacity; /* rows there may be */
+  size_t n;          /* rows there are */
+  size_t capacity;   /* rows there may be */
   bool skip_unknown; /* members of an object that are no field are left out */
 };
 
@@ -30,8 +30,8 @@ void rows_elsewhere(struct rows *rows, size_t field);
 
 /*
  * Adds a row from a JSON object, which is taken over, also when it fails. Absent fields get their
- * default or null. Errors: TYPE, UNKNOWN_FIELD, MISSING_FIELD, RANGE, DIMENSION, NULL_VALUE, LIMIT, with
- * the field's name.
+ * default or null. Errors: TYPE, UNKNOWN_FIELD, MISSING_FIELD, RANGE, DIMENSION, NULL_VALUE, LIMIT,
+ * with the field's name.
  */
 int rows_add(struct rows *rows, json_t *object, vecdb_error *error);
 /* Adds n rows of which nothing is known yet but what rows_fill and rows_number set. */
@@ -47,8 +47,8 @@ int rows_write(struct rows *rows, vecdb_collection *collection, bool insert, vec
 
 /* The field of that name, or -1. */
 int schema_find(const vecdb_schema *schema, const char *name);
-/* A vector of a JSON array or object, as the field has it, into `out` (vectors but sparse ones: room for
-   one; sparse: a vecdb_sparse whose pairs are to be freed). */
+/* A vector of a JSON array or object, as the field has it, into `out` (vectors but sparse ones:
+   room for one; sparse: a vecdb_sparse whose pairs are to be freed). */
 int vector_read(const json_t *json, const vecdb_field *field, void *out, vecdb_error *error);
 
 #endif

@@ -18,23 +18,26 @@ struct named {
   int32_t value;
 };
 
-static const struct named scalar_types[] = {
-    {"bool", VECDB_BOOL},   {"int8", VECDB_INT8},   {"int16", VECDB_INT16},
-    {"int32", VECDB_INT32}, {"int64", VECDB_INT64}, {"float", VECDB_FLOAT},
-    {"double", VECDB_DOUBLE}, {NULL, 0}};
+static const struct named scalar_types[] = {{"bool", VECDB_BOOL},     {"int8", VECDB_INT8},
+                                            {"int16", VECDB_INT16},   {"int32", VECDB_INT32},
+                                            {"int64", VECDB_INT64},   {"float", VECDB_FLOAT},
+                                            {"double", VECDB_DOUBLE}, {NULL, 0}};
 static const struct named element_types[] = {
-    {"float", VECDB_FLOAT_VECTOR}, {"float16", VECDB_FLOAT16_VECTOR},
+    {"float", VECDB_FLOAT_VECTOR},       {"float16", VECDB_FLOAT16_VECTOR},
     {"bfloat16", VECDB_BFLOAT16_VECTOR}, {"int8", VECDB_INT8_VECTOR},
-    {"binary", VECDB_BINARY_VECTOR}, {NULL, 0}};
-static const struct named metrics[] = {
-    {"l2", VECDB_L2}, {"ip", VECDB_IP}, {"cosine", VECDB_COSINE},
-    {"hamming", VECDB_HAMMING}, {"jaccard", VECDB_JACCARD}, {NULL, 0}};
-static const struct named scalar_indexes[] = {
-    {"none", VECDB_SCALAR_INDEX_NONE}, {"hash", VECDB_SCALAR_INDEX_HASH},
-    {"sorted", VECDB_SCALAR_INDEX_SORTED}, {NULL, 0}};
-static const struct named field_flags[] = {
-    {"key", VECDB_PRIMARY_KEY}, {"auto", VECDB_AUTO_ID}, {"nullable", VECDB_NULLABLE},
-    {"zero", VECDB_ALLOW_ZERO}, {NULL, 0}};
+    {"binary", VECDB_BINARY_VECTOR},     {NULL, 0}};
+static const struct named metrics[] = {{"l2", VECDB_L2},           {"ip", VECDB_IP},
+                                       {"cosine", VECDB_COSINE},   {"hamming", VECDB_HAMMING},
+                                       {"jaccard", VECDB_JACCARD}, {NULL, 0}};
+static const struct named scalar_indexes[] = {{"none", VECDB_SCALAR_INDEX_NONE},
+                                              {"hash", VECDB_SCALAR_INDEX_HASH},
+                                              {"sorted", VECDB_SCALAR_INDEX_SORTED},
+                                              {NULL, 0}};
+static const struct named field_flags[] = {{"key", VECDB_PRIMARY_KEY},
+                                           {"auto", VECDB_AUTO_ID},
+                                           {"nullable", VECDB_NULLABLE},
+                                           {"zero", VECDB_ALLOW_ZERO},
+                                           {NULL, 0}};
 
 /* The value of a word whatever its case, or 0. */
 static int32_t named_value(const struct named *table, const char *word) {
@@ -55,8 +58,7 @@ static const char *named_word(const struct named *table, int32_t value) {
 
 /* Keeps a string as long as the schema. */
 static char *schema_keep(struct schema *schema, const char *s, size_t n) {
-  schema->strings =
-      mem_resize(schema->strings, schema->n_strings + 1, sizeof *schema->strings);
+  schema->strings = mem_resize(schema->strings, schema->n_strings + 1, sizeof *schema->strings);
   return schema->strings[schema->n_strings++] = mem_copy(s, n);
 }
 
@@ -129,7 +131,8 @@ static int schema_type(char *text, vecdb_field *out, vecdb_error *error) {
   if (!out->type)
     return fail(error, VECDB_ERR_SCHEMA,
                 "'%s' is no type; there are: bool int8 int16 int32 int64 float double "
-                "varchar(N) array(TYPE, N) vector(N) vector(N, float16) sparse", text);
+                "varchar(N) array(TYPE, N) vector(N) vector(N, float16) sparse",
+                text);
   return VECDB_OK;
 }
 
@@ -285,9 +288,10 @@ static void line_index(struct text *out, const vecdb_index_params *p) {
   const struct {
     const char *name;
     uint64_t value;
-  } numbers[] = {{"m", p->m}, {"ef_construction", p->ef_construction}, {"ef", p->ef},
-                 {"nlist", p->nlist}, {"nprobe", p->nprobe}, {"pq_m", p->pq_m},
-                 {"nbits", p->nbits}, {"memory", p->memory_bytes}};
+  } numbers[] = {{"m", p->m},           {"ef_construction", p->ef_construction},
+                 {"ef", p->ef},         {"nlist", p->nlist},
+                 {"nprobe", p->nprobe}, {"pq_m", p->pq_m},
+                 {"nbits", p->nbits},   {"memory", p->memory_bytes}};
   struct text inside = {0};
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
     if (numbers[i].value)

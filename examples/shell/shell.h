@@ -23,6 +23,7 @@ struct shell {
   uint32_t flags;   /* of opening */
   bool interactive; /* a person at a prompt */
   bool json;        /* one JSON value per line instead of tables */
+  bool keep_going;  /* after a command that failed */
   bool quit;
   bool timing;
   uint32_t width; /* columns of a table; 0: the terminal's */
@@ -46,6 +47,8 @@ void report(const struct shell *shell, const vecdb_error *error);
    at a time; it is over with control_end, which takes the bar away. */
 const vecdb_control *control_begin(const char *what);
 void control_end(void);
+/* Shows the name of the call at once: for one that lasts and does not tell how far it is. */
+void control_show(void);
 /* Draws the bar of work that the shell does itself: `done` of `total` (0: unknown), in `unit`.
    CANCELLED when Ctrl-C was pressed. */
 int control_step(uint64_t done, uint64_t total, const char *unit, vecdb_error *error);
@@ -83,8 +86,8 @@ struct command {
 /* All commands, in the order of `help`; the last has no name. */
 extern const struct command commands[];
 
-/* Runs the commands of a text. Stops at the first that fails, and returns its code; the error has been
-   reported. */
+/* Runs the commands of a text. Returns the code of the first that failed, whose error has been
+   reported, and stops there unless it is to keep going. */
 int command_run(struct shell *shell, const char *text);
 
 /* The value of an option, or NULL. */
@@ -107,8 +110,8 @@ int need_database(const struct shell *shell, vecdb_error *error);
 
 /* Reads commands at a terminal until its end. */
 void edit_run(struct shell *shell);
-/* Candidates for the word that ends a line; the caller's `add` gets each, whole. *start receives where
-   in the line the word begins that they would replace. */
+/* Candidates for the word that ends a line; the caller's `add` gets each, whole. *start receives
+   where in the line the word begins that they would replace. */
 void complete(const struct shell *shell, const char *line, size_t length, size_t *start,
               void (*add)(void *user, const char *candidate), void *user);
 

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define COLUMN_LEAST 8 /* a column is not cut below that */
-#define GAP 2          /* between columns */
+#define GAP          2 /* between columns */
 
 void table_begin(struct table *table, size_t n_columns) {
   memset(table, 0, sizeof *table);
@@ -32,13 +32,9 @@ void table_cell(struct table *table, const char *text, size_t length) {
   text_free(&clean);
 }
 
-void table_puts(struct table *table, const char *text) {
-  table_cell(table, text, strlen(text));
-}
+void table_puts(struct table *table, const char *text) { table_cell(table, text, strlen(text)); }
 
-void table_right(struct table *table, size_t column) {
-  table->right[column] = true;
-}
+void table_right(struct table *table, size_t column) { table->right[column] = true; }
 
 void table_free(struct table *table) {
   for (size_t i = 0; i < table->n_cells; i++)
@@ -62,9 +58,7 @@ static size_t table_fit(const char *s, size_t columns) {
   return i;
 }
 
-static void table_pad(size_t n) {
-  printf("%*s", (int)n, "");
-}
+static void table_pad(size_t n) { printf("%*s", (int)n, ""); }
 
 /* One cell, cut to its column; nothing is padded behind the last one. */
 static void table_one(const char *cell, size_t width, bool right, bool last) {

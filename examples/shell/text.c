@@ -54,9 +54,7 @@ void text_add(struct text *text, const char *from, size_t length) {
   text->data[text->length] = '\0';
 }
 
-void text_puts(struct text *text, const char *from) {
-  text_add(text, from, strlen(from));
-}
+void text_puts(struct text *text, const char *from) { text_add(text, from, strlen(from)); }
 
 void text_printf(struct text *text, const char *format, ...) {
   va_list args;
@@ -83,9 +81,7 @@ void text_free(struct text *text) {
   memset(text, 0, sizeof *text);
 }
 
-const char *text_string(const struct text *text) {
-  return text->data ? text->data : "";
-}
+const char *text_string(const struct text *text) { return text->data ? text->data : ""; }
 
 size_t text_character(const char *s, size_t n, int *width) {
   mbstate_t state;

@@ -19,8 +19,7 @@ struct text {
 };
 void text_add(struct text *text, const char *from, size_t length);
 void text_puts(struct text *text, const char *from);
-void text_printf(struct text *text, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_clear(struct text *text); /* keeps the memory */
 void text_free(struct text *text);
 const char *text_string(const struct text *text); /* never NULL */

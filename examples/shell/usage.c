@@ -82,8 +82,8 @@ int usage_check(const struct call *call, vecdb_error *error) {
     return fail(error, VECDB_ERR_ARGUMENT, "too many words. Usage: %s %s", command->name,
                 command->args);
   if (usage_place(command, call->n_places, &item) && !item.optional &&
-      !(item.repeats && call->n_places &&
-        usage_place(command, call->n_places - 1, &item) && item.repeats))
+      !(item.repeats && call->n_places && usage_place(command, call->n_places - 1, &item) &&
+        item.repeats))
     return fail(error, VECDB_ERR_ARGUMENT, "too few words. Usage: %s %s", command->name,
                 command->args);
   return VECDB_OK;

@@ -1,16 +1,15 @@
-/* usage.h - what a command takes, read from the line that help shows, so that there is one truth. */
+/* usage.h - what a command takes, read from the line that help shows, so that there is one truth.
+ */
 #ifndef SHELL_USAGE_H
 #define SHELL_USAGE_H
 
 #include "shell.h"
 
 /*
- * An item of `args`. Items stand apart by spaces, or by | where one of several is wanted. In brackets
- * they may be left out; with ... behind they repeat.
- *   COLLECTION   a word with that place; its name says how it is completed
- *   name=VALUE   an option
- *   FIELD=FILE   an option named as any field
- *   :NAME=VALUE  any bound parameters
+ * An item of `args`. Items stand apart by spaces, or by | where one of several is wanted. In
+ * brackets they may be left out; with ... behind they repeat. COLLECTION   a word with that place;
+ * its name says how it is completed name=VALUE   an option FIELD=FILE   an option named as any
+ * field :NAME=VALUE  any bound parameters
  */
 struct usage_item {
   const char *name; /* up to = */

@@ -9,7 +9,8 @@
 
 #include "shell.h"
 
-#define CELL_ELEMENTS 4 /* of an array or a vector in a table */
+#define CELL_ELEMENTS 4  /* of a vector in a table */
+#define CELL_STRINGS  16 /* of an array */
 
 /* ---- Types ---- */
 
@@ -18,20 +19,25 @@ static const struct {
   const char *word;
   size_t bytes; /* of a value, or of an element */
 } type_table[] = {
-    {VECDB_BOOL, "bool", 1},          {VECDB_INT8, "int8", 1},
-    {VECDB_INT16, "int16", 2},        {VECDB_INT32, "int32", 4},
-    {VECDB_INT64, "int64", 8},        {VECDB_FLOAT, "float", 4},
-    {VECDB_DOUBLE, "double", 8},      {VECDB_VARCHAR, "varchar", 0},
-    {VECDB_ARRAY, "array", 0},        {VECDB_FLOAT_VECTOR, "float", 4},
-    {VECDB_FLOAT16_VECTOR, "float16", 2}, {VECDB_BFLOAT16_VECTOR, "bfloat16", 2},
-    {VECDB_INT8_VECTOR, "int8", 1},   {VECDB_BINARY_VECTOR, "binary", 0},
+    {VECDB_BOOL, "bool", 1},
+    {VECDB_INT8, "int8", 1},
+    {VECDB_INT16, "int16", 2},
+    {VECDB_INT32, "int32", 4},
+    {VECDB_INT64, "int64", 8},
+    {VECDB_FLOAT, "float", 4},
+    {VECDB_DOUBLE, "double", 8},
+    {VECDB_VARCHAR, "varchar", 0},
+    {VECDB_ARRAY, "array", 0},
+    {VECDB_FLOAT_VECTOR, "float", 4},
+    {VECDB_FLOAT16_VECTOR, "float16", 2},
+    {VECDB_BFLOAT16_VECTOR, "bfloat16", 2},
+    {VECDB_INT8_VECTOR, "int8", 1},
+    {VECDB_BINARY_VECTOR, "binary", 0},
     {VECDB_SPARSE_VECTOR, "sparse", 0},
 };
 #define N_TYPES (sizeof type_table / sizeof *type_table)
 
-bool type_is_vector(int32_t type) {
-  return type >= VECDB_FLOAT_VECTOR;
-}
+bool type_is_vector(int32_t type) { return type >= VECDB_FLOAT_VECTOR; }
 
 const char *type_word(int32_t type) {
   for (size_t i = 0; i < N_TYPES; i++)
@@ -104,38 +110,63 @@ static vecdb_value array_element(const vecdb_value *array, size_t i) {
   }
   at += i * type_bytes(v.type, 0);
   switch (v.type) {
-    case VECDB_BOOL: v.as.boolean = *(const bool *)at; break;
-    case VECDB_INT8: v.as.integer = *(const int8_t *)at; break;
-    case VECDB_INT16: v.as.integer = *(const int16_t *)(const void *)at; break;
-    case VECDB_INT32: v.as.integer = *(const int32_t *)(const void *)at; break;
-    case VECDB_INT64: v.as.integer = *(const int64_t *)(const void *)at; break;
-    case VECDB_FLOAT: v.as.number = (double)*(const float *)(const void *)at; break;
-    case VECDB_DOUBLE: v.as.number = *(const double *)(const void *)at; break;
-    default: v.type = 0;
+    case VECDB_BOOL:
+      v.as.boolean = *(const bool *)at;
+      break;
+    case VECDB_INT8:
+      v.as.integer = *(const int8_t *)at;
+      break;
+    case VECDB_INT16:
+      v.as.integer = *(const int16_t *)(const void *)at;
+      break;
+    case VECDB_INT32:
+      v.as.integer = *(const int32_t *)(const void *)at;
+      break;
+    case VECDB_INT64:
+      v.as.integer = *(const int64_t *)(const void *)at;
+      break;
+    case VECDB_FLOAT:
+      v.as.number = (double)*(const float *)(const void *)at;
+      break;
+    case VECDB_DOUBLE:
+      v.as.number = *(const double *)(const void *)at;
+      break;
+    default:
+      v.type = 0;
   }
   return v;
 }
 
-static void vector_element(struct text *out, const vecdb_value *v, size_t i) {
+static void vector_element(struct text *out, const vecdb_value *v, size_t i, bool rounded) {
   float x = 0;
   switch (v->type) {
-    case VECDB_FLOAT_VECTOR: x = ((const float *)v->as.data)[i]; break;
+    case VECDB_FLOAT_VECTOR:
+      x = ((const float *)v->as.data)[i];
+      break;
     case VECDB_FLOAT16_VECTOR:
       vecdb_from_float16((const uint16_t *)v->as.data + i, &x, 1);
       break;
     case VECDB_BFLOAT16_VECTOR:
       vecdb_from_bfloat16((const uint16_t *)v->as.data + i, &x, 1);
       break;
-    case VECDB_INT8_VECTOR: text_printf(out, "%d", ((const int8_t *)v->as.data)[i]); return;
-    default: text_printf(out, "%u", ((const uint8_t *)v->as.data)[i]); return;
+    case VECDB_INT8_VECTOR:
+      text_printf(out, "%d", ((const int8_t *)v->as.data)[i]);
+      return;
+    default:
+      text_printf(out, "%u", ((const uint8_t *)v->as.data)[i]);
+      return;
   }
-  put_float(out, x);
+  if (rounded)
+    text_printf(out, "%.3g", (double)x);
+  else
+    put_float(out, x);
 }
 
-/* The elements up to `most`, and "..." where some are left out. */
-static void json_elements(struct text *out, const vecdb_value *v, size_t most) {
+/* The elements; `rounded` for people: a few of them, with a few digits. */
+static void put_elements(struct text *out, const vecdb_value *v, bool rounded) {
   size_t n = v->type == VECDB_BINARY_VECTOR ? v->length / 8 : v->length;
-  size_t shown = n < most ? n : most;
+  size_t most = type_is_vector(v->type) ? CELL_ELEMENTS : CELL_STRINGS;
+  size_t shown = rounded && n > most ? most : n;
   bool sparse = v->type == VECDB_SPARSE_VECTOR;
   const vecdb_sparse_pair *pairs = v->as.data;
   text_puts(out, sparse ? "{" : "[");
@@ -149,26 +180,39 @@ static void json_elements(struct text *out, const vecdb_value *v, size_t most) {
       text_printf(out, "\"%" PRIu32 "\": ", pairs[i].index);
       put_float(out, pairs[i].value);
     } else {
-      vector_element(out, v, i);
+      vector_element(out, v, i, rounded);
     }
   }
   if (shown < n)
-    text_printf(out, ", ... %zu", n);
+    text_printf(out, ", ... %zu in all", n);
   text_puts(out, sparse ? "}" : "]");
 }
 
 void put_value(struct text *out, const vecdb_value *v) {
   switch (v->type) {
-    case 0: text_puts(out, "null"); break;
-    case VECDB_BOOL: text_puts(out, v->as.boolean ? "true" : "false"); break;
+    case 0:
+      text_puts(out, "null");
+      break;
+    case VECDB_BOOL:
+      text_puts(out, v->as.boolean ? "true" : "false");
+      break;
     case VECDB_INT8:
     case VECDB_INT16:
     case VECDB_INT32:
-    case VECDB_INT64: text_printf(out, "%" PRId64, v->as.integer); break;
-    case VECDB_FLOAT: put_float(out, (float)v->as.number); break;
-    case VECDB_DOUBLE: put_double(out, v->as.number); break;
-    case VECDB_VARCHAR: put_string(out, v->as.data, v->length); break;
-    default: json_elements(out, v, SIZE_MAX);
+    case VECDB_INT64:
+      text_printf(out, "%" PRId64, v->as.integer);
+      break;
+    case VECDB_FLOAT:
+      put_float(out, (float)v->as.number);
+      break;
+    case VECDB_DOUBLE:
+      put_double(out, v->as.number);
+      break;
+    case VECDB_VARCHAR:
+      put_string(out, v->as.data, v->length);
+      break;
+    default:
+      put_elements(out, v, false);
   }
 }
 
@@ -176,7 +220,7 @@ void put_cell(struct text *out, const vecdb_value *v) {
   if (v->type == VECDB_VARCHAR)
     text_add(out, v->as.data, v->length);
   else if (v->type == VECDB_ARRAY || type_is_vector(v->type))
-    json_elements(out, v, CELL_ELEMENTS);
+    put_elements(out, v, true);
   else
     put_value(out, v);
 }

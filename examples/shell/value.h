@@ -13,8 +13,8 @@ void put_string(struct text *out, const char *s, size_t n);
 void put_float(struct text *out, float x);
 void put_double(struct text *out, double x);
 /*
- * Adds a value. Vectors are arrays of numbers, binary ones of bytes, sparse ones an object from index
- * to value: what `import` reads.
+ * Adds a value. Vectors are arrays of numbers, binary ones of bytes, sparse ones an object from
+ * index to value: what `import` reads.
  */
 void put_value(struct text *out, const vecdb_value *value);
 

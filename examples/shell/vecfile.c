@@ -1,5 +1,6 @@
-/* vecfile.c - files of vectors: .npy, .fvecs and .bvecs, read row by row. Whoever made a file may have
-   been careless or hostile: nothing in it is believed before it was held against the file's size. */
+/* vecfile.c - files of vectors: .npy, .fvecs and .bvecs, read row by row. Whoever made a file may
+   have been careless or hostile: nothing in it is believed before it was held against the file's
+   size. */
 #include "vecfile.h"
 
 #include <ctype.h>
@@ -15,7 +16,7 @@
 
 #include "shell.h"
 
-#define NPY_MAGIC "\x93NUMPY"
+#define NPY_MAGIC       "\x93NUMPY"
 #define NPY_HEADER_MOST 65536 /* bytes of the description; NumPy's are below 200 */
 
 static const uint32_t element_bytes[] = {2, 4, 8, 1, 1, 4, 8};
@@ -233,12 +234,18 @@ static double vecfile_number(enum vecfile_element element, const char *row, size
     case VECFILE_F16:
       vecdb_from_float16(&v.f16, &half, 1);
       return (double)half;
-    case VECFILE_F32: return (double)v.f32;
-    case VECFILE_F64: return v.f64;
-    case VECFILE_I8: return v.i8;
-    case VECFILE_U8: return v.u8;
-    case VECFILE_I32: return v.i32;
-    default: return (double)v.i64;
+    case VECFILE_F32:
+      return (double)v.f32;
+    case VECFILE_F64:
+      return v.f64;
+    case VECFILE_I8:
+      return v.i8;
+    case VECFILE_U8:
+      return v.u8;
+    case VECFILE_I32:
+      return v.i32;
+    default:
+      return (double)v.i64;
   }
 }
 
@@ -291,8 +298,9 @@ int vecfile_read(struct vecfile *file, uint64_t first, size_t n, int32_t type, v
       int32_t dim;
       memcpy(&dim, row, sizeof dim);
       if (dim != (int32_t)file->dim) {
-        status = fail(error, VECDB_ERR_CORRUPT, "%s: row %" PRIu64 " says %" PRId32
-                      " elements, the first row %" PRIu32, file->path, first + i, dim, file->dim);
+        status = fail(error, VECDB_ERR_CORRUPT,
+                      "%s: row %" PRIu64 " says %" PRId32 " elements, the first row %" PRIu32,
+                      file->path, first + i, dim, file->dim);
         break;
       }
     }

@@ -31,9 +31,7 @@ static size_t place_step(struct place *place, const char *s, size_t n, size_t i)
   return i + 1;
 }
 
-static bool place_outside(const struct place *place) {
-  return !place->quote && !place->depth;
-}
+static bool place_outside(const struct place *place) { return !place->quote && !place->depth; }
 
 static size_t words_comment(const char *s, size_t n, size_t i) {
   while (i < n && s[i] != '\n')
@@ -60,6 +58,13 @@ size_t words_command(const char *text, bool *open) {
   }
   *open = !place_outside(&place);
   return i;
+}
+
+bool words_open(const char *text) {
+  bool open;
+  for (size_t n = words_command(text, &open); text[n]; n = words_command(text, &open))
+    text += n + 1;
+  return open;
 }
 
 /* Reads the word at s[i]; returns the index behind it. */

@@ -79,6 +79,10 @@ CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica sim,$(call helpers,
 CLUSTER_TEST_SRC := $(sort $(wildcard tests/cluster/test_*.c))
 CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
 
+# The shell needs libraries of its own, too.
+SHELL_SRC := $(sort $(wildcard examples/shell/*.c))
+SHELL_LIBS := -ledit -ljansson -lcurl
+
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
 marked = $(if $(2),$(shell grep -l '$(1)' $(2)))
@@ -161,6 +165,9 @@ build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
+build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/libvecdb.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
 -include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d)
 endef
 $(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
@@ -299,6 +306,18 @@ demo: ## the main job on real data: ingest, index, reopen, search
 	$(SUB) build/examples/demo
 	@build/examples/demo examples/data
 
+# ---- The shell ------------------------------------------------------------------------------------
+
+shell: ## the command-line shell, build/vecdb
+	@$(DEPS) lib shell
+	$(SUB) build/vecdb
+build/vecdb: build/release/vecdb
+	$(Q)cp $< $@
+shell-test: ## the shell under the sanitizers: commands, bad input, hostile files, the prompt
+	@$(DEPS) lib shell
+	$(SUB) QUIET=1 build/asan/vecdb
+	@python3 tests/shell/shell_test.py build/asan/vecdb
+
 # ---- Single file ----------------------------------------------------------------------------------
 
 amalgamation: build/vecdb.c ## the library as one file, build/vecdb.c, beside build/vecdb.h
@@ -328,7 +347,7 @@ symbols: $(SHARED) build/libvecdb.a ## every declared function is defined, and n
 	@sh tests/tidy/symbols.sh $^
 
 # The library itself is compiled by clang in amalgamation-test.
-CLANG_SRC := $(sort $(wildcard tests/*/*.c examples/*.c bench/*.c cluster/*.c cluster/*/*.c))
+CLANG_SRC := $(sort $(wildcard tests/*/*.c examples/*.c examples/shell/*.c bench/*.c cluster/*.c cluster/*/*.c))
 clang-test: ## the files outside lib/ are clean under clang's warnings, too
 	@if ! command -v $(CLANG) >/dev/null; then echo 'skipped: $(CLANG), not installed'; \
 	  else $(CLANG) $(BASE) $(WARN) -DVDB_DEBUG -DVDB_DEBUG_SLOW -fsyntax-only $(CLANG_SRC); fi
@@ -397,16 +416,16 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test clang-test tidy header-test symbols install-test \
-  examples-test uring-test peers-quick,"step:$(t) make $(t)")
+  examples-test shell-test uring-test peers-quick,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about twelve minutes on two cores
-	@$(DEPS) lib tests server cluster $(if $(filter no,$(INSTALL)),,uring)
+	@$(DEPS) lib tests server shell cluster $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
 	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
-test-programs: $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
+test-programs: build/asan/vecdb $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
 	@:
@@ -469,7 +488,7 @@ fill = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@SONAME@|$(SONAME)|g' -e 's|@PREF
   -e 's|@INCLUDE_FROM_LIB@|$(shell realpath -m --relative-to='$(LIBDIR)' '$(INCLUDEDIR)')|g' \
   -e 's|@MAJOR@|$(firstword $(subst ., ,$(VERSION)))|g' -e 's|@LINK@|$(subst $() ,;,$(LIBS:-l%=%))|g'
 
-install: all ## header, libraries, pkg-config and CMake files, under DESTDIR and PREFIX
+install: all ## header, libraries, pkg-config and CMake files, the shell if built, under DESTDIR, PREFIX
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)'
 	install -m 644 vecdb.h '$(DESTDIR)$(INCLUDEDIR)'
 	install -m 644 build/libvecdb.a '$(DESTDIR)$(LIBDIR)'
@@ -479,6 +498,10 @@ install: all ## header, libraries, pkg-config and CMake files, under DESTDIR and
 	$(fill) .package/vecdb.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/vecdb.pc'
 	$(fill) .package/vecdbConfig.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfig.cmake'
 	$(fill) .package/vecdbConfigVersion.cmake.in >'$(DESTDIR)$(CMAKEDIR)/vecdbConfigVersion.cmake'
+	if [ -e build/vecdb ]; then \
+	  install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' && \
+	  install -m 755 build/vecdb '$(DESTDIR)$(PREFIX)/bin' && \
+	  install -m 644 examples/shell/vecdb.1 '$(DESTDIR)$(PREFIX)/share/man/man1'; fi
 
 install-server: build/vecdbd ## the server and its systemd unit, under DESTDIR and PREFIX
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib/systemd/system'
@@ -493,7 +516,7 @@ install-test: ## installs to a scratch folder and builds against it by pkg-confi
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
 
 deps: ## installs the packages that building and testing need
-	@$(DEPS) lib tests server cluster uring
+	@$(DEPS) lib tests server shell cluster uring
 
 clean: ## removes build/
 	rm -rf build
@@ -502,6 +525,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server serve embeddings \
+  shell shell-test \
   milvus-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \

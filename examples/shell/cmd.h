@@ -1,0 +1,43 @@
+/* cmd.h - the commands, and what they share in printing. */
+#ifndef SHELL_CMD_H
+#define SHELL_CMD_H
+
+#include "shell.h"
+
+struct words;
+
+/* The command that words begin with, or NULL; *used receives how many words its name has. */
+const struct command *command_find(const struct words *words, size_t *used);
+
+typedef int command_fn(struct shell *shell, const struct call *call, vecdb_error *error);
+
+/* cmd_schema.c: collections and their indexes */
+command_fn cmd_create, cmd_drop, cmd_list, cmd_schema;
+command_fn cmd_index_create, cmd_index_drop, cmd_index_list;
+/* cmd_import.c: writing many rows */
+command_fn cmd_import;
+/* cmd_rows.c: writing, reading and deleting rows */
+command_fn cmd_insert, cmd_upsert, cmd_get, cmd_scan, cmd_count, cmd_delete;
+/* cmd_search.c */
+command_fn cmd_search, cmd_explain;
+/* cmd_admin.c: the database as a whole */
+command_fn cmd_info, cmd_stats, cmd_check, cmd_backup, cmd_restore;
+command_fn cmd_compact, cmd_flush, cmd_wait, cmd_warm;
+/* command.c: the shell itself */
+command_fn cmd_help, cmd_set, cmd_quit;
+
+/* ---- Printing ---- */
+
+/* The fields of an option such as fields=a,b: "*" is all of them; without the option, all but
+   vectors. names has room for VECDB_MAX_FIELDS + 1; what they point to is freed with *memory. */
+int fields_read(const struct call *call, const vecdb_schema *schema, const char **names, size_t *n,
+                char **memory, vecdb_error *error);
+/* Prints n rows: as a table, as blocks, or one JSON object a row. With hits, unless NULL, their
+   scores come first. */
+void rows_print(const struct shell *shell, const vecdb_rows *rows, const vecdb_hit *hits, size_t n,
+                bool blocks);
+/* "1,234,567" into 32 bytes. */
+const char *number_text(uint64_t n, char out[32]);
+const char *bytes_text(uint64_t n, char out[32]);
+
+#endif

@@ -66,7 +66,7 @@ TLIB_SRC := $(sort $(wildcard tests/tlib/*.c))
 TEST_SRC := $(sort $(filter-out tests/server/% tests/cluster/%,$(wildcard tests/*/test_*.c)))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
-SERVER_BENCH_SRC := bench/overhead.c
+SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
 BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
 # built when asked for.

@@ -917,9 +917,15 @@ typedef struct vecdb_stats {
   uint64_t bytes_wal;          /* log of the database */
   uint64_t bytes_allocated;    /* by the whole database, through its allocator */
   uint64_t syncs;              /* of the log since opening */
+  uint64_t sync_ns;            /* what they took */
   uint64_t commits;            /* writes since opening; more than syncs where grouped */
   uint64_t searches;           /* queries answered since opening */
   uint64_t jobs_pending;       /* background work not done yet */
+  uint64_t merges;             /* of segments, since opening, and their time with indexes */
+  uint64_t merge_ns;
+  uint64_t merge_bytes;        /* of the segments that are to be merged now */
+  uint64_t index_builds;       /* of vector indexes, since opening, and their time */
+  uint64_t index_build_ns;
   /* What real queries find: some (vecdb_options.recall_every) are asked again in the background,
      and answered by index and exactly. Those without a filter under plan AUTO, of k up to 1,024;
      few enough to cost no more than a hundredth of a processor, and given up after a second each.
@@ -928,7 +934,8 @@ typedef struct vecdb_stats {
   double recall;               /* the share of the true neighbours that they found, a mean over
                                   about the last 64; 0 before any was checked */
 } vecdb_stats;
-#define VECDB_STATS_INIT {sizeof(vecdb_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define VECDB_STATS_INIT \
+  {sizeof(vecdb_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* Numbers about a collection; a snapshot, cheap. */
 VECDB_API int vecdb_collection_stats(vecdb_collection *collection, vecdb_stats *out,

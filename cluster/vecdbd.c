@@ -3,31 +3,24 @@
  * in order. SIGHUP has it read its settings again.
  */
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "server/audit.h"
 #include "server/auth.h"
+#include "server/observe.h"
 #include "server/server.h"
 
 static void vecdbd_line(const char *text) {
   puts(text);
 }
 
-/* One line per event, as journald and people read it: level, time, text. */
 static void vecdbd_log(int level, const char *line) {
-  static const char *const names[] = {"", "error", "warn", "info", "debug"};
-  struct timespec now;
-  struct tm utc;
-  char stamp[32];
-  if (level > VECDB_LOG_INFO)
-    return;
-  clock_gettime(CLOCK_REALTIME, &now);
-  gmtime_r(&now.tv_sec, &utc);
-  strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-  fprintf(stderr, "%s.%03ldZ %s %s\n", stamp, now.tv_nsec / 1000000, names[level], line);
+  (void)level;
+  fprintf(stderr, "%s\n", line);
 }
 
 static void vecdbd_help(void) {
@@ -36,6 +29,7 @@ static void vecdbd_help(void) {
       "usage: vecdbd [--config FILE] [--listen HOST:PORT] [--data FOLDER] [--SECTION.KEY VALUE]\n"
       "       vecdbd --print-config     all settings with their built-in values, as a file\n"
       "       vecdbd --make-key NAME    a new API key, and the lines for the file security.keys\n"
+      "       vecdbd --verify-audit FOLDER [KEY-FILE]   whether an audit log is whole\n"
       "       vecdbd --version\n\n"
       "Settings come from the file, then from the environment (VECDBD_SECTION_KEY), then from the\n"
       "command line; the last one counts. SIGTERM stops in order. SIGHUP reads them again: new\n"
@@ -103,8 +97,21 @@ static int vecdbd_options(struct srv_config *config, int argc, char **argv, char
   return -1;
 }
 
+static struct srv_server *vecdbd_server; /* for the log: a note comes without a user */
+
 static void vecdbd_note(const char *line) {
-  fprintf(stderr, "vecdbd: %s\n", line);
+  srv_log(vecdbd_server, VECDB_LOG_INFO, line);
+}
+
+static void vecdbd_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void vecdbd_say(const char *format, ...) {
+  char line[2 * SRV_CONFIG_ERROR];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line, sizeof line, format, args);
+  va_end(args);
+  vecdbd_note(line);
 }
 
 /* Reads the settings again; wrong ones change nothing. */
@@ -115,9 +122,9 @@ static void vecdbd_reload(struct srv_server *server, int argc, char **argv) {
     srv_config_adopt(&server->config, &fresh, vecdbd_note);
     vecdbd_note("SIGHUP, settings read again");
     if (!srv_auth_reload(server->auth, error))
-      fprintf(stderr, "vecdbd: keys and roles stay as they were: %s\n", error);
+      vecdbd_say("keys and roles stay as they were: %s", error);
   } else {
-    fprintf(stderr, "vecdbd: SIGHUP, but the settings stay as they were: %s\n", error);
+    vecdbd_say("SIGHUP, but the settings stay as they were: %s", error);
   }
 }
 
@@ -132,6 +139,8 @@ static void vecdbd_descriptors(void) {
 }
 
 int main(int argc, char **argv) {
+  if (argc > 2 && argc < 5 && strcmp(argv[1], "--verify-audit") == 0)
+    return srv_audit_verify(argv[2], argc > 3 ? argv[3] : "", vecdbd_line);
   struct srv_config config;
   char error[SRV_CONFIG_ERROR] = "an option lacks its value";
   int status = vecdbd_options(&config, argc, argv, error);
@@ -153,15 +162,16 @@ int main(int argc, char **argv) {
     fprintf(stderr, "vecdbd: %s\n", error);
     return 1;
   }
+  vecdbd_server = server;
   unsigned port;
   for (unsigned i = 0; (port = srv_server_port(server, i)) != 0; i++)
-    fprintf(stderr, "vecdbd: serving %s on port %u\n", config.data, port);
+    vecdbd_say("serving %s on port %u", config.data, port);
   for (unsigned i = 0; (port = srv_server_milvus_port(server, i)) != 0; i++)
-    fprintf(stderr, "vecdbd: serving Milvus's clients on port %u\n", port);
+    vecdbd_say("serving Milvus's clients on port %u", port);
   int which = 0;
   while (sigwait(&stop, &which) == 0 && which == SIGHUP)
     vecdbd_reload(server, argc, argv);
-  fprintf(stderr, "vecdbd: %s, stopping\n", which == SIGINT ? "SIGINT" : "SIGTERM");
+  vecdbd_say("%s, stopping", which == SIGINT ? "SIGINT" : "SIGTERM");
   if (srv_server_stop(server, error))
     return 0;
   fprintf(stderr, "vecdbd: %s\n", error);

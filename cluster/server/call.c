@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/auth.h"
+#include "server/observe.h"
 #include "server/server.h"
 
 void srv_call_answer(struct srv_call *call, int status, json_t *answer) {
@@ -15,6 +16,7 @@ void srv_call_answer(struct srv_call *call, int status, json_t *answer) {
   json_decref(call->answer);
   call->answer = answer;
   call->text = NULL;
+  call->failed = NULL;
   call->status = status;
 }
 
@@ -26,6 +28,7 @@ void srv_call_no_memory(struct srv_call *call) {
   call->text = text;
   call->text_bytes = sizeof text - 1;
   call->content_type = "application/json";
+  call->failed = "NO_MEMORY";
   call->status = 503;
 }
 
@@ -45,6 +48,8 @@ void srv_call_fail(struct srv_call *call, int status, const char *code, const ch
     answer = json_pack("{s:{s:s, s:O}}", "error", "code", code, "message", text);
   json_decref(text);
   srv_call_answer(call, status, answer);
+  if (answer)
+    call->failed = code;
 }
 
 static int call_status_of(int code) {
@@ -91,6 +96,8 @@ void srv_call_error(struct srv_call *call, const vecdb_error *error) {
   if (out && error->position >= 0)
     json_object_set_new(out, "position", json_integer(error->position));
   srv_call_answer(call, call_status_of(error->code), out ? json_pack("{s:o}", "error", out) : NULL);
+  if (call->answer)
+    call->failed = name;
 }
 
 void srv_call_free(struct srv_call *call) {
@@ -104,6 +111,7 @@ void srv_call_free(struct srv_call *call) {
 vecdb_collection *srv_call_collection(struct srv_call *call, const char *name) {
   vecdb_collection *collection;
   vecdb_error error;
+  srv_call_about(call, name);
   if (vecdb_collection_get(call->server->db, name, &collection, &error) == VECDB_OK)
     return collection;
   srv_call_error(call, &error);

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "server/arena.h"
+#include "server/trace.h"
 #include "vecdb.h"
 
 struct srv_identity;
@@ -31,12 +32,19 @@ struct srv_call {
   unsigned retry_seconds;   /* of an answer 429 or 503; 0: 1 */
   struct srv_arena arena;
   char *args[SRV_CALL_ARGS]; /* what stood for {name} parts of the route's path, decoded */
+  const char *(*header)(const struct srv_call *call, const char *name); /* NULL: not HTTP */
   char *body;                /* NUL-terminated */
   size_t body_bytes;
   const char *database; /* that a client over gRPC names beside its message; NULL: none */
   uint32_t timeout_ms; /* as the client asked with its protocol's means; 0: it did not */
   json_t *json; /* the body as an object, when the route wants one */
   srv_error_shape *errors; /* of the route's dialect; NULL: {"error": {"code", "message", ...}} */
+
+  struct srv_trace trace;   /* this and the rest is for what is kept of requests (observe.h) */
+  uint64_t began_ns;
+  bool searched;
+  const char *failed; /* the name of the error, which stays; NULL: none */
+  char collection[VECDB_MAX_NAME + 1]; /* that it is about; "": not known */
 
   int status;       /* HTTP status of the answer */
   json_t *answer;   /* owned; or ... */

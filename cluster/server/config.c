@@ -85,6 +85,18 @@ static const struct config_key config_keys[] = {
     CONFIG_TEXT("embedding", "key", embed_key, "", "sent as a bearer token; empty: none"),
     CONFIG_LIVE("embedding", "timeout_ms", embed_timeout_ms, 10000, 1, 600000,
                   "how long an embedding may take"),
+    CONFIG_TEXT("log", "format", log_format, "text", "of the log: text, or json, a line each"),
+    CONFIG_TEXT("log", "level", log_level, "info", "of the log: error, warn, info or debug"),
+    CONFIG_LIVE("log", "requests", log_requests, 0, 0, 1, "1: each request gets a line"),
+    CONFIG_LIVE("log", "slow_ms", log_slow_ms, 1000, 0, 86400000,
+                  "a search that takes so long gets a line with its plan; 0: none does"),
+    CONFIG_TEXT("audit", "path", audit_path, "", "folder of the audit log; empty: none is kept"),
+    CONFIG_TEXT("audit", "sync", audit_sync, "interval",
+                "commit: an answer leaves when its record is on the disk; interval; off"),
+    CONFIG_TEXT("audit", "key_file", audit_key, "",
+                "a file of 32 bytes or more: without it nobody can write records that pass"),
+    CONFIG_NUMBER("audit", "file_bytes", audit_file_bytes, 64u << 20, 4096, 1ull << 40,
+                  "a file of the audit log is followed by a new one at this size"),
 };
 
 enum { CONFIG_N = sizeof config_keys / sizeof config_keys[0] };

@@ -35,6 +35,8 @@ struct srv_config {
   char embed_url[SRV_CONFIG_TEXT]; /* base of an OpenAI-compatible service; "": no text search */
   char embed_model[SRV_CONFIG_TEXT];
   char embed_key[SRV_CONFIG_TEXT];
+  char log_format[SRV_CONFIG_TEXT]; /* text or json */
+  char log_level[SRV_CONFIG_TEXT];  /* error, warn, info or debug */
   _Atomic uint64_t skew_seconds;  /* that clocks may differ by */
   _Atomic uint64_t token_seconds; /* a token's life, at most */
   _Atomic uint64_t embed_timeout_ms;
@@ -46,6 +48,12 @@ struct srv_config {
   _Atomic uint64_t idle_seconds;    /* a connection that says nothing is closed */
   _Atomic uint64_t request_seconds; /* a request must have arrived whole by then */
   _Atomic uint64_t timeout_ms;      /* of a request that brings none */
+  char audit_path[SRV_CONFIG_TEXT]; /* folder of the audit log; "": none is kept */
+  char audit_sync[SRV_CONFIG_TEXT]; /* commit, interval or off */
+  char audit_key[SRV_CONFIG_TEXT];  /* a file; "": the chain has no key */
+  _Atomic uint64_t audit_file_bytes;
+  _Atomic uint64_t log_requests;    /* 1: a line for each */
+  _Atomic uint64_t log_slow_ms;     /* searches that take so long get a line; 0: none */
   _Atomic uint64_t drain_seconds;   /* for requests in flight when stopping */
 };
 

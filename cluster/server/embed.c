@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/metrics.h"
+#include "server/observe.h"
 #include "server/server.h"
 
 enum { EMBED_IDLE = 64, EMBED_ANSWER = 16 * 1024 * 1024 };
@@ -87,16 +89,21 @@ static size_t embed_collect(char *data, size_t size, size_t n, void *user) {
 }
 
 /* Asks; the HTTP status, or 0 with a reason. */
-static long embed_ask(struct srv_embed *e, const char *body, struct embed_answer *answer,
-                      CURLcode *why) {
+static long embed_ask(struct srv_embed *e, const struct srv_trace *trace, const char *body,
+                      struct embed_answer *answer, CURLcode *why) {
   CURL *curl = embed_take(e);
   long status = 0;
+  char parent[SRV_TRACEPARENT + 16] = "traceparent: ", state[SRV_TRACESTATE + 16];
+  srv_trace_header(trace, parent + strlen(parent));
+  snprintf(state, sizeof state, "tracestate: %s", trace->state ? trace->state : "");
+  struct curl_slist with_state = {state, e->headers}; /* of this request, before those of all */
+  struct curl_slist headers = {parent, trace->state ? &with_state : e->headers};
   *why = CURLE_OUT_OF_MEMORY;
   if (!curl)
     return 0;
   curl_easy_reset(curl);
   curl_easy_setopt(curl, CURLOPT_URL, e->url);
-  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, e->headers);
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, &headers);
   curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
   curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)e->config->embed_timeout_ms);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -124,6 +131,7 @@ static json_t *embed_vector(const struct embed_answer *answer) {
 
 json_t *srv_embed_text(struct srv_call *call, const char *text) {
   struct srv_embed *e = call->server->embed;
+  call->searched = true;
   if (!e) {
     srv_call_fail(call, 501, "NO_EMBEDDING",
                   "text cannot be searched: no embedding service is set"
@@ -140,7 +148,9 @@ json_t *srv_embed_text(struct srv_call *call, const char *text) {
   }
   struct embed_answer answer = {NULL, 0};
   CURLcode why;
-  long status = embed_ask(e, body, &answer, &why);
+  uint64_t began = srv_now_ns();
+  long status = embed_ask(e, &call->trace, body, &answer, &why);
+  srv_metrics_embedding(call->server->metrics, srv_now_ns() - began);
   json_t *vector = status == 200 ? embed_vector(&answer) : NULL;
   if (!vector && status == 0)
     srv_call_fail(call, why == CURLE_OPERATION_TIMEDOUT ? 504 : 502, "EMBEDDING",

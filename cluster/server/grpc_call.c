@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "server/auth.h"
 #include "server/milvus.h"
+#include "server/observe.h"
 #include "server/routes.h"
 
 enum grpc_status {
@@ -50,16 +50,11 @@ struct grpc_call {
   uint8_t prefix[GRPC_PREFIX];
   size_t got; /* bytes of the stream so far, the prefix included */
   uint64_t arrived_ns;
+  const char *traceparent, *tracestate; /* headers; NULL: not there */
   uint64_t timeout_ns;             /* as the client asked; 0: none */
   uint8_t out_prefix[GRPC_PREFIX]; /* of the answer */
   size_t sent;
 };
-
-static uint64_t grpc_now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- The life of a call ---------------------------------------------------------------------- */
 
@@ -77,7 +72,7 @@ static struct grpc_call *grpc_call_begin(struct grpc_conn *conn, int32_t stream)
   c->conn = conn;
   c->peer = conn->peer;
   c->stream = stream;
-  c->arrived_ns = grpc_now();
+  c->arrived_ns = srv_now_ns();
   c->call.server = conn->peer->server;
   c->call.arena.limit = GRPC_ARENA;
   c->next = conn->calls;
@@ -181,8 +176,31 @@ static void grpc_submit(struct grpc_call *c) {
                               NGHTTP2_INTERNAL_ERROR);
 }
 
+/* Keeps what is kept of requests; statuses count as their like in HTTP. */
+static void grpc_observe(struct grpc_call *c, bool may_wait) {
+  static const struct {
+    int status;
+    const char *name;
+  } likes[] = {
+      [GRPC_OK] = {200, NULL},
+      [GRPC_INVALID_ARGUMENT] = {400, "ARGUMENT"},
+      [GRPC_DEADLINE_EXCEEDED] = {504, "TIMEOUT"},
+      [GRPC_PERMISSION_DENIED] = {403, "FORBIDDEN"},
+      [GRPC_RESOURCE_EXHAUSTED] = {429, "OVERLOADED"},
+      [GRPC_UNIMPLEMENTED] = {501, "UNSUPPORTED"},
+      [GRPC_INTERNAL] = {500, "INTERNAL"},
+      [GRPC_UNAVAILABLE] = {503, "NO_MEMORY"},
+      [GRPC_UNAUTHENTICATED] = {401, "UNAUTHENTICATED"},
+  };
+  c->call.status = likes[c->status].status;
+  if (!c->call.failed)
+    c->call.failed = likes[c->status].name;
+  srv_observe_end(&c->call, c->call.text_bytes, may_wait);
+}
+
 static void grpc_refuse(struct grpc_call *c, enum grpc_status status, const char *reason) {
   grpc_decide(c, status, reason);
+  grpc_observe(c, false);
   grpc_submit(c);
 }
 
@@ -214,7 +232,7 @@ static void grpc_translate(struct grpc_call *c) {
 /* ---- Workers --------------------------------------------------------------------------------- */
 
 static void grpc_handle(struct grpc_call *c) {
-  uint64_t waited = grpc_now() - c->arrived_ns;
+  uint64_t waited = srv_now_ns() - c->arrived_ns;
   if (c->timeout_ns && waited >= c->timeout_ns) {
     grpc_decide(c, GRPC_DEADLINE_EXCEEDED, "the deadline passed before the call was begun");
     return;
@@ -231,6 +249,7 @@ static void grpc_run(void *item) {
   struct grpc_call *c = item;
   struct grpc_peer *peer = c->peer;
   grpc_handle(c);
+  grpc_observe(c, true);
   pthread_mutex_lock(&peer->mutex);
   c->working = false;
   if (c->conn) {
@@ -261,6 +280,10 @@ static uint64_t grpc_timeout(const char *text) {
   return 0;
 }
 
+static const char *grpc_copy(struct grpc_call *c, const char *value) {
+  return srv_arena_text(&c->call.arena, value, strlen(value));
+}
+
 static void grpc_take_header(struct grpc_call *c, const char *name, const char *value) {
   if (strcmp(name, ":path") == 0)
     c->call.route = srv_milvus_route(value, c->reason, sizeof c->reason);
@@ -271,9 +294,13 @@ static void grpc_take_header(struct grpc_call *c, const char *name, const char *
   else if (strcmp(name, "grpc-timeout") == 0)
     c->timeout_ns = grpc_timeout(value);
   else if (strcmp(name, "dbname") == 0)
-    c->call.database = srv_arena_text(&c->call.arena, value, strlen(value));
+    c->call.database = grpc_copy(c, value);
+  else if (strcmp(name, "traceparent") == 0)
+    c->traceparent = grpc_copy(c, value);
+  else if (strcmp(name, "tracestate") == 0)
+    c->tracestate = grpc_copy(c, value);
   else if (strcmp(name, "authorization") == 0)
-    c->shown.authorization = srv_arena_text(&c->call.arena, value, strlen(value));
+    c->shown.authorization = grpc_copy(c, value);
 }
 
 /* What srv_authorize said, in gRPC's words. */
@@ -288,14 +315,19 @@ static void grpc_forbid(struct grpc_call *c) {
 
 /* The headers have come. */
 static void grpc_admit(struct grpc_call *c) {
+  srv_observe_begin(&c->call, c->traceparent, c->tracestate);
   if (!c->is_grpc)
     grpc_refuse(c, GRPC_UNIMPLEMENTED, "the content type must be application/grpc");
   else if (!c->call.route) {
     c->decided = true;
     c->status = GRPC_UNIMPLEMENTED;
+    grpc_observe(c, false);
     grpc_submit(c);
   } else if (!srv_authorize(&c->call, &c->shown)) {
     grpc_forbid(c);
+  } else if (!srv_observe_admits(&c->call)) {
+    c->call.failed = "AUDIT";
+    grpc_refuse(c, GRPC_UNAVAILABLE, "the audit log cannot be written");
   }
 }
 
@@ -353,8 +385,10 @@ static void grpc_whole(struct grpc_call *c) {
     return;
   }
   c->call.body[c->call.body_bytes] = '\0';
+  c->call.began_ns = srv_now_ns();
   if (c->call.route->inline_answer) {
     grpc_handle(c);
+    grpc_observe(c, false);
     grpc_submit(c);
     return;
   }

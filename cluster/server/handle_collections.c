@@ -1,6 +1,7 @@
 /* handle_collections.c - collections, their indexes and their upkeep. */
 #include "server/handlers.h"
 #include "server/json_schema.h"
+#include "server/observe.h"
 #include "server/server.h"
 
 static int collections_add(void *user, const char *name) {
@@ -37,6 +38,7 @@ void srv_collection_create(struct srv_call *call) {
     return;
   vecdb_collection *collection;
   vecdb_error error;
+  srv_call_about(call, name);
   if (vecdb_collection_create(call->server->db, name, &schema, &collection, &error) != VECDB_OK) {
     srv_call_error(call, &error);
     return;
@@ -55,6 +57,7 @@ void srv_collection_describe(struct srv_call *call) {
 
 void srv_collection_drop(struct srv_call *call) {
   vecdb_error error;
+  srv_call_about(call, call->args[0]);
   if (vecdb_collection_drop(call->server->db, call->args[0], &error) != VECDB_OK)
     srv_call_error(call, &error);
   else

@@ -8,6 +8,7 @@
 #include "server/handlers.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
+#include "server/observe.h"
 #include "server/server.h"
 
 enum { SEARCH_TOP_K = 10 };
@@ -193,7 +194,8 @@ static json_t *search_run(struct search *s, const struct search_shape *shape) {
     srv_call_no_memory(s->call);
     return NULL;
   }
-  if (vecdb_search(s->collection, &s->params, hits, counts, &info, &rows, &error) != VECDB_OK) {
+  if (srv_search_run(s->call, s->collection, &s->params, hits, counts, &info, &rows, &error) !=
+      VECDB_OK) {
     srv_call_error(s->call, &error);
     return NULL;
   }

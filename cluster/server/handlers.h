@@ -9,6 +9,8 @@
 
 /* handle_admin.c */
 srv_handler srv_health, srv_ready, srv_version, srv_openapi, srv_snapshot_create;
+/* metrics_page.c: GET /metrics */
+srv_handler srv_metrics_page;
 /* handle_collections.c */
 srv_handler srv_collections_list, srv_collection_create, srv_collection_describe,
     srv_collection_drop, srv_collection_stats, srv_collection_flush, srv_collection_compact,

@@ -12,6 +12,7 @@
 #include "server/auth.h"
 #include "server/http_conn.h"
 #include "server/json_read.h"
+#include "server/observe.h"
 
 enum {
   HTTP_FIRST_BODY = 16 * 1024,
@@ -60,12 +61,23 @@ static bool http_admit(struct http_request *r) {
                                         srv_http_head_find(&r->head, "api-key")};
   if (!srv_authorize(call, &shown))
     return false;
+  if (!srv_observe_admits(call)) {
+    srv_call_fail(call, 503, "AUDIT", "the audit log cannot be written");
+    return false;
+  }
   return r->framing.length <= http_limit(r) || http_too_large(r);
+}
+
+static const char *http_header(const struct srv_call *call, const char *name) {
+  return srv_http_head_find(&((const struct http_request *)(const void *)call)->head, name);
 }
 
 bool srv_http_headers(struct http_conn *c) {
   struct http_request *r = &c->request;
   struct srv_server *server = c->http->server;
+  r->call.header = http_header;
+  srv_observe_begin(&r->call, http_header(&r->call, "traceparent"),
+                    http_header(&r->call, "tracestate"));
   r->in_flight = true;
   atomic_fetch_add(&server->in_flight, 1);
   if (!http_clear(r) || !http_admit(r))
@@ -140,6 +152,7 @@ static void http_run(void *item) {
 
 bool srv_http_whole(struct http_conn *c) {
   struct http_request *r = &c->request;
+  r->call.began_ns = srv_now_ns();
   if (r->call.route->inline_answer) {
     http_handle(&r->call);
     return true;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/observe.h"
+
 enum { HTTP_READ = 32 * 1024 };
 
 /* ---- What the parser tells ------------------------------------------------------------------- */
@@ -152,14 +154,17 @@ static bool conn_closed(struct http_conn *c) {
   return false;
 }
 
-/* Puts the decided answer into bytes; true: they can be written. */
-static bool conn_prepare(struct http_conn *c) {
+/* Puts the decided answer into bytes; true: they can be written. A worker may wait. */
+static bool conn_prepare(struct http_conn *c, bool worker) {
   struct http_request *r = &c->request;
   c->last = c->last || atomic_load(&c->http->server->draining);
   struct http_answer_how how = {c->last, r->minor == 0, r->method && strcmp(r->method, "HEAD") == 0,
                                 r->allow};
   c->state = HTTP_WRITING;
-  return srv_http_answer_make(&c->answer, &r->call, &how);
+  if (!srv_http_answer_make(&c->answer, &r->call, &how))
+    return false;
+  srv_observe_end(&r->call, c->answer.n - c->answer.at, worker);
+  return true;
 }
 
 static void conn_malformed(struct http_conn *c, enum http_errno why) {
@@ -195,7 +200,7 @@ static bool conn_fed(struct http_conn *c) {
     conn_malformed(c, why);
   if (c->request.call.status == 0 && !srv_http_whole(c))
     return false;
-  return conn_prepare(c) || conn_closed(c);
+  return conn_prepare(c, false) || conn_closed(c);
 }
 
 /* Gives bytes to the parser; how many it took. */
@@ -289,6 +294,6 @@ static void conn_look(void *who) {
 }
 
 void srv_http_conn_answer(struct http_conn *c) {
-  if (conn_prepare(c) || conn_closed(c))
+  if (conn_prepare(c, true) || conn_closed(c))
     conn_go(c);
 }

@@ -29,7 +29,7 @@ struct srv_http {
 
 /* The request that is being read or answered. It is decided once call.status is set. */
 struct http_request {
-  struct srv_call call;
+  struct srv_call call; /* first: its headers are found by it */
   struct http_head head;
   struct http_framing framing;
   const char *method;

@@ -17,6 +17,8 @@ const struct srv_route *srv_milvus_route(const char *path, char *reason, size_t 
 
 /* The i-th method; NULL: there are not so many. */
 const struct srv_route *srv_milvus_route_at(size_t i);
+/* The other way. */
+size_t srv_milvus_route_number(const struct srv_route *route);
 
 enum { MILVUS_REASON = 512 };
 

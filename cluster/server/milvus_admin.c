@@ -5,6 +5,7 @@
 
 #include "server/milvus.h"
 #include "server/milvus_rebuild.h"
+#include "server/observe.h"
 
 /* A request that names a collection, as most do. */
 struct admin_named {
@@ -87,6 +88,7 @@ static bool admin_create(struct milvus *m, const struct admin_named *r,
   open.label = milvus_label(m, milvus_database_name(m, r->db), r->name);
   if (!open.label || !milvus_physical_free(m, r->name, physical))
     return false;
+  srv_call_about(m->call, physical);
   open.record = admin_record(physical, r, schema);
   bool good = (open.record || milvus_no_memory(m)) &&
               milvus_properties_set(m, open.record, &r->properties, &r->deleted) &&

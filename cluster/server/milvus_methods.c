@@ -105,6 +105,10 @@ const struct srv_route *srv_milvus_route_at(size_t i) {
   return i < sizeof milvus_methods / sizeof milvus_methods[0] ? &milvus_methods[i].route : NULL;
 }
 
+size_t srv_milvus_route_number(const struct srv_route *route) {
+  return (size_t)((const struct milvus_method *)(const void *)route - milvus_methods);
+}
+
 /* ---- Failing --------------------------------------------------------------------------------- */
 
 bool milvus_fail(struct milvus *m, int code, const char *format, ...) {
@@ -212,6 +216,7 @@ static void milvus_answer(struct srv_call *call) {
   const struct milvus_method *method = (const struct milvus_method *)(const void *)call->route;
   struct milvus m = {.call = call, .out = {.arena = &call->arena}};
   method->work(&m);
+  call->failed = m.code ? srv_milvus_code_name(m.code) : NULL;
   if (call->status == 400) {
     milvus_refuse(&m, 400);
     return;

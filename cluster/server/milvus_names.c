@@ -184,3 +184,19 @@ int srv_milvus_old_code(int code) {
     return 1;
   }
 }
+
+const char *srv_milvus_code_name(int code) {
+  static const struct {
+    int code;
+    const char *name;
+  } names[] = {
+      {SRV_MILVUS_NO_MEMORY, "NO_MEMORY"},       {SRV_MILVUS_NO_COLLECTION, "NOT_FOUND"},
+      {SRV_MILVUS_NOT_LOADED, "NOT_LOADED"},     {SRV_MILVUS_NO_PARTITION, "NO_PARTITION"},
+      {SRV_MILVUS_NO_INDEX, "NO_INDEX"},         {SRV_MILVUS_NO_DATABASE, "NO_DATABASE"},
+      {SRV_MILVUS_ARGUMENT, "ARGUMENT"},         {SRV_MILVUS_NO_ALIAS, "NO_ALIAS"},
+  };
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+    if (names[i].code == code)
+      return names[i].name;
+  return "UNEXPECTED";
+}

@@ -51,5 +51,7 @@ enum srv_milvus_code {
 int srv_milvus_code_of(int status);
 /* What older clients look at, for a code; 1 where there is none of its own. */
 int srv_milvus_old_code(int code);
+/* A word for it, in the manner of the other interfaces. */
+const char *srv_milvus_code_name(int code);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "server/json_schema.h"
 #include "server/milvus.h"
+#include "server/observe.h"
 
 /* ---- Names ----------------------------------------------------------------------------------- */
 
@@ -123,7 +124,9 @@ bool milvus_open(struct milvus *m, const char *db, const char *name, struct milv
     return false;
   out->db = milvus_database_name(m, db);
   int rc = VECDB_ERR_NOT_FOUND;
-  if (open_find(m, name, out))
+  bool found = open_find(m, name, out);
+  srv_call_about(m->call, found ? out->physical : name);
+  if (found)
     rc = vecdb_collection_get(m->call->server->db, out->physical, &out->collection, &error);
   if (rc != VECDB_OK) {
     const char *asked = out->db;

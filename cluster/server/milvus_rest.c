@@ -6,6 +6,7 @@
 
 #include "server/json_schema.h"
 #include "server/milvus_names.h"
+#include "server/observe.h"
 #include "server/server.h"
 
 /* ---- Answers --------------------------------------------------------------------------------- */
@@ -41,6 +42,8 @@ const char *srv_milvus_collection_name(struct srv_call *call) {
     return NULL;
   if (!name)
     srv_call_fail(call, 400, "ARGUMENT", "\"collectionName\" is missing");
+  else
+    srv_call_about(call, name);
   return name;
 }
 

@@ -5,6 +5,7 @@
 #include "server/json_schema.h"
 #include "server/milvus_names.h"
 #include "server/milvus_rest.h"
+#include "server/observe.h"
 #include "server/server.h"
 
 enum { ROWS_LIMIT = 100 };
@@ -296,7 +297,8 @@ static void milvus_run(struct milvus_search *s, vecdb_collection *collection) {
     srv_call_no_memory(call);
     return;
   }
-  if (vecdb_search(collection, &s->params, hits, counts, NULL, &rows, &error) != VECDB_OK) {
+  if (srv_search_run(call, collection, &s->params, hits, counts, NULL, &rows, &error) !=
+      VECDB_OK) {
     srv_call_error(call, &error);
     return;
   }

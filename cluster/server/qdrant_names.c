@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/json_schema.h"
+#include "server/observe.h"
 #include "server/qdrant.h"
 #include "server/server.h"
 
@@ -78,7 +79,10 @@ static bool names_unescape(const char *prefix, const char *name, char *out) {
 }
 
 char *srv_qdrant_collection_name(struct srv_call *call, const char *name) {
-  return names_escape(call, QDRANT_COLLECTION, name);
+  char *out = names_escape(call, QDRANT_COLLECTION, name);
+  if (out)
+    srv_call_about(call, out);
+  return out;
 }
 
 char *srv_qdrant_vector_name(struct srv_call *call, const char *name) {

@@ -4,6 +4,7 @@
 
 #include "server/json_rows.h"
 #include "server/json_sparse.h"
+#include "server/observe.h"
 #include "server/qdrant.h"
 #include "server/server.h"
 
@@ -255,7 +256,8 @@ static json_t *search_run(struct qdrant_search *s) {
     srv_call_no_memory(s->call);
     return NULL;
   }
-  if (vecdb_search(s->collection, &s->params, hits, &count, NULL, &rows, &error) != VECDB_OK) {
+  if (srv_search_run(s->call, s->collection, &s->params, hits, &count, NULL, &rows, &error) !=
+      VECDB_OK) {
     srv_call_error(s->call, &error);
     return NULL;
   }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/handlers.h"
+#include "server/milvus.h"
 #include "server/milvus_rest.h"
 #include "server/qdrant.h"
 
@@ -15,6 +16,7 @@ static const struct srv_route routes[] = {
     {"GET", "/readyz", SRV_PUBLIC, SRV_BODY_NONE, true, srv_ready},
     {"GET", "/openapi.json", SRV_KNOWN, SRV_BODY_NONE, true, srv_openapi},
     {"GET", "/v1/version", SRV_KNOWN, SRV_BODY_NONE, true, srv_version},
+    {"GET", "/metrics", SRV_MONITOR, SRV_BODY_NONE, true, srv_metrics_page},
     {"POST", "/search", SRV_READ, SRV_BODY_JSON, false, srv_front_search},
     {"GET", "/v1/collections", SRV_READ, SRV_BODY_NONE, false, srv_collections_list},
     {"POST", "/v1/collections", SRV_ADMIN, SRV_BODY_JSON, false, srv_collection_create},
@@ -94,14 +96,38 @@ static const struct srv_route milvus_routes[] = {
 #define ROUTES_OF(table) table, sizeof table / sizeof table[0]
 
 static const struct {
+  const char *api;
   const struct srv_route *routes;
   size_t n;
   srv_error_shape *errors;
 } dialects[] = {
-    {ROUTES_OF(routes), NULL},
-    {ROUTES_OF(qdrant_routes), srv_qdrant_error},
-    {ROUTES_OF(milvus_routes), srv_milvus_error},
+    {"vecdb", ROUTES_OF(routes), NULL},
+    {"qdrant", ROUTES_OF(qdrant_routes), srv_qdrant_error},
+    {"milvus_rest", ROUTES_OF(milvus_routes), srv_milvus_error},
 };
+
+enum { N_DIALECTS = sizeof dialects / sizeof dialects[0] };
+
+const struct srv_route *srv_route_numbered(size_t i, const char **api) {
+  for (size_t d = 0; d < N_DIALECTS; d++) {
+    *api = dialects[d].api;
+    if (i < dialects[d].n)
+      return &dialects[d].routes[i];
+    i -= dialects[d].n;
+  }
+  *api = "milvus";
+  return srv_milvus_route_at(i);
+}
+
+size_t srv_route_number(const struct srv_route *route) {
+  size_t before = 0;
+  for (size_t d = 0; d < N_DIALECTS; d++) {
+    if (route >= dialects[d].routes && route < dialects[d].routes + dialects[d].n)
+      return before + (size_t)(route - dialects[d].routes);
+    before += dialects[d].n;
+  }
+  return before + srv_milvus_route_number(route);
+}
 
 const struct srv_route *srv_routes(size_t *n) {
   *n = sizeof routes / sizeof routes[0];
@@ -109,12 +135,9 @@ const struct srv_route *srv_routes(size_t *n) {
 }
 
 const struct srv_route *srv_route_at(size_t i) {
-  for (size_t d = 0; d < sizeof dialects / sizeof dialects[0]; d++) {
-    if (i < dialects[d].n)
-      return &dialects[d].routes[i];
-    i -= dialects[d].n;
-  }
-  return NULL;
+  const char *api;
+  const struct srv_route *route = srv_route_numbered(i, &api);
+  return route && strcmp(route->method, SRV_METHOD_GRPC) != 0 ? route : NULL;
 }
 
 const char *srv_route_collection(struct srv_call *call) {
@@ -185,7 +208,7 @@ static void route_allow(char *allow, const char *method) {
 const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,
                                        char *allow) {
   *allow = '\0';
-  for (size_t d = 0; d < sizeof dialects / sizeof dialects[0]; d++) {
+  for (size_t d = 0; d < N_DIALECTS; d++) {
     const struct srv_route *all = dialects[d].routes;
     for (size_t i = 0; i < dialects[d].n; i++) {
       if (!route_fits(call, all[i].path, path))

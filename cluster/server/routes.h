@@ -38,6 +38,11 @@ struct srv_route {
 
 enum { SRV_ALLOW = 64 };
 
+/* All routes, of every dialect and gRPC's methods, are numbered from 0: the i-th, or NULL, and the
+   name of its dialect; and the number of one. */
+const struct srv_route *srv_route_numbered(size_t i, const char **api);
+size_t srv_route_number(const struct srv_route *route);
+
 /* The routes of the native interface, in the order of the document; *n says how many. */
 const struct srv_route *srv_routes(size_t *n);
 

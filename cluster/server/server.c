@@ -8,19 +8,24 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "server/audit.h"
 #include "server/auth.h"
 #include "server/embed.h"
 #include "server/front.h"
 #include "server/grpc.h"
 #include "server/http.h"
+#include "server/metrics.h"
 #include "server/milvus_state.h"
+#include "server/observe.h"
 
 enum { SERVER_PAUSE_NS = 2000000 };
 
 static void server_log_line(void *user, int level, const char *line) {
-  struct srv_server *server = user;
-  if (server->log)
-    server->log(level, line);
+  srv_log(user, level, line);
+}
+
+static void server_audit_line(void *user, const char *line) {
+  srv_log(user, VECDB_LOG_ERROR, line);
 }
 
 static bool server_open(struct srv_server *s, char *error) {
@@ -54,9 +59,15 @@ static bool server_serve(struct srv_server *s, char *error) {
   snprintf(error, SRV_CONFIG_ERROR, "out of memory");
   s->pool = srv_pool_new((unsigned)s->config.workers, (unsigned)s->config.network_threads,
                          (size_t)s->config.queue);
+  s->metrics = srv_metrics_new((unsigned)(s->config.workers + s->config.network_threads));
   s->embed = *s->config.embed_url ? srv_embed_start(&s->config) : NULL;
-  if (!s->pool || (!s->embed && *s->config.embed_url))
+  if (!s->pool || !s->metrics || (!s->embed && *s->config.embed_url))
     return false;
+  if (*s->config.audit_path) {
+    s->audit = srv_audit_start(&s->config, server_audit_line, s, error);
+    if (!s->audit)
+      return false;
+  }
   s->milvus = srv_milvus_state_start(s->config.data, error);
   s->http = s->milvus ? srv_http_start(s, error) : NULL;
   s->grpc = s->http ? srv_grpc_start(s, error) : NULL;
@@ -115,6 +126,8 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   srv_embed_stop(s->embed);
   srv_milvus_state_stop(s->milvus);
   srv_auth_stop(s->auth);
+  srv_audit_stop(s->audit);
+  srv_metrics_free(s->metrics);
   bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;
   vecdb_error closing;
   if (vecdb_close(s->db, &closing) != VECDB_OK) {

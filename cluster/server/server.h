@@ -10,11 +10,13 @@
 #include "server/pool.h"
 #include "vecdb.h"
 
+struct srv_audit;
 struct srv_auth;
 struct srv_embed;
 struct srv_front;
 struct srv_grpc;
 struct srv_http;
+struct srv_metrics;
 struct srv_milvus_state;
 
 struct srv_server {
@@ -27,9 +29,11 @@ struct srv_server {
   struct srv_http *http;
   struct srv_grpc *grpc;
   struct srv_front *front; /* listens, for both */
+  struct srv_metrics *metrics;
+  struct srv_audit *audit; /* NULL: none is kept */
   _Atomic bool draining;      /* stopping: /readyz says so and connections are not kept */
   _Atomic unsigned in_flight; /* requests between arrival and answer */
-  void (*log)(int level, const char *line); /* a vecdb_log_level; any thread */
+  void (*log)(int level, const char *line); /* whole lines; a vecdb_log_level; any thread */
 };
 
 /* Opens the database and listens; what it returns serves until srv_server_stop. NULL with a

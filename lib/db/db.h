@@ -84,6 +84,8 @@ struct vecdb_collection {
   uint64_t files_seq;            /* write_mu; writes of this collection up to here are in files */
 
   _Atomic uint64_t searches;
+  _Atomic uint64_t merges_done, merge_ns; /* since opening, and what they took */
+  _Atomic uint64_t index_builds, index_build_ns;
   struct vdb_live live;
   _Atomic uint64_t commits;
   _Atomic uint32_t preempt; /* > 0: background merges and builds give way */
@@ -354,6 +356,8 @@ VDB_INTERNAL int vdb_jobs_run_one(struct vecdb *db, struct vecdb_collection *onl
 VDB_INTERNAL void vdb_jobs_sync(struct vecdb *db);
 /* Pieces of work known now. */
 VDB_INTERNAL uint64_t vdb_jobs_pending(struct vecdb *db, struct vecdb_collection *only);
+/* Bytes of the sealed segments that background merging would write anew now. */
+VDB_INTERNAL uint64_t vdb_jobs_merge_bytes(struct vecdb_collection *coll);
 
 /* ---- live.c ---- */
 /* After a search that gave an answer: keeps one of its queries if it is its turn, when `before`

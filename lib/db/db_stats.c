@@ -48,6 +48,7 @@ VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *
   if (db->wal) {
     out->bytes_wal = vdb_wal_bytes(db->wal);
     out->syncs = vdb_wal_syncs(db->wal);
+    out->sync_ns = vdb_wal_sync_ns(db->wal);
   }
   out->bytes_allocated = atomic_load(&db->env.mem.used);
   out->commits = atomic_load(&coll->commits);
@@ -57,4 +58,9 @@ VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *
   out->recall = coll->live.recall;
   vdb_mutex_unlock(&coll->live.mu);
   out->jobs_pending = vdb_jobs_pending(db, coll);
+  out->merge_bytes = vdb_jobs_merge_bytes(coll);
+  out->merges = atomic_load(&coll->merges_done);
+  out->merge_ns = atomic_load(&coll->merge_ns);
+  out->index_builds = atomic_load(&coll->index_builds);
+  out->index_build_ns = atomic_load(&coll->index_build_ns);
 }

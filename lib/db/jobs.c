@@ -10,6 +10,7 @@
 enum {
   JOBS_FAN_IN = 4,       /* segments of one size class that are merged, at least */
   JOBS_FAN_MAX = 16,     /* and at most */
+  JOBS_CLASSES = 16,
   JOBS_CLASS_FACTOR = 4, /* rows from one size class to the next */
   JOBS_RETRY_MS = 1000,  /* after a failure */
 };
@@ -37,29 +38,47 @@ static bool jobs_rotten(const struct vdb_seg *seg) {
   return (uint64_t)vdb_tombs_count(seg->tombs) * 5 > seg->sealed->n_rows;
 }
 
-/* Picks segments to merge out of a version: a rotten one, or JOBS_FAN_IN and more of one size
-   class. `out` has room for JOBS_FAN_MAX. */
-static uint32_t jobs_pick_merge(const struct vdb_version *version, struct vdb_seg *out[]) {
-  for (uint32_t size_class = 0; size_class < 16; size_class++) {
-    uint32_t n = 0;
-    uint64_t rows = 0;
-    for (uint32_t i = 0; i < version->n && n < JOBS_FAN_MAX; i++) {
-      struct vdb_seg *seg = version->segs[i];
-      if (!seg->sealed || jobs_size_class(seg->sealed->n_rows) != size_class)
-        continue;
-      if (jobs_rotten(seg)) {
-        out[0] = seg;
-        return 1;
-      }
-      rows += seg->sealed->n_rows;
-      if (rows > JOBS_MERGE_MAX_ROWS)
-        break;
-      out[n++] = seg;
+/* Picks segments of one size class to merge: a rotten one, or JOBS_FAN_IN and more. `out` has room
+   for JOBS_FAN_MAX. */
+static uint32_t jobs_pick_class(const struct vdb_version *version, uint32_t size_class,
+                                struct vdb_seg *out[]) {
+  uint32_t n = 0;
+  uint64_t rows = 0;
+  for (uint32_t i = 0; i < version->n && n < JOBS_FAN_MAX; i++) {
+    struct vdb_seg *seg = version->segs[i];
+    if (!seg->sealed || jobs_size_class(seg->sealed->n_rows) != size_class)
+      continue;
+    if (jobs_rotten(seg)) {
+      out[0] = seg;
+      return 1;
     }
-    if (n >= JOBS_FAN_IN)
-      return n;
+    rows += seg->sealed->n_rows;
+    if (rows > JOBS_MERGE_MAX_ROWS)
+      break;
+    out[n++] = seg;
   }
-  return 0;
+  return n >= JOBS_FAN_IN ? n : 0;
+}
+
+/* Picks segments to merge out of a version, small ones first. */
+static uint32_t jobs_pick_merge(const struct vdb_version *version, struct vdb_seg *out[]) {
+  uint32_t n = 0;
+  for (uint32_t size_class = 0; n == 0 && size_class < JOBS_CLASSES; size_class++)
+    n = jobs_pick_class(version, size_class, out);
+  return n;
+}
+
+VDB_INTERNAL uint64_t vdb_jobs_merge_bytes(struct vecdb_collection *coll) {
+  struct vdb_version *version = vdb_version_get(coll);
+  struct vdb_seg *segs[JOBS_FAN_MAX];
+  uint64_t bytes = 0;
+  for (uint32_t size_class = 0; size_class < JOBS_CLASSES; size_class++) {
+    uint32_t n = jobs_pick_class(version, size_class, segs);
+    for (uint32_t i = 0; i < n; i++)
+      bytes += segs[i]->sealed->blob_id.length;
+  }
+  vdb_version_unref(&coll->db->env.mem, version);
+  return bytes;
 }
 
 /* Whether so many segments wait to be merged that merging must not wait for sealing: a writer that

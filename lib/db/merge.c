@@ -89,6 +89,7 @@ static int merge_build_index(struct vecdb_collection *coll, const struct merge_m
   VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
   vdb_index_params_settle(&build.params, seg->sealed->n_rows);
   struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, NULL, false};
+  uint64_t began = vdb_now_ns(&db->env);
   VDB_TRY(merge_write_index(map, &build, &open.blob, err));
   struct vdb_seg_index *index;
   int rc = vdb_seg_index_open(&open, &index, err);
@@ -100,6 +101,8 @@ static int merge_build_index(struct vecdb_collection *coll, const struct merge_m
     return rc;
   }
   seg->indexes[f] = index;
+  atomic_fetch_add(&coll->index_builds, 1);
+  atomic_fetch_add(&coll->index_build_ns, vdb_now_ns(&db->env) - began);
   return VECDB_OK;
 }
 
@@ -253,7 +256,7 @@ VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const 
   map.bits = vdb_alloc_zero(map.mem, n * sizeof(uint64_t *));
   uint64_t total = 0;
   bool keep = false;
-  uint64_t seq;
+  uint64_t seq, began = vdb_now_ns(&db->env);
   int rc = sources && map.bits ? VECDB_OK : vdb_fail_memory(err);
   if (!rc)
     rc = merge_moment(coll, &seq, err);
@@ -265,6 +268,10 @@ VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const 
     rc = merge_commit(coll, &map, &keep, err);
   if (rc && !keep)
     merge_abandon(map.merged, NULL);
+  if (!rc) {
+    atomic_fetch_add(&coll->merges_done, 1);
+    atomic_fetch_add(&coll->merge_ns, vdb_now_ns(&db->env) - began);
+  }
   vdb_seg_unref(map.merged);
   for (uint32_t i = 0; map.bits && i < n; i++)
     vdb_free(map.mem, map.bits[i]);

@@ -71,7 +71,7 @@ VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t fir
 /*
  * The writing side. "Caller's lock": the calls so marked exclude one another. vdb_wal_write,
  * vdb_wal_sync and vdb_wal_close exclude one another too, but may run beside the former. bytes,
- * syncs, next_file and trim may be called by any thread at any time.
+ * syncs, sync_ns, next_file and trim may be called by any thread at any time.
  */
 struct vdb_wal;
 /* Continues the log that was scanned. No file is touched until the first write. */
@@ -117,9 +117,10 @@ VDB_INTERNAL void vdb_wal_rewind(struct vdb_wal *wal, uint64_t last_seq);
 VDB_INTERNAL void vdb_wal_rotate(struct vdb_wal *wal);
 /* Number of the file that the next record goes to, or a lower one that will never be. */
 VDB_INTERNAL uint64_t vdb_wal_next_file(const struct vdb_wal *wal);
-/* Bytes in files now, and syncs so far. */
+/* Bytes in files now, syncs so far, and what they took. */
 VDB_INTERNAL uint64_t vdb_wal_bytes(const struct vdb_wal *wal);
 VDB_INTERNAL uint64_t vdb_wal_syncs(const struct vdb_wal *wal);
+VDB_INTERNAL uint64_t vdb_wal_sync_ns(const struct vdb_wal *wal);
 /* Removes log files numbered below first_file, never the one in use (best effort: what stays is
    removed by a later trim). Only after a manifest that needs none of them is durable. */
 VDB_INTERNAL void vdb_wal_trim(struct vdb_wal *wal, uint64_t first_file);

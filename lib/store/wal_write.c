@@ -60,6 +60,7 @@ struct vdb_wal {
 
   _Atomic uint64_t next_file;
   _Atomic uint64_t syncs;
+  _Atomic uint64_t sync_ns; /* what they and those that failed took */
 
   struct vdb_mutex mutex;  /* of the fields below */
   struct walw_file *files; /* ascending */
@@ -163,6 +164,7 @@ VDB_INTERNAL int vdb_wal_new(struct vdb_env *env, const char *dir, const struct 
   wal->entropy = vdb_mix64(env->seed ^ scan->salt);
   atomic_init(&wal->next_file, scan->next_file);
   atomic_init(&wal->syncs, 0);
+  atomic_init(&wal->sync_ns, 0);
   *out = wal;
   return VECDB_OK;
 }
@@ -183,8 +185,16 @@ static void walw_leave(struct vdb_wal *wal) {
   atomic_store(&wal->next_file, wal->number + 1);
 }
 
+/* Syncs, and keeps account of the time. */
+static int walw_sync_timed(struct vdb_wal *wal, vecdb_file *file) {
+  uint64_t began = vdb_now_ns(wal->env);
+  int os = wal->env->vfs->sync(file);
+  atomic_fetch_add(&wal->sync_ns, vdb_now_ns(wal->env) - began);
+  return os;
+}
+
 static int walw_sync_file(struct vdb_wal *wal, vecdb_error *err) {
-  int os = wal->env->vfs->sync(wal->file);
+  int os = walw_sync_timed(wal, wal->file);
   if (os)
     return vdb_fail_os(err, os, "cannot sync the log in", wal->dir);
   atomic_fetch_add(&wal->syncs, 1);
@@ -303,7 +313,7 @@ static int walw_fill(struct vdb_wal *wal, vecdb_file *file, const struct store_w
   int os = vfs->write(file, h, sizeof *h, 0);
   if (!os && b->n > 0)
     os = vfs->write(file, b->data, b->n, sizeof *h);
-  return os ? os : vfs->sync(file);
+  return os ? os : walw_sync_timed(wal, file);
 }
 
 /* Makes file `number`, with all that is unsynced in it, and syncs it and its name. */
@@ -561,6 +571,10 @@ VDB_INTERNAL uint64_t vdb_wal_next_file(const struct vdb_wal *wal) {
 
 VDB_INTERNAL uint64_t vdb_wal_syncs(const struct vdb_wal *wal) {
   return atomic_load(&wal->syncs);
+}
+
+VDB_INTERNAL uint64_t vdb_wal_sync_ns(const struct vdb_wal *wal) {
+  return atomic_load(&wal->sync_ns);
 }
 
 VDB_INTERNAL uint64_t vdb_wal_bytes(const struct vdb_wal *wal) {

@@ -299,9 +299,19 @@ static vecdb_stats stats_of(vecdb_collection *coll) {
   return stats;
 }
 
+enum { TICK = 1000 };
+
+/* A clock that goes on by TICK with each look. */
+static uint64_t ticking(void *user) {
+  return *(uint64_t *)user += TICK;
+}
+
 static void test_flush_compact_stats(void **state) {
   (void)state;
   vecdb_options options = VECDB_OPTIONS_INIT;
+  uint64_t now = 0;
+  vecdb_clock clock = {ticking, ticking, &now};
+  options.clock = &clock;
   options.flags = VECDB_HOST_DRIVEN; /* so that nothing happens by itself */
   options.index_rows = 500;
   vecdb *db = at_open(":memory:", &options);
@@ -316,6 +326,7 @@ static void test_flush_compact_stats(void **state) {
   assert_true(s.bytes_allocated > s.bytes_memory);
   assert_int_equal(s.commits, 1);
   assert_true(s.syncs >= 1);
+  assert_int_equal(s.sync_ns, s.syncs * TICK);
   at_ok(vecdb_flush(coll, NULL, &at_err));
   at_ok(vecdb_flush(coll, NULL, &at_err)); /* nothing left to do */
   s = stats_of(coll);
@@ -331,9 +342,16 @@ static void test_flush_compact_stats(void **state) {
   assert_int_equal(s.rows, 750);
   assert_int_equal(s.rows_deleted, 50);
   at_ok(vecdb_flush_all(db, NULL, &at_err));
-  assert_int_equal(stats_of(coll).segments_sealed, 2);
+  s = stats_of(coll);
+  assert_int_equal(s.segments_sealed, 2);
+  assert_int_equal(s.merges, 0);
+  assert_int_equal(s.merge_ns, 0);
+  assert_int_equal(s.index_builds, 0);
   at_ok(vecdb_compact(coll, NULL, &at_err));
   s = stats_of(coll);
+  assert_int_equal(s.merges, 1);
+  assert_int_equal(s.index_builds, 1);
+  assert_true(s.index_build_ns > 0 && s.merge_ns > s.index_build_ns); /* which a merge includes */
   assert_int_equal(s.segments_sealed, 1);
   assert_int_equal(s.segments_indexed, 1);
   assert_int_equal(s.rows, 750);
@@ -344,6 +362,31 @@ static void test_flush_compact_stats(void **state) {
   at_ok(vecdb_warm(coll, NULL, &at_err));
   at_ok(vecdb_wait(coll, NULL, &at_err));
   at_ok(vecdb_check(db, NULL, NULL, NULL, &at_err));
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+/* What waits to be merged: nothing with three segments of a size, all of four, nothing when they
+   are merged. */
+static void test_merge_bytes(void **state) {
+  (void)state;
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  options.flags = VECDB_HOST_DRIVEN;
+  vecdb *db = at_open(":memory:", &options);
+  vecdb_collection *coll = at_small(db, "c");
+  for (int i = 0; i < 4; i++) {
+    assert_int_equal(stats_of(coll).merge_bytes, 0);
+    at_put(coll, i * 100, 100);
+    at_ok(vecdb_flush(coll, NULL, &at_err));
+  }
+  vecdb_stats s = stats_of(coll);
+  assert_int_equal(s.segments_sealed, 4);
+  assert_int_equal(s.merge_bytes, s.bytes_files); /* no index is in them */
+  at_ok(vecdb_wait(coll, NULL, &at_err));
+  s = stats_of(coll);
+  assert_int_equal(s.segments_sealed, 1);
+  assert_int_equal(s.merge_bytes, 0);
+  assert_int_equal(s.merges, 1);
   vecdb_collection_release(coll);
   at_close(db);
 }
@@ -551,7 +594,8 @@ int main(void) {
       cmocka_unit_test(test_half_floats),           cmocka_unit_test(test_open_and_close),
       cmocka_unit_test(test_in_memory),             cmocka_unit_test(test_create_list_drop),
       cmocka_unit_test(test_describe),              cmocka_unit_test(test_dropped),
-      cmocka_unit_test(test_flush_compact_stats),   cmocka_unit_test(test_index_create_and_drop),
+      cmocka_unit_test(test_flush_compact_stats),   cmocka_unit_test(test_merge_bytes),
+      cmocka_unit_test(test_index_create_and_drop),
       cmocka_unit_test(test_backup_and_restore),    cmocka_unit_test(test_backup_by_a_reader),
       cmocka_unit_test(test_readers),               cmocka_unit_test(test_durability_modes),
   };

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "server/json_read.h"
+#include "server/metrics.h"
 #include "server/routes.h"
 #include "server/server.h"
 
@@ -90,7 +91,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   memset(&server, 0, sizeof server);
   srv_config_init(&server.config);
   snprintf(server.config.data, sizeof server.config.data, "/nowhere/db");
-  if (vecdb_open(":memory:", &options, &server.db, NULL) != VECDB_OK)
+  server.metrics = srv_metrics_new(1);
+  if (!server.metrics || vecdb_open(":memory:", &options, &server.db, NULL) != VECDB_OK)
     abort();
   request_prepare(&server);
   const char *body = end ? (const char *)end + 1 : "";
@@ -99,5 +101,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       !strstr(line, "snapshots")) /* which has no folder here */
     abort();
   vecdb_close(server.db, NULL);
+  srv_metrics_free(server.metrics);
   return 0;
 }

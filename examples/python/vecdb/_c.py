@@ -131,8 +131,10 @@ class Stats(Sized):
                 ("segments_sealed", c_uint32), ("segments_indexed", c_uint32),
                 ("rows", c_uint64), ("rows_deleted", c_uint64), ("bytes_memory", c_uint64),
                 ("bytes_files", c_uint64), ("bytes_index", c_uint64), ("bytes_wal", c_uint64),
-                ("bytes_allocated", c_uint64), ("syncs", c_uint64), ("commits", c_uint64),
-                ("searches", c_uint64), ("jobs_pending", c_uint64), ("recall_checks", c_uint64),
+                ("bytes_allocated", c_uint64), ("syncs", c_uint64), ("sync_ns", c_uint64),
+                ("commits", c_uint64), ("searches", c_uint64), ("jobs_pending", c_uint64),
+                ("merges", c_uint64), ("merge_ns", c_uint64), ("merge_bytes", c_uint64),
+                ("index_builds", c_uint64), ("index_build_ns", c_uint64), ("recall_checks", c_uint64),
                 ("recall", c_double)]
 
 

@@ -1,0 +1,321 @@
+/*
+ * metrics_page.c - GET /metrics: what was counted, what the collections are made of, and what the
+ * process uses. Names are of vecdb_, and process_* as everywhere; `search_latency_seconds` is
+ * vecdb_search_latency_seconds of all dialects together, under the name that alerts ask for.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "server/audit.h"
+#include "server/handlers.h"
+#include "server/page.h"
+#include "server/process.h"
+#include "server/server.h"
+
+enum { PAGE_COLLECTIONS = 1000 }; /* that the page tells of: it must stay readable */
+
+/* ---- Requests -------------------------------------------------------------------------------- */
+
+static bool page_route(const struct srv_metrics *m, size_t i, struct srv_metrics_route *out,
+                       srv_page_labels labels) {
+  srv_metrics_sum_route(m, i, out);
+  labels[0] = "api";
+  labels[1] = out->api;
+  labels[2] = "method";
+  labels[3] = out->route ? out->route->method : "";
+  labels[4] = "route";
+  labels[5] = out->route ? out->route->path : "";
+  labels[6] = NULL;
+  uint64_t any = 0;
+  for (size_t c = 0; c < SRV_METRICS_CODES; c++)
+    any |= out->codes[c];
+  return any != 0; /* routes that nobody has asked for would only make the page long */
+}
+
+static void page_requests(struct srv_page *p, const struct srv_metrics *m) {
+  struct srv_metrics_route r;
+  srv_page_labels labels = {NULL};
+  srv_page_family(p, "vecdb_requests_total", "counter", "",
+                  "Requests answered, by route and status; gRPC's statuses as HTTP's.");
+  for (size_t i = 0; i < srv_metrics_routes(m); i++) {
+    if (!page_route(m, i, &r, labels))
+      continue;
+    for (size_t c = 0; c < SRV_METRICS_CODES; c++) {
+      char code[16] = "other";
+      if (srv_metrics_codes[c])
+        snprintf(code, sizeof code, "%d", srv_metrics_codes[c]);
+      labels[6] = "code";
+      labels[7] = code;
+      if (r.codes[c])
+        srv_page_number(p, labels, r.codes[c]);
+    }
+  }
+  srv_page_family(p, "vecdb_request_duration_seconds", "histogram", "seconds",
+                  "From when a request had come whole until its answer was made.");
+  for (size_t i = 0; i < srv_metrics_routes(m); i++)
+    if (page_route(m, i, &r, labels))
+      srv_page_histogram(p, labels, &r.duration);
+}
+
+static void page_add(struct srv_metrics_histogram *to, const struct srv_metrics_histogram *h) {
+  for (size_t i = 0; i <= SRV_METRICS_BUCKETS; i++)
+    to->buckets[i] += h->buckets[i];
+  to->ns += h->ns;
+}
+
+static void page_searches(struct srv_page *p, const struct srv_metrics *m) {
+  struct srv_metrics_histogram all = {{0}, 0};
+  struct srv_metrics_api api;
+  srv_page_family(p, "vecdb_search_latency_seconds", "histogram", "seconds",
+                  "Requests that searched, waiting, embedding and writing the answer included.");
+  for (size_t i = 0; i < SRV_METRICS_APIS; i++) {
+    srv_metrics_sum_api(m, i, &api);
+    page_add(&all, &api.search);
+    if (api.name && api.search.ns)
+      srv_page_histogram(p, (srv_page_labels){"api", api.name}, &api.search);
+  }
+  srv_page_family(p, "search_latency_seconds", "histogram", "seconds",
+                  "vecdb_search_latency_seconds of all dialects together.");
+  srv_page_histogram(p, NULL, &all);
+}
+
+static void page_bytes(struct srv_page *p, const struct srv_metrics *m, bool in) {
+  struct srv_metrics_api api;
+  for (size_t i = 0; i < SRV_METRICS_APIS; i++) {
+    srv_metrics_sum_api(m, i, &api);
+    if (api.name)
+      srv_page_number(p, (srv_page_labels){"api", api.name}, in ? api.bytes_in : api.bytes_out);
+  }
+}
+
+static void page_errors(struct srv_page *p, const struct srv_metrics *m) {
+  struct srv_metrics_api api;
+  srv_page_family(p, "vecdb_errors_total", "counter", "",
+                  "Requests that failed, by the name of the error.");
+  for (size_t i = 0; i < SRV_METRICS_APIS; i++) {
+    srv_metrics_sum_api(m, i, &api);
+    for (size_t e = 0; api.name && e < SRV_METRICS_ERRORS; e++)
+      if (api.errors[e])
+        srv_page_number(p, (srv_page_labels){"api", api.name, "error", srv_metrics_error(m, e)},
+                        api.errors[e]);
+  }
+}
+
+static void page_server(struct srv_page *p, struct srv_server *s) {
+  struct srv_metrics_histogram embedding;
+  srv_page_family(p, "vecdb_build_info", "gauge", "", "The build, in labels.");
+  srv_page_number(
+      p, (srv_page_labels){"version", vecdb_version(), "kernels", vecdb_kernels()}, 1);
+  page_requests(p, s->metrics);
+  page_searches(p, s->metrics);
+  page_errors(p, s->metrics);
+  srv_page_family(p, "vecdb_request_bytes_total", "counter", "bytes", "Bodies of requests.");
+  page_bytes(p, s->metrics, true);
+  srv_page_family(p, "vecdb_response_bytes_total", "counter", "bytes",
+                  "Answers, over HTTP with their headers.");
+  page_bytes(p, s->metrics, false);
+  srv_metrics_sum_embedding(s->metrics, &embedding);
+  srv_page_family(p, "vecdb_embedding_duration_seconds", "histogram", "seconds",
+                  "What the embedding service took, when it was asked.");
+  srv_page_histogram(p, NULL, &embedding);
+  srv_page_family(p, "vecdb_requests_in_flight", "gauge", "",
+                  "Requests between their headers and their answer.");
+  srv_page_number(p, NULL, atomic_load(&s->in_flight));
+  srv_page_family(p, "vecdb_ready", "gauge", "", "1: requests are taken; 0: stopping.");
+  srv_page_number(p, NULL, !atomic_load(&s->draining));
+}
+
+static void page_audit(struct srv_page *p, struct srv_audit *audit) {
+  struct srv_audit_stats s;
+  if (!audit)
+    return;
+  srv_audit_count(audit, &s);
+  srv_page_family(p, "vecdb_audit_records_total", "counter", "",
+                  "Records in the audit log since it was begun, which can never be fewer later.");
+  srv_page_number(p, NULL, s.records);
+  srv_page_family(p, "vecdb_audit_lost_records_total", "counter", "",
+                  "Records that could not be kept until the audit log could be written.");
+  srv_page_number(p, NULL, s.lost);
+  srv_page_family(p, "vecdb_audit_writable", "gauge", "",
+                  "0: the audit log cannot be written, and requests are refused.");
+  srv_page_number(p, NULL, srv_audit_works(audit));
+}
+
+/* ---- Collections ----------------------------------------------------------------------------- */
+
+struct page_collection {
+  char name[VECDB_MAX_NAME + 1];
+  vecdb_stats stats;
+};
+
+struct page_collections {
+  struct page_collection *all;
+  size_t n;
+  size_t total;
+};
+
+static int page_name(void *user, const char *name) {
+  struct page_collections *c = user;
+  if (c->n < PAGE_COLLECTIONS)
+    snprintf(c->all[c->n++].name, sizeof c->all[0].name, "%s", name);
+  c->total++;
+  return 0;
+}
+
+/* Those that are dropped meanwhile are left out. */
+static void page_learn(struct srv_server *s, struct page_collections *c) {
+  vecdb_collection *collection;
+  vecdb_error error;
+  size_t n = 0;
+  if (vecdb_collection_list(s->db, page_name, c, &error) != VECDB_OK)
+    c->n = 0;
+  for (size_t i = 0; i < c->n; i++) {
+    c->all[n] = c->all[i];
+    if (vecdb_collection_get(s->db, c->all[n].name, &collection, &error) != VECDB_OK)
+      continue;
+    c->all[n].stats = (vecdb_stats)VECDB_STATS_INIT;
+    n += vecdb_collection_stats(collection, &c->all[n].stats, &error) == VECDB_OK;
+    vecdb_collection_release(collection);
+  }
+  c->n = n;
+}
+
+/* A number of vecdb_stats; consecutive ones of one name are one family. */
+struct page_number {
+  const char *name, *type, *unit, *help;
+  const char *label, *value; /* beside the collection; NULL: none */
+  size_t offset;
+};
+
+#define OF(member) offsetof(vecdb_stats, member)
+
+static const struct page_number page_numbers[] = {
+    {"vecdb_collection_rows", "gauge", "", "Rows: live ones, and deleted ones still in files.",
+     "state", "live", OF(rows)},
+    {"vecdb_collection_rows", "", "", "", "state", "deleted", OF(rows_deleted)},
+    {"vecdb_collection_commits_total", "counter", "", "Writes since the start.", NULL, NULL,
+     OF(commits)},
+    {"vecdb_collection_searches_total", "counter", "", "Queries answered since the start.", NULL,
+     NULL, OF(searches)},
+    {"vecdb_background_jobs", "gauge", "", "Background work not done yet.", NULL, NULL,
+     OF(jobs_pending)},
+    {"vecdb_compaction_debt_bytes", "gauge", "bytes",
+     "Segments that background merging is to write anew.", NULL, NULL, OF(merge_bytes)},
+    {"vecdb_recall_checks_total", "counter", "",
+     "Queries that were answered exactly, too, in the background.", NULL, NULL, OF(recall_checks)},
+};
+
+static uint64_t page_field(const struct page_collection *c, size_t offset) {
+  uint64_t value;
+  memcpy(&value, (const char *)&c->stats + offset, sizeof value);
+  return value;
+}
+
+static void page_collection_numbers(struct srv_page *p, const struct page_collections *c) {
+  for (size_t i = 0; i < sizeof page_numbers / sizeof page_numbers[0]; i++) {
+    const struct page_number *n = &page_numbers[i];
+    if (*n->type)
+      srv_page_family(p, n->name, n->type, n->unit, n->help);
+    for (size_t k = 0; k < c->n; k++)
+      srv_page_number(p, (srv_page_labels){"collection", c->all[k].name, n->label, n->value},
+                      page_field(&c->all[k], n->offset));
+  }
+}
+
+static void page_memory(struct srv_page *p, const struct page_collections *c) {
+  srv_page_family(p, "vecdb_memory_bytes", "gauge", "bytes",
+                  "Rows not sealed yet, in memory; and mapped files, of rows and of indexes, which "
+                  "the system keeps in memory as far as they are used and it has room.");
+  for (size_t i = 0; i < c->n; i++) {
+    const vecdb_stats *s = &c->all[i].stats;
+    const char *name = c->all[i].name;
+    srv_page_number(p, (srv_page_labels){"collection", name, "purpose", "growing"},
+                    s->bytes_memory);
+    srv_page_number(p, (srv_page_labels){"collection", name, "purpose", "index"}, s->bytes_index);
+    srv_page_number(p, (srv_page_labels){"collection", name, "purpose", "rows"},
+                    s->bytes_files - s->bytes_index);
+  }
+}
+
+static void page_segments(struct srv_page *p, const struct page_collections *c) {
+  srv_page_family(p, "vecdb_collection_segments", "gauge", "",
+                  "Segments: growing in memory, sealed in files with all indexes they should "
+                  "have, and sealed without.");
+  for (size_t i = 0; i < c->n; i++) {
+    const vecdb_stats *s = &c->all[i].stats;
+    const char *name = c->all[i].name;
+    srv_page_number(p, (srv_page_labels){"collection", name, "state", "growing"},
+                    s->segments_growing);
+    srv_page_number(p, (srv_page_labels){"collection", name, "state", "indexed"},
+                    s->segments_indexed);
+    srv_page_number(p, (srv_page_labels){"collection", name, "state", "unindexed"},
+                    s->segments_sealed - s->segments_indexed);
+  }
+}
+
+static void page_work(struct srv_page *p, const struct page_collections *c) {
+  srv_page_family(p, "vecdb_index_build_duration_seconds", "summary", "seconds",
+                  "Building the indexes of segments.");
+  for (size_t i = 0; i < c->n; i++)
+    srv_page_summary(p, (srv_page_labels){"collection", c->all[i].name},
+                     c->all[i].stats.index_builds, c->all[i].stats.index_build_ns);
+  srv_page_family(p, "vecdb_merge_duration_seconds", "summary", "seconds",
+                  "Merging segments, indexes included.");
+  for (size_t i = 0; i < c->n; i++)
+    srv_page_summary(p, (srv_page_labels){"collection", c->all[i].name}, c->all[i].stats.merges,
+                     c->all[i].stats.merge_ns);
+  srv_page_family(p, "vecdb_recall_ratio", "gauge", "ratio",
+                  "Share of the true neighbours that checked queries found, of the last ones.");
+  for (size_t i = 0; i < c->n; i++)
+    if (c->all[i].stats.recall_checks)
+      srv_page_value(p, "", (srv_page_labels){"collection", c->all[i].name},
+                     c->all[i].stats.recall);
+}
+
+/* What the database has once, and tells with each collection. */
+static void page_database(struct srv_page *p, const struct page_collections *c) {
+  static const vecdb_stats none;
+  const vecdb_stats *s = c->n ? &c->all[0].stats : &none;
+  srv_page_family(p, "vecdb_collections", "gauge", "", "Collections.");
+  srv_page_number(p, NULL, c->total);
+  srv_page_family(p, "vecdb_allocated_bytes", "gauge", "bytes",
+                  "Memory that the database has allocated, mapped files aside.");
+  srv_page_number(p, NULL, s->bytes_allocated);
+  srv_page_family(p, "vecdb_wal_bytes", "gauge", "bytes", "The write-ahead log.");
+  srv_page_number(p, NULL, s->bytes_wal);
+  srv_page_family(p, "vecdb_wal_fsync_duration_seconds", "summary", "seconds",
+                  "Syncs of the write-ahead log.");
+  srv_page_summary(p, NULL, s->syncs, s->sync_ns);
+}
+
+void srv_metrics_page(struct srv_call *call) {
+  const char *accept = call->header ? call->header(call, "Accept") : NULL;
+  struct srv_page page = {.arena = &call->arena};
+  struct page_collections c = {
+      srv_arena_array(&call->arena, PAGE_COLLECTIONS, sizeof *c.all), 0, 0};
+  if (!c.all) {
+    srv_call_no_memory(call);
+    return;
+  }
+  page.open_metrics = accept && strstr(accept, "application/openmetrics-text");
+  page_server(&page, call->server);
+  page_audit(&page, call->server->audit);
+  page_learn(call->server, &c);
+  page_database(&page, &c);
+  page_collection_numbers(&page, &c);
+  page_memory(&page, &c);
+  page_segments(&page, &c);
+  page_work(&page, &c);
+  srv_process_page(&page);
+  srv_page_end(&page);
+  if (page.failed) {
+    srv_call_no_memory(call);
+    return;
+  }
+  call->status = 200;
+  call->text = page.text;
+  call->text_bytes = page.n;
+  call->content_type = page.open_metrics
+                           ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                           : "text/plain; version=0.0.4; charset=utf-8";
+}

@@ -50,6 +50,7 @@
 #include "index/disk_search.c"
 #include "index/flat.c"
 #include "index/flat_batch.c"
+#include "index/half_rows.c"
 #include "index/hnsw.c"
 #include "index/hnsw_build.c"
 #include "index/hnsw_codes.c"

@@ -298,11 +298,6 @@ VDB_INTERNAL void vdb_hnsw_link_back(struct vdb_hnsw_builder *h);
 VDB_INTERNAL int vdb_hnsw_codes_build(struct vdb_hnsw_builder *h, vecdb_error *err);
 /* What hits are to be scored again with. */
 VDB_INTERNAL enum vdb_hnsw_refine vdb_hnsw_store_pick(const struct vdb_hnsw_builder *h);
-/* The bytes from copy to copy, and copies as rows. */
-VDB_INTERNAL size_t vdb_hnsw_store_stride(uint32_t dim);
-VDB_INTERNAL struct vdb_vecs vdb_hnsw_store_view(const struct vdb_vecs *v, const void *data);
-/* Appends the copies to an open section. */
-VDB_INTERNAL int vdb_hnsw_store_write(const struct vdb_hnsw_builder *h, vecdb_error *err);
 /* Decides whether to begin with the graph of h->b->from, and which of its nodes stay: h->source.
    Reads h->first_of. Errors: NO_MEMORY. */
 VDB_INTERNAL int vdb_hnsw_grow_begin(struct vdb_hnsw_builder *h, vecdb_error *err);

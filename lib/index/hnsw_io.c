@@ -16,6 +16,7 @@
  * every link once: after that no walk can leave the arrays. A walk ends whatever the links are,
  * as a beam expands a node once and a descent gets nearer with every step.
  */
+#include "index/half_rows.h"
 #include "index/hnsw.h"
 #include "index/sq.h"
 
@@ -171,7 +172,7 @@ static int io_write_codes(const struct vdb_hnsw_builder *h, vecdb_error *err) {
   if (refine != VDB_HNSW_REFINE_COPY)
     return io_write(b->out, HNSW_TAG_STORE, b->number, &data, fine, err);
   VDB_TRY(b->out->begin(b->out, HNSW_TAG_STORE, b->number, err));
-  VDB_TRY(vdb_hnsw_store_write(h, err));
+  VDB_TRY(vdb_half_write(b->mem, b->vecs, b->out, err));
   return b->out->end(b->out, err);
 }
 
@@ -330,9 +331,9 @@ static int io_read_both_codes(struct vdb_mem *mem, const struct vdb_sect_reader 
   if (graph->refine != VDB_HNSW_REFINE_COPY)
     return io_read_codes(mem, graph->refine == VDB_HNSW_REFINE_CODES ? vdb_sq8_ops() : NULL,
                          &params, &data, vecs, &graph->fine, err);
-  if (params.n != 0 || data.n != vecs->n * vdb_hnsw_store_stride(vecs->dim))
+  if (params.n != 0 || data.n != vecs->n * vdb_half_stride(vecs->dim))
     return io_corrupt(err, "size of the copies of the rows");
-  graph->store = vdb_hnsw_store_view(vecs, data.data);
+  graph->store = vdb_half_view(vecs, data.data);
   return VECDB_OK;
 }
 

@@ -108,7 +108,8 @@ static void ivf_traits(const struct vdb_index *index, struct vdb_index_traits *o
   uint64_t signs = ivf->signs.quant ? vdb_ivf_signs_bytes(ivf->signs.quant, c->n) : 0;
   memset(out, 0, sizeof *out);
   out->memory = blocks * (ivf->coder.block_bytes + VDB_IVF_BLOCK * sizeof(uint32_t)) +
-                c->n * (c->stride + 2 * sizeof(float)) + signs + ivf->codes.data_size;
+                c->n * (c->stride + 2 * sizeof(float)) + signs + ivf->codes.data_size +
+                (ivf->f16.data ? ivf->f16.n * ivf->f16.stride : 0);
   out->walk_bytes = (uint32_t)(ivf->coder.block_bytes / VDB_IVF_BLOCK);
   out->lists = c->n;
   out->entries = ivf->n_entries;

@@ -174,6 +174,7 @@ struct vdb_ivf {
   struct vdb_ivf_lists lists;
   struct vdb_ivf_bounds bounds;
   struct vdb_codes codes; /* of all rows, to score the best again; ops NULL: none */
+  struct vdb_vecs f16;    /* rows in 16 bits, to score these again; data NULL: by the rows */
   uint32_t n_entries;     /* rows in all lists */
   bool exact;             /* the best are scored by the rows */
   struct vdb_stock stock; /* of struct vdb_ivf_scratch */

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "index/half_rows.h"
 #include "index/ivf_build.h"
 #include "index/kmeans.h"
 #include "index/opq.h"
@@ -364,6 +365,16 @@ static int build_codes(struct vdb_ivf_builder *h, vecdb_error *err) {
   return rc;
 }
 
+/* Whether the best of all are scored by copies in 16 bits. IVF_HNSW has its graph's. */
+static bool build_f16(const struct vdb_ivf_builder *h) {
+  const struct vdb_index_build *b = h->b;
+  if (b->vecs->elem != VDB_F32 || b->params.type == VECDB_INDEX_IVF_HNSW)
+    return false;
+  return b->params.refine == VECDB_REFINE_F16 ||
+         (b->params.refine == VECDB_REFINE_AUTO && h->kind->recoded &&
+          vdb_half_lossless(b->par, b->vecs));
+}
+
 /* ---- All of it ------------------------------------------------------------------------------- */
 
 static int build_ivf_init(struct vdb_ivf_builder *h, vecdb_error *err) {
@@ -439,6 +450,7 @@ VDB_INTERNAL int vdb_ivf_build(const struct vdb_index_build *b, vecdb_error *err
     rc = vdb_ivf_reach_learn(&h, err);
   if (rc == VECDB_OK)
     rc = build_codes(&h, err);
+  h.f16 = rc == VECDB_OK && build_f16(&h);
   if (rc == VECDB_OK)
     rc = vdb_ivf_write(&h, err);
   build_ivf_fini(&h);

@@ -35,6 +35,7 @@ struct vdb_ivf_builder {
   uint32_t n_entries;
   struct vdb_ivf_bounds bounds;
   struct vdb_codes all;     /* codes of all rows; ops NULL: none */
+  bool f16;                 /* rows are kept in 16 bits, too */
   uint64_t done;            /* rows' worth of work, for progress */
 };
 

@@ -15,6 +15,7 @@
  *         HNSW index over them; empty without a graph
  *   IVCP  what the codes of all rows have learnt; empty without codes
  *   IVCD  the codes of all rows; empty without codes
+ *   IVF2  the rows in 16 bits; no section without, nor in files of version 1
  *
  * Numbers are little-endian. All but the header are borrowed as they lie. Sizes and starts are held
  * against each other and against the rows at open; a row of a slot when it is used, as it is one of
@@ -22,6 +23,7 @@
  * safe.
  */
 #include "base/check.h"
+#include "index/half_rows.h"
 #include "index/ivf.h"
 #include "index/ivf_build.h"
 #include "index/pq.h"
@@ -38,7 +40,10 @@
 #define IVF_TAG_GRAPH VDB_TAG('I', 'V', 'F', 'G')
 #define IVF_TAG_CODES_PARAMS VDB_TAG('I', 'V', 'C', 'P')
 #define IVF_TAG_CODES VDB_TAG('I', 'V', 'C', 'D')
-enum { IVF_VERSION = 1, IVF_MAX_LISTS = 1 << 20 };
+#define IVF_TAG_F16 VDB_TAG('I', 'V', 'F', '2')
+enum { IVF_VERSION = 2, IVF_MAX_LISTS = 1 << 20 };
+
+enum ivf_exact { IVF_BY_CODES, IVF_BY_ROWS, IVF_BY_F16 };
 
 struct ivf_header {
   uint32_t version;
@@ -51,7 +56,7 @@ struct ivf_header {
   uint32_t n_blocks;
   uint32_t n_entries; /* rows in all lists */
   uint32_t codes;     /* id of the codes of all rows; 0: none */
-  uint32_t exact;     /* 0 or 1: the best are scored by the rows */
+  uint32_t exact;     /* enum ivf_exact: what the best are scored by */
   float max_norm;
   float max_error;
   uint32_t graph; /* 0: none of the centroids, 1: by distance, 2: by inner product */
@@ -153,6 +158,21 @@ static int ivf_write_signs(struct vdb_ivf_builder *h, vecdb_error *err) {
   return rc;
 }
 
+static int ivf_write_f16(struct vdb_ivf_builder *h, vecdb_error *err) {
+  const struct vdb_index_build *b = h->b;
+  if (!h->f16)
+    return VECDB_OK;
+  VDB_TRY(b->out->begin(b->out, IVF_TAG_F16, b->number, err));
+  VDB_TRY(vdb_half_write(b->mem, b->vecs, b->out, err));
+  return b->out->end(b->out, err);
+}
+
+static enum ivf_exact ivf_exact_of(const struct vdb_ivf_builder *h) {
+  return h->f16                                     ? IVF_BY_F16
+         : h->b->params.refine != VECDB_REFINE_NONE ? IVF_BY_ROWS
+                                                    : IVF_BY_CODES;
+}
+
 static int ivf_write_header(struct vdb_ivf_builder *h, vecdb_error *err) {
   const struct vdb_vecs *v = h->b->vecs;
   struct ivf_header header = {.version = IVF_VERSION,
@@ -165,7 +185,7 @@ static int ivf_write_header(struct vdb_ivf_builder *h, vecdb_error *err) {
                               .n_blocks = h->n_lists ? h->starts[h->n_lists] : 0,
                               .n_entries = h->n_entries,
                               .codes = h->all.ops ? h->all.ops->id : 0,
-                              .exact = h->b->params.refine != VECDB_REFINE_NONE,
+                              .exact = (uint32_t)ivf_exact_of(h),
                               .max_norm = h->bounds.norm,
                               .max_error = h->bounds.error,
                               .graph = ivf_graph_of(h),
@@ -193,6 +213,7 @@ VDB_INTERNAL int vdb_ivf_write(struct vdb_ivf_builder *h, vecdb_error *err) {
   VDB_TRY(ivf_write_parts(h, IVF_TAG_ROWS, &rows, 1, err));
   VDB_TRY(ivf_write_parts(h, IVF_TAG_CODES_PARAMS, &params, 1, err));
   VDB_TRY(ivf_write_parts(h, IVF_TAG_CODES, &codes, 1, err));
+  VDB_TRY(ivf_write_f16(h, err));
   VDB_TRY(ivf_write_blocks(h, err));
   if (h->transform)
     VDB_TRY(vdb_transform_write(h->transform, b->out, b->number, err));
@@ -240,12 +261,14 @@ static int ivf_read_header(struct ivf_reading *r, vecdb_error *err) {
   if (header->version > IVF_VERSION)
     return vdb_fail(err, VECDB_ERR_NEWER_FORMAT, "the IVF index has format %u, known is %u",
                     (unsigned)header->version, (unsigned)IVF_VERSION);
-  if (header->version == 0 || header->exact > 1 || header->graph > 2 ||
+  if (header->version == 0 || header->exact > IVF_BY_F16 || header->graph > 2 ||
       header->signs > 1 || header->ordered > 1 || header->code >= VDB_IVF_CODES)
     return ivf_corrupt(err, "header");
   if (header->n != v->n || header->dim != v->dim || header->elem != (uint32_t)v->elem ||
       header->metric != v->metric)
     return ivf_corrupt(err, "it was built for other vectors");
+  if (header->exact == IVF_BY_F16 && v->elem != VDB_F32)
+    return ivf_corrupt(err, "copies of rows that have none");
   if ((header->n_lists == 0) != (header->n == 0) || header->n_lists > header->n)
     return ivf_corrupt(err, "number of lists");
   return VECDB_OK;
@@ -359,17 +382,28 @@ static int ivf_read_codes(struct ivf_reading *r, vecdb_error *err) {
   return rc;
 }
 
+static int ivf_read_f16(struct ivf_reading *r, vecdb_error *err) {
+  const struct vdb_vecs *v = &r->ivf->base.vecs;
+  const void *data;
+  if (r->header.exact != IVF_BY_F16)
+    return VECDB_OK;
+  VDB_TRY(ivf_take(r, IVF_TAG_F16, true, (uint64_t)v->n * vdb_half_stride(v->dim), &data, err));
+  r->ivf->f16 = vdb_half_view(v, data);
+  return VECDB_OK;
+}
+
 VDB_INTERNAL int vdb_ivf_read(struct vdb_ivf *ivf, const struct vdb_sect_reader *in,
                               uint32_t number, vecdb_error *err) {
   struct ivf_reading r = {ivf, in, number, {0}};
   VDB_TRY(ivf_read_header(&r, err));
   ivf->n_entries = r.header.n_entries;
-  ivf->exact = r.header.exact != 0;
+  ivf->exact = r.header.exact != IVF_BY_CODES;
   ivf->bounds = (struct vdb_ivf_bounds){r.header.max_norm, r.header.max_error};
   if (r.header.n_lists == 0)
     return VECDB_OK;
   VDB_TRY(ivf_read_coder(&r, err));
   VDB_TRY(ivf_read_codes(&r, err));
+  VDB_TRY(ivf_read_f16(&r, err));
   VDB_TRY(ivf_read_lists(&r, err));
   VDB_TRY(ivf_read_signs(&r, err));
   return ivf_read_graph(&r, err);

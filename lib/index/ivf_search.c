@@ -3,7 +3,7 @@
  * by code, and rows that come below a running bound go into a pool, once each: a row of two lists
  * is judged in the nearer one. The bound is that of the `want` nearest so far and is drawn tighter
  * whenever the pool has twice as many. At the end the nearest of the pool are scored again, first
- * by the codes of all rows, if there are any, and then by the rows.
+ * by the codes of all rows, if there are any, and then by the rows or their copies.
  *
  * Rows in 8 bits are known up to a small error, which behaves at random after a rotation. There the
  * bound lies so much above the k-th key that no row among the k nearest of the lists stays outside.
@@ -215,9 +215,10 @@ static void search_recode(struct ivf_search *f, size_t keep) {
 static void search_pool_finish(struct ivf_search *f) {
   struct vdb_ivf_scratch *w = f->scratch;
   struct vdb_search *s = f->s;
+  const struct vdb_vecs *vecs = f->ivf->f16.data ? &f->ivf->f16 : &f->ivf->base.vecs;
   for (size_t i = 0, n; i < w->n_pool; i += n) {
     n = vdb_min_size(w->n_pool - i, SEARCH_CHUNK);
-    vdb_keys_gather(&f->ivf->base.vecs, s->query, w->rows + i, n, w->keys + i);
+    vdb_keys_gather(vecs, s->query, w->rows + i, n, w->keys + i);
     for (size_t k = i; k < i + n; k++)
       if (w->keys[k] <= vdb_topk_bound(&s->top))
         vdb_topk_push(&s->top, (struct vdb_near){w->keys[k], w->rows[k]});

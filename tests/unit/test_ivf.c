@@ -245,7 +245,7 @@ static void equal_rows(void **state) {
 /* Zero vectors among the rows and as a query; under COSINE these are as far from all others. */
 static void zero_rows(void **state) {
   (void)state;
-  static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
+  static const int32_t metrics[] = {VECDB_L2, VECDB_COSINE};
   enum { N = TEST_SIZE(2000, 500) };
   for (size_t m = 0; m < VDB_COUNT(metrics); m++) {
     struct built b;
@@ -356,6 +356,82 @@ static void built_older(struct built *b, const struct ivf_way *way) {
   assert_int_equal(ivf_open_way(&b->mem, &b->data, way, &b->sections, &b->index, &err), VECDB_OK);
 }
 
+static struct ix_section *built_section(struct built *b, uint32_t tag) {
+  for (size_t i = 0; i < b->sections.n; i++)
+    if (b->sections.items[i].tag == tag)
+      return &b->sections.items[i];
+  return NULL;
+}
+
+static void built_answers(const struct built *b, struct vdb_near *out) {
+  for (size_t i = 0; i < b->data.n_queries; i++) {
+    struct vdb_search s = {.effort = 8, .top = {out + i * K, K, 0}};
+    built_search(b, ix_query(&b->data, i), &s);
+    assert_int_equal(s.top.n, K);
+  }
+}
+
+/* Rows that binary16 holds are copied to it unasked, and searches with the copies, which do not
+   touch the rows, find what they find by the rows in a file of version 1. */
+static void copies_lose_nothing(void **state) {
+  (void)state;
+  enum { VERSION = 0, EXACT = 40 }; /* in the header */
+  static const struct ivf_way way = {VECDB_INDEX_IVF_RABITQ, 0, 0, 0, 0, 0};
+  static const int32_t metrics[] = {VECDB_L2, VECDB_COSINE};
+  const uint32_t older[] = {1, 1};
+  for (size_t i = 0; i < VDB_COUNT(metrics); i++) {
+    struct built b;
+    vecdb_error err = {0};
+    ix_data_make(&b.data, VDB_F32, metrics[i], 1000, 40, 1);
+    float *rows = (float *)(void *)b.data.rows, *kept = malloc(1000 * 40 * sizeof *kept);
+    for (size_t k = 0; k < 1000 * 40; k++)
+      rows[k] = roundf(rows[k] * 64) / 64;
+    memcpy(kept, rows, 1000 * 40 * sizeof *kept);
+    free(b.data.inv_norms);
+    ix_data_norms(&b.data);
+    struct vdb_near *by_copies = malloc(b.data.n_queries * K * sizeof *by_copies);
+    struct vdb_near *by_rows = malloc(b.data.n_queries * K * sizeof *by_rows);
+    built_open(&b, &way);
+    memset(rows, 0, 1000 * 40 * sizeof *rows);
+    built_answers(&b, by_copies);
+    memcpy(rows, kept, 1000 * 40 * sizeof *rows);
+    struct ix_section *copies = built_section(&b, VDB_TAG('I', 'V', 'F', '2'));
+    struct ix_section *header = built_section(&b, VDB_TAG('I', 'V', 'F', 'H'));
+    assert_non_null(copies);
+    copies->tag = 0;
+    memcpy(header->data + VERSION, &older[0], sizeof *older);
+    memcpy(header->data + EXACT, &older[1], sizeof *older);
+    b.index->ops->close(&b.mem, b.index);
+    assert_int_equal(ivf_open_way(&b.mem, &b.data, &way, &b.sections, &b.index, &err), VECDB_OK);
+    built_answers(&b, by_rows);
+    assert_memory_equal(by_copies, by_rows, b.data.n_queries * K * sizeof *by_rows);
+    free(by_copies);
+    free(by_rows);
+    free(kept);
+    built_close(&b);
+  }
+}
+
+/* Rows that it does not hold are copied when asked for, and keys are off by what is lost then. */
+static void copies_that_lose(void **state) {
+  (void)state;
+  const struct ivf_way ways[] = {{VECDB_INDEX_IVF_RABITQ, 0, 0, 0, VECDB_REFINE_AUTO, 0},
+                                 {VECDB_INDEX_IVF_RABITQ, 0, 0, 0, VECDB_REFINE_F16, 0},
+                                 {VECDB_INDEX_IVF_SQ8, 0, 0, 0, VECDB_REFINE_F16, 0}};
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, 1000, 40, 1);
+  struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
+  for (size_t w = 0; w < VDB_COUNT(ways); w++) {
+    bool asked = ways[w].refine == VECDB_REFINE_F16;
+    built_open(&b, &ways[w]);
+    assert_int_equal(built_section(&b, VDB_TAG('I', 'V', 'F', '2')) != NULL, asked);
+    assert_true(recall(&b, &truth, (struct vdb_search){.effort = ALL_LISTS},
+                       asked ? 0x1p-9 : 1e-4) >= .95);
+    built_drop(&b);
+  }
+  ix_data_free(&b.data);
+}
+
 /* Vectors compared by all queries. */
 static double built_distances(const struct built *b, uint32_t effort) {
   double sum = 0;
@@ -375,7 +451,7 @@ static void many_lists(void **state) {
   (void)state;
   static const struct ivf_way ways[] = {{VECDB_INDEX_IVF_FLAT, 256, 0, 0, 0, 0},
                                         {VECDB_INDEX_IVF_RABITQ, 256, 0, 0, 0, 0}};
-  static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
+  static const int32_t metrics[] = {VECDB_L2, VECDB_COSINE};
   for (size_t i = 0; i < VDB_COUNT(metrics); i++) {
     struct built b;
     ix_data_make(&b.data, VDB_F32, metrics[i], 4000, 64, 1);
@@ -491,6 +567,7 @@ int main(void) {
       cmocka_unit_test(rows_of_many_lengths),
       cmocka_unit_test(tiny_sizes),
       cmocka_unit_test(odd_dimensions),
+      cmocka_unit_test(copies_lose_nothing), cmocka_unit_test(copies_that_lose),
       cmocka_unit_test(many_lists),
       cmocka_unit_test(searches_stop),
       cmocka_unit_test(builds_report_and_cancel),

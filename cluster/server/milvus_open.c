@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/milvus.h"
 
@@ -124,7 +125,7 @@ bool milvus_open(struct milvus *m, const char *db, const char *name, struct milv
   out->db = milvus_database_name(m, db);
   int rc = VECDB_ERR_NOT_FOUND;
   if (open_find(m, name, out))
-    rc = vecdb_collection_get(m->call->server->db, out->physical, &out->collection, &error);
+    rc = srv_guard_get_collection(m->call, out->physical, &out->collection, &error);
   if (rc != VECDB_OK) {
     const char *asked = out->db;
     milvus_close(out);
@@ -203,6 +204,6 @@ bool milvus_each(struct milvus *m, const char *db, void (*visit)(void *user, con
                  void *user) {
   struct open_walk walk = {m, milvus_database_name(m, db), visit, user};
   vecdb_error error;
-  return vecdb_collection_list(m->call->server->db, open_walked, &walk, &error) == VECDB_OK ||
+  return srv_guard_list(m->call, open_walked, &walk, &error) == VECDB_OK ||
          milvus_error(m, &error);
 }

@@ -12,6 +12,7 @@
 #include "server/embed.h"
 #include "server/front.h"
 #include "server/grpc.h"
+#include "server/guard.h"
 #include "server/http.h"
 #include "server/milvus_state.h"
 
@@ -52,10 +53,11 @@ static bool server_serve(struct srv_server *s, char *error) {
   if (!s->auth)
     return false;
   snprintf(error, SRV_CONFIG_ERROR, "out of memory");
+  s->guard = srv_guard_new();
   s->pool = srv_pool_new((unsigned)s->config.workers, (unsigned)s->config.network_threads,
                          (size_t)s->config.queue);
   s->embed = *s->config.embed_url ? srv_embed_start(&s->config) : NULL;
-  if (!s->pool || (!s->embed && *s->config.embed_url))
+  if (!s->guard || !s->pool || (!s->embed && *s->config.embed_url))
     return false;
   s->milvus = srv_milvus_state_start(s->config.data, error);
   s->http = s->milvus ? srv_http_start(s, error) : NULL;
@@ -115,6 +117,7 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   srv_embed_stop(s->embed);
   srv_milvus_state_stop(s->milvus);
   srv_auth_stop(s->auth);
+  srv_guard_free(s->guard);
   bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;
   vecdb_error closing;
   if (vecdb_close(s->db, &closing) != VECDB_OK) {

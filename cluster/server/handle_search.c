@@ -194,7 +194,8 @@ static json_t *search_run(struct search *s, const struct search_shape *shape) {
     srv_call_no_memory(s->call);
     return NULL;
   }
-  if (srv_guard_search(s->call, s->collection, &s->params, hits, counts, &info, &rows, &error) != VECDB_OK) {
+  if (srv_guard_search(s->call, s->collection, &s->params, hits, counts, &info, &rows, &error) !=
+      VECDB_OK) {
     srv_call_error(s->call, &error);
     return NULL;
   }
@@ -255,10 +256,14 @@ void srv_explain(struct srv_call *call) {
   char *text = NULL;
   vecdb_error error = {0};
   bool good = search_options(&s, call->json) && search_queries(&s, call->json);
-  int rc = good ? srv_guard_explain(call, s.collection, &s.params, NULL, 0, &length, &error) : VECDB_OK;
+  int rc = VECDB_OK;
+  if (good)
+    rc = srv_guard_explain(call, s.collection, &s.params, NULL, 0, &length, &error);
   if (rc == VECDB_ERR_BUFFER) {
     text = srv_arena_take(&call->arena, length + 1);
-    rc = text ? srv_guard_explain(call, s.collection, &s.params, text, length + 1, NULL, &error) : VECDB_OK;
+    rc = VECDB_OK;
+    if (text)
+      rc = srv_guard_explain(call, s.collection, &s.params, text, length + 1, NULL, &error);
   }
   if (good && rc != VECDB_OK)
     srv_call_error(call, &error);

@@ -259,7 +259,8 @@ void milvus_partition_stats(struct milvus *m) {
   struct pb_bytes name = {(const uint8_t *)r.partition, strlen(r.partition)};
   struct pb_list names = {&name, 1};
   if (milvus_partitions(m, &open, &names, &filter)) {
-    if (srv_guard_count(m->call, open.collection, filter.text ? &filter : NULL, &rows, &error) == VECDB_OK) {
+    if (srv_guard_count(m->call, open.collection, filter.text ? &filter : NULL, &rows,
+                        &error) == VECDB_OK) {
       snprintf(text, sizeof text, "%llu", (unsigned long long)rows);
       milvus_pair_put(&m->out, 2, "row_count", text);
     } else {

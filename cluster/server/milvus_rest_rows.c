@@ -298,7 +298,8 @@ static void milvus_run(struct milvus_search *s, vecdb_collection *collection) {
     srv_call_no_memory(call);
     return;
   }
-  if (srv_guard_search(call, collection, &s->params, hits, counts, NULL, &rows, &error) != VECDB_OK) {
+  if (srv_guard_search(call, collection, &s->params, hits, counts, NULL, &rows, &error) !=
+      VECDB_OK) {
     srv_call_error(call, &error);
     return;
   }

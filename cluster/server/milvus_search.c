@@ -295,8 +295,8 @@ bool milvus_search_hits(struct milvus_search_run *s, struct milvus_hits *out) {
   s->params.n_fields = s->fields.n;
   if (s->ranged)
     return search_ranged(s, out);
-  return srv_guard_search(m->call, s->open.collection, &s->params, out->hits, out->counts, NULL, &out->rows,
-                      &error) == VECDB_OK ||
+  return srv_guard_search(m->call, s->open.collection, &s->params, out->hits, out->counts, NULL,
+                          &out->rows, &error) == VECDB_OK ||
          milvus_error(m, &error);
 }
 
@@ -335,7 +335,8 @@ static void query_count(struct milvus_search_run *s, const vecdb_filter *filter)
   struct pb_out *out = &s->m->out;
   uint64_t count;
   vecdb_error error;
-  if (srv_guard_count(s->m->call, s->open.collection, filter->text ? filter : NULL, &count, &error) != VECDB_OK) {
+  if (srv_guard_count(s->m->call, s->open.collection, filter->text ? filter : NULL, &count,
+                      &error) != VECDB_OK) {
     milvus_error(s->m, &error);
     return;
   }

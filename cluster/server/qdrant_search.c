@@ -257,7 +257,8 @@ static json_t *search_run(struct qdrant_search *s) {
     srv_call_no_memory(s->call);
     return NULL;
   }
-  if (srv_guard_search(s->call, s->collection, &s->params, hits, &count, NULL, &rows, &error) != VECDB_OK) {
+  if (srv_guard_search(s->call, s->collection, &s->params, hits, &count, NULL, &rows, &error) !=
+      VECDB_OK) {
     srv_call_error(s->call, &error);
     return NULL;
   }

@@ -25,7 +25,7 @@ struct srv_tenant {
 int srv_tenant_of(struct srv_call *call, const vecdb_schema *schema, struct srv_tenant *out,
                   vecdb_error *error);
 /* The filter, and that the rows are the tenant's: in the call's arena. The tenant comes as a bound
-   value, and the filter's text must be closed in itself, so that nothing in it reaches beyond it. */
+   value, and the filter's text must be closed in itself: nothing in it reaches beyond it. */
 int srv_tenant_filter(struct srv_call *call, const struct srv_tenant *tenant,
                       const vecdb_filter *filter, vecdb_filter *out, vecdb_error *error);
 /* Whether it says nothing. */
@@ -37,7 +37,8 @@ bool srv_tenant_owns(const struct srv_tenant *tenant, vecdb_value value);
 int srv_tenant_check(const struct srv_tenant *tenant, const vecdb_schema *schema,
                      const vecdb_batch *batch, vecdb_error *error);
 
-/* The one column of that name in a batch, NULL: none, or two; and a value of it, of an integer, a text or an array. */
+/* The one column of that name in a batch, NULL: none, or two; and a value of it, of an integer, a
+   text or an array. */
 const vecdb_column *srv_batch_column(const vecdb_batch *batch, const char *field);
 vecdb_value srv_batch_value(const vecdb_field *field, const vecdb_column *column, uint32_t row);
 

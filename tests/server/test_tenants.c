@@ -42,8 +42,8 @@ static void create(struct web *w) {
          " 16, \"nullable\": true}, {\"name\": \"text\", \"type\": \"VARCHAR\", \"max_length\": 32,"
          " \"default\": \"\"}]}");
   web_do(w, 201, "POST", "/v1/collections",
-         "{\"name\": \"nums\", \"fields\": [{\"name\": \"k\", \"type\": \"VARCHAR\", \"max_length\":"
-         " 8, \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         "{\"name\": \"nums\", \"fields\": [{\"name\": \"k\", \"type\": \"VARCHAR\","
+         " \"max_length\": 8, \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
          " {\"name\": \"tenant_id\", \"type\": \"INT16\", \"default\": 7}]}");
   web_do(w, 201, "POST", "/v1/collections",
          "{\"name\": \"common\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\","
@@ -134,7 +134,8 @@ static const struct {
     {200, "POST", DOCS "/rows/delete", "{\"filter\": \"k > 5\"}"},
     {400, "POST", DOCS "/rows/delete", "{\"filter\": \"false) or (k > 5\"}"},
     {400, "POST", DOCS "/rows/delete", "{\"filter\": \" \"}"},
-    {403, "POST", DOCS "/rows", "{\"rows\": [{\"k\": 100, \"v\": [0, 0], \"tenant_id\": \"rival\"}]}"},
+    {403, "POST", DOCS "/rows", "{\"rows\": [{\"k\": 100, \"v\": [0, 0],"
+                                " \"tenant_id\": \"rival\"}]}"},
     {403, "POST", DOCS "/rows", "{\"rows\": [{\"k\": 100, \"v\": [0, 0]}]}"},
     {403, "POST", DOCS "/rows", "{\"rows\": [{\"k\": 100, \"v\": [0, 0], \"tenant_id\": null}]}"},
     {403, "PUT", DOCS "/rows", "{\"rows\": [{\"k\": 1, \"v\": [0, 0], \"tenant_id\": \"acme\"},"
@@ -178,8 +179,8 @@ static const struct {
     {403, "DELETE", "/collections/pts", NULL},
     {200, "POST", ROWS "/query", "{\"collectionName\": \"docs\", \"filter\": \"k > 0\"}"},
     {200, "POST", ROWS "/get", "{\"collectionName\": \"docs\", \"id\": [6, 1]}"},
-    {200, "POST", ROWS "/search", "{\"collectionName\": \"docs\", \"data\": [[20, 0]], \"limit\": 50,"
-                                  " \"outputFields\": [\"text\"]}"},
+    {200, "POST", ROWS "/search", "{\"collectionName\": \"docs\", \"data\": [[20, 0]],"
+                                  " \"limit\": 50, \"outputFields\": [\"text\"]}"},
     {0, "POST", ROWS "/delete", "{\"collectionName\": \"docs\", \"filter\": \"k > 5\"}"},
     {403, "POST", ROWS "/upsert", "{\"collectionName\": \"docs\", \"data\": [{\"k\": 6, \"v\":"
                                   " [0, 0], \"tenant_id\": \"acme\"}]}"},
@@ -193,7 +194,8 @@ static void test_tries(void **state) {
   for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
     struct web_answer a = web_ask(&s->web, tries[i].method, tries[i].path, tries[i].body);
     if (tries[i].status && a.status != tries[i].status)
-      fail_msg("%s %s %s: %ld: %s", tries[i].method, tries[i].path, tries[i].body, a.status, a.text);
+      fail_msg("%s %s %s: %ld: %s", tries[i].method, tries[i].path, tries[i].body, a.status,
+               a.text);
     if (a.text && strstr(a.text, "of rival"))
       fail_msg("%s %s %s: %s", tries[i].method, tries[i].path, tries[i].body, a.text);
     web_done(&a);

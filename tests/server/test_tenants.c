@@ -43,7 +43,8 @@ static void create(struct web *w) {
          " \"default\": \"\"}]}");
   web_do(w, 201, "POST", "/v1/collections",
          "{\"name\": \"nums\", \"fields\": [{\"name\": \"k\", \"type\": \"VARCHAR\","
-         " \"max_length\": 8, \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         " \"max_length\": 8, \"primary_key\": true},"
+         " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
          " {\"name\": \"tenant_id\", \"type\": \"INT16\", \"default\": 7}]}");
   web_do(w, 201, "POST", "/v1/collections",
          "{\"name\": \"common\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\","

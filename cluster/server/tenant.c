@@ -56,7 +56,8 @@ static bool tenant_term(struct srv_call *call, struct srv_tenant *out, json_t *v
 static int tenant_by_terms(struct srv_call *call, struct srv_tenant *out, vecdb_error *error) {
   int64_t number;
   const char *tenant = call->who->tenant;
-  bool good = tenant_term(call, out, json_string(tenant)) &&
+  out->terms = srv_arena_array(&call->arena, 2, sizeof *out->terms);
+  bool good = out->terms && tenant_term(call, out, json_string(tenant)) &&
               (!tenant_integer(tenant, &number) || tenant_term(call, out, json_integer(number)));
   out->by_terms = true;
   out->field = QDRANT_TERMS;

@@ -9,14 +9,13 @@
 
 #include "server/call.h"
 
-enum { SRV_TENANT_TERMS = 2 };
-
+/* What it points to is the call's, or lies in its arena. */
 struct srv_tenant {
   const char *field; /* of the rows */
   vecdb_value value; /* that it has in the tenant's: what a filter compares with */
   bool by_terms;
   const char *path;  /* of the payload */
-  vecdb_string terms[SRV_TENANT_TERMS]; /* a tenant may be written as a text or as a number */
+  vecdb_string *terms; /* a tenant may be written as a text or as a number */
   uint32_t n_terms;
 };
 

@@ -124,7 +124,11 @@ int srv_guard_search(struct srv_call *call, vecdb_collection *collection,
                      vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
   vecdb_search_params own = *params;
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
-  return rc ? rc : vecdb_search(collection, &own, hits, counts, info, rows, error);
+  if (!rc)
+    rc = vecdb_search(collection, &own, hits, counts, info, rows, error);
+  for (uint32_t q = 0; !rc && (q < own.n_queries || q == 0); q++)
+    srv_auth_rows(call, counts[q]);
+  return rc;
 }
 
 int srv_guard_search_range(struct srv_call *call, vecdb_collection *collection,
@@ -132,7 +136,11 @@ int srv_guard_search_range(struct srv_call *call, vecdb_collection *collection,
                            uint32_t *count, vecdb_rows **rows, vecdb_error *error) {
   vecdb_search_params own = *params;
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
-  return rc ? rc : vecdb_search_range(collection, &own, radius, hits, count, NULL, rows, error);
+  if (!rc)
+    rc = vecdb_search_range(collection, &own, radius, hits, count, NULL, rows, error);
+  if (!rc)
+    srv_auth_rows(call, *count);
+  return rc;
 }
 
 int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
@@ -147,7 +155,11 @@ int srv_guard_query(struct srv_call *call, vecdb_collection *collection,
                     const vecdb_query_params *params, vecdb_rows **out, vecdb_error *error) {
   vecdb_query_params own = *params;
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
-  return rc ? rc : vecdb_query(collection, &own, out, error);
+  if (!rc)
+    rc = vecdb_query(collection, &own, out, error);
+  if (!rc)
+    srv_auth_rows(call, vecdb_rows_count(*out));
+  return rc;
 }
 
 int srv_guard_count(struct srv_call *call, vecdb_collection *collection,
@@ -276,9 +288,9 @@ static int guard_get_own(struct srv_call *call, vecdb_collection *collection,
   }
 }
 
-int srv_guard_get(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
-                  struct srv_guard_fields fields, uint8_t *found, vecdb_rows **out,
-                  vecdb_error *error) {
+static int guard_get(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
+                     struct srv_guard_fields fields, uint8_t *found, vecdb_rows **out,
+                     vecdb_error *error) {
   struct srv_tenant tenant;
   struct guard_keys own;
   if (!guard_is_bound(call))
@@ -297,6 +309,15 @@ int srv_guard_get(struct srv_call *call, vecdb_collection *collection, const vec
   for (size_t i = 0; i < own.n; i++)
     found[own.place[i]] = 1;
   return VECDB_OK;
+}
+
+int srv_guard_get(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
+                  struct srv_guard_fields fields, uint8_t *found, vecdb_rows **out,
+                  vecdb_error *error) {
+  int rc = guard_get(call, collection, keys, fields, found, out, error);
+  if (!rc)
+    srv_auth_rows(call, vecdb_rows_count(*out));
+  return rc;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
@@ -394,6 +415,8 @@ static int guard_put(struct guard_write *w, guard_writer *writer, int64_t *ids,
   if (!rc)
     rc = writer(w->collection, w->batch, ids, error);
   guard_lock(w, pthread_mutex_unlock);
+  if (!rc)
+    srv_auth_rows(w->call, w->batch->n_rows);
   if (rc == VECDB_ERR_READ_ONLY && bound)
     w->call->denied = "a row of another tenant's key";
   return rc;

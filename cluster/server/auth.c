@@ -39,6 +39,7 @@ struct srv_auth {
   struct auth_rules *rules;
   pthread_mutex_t reading; /* of `stamps`: one thread reads files at a time */
   struct auth_stamp stamps[AUTH_FILES];
+  struct srv_quotas *quotas;
   _Atomic int64_t looked; /* the second in which the files were looked at last */
 };
 
@@ -151,6 +152,12 @@ bool srv_auth_reload(struct srv_auth *auth, char *error) {
   bool good = auth_read_again(auth, error);
   pthread_mutex_unlock(&auth->reading);
   return good;
+}
+
+static uint64_t auth_now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 static void auth_log(const struct srv_auth *auth, int level, const char *text) {
@@ -348,6 +355,28 @@ static bool auth_refuse(struct srv_call *call, int status, const char *why) {
   return false;
 }
 
+/* A tenant's limits are those of all who are bound to it together. */
+static bool auth_within_quota(struct srv_call *call) {
+  const struct srv_config *config = &call->server->config;
+  const struct srv_identity *who = call->who;
+  struct srv_quota limits = {config->requests_per_second, config->rows_per_second,
+                             config->concurrency};
+  char name[SRV_API_KEY_TEXT + 8];
+  snprintf(name, sizeof name, "%s:%s", *who->tenant ? "tenant" : "who",
+           *who->tenant ? who->tenant : who->subject);
+  srv_policy_quota(who->rules->policy, who->tenant, &limits);
+  call->quota = srv_quota_enter(call->server->auth->quotas, name, &limits, auth_now_ns(),
+                                &call->retry_seconds);
+  if (call->quota)
+    return true;
+  call->denied = "over the quota";
+  if (call->retry_seconds)
+    srv_call_fail(call, 429, "QUOTA", "over the quota; try again in %u s", call->retry_seconds);
+  else
+    srv_call_no_memory(call);
+  return false;
+}
+
 bool srv_authorize(struct srv_call *call, const struct srv_credentials *shown) {
   struct srv_auth *auth = call->server->auth;
   const char *why;
@@ -372,10 +401,18 @@ bool srv_authorize(struct srv_call *call, const struct srv_credentials *shown) {
   why = auth_forbids(call);
   if (call->status) /* the collection's name is none */
     return false;
-  return why ? auth_refuse(call, 403, why) : true;
+  return why ? auth_refuse(call, 403, why) : auth_within_quota(call);
+}
+
+void srv_auth_rows(struct srv_call *call, uint64_t n) {
+  if (call->quota)
+    srv_quota_rows(call->server->auth->quotas, call->quota, n);
 }
 
 void srv_auth_leave(struct srv_call *call) {
+  if (call->quota)
+    srv_quota_leave(call->server->auth->quotas, call->quota);
+  call->quota = NULL;
   if (call->who)
     rules_release(call->who->rules);
   call->who = NULL;
@@ -414,8 +451,10 @@ struct srv_auth *srv_auth_start(struct srv_server *server, char *error) {
   pthread_mutex_init(&auth->mutex, NULL);
   pthread_mutex_init(&auth->reading, NULL);
   auth->server = server;
+  auth->quotas = srv_quotas_new();
   auth->required = *config->jwks_file || *config->keys_file;
-  if (srv_auth_reload(auth, error))
+  snprintf(error, SRV_CONFIG_ERROR, "out of memory");
+  if (auth->quotas && srv_auth_reload(auth, error))
     return auth;
   srv_auth_stop(auth);
   return NULL;
@@ -425,6 +464,7 @@ void srv_auth_stop(struct srv_auth *auth) {
   if (!auth)
     return;
   rules_release(auth->rules);
+  srv_quotas_free(auth->quotas);
   pthread_mutex_destroy(&auth->mutex);
   pthread_mutex_destroy(&auth->reading);
   free(auth);

@@ -9,6 +9,7 @@
 #include "server/api_keys.h"
 #include "server/jwt.h"
 #include "server/policy.h"
+#include "server/quota.h"
 
 struct srv_auth;
 struct auth_rules;
@@ -48,7 +49,9 @@ bool srv_authorize(struct srv_call *call, const struct srv_credentials *shown);
 /* Whether one of the identity's roles allows this; collection NULL: on any. */
 bool srv_identity_may(const struct srv_identity *who, enum srv_permission permission,
                       const char *collection);
-/* Gives back call->who. */
+/* Counts rows that the call reads or writes. */
+void srv_auth_rows(struct srv_call *call, uint64_t n);
+/* Gives back call->who and call->quota. */
 void srv_auth_leave(struct srv_call *call);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "server/auth.h"
+#include "server/guard.h"
 #include "server/observe.h"
 #include "server/server.h"
 
@@ -81,6 +82,8 @@ void srv_call_error(struct srv_call *call, const vecdb_error *error) {
   static const char prefix[] = "VECDB_ERR_";
   if (strncmp(name, prefix, sizeof prefix - 1) == 0)
     name += sizeof prefix - 1;
+  if (error->code == VECDB_ERR_READ_ONLY && call->denied)
+    name = "FORBIDDEN";
   if (call->errors) {
     srv_call_fail(call, call_status_of(error->code), name, "%s", error->message);
     return;
@@ -112,7 +115,7 @@ vecdb_collection *srv_call_collection(struct srv_call *call, const char *name) {
   vecdb_collection *collection;
   vecdb_error error;
   srv_call_about(call, name);
-  if (vecdb_collection_get(call->server->db, name, &collection, &error) == VECDB_OK)
+  if (srv_guard_get_collection(call, name, &collection, &error) == VECDB_OK)
     return collection;
   srv_call_error(call, &error);
   return NULL;

@@ -15,6 +15,7 @@
 #include "vecdb.h"
 
 struct srv_identity;
+struct srv_quota_user;
 struct srv_server;
 struct srv_route;
 
@@ -28,6 +29,7 @@ struct srv_call {
   struct srv_server *server;
   const struct srv_route *route; /* by which it came */
   struct srv_identity *who; /* auth.h; NULL: nobody has to say, or the route is public */
+  struct srv_quota_user *quota; /* whom it counts for; NULL: nobody */
   const char *denied;       /* why who asks may not, a static text for logs alone; NULL: may */
   unsigned retry_seconds;   /* of an answer 429 or 503; 0: 1 */
   struct srv_arena arena;

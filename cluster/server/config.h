@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SRV_CONFIG_TEXT = 512, SRV_CONFIG_ERROR = 640 };
+enum { SRV_CONFIG_TEXT = 512, SRV_CONFIG_ERROR = 640, SRV_QUOTA_MOST = 1000000000 };
 
 /* Numbers can change while a server runs (srv_config_adopt), so they are atomic. */
 struct srv_config {
@@ -37,6 +37,9 @@ struct srv_config {
   char embed_key[SRV_CONFIG_TEXT];
   char log_format[SRV_CONFIG_TEXT]; /* text or json */
   char log_level[SRV_CONFIG_TEXT];  /* error, warn, info or debug */
+  _Atomic uint64_t requests_per_second; /* 0 here and below: no limit */
+  _Atomic uint64_t rows_per_second;
+  _Atomic uint64_t concurrency; /* requests of one tenant at a time */
   _Atomic uint64_t skew_seconds;  /* that clocks may differ by */
   _Atomic uint64_t token_seconds; /* a token's life, at most */
   _Atomic uint64_t embed_timeout_ms;

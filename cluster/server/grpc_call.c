@@ -309,6 +309,8 @@ static void grpc_forbid(struct grpc_call *c) {
     grpc_refuse(c, GRPC_UNAUTHENTICATED, "a valid token or key is needed");
   else if (c->call.status == 403)
     grpc_refuse(c, GRPC_PERMISSION_DENIED, "this is not permitted");
+  else if (c->call.status == 429)
+    grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED, "over the quota; try again later");
   else
     grpc_refuse(c, GRPC_UNAVAILABLE, "the server is out of memory");
 }
@@ -393,7 +395,7 @@ static void grpc_whole(struct grpc_call *c) {
     return;
   }
   c->working = true;
-  if (srv_pool_add(c->peer->server->pool, grpc_run, c))
+  if (srv_pool_add(c->peer->server->pool, srv_quota_lane(c->call.quota), grpc_run, c))
     return;
   c->working = false;
   grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED, "too many calls are waiting; try again");

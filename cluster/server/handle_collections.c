@@ -1,4 +1,5 @@
 /* handle_collections.c - collections, their indexes and their upkeep. */
+#include "server/guard.h"
 #include "server/handlers.h"
 #include "server/json_schema.h"
 #include "server/observe.h"
@@ -12,7 +13,7 @@ void srv_collections_list(struct srv_call *call) {
   json_t *names = json_array();
   vecdb_error error;
   int rc =
-      names ? vecdb_collection_list(call->server->db, collections_add, names, &error) : VECDB_OK;
+      names ? srv_guard_list(call, collections_add, names, &error) : VECDB_OK;
   if (rc == VECDB_OK) {
     srv_call_answer(call, 200, json_pack("{s:o}", "collections", names));
     return;
@@ -39,7 +40,7 @@ void srv_collection_create(struct srv_call *call) {
   vecdb_collection *collection;
   vecdb_error error;
   srv_call_about(call, name);
-  if (vecdb_collection_create(call->server->db, name, &schema, &collection, &error) != VECDB_OK) {
+  if (srv_guard_create(call, name, &schema, &collection, &error) != VECDB_OK) {
     srv_call_error(call, &error);
     return;
   }
@@ -58,7 +59,7 @@ void srv_collection_describe(struct srv_call *call) {
 void srv_collection_drop(struct srv_call *call) {
   vecdb_error error;
   srv_call_about(call, call->args[0]);
-  if (vecdb_collection_drop(call->server->db, call->args[0], &error) != VECDB_OK)
+  if (srv_guard_drop(call, call->args[0], &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200, json_pack("{s:s}", "dropped", call->args[0]));
@@ -70,7 +71,7 @@ void srv_collection_stats(struct srv_call *call) {
     return;
   vecdb_stats s = VECDB_STATS_INIT;
   vecdb_error error;
-  if (vecdb_collection_stats(collection, &s, &error) != VECDB_OK)
+  if (srv_guard_stats(call, collection, &s, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200,

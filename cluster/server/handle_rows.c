@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/handlers.h"
 #include "server/json_read.h"
 #include "server/json_rows.h"
@@ -14,8 +15,8 @@ enum {
   ROWS_QUERY_LIMIT = 1000  /* rows of a query that says no limit */
 };
 
-typedef int rows_write(vecdb_collection *collection, const vecdb_batch *batch, int64_t *ids,
-                       vecdb_error *error);
+typedef int rows_write(struct srv_call *call, vecdb_collection *collection,
+                       const vecdb_batch *batch, int64_t *ids, vecdb_error *error);
 
 /* ---- Writes ---------------------------------------------------------------------------------- */
 
@@ -34,7 +35,7 @@ static json_t *rows_put(struct srv_call *call, vecdb_collection *collection, jso
     srv_call_no_memory(call);
     return NULL;
   }
-  if (write(collection, &batch, ids, &error) != VECDB_OK) {
+  if (write(call, collection, &batch, ids, &error) != VECDB_OK) {
     srv_call_error(call, &error);
     return NULL;
   }
@@ -66,11 +67,11 @@ static void rows_write_call(struct srv_call *call, rows_write *write) {
 }
 
 void srv_rows_insert(struct srv_call *call) {
-  rows_write_call(call, vecdb_insert);
+  rows_write_call(call, srv_guard_insert);
 }
 
 void srv_rows_upsert(struct srv_call *call) {
-  rows_write_call(call, vecdb_upsert);
+  rows_write_call(call, srv_guard_upsert);
 }
 
 /* ---- JSON lines ------------------------------------------------------------------------------ */
@@ -92,7 +93,7 @@ static bool stream_flush(struct rows_stream *s) {
     return true;
   struct srv_arena outer = s->call->arena; /* each batch has memory of its own */
   s->call->arena = (struct srv_arena){.limit = outer.limit};
-  json_t *ids = rows_put(s->call, s->collection, s->batch, vecdb_upsert);
+  json_t *ids = rows_put(s->call, s->collection, s->batch, srv_guard_upsert);
   srv_arena_free(&s->call->arena);
   s->call->arena = outer;
   if (!ids)
@@ -179,8 +180,8 @@ void srv_rows_delete(struct srv_call *call) {
   vecdb_error error;
   uint64_t deleted = 0;
   if (!array || srv_keys_read(call, key, array, &list)) {
-    int rc = array ? vecdb_delete(collection, &list, &deleted, &error)
-                   : vecdb_delete_where(collection, &filter, &deleted, NULL, &error);
+    int rc = array ? srv_guard_delete(call, collection, &list, &deleted, &error)
+                   : srv_guard_delete_where(call, collection, &filter, &deleted, &error);
     if (rc != VECDB_OK)
       srv_call_error(call, &error);
     else
@@ -213,7 +214,8 @@ void srv_rows_get(struct srv_call *call) {
   vecdb_rows *rows;
   vecdb_error error;
   if (srv_keys_read(call, srv_schema_key(vecdb_collection_schema(collection)), array, &list)) {
-    if (vecdb_get(collection, &list, fields, n_fields, NULL, &rows, &error) != VECDB_OK) {
+    struct srv_guard_fields wanted = {fields, n_fields};
+    if (srv_guard_get(call, collection, &list, wanted, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
       srv_call_answer(call, 200, json_pack("{s:o}", "rows", rows_list(rows)));
@@ -239,6 +241,7 @@ void srv_row_get(struct srv_call *call) {
   vecdb_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
+  static const struct srv_guard_fields all = {NULL, 0};
   int64_t integer;
   vecdb_string string;
   vecdb_keys one;
@@ -247,7 +250,7 @@ void srv_row_get(struct srv_call *call) {
   const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
   if (!rows_path_key(key, call->args[1], &integer, &string, &one))
     srv_call_fail(call, 400, "TYPE", "the key \"%.100s\" is no INT64", call->args[1]);
-  else if (vecdb_get(collection, &one, NULL, 0, NULL, &rows, &error) != VECDB_OK)
+  else if (srv_guard_get(call, collection, &one, all, NULL, &rows, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else if (vecdb_rows_count(rows) == 0)
     srv_call_fail(call, 404, "NOT_FOUND", "there is no row with the key %.100s", call->args[1]);
@@ -287,7 +290,7 @@ void srv_rows_query(struct srv_call *call) {
   vecdb_error error;
   const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
   if (!list || srv_keys_read(call, key, list, &params.after)) {
-    if (vecdb_query(collection, &params, &rows, &error) != VECDB_OK) {
+    if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
       srv_call_answer(
@@ -310,7 +313,7 @@ void srv_rows_count(struct srv_call *call) {
     return;
   uint64_t count;
   vecdb_error error;
-  if (vecdb_count(collection, &filter, &count, &error) != VECDB_OK)
+  if (srv_guard_count(call, collection, &filter, &count, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200, json_pack("{s:I}", "count", (json_int_t)count));

@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "server/embed.h"
+#include "server/guard.h"
 #include "server/handlers.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
@@ -256,10 +257,14 @@ void srv_explain(struct srv_call *call) {
   char *text = NULL;
   vecdb_error error = {0};
   bool good = search_options(&s, call->json) && search_queries(&s, call->json);
-  int rc = good ? vecdb_explain(s.collection, &s.params, NULL, 0, &length, &error) : VECDB_OK;
+  int rc = VECDB_OK;
+  if (good)
+    rc = srv_guard_explain(call, s.collection, &s.params, NULL, 0, &length, &error);
   if (rc == VECDB_ERR_BUFFER) {
     text = srv_arena_take(&call->arena, length + 1);
-    rc = text ? vecdb_explain(s.collection, &s.params, text, length + 1, NULL, &error) : VECDB_OK;
+    rc = VECDB_OK;
+    if (text)
+      rc = srv_guard_explain(call, s.collection, &s.params, text, length + 1, NULL, &error);
   }
   if (good && rc != VECDB_OK)
     srv_call_error(call, &error);

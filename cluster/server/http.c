@@ -82,7 +82,8 @@ bool srv_http_headers(struct http_conn *c) {
   atomic_fetch_add(&server->in_flight, 1);
   if (!http_clear(r) || !http_admit(r))
     return false;
-  r->overloaded = !r->call.route->inline_answer && srv_pool_full(server->pool);
+  r->overloaded = !r->call.route->inline_answer &&
+                  srv_pool_full(server->pool, srv_quota_lane(r->call.quota));
   return true;
 }
 
@@ -157,7 +158,8 @@ bool srv_http_whole(struct http_conn *c) {
     http_handle(&r->call);
     return true;
   }
-  if (!r->overloaded && srv_pool_add(c->http->server->pool, http_run, c))
+  unsigned lane = srv_quota_lane(r->call.quota);
+  if (!r->overloaded && srv_pool_add(c->http->server->pool, lane, http_run, c))
     return false;
   srv_call_fail(&r->call, 429, "OVERLOADED", "too many requests are waiting; try again");
   return true;

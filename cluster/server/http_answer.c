@@ -60,6 +60,10 @@ static int answer_head(char *to, const struct srv_call *call, size_t bytes,
   bool again = call->status == 429 || call->status == 503;
   const char *stays = how->last ? "Connection: close\r\n"
                       : how->old ? "Connection: keep-alive\r\n" : "";
+  char wait[32] = "";
+  if (again)
+    snprintf(wait, sizeof wait, "Retry-After: %u\r\n",
+             call->retry_seconds ? call->retry_seconds : 1);
   const char *challenge = call->status == 401 ? "WWW-Authenticate: Bearer\r\n" : "";
   const char *type = call->content_type ? call->content_type : "application/json";
   return snprintf(to, ANSWER_HEAD,
@@ -67,7 +71,7 @@ static int answer_head(char *to, const struct srv_call *call, size_t bytes,
                   "%s%s%s%s%s%s\r\n",
                   call->status, http_status_str((enum http_status)call->status), answer_date(),
                   type, bytes, *how->allow ? "Allow: " : "", how->allow,
-                  *how->allow ? "\r\n" : "", again ? "Retry-After: 1\r\n" : "", challenge, stays);
+                  *how->allow ? "\r\n" : "", wait, challenge, stays);
 }
 
 bool srv_http_answer_make(struct http_answer *a, struct srv_call *call,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/milvus.h"
 #include "server/milvus_rebuild.h"
 #include "server/observe.h"
@@ -94,7 +95,7 @@ static bool admin_create(struct milvus *m, const struct admin_named *r,
               milvus_properties_set(m, open.record, &r->properties, &r->deleted) &&
               milvus_record_keep(m, &open);
   if (good &&
-      vecdb_collection_create(server->db, physical, &schema->schema, NULL, &error) != VECDB_OK) {
+      srv_guard_create(m->call, physical, &schema->schema, NULL, &error) != VECDB_OK) {
     srv_milvus_record_put(server->milvus, open.label, NULL);
     good = milvus_error(m, &error);
   }
@@ -131,7 +132,7 @@ void milvus_collection_drop(struct milvus *m) {
                   r.name);
     else if (json_array_size(json_object_get(open.record, "aliases")))
       milvus_fail(m, SRV_MILVUS_ARGUMENT, "collection %.255s has aliases: drop them first", r.name);
-    else if (vecdb_collection_drop(server->db, open.physical, &error) != VECDB_OK)
+    else if (srv_guard_drop(m->call, open.physical, &error) != VECDB_OK)
       milvus_error(m, &error);
     else if (open.record)
       srv_milvus_record_put(server->milvus, open.label, NULL);
@@ -193,7 +194,7 @@ void milvus_collection_stats(struct milvus *m) {
   char text[32];
   if (!admin_read(m, ADMIN_NAMED, &r) || !milvus_open(m, r.db, r.name, &open))
     return;
-  if (vecdb_collection_stats(open.collection, &stats, &error) == VECDB_OK) {
+  if (srv_guard_stats(m->call, open.collection, &stats, &error) == VECDB_OK) {
     snprintf(text, sizeof text, "%llu", (unsigned long long)stats.rows);
     milvus_pair_put(&m->out, 2, "row_count", text);
   } else {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/guard.h"
 #include "server/milvus_search.h"
 
 enum { HYBRID_RRF_K = 60, HYBRID_PARTS = 64 };
@@ -262,8 +263,9 @@ static void hybrid_answer(struct hybrid *h) {
     return;
   bool texts = h->whole.open.key->type == VECDB_VARCHAR;
   vecdb_keys keys = {texts ? NULL : all.integers, texts ? all.strings : NULL, all.n};
-  if (vecdb_get(h->whole.open.collection, &keys, h->whole.fields.names, h->whole.fields.n,
-                all.found, &hits.rows, &error) != VECDB_OK) {
+  struct srv_guard_fields fields = {h->whole.fields.names, h->whole.fields.n};
+  if (srv_guard_get(h->m->call, h->whole.open.collection, &keys, fields, all.found, &hits.rows,
+                    &error) != VECDB_OK) {
     milvus_error(h->m, &error);
     return;
   }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/milvus.h"
 #include "server/milvus_rebuild.h"
@@ -230,7 +231,7 @@ static json_t *index_meant(struct milvus *m, const struct milvus_open *open,
 static bool index_rows(struct milvus *m, const struct milvus_open *open, int64_t *rows) {
   vecdb_stats stats = VECDB_STATS_INIT;
   vecdb_error error;
-  if (vecdb_collection_stats(open->collection, &stats, &error) != VECDB_OK)
+  if (srv_guard_stats(m->call, open->collection, &stats, &error) != VECDB_OK)
     return milvus_error(m, &error);
   *rows = (int64_t)stats.rows;
   return true;

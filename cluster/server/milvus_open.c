@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/milvus.h"
 #include "server/observe.h"
@@ -127,7 +128,7 @@ bool milvus_open(struct milvus *m, const char *db, const char *name, struct milv
   bool found = open_find(m, name, out);
   srv_call_about(m->call, found ? out->physical : name);
   if (found)
-    rc = vecdb_collection_get(m->call->server->db, out->physical, &out->collection, &error);
+    rc = srv_guard_get_collection(m->call, out->physical, &out->collection, &error);
   if (rc != VECDB_OK) {
     const char *asked = out->db;
     milvus_close(out);
@@ -206,6 +207,6 @@ bool milvus_each(struct milvus *m, const char *db, void (*visit)(void *user, con
                  void *user) {
   struct open_walk walk = {m, milvus_database_name(m, db), visit, user};
   vecdb_error error;
-  return vecdb_collection_list(m->call->server->db, open_walked, &walk, &error) == VECDB_OK ||
+  return srv_guard_list(m->call, open_walked, &walk, &error) == VECDB_OK ||
          milvus_error(m, &error);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/milvus.h"
 #include "server/milvus_rebuild.h"
@@ -162,7 +163,7 @@ static bool partition_remove(struct milvus *m, struct milvus_open *open, const c
   vecdb_error error;
   if (!partition_and(m, &text, 1, &filter))
     return false;
-  if (vecdb_delete_where(open->collection, &filter, NULL, NULL, &error) != VECDB_OK)
+  if (srv_guard_delete_where(m->call, open->collection, &filter, NULL, &error) != VECDB_OK)
     return milvus_error(m, &error);
   json_array_remove(partition_list(open), at);
   return milvus_record_keep(m, open);
@@ -258,7 +259,8 @@ void milvus_partition_stats(struct milvus *m) {
   struct pb_bytes name = {(const uint8_t *)r.partition, strlen(r.partition)};
   struct pb_list names = {&name, 1};
   if (milvus_partitions(m, &open, &names, &filter)) {
-    if (vecdb_count(open.collection, filter.text ? &filter : NULL, &rows, &error) == VECDB_OK) {
+    if (srv_guard_count(m->call, open.collection, filter.text ? &filter : NULL, &rows,
+                        &error) == VECDB_OK) {
       snprintf(text, sizeof text, "%llu", (unsigned long long)rows);
       milvus_pair_put(&m->out, 2, "row_count", text);
     } else {

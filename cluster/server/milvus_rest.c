@@ -1,4 +1,5 @@
 /* milvus_rest.c - answers and collections of Milvus's REST interface; see milvus_rest.h. */
+#include "server/guard.h"
 #include "server/milvus_rest.h"
 
 #include <stdlib.h>
@@ -220,7 +221,7 @@ void srv_milvus_create(struct srv_call *call) {
       !srv_take_text(call, call->json, "description", &schema.description) ||
       !(json_is_object(full) ? milvus_full(call, full, &schema) : milvus_quick(call, &schema)))
     return;
-  if (vecdb_collection_create(call->server->db, name, &schema, NULL, &error) != VECDB_OK)
+  if (srv_guard_create(call, name, &schema, NULL, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_object());
@@ -233,7 +234,7 @@ static int milvus_add(void *user, const char *name) {
 void srv_milvus_list(struct srv_call *call) {
   json_t *names = json_array();
   vecdb_error error;
-  if (names && vecdb_collection_list(call->server->db, milvus_add, names, &error) != VECDB_OK) {
+  if (names && srv_guard_list(call, milvus_add, names, &error) != VECDB_OK) {
     json_decref(names);
     srv_call_error(call, &error);
     return;
@@ -286,7 +287,7 @@ void srv_milvus_has(struct srv_call *call) {
   vecdb_error error;
   if (!name)
     return;
-  int rc = vecdb_collection_get(call->server->db, name, &collection, &error);
+  int rc = srv_guard_get_collection(call, name, &collection, &error);
   if (rc != VECDB_OK && rc != VECDB_ERR_NOT_FOUND)
     srv_call_error(call, &error);
   else
@@ -299,7 +300,7 @@ void srv_milvus_drop(struct srv_call *call) {
   vecdb_error error;
   if (!name)
     return;
-  int rc = vecdb_collection_drop(call->server->db, name, &error);
+  int rc = srv_guard_drop(call, name, &error);
   if (rc != VECDB_OK && rc != VECDB_ERR_NOT_FOUND) /* dropping what is not there is fine */
     srv_call_error(call, &error);
   else
@@ -329,7 +330,7 @@ void srv_milvus_stats(struct srv_call *call) {
   vecdb_error error;
   if (!collection)
     return;
-  if (vecdb_collection_stats(collection, &s, &error) != VECDB_OK)
+  if (srv_guard_stats(call, collection, &s, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_pack("{s:I}", "rowCount", (json_int_t)s.rows));

@@ -1,6 +1,7 @@
 /* milvus_rest_rows.c - rows and searches of Milvus's REST interface; see milvus_rest.h. */
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/milvus_names.h"
@@ -12,8 +13,8 @@ enum { ROWS_LIMIT = 100 };
 
 /* ---- Writes ---------------------------------------------------------------------------------- */
 
-typedef int milvus_write(vecdb_collection *collection, const vecdb_batch *batch, int64_t *ids,
-                         vecdb_error *error);
+typedef int milvus_write(struct srv_call *call, vecdb_collection *collection,
+                         const vecdb_batch *batch, int64_t *ids, vecdb_error *error);
 
 static void milvus_put(struct srv_call *call, vecdb_collection *collection, json_t *rows,
                        milvus_write *write, const char *count_name, const char *ids_name) {
@@ -29,7 +30,7 @@ static void milvus_put(struct srv_call *call, vecdb_collection *collection, json
     return;
   }
   bool integers = key->type != VECDB_VARCHAR;
-  if (write(collection, &batch, integers ? ids : NULL, &error) != VECDB_OK) {
+  if (write(call, collection, &batch, integers ? ids : NULL, &error) != VECDB_OK) {
     srv_call_error(call, &error);
     return;
   }
@@ -64,11 +65,11 @@ static void milvus_rows(struct srv_call *call, milvus_write *write, const char *
 }
 
 void srv_milvus_insert(struct srv_call *call) {
-  milvus_rows(call, vecdb_insert, "insertCount", "insertIds");
+  milvus_rows(call, srv_guard_insert, "insertCount", "insertIds");
 }
 
 void srv_milvus_upsert(struct srv_call *call) {
-  milvus_rows(call, vecdb_upsert, "upsertCount", "upsertIds");
+  milvus_rows(call, srv_guard_upsert, "upsertCount", "upsertIds");
 }
 
 /* ---- Filters and fields ---------------------------------------------------------------------- */
@@ -129,7 +130,7 @@ void srv_milvus_delete(struct srv_call *call) {
   vecdb_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  if (vecdb_delete_where(collection, &filter, NULL, NULL, &error) != VECDB_OK)
+  if (srv_guard_delete_where(call, collection, &filter, NULL, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_object());
@@ -155,7 +156,7 @@ void srv_milvus_query(struct srv_call *call) {
   vecdb_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  if (vecdb_query(collection, &params, &rows, &error) != VECDB_OK) {
+  if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
     srv_call_error(call, &error);
   } else {
     srv_milvus_answer(call, milvus_list(rows));
@@ -184,7 +185,8 @@ void srv_milvus_get(struct srv_call *call) {
   json_t *ids = json_is_array(id) ? json_incref(id) : json_pack("[O]", id);
   const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
   if (srv_keys_read(call, key, ids, &list)) {
-    if (vecdb_get(collection, &list, fields, n_fields, NULL, &rows, &error) != VECDB_OK) {
+    struct srv_guard_fields wanted = {fields, n_fields};
+    if (srv_guard_get(call, collection, &list, wanted, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
       srv_milvus_answer(call, milvus_list(rows));

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/guard.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/milvus_search.h"
@@ -263,8 +264,8 @@ static bool search_ranged(struct milvus_search_run *s, struct milvus_hits *out) 
     out->hits = srv_arena_array(&m->call->arena, k, sizeof *out->hits);
     if (!out->hits)
       return milvus_no_memory(m);
-    if (vecdb_search_range(s->open.collection, &s->params, radius, out->hits, &found, NULL,
-                           &out->rows, &error) != VECDB_OK)
+    if (srv_guard_search_range(m->call, s->open.collection, &s->params, radius, out->hits,
+                               &found, &out->rows, &error) != VECDB_OK)
       return milvus_error(m, &error);
     kept = 0;
     for (uint32_t i = 0; i < found; i++)
@@ -336,7 +337,8 @@ static void query_count(struct milvus_search_run *s, const vecdb_filter *filter)
   struct pb_out *out = &s->m->out;
   uint64_t count;
   vecdb_error error;
-  if (vecdb_count(s->open.collection, filter->text ? filter : NULL, &count, &error) != VECDB_OK) {
+  if (srv_guard_count(s->m->call, s->open.collection, filter->text ? filter : NULL, &count,
+                      &error) != VECDB_OK) {
     milvus_error(s->m, &error);
     return;
   }
@@ -387,7 +389,7 @@ static void query_rows(struct milvus_search_run *s, const vecdb_filter *filter) 
   params.fields = s->fields.names;
   params.n_fields = s->fields.n;
   params.control = &s->control;
-  if (vecdb_query(s->open.collection, &params, &rows, &error) != VECDB_OK) {
+  if (srv_guard_query(m->call, s->open.collection, &params, &rows, &error) != VECDB_OK) {
     milvus_error(m, &error);
     return;
   }

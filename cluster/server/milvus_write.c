@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/milvus.h"
 
 struct write_request {
@@ -57,7 +58,7 @@ static void write_rows(struct milvus *m, size_t n_fields, uint32_t count_field) 
   if (milvus_open(m, r.db, r.name, &open)) {
     uint32_t n_rows = r.n_rows < 0 || r.n_rows > UINT32_MAX ? 0 : (uint32_t)r.n_rows;
     if (milvus_rows_read(m, &open, r.partition, &r.data, n_rows, &batch)) {
-      if (vecdb_upsert(open.collection, &batch, NULL, &error) == VECDB_OK)
+      if (srv_guard_upsert(m->call, open.collection, &batch, NULL, &error) == VECDB_OK)
         write_answer(m, &open, &batch, count_field);
       else
         milvus_error(m, &error);
@@ -88,7 +89,7 @@ static bool write_delete(struct milvus *m, const struct milvus_open *open,
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "a delete needs an expression");
   if (!milvus_partitions(m, open, &names, &filter))
     return false;
-  if (vecdb_delete_where(open->collection, &filter, &deleted, NULL, &error) != VECDB_OK)
+  if (srv_guard_delete_where(m->call, open->collection, &filter, &deleted, &error) != VECDB_OK)
     return milvus_error(m, &error);
   srv_pb_number(&m->out, 7, (int64_t)deleted);
   srv_pb_number(&m->out, 9, srv_milvus_ids(m->call->server->milvus, 1));

@@ -7,6 +7,7 @@
 
 #include "server/audit.h"
 #include "server/auth.h"
+#include "server/guard.h"
 #include "server/metrics.h"
 #include "server/routes.h"
 #include "server/server.h"
@@ -104,7 +105,7 @@ static void observe_slow(struct srv_call *call, vecdb_collection *collection,
   srv_line_number(&line, "queries", params->n_queries);
   srv_line_number(&line, "k", params->k);
   srv_line_text(&line, "filter", params->filter.text);
-  if (vecdb_explain(collection, params, plan, sizeof plan, &length, NULL) == VECDB_OK)
+  if (srv_guard_explain(call, collection, params, plan, sizeof plan, &length, NULL) == VECDB_OK)
     srv_line_text(&line, "plan", plan);
   srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }
@@ -113,7 +114,7 @@ int srv_search_run(struct srv_call *call, vecdb_collection *collection,
                    const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
                    vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
   uint64_t slow_ms = call->server->config.log_slow_ms, began = srv_now_ns();
-  int rc = vecdb_search(collection, params, hits, counts, info, rows, error);
+  int rc = srv_guard_search(call, collection, params, hits, counts, info, rows, error);
   uint64_t ns = srv_now_ns() - began;
   call->searched = true;
   if (slow_ms && ns >= slow_ms * 1000000)

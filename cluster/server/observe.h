@@ -26,7 +26,7 @@ void srv_observe_end(struct srv_call *call, size_t bytes_out, bool may_wait);
 /* Names the collection that a call is about, for the logs. */
 void srv_call_about(struct srv_call *call, const char *collection);
 
-/* vecdb_search, with what is kept of searches: call sites differ in nothing else. */
+/* srv_guard_search, with what is kept of searches: call sites differ in nothing else. */
 int srv_search_run(struct srv_call *call, vecdb_collection *collection,
                    const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
                    vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error);

@@ -23,9 +23,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/config.h"
 #include "server/routes.h"
-
-enum { SRV_QUOTA_MOST = 1000000000 };
 
 struct srv_policy;
 struct srv_role;

@@ -1,4 +1,4 @@
-/* pool.c - threads around one epoll set and a ring of work items; see pool.h. */
+/* pool.c - threads around one epoll set and a queue of work items; see pool.h. */
 #include "server/pool.h"
 
 #include <pthread.h>
@@ -10,22 +10,16 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { POOL_BATCH = 32 }; /* sources looked at before the next waiting */
+#include "server/lanes.h"
 
-struct pool_item {
-  void (*run)(void *item);
-  void *item;
-};
+enum { POOL_BATCH = 32 }; /* sources looked at before the next waiting */
 
 struct srv_pool {
   int epoll;
   int help; /* an eventfd: each write to it wakes one thread */
   int end;  /* an eventfd: once written to, all are awake */
   pthread_mutex_t mutex;
-  struct pool_item *ring;
-  size_t capacity;
-  size_t first;
-  _Atomic size_t n; /* changed with the mutex held */
+  struct srv_lanes *queue;
   unsigned workers; /* at most so many threads run items ... */
   unsigned running; /* ... and so many do */
   unsigned waiting; /* for something to look at */
@@ -43,16 +37,14 @@ static void pool_write(int eventfd) {
 /* Whether the mutex's holder should wake another thread for what is queued: one that runs items
    takes the next by itself. */
 static bool pool_short(const struct srv_pool *p) {
-  return p->n > 0 && p->running < p->workers && p->waiting > 0;
+  return srv_lanes_count(p->queue) > 0 && p->running < p->workers && p->waiting > 0;
 }
 
 /* Runs an item, if there is one and this thread may. Mutex held, but for the run. */
 static bool pool_run(struct srv_pool *p) {
-  if (p->n == 0 || p->running == p->workers)
+  struct srv_lane_item item;
+  if (p->running == p->workers || !srv_lanes_take(p->queue, &item))
     return false;
-  struct pool_item item = p->ring[p->first];
-  p->first = (p->first + 1) % p->capacity;
-  p->n--;
   p->running++;
   bool more = pool_short(p);
   pthread_mutex_unlock(&p->mutex);
@@ -103,7 +95,7 @@ static bool pool_prepare(struct srv_pool *p) {
   p->epoll = epoll_create1(EPOLL_CLOEXEC);
   p->help = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   p->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  return p->ring && p->epoll >= 0 && p->help >= 0 && p->end >= 0 &&
+  return p->queue && p->epoll >= 0 && p->help >= 0 && p->end >= 0 &&
          epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->help, &help) == 0 &&
          epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->end, &end) == 0;
 }
@@ -113,8 +105,7 @@ struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capaci
   struct srv_pool *p = calloc(1, sizeof *p + n * sizeof *p->threads);
   if (!p)
     return NULL;
-  p->ring = calloc(capacity, sizeof *p->ring);
-  p->capacity = capacity;
+  p->queue = srv_lanes_new(capacity);
   p->workers = workers;
   p->n_threads = n;
   pthread_mutex_init(&p->mutex, NULL);
@@ -149,17 +140,16 @@ void srv_pool_await(struct srv_pool *p, struct srv_source *source, enum srv_read
   pool_control(p, EPOLL_CTL_MOD, source, what);
 }
 
-bool srv_pool_add(struct srv_pool *p, void (*run)(void *item), void *item) {
+bool srv_pool_add(struct srv_pool *p, unsigned lane, void (*run)(void *item), void *item) {
   pthread_mutex_lock(&p->mutex);
-  bool fits = p->n < p->capacity && !p->stopping;
-  if (fits)
-    p->ring[(p->first + p->n++) % p->capacity] = (struct pool_item){run, item};
+  bool fits =
+      !p->stopping && srv_lanes_add(p->queue, lane, (struct srv_lane_item){run, item});
   pthread_mutex_unlock(&p->mutex);
   return fits;
 }
 
-bool srv_pool_full(struct srv_pool *p) {
-  return atomic_load_explicit(&p->n, memory_order_relaxed) >= p->capacity;
+bool srv_pool_full(struct srv_pool *p, unsigned lane) {
+  return srv_lanes_full(p->queue, lane);
 }
 
 void srv_pool_stop(struct srv_pool *p) {
@@ -181,6 +171,6 @@ void srv_pool_free(struct srv_pool *p) {
     if (all[i] >= 0)
       close(all[i]);
   pthread_mutex_destroy(&p->mutex);
-  free(p->ring);
+  srv_lanes_free(p->queue);
   free(p);
 }

@@ -36,11 +36,12 @@ bool srv_pool_start(struct srv_pool *pool);
 bool srv_pool_watch(struct srv_pool *pool, struct srv_source *source, enum srv_ready what);
 /* The same of one that has been watched before. It may be looked at before this returns. */
 void srv_pool_await(struct srv_pool *pool, struct srv_source *source, enum srv_ready what);
-/* Has run(item) called by a thread; false when the queue is full or the pool stopping. Called by a
-   source that is looking or an item that runs: its thread then sees to it. */
-bool srv_pool_add(struct srv_pool *pool, void (*run)(void *item), void *item);
+/* Has run(item) called by a thread; false when the queue, or the lane's part of it (lanes.h), is
+   full, or the pool stopping. Called by a source that is looking or an item that runs: its thread
+   then sees to it. */
+bool srv_pool_add(struct srv_pool *pool, unsigned lane, void (*run)(void *item), void *item);
 /* Whether an item would be refused now. Cheap; any thread. */
-bool srv_pool_full(struct srv_pool *pool);
+bool srv_pool_full(struct srv_pool *pool, unsigned lane);
 /* Runs what waits, and ends the threads: nothing is looked at from here on. NULL is fine. */
 void srv_pool_stop(struct srv_pool *pool);
 /* Of one that has stopped, or never started. */

@@ -1,6 +1,7 @@
 /* qdrant_collections.c - collections in Qdrant's dialect; see qdrant.h. */
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/qdrant.h"
 #include "server/server.h"
@@ -158,7 +159,7 @@ void srv_qdrant_create(struct srv_call *call) {
                      json_object_get(call->json, "sparse_vectors"),
                      json_object_get(call->json, "hnsw_config"), &schema))
     return;
-  int rc = vecdb_collection_create(call->server->db, name, &schema, NULL, &error);
+  int rc = srv_guard_create(call, name, &schema, NULL, &error);
   if (rc == VECDB_ERR_EXISTS)
     srv_call_fail(call, 409, "EXISTS", "Wrong input: Collection `%.200s` already exists!",
                   call->args[0]);
@@ -187,7 +188,7 @@ static int list_add(void *user, const char *name) {
 void srv_qdrant_list(struct srv_call *call) {
   json_t *names = json_array();
   vecdb_error error;
-  if (names && vecdb_collection_list(call->server->db, list_add, names, &error) != VECDB_OK) {
+  if (names && srv_guard_list(call, list_add, names, &error) != VECDB_OK) {
     json_decref(names);
     srv_call_error(call, &error);
     return;
@@ -249,7 +250,7 @@ void srv_qdrant_describe(struct srv_call *call) {
   vecdb_stats s = VECDB_STATS_INIT;
   vecdb_error error;
   const vecdb_schema *schema = vecdb_collection_schema(collection);
-  if (vecdb_collection_stats(collection, &s, &error) != VECDB_OK) {
+  if (srv_guard_stats(call, collection, &s, &error) != VECDB_OK) {
     srv_call_error(call, &error);
   } else {
     bool busy = s.jobs_pending > 0;
@@ -275,7 +276,7 @@ void srv_qdrant_drop(struct srv_call *call) {
   }
   vecdb_collection_release(collection);
   const char *name = srv_qdrant_collection_name(call, call->args[0]);
-  int rc = name ? vecdb_collection_drop(call->server->db, name, &error) : VECDB_OK;
+  int rc = name ? srv_guard_drop(call, name, &error) : VECDB_OK;
   if (name && rc != VECDB_OK)
     srv_call_error(call, &error);
   else if (name)

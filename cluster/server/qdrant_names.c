@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/observe.h"
 #include "server/qdrant.h"
@@ -112,7 +113,7 @@ vecdb_collection *srv_qdrant_collection(struct srv_call *call) {
   const char *name = srv_qdrant_collection_name(call, call->args[0]);
   if (!name)
     return NULL;
-  if (vecdb_collection_get(call->server->db, name, &collection, &error) == VECDB_OK) {
+  if (srv_guard_get_collection(call, name, &collection, &error) == VECDB_OK) {
     if (names_is_points(vecdb_collection_schema(collection)))
       return collection;
     vecdb_collection_release(collection);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/json_sparse.h"
@@ -208,7 +209,7 @@ bool srv_qdrant_put(struct srv_call *call, vecdb_collection *collection, json_t 
   batch.columns = columns;
   batch.n_columns = n;
   batch.n_rows = (uint32_t)p.n;
-  if (vecdb_upsert(collection, &batch, NULL, &error) == VECDB_OK)
+  if (srv_guard_upsert(call, collection, &batch, NULL, &error) == VECDB_OK)
     return true;
   srv_call_error(call, &error);
   return false;

@@ -1,6 +1,7 @@
 /* qdrant_read.c - points by id and by filter in Qdrant's dialect; see qdrant.h. */
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/qdrant.h"
 #include "server/server.h"
 
@@ -34,7 +35,8 @@ void srv_qdrant_retrieve(struct srv_call *call) {
     return;
   if (srv_qdrant_want_read(call, call->json, vecdb_collection_schema(collection), &want) &&
       srv_qdrant_keys(call, ids, &list)) {
-    if (vecdb_get(collection, &list, want.fields, want.n_fields, NULL, &rows, &error) != VECDB_OK) {
+    struct srv_guard_fields fields = {want.fields, want.n_fields};
+    if (srv_guard_get(call, collection, &list, fields, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
       srv_qdrant_answer(call, read_list(&want, rows, vecdb_rows_count(rows)));
@@ -62,7 +64,8 @@ void srv_qdrant_retrieve_one(struct srv_call *call) {
       all && srv_qdrant_key(call, id, &key) ? srv_qdrant_collection(call) : NULL;
   if (collection && srv_qdrant_want_read(call, all, vecdb_collection_schema(collection), &want)) {
     vecdb_keys one = {NULL, &key, 1};
-    if (vecdb_get(collection, &one, want.fields, want.n_fields, NULL, &rows, &error) != VECDB_OK) {
+    struct srv_guard_fields fields = {want.fields, want.n_fields};
+    if (srv_guard_get(call, collection, &one, fields, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
       if (vecdb_rows_count(rows))
@@ -92,7 +95,7 @@ static void read_page(struct srv_call *call, vecdb_collection *collection,
   params.filter = *filter;
   params.fields = want->fields;
   params.n_fields = want->n_fields;
-  if (vecdb_query(collection, &params, &rows, &error) != VECDB_OK) {
+  if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
     srv_call_error(call, &error);
     return;
   }
@@ -150,7 +153,7 @@ void srv_qdrant_count(struct srv_call *call) {
   vecdb_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
-  if (vecdb_count(collection, &filter, &count, &error) != VECDB_OK)
+  if (srv_guard_count(call, collection, &filter, &count, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_qdrant_answer(call, json_pack("{s:I}", "count", (json_int_t)count));

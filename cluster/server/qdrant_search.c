@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_rows.h"
 #include "server/json_sparse.h"
 #include "server/observe.h"
@@ -39,7 +40,8 @@ static bool search_stored(struct qdrant_search *s, json_t *id) {
   if (!srv_qdrant_key(s->call, id, &s->id))
     return false;
   vecdb_keys one = {NULL, &s->id, 1};
-  if (vecdb_get(s->collection, &one, &s->field->name, 1, NULL, &rows, &error) != VECDB_OK) {
+  struct srv_guard_fields fields = {&s->field->name, 1};
+  if (srv_guard_get(s->call, s->collection, &one, fields, NULL, &rows, &error) != VECDB_OK) {
     srv_call_error(s->call, &error);
     return false;
   }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/handlers.h"
 #include "server/qdrant.h"
 
@@ -116,8 +117,8 @@ void srv_qdrant_delete(struct srv_call *call) {
   if (!collection)
     return;
   pthread_rwlock_rdlock(&write_lock);
-  int rc = target.ids ? vecdb_delete(collection, &target.keys, NULL, &error)
-                      : vecdb_delete_where(collection, &target.filter, NULL, NULL, &error);
+  int rc = target.ids ? srv_guard_delete(call, collection, &target.keys, NULL, &error)
+                      : srv_guard_delete_where(call, collection, &target.filter, NULL, &error);
   pthread_rwlock_unlock(&write_lock);
   if (rc != VECDB_OK)
     srv_call_error(call, &error);
@@ -191,9 +192,10 @@ static bool write_pages(struct srv_call *call, vecdb_collection *collection,
     params.filter = target->filter;
     params.fields = want.fields;
     params.n_fields = want.n_fields;
-    int rc = target->ids ? vecdb_get(collection, &target->keys, want.fields, want.n_fields, NULL,
-                                     &rows, &error)
-                         : vecdb_query(collection, &params, &rows, &error);
+    struct srv_guard_fields fields = {want.fields, want.n_fields};
+    int rc = target->ids ? srv_guard_get(call, collection, &target->keys, fields, NULL, &rows,
+                                         &error)
+                         : srv_guard_query(call, collection, &params, &rows, &error);
     if (rc != VECDB_OK) {
       srv_call_error(call, &error);
       break;

@@ -15,6 +15,7 @@ struct srv_auth;
 struct srv_embed;
 struct srv_front;
 struct srv_grpc;
+struct srv_guard;
 struct srv_http;
 struct srv_metrics;
 struct srv_milvus_state;
@@ -23,6 +24,7 @@ struct srv_server {
   struct srv_config config;
   vecdb *db;
   struct srv_auth *auth; /* who may do what */
+  struct srv_guard *guard; /* of rows */
   struct srv_pool *pool;
   struct srv_embed *embed;         /* NULL: no embedding service is configured */
   struct srv_milvus_state *milvus; /* what the Milvus dialect keeps */

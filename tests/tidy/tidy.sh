@@ -26,6 +26,7 @@ texts=$(find lib tests bench examples gpu cluster .ci .package -type f \
   check layers.awk lib/README.md $library $others
   check banned.awk $library
   check functions.awk vecdb.h $library
+  check guard.awk cluster/server/*.c
   [ -z "$others" ] || check functions.awk limit=tests $others
 }
 

@@ -1,0 +1,69 @@
+/*
+ * guard.h - the one place where requests become calls of the library on collections and rows. Each
+ * function is the library's of that name, within what call->who may: on collections that a role
+ * grants, and, for who is bound to a tenant, on its rows alone. `make tidy` sees to it that no
+ * handler calls the library past it. What is not permitted is VECDB_ERR_READ_ONLY, with the reason
+ * in call->denied.
+ */
+#ifndef SRV_GUARD_H
+#define SRV_GUARD_H
+
+#include "server/call.h"
+
+struct srv_guard;
+
+/* NULL: no memory. */
+struct srv_guard *srv_guard_new(void);
+void srv_guard_free(struct srv_guard *guard);
+
+/* ---- Collections: by the permission of the call's route -------------------------------------- */
+
+int srv_guard_get_collection(struct srv_call *call, const char *name, vecdb_collection **out,
+                             vecdb_error *error);
+int srv_guard_create(struct srv_call *call, const char *name, const vecdb_schema *schema,
+                     vecdb_collection **out, vecdb_error *error);
+int srv_guard_drop(struct srv_call *call, const char *name, vecdb_error *error);
+/* Those that who asks may read. */
+int srv_guard_list(struct srv_call *call, int (*visit)(void *user, const char *name), void *user,
+                   vecdb_error *error);
+/* For a tenant: how many rows it has, and nothing else. */
+int srv_guard_stats(struct srv_call *call, vecdb_collection *collection, vecdb_stats *out,
+                    vecdb_error *error);
+
+/* ---- Reading --------------------------------------------------------------------------------- */
+
+int srv_guard_search(struct srv_call *call, vecdb_collection *collection,
+                     const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
+                     vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error);
+int srv_guard_search_range(struct srv_call *call, vecdb_collection *collection,
+                           const vecdb_search_params *params, float radius, vecdb_hit *hits,
+                           uint32_t *count, vecdb_rows **rows, vecdb_error *error);
+int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
+                      const vecdb_search_params *params, char *text, size_t capacity,
+                      size_t *length, vecdb_error *error);
+int srv_guard_query(struct srv_call *call, vecdb_collection *collection,
+                    const vecdb_query_params *params, vecdb_rows **out, vecdb_error *error);
+int srv_guard_count(struct srv_call *call, vecdb_collection *collection,
+                    const vecdb_filter *filter, uint64_t *count, vecdb_error *error);
+/* For a tenant, the rows have the field that says whose they are besides those asked for. */
+struct srv_guard_fields {
+  const char *const *names;
+  size_t n;
+};
+int srv_guard_get(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
+                  struct srv_guard_fields fields, uint8_t *found, vecdb_rows **out,
+                  vecdb_error *error);
+
+/* ---- Writing --------------------------------------------------------------------------------- */
+
+/* For a tenant: every row says that it is the tenant's, and replaces no row of another. */
+int srv_guard_insert(struct srv_call *call, vecdb_collection *collection,
+                     const vecdb_batch *batch, int64_t *ids, vecdb_error *error);
+int srv_guard_upsert(struct srv_call *call, vecdb_collection *collection,
+                     const vecdb_batch *batch, int64_t *ids, vecdb_error *error);
+int srv_guard_delete(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
+                     uint64_t *deleted, vecdb_error *error);
+int srv_guard_delete_where(struct srv_call *call, vecdb_collection *collection,
+                           const vecdb_filter *filter, uint64_t *deleted, vecdb_error *error);
+
+#endif

@@ -42,6 +42,7 @@ class Embeddings:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = -1  # the answer in one piece: in two it waits for an acknowledgement
 
             def do_POST(self):
                 self.rfile.read(int(self.headers["Content-Length"]))

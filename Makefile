@@ -266,6 +266,15 @@ qdrant-test: ## an unmodified qdrant-client against the server, beside its own m
 	then build/qdrant-client/bin/python tests/server/qdrant_client_test.py build/vecdbd; \
 	else echo 'skipped: qdrant-client cannot be had from PyPI'; fi
 
+observe-test: ## metrics, alerts and dashboard beside a real Prometheus, as Debian has it
+	@$(DEPS) lib server
+	@if INSTALL='$(INSTALL)' .ci/deps prometheus python; then \
+	  $(MAKE) --no-print-directory QUIET=1 build/vecdbd && { [ -e build/observe/installed ] || \
+	  { python3 -m venv build/observe && build/observe/bin/pip -q --disable-pip-version-check install \
+	  prometheus_client; touch build/observe/installed; }; } && \
+	  build/observe/bin/python tests/server/prometheus_test.py build/vecdbd; \
+	else echo 'skipped: prometheus or python3-venv cannot be had'; fi
+
 langchain-qdrant-test: ## langchain-qdrant's own tests of its vector store, against the server
 	@$(DEPS) lib server python
 	$(SUB) QUIET=1 build/vecdbd
@@ -526,7 +535,7 @@ help: ## this list
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server serve embeddings \
   shell shell-test \
-  milvus-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
+  milvus-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill model fuzz fuzz-keep install install-server install-test \

@@ -117,12 +117,14 @@ static void config_shrink(struct rep *r) {
   }
 }
 
-/* Whether a peer has all that is committed, so that it may count from now on. */
+/* Whether a peer has all that was ever committed, and so may count from now on: what earlier primaries
+   have committed without this one knowing is before its no-op. */
 static bool config_ready(const struct rep *r, const struct rep_peer *p) {
   if (PLANT(GROW_EARLY, false, p->state == PEER_STREAM && (p->store.hi | p->store.lo)))
     return true;
   return p->state == PEER_STREAM && !p->broken && r->now - p->heard < r->o.slow_ms &&
-         p->match >= r->commit && p->match + r->o.grow_lag >= r->tail.seq && p->match > 0;
+         r->noop && p->match >= rep_max(r->commit, r->noop) &&
+         p->match + r->o.grow_lag >= r->tail.seq;
 }
 
 static void config_grow(struct rep *r) {
@@ -172,7 +174,7 @@ void rep_config_progress(struct rep *r) {
 static void config_promote(struct rep *r) {
   const struct rep_config *c = &r->config;
   int at = rep_isr_at(c, r->o.node);
-  if (at <= 0 || !rep_config_member(r, c) || r->state.broken)
+  if (at <= 0 || !rep_config_member(r, c) || r->state.broken || r->match < r->state.heal)
     return;
   uint64_t patience = r->o.suspect_ms + (uint64_t)at * r->o.stagger_ms;
   if (r->full)

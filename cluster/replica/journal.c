@@ -116,7 +116,7 @@ bool rep_journal_save(struct rep *r) {
 }
 
 bool rep_journal_reset(struct rep *r, const struct rep_pos *pos) {
-  if (!journal_ok(r, r->store.reset(r->store.arg, pos)))
+  if (!journal_ok(r, r->store.reset(r->store.arg, pos, r->commit)))
     return false;
   r->records++;
   journal_restart(r, pos);

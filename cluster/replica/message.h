@@ -45,7 +45,7 @@ struct rep_msg {
   uint32_t n_route;
   uint32_t route[REP_MEMBERS]; /* APPEND: to be passed on to the first of them, and so on */
 
-  uint64_t last;                          /* PROBED */
+  uint64_t last;                          /* PROBED, PIECE: the end of the sender's log */
   uint64_t digest_seq, digest;            /* ACK: of the machine; seq 0: none */
   uint32_t n_epochs;
   struct rep_epoch epochs[REP_EPOCHS];    /* PROBED: ascending */

@@ -171,7 +171,7 @@ void rep_step(struct rep *r, uint64_t now, const struct rep_event *ev) {
     case REP_EV_SYNCED: replica_synced(r, ev->ok); break;
     case REP_EV_CONFIG: rep_config_adopt(r, ev->config); break;
     case REP_EV_TXN: rep_config_outcome(r, ev); break;
-    case REP_EV_REGISTERED: r->incarnation = ev->number; break;
+    case REP_EV_REGISTERED: r->incarnation = rep_max(r->incarnation, ev->number); break;
     case REP_EV_DOWN:
       if (r->have_config && r->config.isr[0].node == ev->node && r->now > r->o.suspect_ms)
         r->heard = rep_min(r->heard, r->now - r->o.suspect_ms);

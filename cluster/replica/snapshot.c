@@ -19,6 +19,7 @@ static void snapshot_send(struct rep *r, struct rep_peer *p) {
   struct rep_msg *m = rep_message(r, REP_PIECE, p->node);
   m->snapshot = p->snapshot.id;
   m->prev = p->snapshot.pos;
+  m->last = r->tail.seq;
   m->index = p->piece;
   m->count = p->snapshot.count;
   m->data = r->piece;
@@ -50,7 +51,9 @@ void rep_snapshot_answer(struct rep *r, struct rep_peer *p, const struct rep_msg
     return;
   if (m->index == p->snapshot.count) {
     p->broken = false;
-    rep_peer_probe(r, p);
+    uint64_t seq = p->snapshot.pos.seq;
+    rep_snapshot_end(r, p);
+    rep_peer_stream(r, p, seq);
   } else if (m->index != p->piece) {
     p->piece = m->index;
     snapshot_send(r, p);
@@ -70,25 +73,45 @@ static void snapshot_finish(struct rep *r) {
   r->commit = r->match = pos.seq;
   r->fresh_at = r->later_time = 0;
   memset(r->digest_seq, 0, sizeof r->digest_seq);
+  if (r->state.broken)
+    r->state.heal = r->install.last;
   r->state.broken = false;
   (void)rep_journal_save(r);
 }
 
+/* Whether it is of use. What the log has behind the snapshot's position may be committed, and so is
+   not dropped when the two agree there. */
+static bool snapshot_helps(struct rep *r, const struct rep_pos *pos) {
+  struct rep_pos here;
+  return r->state.broken || pos->seq > r->tail.seq ||
+         (pos->seq > r->commit && rep_journal_pos(r, pos->seq, &here) && here.chain != pos->chain);
+}
+
 static bool snapshot_begin(struct rep *r, const struct rep_msg *m) {
-  if (!r->state.broken && m->prev.seq < rep_max(r->commit, r->machine.pos(r->machine.arg).seq))
-    return false; /* older than what is here */
   r->install.id = m->snapshot;
   r->install.next = 0;
   r->install.snapshot.id = m->snapshot;
   r->install.snapshot.pos = m->prev;
   r->install.snapshot.count = m->count;
+  r->install.last = m->last;
   if (r->machine.begin(r->machine.arg, &r->install.snapshot) == REP_OK)
     return true;
   r->install.id = 0;
   return false;
 }
 
+static void snapshot_answer(struct rep *r, const struct rep_msg *m, uint32_t next) {
+  struct rep_msg *out = rep_message(r, REP_PIECED, r->leader);
+  out->snapshot = m->snapshot;
+  out->index = next;
+  rep_send(r);
+}
+
 void rep_snapshot_receive(struct rep *r, const struct rep_msg *m) {
+  if (!snapshot_helps(r, &m->prev)) {
+    snapshot_answer(r, m, m->count);
+    return;
+  }
   if (m->snapshot != r->install.id && (m->index || !snapshot_begin(r, m)))
     return;
   if (m->index == r->install.next && m->count == r->install.snapshot.count) {
@@ -102,10 +125,6 @@ void rep_snapshot_receive(struct rep *r, const struct rep_msg *m) {
   uint32_t next = r->install.next;
   if (next == m->count)
     snapshot_finish(r);
-  if (r->role == REP_STOPPED)
-    return;
-  struct rep_msg *out = rep_message(r, REP_PIECED, r->leader);
-  out->snapshot = m->snapshot;
-  out->index = next;
-  rep_send(r);
+  if (r->role != REP_STOPPED)
+    snapshot_answer(r, m, next);
 }

@@ -49,6 +49,7 @@ struct rep_install {
   uint64_t id; /* 0: none */
   struct rep_snapshot snapshot;
   uint32_t next;
+  uint64_t last; /* the end of the primary's log */
 };
 
 struct rep {

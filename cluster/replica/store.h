@@ -17,7 +17,8 @@ enum rep_status {
 struct rep_state {
   uint64_t promised;
   uint64_t rev; /* the largest C seen */
-  bool broken;
+  uint64_t heal; /* was broken, and must have this entry before it may lead */
+  bool broken;   /* acknowledges nothing, and wants a snapshot */
 };
 
 /* What is there when a replica is opened: entries base.seq + 1 to last. */
@@ -35,8 +36,9 @@ struct rep_store {
   /* Removes the entries behind `after`, into a file of orphans of their own. */
   enum rep_status (*cut)(void *arg, uint64_t after);
   enum rep_status (*save)(void *arg, const struct rep_state *state);
-  /* Removes everything, what lies behind base.seq into orphans; the log goes on behind `base`. */
-  enum rep_status (*reset)(void *arg, const struct rep_pos *base);
+  /* Removes everything, what lies behind `after` into orphans (some of it may have been committed after
+     all; op ids tell); the log goes on behind `base`. */
+  enum rep_status (*reset)(void *arg, const struct rep_pos *base, uint64_t after);
   /* Entries up to base->seq may be removed; `base` is the position of the last of them. */
   enum rep_status (*trim)(void *arg, const struct rep_pos *base);
   /* body is valid until the next call. False: not there, or damaged. */

@@ -6,9 +6,12 @@
 
 #include "sim/world.h"
 
-static bool check_holds(const struct sim_image *i, const struct rep_pos *pos) {
+/* Whether a node has the entry on disk: in its log, or in its data. */
+static bool check_holds(const struct sim_node *n, const struct rep_pos *pos) {
+  const struct sim_image *i = &n->disk.durable;
   const struct rep_entry *e = sim_image_at(i, pos->seq);
-  return pos->seq <= i->base.seq || (e && e->pos.chain == pos->chain);
+  return pos->seq <= i->base.seq || pos->seq <= n->map.durable.pos.seq ||
+         (e && e->pos.chain == pos->chain);
 }
 
 /* I3: on the disk of every ISR member, and of min_isr at least. */
@@ -20,11 +23,11 @@ static void check_copies(struct sim_node *n, const struct rep_pos *pos) {
     const struct sim_node *m = &w->nodes[c->isr[i].node];
     if (!rep_same_store(m->store, c->isr[i].store))
       copies++; /* what it acknowledged was true when it did */
-    else if (!check_holds(&m->disk.durable, pos))
+    else if (!check_holds(m, pos))
       sim_fail(w, "I3: %lu is committed, and not on the disk of node %u", pos->seq, m->id);
   }
   for (uint32_t i = 1; i <= w->n_nodes; i++)
-    copies += check_holds(&w->nodes[i].disk.durable, pos);
+    copies += check_holds(&w->nodes[i], pos);
   if (copies < c->min_isr)
     sim_fail(w, "%lu is committed on %u disks of %u", pos->seq, copies, c->min_isr);
 }

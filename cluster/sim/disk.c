@@ -100,9 +100,9 @@ static enum rep_status disk_save(void *arg, const struct rep_state *state) {
   return REP_OK;
 }
 
-static enum rep_status disk_reset(void *arg, const struct rep_pos *base) {
+static enum rep_status disk_reset(void *arg, const struct rep_pos *base, uint64_t after) {
   struct sim_node *n = arg;
-  disk_orphans(n, rep_max(base->seq, n->disk.now.base.seq));
+  disk_orphans(n, rep_max(after, n->disk.now.base.seq));
   disk_do(n, (struct sim_change){.kind = SIM_RESET, .pos = *base});
   return REP_OK;
 }

@@ -20,6 +20,7 @@ static void node_send(void *arg, const struct rep_msg *m) {
   struct sim_node *n = arg;
   struct sim_world *w = n->world;
   sim_check_send(n, m);
+  sim_trace(w, "%u>%u t%u E%lu prev %lu n%u commit %lu last %lu flags %u round %lu piece %u/%u", n->id, m->to, m->type, m->epoch, m->prev.seq, m->n_entries, m->commit, m->last, m->flags, m->round, m->index, m->count); /*DBG*/
   if (w->blocked[n->id][m->to] || m->to > w->n_nodes || sim_chance(w, w->drop))
     return;
   uint8_t *data = sim_memory(w, rep_msg_bytes(m));

@@ -102,6 +102,8 @@ static bool config_may_shrink(const struct rep *r) {
 
 /* Silence, or no progress though something is owed. */
 static bool config_slow(const struct rep *r, const struct rep_peer *p) {
+  if (PLANT(NEVER_SLOW, false, true))
+    return false;
   return r->now - p->heard > r->o.slow_ms || r->now - p->progress > r->o.slow_ms || p->broken;
 }
 
@@ -123,7 +125,7 @@ static bool config_ready(const struct rep *r, const struct rep_peer *p) {
   if (PLANT(GROW_EARLY, false, p->state == PEER_STREAM && (p->store.hi | p->store.lo)))
     return true;
   return p->state == PEER_STREAM && !p->broken && r->now - p->heard < r->o.slow_ms &&
-         r->noop && p->match >= rep_max(r->commit, r->noop) &&
+         r->noop && p->match >= rep_max(r->commit, PLANT(GROW_AT_COMMIT, r->noop, 0)) &&
          p->match + r->o.grow_lag >= r->tail.seq;
 }
 
@@ -174,7 +176,8 @@ void rep_config_progress(struct rep *r) {
 static void config_promote(struct rep *r) {
   const struct rep_config *c = &r->config;
   int at = rep_isr_at(c, r->o.node);
-  if (at <= 0 || !rep_config_member(r, c) || r->state.broken || r->match < r->state.heal)
+  if (at <= 0 || !rep_config_member(r, c) || r->state.broken ||
+      r->match < PLANT(HEALED_AT_ONCE, r->state.heal, 0))
     return;
   uint64_t patience = r->o.suspect_ms + (uint64_t)at * r->o.stagger_ms;
   if (r->full)
@@ -194,7 +197,7 @@ void rep_config_tick(struct rep *r) {
     rep_config_refresh(r);
     return;
   }
-  if (r->have_txn && r->now - r->txn_sent >= 2 * r->o.retry_ms)
+  if (r->have_txn && r->now - r->txn_sent >= PLANT(TXN_ONCE, 2 * r->o.retry_ms, UINT64_MAX))
     config_send(r);
   if (r->role == REP_LEADING) {
     config_shrink(r);

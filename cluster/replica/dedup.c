@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "replica/plant.h"
+
 /* Where the client is, or would be. */
 static uint32_t dedup_place(const struct rep_dedup *d, uint64_t client) {
   uint32_t low = 0, high = d->n;
@@ -23,7 +25,8 @@ enum rep_known rep_dedup_look(const struct rep_dedup *d, struct rep_op op) {
   uint64_t back = d->clients[at].max - op.count;
   if (back >= 64)
     return REP_BEFORE;
-  return d->clients[at].bits >> back & 1 ? REP_KNOWN : REP_NEW;
+  bool known = d->clients[at].bits >> back & 1;
+  return PLANT(NO_DEDUP, known, false) ? REP_KNOWN : REP_NEW;
 }
 
 static void dedup_evict(struct rep_dedup *d) {

@@ -28,18 +28,26 @@ static void journal_restart(struct rep *r, const struct rep_pos *base) {
   journal_note_epoch(r, base);
 }
 
-/* Reads the log through; it ends where an entry is damaged. */
-static bool journal_scan(struct rep *r, uint64_t last) {
+/* Reads the log through. A damaged entry that the data has is not needed, nor what is before it;
+   at another one the log ends. */
+static bool journal_scan(struct rep *r, uint64_t last, const struct rep_pos *applied) {
   struct rep_entry e;
-  for (uint64_t seq = r->base.seq + 1; seq <= last; seq++) {
-    if (!r->store.read(r->store.arg, seq, &e) || e.pos.seq != seq ||
-        e.pos.chain != rep_chain(r->tail.chain, &e)) {
+  while (r->tail.seq < last) {
+    uint64_t seq = r->tail.seq + 1;
+    bool sound = r->store.read(r->store.arg, seq, &e) && e.pos.seq == seq &&
+                 e.pos.chain == rep_chain(r->tail.chain, &e);
+    if (sound) {
+      r->tail = e.pos;
+      journal_note_epoch(r, &e.pos);
+    } else if (seq <= applied->seq && applied->seq <= last) {
+      if (!journal_ok(r, r->store.trim(r->store.arg, applied)))
+        return false;
+      journal_restart(r, applied);
+    } else {
       r->state.broken = true;
       return journal_ok(r, r->store.cut(r->store.arg, seq - 1)) &&
              journal_ok(r, r->store.save(r->store.arg, &r->state));
     }
-    r->tail = e.pos;
-    journal_note_epoch(r, &e.pos);
   }
   return true;
 }
@@ -49,9 +57,9 @@ bool rep_journal_open(struct rep *r) {
   r->store.load(r->store.arg, &found);
   r->state = found.state;
   journal_restart(r, &found.base);
-  if (!journal_scan(r, found.last))
-    return false;
   struct rep_pos pos = r->machine.pos(r->machine.arg), here;
+  if (!journal_scan(r, found.last, &pos))
+    return false;
   if (pos.seq < r->base.seq) {
     /* The data is older than the log: it was not trimmed by us. */
     r->state.broken = true;
@@ -116,7 +124,7 @@ bool rep_journal_save(struct rep *r) {
 }
 
 bool rep_journal_reset(struct rep *r, const struct rep_pos *pos) {
-  if (!journal_ok(r, r->store.reset(r->store.arg, pos, r->commit)))
+  if (!journal_ok(r, r->store.reset(r->store.arg, pos, PLANT(ORPHANS_LOST, r->commit, pos->seq))))
     return false;
   r->records++;
   journal_restart(r, pos);

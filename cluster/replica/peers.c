@@ -21,7 +21,7 @@ void rep_peer_probe(struct rep *r, struct rep_peer *p) {
 void rep_peer_stream(struct rep *r, struct rep_peer *p, uint64_t known) {
   p->state = PEER_STREAM;
   p->known = known;
-  p->next = known + 1;
+  p->next = rep_max(known, p->match) + 1;
   p->sent = r->now;
 }
 
@@ -116,7 +116,7 @@ void rep_peers_feed(struct rep *r) {
   for (uint32_t i = 0; i < REP_MEMBERS && r->role == REP_LEADING; i++) {
     struct rep_peer *p = &r->peers[i];
     while (p->node && p->state == PEER_STREAM && p->next <= r->tail.seq &&
-           p->next - rep_max(p->known, p->match) <= r->o.window)
+           p->next <= rep_max(p->known, p->match) + r->o.window)
       if (!peers_batch(r, p))
         break;
   }
@@ -146,7 +146,7 @@ void rep_peers_tick(struct rep *r) {
       rep_snapshot_tick(r, p);
     } else if (p->state == PEER_STREAM && late && p->next > have + 1 &&
                r->now - p->progress >= r->o.retry_ms) {
-      p->next = have + 1;
+      p->next = PLANT(NO_RESEND, have + 1, p->next);
       p->direct_until = r->now + 8 * r->o.retry_ms;
     }
   }

@@ -62,7 +62,7 @@ uint64_t rep_lead_durable(struct rep *r, const struct rep_member *m) {
   if (m->node == r->o.node)
     return PLANT(WITHOUT_SELF, r->durable, r->tail.seq);
   struct rep_peer *p = rep_peer_of(r, m->node);
-  if (!p || p->broken || PLANT(ANY_STORE, !rep_same_store(p->store, m->store), false))
+  if (!p || p->broken || !rep_same_store(p->store, m->store))
     return 0;
   return p->match;
 }
@@ -79,7 +79,7 @@ static uint64_t lead_all_have(struct rep *r, const struct rep_config *c) {
 }
 
 void rep_lead_commit(struct rep *r) {
-  if (r->role != REP_LEADING || r->config.n_isr < PLANT(BELOW_MIN, r->config.min_isr, 1))
+  if (r->role != REP_LEADING || r->config.n_isr < r->config.min_isr)
     return;
   uint64_t seq = lead_all_have(r, &r->config);
   if (r->have_txn && PLANT(NO_UNION, true, r->txn.kind != REP_GROW))
@@ -197,7 +197,7 @@ void rep_lead_message(struct rep *r, const struct rep_msg *m) {
   p->heard = r->now;
   if (!rep_same_store(p->store, m->store)) {
     p->store = m->store;
-    p->match = p->known = 0;
+    p->match = p->known = PLANT(STORE_CHANGE, 0, p->match);
     if (p->state != PEER_PROBE)
       rep_peer_probe(r, p);
   }

@@ -11,13 +11,21 @@ static enum rep_result reads_strong(const struct rep *r, const struct rep_read *
                                                                                     : REP_UNKNOWN;
 }
 
-static enum rep_result reads_session(struct rep *r, const struct rep_read *q) {
+/* Whether the write of a token is known to have been cut off. */
+static bool reads_lost(struct rep *r, const struct rep_pos *token) {
   struct rep_pos pos;
-  if (r->machine.pos(r->machine.arg).seq < PLANT(SESSION_IGNORED, q->token.seq, 0))
-    return REP_UNKNOWN;
-  if (q->token.seq && rep_journal_pos(r, q->token.seq, &pos) && pos.epoch != q->token.epoch)
+  bool older = r->role == REP_LEADING && r->serving && token->epoch < r->epoch;
+  if (token->seq > r->tail.seq)
+    return older;
+  return rep_journal_pos(r, token->seq, &pos) && pos.epoch != token->epoch &&
+         (token->seq <= r->commit || older);
+}
+
+static enum rep_result reads_session(struct rep *r, const struct rep_read *q) {
+  if (q->token.seq && PLANT(SESSION_IGNORED, reads_lost(r, &q->token), false))
     return REP_LOST;
-  return REP_DONE;
+  uint64_t wanted = PLANT(SESSION_IGNORED, q->token.seq, 0);
+  return r->machine.pos(r->machine.arg).seq >= wanted ? REP_DONE : REP_UNKNOWN;
 }
 
 static bool reads_try(struct rep *r, const struct rep_read *q) {

@@ -84,7 +84,8 @@ static void snapshot_finish(struct rep *r) {
 static bool snapshot_helps(struct rep *r, const struct rep_pos *pos) {
   struct rep_pos here;
   return r->state.broken || pos->seq > r->tail.seq ||
-         (pos->seq > r->commit && rep_journal_pos(r, pos->seq, &here) && here.chain != pos->chain);
+         (pos->seq >= r->commit && rep_journal_pos(r, pos->seq, &here) &&
+          PLANT(SNAPSHOT_ANY, here.chain != pos->chain, true));
 }
 
 static bool snapshot_begin(struct rep *r, const struct rep_msg *m) {

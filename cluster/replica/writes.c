@@ -36,7 +36,7 @@ static enum rep_result writes_refuse(const struct rep *r, const struct rep_event
     return REP_INVALID;
   if (r->role != REP_LEADING)
     return REP_NOT_PRIMARY;
-  if (!r->serving || r->handoff || r->config.n_isr < PLANT(BELOW_MIN, r->config.min_isr, 1))
+  if (!r->serving || r->handoff || r->config.n_isr < r->config.min_isr)
     return REP_UNAVAILABLE;
   if (r->tail.seq - r->commit >= r->o.window - 1)
     return REP_OVERLOADED;

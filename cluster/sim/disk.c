@@ -91,6 +91,8 @@ static void disk_orphans(struct sim_node *n, uint64_t after) {
 static enum rep_status disk_cut(void *arg, uint64_t after) {
   struct sim_node *n = arg;
   disk_orphans(n, after);
+  if (n->rotten > after)
+    n->rotten = 0;
   disk_do(n, (struct sim_change){.kind = SIM_CUT, .pos.seq = after});
   return REP_OK;
 }
@@ -102,12 +104,16 @@ static enum rep_status disk_save(void *arg, const struct rep_state *state) {
 
 static enum rep_status disk_reset(void *arg, const struct rep_pos *base, uint64_t after) {
   struct sim_node *n = arg;
+  n->rotten = 0;
   disk_orphans(n, rep_max(after, n->disk.now.base.seq));
   disk_do(n, (struct sim_change){.kind = SIM_RESET, .pos = *base});
   return REP_OK;
 }
 
 static enum rep_status disk_trim(void *arg, const struct rep_pos *base) {
+  struct sim_node *n = arg;
+  if (n->rotten <= base->seq)
+    n->rotten = 0;
   disk_do(arg, (struct sim_change){.kind = SIM_TRIM, .pos = *base});
   return REP_OK;
 }
@@ -115,9 +121,10 @@ static enum rep_status disk_trim(void *arg, const struct rep_pos *base) {
 static bool disk_read(void *arg, uint64_t seq, struct rep_entry *out) {
   const struct sim_node *n = arg;
   const struct rep_entry *e = sim_image_at(&n->disk.now, seq);
-  if (e)
-    *out = *e;
-  return e;
+  if (!e || seq == n->rotten)
+    return false;
+  *out = *e;
+  return true;
 }
 
 struct rep_store sim_disk_store(struct sim_node *n) {
@@ -158,4 +165,12 @@ void sim_disk_crash(struct sim_node *n) {
     disk_push(n->world, &d->now, d->durable.entries[i]);
 }
 
-void sim_disk_wipe(struct sim_node *n) { memset(&n->disk, 0, sizeof n->disk); }
+void sim_disk_wipe(struct sim_node *n) {
+  memset(&n->disk, 0, sizeof n->disk);
+  n->rotten = 0;
+}
+
+bool sim_disk_sound(const struct sim_node *n) {
+  return !n->rotten && !n->disk.now.state.broken && !n->disk.durable.state.broken &&
+         !n->disk.now.state.heal && !n->disk.durable.state.heal;
+}

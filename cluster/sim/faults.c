@@ -44,15 +44,33 @@ static void faults_isolate(struct sim_world *w) {
   }
 }
 
-/* A disk is replaced, where that leaves another member of the ISR with all its data. */
+/* Whether another member of the ISR has all that is committed. */
+static bool faults_can_spare(struct sim_world *w, const struct sim_node *n) {
+  const struct rep_config *c = sim_meta_record(w);
+  for (uint32_t i = 0; i < c->n_isr; i++) {
+    const struct sim_node *m = &w->nodes[c->isr[i].node];
+    if (m != n && rep_same_store(c->isr[i].store, m->store) && sim_disk_sound(m))
+      return true;
+  }
+  return false;
+}
+
+/* An entry of the log cannot be read any more. */
+static void faults_rot(struct sim_world *w) {
+  struct sim_node *n = faults_node(w);
+  if (!n->up || !n->disk.now.n || n->rotten || !faults_can_spare(w, n) ||
+      sim_meta_record(w)->min_isr < 2) /* or the one that rots may be the last that is left */
+    return;
+  n->rotten = n->disk.now.base.seq + 1 + sim_below(w, n->disk.now.n);
+  n->has_rotted = true;
+  sim_check_wipe(n);
+  sim_trace(w, "entry %lu of node %u rots", n->rotten, n->id);
+}
+
+/* A disk is replaced. */
 static void faults_wipe(struct sim_world *w) {
   struct sim_node *n = faults_node(w);
-  const struct rep_config *c = sim_meta_record(w);
-  uint32_t others = 0;
-  for (uint32_t i = 0; i < c->n_isr; i++)
-    others += c->isr[i].node != n->id &&
-              rep_same_store(c->isr[i].store, w->nodes[c->isr[i].node].store);
-  if (!others || !n->up)
+  if (!n->up || !faults_can_spare(w, n))
     return;
   sim_trace(w, "node %u loses its disk", n->id);
   sim_node_crash(n, faults_while(w));
@@ -94,6 +112,17 @@ static void faults_network(struct sim_world *w) {
   w->late = sim_chance(w, 0.5) ? 0.002 : 0.1 * (double)sim_below(w, 4);
 }
 
+/* The primary loses its peers and the metadata store, but not its clients. */
+static void faults_depose(struct sim_world *w) {
+  struct sim_node *n = sim_node_leading(w);
+  if (!n)
+    return;
+  bool alone = sim_chance(w, 0.5);
+  n->meta_cut_until = w->now + 2000000 + sim_below(w, 3000000);
+  for (uint32_t i = 1; i <= w->n_nodes; i++)
+    w->blocked[i][n->id] = w->blocked[n->id][i] = i != n->id && (alone || sim_chance(w, 0.5));
+}
+
 static void faults_down(struct sim_world *w) {
   struct rep_event ev = {.type = REP_EV_DOWN};
   ev.node = 1 + (uint32_t)sim_below(w, w->n_nodes);
@@ -105,7 +134,7 @@ static void faults_down(struct sim_world *w) {
 void sim_fault(struct sim_world *w) {
   struct sim_node *n = faults_node(w);
   w->result->faults++;
-  switch (sim_below(w, 18)) {
+  switch (sim_below(w, 21)) {
     case 0: case 1: case 2: sim_node_crash(n, faults_while(w)); break;
     case 3: case 4: n->paused_until = w->now + faults_while(w); break;
     case 5: case 6: faults_partition(w); break;
@@ -128,6 +157,12 @@ void sim_fault(struct sim_world *w) {
         sim_meta_register(n);
       faults_down(w);
       break;
+    case 17:
+      if (sim_chance(w, 0.4))
+        faults_rot(w);
+      break;
+    case 18: n->meta_cut_until = w->now + faults_while(w); break;
+    case 19: faults_depose(w); break;
     default:
       if (sim_chance(w, 0.5))
         faults_hand_over(w);
@@ -146,7 +181,7 @@ void sim_heal(struct sim_world *w) {
   bool changed = false;
   for (uint32_t i = 1; i <= w->n_nodes; i++) {
     struct sim_node *n = &w->nodes[i];
-    n->slow_until = n->full_until = 0;
+    n->slow_until = n->full_until = n->meta_cut_until = 0;
     n->paused_until = rep_min(n->paused_until, w->now);
     if (!n->up)
       sim_push(w, w->now, (struct sim_event){.kind = SIM_START, .node = i});

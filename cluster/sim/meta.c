@@ -17,6 +17,8 @@ static void meta_watch(struct sim_world *w) {
   for (uint32_t i = 1; i <= w->n_nodes; i++) {
     struct sim_event ev = {.kind = SIM_CONFIG, .node = i, .a = w->n_records - 1};
     uint64_t lag = w->now < w->watch_lag_until ? 3000000 : 15000;
+    if (w->now < w->nodes[i].meta_cut_until)
+      continue;
     if (w->healing || !sim_chance(w, 0.1))
       sim_push(w, w->now + 500 + sim_below(w, lag), ev);
     if (!w->healing && sim_chance(w, 0.1))
@@ -86,7 +88,7 @@ void sim_meta_refresh(struct sim_node *n) { meta_request(n, NULL); }
 /* The request has reached the store. */
 static void meta_execute(struct sim_world *w, struct sim_request *q) {
   struct sim_node *n = &w->nodes[q->node];
-  if (w->now < w->meta_down_until)
+  if (w->now < w->meta_down_until || w->now < n->meta_cut_until)
     return;
   q->record = w->n_records - 1;
   if (q->read) {

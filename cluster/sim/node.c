@@ -20,7 +20,6 @@ static void node_send(void *arg, const struct rep_msg *m) {
   struct sim_node *n = arg;
   struct sim_world *w = n->world;
   sim_check_send(n, m);
-  sim_trace(w, "%u>%u t%u E%lu prev %lu n%u commit %lu last %lu flags %u round %lu piece %u/%u", n->id, m->to, m->type, m->epoch, m->prev.seq, m->n_entries, m->commit, m->last, m->flags, m->round, m->index, m->count); /*DBG*/
   if (w->blocked[n->id][m->to] || m->to > w->n_nodes || sim_chance(w, w->drop))
     return;
   uint8_t *data = sim_memory(w, rep_msg_bytes(m));
@@ -38,6 +37,8 @@ static void node_answer(void *arg, const struct rep_answer *a) { sim_client_answ
 
 static void node_diverged(void *arg, uint32_t node, uint64_t seq) {
   struct sim_node *n = arg;
+  if (n->world->nodes[node].has_rotted)
+    return;
   sim_fail(n->world, "node %u says that node %u differs at %lu", n->id, node, seq);
 }
 

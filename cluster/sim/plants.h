@@ -20,7 +20,6 @@
   P(APPLY_UNCOMMITTED, "entries are applied before they are committed")            \
   P(WITHOUT_SELF, "the primary's own disk does not count")                         \
   P(MAJORITY, "a majority of the ISR commits")                                     \
-  P(BELOW_MIN, "writes go on below min_isr")                                       \
   P(SHRINK_BELOW_MIN, "the ISR shrinks below min_isr")                             \
   P(NO_UNION, "a growing ISR counts only once the record says so")                 \
   P(SHRINK_AT_ONCE, "a shrinking ISR counts before the record says so")            \
@@ -28,7 +27,7 @@
   P(UNKNOWN_IS_FAILED, "a transaction without an answer is taken as failed")       \
   P(NO_COMPARE, "the record is written without comparing its revision")            \
   P(STALE_CONFIG, "an older record replaces a newer one")                          \
-  P(ANY_STORE, "a member with a replaced disk still counts")                       \
+  P(STORE_CHANGE, "what a replaced disk had acknowledged still counts")            \
   P(WIPED_LEADS, "a node with a replaced disk takes itself for a member")          \
   P(RESUME_SAME_EPOCH, "a restarted primary goes on in its epoch")                 \
   P(NO_STEP_DOWN, "a replaced primary does not step down")                         \
@@ -40,7 +39,15 @@
   P(LOCAL_UNBOUNDED, "local reads ignore their age")                               \
   P(FRESH_BY_RECEIPT, "freshness counts from when news arrived")                   \
   P(ASYNC_UNBOUNDED, "the window of async acknowledgements has no bound")          \
-  P(TRIM_UNSAFE, "the log is trimmed beyond what the data has on disk")
+  P(TRIM_UNSAFE, "the log is trimmed beyond what the data has on disk")            \
+  P(GROW_AT_COMMIT, "a learner grows before it has the primary's first entry")     \
+  P(SNAPSHOT_ANY, "a late snapshot replaces a log that has more")                  \
+  P(ORPHANS_LOST, "what a snapshot replaces is not kept as orphans")               \
+  P(NO_DEDUP, "an op id is applied as often as it comes")                          \
+  P(HEALED_AT_ONCE, "a repaired member may lead before it has all")                \
+  P(TXN_ONCE, "a transaction without an answer is not sent again")                 \
+  P(NEVER_SLOW, "dead members stay in the ISR")                                    \
+  P(NO_RESEND, "entries that were lost are not sent again")
 
 enum sim_plant {
   PLANT_NONE,

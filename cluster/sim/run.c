@@ -9,9 +9,8 @@ enum sim_plant rep_planted;
 #endif
 
 enum {
-  RUN_FAULT_GAP_US = 500000,
-  RUN_LONGEST_US = 60000000,
-  RUN_HEALED_US = 12000000, /* clients go on so long after healing */
+  RUN_LONGEST_US = 40000000,
+  RUN_HEALED_US = 10000000, /* clients go on so long after healing */
   RUN_END_US = 3000000      /* and then everybody has time to catch up */
 };
 
@@ -23,6 +22,7 @@ static void run_options(struct sim_world *w) {
   w->rep.grow_lag = 16;
   w->rep.keep = 40 + sim_below(w, 100);
   w->rep.chain = sim_chance(w, 0.3);
+  w->fault_gap_us = 200000 + sim_below(w, 2500000);
   w->async_share = sim_chance(w, 0.3) ? 0.6 : 0;
   static const uint32_t sizes[] = {3, 3, 3, 3, 5, 5, 5, 4, 7, 2};
   w->n_nodes = sizes[sim_below(w, sizeof sizes / sizeof *sizes)];
@@ -60,7 +60,7 @@ static void run_event(struct sim_world *w, const struct sim_event *ev) {
         break;
       sim_fault(w);
       if (w->result->ops < w->o.ops && w->now < RUN_LONGEST_US) {
-        sim_push(w, w->now + sim_below(w, 2 * RUN_FAULT_GAP_US), *ev);
+        sim_push(w, w->now + sim_below(w, 2 * w->fault_gap_us), *ev);
       } else {
         sim_heal(w);
         sim_push(w, w->now + RUN_HEALED_US, (struct sim_event){.kind = SIM_HEAL});

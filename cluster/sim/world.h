@@ -95,6 +95,9 @@ struct sim_node {
   struct sim_map map;
   uint64_t incarnation;
   uint64_t sync_us, slow_until, full_until;
+  uint64_t meta_cut_until; /* from the metadata store */
+  uint64_t rotten;         /* an entry that cannot be read; 0: none */
+  bool has_rotted;
   bool stopped;
   /* What is remembered of it across its lives, for the checks. */
   uint64_t answered_epoch;
@@ -196,6 +199,7 @@ struct sim_world {
   bool healing, ending;
   uint64_t lives, syncs, snapshots;
   double async_share;
+  uint64_t fault_gap_us;
 
   struct sim_write *writes;
   size_t n_writes, writes_room;
@@ -228,6 +232,8 @@ void sim_disk_sync(struct sim_node *n);
 bool sim_disk_synced(struct sim_node *n, uint64_t number);
 void sim_disk_crash(struct sim_node *n);
 void sim_disk_wipe(struct sim_node *n);
+/* Whether what it has acknowledged can still be had from it. */
+bool sim_disk_sound(const struct sim_node *n);
 /* NULL: not in the image. */
 const struct rep_entry *sim_image_at(const struct sim_image *i, uint64_t seq);
 

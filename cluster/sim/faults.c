@@ -112,6 +112,14 @@ static void faults_network(struct sim_world *w) {
   w->late = sim_chance(w, 0.5) ? 0.002 : 0.1 * (double)sim_below(w, 4);
 }
 
+/* The others are told that a node refuses connections, which may be wrong. */
+static void faults_down(struct sim_world *w, uint32_t node) {
+  struct rep_event ev = {.type = REP_EV_DOWN, .node = node};
+  for (uint32_t i = 1; i <= w->n_nodes; i++)
+    if (i != node)
+      sim_node_step(&w->nodes[i], &ev);
+}
+
 /* The primary loses its peers and the metadata store, but not its clients. */
 static void faults_depose(struct sim_world *w) {
   struct sim_node *n = sim_node_leading(w);
@@ -121,20 +129,17 @@ static void faults_depose(struct sim_world *w) {
   n->meta_cut_until = w->now + 2000000 + sim_below(w, 3000000);
   for (uint32_t i = 1; i <= w->n_nodes; i++)
     w->blocked[i][n->id] = w->blocked[n->id][i] = i != n->id && (alone || sim_chance(w, 0.5));
-}
-
-static void faults_down(struct sim_world *w) {
-  struct rep_event ev = {.type = REP_EV_DOWN};
-  ev.node = 1 + (uint32_t)sim_below(w, w->n_nodes);
-  for (uint32_t i = 1; i <= w->n_nodes; i++)
-    if (i != ev.node)
-      sim_node_step(&w->nodes[i], &ev);
+  if (sim_chance(w, 0.5))
+    faults_down(w, n->id);
 }
 
 void sim_fault(struct sim_world *w) {
   struct sim_node *n = faults_node(w);
   w->result->faults++;
-  switch (sim_below(w, 21)) {
+  uint32_t kind = (uint32_t)sim_below(w, 22);
+  if (!(w->fault_kinds >> kind & 1))
+    return;
+  switch (kind) {
     case 0: case 1: case 2: sim_node_crash(n, faults_while(w)); break;
     case 3: case 4: n->paused_until = w->now + faults_while(w); break;
     case 5: case 6: faults_partition(w); break;
@@ -155,7 +160,7 @@ void sim_fault(struct sim_world *w) {
     case 16:
       if (n->up)
         sim_meta_register(n);
-      faults_down(w);
+      faults_down(w, n->id);
       break;
     case 17:
       if (sim_chance(w, 0.4))
@@ -163,6 +168,7 @@ void sim_fault(struct sim_world *w) {
       break;
     case 18: n->meta_cut_until = w->now + faults_while(w); break;
     case 19: faults_depose(w); break;
+    case 20: w->armed = 1 + (uint32_t)sim_below(w, REP_TYPES - 1); break;
     default:
       if (sim_chance(w, 0.5))
         faults_hand_over(w);
@@ -171,9 +177,20 @@ void sim_fault(struct sim_world *w) {
   }
 }
 
+/* At times one node stays away for good: the others must do without it. */
+static void faults_leave_out(struct sim_world *w) {
+  struct sim_node *n = faults_node(w);
+  if (!n->up || !sim_chance(w, 0.4) || !faults_can_spare(w, n) ||
+      w->n_nodes <= sim_meta_record(w)->min_isr)
+    return;
+  w->left_out = n->id;
+  sim_node_crash(n, 0);
+}
+
 void sim_heal(struct sim_world *w) {
   sim_trace(w, "healing");
   w->healing = true;
+  faults_leave_out(w);
   faults_unblock(w);
   w->drop = w->twice = w->late = 0;
   w->meta_down_until = w->meta_slow_until = w->meta_lossy_until = w->watch_lag_until = 0;
@@ -185,7 +202,7 @@ void sim_heal(struct sim_world *w) {
     n->paused_until = rep_min(n->paused_until, w->now);
     if (!n->up)
       sim_push(w, w->now, (struct sim_event){.kind = SIM_START, .node = i});
-    if (rep_isr_at(&c, i) < 0 && rep_learner_at(&c, i) < 0) {
+    if (i != w->left_out && rep_isr_at(&c, i) < 0 && rep_learner_at(&c, i) < 0) {
       c.learners[c.n_learners++] = i;
       changed = true;
     }

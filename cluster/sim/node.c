@@ -20,6 +20,10 @@ static void node_send(void *arg, const struct rep_msg *m) {
   struct sim_node *n = arg;
   struct sim_world *w = n->world;
   sim_check_send(n, m);
+  if (m->type == w->armed) {
+    w->armed = 0;
+    n->crashes_soon = true;
+  }
   if (w->blocked[n->id][m->to] || m->to > w->n_nodes || sim_chance(w, w->drop))
     return;
   uint8_t *data = sim_memory(w, rep_msg_bytes(m));
@@ -71,7 +75,7 @@ void sim_node_start(struct sim_node *n) {
   o.store = n->store;
   o.life = n->life = ++w->lives;
   n->up = true;
-  n->stopped = false;
+  n->stopped = n->crashes_soon = false;
   n->paused_until = 0;
   n->seen_rev = 0;
   n->rep = rep_open(&o, &alloc, &host, &store, &machine, node_clock(n));
@@ -113,7 +117,7 @@ void sim_node_step(struct sim_node *n, const struct rep_event *ev) {
     return;
   rep_step(n->rep, node_clock(n), ev);
   sim_check_node(n);
-  if (n->stopped)
+  if (n->stopped || n->crashes_soon)
     sim_node_crash(n, 100000);
 }
 
@@ -141,7 +145,7 @@ void sim_node_event(struct sim_world *w, const struct sim_event *ev) {
   struct sim_node *n = &w->nodes[ev->node];
   struct rep_event out = {.type = REP_EV_SYNCED, .ok = true};
   if (ev->kind == SIM_START) {
-    if (!n->up)
+    if (!n->up && n->id != w->left_out)
       sim_node_start(n);
     return;
   }

@@ -22,7 +22,10 @@ static void run_options(struct sim_world *w) {
   w->rep.grow_lag = 16;
   w->rep.keep = 40 + sim_below(w, 100);
   w->rep.chain = sim_chance(w, 0.3);
-  w->fault_gap_us = 200000 + sim_below(w, 2500000);
+  bool harsh = sim_chance(w, 0.6);
+  w->fault_gap_us = harsh ? 100000 + sim_below(w, 500000) : 500000 + sim_below(w, 2000000);
+  w->longest_us = harsh ? RUN_LONGEST_US : RUN_LONGEST_US / 2;
+  w->fault_kinds = (uint32_t)sim_random(w) | (uint32_t)sim_random(w);
   w->async_share = sim_chance(w, 0.3) ? 0.6 : 0;
   static const uint32_t sizes[] = {3, 3, 3, 3, 5, 5, 5, 4, 7, 2};
   w->n_nodes = sizes[sim_below(w, sizeof sizes / sizeof *sizes)];
@@ -59,7 +62,7 @@ static void run_event(struct sim_world *w, const struct sim_event *ev) {
       if (w->healing)
         break;
       sim_fault(w);
-      if (w->result->ops < w->o.ops && w->now < RUN_LONGEST_US) {
+      if (w->result->ops < w->o.ops && w->now < w->longest_us) {
         sim_push(w, w->now + sim_below(w, 2 * w->fault_gap_us), *ev);
       } else {
         sim_heal(w);

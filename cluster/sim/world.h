@@ -98,6 +98,7 @@ struct sim_node {
   uint64_t meta_cut_until; /* from the metadata store */
   uint64_t rotten;         /* an entry that cannot be read; 0: none */
   bool has_rotted;
+  bool crashes_soon;
   bool stopped;
   /* What is remembered of it across its lives, for the checks. */
   uint64_t answered_epoch;
@@ -199,7 +200,10 @@ struct sim_world {
   bool healing, ending;
   uint64_t lives, syncs, snapshots;
   double async_share;
-  uint64_t fault_gap_us;
+  uint64_t fault_gap_us, longest_us;
+  uint32_t fault_kinds; /* of this run, one bit each */
+  uint32_t armed;       /* the next node that sends a message of this type crashes; 0: none */
+  uint32_t left_out;    /* this node does not come back at the end; 0: none */
 
   struct sim_write *writes;
   size_t n_writes, writes_room;

@@ -44,21 +44,31 @@ static void faults_isolate(struct sim_world *w) {
   }
 }
 
-/* Whether another member of the ISR has all that is committed. */
-static bool faults_can_spare(struct sim_world *w, const struct sim_node *n) {
+/* How many other members of the ISR have lost their disks; -1: all of them. Rot that nobody has
+   noticed yet is as bad as that, for it may be what is promoted. */
+static int faults_lost(struct sim_world *w, const struct sim_node *n) {
   const struct rep_config *c = sim_meta_record(w);
+  int lost = 0, others = 0;
   for (uint32_t i = 0; i < c->n_isr; i++) {
     const struct sim_node *m = &w->nodes[c->isr[i].node];
-    if (m != n && rep_same_store(c->isr[i].store, m->store) && sim_disk_sound(m))
-      return true;
+    if (m == n)
+      continue;
+    if (!sim_disk_sound(m))
+      return -1;
+    others++;
+    lost += !rep_same_store(c->isr[i].store, m->store);
   }
-  return false;
+  return lost == others ? -1 : lost;
+}
+
+static bool faults_can_spare(struct sim_world *w, const struct sim_node *n) {
+  return faults_lost(w, n) >= 0;
 }
 
 /* An entry of the log cannot be read any more. */
 static void faults_rot(struct sim_world *w) {
   struct sim_node *n = faults_node(w);
-  if (!n->up || !n->disk.now.n || n->rotten || !faults_can_spare(w, n) ||
+  if (!n->up || !n->disk.now.n || n->rotten || faults_lost(w, n) ||
       sim_meta_record(w)->min_isr < 2) /* or the one that rots may be the last that is left */
     return;
   n->rotten = n->disk.now.base.seq + 1 + sim_below(w, n->disk.now.n);
@@ -184,6 +194,7 @@ static void faults_leave_out(struct sim_world *w) {
       w->n_nodes <= sim_meta_record(w)->min_isr)
     return;
   w->left_out = n->id;
+  sim_check_wipe(n);
   sim_node_crash(n, 0);
 }
 

@@ -119,8 +119,8 @@ static void config_shrink(struct rep *r) {
   }
 }
 
-/* Whether a peer has all that was ever committed, and so may count from now on: what earlier primaries
-   have committed without this one knowing is before its no-op. */
+/* Whether a peer has all that was ever committed, and so may count from now on: what earlier
+   primaries have committed without this one knowing is before its no-op. */
 static bool config_ready(const struct rep *r, const struct rep_peer *p) {
   if (PLANT(GROW_EARLY, false, p->state == PEER_STREAM && (p->store.hi | p->store.lo)))
     return true;

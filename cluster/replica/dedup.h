@@ -1,7 +1,7 @@
 /*
- * dedup.h - which op ids a machine has applied: for each client a window of its last 64 counters. What
- * is before the window counts as too old, so a client has at most 64 operations under way. The client
- * that has been silent longest (by position) makes room, on every replica the same one.
+ * dedup.h - which op ids a machine has applied: for each client a window of its last 64 counters.
+ * What is before the window counts as too old, so a client has at most 64 operations under way. The
+ * client that has been silent longest (by position) makes room, on every replica the same one.
  */
 #ifndef CLUSTER_REPLICA_DEDUP_H
 #define CLUSTER_REPLICA_DEDUP_H

@@ -1,6 +1,6 @@
 /*
- * follower.c - a replica that is not the primary: promises, appends what the primary sends, cuts what
- * differs, and says what it has on disk.
+ * follower.c - a replica that is not the primary: promises, appends what the primary sends, cuts
+ * what differs, and says what it has on disk.
  */
 #include <string.h>
 

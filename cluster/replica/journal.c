@@ -1,6 +1,6 @@
 /*
- * journal.c - the log: appending and cutting through the host's store, which entries are durable, and
- * the table of epochs that finds where two logs part.
+ * journal.c - the log: appending and cutting through the host's store, which entries are durable,
+ * and the table of epochs that finds where two logs part.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /*
- * machine.h - the data of a shard, as replication sees it: operations are applied in order, the whole
- * can be shipped, two of them can be compared.
+ * machine.h - the data of a shard, as replication sees it: operations are applied in order, the
+ * whole can be shipped, two of them can be compared.
  */
 #ifndef CLUSTER_REPLICA_MACHINE_H
 #define CLUSTER_REPLICA_MACHINE_H
@@ -23,7 +23,8 @@ struct rep_snapshot {
 
 struct rep_machine {
   void *arg;
-  /* The position of what was applied last; kept with the data, so that it is right after a crash. */
+  /* The position of what was applied last; kept with the data, so that it is right after a crash.
+     */
   struct rep_pos (*pos)(void *arg);
   /* What a crash now would leave applied. */
   uint64_t (*durable)(void *arg);

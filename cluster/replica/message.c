@@ -1,4 +1,6 @@
-/* message.c - the bytes of the messages; see message.h. Little-endian, fields by type, no padding. */
+/*
+ * message.c - the bytes of the messages; see message.h. Little-endian, fields by type, no padding.
+ */
 #include "replica/message.h"
 
 #include <string.h>

@@ -1,6 +1,7 @@
 /*
- * message.h - what replicas of a shard send to each other, and its bytes. Decoding believes nothing:
- * every length and count is checked before it is used; the decoded message points into the bytes.
+ * message.h - what replicas of a shard send to each other, and its bytes. Decoding believes
+ * nothing: every length and count is checked before it is used; the decoded message points into the
+ * bytes.
  */
 #ifndef CLUSTER_REPLICA_MESSAGE_H
 #define CLUSTER_REPLICA_MESSAGE_H

@@ -40,7 +40,8 @@ static void peers_add(struct rep *r, uint32_t node) {
 void rep_peers_update(struct rep *r) {
   for (uint32_t i = 0; i < REP_MEMBERS; i++) {
     struct rep_peer *p = &r->peers[i];
-    if (!p->node || rep_isr_at(&r->config, p->node) >= 0 || rep_learner_at(&r->config, p->node) >= 0)
+    if (!p->node || rep_isr_at(&r->config, p->node) >= 0 ||
+        rep_learner_at(&r->config, p->node) >= 0)
       continue;
     rep_snapshot_end(r, p);
     p->node = 0;

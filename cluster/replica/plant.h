@@ -1,6 +1,7 @@
 /*
- * plant.h - places where the simulation can plant a mistake, to see that it is caught. In the library
- * PLANT is the correct expression alone; the build of the mutants (REP_PLANT) picks at run time.
+ * plant.h - places where the simulation can plant a mistake, to see that it is caught. In the
+ * library PLANT is the correct expression alone; the build of the mutants (REP_PLANT) picks at run
+ * time.
  */
 #ifndef CLUSTER_REPLICA_PLANT_H
 #define CLUSTER_REPLICA_PLANT_H

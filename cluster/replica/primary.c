@@ -1,6 +1,6 @@
 /*
- * primary.c - leading: the promise, the no-op that ends a takeover, the commit rule, the rounds that
- * show that nobody else leads, and what peers answer.
+ * primary.c - leading: the promise, the no-op that ends a takeover, the commit rule, the rounds
+ * that show that nobody else leads, and what peers answer.
  */
 #include <string.h>
 

@@ -1,4 +1,6 @@
-/* replica.c - opening and closing, dispatch of events, applying what is committed; see replica.h. */
+/*
+ * replica.c - opening and closing, dispatch of events, applying what is committed; see replica.h.
+ */
 #include <string.h>
 
 #include "replica/state.h"

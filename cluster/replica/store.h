@@ -1,7 +1,7 @@
 /*
- * store.h - the log as the host keeps it: one journal. Every call adds a record to it, in the order of
- * the calls, and is seen by later reads at once. After a crash a prefix of the records is there, with
- * at least those that were there when the last finished sync was asked for.
+ * store.h - the log as the host keeps it: one journal. Every call adds a record to it, in the order
+ * of the calls, and is seen by later reads at once. After a crash a prefix of the records is there,
+ * with at least those that were there when the last finished sync was asked for.
  */
 #ifndef CLUSTER_REPLICA_STORE_H
 #define CLUSTER_REPLICA_STORE_H
@@ -36,8 +36,8 @@ struct rep_store {
   /* Removes the entries behind `after`, into a file of orphans of their own. */
   enum rep_status (*cut)(void *arg, uint64_t after);
   enum rep_status (*save)(void *arg, const struct rep_state *state);
-  /* Removes everything, what lies behind `after` into orphans (some of it may have been committed after
-     all; op ids tell); the log goes on behind `base`. */
+  /* Removes everything, what lies behind `after` into orphans (some of it may have been committed
+     after all; op ids tell); the log goes on behind `base`. */
   enum rep_status (*reset)(void *arg, const struct rep_pos *base, uint64_t after);
   /* Entries up to base->seq may be removed; `base` is the position of the last of them. */
   enum rep_status (*trim)(void *arg, const struct rep_pos *base);

@@ -1,6 +1,7 @@
 /*
- * check.c - what must hold. The first replica that says an entry is committed writes the ledger; from it
- * an oracle, which knows nothing of the protocol, has the data and its digest at every position.
+ * check.c - what must hold. The first replica that says an entry is committed writes the ledger;
+ * from it an oracle, which knows nothing of the protocol, has the data and its digest at every
+ * position.
  */
 #include <string.h>
 

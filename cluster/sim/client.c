@@ -1,6 +1,6 @@
 /*
- * client.c - clients: one operation at a time, repeated with the same op id until answered, sometimes
- * given up; requests arrive late and twice.
+ * client.c - clients: one operation at a time, repeated with the same op id until answered,
+ * sometimes given up; requests arrive late and twice.
  */
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /*
- * disk.c - a node's log on a disk that keeps, at a crash, what was synced and any number of the changes
- * behind it, in order (the contract of replica/store.h).
+ * disk.c - a node's log on a disk that keeps, at a crash, what was synced and any number of the
+ * changes behind it, in order (the contract of replica/store.h).
  */
 #include <string.h>
 
@@ -29,8 +29,9 @@ static void disk_change(struct sim_world *w, struct sim_image *i, const struct s
       break;
     case SIM_TRIM: {
       uint32_t gone = (uint32_t)(c->pos.seq - i->base.seq);
-      memmove(i->entries, i->entries + gone, (i->n - gone) * sizeof *i->entries);
-      i->n -= gone;
+      if (i->n > gone)
+        memmove(i->entries, i->entries + gone, (i->n - gone) * sizeof *i->entries);
+      i->n -= (uint32_t)rep_min(gone, i->n);
       i->base = c->pos;
       break;
     }
@@ -52,7 +53,8 @@ static void disk_settle(struct sim_node *n, uint32_t count) {
   for (uint32_t i = 0; i < count; i++)
     disk_change(n->world, &d->durable, &d->changes[i]);
   d->n_changes -= count;
-  memmove(d->changes, d->changes + count, d->n_changes * sizeof *d->changes);
+  if (d->n_changes)
+    memmove(d->changes, d->changes + count, d->n_changes * sizeof *d->changes);
 }
 
 static void disk_load(void *arg, struct rep_found *found) {

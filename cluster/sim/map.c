@@ -1,6 +1,6 @@
 /*
- * map.c - the data of the simulated shard: a few keys and the windows of op ids, written to disk as a
- * whole now and then, shipped in small pieces.
+ * map.c - the data of the simulated shard: a few keys and the windows of op ids, written to disk as
+ * a whole now and then, shipped in small pieces.
  */
 #include <string.h>
 

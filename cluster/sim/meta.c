@@ -1,6 +1,7 @@
 /*
- * meta.c - the metadata store of the simulation: one record under compare-and-swap, and everything that
- * may be wrong around it: away, slow, answers lost though applied, old reads, late and lost watches.
+ * meta.c - the metadata store of the simulation: one record under compare-and-swap, and everything
+ * that may be wrong around it: away, slow, answers lost though applied, old reads, late and lost
+ * watches.
  */
 #include <string.h>
 
@@ -65,6 +66,11 @@ static uint64_t meta_latency(struct sim_world *w) {
   return w->now < w->meta_slow_until ? sim_below(w, 3000000) : 500 + sim_below(w, 4000);
 }
 
+static void meta_reply(struct sim_world *w, struct sim_request *q, uint64_t us) {
+  struct sim_event ev = {.kind = SIM_META_ANSWER, .node = q->node, .life = q->life, .data = q};
+  sim_push(w, w->now + us, ev);
+}
+
 static void meta_request(struct sim_node *n, const struct rep_txn *txn) {
   struct sim_world *w = n->world;
   struct sim_request *q = sim_memory(w, sizeof *q);
@@ -78,8 +84,7 @@ static void meta_request(struct sim_node *n, const struct rep_txn *txn) {
   struct sim_request *late = sim_memory(w, sizeof *late);
   *late = *q;
   if (txn)
-    sim_push(w, w->now + META_PATIENCE_US,
-             (struct sim_event){.kind = SIM_META_ANSWER, .node = n->id, .life = n->life, .data = late});
+    meta_reply(w, late, META_PATIENCE_US);
 }
 
 void sim_meta_txn(struct sim_node *n, const struct rep_txn *txn) { meta_request(n, txn); }
@@ -108,8 +113,7 @@ static void meta_execute(struct sim_world *w, struct sim_request *q) {
   }
   if (w->now < w->meta_lossy_until && sim_chance(w, 0.6))
     return;
-  sim_push(w, w->now + meta_latency(w),
-           (struct sim_event){.kind = SIM_META_ANSWER, .node = q->node, .life = q->life, .data = q});
+  meta_reply(w, q, meta_latency(w));
 }
 
 static void meta_answer(struct sim_world *w, const struct sim_event *ev) {

@@ -26,9 +26,13 @@ static void node_send(void *arg, const struct rep_msg *m) {
   }
   if (w->blocked[n->id][m->to] || m->to > w->n_nodes || sim_chance(w, w->drop))
     return;
-  uint8_t *data = sim_memory(w, rep_msg_bytes(m));
-  struct sim_event ev = {.kind = SIM_MESSAGE, .node = m->to, .data = data};
-  ev.n = (uint32_t)rep_msg_write(m, data);
+  struct sim_event ev = {.kind = SIM_MESSAGE, .node = m->to};
+  if (rep_msg_bytes(m) > sizeof w->scratch) {
+    sim_fail(w, "a message of %zu bytes", rep_msg_bytes(m));
+    return;
+  }
+  ev.n = (uint32_t)rep_msg_write(m, w->scratch);
+  ev.data = memcpy(sim_memory(w, ev.n), w->scratch, ev.n);
   sim_push(w, w->now + node_latency(w), ev);
   if (sim_chance(w, w->twice))
     sim_push(w, w->now + node_latency(w) + sim_below(w, 2000000), ev);

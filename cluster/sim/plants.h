@@ -1,6 +1,6 @@
 /*
- * plants.h - the protocol mistakes that can be planted (replica/plant.h): each is one wrong expression
- * somewhere in the replication, and each must be caught by the simulation.
+ * plants.h - the protocol mistakes that can be planted (replica/plant.h): each is one wrong
+ * expression somewhere in the replication, and each must be caught by the simulation.
  */
 #ifndef CLUSTER_SIM_PLANTS_H
 #define CLUSTER_SIM_PLANTS_H

@@ -1,7 +1,7 @@
 /*
- * sim.h - a whole cluster in one thread from one seed: replicas of one shard, their disks, clocks and
- * network, the metadata store, clients, and everything that can go wrong with them. README.md says
- * what is checked.
+ * sim.h - a whole cluster in one thread from one seed: replicas of one shard, their disks, clocks
+ * and network, the metadata store, clients, and everything that can go wrong with them. README.md
+ * says what is checked.
  */
 #ifndef CLUSTER_SIM_H
 #define CLUSTER_SIM_H

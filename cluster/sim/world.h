@@ -215,6 +215,7 @@ struct sim_world {
   uint32_t n_leaders;
   uint64_t acked; /* largest seq that somebody outside has been told of */
   uint64_t healed_writes;
+  uint8_t scratch[16384]; /* a message is written here first */
 };
 
 uint64_t sim_random(struct sim_world *w);

@@ -75,7 +75,9 @@ SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lcrypto -lstdc++
 # The cluster: likewise. Its programs are the files with a main in cluster/ctl.
-CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica sim,$(call helpers,cluster/$(d))))
+CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica,$(call helpers,cluster/$(d))))
+SIM_SRC := $(sort $(wildcard cluster/sim/*.c))
+PLANTED_SRC := $(SIM_SRC) $(sort $(wildcard cluster/replica/*.c))
 CLUSTER_TEST_SRC := $(sort $(wildcard tests/cluster/test_*.c))
 CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
 
@@ -165,10 +167,26 @@ build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
+# The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
+build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o)
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+build/$(1)/planted/%.o: %.c build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)
+	$$(Q)$$(CC.$(1)) $$(BASE) -DREP_PLANT $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
+build/$(1)/libplanted.a: $$(PLANTED_SRC:%.c=build/$(1)/planted/%.o)
+	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+build/$(1)/tests/cluster/test_sim: build/$(1)/tests/cluster/test_sim.o build/$(1)/libtlib.a \
+    build/$(1)/libsim.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
+build/$(1)/tests/cluster/test_planted: build/$(1)/tests/cluster/test_planted.o build/$(1)/libtlib.a \
+    build/$(1)/libplanted.a build/$(1)/libvecdb.a
+build/$(1)/tests/cluster/test_sim build/$(1)/tests/cluster/test_planted:
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
 build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
--include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d)
+-include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d build/$(1)/planted/*/*/*.d)
 endef
 $(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
 
@@ -471,6 +489,10 @@ crash: $(call long,crash) ## crash states on a simulated disk: N=1000000
 	@$(call LONG,$^)
 sigkill: $(call long,sigkill) ## N cycles of killing a writing process
 	@$(call LONG,$^)
+sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
+	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) $<
+planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
+	@VDB_N=all $<
 model: $(call long,model) ## N random operations against a naive model
 	@$(call LONG,$^)
 
@@ -538,5 +560,5 @@ help: ## this list
   milvus-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
-  baseline-test fuzz-replay crash sigkill model fuzz fuzz-keep install install-server install-test \
+  baseline-test fuzz-replay crash sigkill model sim planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

@@ -1,0 +1,210 @@
+/*
+ * primary.c - leading: the promise, the no-op that ends a takeover, the commit rule, the rounds
+ * that show that nobody else leads, and what peers answer.
+ */
+#include <string.h>
+
+#include "replica/state.h"
+
+void rep_lead(struct rep *r) {
+  r->role = REP_PROMISING;
+  r->epoch = r->config.epoch;
+  r->leader = r->o.node;
+  r->state.promised = r->epoch;
+  r->match = 0;
+  r->noop = 0;
+  r->serving = false;
+  r->round = r->confirmed = 0;
+  r->handoff = 0;
+  r->owes_ack = r->owes_probed = false;
+  r->async_acked = r->tail.seq;
+  r->install.id = 0;
+  if (rep_journal_save(r))
+    r->promise_record = r->records;
+}
+
+void rep_lead_end(struct rep *r) {
+  if (r->role != REP_LEADING && r->role != REP_PROMISING)
+    return;
+  r->role = REP_FOLLOWER;
+  r->leader = 0;
+  r->serving = false;
+  r->heard = r->now;
+  for (uint32_t i = 0; i < REP_MEMBERS; i++)
+    rep_snapshot_end(r, &r->peers[i]);
+  memset(r->peers, 0, sizeof r->peers);
+  rep_writes_end(r);
+  rep_reads_serve(r);
+}
+
+static void lead_noop(struct rep *r) {
+  struct rep_entry e = {.kind = REP_NOOP};
+  e.pos.seq = r->tail.seq + 1;
+  e.pos.epoch = r->epoch;
+  e.pos.chain = rep_chain(r->tail.chain, &e);
+  if (rep_journal_append(r, &e))
+    r->noop = e.pos.seq;
+}
+
+void rep_lead_synced(struct rep *r) {
+  if (r->role == REP_PROMISING && r->synced >= r->promise_record) {
+    r->role = REP_LEADING;
+    rep_peers_update(r);
+    lead_noop(r);
+  }
+  if (r->role != REP_LEADING)
+    return;
+  rep_writes_local(r);
+  rep_lead_commit(r);
+}
+
+uint64_t rep_lead_durable(struct rep *r, const struct rep_member *m) {
+  if (m->node == r->o.node)
+    return PLANT(WITHOUT_SELF, r->durable, r->tail.seq);
+  struct rep_peer *p = rep_peer_of(r, m->node);
+  if (!p || p->broken || !rep_same_store(p->store, m->store))
+    return 0;
+  return p->match;
+}
+
+/* What every member has. */
+static uint64_t lead_all_have(struct rep *r, const struct rep_config *c) {
+  uint64_t lowest = UINT64_MAX, second = UINT64_MAX;
+  for (uint32_t i = 0; i < c->n_isr; i++) {
+    uint64_t seq = rep_lead_durable(r, &c->isr[i]);
+    second = rep_min(second, rep_max(lowest, seq));
+    lowest = rep_min(lowest, seq);
+  }
+  return PLANT(MAJORITY, lowest, c->n_isr > 2 ? second : lowest);
+}
+
+void rep_lead_commit(struct rep *r) {
+  if (r->role != REP_LEADING || r->config.n_isr < r->config.min_isr)
+    return;
+  uint64_t seq = lead_all_have(r, &r->config);
+  if (r->have_txn && PLANT(NO_UNION, true, r->txn.kind != REP_GROW))
+    seq = rep_min(seq, lead_all_have(r, &r->txn.config));
+  if (PLANT(SHRINK_AT_ONCE, false, r->have_txn && r->txn.kind == REP_SHRINK))
+    seq = lead_all_have(r, &r->txn.config);
+  r->commit = rep_max(r->commit, seq);
+  if (r->noop && PLANT(SERVE_EARLY, r->commit >= r->noop, true))
+    r->serving = true;
+}
+
+/* Whether all members of an ISR have answered the present round. */
+static bool lead_all_answered(struct rep *r, const struct rep_config *c) {
+  uint32_t missing = 0;
+  for (uint32_t i = 0; i < c->n_isr; i++) {
+    struct rep_peer *p = rep_peer_of(r, c->isr[i].node);
+    if (c->isr[i].node != r->o.node &&
+        (!p || p->round < r->round || !rep_same_store(p->store, c->isr[i].store)))
+      missing++;
+  }
+  return missing <= PLANT(ROUND_MAJORITY, 0, (c->n_isr - 1) / 2);
+}
+
+static void lead_round_check(struct rep *r) {
+  if (r->role != REP_LEADING || r->confirmed == r->round ||
+      !lead_all_answered(r, &r->config) || (r->have_txn && !lead_all_answered(r, &r->txn.config)))
+    return;
+  r->confirmed = r->round;
+  if (!r->serving)
+    return;
+  r->fresh_at = r->round_began;
+  for (uint32_t i = 0; i < REP_MEMBERS; i++) {
+    r->peers[i].fresh_life = r->peers[i].round_life;
+    r->peers[i].fresh_time = r->peers[i].round_time;
+  }
+}
+
+void rep_round_begin(struct rep *r) {
+  if (r->confirmed != r->round)
+    return;
+  r->round++;
+  r->round_began = r->now;
+  for (uint32_t i = 0; i < REP_MEMBERS; i++) {
+    r->peers[i].round_life = r->peers[i].life;
+    r->peers[i].round_time = r->peers[i].time;
+  }
+  lead_round_check(r);
+}
+
+void rep_lead_tick(struct rep *r) {
+  if (!r->noop)
+    lead_noop(r);
+  if (r->handoff && !r->have_txn && r->now - r->handoff_began > r->o.slow_ms)
+    r->handoff = 0;
+  if (r->now - r->beat >= r->o.heartbeat_ms) {
+    r->beat = r->now;
+    rep_round_begin(r);
+    rep_peers_beat(r);
+  }
+  rep_peers_tick(r);
+}
+
+static void lead_probed(struct rep *r, struct rep_peer *p, const struct rep_msg *m) {
+  uint64_t seq;
+  if (p->state != PEER_PROBE)
+    return;
+  p->broken = m->flags & REP_FLAG_BROKEN;
+  if (!p->broken && rep_journal_common(r, m, &seq))
+    rep_peer_stream(r, p, seq);
+  else
+    rep_snapshot_start(r, p);
+}
+
+/* Two machines that differ at the same position: the copy is replaced. */
+static bool lead_digest_differs(const struct rep *r, const struct rep_msg *m) {
+  uint32_t at = (uint32_t)(m->digest_seq / REP_DIGEST_EVERY % REP_DIGESTS);
+  return m->digest_seq && r->digest_seq[at] == m->digest_seq && r->digest[at] != m->digest;
+}
+
+static void lead_ack(struct rep *r, struct rep_peer *p, const struct rep_msg *m) {
+  p->life = m->life;
+  p->time = m->time;
+  p->round = rep_max(p->round, m->round);
+  if (m->prev.seq > p->match) {
+    p->match = m->prev.seq;
+    p->progress = r->now;
+  }
+  if (p->state == PEER_STREAM && lead_digest_differs(r, m)) {
+    r->host.diverged(r->host.arg, p->node, m->digest_seq);
+    p->broken = true;
+  }
+  if (m->flags & REP_FLAG_BROKEN)
+    p->broken = true;
+  if (p->broken && p->state != PEER_SNAPSHOT)
+    rep_snapshot_start(r, p);
+  else if (m->flags && p->state == PEER_STREAM)
+    rep_peer_probe(r, p);
+  rep_lead_commit(r);
+  lead_round_check(r);
+  rep_config_progress(r);
+}
+
+void rep_lead_message(struct rep *r, const struct rep_msg *m) {
+  if (m->type == REP_STALE) {
+    if (m->epoch > r->epoch) {
+      if (PLANT(NO_STEP_DOWN, true, false))
+        rep_lead_end(r);
+      rep_config_refresh(r);
+    }
+    return;
+  }
+  struct rep_peer *p = rep_peer_of(r, m->from);
+  if (r->role != REP_LEADING || m->epoch != r->epoch || !p)
+    return;
+  p->heard = r->now;
+  if (!rep_same_store(p->store, m->store)) {
+    p->store = m->store;
+    p->match = p->known = PLANT(STORE_CHANGE, 0, p->match);
+    if (p->state != PEER_PROBE)
+      rep_peer_probe(r, p);
+  }
+  if (m->type == REP_PROBED)
+    lead_probed(r, p, m);
+  else if (m->type == REP_ACK)
+    lead_ack(r, p, m);
+  else
+    rep_snapshot_answer(r, p, m);
+}

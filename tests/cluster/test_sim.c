@@ -1,0 +1,95 @@
+/*
+ * test_sim.c - the simulated cluster over many seeds (make sim SEEDS=): each of them a cluster of
+ * some shape, faults, healing, and everything that cluster/sim/check.c holds against it. A failure
+ * prints its seed; VDB_FROM=SEED VDB_N=1 VDB_TRACE=1 tells its story.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "sim/sim.h"
+#include "tlib/thorough.h"
+
+enum { TEST_OPS = 1000 };
+
+static uint64_t test_number(const char *name, uint64_t otherwise) {
+  const char *text = getenv(name);
+  return text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static void test_add(struct sim_result *sum, const struct sim_result *r) {
+  sum->events += r->events;
+  sum->ops += r->ops;
+  sum->writes_acked += r->writes_acked;
+  sum->local_acks += r->local_acks;
+  for (int i = 0; i < 3; i++)
+    sum->reads[i] += r->reads[i];
+  sum->faults += r->faults;
+  sum->crashes += r->crashes;
+  sum->wipes += r->wipes;
+  sum->promotions += r->promotions;
+  sum->snapshots += r->snapshots;
+  sum->orphans += r->orphans;
+  sum->simulated_us += r->simulated_us;
+}
+
+static void test_seeds(void **state) {
+  (void)state;
+  uint64_t from = test_number("VDB_FROM", 1), n = test_number("VDB_N", TEST_SIZES(500, 25, 5));
+  struct sim_result sum = {0}, r;
+  uint64_t failed = 0;
+  for (uint64_t seed = from; seed < from + n; seed++) {
+    struct sim_options o = {seed, TEST_OPS, test_number("VDB_TRACE", 0)};
+    sim_run(&o, &r);
+    test_add(&sum, &r);
+    if (!r.failed)
+      continue;
+    printf("seed %llu: %s\n", (unsigned long long)seed, r.why);
+    if (++failed == 10)
+      break;
+  }
+  printf("| %llu seeds | %llu failed | %.0f h simulated, %llu faults: %llu crashes, "
+         "%llu disks lost, %llu failovers, %llu snapshots shipped | %llu operations: "
+         "%llu writes acknowledged, %llu by async, %llu strong reads, %llu session, %llu local |\n",
+         (unsigned long long)n, (unsigned long long)failed, (double)sum.simulated_us / 3.6e9,
+         (unsigned long long)sum.faults, (unsigned long long)sum.crashes,
+         (unsigned long long)sum.wipes, (unsigned long long)sum.promotions,
+         (unsigned long long)sum.snapshots, (unsigned long long)sum.ops,
+         (unsigned long long)sum.writes_acked, (unsigned long long)sum.local_acks,
+         (unsigned long long)sum.reads[2], (unsigned long long)sum.reads[1],
+         (unsigned long long)sum.reads[0]);
+  assert_int_equal(failed, 0);
+  if (n < 25)
+    return;
+  /* All of it was tried: a simulation in which nothing happens finds nothing. */
+  assert_true(sum.writes_acked > 100 * n && sum.reads[0] > 20 * n && sum.reads[1] > 20 * n &&
+              sum.reads[2] > 20 * n);
+  assert_true(sum.crashes > 2 * n && sum.promotions > n && sum.wipes > n / 4 &&
+              sum.snapshots > n / 4 && sum.orphans > n && sum.local_acks > n);
+}
+
+/* One seed tells one story. */
+static void test_same(void **state) {
+  (void)state;
+  struct sim_result a, b, c;
+  struct sim_options o = {7, 300, false};
+  sim_run(&o, &a);
+  sim_run(&o, &b);
+  o.seed = 8;
+  sim_run(&o, &c);
+  assert_true(a.digest == b.digest && a.events == b.events && a.writes_acked == b.writes_acked);
+  assert_true(a.digest != c.digest);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_same),
+      cmocka_unit_test(test_seeds),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -161,9 +161,10 @@ static void http_turn_away(struct srv_call *call) {
   } last;
   if (!last.status || last.errors != call->errors) {
     srv_call_fail(call, 429, "OVERLOADED", "too many requests are waiting; try again");
-    size_t n = call->answer ? json_dumpb(call->answer, last.text, HTTP_REFUSAL - 1, JSON_COMPACT) : 0;
+    size_t room = HTTP_REFUSAL - 1;
+    size_t n = call->answer ? json_dumpb(call->answer, last.text, room, JSON_COMPACT) : 0;
     last.errors = call->errors;
-    last.status = n > 0 && n < HTTP_REFUSAL ? call->status : 0;
+    last.status = n > 0 && n <= room ? call->status : 0;
     last.text[last.status ? n : 0] = '\0';
     return;
   }

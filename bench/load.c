@@ -8,8 +8,8 @@
  *
  * BODIES has one request body a line, sent in turn to POST PATH. One thread has all connections.
  * A request takes a free one; it finds none only when all are waiting for answers, which then shows
- * in its latency, or, when it could not be sent before the end, as "unsent". RATE 0 is a closed loop:
- * each connection sends as soon as it is answered. With `poll` the thread never sleeps: on a
+ * in its latency, or, when it could not be sent before the end, as "unsent". RATE 0 is a closed
+ * loop: each connection sends as soon as it is answered. With `poll` the thread never sleeps: on a
  * processor of its own, so that the server does not pay for waking it, as it would not for a client
  * on another machine.
  * --prepare makes the database that a server is then started on: BASE's rows in the collection

@@ -163,7 +163,7 @@ static bool conn_prepare(struct http_conn *c, bool worker) {
   c->state = HTTP_WRITING;
   if (!srv_http_answer_make(&c->answer, &r->call, &how))
     return false;
-  srv_observe_end(&r->call, c->answer.n - c->answer.at, worker);
+  srv_observe_end(&r->call, c->answer.text.n - c->answer.at, worker);
   return true;
 }
 

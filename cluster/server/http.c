@@ -94,7 +94,8 @@ bool srv_http_body(struct http_conn *c, const char *data, size_t n) {
   struct srv_call *call = &r->call;
   if (call->status || call->route->body == SRV_BODY_NONE || r->overloaded)
     return true;
-  if (n > http_limit(r) - call->body_bytes)
+  uint64_t limit = http_limit(r); /* which may be less than it was */
+  if (call->body_bytes > limit || n > limit - call->body_bytes)
     return http_too_large(r);
   size_t needed = call->body_bytes + n + 1;
   if (needed > r->capacity) {

@@ -1,7 +1,7 @@
 /*
  * fuzz_http.c - any bytes on a connection, to a server without rows. They are sent twice, in one
- * piece and in two, cut where the first byte says: both must be answered with the same statuses, none
- * of which may be 500, and the connection must end.
+ * piece and in two, cut where the first byte says: both must be answered with the same statuses,
+ * none of which may be 500, and the connection must end.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>

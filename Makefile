@@ -397,7 +397,7 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
 # Targets of the server's code are linked with it; libraries may then ask each other for names.
-SERVER_FUZZERS := fuzz_milvus fuzz_request fuzz_token
+SERVER_FUZZERS := fuzz_http fuzz_milvus fuzz_request fuzz_token
 $(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
 $(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a
 $(SERVER_FUZZERS:%=build/asan/replay/%) $(SERVER_FUZZERS:%=build/fuzz/%): private LIBS += $(SERVER_LIBS)

@@ -3,39 +3,51 @@
  * come, and a latency counts from the time a request should have left, so that stalls are not
  * hidden.
  *
- *   load HOST PORT PATH BODIES RATE SECONDS [CONNECTIONS]
+ *   load HOST PORT PATH BODIES RATE SECONDS [CONNECTIONS [poll]]
  *   load --prepare DIR BASE.npy QUERY.npy l2|ip BODIES
  *
- * BODIES has one request body a line, sent in turn to POST PATH. Each connection is a thread that
- * takes the next request when it is free; a request finds none only when all are waiting, which
- * then shows in its latency. RATE 0 is a closed loop: each connection sends as soon as it is
- * answered.
+ * BODIES has one request body a line, sent in turn to POST PATH. One thread has all connections.
+ * A request takes a free one; it finds none only when all are waiting for answers, which then shows
+ * in its latency, or, when it could not be sent before the end, as "unsent". RATE 0 is a closed
+ * loop: each connection sends as soon as it is answered. With `poll` the thread never sleeps: on a
+ * processor of its own, so that the server does not pay for waking it, as it would not for a client
+ * on another machine.
  * --prepare makes the database that a server is then started on: BASE's rows in the collection
  * "bench" with tenant_id = row mod 10, sealed and indexed, and bodies of searches among a tenant's
  * rows; and prints the median time of the same searches in process, the server's lower bound.
  */
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
-#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "bench_util.h"
 
-enum { LOAD_CONNECTIONS = 1024, LOAD_TENANTS = 10, LOAD_BATCH = 1000, LOAD_K = 10 };
+enum { LOAD_TENANTS = 10, LOAD_BATCH = 1000, LOAD_K = 10 };
+enum { LOAD_ROOM = 64 * 1024, LOAD_EVENTS = 256 };
 
 /* Milliseconds, in no order. */
 struct load_series {
   float *ms;
-  _Atomic uint64_t n;
-  uint64_t room;
+  uint64_t n, room;
+};
+
+struct load_conn {
+  int fd;
+  size_t request; /* that it has */
+  size_t sent;    /* of its bytes */
+  size_t got;     /* of the answer's */
+  double due;     /* when it should have left; 0: it has none */
+  char *answer;   /* LOAD_ROOM bytes */
 };
 
 struct load {
@@ -44,8 +56,12 @@ struct load {
   size_t *lengths;
   size_t n_requests;
   double rate, start, end;
-  _Atomic uint64_t next;       /* request to send */
-  _Atomic uint64_t answers[6]; /* by the first digit of the status; 0: none came */
+  bool poll;
+  int epoll;
+  struct load_conn *conns, **idle; /* a stack of those without a request */
+  unsigned n_conns, n_idle;
+  uint64_t next;       /* request to send */
+  uint64_t answers[6]; /* by the first digit of the status; 0: none came */
   struct load_series good, refused; /* the 2xx and the 429 */
 };
 
@@ -54,83 +70,104 @@ static void load_die(const char *what) {
   exit(1);
 }
 
-static int load_connect(const struct load *l) {
+static void load_connect(struct load *l, struct load_conn *c) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
+  struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = c};
   int one = 1;
   if (getaddrinfo(l->host, l->port, &hints, &found) != 0)
     load_die("getaddrinfo");
-  int fd = socket(found->ai_family, SOCK_STREAM, 0);
-  if (fd < 0 || connect(fd, found->ai_addr, found->ai_addrlen) != 0)
+  c->fd = socket(found->ai_family, SOCK_STREAM, 0);
+  if (c->fd < 0 || connect(c->fd, found->ai_addr, found->ai_addrlen) != 0)
     load_die("connect");
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   freeaddrinfo(found);
-  return fd;
-}
-
-/* Sends one request and reads its answer; the status, or 0 when the connection broke. */
-static int load_ask(int fd, const char *request, size_t n, char *buffer, size_t room) {
-  for (size_t sent = 0; sent < n;) {
-    ssize_t r = send(fd, request + sent, n - sent, MSG_NOSIGNAL);
-    if (r <= 0)
-      return 0;
-    sent += (size_t)r;
-  }
-  size_t got = 0, wanted = room;
-  while (got < wanted) {
-    ssize_t r = recv(fd, buffer + got, room - 1 - got, 0);
-    if (r <= 0)
-      return 0;
-    got += (size_t)r;
-    buffer[got] = '\0';
-    char *body = strstr(buffer, "\r\n\r\n");
-    char *length = body ? strcasestr(buffer, "Content-Length:") : NULL;
-    if (length)
-      wanted = (size_t)(body + 4 - buffer) + strtoul(length + 15, NULL, 10);
-    if (wanted >= room)
-      return 0;
-  }
-  return atoi(buffer + 9);
-}
-
-static void load_sleep_until(double when) {
-  struct timespec t = {(time_t)when, (long)((when - (double)(time_t)when) * 1e9)};
-  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+  if (fcntl(c->fd, F_SETFL, O_NONBLOCK) != 0 ||
+      epoll_ctl(l->epoll, EPOLL_CTL_ADD, c->fd, &event) != 0)
+    load_die("epoll_ctl");
 }
 
 static void load_note(struct load_series *series, double ms) {
-  uint64_t at = atomic_fetch_add(&series->n, 1);
-  if (at < series->room)
-    series->ms[at] = (float)ms;
+  if (series->n < series->room)
+    series->ms[series->n++] = (float)ms;
 }
 
-static void *load_work(void *arg) {
-  struct load *l = arg;
-  enum { ROOM = 1 << 20 };
-  char *buffer = malloc(ROOM);
-  int fd = load_connect(l);
-  for (;;) {
-    uint64_t i = atomic_fetch_add(&l->next, 1);
-    double due = l->rate > 0 ? l->start + (double)i / l->rate : bench_now();
-    if (due >= l->end || !buffer)
-      break;
-    if (l->rate > 0)
-      load_sleep_until(due);
-    size_t which = i % l->n_requests;
-    int status = load_ask(fd, l->requests[which], l->lengths[which], buffer, ROOM);
-    double ms = (bench_now() - due) * 1e3;
-    atomic_fetch_add(&l->answers[status / 100 <= 5 ? status / 100 : 0], 1);
-    if (status / 100 == 2)
-      load_note(&l->good, ms);
-    if (status == 429)
-      load_note(&l->refused, ms);
-    if (status == 0) {
-      close(fd);
-      fd = load_connect(l);
-    }
+/* The request has its answer; status 0: the connection broke. */
+static void load_answered(struct load *l, struct load_conn *c, int status) {
+  double ms = (bench_now() - c->due) * 1e3;
+  l->answers[status / 100 <= 5 ? status / 100 : 0]++;
+  if (status / 100 == 2)
+    load_note(&l->good, ms);
+  if (status == 429)
+    load_note(&l->refused, ms);
+  c->due = 0;
+  l->idle[l->n_idle++] = c;
+}
+
+/* Sends what the socket takes; what is left is sent when it takes more. */
+static void load_send(struct load *l, struct load_conn *c) {
+  const char *bytes = l->requests[c->request];
+  size_t n = l->lengths[c->request];
+  ssize_t r = 1;
+  while (c->sent < n && r > 0) {
+    r = send(c->fd, bytes + c->sent, n - c->sent, MSG_NOSIGNAL);
+    c->sent += r > 0 ? (size_t)r : 0;
   }
-  close(fd);
-  free(buffer);
-  return NULL;
+}
+
+static void load_begin(struct load *l, struct load_conn *c, double due) {
+  c->request = l->next++ % l->n_requests;
+  c->sent = c->got = 0;
+  c->due = due;
+  load_send(l, c);
+}
+
+/* Whether the answer has come whole. */
+static bool load_whole(const struct load_conn *c) {
+  const char *body = strstr(c->answer, "\r\n\r\n");
+  const char *length = body ? strcasestr(c->answer, "Content-Length:") : NULL;
+  return length && c->got >= (size_t)(body + 4 - c->answer) + strtoul(length + 15, NULL, 10);
+}
+
+static void load_serve(struct load *l, struct load_conn *c) {
+  ssize_t r;
+  if (c->due > 0)
+    load_send(l, c);
+  while ((r = recv(c->fd, c->answer + c->got, LOAD_ROOM - 1 - c->got, 0)) > 0) {
+    c->got += (size_t)r;
+    c->answer[c->got] = '\0';
+    if (c->due > 0 && load_whole(c))
+      load_answered(l, c, atoi(c->answer + 9));
+  }
+  if (r < 0 && (errno == EAGAIN || errno == EINTR))
+    return;
+  close(c->fd);
+  load_connect(l, c);
+  if (c->due > 0)
+    load_answered(l, c, 0);
+}
+
+/* Sends what is due; milliseconds until something will be, for epoll. */
+static int load_due(struct load *l) {
+  for (;;) {
+    double now = bench_now();
+    double due = l->rate > 0 ? l->start + (double)l->next / l->rate : now;
+    if (now >= l->end || due >= l->end || !l->n_idle)
+      return l->poll ? 0 : 1;
+    if (due > now)
+      return l->poll ? 0 : (int)((due - now) * 1e3);
+    load_begin(l, l->idle[--l->n_idle], due);
+  }
+}
+
+/* Until all that was sent is answered. */
+static void load_work(struct load *l) {
+  struct epoll_event events[LOAD_EVENTS];
+  do {
+    int ms = load_due(l);
+    int n = epoll_wait(l->epoll, events, LOAD_EVENTS, ms);
+    for (int i = 0; i < n; i++)
+      load_serve(l, events[i].data.ptr);
+  } while (bench_now() < l->end || l->n_idle < l->n_conns);
 }
 
 static int load_compare(const void *a, const void *b) {
@@ -150,11 +187,13 @@ static void load_print(struct load_series *series, const char *name) {
 }
 
 static void load_report(struct load *l, double seconds) {
+  uint64_t due = l->rate > 0 ? (uint64_t)((l->end - l->start) * l->rate) : l->next;
   printf("{\"rate\": %.0f, \"seconds\": %.1f, \"ok\": %llu, \"per_second\": %.1f, \"4xx\": %llu, "
-         "\"5xx\": %llu, \"broken\": %llu",
+         "\"5xx\": %llu, \"broken\": %llu, \"unsent\": %llu",
          l->rate, seconds, (unsigned long long)l->answers[2], (double)l->answers[2] / seconds,
          (unsigned long long)l->answers[4], (unsigned long long)l->answers[5],
-         (unsigned long long)l->answers[0]);
+         (unsigned long long)l->answers[0],
+         (unsigned long long)(due > l->next ? due - l->next : 0));
   if (l->refused.n)
     load_print(&l->refused, "refused_ms");
   load_print(&l->good, "ms");
@@ -197,26 +236,37 @@ static void load_bodies(struct load *l, const char *path, const char *file) {
     load_die("no bodies");
 }
 
+static void load_open(struct load *l, unsigned n) {
+  l->epoll = epoll_create1(0);
+  l->conns = calloc(n, sizeof *l->conns);
+  l->idle = calloc(n, sizeof(struct load_conn *));
+  if (l->epoll < 0 || !l->conns || !l->idle)
+    load_die("memory");
+  for (; l->n_conns < n; l->n_conns++) {
+    struct load_conn *c = &l->conns[l->n_conns];
+    c->answer = malloc(LOAD_ROOM);
+    if (!c->answer)
+      load_die("memory");
+    load_connect(l, c);
+    l->idle[l->n_idle++] = c;
+  }
+}
+
 static int load_run(int argc, char **argv) {
   static struct load l;
-  static pthread_t threads[LOAD_CONNECTIONS];
   double seconds = strtod(argv[6], NULL);
-  unsigned n = argc > 7 ? (unsigned)atoi(argv[7]) : 64;
-  n = n < LOAD_CONNECTIONS ? n : LOAD_CONNECTIONS;
   l.host = argv[1];
   l.port = argv[2];
   l.rate = strtod(argv[5], NULL);
+  l.poll = argc > 8;
   load_bodies(&l, argv[3], argv[4]);
   uint64_t room = (uint64_t)(seconds * (l.rate > 0 ? l.rate : 200000)) + 1;
   load_room(&l.good, room);
   load_room(&l.refused, room);
-  l.start = bench_now() + 0.1;
+  load_open(&l, argc > 7 ? (unsigned)strtoul(argv[7], NULL, 10) : 64);
+  l.start = bench_now();
   l.end = l.start + seconds;
-  for (unsigned i = 0; i < n; i++)
-    if (pthread_create(&threads[i], NULL, load_work, &l) != 0)
-      load_die("pthread_create");
-  for (unsigned i = 0; i < n; i++)
-    pthread_join(threads[i], NULL);
+  load_work(&l);
   load_report(&l, bench_now() - l.start);
   return 0;
 }
@@ -315,9 +365,9 @@ static int load_prepare(char **argv) {
 int main(int argc, char **argv) {
   if (argc == 7 && strcmp(argv[1], "--prepare") == 0)
     return load_prepare(argv);
-  if (argc == 7 || argc == 8)
+  if (argc >= 7 && argc <= 9)
     return load_run(argc, argv);
-  fprintf(stderr, "usage: load HOST PORT PATH BODIES RATE SECONDS [CONNECTIONS]\n"
+  fprintf(stderr, "usage: load HOST PORT PATH BODIES RATE SECONDS [CONNECTIONS [poll]]\n"
                   "       load --prepare DIR BASE.npy QUERY.npy l2|ip BODIES\n");
   return 2;
 }

@@ -1,9 +1,10 @@
 #!/bin/sh
-# server.sh - the server under load, it on one core and the load generator on another, so that neither
-# takes time from the other:
+# server.sh - the server under load, it on one core and the load generator on another, which it has to
+# itself, so that neither takes time from the other; with SETUP=shared both on all cores:
 #   bench/server.sh DATA [overhead] [rates] [overload] [slow] [chroma]     (all but chroma)
 # DATA: a folder with base.npy and query.npy of normalised rows. Searches are for the 10 nearest rows of
-# one of 10 tenants. slow: other clients beside 7,000 slow ones. chroma: the highest rate of Chroma's server too, from PyPI, over the same rows.
+# one of 10 tenants. slow: other clients beside 7,000 slow ones. chroma: the highest rate of Chroma's
+# server too, from PyPI, over the same rows, which are loaded once, before anything is measured.
 # SECONDS_EACH, ROUNDS and CONNECTIONS change how long; raw lines are printed as they come.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,6 +14,12 @@ parts=${*:-overhead rates overload slow}
 each=${SECONDS_EACH:-5}
 rounds=${ROUNDS:-3}
 many=${CONNECTIONS:-1000}
+setup=${SETUP:-apart}
+if [ "$setup" = apart ]; then
+  on_server='taskset -c 0' on_client='taskset -c 1' poll=poll
+else
+  on_server= on_client= poll=
+fi
 folder=build/load
 path=/v1/collections/bench/search
 bodies=$folder/bodies
@@ -26,7 +33,7 @@ field() {
 
 # start: vecdbd over the prepared rows; its port in $port.
 start() {
-  taskset -c 0 build/vecdbd --data $folder/db --listen 127.0.0.1:0 2>$folder/log &
+  $on_server build/vecdbd --data $folder/db --listen 127.0.0.1:0 2>$folder/log &
   server=$!
   port=
   while [ -z "$port" ]; do
@@ -43,26 +50,35 @@ stop() {
 
 # load RATE SECONDS CONNECTIONS: one line.
 load() {
-  taskset -c 1 build/bench/load 127.0.0.1 "$port" "$path" "$bodies" "$1" "$2" "$3"
+  $on_client build/bench/load 127.0.0.1 "$port" "$path" "$bodies" "$1" "$2" "$3" $poll
 }
 
-# highest WHAT: rates in steps of an eighth until p99 reaches 20 ms twice.
-highest() {
-  rate=200
-  good=0
-  failed=0
-  while [ $failed -lt 2 ]; do
-    line=$(load $rate "$each" 256)
-    echo "$line"
-    if echo "$line" | field p99 | awk '{exit !($1 < 20)}' && echo "$line" | grep -q '"4xx": 0, '; then
-      good=$rate
-      failed=0
-    else
-      failed=$((failed + 1))
+# keeps RATE: whether p99 stays below 20 ms, in one of two tries, and everything is answered.
+keeps() {
+  for _ in 1 2; do
+    line=$(load "$1" "$each" 256)
+    echo "$line" >&2
+    if echo "$line" | field p99 | awk '{exit !($1 < 20)}' &&
+      echo "$line" | grep -q '"4xx": 0, "5xx": 0, "broken": 0, "unsent": 0,'; then
+      return 0
     fi
-    rate=$((rate + rate / 8))
   done
-  echo "{\"server\": \"$1\", \"highest_rate_with_p99_below_20_ms\": $good}"
+  return 1
+}
+
+# highest WHAT: doubles the rate as long as it is kept, then halves the distance five times.
+highest() {
+  good=0
+  rate=50
+  while keeps $rate; do
+    good=$rate
+    rate=$((2 * rate))
+  done
+  for _ in 1 2 3 4 5; do
+    middle=$(((good + rate) / 2))
+    if keeps $middle; then good=$middle; else rate=$middle; fi
+  done
+  echo "{\"server\": \"$1\", \"setup\": \"$setup\", \"highest_rate_with_p99_below_20_ms\": $good}"
 }
 
 overhead() {
@@ -87,7 +103,7 @@ overload() {
     line=$(load "$(awk "BEGIN {print int(3 * $peak)}")" $((2 * each)) "$many")
     echo "$line"
     goodput=$(echo "$line" | field per_second)
-    echo "{\"peak\": $peak, \"goodput\": $goodput, \"share\": $(awk "BEGIN {print $goodput / $peak}")," \
+    echo "{\"setup\": \"$setup\", \"peak\": $peak, \"goodput\": $goodput, \"share\": $(awk "BEGIN {print $goodput / $peak}")," \
       "\"peak_resident_kb\": $(awk '/^VmHWM/ {print $2}' "/proc/$server/status")}"
   done
   stop
@@ -95,20 +111,31 @@ overload() {
 
 slow() {
   start
-  taskset -c 1 python3 bench/server_slow.py "$port" "$server"
+  $on_client python3 bench/server_slow.py "$port" "$server"
+  stop
+}
+
+start_chroma() {
+  $1 build/chroma/bin/chroma run --path $folder/chroma --host 127.0.0.1 --port 18765 \
+    >$folder/chroma-log 2>&1 &
+  server=$!
+  port=18765
+}
+
+# fill_chroma: the path of its searches in $chroma_path.
+fill_chroma() {
+  [ -e build/chroma/installed ] || { python3 -m venv build/chroma &&
+    build/chroma/bin/pip -q install chromadb && touch build/chroma/installed; }
+  start_chroma ''
+  chroma_path=$(build/chroma/bin/python bench/server_chroma.py $port "$data" $folder/chroma-bodies)
   stop
 }
 
 chroma() {
-  python=build/chroma/bin/python
-  [ -e build/chroma/installed ] || { python3 -m venv build/chroma &&
-    build/chroma/bin/pip -q install chromadb && touch build/chroma/installed; }
   bodies=$folder/chroma-bodies
-  taskset -c 0 build/chroma/bin/chroma run --path $folder/chroma --host 127.0.0.1 --port 18765 \
-    >$folder/chroma-log 2>&1 &
-  server=$!
-  port=18765
-  path=$($python bench/server_chroma.py $port "$data" $bodies)
+  path=$chroma_path
+  start_chroma "$on_server"
+  until load 1 1 1 | grep -q '"ok": 1,'; do :; done 2>/dev/null
   load 200 $((4 * each)) 256
   highest chroma
   stop
@@ -116,6 +143,7 @@ chroma() {
 
 [ -d $folder/db ] || { mkdir -p $folder &&
   build/bench/load --prepare $folder/db "$data/base.npy" "$data/query.npy" ip $bodies; }
+case " $parts " in *' chroma '*) fill_chroma ;; esac
 for part in $parts; do
   "$part"
 done

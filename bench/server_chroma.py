@@ -8,7 +8,7 @@ import time
 import chromadb
 import numpy
 
-TENANTS, BATCH, K = 10, 1000, 10
+TENANTS, BATCH, K = 10, 5000, 10
 
 
 def connect(port):
@@ -26,9 +26,9 @@ def main():
     queries = numpy.load(data + "/query.npy").astype(numpy.float32)[:1000]
     collection = connect(port).get_or_create_collection(
         "bench", configuration={"hnsw": {"space": "ip"}}, embedding_function=None)
-    for at in range(collection.count(), len(base), BATCH):
+    for at in range(collection.count() // BATCH * BATCH, len(base), BATCH):
         rows = range(at, min(at + BATCH, len(base)))
-        collection.add(ids=[str(i) for i in rows], embeddings=base[at:at + BATCH],
+        collection.upsert(ids=[str(i) for i in rows], embeddings=base[at:at + BATCH],
                        metadatas=[{"tenant_id": i % TENANTS} for i in rows])
     with open(bodies, "w", encoding="ascii") as out:
         for i, query in enumerate(queries):

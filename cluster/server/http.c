@@ -17,6 +17,7 @@
 enum {
   HTTP_FIRST_BODY = 16 * 1024,
   HTTP_IGNORED_BODY = 64 * 1024, /* what may come with a request that wants no body */
+  HTTP_REFUSAL = 512, /* bytes of the answer to one request too many */
   HTTP_ARENA = 1024 * 1024 * 1024
 };
 
@@ -94,7 +95,8 @@ bool srv_http_body(struct http_conn *c, const char *data, size_t n) {
   struct srv_call *call = &r->call;
   if (call->status || call->route->body == SRV_BODY_NONE || r->overloaded)
     return true;
-  if (n > http_limit(r) - call->body_bytes)
+  uint64_t limit = http_limit(r); /* which may be less than it was */
+  if (call->body_bytes > limit || n > limit - call->body_bytes)
     return http_too_large(r);
   size_t needed = call->body_bytes + n + 1;
   if (needed > r->capacity) {
@@ -151,6 +153,28 @@ static void http_run(void *item) {
   srv_http_conn_answer(c);
 }
 
+/* The refusal in the words of the call's dialect. A thread that turns many away puts it together
+   once: under overload each costs what a search does not get. */
+static void http_turn_away(struct srv_call *call) {
+  static _Thread_local struct {
+    srv_error_shape *errors;
+    int status;
+    char text[HTTP_REFUSAL];
+  } last;
+  if (!last.status || last.errors != call->errors) {
+    srv_call_fail(call, 429, "OVERLOADED", "too many requests are waiting; try again");
+    size_t room = HTTP_REFUSAL - 1;
+    size_t n = call->answer ? json_dumpb(call->answer, last.text, room, JSON_COMPACT) : 0;
+    last.errors = call->errors;
+    last.status = n > 0 && n <= room ? call->status : 0;
+    last.text[last.status ? n : 0] = '\0';
+    return;
+  }
+  call->status = last.status;
+  call->text = srv_arena_text(&call->arena, last.text, strlen(last.text));
+  call->text_bytes = call->text ? strlen(last.text) : 0;
+}
+
 bool srv_http_whole(struct http_conn *c) {
   struct http_request *r = &c->request;
   r->call.began_ns = srv_now_ns();
@@ -161,7 +185,7 @@ bool srv_http_whole(struct http_conn *c) {
   unsigned lane = srv_quota_lane(r->call.quota);
   if (!r->overloaded && srv_pool_add(c->http->server->pool, lane, http_run, c))
     return false;
-  srv_call_fail(&r->call, 429, "OVERLOADED", "too many requests are waiting; try again");
+  http_turn_away(&r->call);
   return true;
 }
 

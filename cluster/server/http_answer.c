@@ -7,38 +7,27 @@
 #include <string.h>
 #include <time.h>
 
-enum { ANSWER_HEAD = 512, ANSWER_ROOM = 2048, ANSWER_DATE = 32 };
+enum { ANSWER_HEAD = 512, ANSWER_DATE = 32 };
 
 void srv_http_answer_free(struct http_answer *a) {
-  free(a->data);
+  free(a->text.data);
   *a = (struct http_answer){0};
 }
 
-/* Adds to the body, as Jansson wants it. */
-static int answer_add(const char *text, size_t n, void *user) {
-  struct http_answer *a = user;
-  if (n > a->room - a->n) {
-    size_t room = a->room;
-    while (n > room - a->n)
-      room *= 2;
-    char *grown = realloc(a->data, room);
-    if (!grown)
-      return -1;
-    a->data = grown;
-    a->room = room;
-  }
-  memcpy(a->data + a->n, text, n);
-  a->n += n;
-  return 0;
-}
-
 /* The body, after room for what stands before it. */
-static bool answer_body(struct http_answer *a, const struct srv_call *call) {
-  a->n = ANSWER_HEAD;
+static bool answer_body(struct srv_text *t, const struct srv_call *call) {
+  t->n = 0;
+  if (!srv_text_reserve(t, ANSWER_HEAD))
+    return false;
+  t->n = ANSWER_HEAD;
   if (call->answer)
-    return json_dump_callback(call->answer, answer_add, a,
-                              JSON_COMPACT | JSON_REAL_PRECISION(9)) == 0;
-  return answer_add(call->text, call->text_bytes, a) == 0;
+    return srv_json_write(call->answer, t);
+  if (!srv_text_reserve(t, call->text_bytes))
+    return false;
+  if (call->text_bytes)
+    memcpy(t->data + t->n, call->text, call->text_bytes);
+  t->n += call->text_bytes;
+  return true;
 }
 
 /* Made anew each second. */
@@ -77,19 +66,16 @@ static int answer_head(char *to, const struct srv_call *call, size_t bytes,
 bool srv_http_answer_make(struct http_answer *a, struct srv_call *call,
                           const struct http_answer_how *how) {
   char head[ANSWER_HEAD];
-  a->room = ANSWER_ROOM;
-  a->data = malloc(a->room);
-  if (!a->data)
-    return false;
-  if (!answer_body(a, call)) {
+  struct srv_text *t = &a->text;
+  if (!answer_body(t, call)) {
     srv_call_no_memory(call);
-    if (!answer_body(a, call))
+    if (!answer_body(t, call))
       return false;
   }
-  size_t n = (size_t)answer_head(head, call, a->n - ANSWER_HEAD, how);
+  size_t n = (size_t)answer_head(head, call, t->n - ANSWER_HEAD, how);
   a->at = ANSWER_HEAD - n;
-  memcpy(a->data + a->at, head, n);
+  memcpy(t->data + a->at, head, n);
   if (how->head_only)
-    a->n = ANSWER_HEAD;
+    t->n = ANSWER_HEAD;
   return true;
 }

@@ -6,10 +6,11 @@
 #define SRV_HTTP_ANSWER_H
 
 #include "server/call.h"
+#include "server/json_write.h"
 
 struct http_answer {
-  char *data; /* bytes from `at` up to `n` are still to be sent */
-  size_t at, n, room;
+  struct srv_text text;
+  size_t at; /* bytes from here on are still to be sent */
 };
 
 struct http_answer_how {

@@ -163,7 +163,7 @@ static bool conn_prepare(struct http_conn *c, bool worker) {
   c->state = HTTP_WRITING;
   if (!srv_http_answer_make(&c->answer, &r->call, &how))
     return false;
-  srv_observe_end(&r->call, c->answer.n - c->answer.at, worker);
+  srv_observe_end(&r->call, c->answer.text.n - c->answer.at, worker);
   return true;
 }
 
@@ -259,8 +259,8 @@ static bool conn_next(struct http_conn *c) {
 
 static bool conn_write(struct http_conn *c) {
   struct http_answer *a = &c->answer;
-  while (a->at < a->n) {
-    ssize_t n = srv_stream_write(&c->stream, a->data + a->at, a->n - a->at);
+  while (a->at < a->text.n) {
+    ssize_t n = srv_stream_write(&c->stream, a->text.data + a->at, a->text.n - a->at);
     if (n == SRV_STREAM_LATER) {
       srv_deadlines_heard(c->http->deadlines, &c->deadline);
       return conn_await(c, SRV_WRITABLE);

@@ -23,7 +23,7 @@ void srv_http_head_see(struct http_head *h, const char *bytes, size_t n) {
   for (size_t i = 0; i < n && !h->ended; i++) {
     char c = bytes[i];
     if (h->seen == '\n') {
-      h->folded = h->folded || c == ' ' || c == '\t';
+      h->odd = h->odd || c == ' ' || c == '\t';
       h->ended = c == '\r' || c == '\n';
     }
     if (h->seen || (c != '\r' && c != '\n'))
@@ -53,6 +53,10 @@ bool srv_http_head_add(struct http_head *h, enum http_part part, const char *tex
   if (part != h->part && !head_append(h, "", 1))
     return false;
   h->part = part;
+  if (n && memchr(text, '\0', n)) {
+    h->odd = true; /* it would end the part before its end */
+    return true;
+  }
   return head_append(h, text, n);
 }
 
@@ -91,7 +95,7 @@ static bool head_length(const char *text, uint64_t *length) {
 }
 
 struct http_framing srv_http_head_framing(const struct http_head *h, unsigned minor) {
-  struct http_framing f = {!h->folded, false, 0};
+  struct http_framing f = {!h->odd, false, 0};
   unsigned lengths = 0, codings = 0, hosts = 0;
   const char *name = NULL, *value = NULL;
   while (head_next(h, &name, &value)) {

@@ -21,7 +21,7 @@ struct http_head {
   enum http_part part; /* of the newest bytes */
   char seen;   /* the newest byte of srv_http_head_see; 0: none but blank lines */
   bool ended;  /* it has seen the end */
-  bool folded; /* a header goes on in another line, which not all readers take for one */
+  bool odd;    /* a header goes on in another line, or has a NUL: not all readers see the same */
 };
 
 /* Forgets all, to be used for the next request. */

@@ -1,6 +1,7 @@
 /*
  * test_json_read.c - the reader of JSON beside Jansson's: texts that are right and wrong, numbers
- * of every length, and texts with random changes. Where both read, the values are equal to the bit.
+ * of every length, and texts with random changes. Where both read, the values are equal to the bit,
+ * and are written in the same bytes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 
 #include "base/rng.h"
 #include "server/json_read.h"
+#include "server/json_write.h"
 #include "tlib/thorough.h"
 
 /* Equal, with reals compared by their bits: 0.0 and -0.0 are not the same. */
@@ -42,6 +44,17 @@ static bool same(const json_t *a, const json_t *b) {
   return equal;
 }
 
+static void written_same(const json_t *json) {
+  struct srv_text got = {0};
+  char *wanted = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
+  assert_non_null(wanted);
+  assert_true(srv_json_write(json, &got));
+  if (got.n != strlen(wanted) || memcmp(got.data, wanted, got.n) != 0)
+    fail_msg("written as %.*s, not %s", (int)got.n, got.data, wanted);
+  free(wanted);
+  free(got.data);
+}
+
 /* Reads a text both ways; whether it is JSON. The text is copied to a block of its size, for the
    address sanitizer. */
 static bool both(const char *text, size_t n) {
@@ -55,6 +68,8 @@ static bool both(const char *text, size_t n) {
     fail_msg("read otherwise than by Jansson: %.*s", (int)n, text);
   if (!got)
     assert_string_equal(why.text, wanted_why.text);
+  else
+    written_same(got);
   bool is_json = got != NULL;
   json_decref(got);
   json_decref(wanted);

@@ -269,6 +269,9 @@ static void test_protocol(void **state) {
   web_start(&w);
   for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
     exchange_do(&w, &all[i]);
+  static const char nul[] = "GET /healthz HTTP/1.1\r\nHost: x\r\nA:\0b\r\n\r\n";
+  char answer[1024];
+  assert_int_equal(web_raw(&w, nul, sizeof nul - 1, answer, sizeof answer), 400);
   web_end(&w);
 }
 

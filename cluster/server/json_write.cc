@@ -1,11 +1,14 @@
 /*
- * json_write.cc - Jansson's values as text; see json_write.h. C++ for its fast printing of numbers,
- * and without exceptions.
+ * json_write.cc - Jansson's values as text, by RapidJSON's writer; see json_write.h. Real numbers
+ * by the C++ library, as RapidJSON cannot be told a number of digits. Without exceptions.
  */
 #include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+
+#include <rapidjson/writer.h>
 
 extern "C" {
 #include "server/json_write.h"
@@ -15,60 +18,34 @@ namespace {
 
 constexpr size_t write_number = 40; /* longer than any */
 constexpr int write_digits = 9;
+constexpr size_t write_levels = 2050; /* one more than values are deep, as they are read */
+constexpr size_t write_level = 16;    /* bytes that the writer keeps of an open value */
 
-bool write_bytes(srv_text *out, const char *bytes, size_t n) {
-  if (!srv_text_reserve(out, n))
-    return false;
-  memcpy(out->data + out->n, bytes, n);
-  out->n += n;
-  return true;
-}
+/* Where the writer puts its characters. What does not fit is left out, and `full` says so. */
+struct write_stream {
+  typedef char Ch;
+  srv_text *text;
+  bool full;
 
-bool write_byte(srv_text *out, char c) {
-  return write_bytes(out, &c, 1);
-}
-
-/* Of what cannot stand in a string as it is. */
-bool write_escape(srv_text *out, unsigned char c) {
-  static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt", hex[] = "0123456789ABCDEF";
-  const char *known = strchr(plain, c);
-  if (c && known) {
-    const char two[] = {'\\', letters[known - plain]};
-    return write_bytes(out, two, sizeof two);
+  void Put(char c) {
+    if (text->n == text->room && !srv_text_reserve(text, 1))
+      full = true;
+    else
+      text->data[text->n++] = c;
   }
-  const char six[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
-  return write_bytes(out, six, sizeof six);
-}
+  void Flush() {}
+};
 
-bool write_string(srv_text *out, const char *text, size_t n) {
-  bool good = write_byte(out, '"');
-  size_t from = 0;
-  for (size_t i = 0; i < n && good; i++) {
-    unsigned char c = static_cast<unsigned char>(text[i]);
-    if (c >= ' ' && c != '"' && c != '\\')
-      continue;
-    good = write_bytes(out, text + from, i - from) && write_escape(out, c);
-    from = i + 1;
-  }
-  return good && write_bytes(out, text + from, n - from) && write_byte(out, '"');
-}
-
-bool write_integer(srv_text *out, json_int_t value) {
-  if (!srv_text_reserve(out, write_number))
-    return false;
-  char *at = out->data + out->n;
-  out->n += static_cast<size_t>(std::to_chars(at, at + write_number, value).ptr - at);
-  return true;
-}
+typedef rapidjson::MemoryPoolAllocator<> write_pool;
+typedef rapidjson::Writer<write_stream, rapidjson::UTF8<>, rapidjson::UTF8<>, write_pool>
+    write_writer;
 
 /* Told from an integer by a point or an exponent; the exponent without what it can do without. */
-bool write_real(srv_text *out, double value) {
-  if (!srv_text_reserve(out, write_number))
-    return false;
-  char *at = out->data + out->n;
-  char *end =
-      std::to_chars(at, at + write_number, value, std::chars_format::general, write_digits).ptr;
-  char *e = static_cast<char *>(memchr(at, 'e', static_cast<size_t>(end - at)));
+bool write_real(write_writer &w, double value) {
+  char text[write_number];
+  char *end = std::to_chars(text, text + sizeof text - 2, value, std::chars_format::general,
+                            write_digits).ptr;
+  char *e = static_cast<char *>(memchr(text, 'e', static_cast<size_t>(end - text)));
   if (e) {
     char *to = e + 1, *from = e + 1;
     if (*from == '-')
@@ -78,53 +55,52 @@ bool write_real(srv_text *out, double value) {
       from++;
     memmove(to, from, static_cast<size_t>(end - from));
     end = to + (end - from);
-  } else if (!memchr(at, '.', static_cast<size_t>(end - at))) {
+  } else if (!memchr(text, '.', static_cast<size_t>(end - text))) {
     *end++ = '.';
     *end++ = '0';
   }
-  out->n += static_cast<size_t>(end - at);
-  return true;
+  return w.RawValue(text, static_cast<size_t>(end - text), rapidjson::kNumberType);
 }
 
-bool write_value(srv_text *out, const json_t *value);
+bool write_string(write_writer &w, const char *text, size_t n) {
+  return w.String(text, static_cast<rapidjson::SizeType>(n));
+}
 
-bool write_array(srv_text *out, const json_t *array) {
-  bool good = write_byte(out, '[');
+bool write_value(write_writer &w, const json_t *value);
+
+bool write_array(write_writer &w, const json_t *array) {
+  bool good = w.StartArray();
   for (size_t i = 0; i < json_array_size(array) && good; i++)
-    good = (i == 0 || write_byte(out, ',')) && write_value(out, json_array_get(array, i));
-  return good && write_byte(out, ']');
+    good = write_value(w, json_array_get(array, i));
+  return good && w.EndArray();
 }
 
-bool write_object(srv_text *out, const json_t *value) {
+bool write_object(write_writer &w, const json_t *value) {
   json_t *object = const_cast<json_t *>(value); /* Jansson's way of walking wants it */
-  bool good = write_byte(out, '{'), first = true;
-  for (void *at = json_object_iter(object); at && good; at = json_object_iter_next(object, at)) {
-    good = (first || write_byte(out, ',')) &&
-           write_string(out, json_object_iter_key(at), json_object_iter_key_len(at)) &&
-           write_byte(out, ':') && write_value(out, json_object_iter_value(at));
-    first = false;
-  }
-  return good && write_byte(out, '}');
+  bool good = w.StartObject();
+  for (void *at = json_object_iter(object); at && good; at = json_object_iter_next(object, at))
+    good = write_string(w, json_object_iter_key(at), json_object_iter_key_len(at)) &&
+           write_value(w, json_object_iter_value(at));
+  return good && w.EndObject();
 }
 
-bool write_value(srv_text *out, const json_t *value) {
+bool write_value(write_writer &w, const json_t *value) {
   switch (json_typeof(value)) {
   case JSON_OBJECT:
-    return write_object(out, value);
+    return write_object(w, value);
   case JSON_ARRAY:
-    return write_array(out, value);
+    return write_array(w, value);
   case JSON_STRING:
-    return write_string(out, json_string_value(value), json_string_length(value));
+    return write_string(w, json_string_value(value), json_string_length(value));
   case JSON_INTEGER:
-    return write_integer(out, json_integer_value(value));
+    return w.Int64(json_integer_value(value));
   case JSON_REAL:
-    return write_real(out, json_real_value(value));
+    return write_real(w, json_real_value(value));
   case JSON_TRUE:
-    return write_bytes(out, "true", 4);
   case JSON_FALSE:
-    return write_bytes(out, "false", 5);
+    return w.Bool(json_is_true(value));
   default:
-    return write_bytes(out, "null", 4);
+    return w.Null();
   }
 }
 
@@ -147,6 +123,11 @@ bool srv_text_reserve(struct srv_text *text, size_t more) {
   return true;
 }
 
+/* The writer's stack lies in `levels`: it asks for no memory. */
 bool srv_json_write(const json_t *json, struct srv_text *text) {
-  return write_value(text, json);
+  alignas(std::max_align_t) char levels[write_levels * write_level + 256];
+  write_pool pool(levels, sizeof levels);
+  write_stream stream = {text, false};
+  write_writer writer(stream, &pool, write_levels);
+  return write_value(writer, json) && !stream.full;
 }

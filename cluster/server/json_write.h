@@ -1,6 +1,6 @@
 /*
- * json_write.h - JSON values as text, as Jansson writes them compactly with 9 digits of a real, in a
- * part of its time: an answer with distances is mostly numbers.
+ * json_write.h - JSON values as text, as Jansson writes them compactly with 9 digits of a real, in
+ * a part of its time: an answer with distances is mostly numbers.
  */
 #ifndef SRV_JSON_WRITE_H
 #define SRV_JSON_WRITE_H

@@ -239,6 +239,11 @@ $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+build/vecdb-cluster: build/release/cluster/ctl/vecdb_cluster.o build/release/libcluster.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+cluster: build/vecdb-cluster ## the command that plans a cluster's moves, build/vecdb-cluster
+	@:
 server: ## the server, build/vecdbd
 	@$(DEPS) lib server
 	$(SUB) build/vecdbd
@@ -555,7 +560,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
   shell shell-test \
   milvus-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \

@@ -20,6 +20,9 @@
 
 #include <cmocka.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include "net/cert.h"
 #include "net/net.h"
 
@@ -161,9 +164,9 @@ static void tn_turn(struct tn *t) {
 }
 
 /* Until the condition holds; time stands still meanwhile. */
-#define TN_UNTIL(t, condition)                                              \
-  for (int tn_turns = 0; !(condition) || (tn_turn(t), false); tn_turn(t)) { \
-    assert_true(tn_turns++ < 100000);                                       \
+#define TN_UNTIL(t, condition)                          \
+  for (int tn_turns = 0; !(condition); tn_turn(t)) {    \
+    assert_true(tn_turns++ < 100000);                   \
   }
 
 static void tn_meet(struct tn *t) {
@@ -448,29 +451,19 @@ static void test_limits(void **state) {
   struct frame out;
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    struct frame f = {.version = 1, .type = cases[i].type};
+    const struct frame f = {.version = 1, .type = cases[i].type};
     uint8_t header[FRAME_HEADER];
     size_t n;
     frame_write(&f, header);
     memcpy(header + 8, &cases[i].n, 4);
-    struct frame whole = f; /* the header's own hash over the size */
-    whole.n = cases[i].n;
+    uint32_t hash = XXH32(header, 36, 0);
+    memcpy(header + 36, &hash, 4);
     frame_reader_init(&reader);
     reader.known = true;
-    if (cases[i].n && cases[i].taken) {
-      whole.payload = calloc(cases[i].n, 1);
-      frame_write(&whole, header);
-      free(whole.payload);
-    } else if (cases[i].n) { /* no payload is needed for being refused */
-      uint8_t small[1] = {0};
-      whole.n = 1;
-      whole.payload = small;
-      frame_write(&whole, header);
-      continue;
-    }
     memcpy(frame_reader_space(&reader, &n), header, FRAME_HEADER);
     enum frame_status status = frame_reader_got(&reader, FRAME_HEADER, &out);
     assert_int_equal(status == FRAME_MORE || status == FRAME_WHOLE, cases[i].taken);
+    assert_true(cases[i].taken || !reader.frame.payload);
     frame_reader_free(&reader);
   }
 }

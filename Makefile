@@ -67,7 +67,8 @@ TEST_SRC := $(sort $(filter-out tests/server/% tests/cluster/%,$(wildcard tests/
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
-BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC),$(call programs,bench))
+CLUSTER_BENCH_SRC := bench/wire.c
+BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
 # built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
@@ -242,6 +243,11 @@ $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 build/vecdb-cluster: build/release/cluster/ctl/vecdb_cluster.o build/release/libcluster.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+$(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
+    build/release/libcluster.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
 cluster: build/vecdb-cluster ## the command that plans a cluster's moves, build/vecdb-cluster
 	@:
 server: ## the server, build/vecdbd
@@ -406,6 +412,10 @@ SERVER_FUZZERS := fuzz_milvus fuzz_request fuzz_token
 $(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
 $(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a
 $(SERVER_FUZZERS:%=build/asan/replay/%) $(SERVER_FUZZERS:%=build/fuzz/%): private LIBS += $(SERVER_LIBS)
+CLUSTER_FUZZERS := fuzz_meta fuzz_wire
+$(CLUSTER_FUZZERS:%=build/asan/replay/%): build/asan/libcluster.a
+$(CLUSTER_FUZZERS:%=build/fuzz/%): build/fuzz/libcluster.a
+$(CLUSTER_FUZZERS:%=build/asan/replay/%) $(CLUSTER_FUZZERS:%=build/fuzz/%): private LIBS += $(CLUSTER_LIBS)
 GROUP = -Wl,--start-group $^ -Wl,--end-group
 
 # Programs with reading by io_uring in them: as the others, but for the one file that it is in. Tests

@@ -168,8 +168,8 @@ static enum ctl_status create_some(struct create *c, uint32_t first, uint32_t n)
     create_shard(c, first + i, &doc);
     char *text = doc_shard_write(&doc, &bytes);
     paths[i] = doc_path(c->ctl->cluster, DOC_PATH_SHARD, c->coll->id, first + i);
-    ops[i] = (struct meta_op){
-        .kind = META_PUT, .key = meta_text(paths[i].text), .value = {text, bytes}};
+    ops[i] =
+        (struct meta_op){.kind = META_PUT, .key = meta_text(paths[i].text), .value = {text, bytes}};
     whole = whole && text;
   }
   const struct meta_compare compare = {meta_text(name.text), META_VALUE, META_EQUAL, 0,
@@ -193,8 +193,8 @@ static enum ctl_status create_activate(struct create *c) {
   cache_give(view);
   c->coll->state = DOC_COLL_ACTIVE;
   char *text = doc_coll_write(c->coll, &n);
-  enum ctl_status status = ctl_put(
-      c->ctl, doc_path(c->ctl->cluster, DOC_PATH_COLL, c->coll->id, 0), text, n, mod, &held);
+  enum ctl_status status = ctl_put(c->ctl, doc_path(c->ctl->cluster, DOC_PATH_COLL, c->coll->id, 0),
+                                   text, n, mod, &held);
   free(text);
   return !status && !held ? create_say(c->ctl, CTL_NOT_ALLOWED, "it was changed meanwhile")
                           : status;

@@ -14,7 +14,6 @@ enum ctl_status ctl_add_node(struct ctl *ctl, const struct doc_node *node);
  * `splits` for DOC_RANGE. It is CREATING until everything is there: what a crash leaves is no
  * collection to anybody, but keeps its name.
  */
-enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll,
-                           const struct doc_splits *splits);
+enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll, const struct doc_splits *splits);
 
 #endif

@@ -103,8 +103,8 @@ static void plan_shard(const struct cache_view *view, const struct doc_shard *do
     out->node[out->n++] = move->target;
 }
 
-static bool plan_begin(const struct cache_view *view, const struct doc_coll *coll,
-                       uint32_t leaving, struct plan_input *in) {
+static bool plan_begin(const struct cache_view *view, const struct doc_coll *coll, uint32_t leaving,
+                       struct plan_input *in) {
   size_t n;
   const struct cache_entry *const *all = cache_all(view, DOC_PATH_SHARD, coll->id, &n);
   memset(in, 0, sizeof *in);
@@ -169,8 +169,8 @@ static bool plan_add(struct ctl_plan *plan, const struct cache_view *view, uint3
   return true;
 }
 
-/* The moves of one collection. A shard whose move is open gets no second one: it is planned for when
-   that is done. */
+/* The moves of one collection. A shard whose move is open gets no second one: it is planned for
+   when that is done. */
 static enum ctl_status plan_collection(const struct cache_view *view, const struct doc_coll *coll,
                                        uint32_t leaving, struct ctl_plan *out) {
   struct plan_input *in = malloc(sizeof *in);
@@ -183,8 +183,8 @@ static enum ctl_status plan_collection(const struct cache_view *view, const stru
   out->replicas += in->spread.n_shards * coll->replicas;
   enum ctl_status status = CTL_OK;
   struct spread_move *moves = calloc(in->spread.n_shards * SPREAD_REPLICAS_MAX + 1, sizeof *moves);
-  enum spread_status placed = moves ? spread_place(&in->spread, worst > plan_tolerance)
-                                    : SPREAD_NO_MEMORY;
+  enum spread_status placed =
+      moves ? spread_place(&in->spread, worst > plan_tolerance) : SPREAD_NO_MEMORY;
   if (placed == SPREAD_NO_MEMORY)
     status = CTL_NO_MEMORY;
   else if (placed == SPREAD_NO_NODE || (placed == SPREAD_TOO_FEW && leaving))
@@ -229,7 +229,8 @@ enum ctl_status ctl_plan_balance(const struct cache_view *view, uint32_t collect
 
 /* ---- One shard ---- */
 
-/* The replica that gives way: with the target's zone, when zones suffice; else on the fullest node. */
+/* The replica that gives way: with the target's zone, when zones suffice; else on the fullest node.
+ */
 static uint32_t plan_source(const struct plan_input *in, const struct spread_shard *shard,
                             uint32_t target) {
   uint32_t best = 0, most = 0, zone = 0;
@@ -270,8 +271,8 @@ static enum ctl_status plan_judge(const struct plan_input *in, const struct spre
     return plan_say(out, CTL_NOT_ALLOWED, "the node has a replica of the shard already");
   for (size_t i = 0; i < in->spread.n_nodes; i++) {
     const struct spread_node *other = &in->nodes[i];
-    if (to->zone && other->zone == to->zone && other->id != source &&
-        plan_on(shard, other->id) && spread_zones_suffice(&in->spread))
+    if (to->zone && other->zone == to->zone && other->id != source && plan_on(shard, other->id) &&
+        spread_zones_suffice(&in->spread))
       return plan_say(out, CTL_NOT_ALLOWED, "another replica of the shard is in the node's zone");
   }
   return CTL_OK;

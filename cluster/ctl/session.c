@@ -100,8 +100,7 @@ enum ctl_status ctl_commit(struct ctl *ctl, const struct meta_txn *txn, bool *he
 enum ctl_status ctl_put(struct ctl *ctl, struct doc_path path, const char *text, size_t n,
                         int64_t mod, bool *held) {
   const struct meta_compare c = {meta_text(path.text), META_MOD, META_EQUAL, mod, {NULL, 0}};
-  const struct meta_op put = {
-      .kind = META_PUT, .key = meta_text(path.text), .value = {text, n}};
+  const struct meta_op put = {.kind = META_PUT, .key = meta_text(path.text), .value = {text, n}};
   const struct meta_op look = {.kind = META_GET, .key = meta_text(path.text)};
   const struct meta_txn txn = {&c, &put, &look, 1, 1, 1};
   if (!text)
@@ -115,8 +114,7 @@ enum ctl_status ctl_write_plan(struct ctl *ctl, const struct ctl_plan *plan, siz
   for (size_t i = 0; i < plan->n && !status; i++) {
     const struct doc_move *move = &plan->moves[i];
     const struct cache_view *view = ctl_view(ctl);
-    const struct cache_entry *old =
-        cache_find(view, DOC_PATH_MOVE, move->collection, move->shard);
+    const struct cache_entry *old = cache_find(view, DOC_PATH_MOVE, move->collection, move->shard);
     const struct doc_move *was = old ? old->doc : NULL;
     bool same = !old ? move->id == 1 : was && was->id + 1 == move->id;
     int64_t mod = old ? old->mod : 0;

@@ -12,7 +12,7 @@ struct ctl {
   struct meta_store *store; /* owned from ctl_open on */
   struct cache *cache;
   struct doc_uuid cluster;
-  int64_t now_us; /* of stores that have no descriptor and so no real time: it jumps */
+  int64_t now_us;   /* of stores that have no descriptor and so no real time: it jumps */
   int64_t limit_us; /* how long an answer is waited for */
   char why[CTL_WHY];
 };

@@ -21,8 +21,8 @@ static void status_nodes(const struct cache_view *view, FILE *out) {
   static const char *const states[] = {"active", "draining", "removed"};
   size_t n;
   const struct cache_entry *const *all = cache_all(view, DOC_PATH_NODE, 0, &n);
-  fprintf(out, "%-6s %-16s %-22s %-10s %-9s %-5s %6s %8s %9s\n", "node", "name", "address",
-          "zone", "state", "runs", "weight", "replicas", "primaries");
+  fprintf(out, "%-6s %-16s %-22s %-10s %-9s %-5s %6s %8s %9s\n", "node", "name", "address", "zone",
+          "state", "runs", "weight", "replicas", "primaries");
   for (size_t i = 0; i < n; i++) {
     const struct doc_node *node = all[i]->doc;
     uint32_t replicas, leads;
@@ -101,8 +101,7 @@ void ctl_print_moves(const struct cache_view *view, const struct doc_move *moves
     fprintf(out, "%s/%u: %s -> node %u, %s", coll ? coll->name : "?", m->shard, source, m->target,
             doc_step_name(m->step));
     if (m->bytes_total)
-      fprintf(out, ", %.1f %% of %.1f MiB",
-              100.0 * (double)m->bytes_done / (double)m->bytes_total,
+      fprintf(out, ", %.1f %% of %.1f MiB", 100.0 * (double)m->bytes_done / (double)m->bytes_total,
               (double)m->bytes_total / 1048576);
     fprintf(out, "%s%s\n", *m->why ? ": " : "", m->why);
   }

@@ -46,8 +46,7 @@ static void step_remove(struct doc_shard *shard, uint32_t node) {
 
 static bool step_cancel(struct ctl_step *s, const char *why) {
   struct doc_shard *shard = &s->shard;
-  if (step_replica(shard, s->move.target) &&
-      !doc_has(shard->isr, shard->n_isr, s->move.target)) {
+  if (step_replica(shard, s->move.target) && !doc_has(shard->isr, shard->n_isr, s->move.target)) {
     step_remove(shard, s->move.target);
     s->shard_changes = true;
   }
@@ -148,18 +147,27 @@ bool ctl_step(const struct cache_view *view, uint32_t collection, uint32_t shard
   if (!step_begin(view, collection, shard, out))
     return false;
   switch (out->move.step) {
-  case DOC_MOVE_PLANNED: step_planned(view, out); break;
-  case DOC_MOVE_COPYING: step_copying(out); break;
-  case DOC_MOVE_CATCHING_UP: step_catching_up(out); break;
-  case DOC_MOVE_SWITCHING: step_switching(out); break;
-  case DOC_MOVE_DONE:
-  case DOC_MOVE_CANCELLED: break;
+    case DOC_MOVE_PLANNED:
+      step_planned(view, out);
+      break;
+    case DOC_MOVE_COPYING:
+      step_copying(out);
+      break;
+    case DOC_MOVE_CATCHING_UP:
+      step_catching_up(out);
+      break;
+    case DOC_MOVE_SWITCHING:
+      step_switching(out);
+      break;
+    case DOC_MOVE_DONE:
+    case DOC_MOVE_CANCELLED:
+      break;
   }
   return true;
 }
 
-bool ctl_cancel(const struct cache_view *view, uint32_t collection, uint32_t shard,
-                const char *why, struct ctl_step *out) {
+bool ctl_cancel(const struct cache_view *view, uint32_t collection, uint32_t shard, const char *why,
+                struct ctl_step *out) {
   return step_begin(view, collection, shard, out) && out->move.step < DOC_MOVE_SWITCHING &&
          step_cancel(out, why);
 }

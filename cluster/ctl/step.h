@@ -1,7 +1,7 @@
 /*
  * step.h - one move, step by step: planned -> copying -> catching-up -> switching -> done. What the
- * next step is follows from the documents alone, so whoever looks at them, after whatever crash, goes
- * on in the same place. Each step is one transaction that compares what was looked at.
+ * next step is follows from the documents alone, so whoever looks at them, after whatever crash,
+ * goes on in the same place. Each step is one transaction that compares what was looked at.
  *
  *   planned      the controller makes the target a learner
  *   copying      the primary sends segments; who copies writes bytes_done and bytes_total
@@ -26,7 +26,7 @@ struct ctl_step {
   struct doc_move move;
   struct doc_shard shard;
   bool shard_changes;
-  int64_t move_mod;  /* for the compares */
+  int64_t move_mod; /* for the compares */
   int64_t shard_mod;
   char waits[CTL_WHY]; /* for what */
 };
@@ -34,9 +34,10 @@ struct ctl_step {
 /* The next step of the shard's move. False: there is no move. */
 bool ctl_step(const struct cache_view *view, uint32_t collection, uint32_t shard,
               struct ctl_step *out);
-/* Giving it up, which is possible until the source is leaving. False: it is not, or there is none. */
-bool ctl_cancel(const struct cache_view *view, uint32_t collection, uint32_t shard,
-                const char *why, struct ctl_step *out);
+/* Giving it up, which is possible until the source is leaving. False: it is not, or there is none.
+ */
+bool ctl_cancel(const struct cache_view *view, uint32_t collection, uint32_t shard, const char *why,
+                struct ctl_step *out);
 /* How many moves copy or catch up from or to the node. */
 uint32_t ctl_moves_of(const struct cache_view *view, uint32_t node);
 

@@ -36,10 +36,10 @@ enum meta_status etcd_compact(struct meta_store *store, int64_t revision, meta_d
 struct etcd_counts {
   uint64_t requests;
   uint64_t retries;
-  uint64_t slowed;          /* of these, how many the budget put off */
-  uint64_t failovers;       /* changes of the endpoint */
+  uint64_t slowed;    /* of these, how many the budget put off */
+  uint64_t failovers; /* changes of the endpoint */
   uint64_t watch_restarts;
-  size_t endpoint;          /* that is asked now */
+  size_t endpoint; /* that is asked now */
 };
 struct etcd_counts etcd_counts(const struct meta_store *store);
 

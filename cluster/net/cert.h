@@ -1,6 +1,6 @@
 /*
- * cert.h - certificates for a cluster: an authority of its own, and one for each node that names it.
- * For clusters that have no other authority, and for tests.
+ * cert.h - certificates for a cluster: an authority of its own, and one for each node that names
+ * it. For clusters that have no other authority, and for tests.
  */
 #ifndef CLUSTER_NET_CERT_H
 #define CLUSTER_NET_CERT_H

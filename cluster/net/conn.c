@@ -218,18 +218,24 @@ static void conn_on_frame(struct net_conn *conn, struct frame *frame) {
   const struct net_handler *h = &conn->net->config.handler;
   conn->frames_received++;
   switch (frame->type) {
-  case FRAME_HELLO: conn_on_hello(conn, frame); break;
-  case FRAME_REFUSE: conn_on_refuse(conn, frame); break;
-  case FRAME_PING: conn_say(conn, FRAME_PONG, frame->request, NULL, 0); break;
-  case FRAME_PONG:
-    if (conn->pinged_us && frame->request == (uint64_t)conn->pinged_us)
-      conn->round_trip_us = conn->net->now_us - conn->pinged_us;
-    conn->pinged_us = 0;
-    break;
-  default:
-    if (conn->state == CONN_UP && h->frame)
-      h->frame(h->arg, conn, frame);
-    break;
+    case FRAME_HELLO:
+      conn_on_hello(conn, frame);
+      break;
+    case FRAME_REFUSE:
+      conn_on_refuse(conn, frame);
+      break;
+    case FRAME_PING:
+      conn_say(conn, FRAME_PONG, frame->request, NULL, 0);
+      break;
+    case FRAME_PONG:
+      if (conn->pinged_us && frame->request == (uint64_t)conn->pinged_us)
+        conn->round_trip_us = conn->net->now_us - conn->pinged_us;
+      conn->pinged_us = 0;
+      break;
+    default:
+      if (conn->state == CONN_UP && h->frame)
+        h->frame(h->arg, conn, frame);
+      break;
   }
   free(frame->payload);
 }

@@ -9,8 +9,8 @@ enum conn_state {
   CONN_SHAKING, /* the link is being agreed upon */
   CONN_HELLO,   /* the peer's hello is awaited */
   CONN_UP,
-  CONN_ENDING,  /* what is queued is sent, then it ends */
-  CONN_OVER     /* net.c tells the owner and frees it */
+  CONN_ENDING, /* what is queued is sent, then it ends */
+  CONN_OVER    /* net.c tells the owner and frees it */
 };
 
 /* A frame that waits to be sent. */
@@ -29,23 +29,23 @@ struct net_conn {
   enum net_class class;
   uint32_t expected; /* node that was called; 0: it called */
   bool held;
-  bool full;         /* net_send said so, and `room` is owed */
-  bool blocked;      /* waits until it can write */
+  bool full;          /* net_send said so, and `room` is owed */
+  bool blocked;       /* waits until it can write */
   struct hello hello; /* theirs */
   uint8_t version;
   struct frame_reader reader;
   struct conn_out *first;
   struct conn_out *last;
-  size_t sent;       /* of the first's header and payload */
+  size_t sent; /* of the first's header and payload */
   size_t queued;
   int64_t began_us;
   int64_t heard_us;
-  int64_t moved_us;  /* when the queue last moved or was empty */
+  int64_t moved_us; /* when the queue last moved or was empty */
   int64_t pinged_us;
   int64_t round_trip_us;
   uint64_t frames_sent;
   uint64_t frames_received;
-  uint32_t events;   /* that epoll waits for */
+  uint32_t events; /* that epoll waits for */
   enum net_reason reason;
   char why[HELLO_WHY];
   void *user;

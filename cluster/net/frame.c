@@ -67,8 +67,8 @@ void frame_write(const struct frame *frame, uint8_t *header) {
 }
 
 void frame_reader_init(struct frame_reader *reader) {
-  *reader = (struct frame_reader){.version_min = FRAME_VERSION_MIN,
-                                  .version_max = FRAME_VERSION_MAX};
+  *reader =
+      (struct frame_reader){.version_min = FRAME_VERSION_MIN, .version_max = FRAME_VERSION_MAX};
 }
 
 void frame_reader_free(struct frame_reader *reader) {

@@ -17,11 +17,11 @@
 
 enum {
   FRAME_HEADER = 40,
-  FRAME_ALIGN = 64,     /* of payloads in memory, so that vectors in them can be used in place */
-  FRAME_MAGIC = 0x42445646,  /* "FVDB" */
+  FRAME_ALIGN = 64, /* of payloads in memory, so that vectors in them can be used in place */
+  FRAME_MAGIC = 0x42445646, /* "FVDB" */
   FRAME_VERSION_MIN = 1,
-  FRAME_VERSION_MAX = 1,     /* peers of this version and of the one before it speak */
-  FRAME_BEFORE_HELLO = 4096  /* largest payload until the peer is known */
+  FRAME_VERSION_MAX = 1,    /* peers of this version and of the one before it speak */
+  FRAME_BEFORE_HELLO = 4096 /* largest payload until the peer is known */
 };
 
 enum frame_type {
@@ -45,11 +45,11 @@ struct frame {
   uint64_t request;
   uint32_t deadline_ms; /* what is left of it when sent; 0: none */
   uint32_t n;
-  void *payload;        /* from frame_alloc; NULL when n is 0 */
+  void *payload; /* from frame_alloc; NULL when n is 0 */
 };
 
 enum frame_status {
-  FRAME_MORE,      /* bytes are missing */
+  FRAME_MORE, /* bytes are missing */
   FRAME_WHOLE,
   FRAME_MAGIC_BAD, /* not this protocol, or out of step */
   FRAME_TOO_NEW,
@@ -73,9 +73,9 @@ void frame_write(const struct frame *frame, uint8_t *header);
 struct frame_reader {
   uint8_t version_min; /* what is taken */
   uint8_t version_max;
-  bool known;          /* the peer said hello: every type is taken */
+  bool known; /* the peer said hello: every type is taken */
   uint8_t header[FRAME_HEADER];
-  size_t got;          /* of the header, then of the payload besides */
+  size_t got; /* of the header, then of the payload besides */
   uint64_t hash;
   struct frame frame;
 };

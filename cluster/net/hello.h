@@ -30,15 +30,15 @@ enum net_reason {
   NET_OK,
   NET_REFUSED_VERSION, /* no version that both speak */
   NET_REFUSED_CLUSTER,
-  NET_REFUSED_NODE,    /* a node that does not belong to the cluster, or not the one that was meant */
+  NET_REFUSED_NODE, /* a node that does not belong to the cluster, or not the one that was meant */
   NET_REFUSED_CERTIFICATE,
-  NET_REFUSED_BUSY,    /* too many connections */
+  NET_REFUSED_BUSY, /* too many connections */
   NET_BAD_FRAME,
   NET_BAD_TLS,
-  NET_NO_CONNECTION,   /* nobody there, or it went away */
-  NET_SILENT,          /* no sign of life, or no hello in time */
-  NET_SLOW,            /* it did not take what was sent */
-  NET_CLOSED,          /* by this side */
+  NET_NO_CONNECTION, /* nobody there, or it went away */
+  NET_SILENT,        /* no sign of life, or no hello in time */
+  NET_SLOW,          /* it did not take what was sent */
+  NET_CLOSED,        /* by this side */
   NET_NO_MEMORY
 };
 const char *net_reason_name(enum net_reason reason);
@@ -49,8 +49,8 @@ bool hello_read(const void *data, size_t n, struct hello *out);
 /* What a side knows of the other when its hello has come. */
 struct hello_check {
   const struct hello *own;
-  uint32_t expected;       /* node that was called; 0: any */
-  bool certified;          /* the certificate names a node */
+  uint32_t expected; /* node that was called; 0: any */
+  bool certified;    /* the certificate names a node */
   struct doc_uuid certificate_cluster;
   uint32_t certificate_node;
 };

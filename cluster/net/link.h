@@ -48,7 +48,8 @@ struct link {
   char fingerprint[65];
 };
 
-/* Over a socket that does not block and becomes the link's. NULL: no memory; the socket is closed. */
+/* Over a socket that does not block and becomes the link's. NULL: no memory; the socket is closed.
+ */
 struct link *link_tcp(int fd);
 
 /* The node's certificate and key, and who signs those of its peers; PEM files. */

@@ -86,8 +86,8 @@ struct net *net_open(const struct net_config *config, char *why) {
     net_say(why, strerror(errno));
   else if (!config->self.node || doc_uuid_none(config->self.cluster))
     net_say(why, "a node needs an id and a cluster");
-  else if (config->ca_file && !(net->tls = link_tls_open(config->ca_file, config->cert_file,
-                                                         config->key_file, why)))
+  else if (config->ca_file &&
+           !(net->tls = link_tls_open(config->ca_file, config->cert_file, config->key_file, why)))
     ; /* `why` is told */
   else
     return net;

@@ -50,7 +50,8 @@ struct net_config {
 struct net *net_open(const struct net_config *config, char *why);
 /* Ends every connection: `down` is called for each. */
 void net_close(struct net *net);
-/* Begins to take connections at "address:port"; port 0 picks one, and `port` (may be NULL) tells. */
+/* Begins to take connections at "address:port"; port 0 picks one, and `port` (may be NULL) tells.
+ */
 bool net_listen(struct net *net, const char *address, int *port, char *why);
 /* Begins to connect to a node; what comes of it is told by `up` or `down`. The address is numeric.
    NULL with the reason: it cannot even begin. */
@@ -65,8 +66,8 @@ void net_run(struct net *net, int64_t now_us);
    taken over when NET_SENT, from frame_alloc or malloc. */
 enum net_sent net_send(struct net_conn *conn, const struct frame *frame, const void *payload,
                        bool owned);
-/* Nothing is read any more, until it is released. Pings are not answered meanwhile, so hold only for
-   as long as the other side's patience (dead_us does not count against a held one here). */
+/* Nothing is read any more, until it is released. Pings are not answered meanwhile, so hold only
+   for as long as the other side's patience (dead_us does not count against a held one here). */
 void net_hold(struct net_conn *conn, bool hold);
 /* Ends the connection, after what is queued was sent or at once. `down` tells when. */
 void net_end(struct net_conn *conn, bool flush);
@@ -75,7 +76,7 @@ struct net_stats {
   uint8_t version;
   uint32_t node;
   enum net_class class;
-  size_t queued;        /* bytes */
+  size_t queued;         /* bytes */
   int64_t round_trip_us; /* of the last ping; 0: none yet */
   uint64_t frames_sent;
   uint64_t frames_received;

@@ -86,9 +86,9 @@ static void fail_put(struct mt *t, int number) {
 
 static enum meta_status fail_get(struct mt *t, int64_t deadline_us) {
   struct mt_result r = {0};
-  assert_int_equal(meta_get(t->store, mt_key(t, "k000"), (struct meta_bytes){NULL, 0}, deadline_us,
-                            mt_done, &r),
-                   META_OK);
+  assert_int_equal(
+      meta_get(t->store, mt_key(t, "k000"), (struct meta_bytes){NULL, 0}, deadline_us, mt_done, &r),
+      META_OK);
   mt_wait(t, &r);
   mt_free(&r);
   return r.r.status;
@@ -184,10 +184,8 @@ static void test_etcd_refuses(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_model),
-      cmocka_unit_test(test_model_slow),
-      cmocka_unit_test(test_etcd),
-      cmocka_unit_test(test_etcd_fails),
+      cmocka_unit_test(test_model),        cmocka_unit_test(test_model_slow),
+      cmocka_unit_test(test_etcd),         cmocka_unit_test(test_etcd_fails),
       cmocka_unit_test(test_etcd_refuses),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

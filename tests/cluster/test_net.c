@@ -164,9 +164,9 @@ static void tn_turn(struct tn *t) {
 }
 
 /* Until the condition holds; time stands still meanwhile. */
-#define TN_UNTIL(t, condition)                          \
-  for (int tn_turns = 0; !(condition); tn_turn(t)) {    \
-    assert_true(tn_turns++ < 100000);                   \
+#define TN_UNTIL(t, condition)                       \
+  for (int tn_turns = 0; !(condition); tn_turn(t)) { \
+    assert_true(tn_turns++ < 100000);                \
   }
 
 static void tn_meet(struct tn *t) {
@@ -193,8 +193,11 @@ static void tn_talk(struct tn *t) {
   assert_int_equal(net_stats(t->b.conn).class, NET_APPEND);
   for (uint32_t i = 0; i < 8; i++) {
     void *data = tn_bytes(sizes[i], i);
-    const struct frame f = {.type = FRAME_APPEND, .flags = (uint16_t)(i * 1000), .stream = i,
-                            .request = UINT64_MAX - i, .deadline_ms = 5 * i,
+    const struct frame f = {.type = FRAME_APPEND,
+                            .flags = (uint16_t)(i * 1000),
+                            .stream = i,
+                            .request = UINT64_MAX - i,
+                            .deadline_ms = 5 * i,
                             .n = (uint32_t)sizes[i]};
     assert_int_equal(net_send(t->a.conn, &f, data, i % 2), NET_SENT);
     if (i % 2 == 0)
@@ -335,7 +338,7 @@ static void test_settings(void **state) {
   assert_non_null(strstr(why, "loopback"));
   assert_null(net_connect(t.b.net, 1, "192.0.2.1:7000", NET_QUERY, why));
   assert_non_null(strstr(why, "loopback"));
-  const char *const bad[] = {"", "localhost:1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999",
+  const char *const bad[] = {"",       "localhost:1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999",
                              "[::1:5", "127.0.0.1:1x"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
     assert_false(net_listen(t.b.net, bad[i], NULL, why));
@@ -356,7 +359,8 @@ static void test_settings(void **state) {
 
 static int tn_dial(int port) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+  struct sockaddr_in a = {.sin_family = AF_INET,
+                          .sin_port = htons((uint16_t)port),
                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof a), 0);
   return fd;
@@ -375,9 +379,9 @@ static void tn_turn_b(struct tn *t) {
   net_run(t->b.net, t->now_us);
 }
 
-#define TN_UNTIL_B(t, condition)                            \
-  for (int tn_turns = 0; !(condition); tn_turn_b(t)) {      \
-    assert_true(tn_turns++ < 100000);                       \
+#define TN_UNTIL_B(t, condition)                       \
+  for (int tn_turns = 0; !(condition); tn_turn_b(t)) { \
+    assert_true(tn_turns++ < 100000);                  \
   }
 
 /* A hello of node 1 and one frame, as bytes. */
@@ -441,12 +445,18 @@ static void test_limits(void **state) {
     uint8_t type;
     uint32_t n;
     bool taken;
-  } cases[] = {{FRAME_CONTROL, 65536, true},      {FRAME_CONTROL, 65537, false},
-               {FRAME_BULK, 4 << 20, true},       {FRAME_BULK, (4 << 20) + 1, false},
-               {FRAME_QUERY, 16 << 20, true},     {FRAME_QUERY, (16 << 20) + 1, false},
-               {FRAME_PING, 0, true},             {FRAME_PING, 1, false},
-               {0, 0, false},                     {FRAME_BULK + 1, 0, false},
-               {255, 0, false},                   {FRAME_APPEND, UINT32_MAX, false}};
+  } cases[] = {{FRAME_CONTROL, 65536, true},
+               {FRAME_CONTROL, 65537, false},
+               {FRAME_BULK, 4 << 20, true},
+               {FRAME_BULK, (4 << 20) + 1, false},
+               {FRAME_QUERY, 16 << 20, true},
+               {FRAME_QUERY, (16 << 20) + 1, false},
+               {FRAME_PING, 0, true},
+               {FRAME_PING, 1, false},
+               {0, 0, false},
+               {FRAME_BULK + 1, 0, false},
+               {255, 0, false},
+               {FRAME_APPEND, UINT32_MAX, false}};
   struct frame_reader reader;
   struct frame out;
   (void)state;
@@ -581,7 +591,9 @@ static void test_uris(void **state) {
   hello_uri_write(tn_cluster, 4294967295u, uri);
   assert_true(hello_uri_read(uri, &cluster, &node));
   assert_true(doc_uuid_same(cluster, tn_cluster) && node == 4294967295u);
-  const char *const bad[] = {"", "vdb://", "vdb://09080700000000000000000000000000/node/",
+  const char *const bad[] = {"",
+                             "vdb://",
+                             "vdb://09080700000000000000000000000000/node/",
                              "vdb://09080700000000000000000000000000/node/01",
                              "vdb://09080700000000000000000000000000/node/1x",
                              "vdb://09080700000000000000000000000000/node/-1",
@@ -621,8 +633,8 @@ static int tn_setup(void **state) {
 }
 
 static int tn_teardown(void **state) {
-  static const char *const names[] = {"ca", "ca2", "node1", "node2", "node3", "foreign1",
-                                      "stranger"};
+  static const char *const names[] = {"ca",    "ca2",      "node1",   "node2",
+                                      "node3", "foreign1", "stranger"};
   (void)state;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     char name[32];
@@ -636,13 +648,13 @@ static int tn_teardown(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_plain),       cmocka_unit_test(test_tls),
+      cmocka_unit_test(test_plain),         cmocka_unit_test(test_tls),
       cmocka_unit_test(test_wrong_cluster), cmocka_unit_test(test_wrong_node),
-      cmocka_unit_test(test_versions),    cmocka_unit_test(test_certificates),
-      cmocka_unit_test(test_settings),    cmocka_unit_test(test_damage),
-      cmocka_unit_test(test_limits),      cmocka_unit_test(test_early),
-      cmocka_unit_test(test_slow_reader), cmocka_unit_test(test_heartbeat),
-      cmocka_unit_test(test_nobody),      cmocka_unit_test(test_uris),
+      cmocka_unit_test(test_versions),      cmocka_unit_test(test_certificates),
+      cmocka_unit_test(test_settings),      cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_limits),        cmocka_unit_test(test_early),
+      cmocka_unit_test(test_slow_reader),   cmocka_unit_test(test_heartbeat),
+      cmocka_unit_test(test_nobody),        cmocka_unit_test(test_uris),
   };
   return cmocka_run_group_tests(tests, tn_setup, tn_teardown);
 }

@@ -1,8 +1,8 @@
 /*
- * fuzz_wire.c - any bytes as they might come from a peer: in pieces to the reader of frames, and as
- * a hello, a URI of a certificate. The first byte says how: whether the peer is known, how the bytes
- * are cut up, and whether headers and payloads get their hashes right, so that what is behind the
- * hashes is reached, too.
+ * fuzz_wire.c - any bytes as they might come from a peer: in pieces to the reader of frames, and
+ * as a hello, a URI of a certificate. The first byte says how: whether the peer is known, how the
+ * bytes are cut up, and whether headers and payloads get their hashes right, so that what is behind
+ * the hashes is reached, too.
  */
 #include <stdlib.h>
 #include <string.h>

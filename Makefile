@@ -162,7 +162,7 @@ build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/libtlib.a buil
 	  $$(SERVER_LIBS) $$(LIBS)
 build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
 	$$(call say,AR,$$@)
-	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+	$$(Q)rm -f $$@ && $(AR) qcs $$@ $$^
 build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
     build/$(1)/libcluster.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)

@@ -67,7 +67,8 @@ TEST_SRC := $(sort $(filter-out tests/server/% tests/cluster/%,$(wildcard tests/
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
-BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC),$(call programs,bench))
+CLUSTER_BENCH_SRC := bench/wire.c
+BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
 # built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
@@ -161,7 +162,7 @@ build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/libtlib.a buil
 	  $$(SERVER_LIBS) $$(LIBS)
 build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
 	$$(call say,AR,$$@)
-	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+	$$(Q)rm -f $$@ && $(AR) qcs $$@ $$^
 build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
     build/$(1)/libcluster.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
@@ -239,6 +240,16 @@ $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+build/vecdb-cluster: build/release/cluster/ctl/vecdb_cluster.o build/release/libcluster.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+$(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
+    build/release/libcluster.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+cluster: build/vecdb-cluster ## the command that plans a cluster's moves, build/vecdb-cluster
+	@:
 server: ## the server, build/vecdbd
 	@$(DEPS) lib server
 	$(SUB) build/vecdbd
@@ -401,6 +412,10 @@ SERVER_FUZZERS := fuzz_http fuzz_milvus fuzz_request fuzz_token
 $(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
 $(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a
 $(SERVER_FUZZERS:%=build/asan/replay/%) $(SERVER_FUZZERS:%=build/fuzz/%): private LIBS += $(SERVER_LIBS)
+CLUSTER_FUZZERS := fuzz_meta fuzz_wire
+$(CLUSTER_FUZZERS:%=build/asan/replay/%): build/asan/libcluster.a
+$(CLUSTER_FUZZERS:%=build/fuzz/%): build/fuzz/libcluster.a
+$(CLUSTER_FUZZERS:%=build/asan/replay/%) $(CLUSTER_FUZZERS:%=build/fuzz/%): private LIBS += $(CLUSTER_LIBS)
 GROUP = -Wl,--start-group $^ -Wl,--end-group
 
 # Programs with reading by io_uring in them: as the others, but for the one file that it is in. Tests
@@ -555,7 +570,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
   shell shell-test \
   milvus-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \

@@ -24,9 +24,11 @@ _Static_assert(sizeof(enum doc_node_state) == sizeof(uint32_t), "FIELD_CHOICE re
   { #member, FIELD_UUID, DOC_AT(member), 0, 0, NULL, NULL, 0 }
 #define DOC_NUMBERS(member, max, n) \
   { #member, FIELD_NUMBERS, DOC_AT(member), max, DOC_AT(n), NULL, NULL, 0 }
+/* clang-format off */
 #define DOC_LIST(member, max, n, items)                               \
   { #member, FIELD_LIST, DOC_AT(member), max, DOC_AT(n), NULL, items, \
     sizeof(((struct DOC *)0)->member[0]) }
+/* clang-format on */
 #define DOC_END \
   { NULL, FIELD_U32, 0, 0, 0, NULL, NULL, 0 }
 

@@ -132,22 +132,19 @@ static void etcd_fail(struct etcd_store *etcd, struct etcd_request *r, enum meta
   etcd_finish(etcd, r, &result);
 }
 
-/* The attempt failed. Tries again where that is safe, timely and within the budget. */
+/* The attempt failed. Tries again where that is safe and timely: soon while there is budget for it,
+   else a second later. */
 static void etcd_again(struct etcd_store *etcd, struct etcd_request *r, bool unsent,
                        const char *message) {
-  bool safe = r->repeatable || unsent;
-  int64_t at = etcd->now_us + etcd_backoff(etcd, r->attempts);
+  bool safe = r->repeatable || unsent, rich = etcd->budget >= ETCD_RETRY;
+  int64_t at = etcd->now_us + (rich ? etcd_backoff(etcd, r->attempts) : 1000000);
   http_blame(&etcd->http, r->call.endpoint);
   if (!safe || at >= r->deadline_us) {
     etcd_fail(etcd, r, safe ? META_UNAVAILABLE : META_UNKNOWN, message);
     return;
   }
-  if (etcd->budget < ETCD_RETRY) {
-    etcd->counts.refused_retries++;
-    etcd_fail(etcd, r, META_UNAVAILABLE, message);
-    return;
-  }
-  etcd->budget -= ETCD_RETRY;
+  etcd->budget -= rich ? ETCD_RETRY : 0;
+  etcd->counts.slowed += !rich;
   etcd->counts.retries++;
   r->call.ended = false;
   r->attempt_us = at;
@@ -305,5 +302,6 @@ struct etcd_counts etcd_counts(const struct meta_store *store) {
   const struct etcd_store *etcd = (const struct etcd_store *)store;
   struct etcd_counts counts = etcd->counts;
   counts.failovers = etcd->http.failovers;
+  counts.endpoint = etcd->http.current;
   return counts;
 }

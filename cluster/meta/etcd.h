@@ -2,9 +2,10 @@
  * etcd.h - a real etcd (3.4 and later) as the metadata store, by its JSON gateway over HTTP/1.1.
  *
  * Requests go to one endpoint until it fails, then to the next. One that surely had no effect (no
- * connection, no leader) and one that only reads are tried again until their deadline, within a
- * budget of one retry per ten requests; a write whose answer is lost is META_UNKNOWN, never sent
- * twice. Watches are streams of their own, and go on elsewhere from where they stopped.
+ * connection, no leader) and one that only reads are tried again until their deadline: soon within
+ * a budget of one retry per ten requests, every second beyond it. A write whose answer is lost is
+ * META_UNKNOWN, and never sent twice. Watches are streams of their own, and go on elsewhere from
+ * where they stopped.
  */
 #ifndef CLUSTER_META_ETCD_H
 #define CLUSTER_META_ETCD_H
@@ -35,9 +36,10 @@ enum meta_status etcd_compact(struct meta_store *store, int64_t revision, meta_d
 struct etcd_counts {
   uint64_t requests;
   uint64_t retries;
-  uint64_t refused_retries; /* by the budget */
-  uint64_t failovers;       /* changes of the endpoint */
+  uint64_t slowed;    /* of these, how many the budget put off */
+  uint64_t failovers; /* changes of the endpoint */
   uint64_t watch_restarts;
+  size_t endpoint; /* that is asked now */
 };
 struct etcd_counts etcd_counts(const struct meta_store *store);
 

@@ -65,11 +65,128 @@ static void test_etcd(void **state) {
   et_stop(&e);
 }
 
+/* ---- Three members, of which some fail ---- */
+
+/* Puts a key that nobody else puts, whatever it takes: after META_UNKNOWN it may be there. */
+static void fail_put(struct mt *t, int number) {
+  char name[16];
+  snprintf(name, sizeof name, "k%03d", number);
+  const struct meta_compare c = {mt_key(t, name), META_CREATE, META_EQUAL, 0, {NULL, 0}};
+  const struct meta_op put = mt_put(t, name, "v");
+  const struct meta_txn txn = {&c, &put, NULL, 1, 1, 0};
+  int64_t until = mt_clock() + MT_LIMIT_US;
+  for (;;) {
+    struct mt_result *r = mt_txn(t, &txn);
+    if (r->r.status == META_OK)
+      return;
+    assert_true(r->r.status == META_UNKNOWN || r->r.status == META_UNAVAILABLE);
+    assert_true(mt_clock() < until);
+  }
+}
+
+static enum meta_status fail_get(struct mt *t, int64_t deadline_us) {
+  struct mt_result r = {0};
+  assert_int_equal(
+      meta_get(t->store, mt_key(t, "k000"), (struct meta_bytes){NULL, 0}, deadline_us, mt_done, &r),
+      META_OK);
+  mt_wait(t, &r);
+  mt_free(&r);
+  return r.r.status;
+}
+
+/* Exactly the keys so far, in order, each once. */
+static void fail_watched(struct mt *t, struct mt_watch *w, size_t n) {
+  mt_told(t, w, n);
+  assert_int_equal(w->ended, META_OK);
+  assert_int_equal(w->n, n);
+  for (size_t i = 0; i < n; i++) {
+    char end[16];
+    snprintf(end, sizeof end, "/k%03zu", i);
+    assert_string_equal(strchr(w->events[i].key, '/'), end);
+    assert_true(!i || w->events[i].kv.mod_revision > w->events[i - 1].kv.mod_revision);
+  }
+}
+
+static void test_etcd_fails(void **state) {
+  struct et e;
+  struct mt t;
+  struct mt_watch w = {0};
+  (void)state;
+  if (!et_installed())
+    skip();
+  et_start(&e, 3);
+  et_connect(&e, &t);
+  strcpy(t.prefix, "fail");
+  struct meta_bytes key = mt_key(&t, ""), end = meta_text("fail0");
+  int64_t now = mt_do1(&t, mt_get(&t, "x"))->r.revision;
+  assert_int_equal(meta_watch(t.store, key, end, now + 1, mt_watched, &w, &w.id), META_OK);
+  int n = 0;
+  for (; n < 5; n++)
+    fail_put(&t, n);
+  int first = (int)etcd_counts(t.store).endpoint, second = (first + 1) % 3;
+  et_kill(&e, first); /* the one that is being asked, and watched */
+  for (; n < 10; n++)
+    fail_put(&t, n);
+  fail_watched(&t, &w, (size_t)n);
+  assert_true(etcd_counts(t.store).failovers > 0);
+  assert_true(etcd_counts(t.store).watch_restarts > 0);
+
+  et_kill(&e, second); /* no quorum: no write, and nothing is told that did not happen */
+  struct mt_result r = {0};
+  const struct meta_op put = mt_put(&t, "k010", "v");
+  const struct meta_txn txn = {.then = &put, .n_then = 1};
+  assert_int_equal(meta_txn(t.store, &txn, mt_clock() + 1000000, mt_done, &r), META_OK);
+  mt_wait(&t, &r);
+  assert_true(r.r.status == META_UNKNOWN || r.r.status == META_UNAVAILABLE);
+  assert_int_equal(fail_get(&t, mt_clock() + 300000), META_UNAVAILABLE);
+  et_start_member(&e, first);
+  et_start_member(&e, second);
+  for (; n < 15; n++)
+    fail_put(&t, n);
+  fail_watched(&t, &w, (size_t)n);
+
+  for (int i = 0; i < 3; i++) { /* whichever is asked, when it hangs another one is */
+    kill(e.pid[i], SIGSTOP);
+    assert_int_equal(fail_get(&t, mt_clock() + 20000000), META_OK);
+    kill(e.pid[i], SIGCONT);
+  }
+  meta_cancel(t.store, w.id);
+  mt_drop(w.events, w.n);
+  meta_close(t.store);
+  et_stop(&e);
+}
+
+/* What is wrong with the settings, or with who answers, is said. */
+static void test_etcd_refuses(void **state) {
+  char why[ETCD_WHY] = "";
+  struct et e = {0};
+  (void)state;
+  const char *const wrong[] = {"", "127.0.0.1:2379", "http://a,ftp://b"};
+  for (size_t i = 0; i < 3; i++) {
+    *why = 0;
+    assert_null(etcd_open(&(struct etcd_config){.endpoints = wrong[i]}, why));
+    assert_true(*why);
+  }
+  int port;
+  et_ports(&port, 1);
+  snprintf(e.endpoints, sizeof e.endpoints, "http://127.0.0.1:%d", port);
+  struct mt t = {.store = etcd_open(&(struct etcd_config){.endpoints = e.endpoints}, why),
+                 .prefix = "none"};
+  struct mt_result r = {0};
+  const struct meta_op put = mt_put(&t, "k", "v");
+  const struct meta_txn txn = {.then = &put, .n_then = 1};
+  assert_int_equal(meta_txn(t.store, &txn, mt_clock() + 300000, mt_done, &r), META_OK);
+  mt_wait(&t, &r);
+  assert_int_equal(r.r.status, META_UNAVAILABLE); /* a write that surely had no effect */
+  assert_true(etcd_counts(t.store).retries > 0);
+  meta_close(t.store);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_model),
-      cmocka_unit_test(test_model_slow),
-      cmocka_unit_test(test_etcd),
+      cmocka_unit_test(test_model),        cmocka_unit_test(test_model_slow),
+      cmocka_unit_test(test_etcd),         cmocka_unit_test(test_etcd_fails),
+      cmocka_unit_test(test_etcd_refuses),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

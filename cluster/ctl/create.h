@@ -1,0 +1,19 @@
+/* create.h - the first documents: a cluster, its nodes, a collection with its slots and shards. */
+#ifndef CLUSTER_CTL_CREATE_H
+#define CLUSTER_CTL_CREATE_H
+
+#include "ctl/session.h"
+
+/* Writes PREFIX/fmt; CTL_OK also when it is there. */
+enum ctl_status ctl_init(struct ctl *ctl, const char *name);
+/* Writes the node's document; one that is there is replaced, but keeps its state. */
+enum ctl_status ctl_add_node(struct ctl *ctl, const struct doc_node *node);
+/*
+ * Creates the collection: an id of its own, the table of slots, every shard with its replicas by
+ * zone and weight and all of them in sync (they are empty). `coll->id` and state are set here;
+ * `splits` for DOC_RANGE. It is CREATING until everything is there: what a crash leaves is no
+ * collection to anybody, but keeps its name.
+ */
+enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll, const struct doc_splits *splits);
+
+#endif

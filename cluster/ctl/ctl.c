@@ -1,0 +1,217 @@
+/* ctl.c - the commands; see ctl.h. */
+#include "ctl/ctl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/status.h"
+
+static const char ctl_usage[] =
+    "usage: vecdb cluster COMMAND [--etcd URLS] [--cluster ID] [--ca F --cert F --key F]\n"
+    "  status\n"
+    "  balance [--collection C] [--dry-run] [--wait]\n"
+    "  move --collection C --shard S --target-node N [--source-node N] [--dry-run] [--wait]\n"
+    "  drain N [--dry-run] [--wait]       moves every replica away from node N\n"
+    "  cancel --collection C --shard S    gives up a move, while its source is still there\n"
+    "--etcd is http://127.0.0.1:2379 unless given; --cluster the only one that etcd holds.\n";
+
+static bool ctl_number(const char *text, uint32_t *out) {
+  char *end;
+  unsigned long long n = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
+  if (!text || *text < '0' || *text > '9' || *end || n > UINT32_MAX)
+    return false;
+  *out = (uint32_t)n;
+  return true;
+}
+
+/* Takes one option and its value; gives how many words it was, 0: not understood. */
+static int ctl_option(const char *name, const char *value, struct ctl_args *out) {
+  const struct {
+    const char *name;
+    const char **text;
+    uint32_t *number;
+    bool *flag;
+  } options[] = {{"--etcd", &out->endpoints, NULL, NULL},
+                 {"--cluster", &out->cluster, NULL, NULL},
+                 {"--ca", &out->ca_file, NULL, NULL},
+                 {"--cert", &out->cert_file, NULL, NULL},
+                 {"--key", &out->key_file, NULL, NULL},
+                 {"--collection", &out->collection, NULL, NULL},
+                 {"--shard", NULL, &out->shard, &out->has_shard},
+                 {"--source-node", NULL, &out->source, NULL},
+                 {"--target-node", NULL, &out->target, NULL},
+                 {"--dry-run", NULL, NULL, &out->dry_run},
+                 {"--wait", NULL, NULL, &out->wait}};
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+    if (strcmp(name, options[i].name) != 0)
+      continue;
+    if (options[i].flag)
+      *options[i].flag = true;
+    if (options[i].number)
+      return ctl_number(value, options[i].number) ? 2 : 0;
+    if (options[i].text)
+      *options[i].text = value;
+    return options[i].text ? (value ? 2 : 0) : 1;
+  }
+  return 0;
+}
+
+/* What a command must be given besides. */
+static const char *ctl_missing(const struct ctl_args *a) {
+  bool one = strcmp(a->command, "move") == 0 || strcmp(a->command, "cancel") == 0;
+  if (one && (!a->collection || !a->has_shard))
+    return "it needs --collection and --shard";
+  if (strcmp(a->command, "move") == 0 && !a->target)
+    return "it needs --target-node";
+  if (strcmp(a->command, "drain") == 0 && !a->node)
+    return "it needs a node's number";
+  if (!one && strcmp(a->command, "drain") != 0 && strcmp(a->command, "status") != 0 &&
+      strcmp(a->command, "balance") != 0)
+    return "no such command";
+  return NULL;
+}
+
+bool ctl_parse(int argc, char **argv, struct ctl_args *out, FILE *err) {
+  *out = (struct ctl_args){.endpoints = "http://127.0.0.1:2379"};
+  const char *fault = NULL, *at = NULL;
+  for (int i = 1; i < argc && !fault;) {
+    int words = ctl_option(argv[i], i + 1 < argc ? argv[i + 1] : NULL, out);
+    at = argv[i];
+    if (words) {
+      i += words;
+      continue;
+    }
+    bool plain = *argv[i] != '-';
+    bool node = plain && out->command && strcmp(out->command, "drain") == 0 && !out->node;
+    if (plain && !out->command)
+      out->command = argv[i];
+    else if (!node || !ctl_number(argv[i], &out->node))
+      fault = "not understood, or without its value";
+    i++;
+  }
+  if (!fault && out->command) {
+    at = out->command;
+    fault = ctl_missing(out);
+  }
+  if (fault)
+    fprintf(err, "%s: %s\n", at, fault);
+  if (fault || !out->command)
+    fputs(ctl_usage, err);
+  return !fault && out->command;
+}
+
+/* ---- Commands ---- */
+
+static int ctl_failed(FILE *err, const char *why) {
+  fprintf(err, "%s\n", *why ? why : "it could not be done: out of memory");
+  return 1;
+}
+
+/* Takes steps until no move is open, printing what has changed. */
+static int ctl_wait(struct ctl *ctl, FILE *out, FILE *err) {
+  size_t steps, open = 1;
+  int64_t printed = -1;
+  while (open) {
+    enum ctl_status status = ctl_drive(ctl, &steps, &open);
+    if (status)
+      return ctl_failed(err, ctl->why);
+    const struct cache_view *view = ctl_view(ctl);
+    size_t n;
+    const struct cache_entry *const *all = cache_all(view, DOC_PATH_MOVE, 0, &n);
+    for (size_t i = 0; i < n && view->revision != printed; i++)
+      if (all[i]->mod > printed && all[i]->doc)
+        ctl_print_moves(view, all[i]->doc, 1, out);
+    printed = view->revision;
+    cache_give(view);
+    if (open)
+      ctl_turn(ctl, ctl_now(ctl) + 1000000);
+  }
+  return 0;
+}
+
+static int ctl_do_plan(struct ctl *ctl, const struct ctl_args *args, const struct ctl_plan *plan,
+                       FILE *out, FILE *err) {
+  const struct cache_view *view = ctl_view(ctl);
+  size_t written = 0;
+  ctl_print_moves(view, plan->moves, plan->n, out);
+  cache_give(view);
+  if (plan->replicas)
+    fprintf(out, "%zu moves for %zu replicas (%.1f %%)\n", plan->n, plan->replicas,
+            100.0 * (double)plan->n / (double)plan->replicas);
+  if (args->dry_run)
+    return 0;
+  if (ctl_write_plan(ctl, plan, &written))
+    return ctl_failed(err, ctl->why);
+  if (written < plan->n)
+    fprintf(out, "%zu of them were left out: their shards were changed meanwhile\n",
+            plan->n - written);
+  return args->wait ? ctl_wait(ctl, out, err) : 0;
+}
+
+static int ctl_plan(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
+  struct ctl_plan plan = {0};
+  const struct cache_view *view = ctl_view(ctl);
+  uint32_t collection = args->collection ? ctl_collection(view, args->collection) : 0;
+  enum ctl_status status = CTL_NO_SUCH;
+  if (args->collection && !collection)
+    snprintf(plan.why, sizeof plan.why, "no such collection");
+  else if (strcmp(args->command, "move") == 0)
+    status = ctl_plan_move(view, collection, args->shard, args->source, args->target, &plan);
+  else
+    status = ctl_plan_balance(view, collection, args->node, &plan);
+  cache_give(view);
+  int code = 0;
+  if (status == CTL_NOTHING) {
+    fprintf(out, "nothing is to be moved\n");
+    code = args->wait ? ctl_wait(ctl, out, err) : 0;
+  } else {
+    code = status ? ctl_failed(err, plan.why) : ctl_do_plan(ctl, args, &plan, out, err);
+  }
+  ctl_plan_free(&plan);
+  return code;
+}
+
+/* Plans before the node's state changes, so that what cannot be drained stays as it is. */
+static int ctl_drain(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
+  struct ctl_plan plan;
+  const struct cache_view *view = ctl_view(ctl);
+  enum ctl_status status = ctl_plan_balance(view, 0, args->node, &plan);
+  cache_give(view);
+  ctl_plan_free(&plan);
+  if (status && status != CTL_NOTHING)
+    return ctl_failed(err, plan.why);
+  if (!args->dry_run && ctl_set_state(ctl, args->node, DOC_NODE_DRAINING))
+    return ctl_failed(err, ctl->why);
+  return ctl_plan(ctl, args, out, err);
+}
+
+static int ctl_give_up(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
+  bool held = false;
+  while (!held) {
+    struct ctl_step step;
+    const struct cache_view *view = ctl_view(ctl);
+    bool can = ctl_cancel(view, ctl_collection(view, args->collection), args->shard,
+                          "by an operator", &step);
+    cache_give(view);
+    if (!can)
+      return ctl_failed(err, "there is no move that could still be given up");
+    if (ctl_apply(ctl, &step, &held))
+      return ctl_failed(err, ctl->why);
+  }
+  fprintf(out, "the move is cancelled\n");
+  return 0;
+}
+
+int ctl_run(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
+  if (strcmp(args->command, "status") == 0) {
+    const struct cache_view *view = ctl_view(ctl);
+    ctl_print_status(view, out);
+    cache_give(view);
+    return 0;
+  }
+  if (strcmp(args->command, "drain") == 0)
+    return ctl_drain(ctl, args, out, err);
+  if (strcmp(args->command, "cancel") == 0)
+    return ctl_give_up(ctl, args, out, err);
+  return ctl_plan(ctl, args, out, err);
+}

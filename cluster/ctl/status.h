@@ -1,0 +1,14 @@
+/* status.h - what the cluster looks like, as text for people. */
+#ifndef CLUSTER_CTL_STATUS_H
+#define CLUSTER_CTL_STATUS_H
+
+#include <stdio.h>
+
+#include "ctl/plan.h"
+
+/* Nodes, collections, shards that are not whole, open moves with their progress. */
+void ctl_print_status(const struct cache_view *view, FILE *out);
+void ctl_print_moves(const struct cache_view *view, const struct doc_move *moves, size_t n,
+                     FILE *out);
+
+#endif

@@ -1,0 +1,44 @@
+/*
+ * step.h - one move, step by step: planned -> copying -> catching-up -> switching -> done. What the
+ * next step is follows from the documents alone, so whoever looks at them, after whatever crash,
+ * goes on in the same place. Each step is one transaction that compares what was looked at.
+ *
+ *   planned      the controller makes the target a learner
+ *   copying      the primary sends segments; who copies writes bytes_done and bytes_total
+ *   catching-up  the target follows the log; the primary takes it into the ISR (Grow)
+ *   switching    a primary that is the source hands over; then the controller takes the source out
+ */
+#ifndef CLUSTER_CTL_STEP_H
+#define CLUSTER_CTL_STEP_H
+
+#include "ctl/plan.h"
+
+enum { CTL_MOVES_OF_NODE = 2 }; /* that copy or catch up at once */
+
+enum ctl_next {
+  CTL_NEXT_WAIT, /* for nodes to do their part */
+  CTL_NEXT_STEP, /* `move` and, if `shard_changes`, `shard` are to be put */
+  CTL_NEXT_OVER  /* done or cancelled */
+};
+
+struct ctl_step {
+  enum ctl_next next;
+  struct doc_move move;
+  struct doc_shard shard;
+  bool shard_changes;
+  int64_t move_mod; /* for the compares */
+  int64_t shard_mod;
+  char waits[CTL_WHY]; /* for what */
+};
+
+/* The next step of the shard's move. False: there is no move. */
+bool ctl_step(const struct cache_view *view, uint32_t collection, uint32_t shard,
+              struct ctl_step *out);
+/* Giving it up, which is possible until the source is leaving. False: it is not, or there is none.
+ */
+bool ctl_cancel(const struct cache_view *view, uint32_t collection, uint32_t shard, const char *why,
+                struct ctl_step *out);
+/* How many moves copy or catch up from or to the node. */
+uint32_t ctl_moves_of(const struct cache_view *view, uint32_t node);
+
+#endif

@@ -1,0 +1,484 @@
+/*
+ * test_ctl.c - `vecdb cluster`: collections made, moves planned, written, taken step by step, with
+ * nodes that this test plays; on the model, also with lost answers and a controller that dies after
+ * every step, and on a real etcd.
+ */
+#include "ctl/create.h"
+#include "ctl/ctl.h"
+#include "etcdtest.h"
+#include "place/route.h"
+
+static const struct doc_uuid tc_cluster = {{0xab, 1}};
+
+/* The controller's session and the nodes', each with a client of its own. */
+struct tc {
+  struct model_server *server; /* NULL: a real etcd */
+  struct et etcd;
+  struct ctl ctl;
+  struct ctl nodes;
+};
+
+static struct meta_store *tc_store(struct tc *t) {
+  char why[ETCD_WHY];
+  const struct etcd_config config = {.endpoints = t->etcd.endpoints};
+  struct meta_store *store = t->server ? model_connect(t->server) : etcd_open(&config, why);
+  assert_non_null(store);
+  return store;
+}
+
+/* The controller anew, as after a crash. */
+static void tc_restart(struct tc *t) {
+  int64_t now = t->ctl.now_us > t->nodes.now_us ? t->ctl.now_us : t->nodes.now_us;
+  if (t->ctl.store)
+    ctl_close(&t->ctl);
+  if (t->server)
+    model_advance(t->server, now);
+  assert_int_equal(ctl_open(&t->ctl, tc_store(t), tc_cluster), CTL_OK);
+  t->ctl.now_us = now > t->ctl.now_us ? now : t->ctl.now_us;
+}
+
+static void tc_add_node(struct tc *t, uint32_t id, const char *zone, const char *label) {
+  struct doc_node node = {.id = id, .weight = 100};
+  snprintf(node.name, sizeof node.name, "n%u", id);
+  snprintf(node.address, sizeof node.address, "127.0.0.1:%u", 7000 + id);
+  snprintf(node.zone, sizeof node.zone, "%s", zone);
+  snprintf(node.labels[0].name, sizeof node.labels[0].name, "%s", label);
+  node.n_labels = *label != 0;
+  assert_int_equal(ctl_add_node(&t->ctl, &node), CTL_OK);
+}
+
+static void tc_begin(struct tc *t, struct model_server *server) {
+  static const char *const zones[] = {"a", "a", "b", "b", "c", "c"};
+  memset(t, 0, sizeof *t);
+  t->server = server;
+  if (!server) {
+    struct mt probe;
+    et_start(&t->etcd, 1);
+    et_connect(&t->etcd, &probe);
+    meta_close(probe.store);
+  }
+  tc_restart(t);
+  assert_int_equal(ctl_init(&t->ctl, "test"), CTL_OK);
+  for (uint32_t i = 0; i < 6; i++)
+    tc_add_node(t, i + 1, zones[i], i == 5 ? "gpu" : "");
+  assert_int_equal(ctl_open(&t->nodes, tc_store(t), tc_cluster), CTL_OK);
+}
+
+static void tc_end(struct tc *t) {
+  ctl_close(&t->ctl);
+  ctl_close(&t->nodes);
+  if (t->server)
+    model_free(t->server);
+  else
+    et_stop(&t->etcd);
+}
+
+static struct doc_coll tc_coll(const char *name, uint32_t shards, uint32_t replicas) {
+  struct doc_coll coll = {.slots = 256,
+                          .window = 1,
+                          .shards = shards,
+                          .replicas = replicas,
+                          .min_isr = replicas > 1 ? 2 : 1};
+  snprintf(coll.name, sizeof coll.name, "%s", name);
+  return coll;
+}
+
+/* ---- The nodes' part ---- */
+
+/* One thing that some node would do for a move; false: nothing is left to do. */
+static bool tc_play_move(struct tc *t, const struct cache_view *view, uint32_t a, uint32_t b) {
+  const struct cache_entry *m = cache_find(view, DOC_PATH_MOVE, a, b);
+  const struct cache_entry *s = cache_find(view, DOC_PATH_SHARD, a, b);
+  struct ctl_step step = {.move = *(const struct doc_move *)m->doc,
+                          .shard = *(const struct doc_shard *)s->doc,
+                          .move_mod = m->mod,
+                          .shard_mod = s->mod,
+                          .shard_changes = true};
+  struct doc_shard *shard = &step.shard;
+  uint32_t target = step.move.target;
+  if (step.move.step == DOC_MOVE_COPYING && step.move.bytes_done < 100) {
+    step.move.bytes_total = 100;
+    step.move.bytes_done += 50;
+    step.shard_changes = false;
+  } else if (step.move.step == DOC_MOVE_CATCHING_UP &&
+             doc_has(shard->learners, shard->n_learners, target)) {
+    shard->learners[0] = 0; /* one move a shard: it is the only learner */
+    shard->n_learners = 0;
+    shard->isr[shard->n_isr++] = target;
+    for (uint32_t i = 0; i < shard->n_replicas; i++)
+      if (shard->replicas[i].node == target)
+        shard->replicas[i].store.bytes[0] = (uint8_t)target;
+  } else if (step.move.step == DOC_MOVE_SWITCHING && shard->primary == step.move.source) {
+    shard->primary = target;
+    shard->epoch++;
+  } else {
+    return false;
+  }
+  bool held;
+  ctl_apply(&t->nodes, &step, &held);
+  return true;
+}
+
+static bool tc_play(struct tc *t) {
+  const struct cache_view *view = ctl_view(&t->nodes);
+  size_t n;
+  bool did = false;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_MOVE, 0, &n);
+  for (size_t i = 0; i < n; i++)
+    did = tc_play_move(t, view, all[i]->a, all[i]->b) || did;
+  cache_give(view);
+  return did;
+}
+
+/* Both caches have seen what either has done. */
+static void tc_settle(struct tc *t) {
+  struct ctl *both[] = {&t->ctl, &t->nodes};
+  int64_t revision = cache_state(t->ctl.cache).revision;
+  if (cache_state(t->nodes.cache).revision > revision)
+    revision = cache_state(t->nodes.cache).revision;
+  for (int i = 0; i < 2; i++) {
+    if (t->server && both[1 - i]->now_us > both[i]->now_us)
+      both[i]->now_us = both[1 - i]->now_us;
+    for (int turns = 0; cache_state(both[i]->cache).revision < revision; turns++) {
+      assert_true(turns < 100000);
+      ctl_turn(both[i], ctl_now(both[i]) + 1000000);
+    }
+  }
+}
+
+/* ---- What must hold at every moment ---- */
+
+static void tc_check(struct tc *t, uint32_t replicas) {
+  const struct cache_view *view = ctl_view(&t->ctl);
+  size_t n;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_SHARD, 0, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct doc_shard *s = all[i]->doc;
+    assert_non_null(s);
+    assert_true(s->n_isr >= replicas && s->n_replicas <= replicas + 1);
+    assert_int_equal(s->state, DOC_SHARD_ACTIVE);
+  }
+  for (uint32_t node = 1; node <= 7; node++)
+    assert_true(ctl_moves_of(view, node) <= CTL_MOVES_OF_NODE);
+  cache_give(view);
+}
+
+/* Until no move is open. With `crashes` the controller dies after each thing that it does. */
+static void tc_finish(struct tc *t, uint32_t replicas, bool crashes) {
+  size_t steps, open = 1;
+  for (int turns = 0; open; turns++) {
+    assert_true(turns < 10000);
+    tc_settle(t);
+    if (crashes) {
+      const struct cache_view *view = ctl_view(&t->ctl);
+      size_t n, first = 0;
+      const struct cache_entry *const *all = cache_all(view, DOC_PATH_MOVE, 0, &n);
+      struct ctl_step step = {.next = CTL_NEXT_OVER};
+      bool held;
+      open = 0;
+      for (; first < n; first++)
+        if (ctl_step(view, all[first]->a, all[first]->b, &step) && step.next != CTL_NEXT_OVER) {
+          open++;
+          if (step.next == CTL_NEXT_STEP)
+            break;
+        }
+      cache_give(view);
+      if (step.next == CTL_NEXT_STEP)
+        ctl_apply(&t->ctl, &step, &held);
+      tc_restart(t);
+    } else {
+      ctl_drive(&t->ctl, &steps, &open);
+    }
+    tc_check(t, replicas);
+    tc_settle(t);
+    tc_play(t);
+  }
+}
+
+/* How many replicas each node has, and no two of a shard in one zone. */
+static void tc_count(struct tc *t, uint32_t *held) {
+  tc_settle(t);
+  const struct cache_view *view = ctl_view(&t->ctl);
+  size_t n;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_SHARD, 0, &n);
+  memset(held, 0, 8 * sizeof *held);
+  for (size_t i = 0; i < n; i++) {
+    const struct doc_shard *s = all[i]->doc;
+    for (uint32_t a = 0; a < s->n_replicas; a++) {
+      held[s->replicas[a].node]++;
+      for (uint32_t b = 0; b < a && s->n_replicas <= 3; b++) {
+        const struct doc_node *x = cache_doc(view, DOC_PATH_NODE, s->replicas[a].node, 0);
+        const struct doc_node *y = cache_doc(view, DOC_PATH_NODE, s->replicas[b].node, 0);
+        assert_string_not_equal(x->zone, y->zone);
+      }
+    }
+  }
+  cache_give(view);
+}
+
+/* A command as its user types it; gives its exit status and what it printed. */
+static int tc_type(struct tc *t, const char *line, char *printed, size_t n) {
+  char copy[256], *argv[16];
+  int argc = 0;
+  struct ctl_args args;
+  tc_settle(t);
+  snprintf(copy, sizeof copy, "cluster %s", line);
+  for (char *word = strtok(copy, " "); word && argc < 16; word = strtok(NULL, " "))
+    argv[argc++] = word;
+  FILE *out = fmemopen(printed, n, "w");
+  int code = ctl_parse(argc, argv, &args, out) ? ctl_run(&t->ctl, &args, out, out) : 2;
+  fclose(out);
+  return code;
+}
+
+/* ---- Tests ---- */
+
+static void tc_story(struct tc *t, bool crashes) {
+  char text[8192];
+  uint32_t held[8];
+  struct doc_coll coll = tc_coll("rows", 12, 3);
+  assert_int_equal(ctl_create(&t->ctl, &coll, NULL), CTL_OK);
+  tc_count(t, held);
+  for (uint32_t i = 1; i <= 6; i++)
+    assert_int_equal(held[i], 6);
+  assert_int_equal(tc_type(t, "status", text, sizeof text), 0);
+  assert_non_null(strstr(text, "rows"));
+  assert_null(strstr(text, "short of replicas"));
+  assert_int_equal(tc_type(t, "balance", text, sizeof text), 0);
+  assert_non_null(strstr(text, "nothing is to be moved"));
+
+  assert_int_equal(tc_type(t, "drain 1", text, sizeof text), 0); /* all to 2, in the same zone */
+  assert_non_null(strstr(text, "6 moves for 36 replicas"));
+  tc_finish(t, 3, crashes);
+  tc_count(t, held);
+  assert_int_equal(held[1], 0);
+  assert_int_equal(held[2], 12);
+
+  tc_add_node(t, 7, "a",
+              ""); /* a node comes: it takes its share of its zone, and nothing else moves */
+  assert_int_equal(tc_type(t, "balance --collection rows --dry-run", text, sizeof text), 0);
+  assert_non_null(strstr(text, "6 moves"));
+  assert_int_equal(tc_type(t, "balance --collection rows", text, sizeof text), 0);
+  tc_finish(t, 3, crashes);
+  tc_count(t, held);
+  assert_int_equal(held[7], 6);
+  assert_int_equal(held[2], 6);
+  assert_int_equal(held[3], 6);
+  assert_int_equal(tc_type(t, "status", text, sizeof text), 0);
+  assert_null(strstr(text, "short of replicas"));
+}
+
+static void test_model(void **state) {
+  struct tc t;
+  (void)state;
+  tc_begin(&t, model_new(1));
+  tc_story(&t, false);
+  tc_end(&t);
+}
+
+static void test_crashes(void **state) {
+  struct tc t;
+  (void)state;
+  tc_begin(&t, model_new(2));
+  tc_story(&t, true);
+  tc_end(&t);
+}
+
+static void test_etcd(void **state) {
+  struct tc t;
+  (void)state;
+  if (!et_installed()) {
+    print_message("skipped: etcd is not installed (Debian: etcd-server)\n");
+    skip();
+  }
+  tc_begin(&t, NULL);
+  tc_story(&t, false);
+  tc_end(&t);
+}
+
+/* Answers are lost, requests refused or late, reads old and watches lossy: it ends all the same. */
+static void test_faults(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= 12; seed++) {
+    struct tc t;
+    uint32_t held[8];
+    size_t written, open = 1, steps;
+    const struct model_faults faults = {.latency_max_us = 20000,
+                                        .refused = 500,
+                                        .request_lost = 300,
+                                        .answer_lost = 500,
+                                        .reset = 500,
+                                        .late = 200,
+                                        .stale = 1000,
+                                        .watch_repeats = 1000,
+                                        .watch_loses = 1000,
+                                        .watch_lag_us = 100000};
+    tc_begin(&t, model_new(seed));
+    struct doc_coll coll = tc_coll("rows", 6, 3);
+    assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+    tc_settle(&t);
+    model_set_faults(t.server, &faults);
+    while (ctl_set_state(&t.ctl, 3, DOC_NODE_DRAINING))
+      ;
+    for (int turns = 0; turns < 400 && (open || held[3]); turns++) {
+      struct ctl_plan plan;
+      const struct cache_view *view = ctl_view(&t.ctl);
+      if (ctl_plan_balance(view, 0, 3, &plan) == CTL_OK)
+        ctl_write_plan(&t.ctl, &plan, &written);
+      ctl_plan_free(&plan);
+      cache_give(view);
+      if (ctl_drive(&t.ctl, &steps, &open))
+        open = 1;
+      tc_play(&t);
+      if (turns % 10 == 9)
+        tc_settle(&t);
+      tc_count(&t, held);
+    }
+    assert_int_equal(open, 0);
+    assert_int_equal(held[3], 0);
+    tc_check(&t, 3);
+    tc_end(&t);
+  }
+}
+
+/* What cannot be done is refused, with words, and leaves no trace. */
+static void test_refusals(void **state) {
+  static const struct {
+    const char *line;
+    int code;
+    const char *word;
+  } cases[] = {
+      {"", 2, "usage"},
+      {"dance", 2, "no such command"},
+      {"status --unheard", 2, "not understood"},
+      {"move --collection rows --shard 0", 2, "--target-node"},
+      {"move --collection rows --shard x --target-node 1", 2, "--shard"},
+      {"move --shard 0 --target-node 1", 2, "--collection"},
+      {"drain", 2, "number"},
+      {"drain 99999999999", 2, "not understood"},
+      {"drain 42", 1, "no such node"},
+      {"move --collection none --shard 0 --target-node 1", 1, "no such collection"},
+      {"move --collection rows --shard 77 --target-node 1", 1, "no such collection or shard"},
+      {"move --collection rows --shard 0 --target-node 42", 1, "no such node"},
+      {"balance --collection none", 1, "no such collection"},
+      {"drain 5", 1, "too few"},
+      {"cancel --collection rows --shard 0", 1, "no move"},
+      {"move --collection gpus --shard 0 --target-node 1", 1, "lacks the label"},
+  };
+  struct tc t;
+  char text[4096];
+  (void)state;
+  tc_begin(&t, model_new(3));
+  struct doc_coll rows = tc_coll("rows", 2, 6), gpus = tc_coll("gpus", 1, 1);
+  rows.replicas = 6; /* on every node: none can be drained */
+  strcpy(gpus.need, "gpu");
+  assert_int_equal(ctl_create(&t.ctl, &rows, NULL), CTL_OK);
+  assert_int_equal(ctl_create(&t.ctl, &gpus, NULL), CTL_OK);
+  struct doc_coll again = tc_coll("rows", 1, 1);
+  assert_int_equal(ctl_create(&t.ctl, &again, NULL), CTL_NOT_ALLOWED);
+  tc_settle(&t);
+  int64_t before = model_revision(t.server);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    assert_int_equal(tc_type(&t, cases[i].line, text, sizeof text), cases[i].code);
+    if (!strstr(text, cases[i].word))
+      fail_msg("%s: %s", cases[i].line, text);
+  }
+  assert_int_equal(model_revision(t.server), before);
+  tc_end(&t);
+}
+
+/* One shard by hand: the replica in the target's zone gives way; given up, it is as before. */
+static void test_move(void **state) {
+  struct tc t;
+  char text[4096], line[128];
+  (void)state;
+  tc_begin(&t, model_new(4));
+  struct doc_coll coll = tc_coll("rows", 1, 3);
+  assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+  tc_settle(&t);
+  const struct cache_view *view = ctl_view(&t.ctl);
+  const struct doc_shard before = *(const struct doc_shard *)cache_doc(view, DOC_PATH_SHARD, 1, 0);
+  cache_give(view);
+  bool one = doc_has(before.isr, before.n_isr, 1);
+  uint32_t target = one ? 2 : 1, source = one ? 1 : 2, far = 0;
+  for (uint32_t node = 3; node <= 6 && !far; node++) /* in a zone where another replica is */
+    far = doc_has(before.isr, before.n_isr, node) ? 0 : node;
+  snprintf(line, sizeof line, "move --collection rows --shard 0 --target-node %u --source-node %u",
+           far, source);
+  assert_int_equal(tc_type(&t, line, text, sizeof text), 1);
+  assert_non_null(strstr(text, "zone"));
+  snprintf(line, sizeof line, "move --collection rows --shard 0 --target-node %u", target);
+  for (int given_up = 1; given_up >= 0; given_up--) {
+    size_t steps, open;
+    assert_int_equal(tc_type(&t, line, text, sizeof text), 0);
+    snprintf(text + strlen(text), 64, "node %u -> node %u", source, target);
+    assert_int_equal(tc_type(&t, line, text, sizeof text), 1); /* a second one at once */
+    assert_int_equal(ctl_drive(&t.ctl, &steps, &open), CTL_OK);
+    assert_int_equal(open, 1);
+    if (!given_up)
+      break;
+    assert_int_equal(tc_type(&t, "cancel --collection rows --shard 0", text, sizeof text), 0);
+    view = ctl_view(&t.ctl);
+    assert_memory_equal(cache_doc(view, DOC_PATH_SHARD, 1, 0), &before, sizeof before);
+    cache_give(view);
+  }
+  tc_finish(&t, 3, false);
+  view = ctl_view(&t.ctl);
+  const struct doc_shard *after = cache_doc(view, DOC_PATH_SHARD, 1, 0);
+  assert_true(doc_has(after->isr, after->n_isr, target));
+  assert_false(doc_has(after->isr, after->n_isr, source));
+  assert_true(after->epoch == before.epoch + (before.primary == source));
+  cache_give(view);
+  tc_end(&t);
+}
+
+/* Many shards take several transactions; every slot and shard is there in the end. */
+static void test_create(void **state) {
+  struct tc t;
+  struct doc_key sample[] = {{DOC_KEY_INT, 10, 0, ""}, {DOC_KEY_INT, 20, 0, ""}};
+  struct doc_splits splits;
+  (void)state;
+  tc_begin(&t, model_new(5));
+  struct doc_coll coll = tc_coll("many", 300, 2);
+  coll.slots = 1024;
+  assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+  tc_settle(&t);
+  const struct cache_view *view = ctl_view(&t.ctl);
+  size_t n;
+  uint32_t slots[300] = {0};
+  cache_all(view, DOC_PATH_SHARD, coll.id, &n);
+  assert_int_equal(n, 300);
+  const struct doc_coll *made = cache_doc(view, DOC_PATH_COLL, coll.id, 0);
+  assert_int_equal(made->state, DOC_COLL_ACTIVE);
+  const struct doc_slots *table = cache_doc(view, DOC_PATH_SLOTS, coll.id, 0);
+  for (uint32_t s = 0; s < 1024; s++)
+    slots[table->shard[s]]++;
+  for (size_t i = 0; i < 300; i++)
+    assert_true(slots[i] == 3 || slots[i] == 4);
+  cache_give(view);
+  struct doc_coll ranges = tc_coll("times", 2, 1);
+  ranges.policy = DOC_RANGE;
+  strcpy(ranges.field, "time");
+  assert_int_equal(ctl_create(&t.ctl, &ranges, NULL), CTL_NOT_ALLOWED); /* without ranges */
+  assert_true(place_splits(sample, 2, 2, 256, &splits));
+  assert_int_equal(ctl_create(&t.ctl, &ranges, &splits), CTL_OK);
+  doc_splits_free(&splits);
+  tc_settle(&t);
+  view = ctl_view(&t.ctl);
+  const struct doc_splits *stored = cache_doc(view, DOC_PATH_SPLITS, ranges.id, 0);
+  const struct doc_slots *two = cache_doc(view, DOC_PATH_SLOTS, ranges.id, 0);
+  assert_int_equal(stored->n, 2);
+  assert_int_equal(two->shard[0], 0);
+  assert_int_equal(two->shard[255], 1);
+  cache_give(view);
+  tc_end(&t);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_model),  cmocka_unit_test(test_crashes),  cmocka_unit_test(test_etcd),
+      cmocka_unit_test(test_faults), cmocka_unit_test(test_refusals), cmocka_unit_test(test_move),
+      cmocka_unit_test(test_create),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -13,6 +13,7 @@
 
 #include "server/auth_cache.h"
 #include "server/base64.h"
+#include "server/observe.h"
 #include "server/secure_file.h"
 #include "server/server.h"
 
@@ -154,17 +155,6 @@ bool srv_auth_reload(struct srv_auth *auth, char *error) {
   return good;
 }
 
-static uint64_t auth_now_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void auth_log(const struct srv_auth *auth, int level, const char *text) {
-  if (auth->server->log)
-    auth->server->log(level, text);
-}
-
 /* Once a second at most, by whichever request comes first. */
 static void auth_follow(struct srv_auth *auth, int64_t now) {
   int64_t looked = atomic_load_explicit(&auth->looked, memory_order_relaxed);
@@ -178,7 +168,7 @@ static void auth_follow(struct srv_auth *auth, int64_t now) {
     bool good = auth_read_again(auth, error);
     snprintf(line, sizeof line, good ? "keys and roles have changed, and were read again"
                                      : "keys and roles stay as they were: %s", error);
-    auth_log(auth, good ? VECDB_LOG_INFO : VECDB_LOG_ERROR, line);
+    srv_log(auth->server, good ? VECDB_LOG_INFO : VECDB_LOG_ERROR, line);
   }
   pthread_mutex_unlock(&auth->reading);
 }
@@ -365,7 +355,7 @@ static bool auth_within_quota(struct srv_call *call) {
   snprintf(name, sizeof name, "%s:%s", *who->tenant ? "tenant" : "who",
            *who->tenant ? who->tenant : who->subject);
   srv_policy_quota(who->rules->policy, who->tenant, &limits);
-  call->quota = srv_quota_enter(call->server->auth->quotas, name, &limits, auth_now_ns(),
+  call->quota = srv_quota_enter(call->server->auth->quotas, name, &limits, srv_now_ns(),
                                 &call->retry_seconds);
   if (call->quota)
     return true;

@@ -80,7 +80,7 @@ static const struct config_key config_keys[] = {
     CONFIG_TEXT("security", "insecure", insecure, "no",
                 "yes: serve other machines though nobody has to say who they are"),
     CONFIG_LIVE("quota", "requests_per_second", requests_per_second, 0, 0, SRV_QUOTA_MOST,
-                "requests of one tenant, or of one who has none; 0: no limit. Over it: 429"),
+                "requests of one tenant, or of one who is bound to none; 0: no limit"),
     CONFIG_LIVE("quota", "rows_per_second", rows_per_second, 0, 0, SRV_QUOTA_MOST,
                 "rows that one tenant's requests read as results, or write; 0: no limit"),
     CONFIG_LIVE("quota", "concurrency", concurrency, 0, 0, SRV_QUOTA_MOST,

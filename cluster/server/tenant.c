@@ -14,6 +14,8 @@
 #define TENANT_PARAM "vecdb_tenant" /* what the tenant is called in filters */
 
 int srv_tenant_error(vecdb_error *error, int code, int64_t row, const char *message) {
+  if (!error)
+    return code;
   memset(error, 0, sizeof *error);
   error->code = code;
   error->row = row;

@@ -41,7 +41,7 @@ int srv_tenant_check(const struct srv_tenant *tenant, const vecdb_schema *schema
 const vecdb_column *srv_batch_column(const vecdb_batch *batch, const char *field);
 vecdb_value srv_batch_value(const vecdb_field *field, const vecdb_column *column, uint32_t row);
 
-/* Fills an error; gives the code. */
+/* Fills an error, which may be NULL; gives the code. */
 int srv_tenant_error(vecdb_error *error, int code, int64_t row, const char *message);
 
 #endif

@@ -176,8 +176,7 @@ static long get(struct secured *s, const char *name, const char *path) {
   return a.status;
 }
 
-/* Who is over its requests is told when to come again, by whatever key and protocol; nobody else
-   is. */
+/* Who is over its requests is told when to come again, by whatever key and protocol. */
 static void test_over_requests(void **state) {
   struct secured *s = *state;
   char answer[1024];

@@ -1,5 +1,6 @@
 # guard.awk - calls of the library on collections and rows go through guard.c, which knows who asks.
-# milvus_rebuild.c copies whole collections, for administrators; metrics_page.c counts all, for who may monitor.
+# milvus_rebuild.c copies whole collections, for administrators; metrics_page.c counts all, for who
+# may monitor.
 
 BEGIN {
   n = split("search search_range search_groups iterator_open explain query count get insert upsert \

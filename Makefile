@@ -5,7 +5,7 @@
 #   check    optimised, with assertions: the tests    tsan  data races
 #   debug    for a debugger, with assertions          fuzz  libFuzzer, clang
 # Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  INSTALL=no (never install packages)
-#           JOBS=2 (at a time)  N= (seconds, states, cycles or operations of a long test)
+#           JOBS=3 (at a time)  N= (seconds, states, cycles or operations of a long test)
 # CC, CXX, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX, LIBDIR, INCLUDEDIR, DESTDIR as usual.
 
 VERSION := $(shell sed -n 's/^\#define VECDB_VERSION_STRING "\(.*\)"/\1/p' vecdb.h)
@@ -14,7 +14,7 @@ SOVERSION := 0
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
-JOBS ?= 2
+JOBS ?= 3
 CXX ?= c++
 CLANG ?= clang
 INSTALL ?= yes

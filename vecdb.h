@@ -41,7 +41,7 @@ extern "C" {
 #define VECDB_VERSION_PATCH 0
 #define VECDB_VERSION_STRING "0.1.0"
 /* Format of the files. A library opens its own format and older ones, and refuses newer ones. */
-#define VECDB_FORMAT_VERSION 3
+#define VECDB_FORMAT_VERSION 4
 
 #if defined(VECDB_STATIC)
 #define VECDB_API
@@ -564,6 +564,27 @@ VECDB_API int vecdb_collection_list(vecdb *db, int (*visit)(void *user, const ch
 /* The name and schema of a collection, borrowed until the handle is released. */
 VECDB_API const char *vecdb_collection_name(const vecdb_collection *collection);
 VECDB_API const vecdb_schema *vecdb_collection_schema(const vecdb_collection *collection);
+
+/*
+ * Changes of the fields of a collection that is in use. Each is durable when it returns, all or
+ * nothing of it, and writes no row anew: rows that lack a new field have its default, or null, until
+ * they are replaced; values of a dropped field go from the files when their segments are merged
+ * (vecdb_compact merges them all). Rows in memory are flushed on the way, the last of them while
+ * writers wait. Searches do not wait; those under way, iterators and rows go on with the fields of
+ * their beginning. vecdb_collection_schema gives the new schema from then on; those it gave before
+ * stay until the handle is released. control: as for flush. Errors: UNKNOWN_FIELD, SCHEMA, READ_ONLY,
+ * CLOSED, those of flush, and of fields as for vecdb_collection_create.
+ *
+ * fields_add adds the fields of a schema (its description is ignored): scalars that are nullable or
+ * have a default; EXISTS for a name that is there. field_drop drops a scalar field; not the key, nor
+ * the one rows expire by. field_rename gives any field a new name; EXISTS for one that is there.
+ */
+VECDB_API int vecdb_fields_add(vecdb_collection *collection, const vecdb_schema *fields,
+                               const vecdb_control *control, vecdb_error *error);
+VECDB_API int vecdb_field_drop(vecdb_collection *collection, const char *field,
+                               const vecdb_control *control, vecdb_error *error);
+VECDB_API int vecdb_field_rename(vecdb_collection *collection, const char *field, const char *name,
+                                 const vecdb_control *control, vecdb_error *error);
 
 /* ---- Writes --------------------------------------------------------------------------------- */
 

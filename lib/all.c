@@ -109,6 +109,7 @@
 #include "attr/filter_set.c"
 #include "attr/schema.c"
 #include "attr/schema_codec.c"
+#include "attr/schema_edit.c"
 #include "attr/sparse.c"
 #include "attr/utf8.c"
 #include "attr/value.c"
@@ -150,6 +151,7 @@
 #include "query/scan.c"
 #include "query/search.c"
 
+#include "db/alter.c"
 #include "db/apply.c"
 #include "db/backup.c"
 #include "db/change.c"

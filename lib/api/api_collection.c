@@ -39,7 +39,7 @@ static int api_create_locked(vecdb *db, const char *name, struct vdb_schema *sch
   if (!rc)
     vdb_collection_add(db, *out);
   if (rc) {
-    (*out)->schema = NULL; /* stays the caller's */
+    (*out)->shape->schema = NULL; /* stays the caller's */
     vdb_collection_unref(*out);
     *out = NULL;
   }
@@ -175,7 +175,42 @@ VECDB_API const char *vecdb_collection_name(const vecdb_collection *collection) 
 }
 
 VECDB_API const vecdb_schema *vecdb_collection_schema(const vecdb_collection *collection) {
-  return collection ? &collection->public_schema : NULL;
+  return collection ? &collection->shape->public_schema : NULL;
+}
+
+static int api_alter(vecdb_collection *collection, const struct vdb_schema_edit *edit,
+                     const vecdb_control *control, vecdb_error *err) {
+  struct vdb_control inner;
+  VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
+  return vdb_alter(collection, edit, &inner, err);
+}
+
+VECDB_API int vecdb_fields_add(vecdb_collection *collection, const vecdb_schema *fields,
+                               const vecdb_control *control, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(fields, "fields", err));
+  struct vdb_schema_edit edit = {.add = fields};
+  return api_alter(collection, &edit, control, err);
+}
+
+VECDB_API int vecdb_field_drop(vecdb_collection *collection, const char *field,
+                               const vecdb_control *control, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(field, "field", err));
+  struct vdb_schema_edit edit = {.drop = field};
+  return api_alter(collection, &edit, control, err);
+}
+
+VECDB_API int vecdb_field_rename(vecdb_collection *collection, const char *field, const char *name,
+                                 const vecdb_control *control, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(field, "field", err));
+  VDB_TRY(vdb_api_need(name, "name", err));
+  struct vdb_schema_edit edit = {.rename = field, .to = name};
+  return api_alter(collection, &edit, control, err);
 }
 
 VECDB_API int vecdb_flush(vecdb_collection *collection, const vecdb_control *control,
@@ -196,19 +231,20 @@ VECDB_API int vecdb_compact(vecdb_collection *collection, const vecdb_control *c
   return vdb_compact(collection, &inner, err);
 }
 
-/* The position of a vector field by name. */
-static int api_vector_field(vecdb_collection *collection, const char *name, uint32_t *out,
-                            vecdb_error *err) {
+/* A vector field by name. */
+static int api_vector_field(vecdb_collection *collection, const char *name,
+                            const struct vdb_field **out, vecdb_error *err) {
   VDB_TRY(vdb_api_need(name, "field", err));
-  int f = vdb_schema_find(collection->schema, name, strlen(name));
+  const struct vdb_schema *schema = collection->schema;
+  int f = vdb_schema_find(schema, name, strlen(name));
   if (f < 0)
     return vdb_fail_at(err, VECDB_ERR_UNKNOWN_FIELD, -1, name, "there is no field '%.255s'", name);
-  if (!vdb_type_is_vector(collection->schema->fields[f].type))
+  if (!vdb_type_is_vector(schema->fields[f].type))
     return vdb_fail_at(err, VECDB_ERR_TYPE, -1, name, "field '%s' is not a vector", name);
-  if (!vdb_type_is_dense(collection->schema->fields[f].type))
+  if (!vdb_type_is_dense(schema->fields[f].type))
     return vdb_fail_at(err, VECDB_ERR_TYPE, -1, name,
                        "field '%s' is sparse, and has an inverted index of its own", name);
-  *out = (uint32_t)f;
+  *out = &schema->fields[f];
   return VECDB_OK;
 }
 
@@ -217,7 +253,7 @@ VECDB_API int vecdb_index_create(vecdb_collection *collection, const char *field
                                  vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);
   VDB_TRY(vdb_api_need(collection, "collection", err));
-  uint32_t f;
+  const struct vdb_field *f;
   VDB_TRY(api_vector_field(collection, field, &f, err));
   vecdb_index_params wanted = VECDB_INDEX_PARAMS_INIT;
   if (params && params->size != sizeof *params)
@@ -228,21 +264,21 @@ VECDB_API int vecdb_index_create(vecdb_collection *collection, const char *field
   if (wanted.type < VECDB_INDEX_AUTO || wanted.type > VECDB_INDEX_DISK)
     return vdb_fail_at(err, VECDB_ERR_OPTION, -1, field, "index type %d is unknown", wanted.type);
   vecdb_index_params filled = wanted;
-  struct vdb_index_field over = vdb_seg_index_field(&collection->schema->fields[f]);
+  struct vdb_index_field over = vdb_seg_index_field(f);
   VDB_TRY(vdb_index_params_fill(&filled, &over, err));
   struct vdb_control inner;
   VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
-  return vdb_index_set(collection, f, &wanted, &inner, err);
+  return vdb_index_set(collection, f->id, &wanted, &inner, err);
 }
 
 VECDB_API int vecdb_index_drop(vecdb_collection *collection, const char *field,
                                vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);
   VDB_TRY(vdb_api_need(collection, "collection", err));
-  uint32_t f;
+  const struct vdb_field *f;
   VDB_TRY(api_vector_field(collection, field, &f, err));
   vecdb_index_params flat = {.size = sizeof flat, .type = VECDB_INDEX_FLAT};
-  return vdb_index_set(collection, f, &flat, NULL, err);
+  return vdb_index_set(collection, f->id, &flat, NULL, err);
 }
 
 static int api_visit_index(const struct vdb_seg_view *view, const struct vdb_seg_index *index,
@@ -274,12 +310,13 @@ VECDB_API int vecdb_index_list(vecdb_collection *collection, const char *field,
   VDB_TRY(vdb_api_need(collection, "collection", err));
   if (!visit)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "visit is NULL");
-  uint32_t f;
+  const struct vdb_field *f;
   VDB_TRY(api_vector_field(collection, field, &f, err));
   struct vdb_snapshot *snapshot;
   VDB_TRY(vdb_snapshot_take(collection, &snapshot, err));
   for (uint32_t i = 0; i < snapshot->n_segs; i++) {
-    const struct vdb_seg_index *index = vdb_seg_vector_index(&snapshot->segs[i], f);
+    int at = vdb_schema_by_id(snapshot->schema, f->id); /* vectors are never dropped */
+    const struct vdb_seg_index *index = vdb_seg_vector_index(&snapshot->segs[i], (uint32_t)at);
     if (index && api_visit_index(&snapshot->segs[i], index, visit, user) != 0)
       break;
   }
@@ -332,7 +369,7 @@ VECDB_API int vecdb_warm(vecdb_collection *collection, const vecdb_control *cont
     const struct vdb_seg *seg = snapshot->segs[i].seg;
     if (seg->sealed)
       api_warm_bytes(seg->sealed->blob);
-    for (uint32_t f = 0; seg->sealed && f < collection->schema->n_fields; f++)
+    for (uint32_t f = 0; seg->sealed && f < snapshot->schema->n_fields; f++)
       if (seg->indexes[f])
         api_warm_bytes(seg->indexes[f]->blob);
     if (vdb_control_progress(&inner, "warm", i + 1, snapshot->n_segs))

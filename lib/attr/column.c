@@ -3,6 +3,16 @@
 
 #include "base/check.h"
 
+VDB_INTERNAL struct vdb_column vdb_column_fill(const struct vdb_field *field) {
+  static const uint8_t null = 1;
+  struct vdb_column c = {.width = field->width, .constant = true, .type = field->type,
+                         .element_type = field->element_type};
+  c.data = field->fill;
+  c.offsets = field->width ? NULL : field->fill_offsets;
+  c.nulls = field->flags & VECDB_HAS_DEFAULT ? NULL : &null;
+  return c;
+}
+
 VDB_INTERNAL uint32_t vdb_array_count(struct vdb_bytes array) {
   uint32_t count = 0;
   if (array.n >= sizeof count)

@@ -6,6 +6,9 @@
  * ARRAY is a u32 count and then, for fixed-width elements, the packed elements, or for VARCHAR
  * elements `count` u32 lengths and then the texts one after the other; a sparse vector is its pairs
  * (vecdb_sparse_pair), packed. Multi-byte values may be unaligned.
+ *
+ * In a constant column every row has the value of row 0, the only one that is there: so rows show a
+ * field that came after they were written.
  */
 #ifndef VDB_COLUMN_H
 #define VDB_COLUMN_H
@@ -25,16 +28,23 @@ struct vdb_column {
   const struct vdb_bytes *refs; /* row i is refs[i] */
   const uint8_t *nulls;         /* one byte per row, 1: null; NULL: no nulls */
   uint32_t width;               /* 0: variable */
+  bool constant;
   int32_t type;
   int32_t element_type;
 };
 
+/* Where the value of a row stands. */
+VDB_INLINE size_t vdb_column_at(const struct vdb_column *c, size_t row) {
+  return c->constant ? 0 : row;
+}
+
 VDB_INLINE bool vdb_column_is_null(const struct vdb_column *c, size_t row) {
-  return c->nulls && c->nulls[row];
+  return c->nulls && c->nulls[vdb_column_at(c, row)];
 }
 
 /* The bytes of a variable value, or of a fixed one. */
 VDB_INLINE struct vdb_bytes vdb_column_bytes(const struct vdb_column *c, size_t row) {
+  row = vdb_column_at(c, row);
   if (c->width) {
     struct vdb_bytes fixed = {c->data + row * c->width, c->width};
     return fixed;
@@ -45,6 +55,8 @@ VDB_INLINE struct vdb_bytes vdb_column_bytes(const struct vdb_column *c, size_t 
   return b;
 }
 
+/* The constant column of a scalar field that rows lack: its default, or null. Borrows from it. */
+VDB_INTERNAL struct vdb_column vdb_column_fill(const struct vdb_field *field);
 /* A value as the API gives it; strings, arrays of fixed-width elements and vectors are borrowed,
    and may be unaligned. ARRAYs of VARCHAR need `strings`, room for their elements
    (vdb_array_count). */

@@ -202,10 +202,9 @@ VDB_INTERNAL void vdb_filter_pack(const uint8_t *data, size_t n, uint64_t *bits)
   FILTER_COLUMN_LOOP(uint8_t, v != 0);
 }
 
-VDB_INTERNAL void vdb_filter_match(const struct vdb_filter *filter, const struct filter_node *leaf,
-                                   const struct vdb_column *column, size_t first, size_t n,
-                                   uint64_t *bits) {
-  vdb_assert(n > 0 && n <= FILTER_BLOCK);
+static void filter_column_match(const struct vdb_filter *filter, const struct filter_node *leaf,
+                                const struct vdb_column *column, size_t first, size_t n,
+                                uint64_t *bits) {
   if (leaf->op == FILTER_OP_RANGE) {
     if (leaf->none)
       memset(bits, 0, vdb_bits_words(n) * 8);
@@ -220,4 +219,19 @@ VDB_INTERNAL void vdb_filter_match(const struct vdb_filter *filter, const struct
     filter_column_few(filter, set, column, first, n, bits);
   else
     filter_column_numbers(set, column, first, n, bits);
+}
+
+VDB_INTERNAL void vdb_filter_match(const struct vdb_filter *filter, const struct filter_node *leaf,
+                                   const struct vdb_column *column, size_t first, size_t n,
+                                   uint64_t *bits) {
+  vdb_assert(n > 0 && n <= FILTER_BLOCK);
+  if (!column->constant) {
+    filter_column_match(filter, leaf, column, first, n, bits);
+    return;
+  }
+  filter_column_match(filter, leaf, column, 0, 1, bits);
+  bool matches = bits[0] & 1;
+  memset(bits, 0, vdb_bits_words(n) * sizeof *bits);
+  if (matches)
+    vdb_bits_fill(bits, n);
 }

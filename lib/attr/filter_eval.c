@@ -76,7 +76,7 @@ static struct filter_value filter_eval_field(const struct filter_eval *e, uint32
   if (vdb_column_is_null(column, e->row))
     return v;
   if (column->width)
-    return vdb_filter_load(column->data + e->row * column->width, column->type);
+    return vdb_filter_load(vdb_column_bytes(column, e->row).data, column->type);
   v.known = true;
   v.as.text = vdb_column_bytes(column, e->row);
   return v;

@@ -81,7 +81,10 @@ static bool filter_scan_nulls(const struct filter_scan *s, uint32_t field, uint6
   if (!column->nulls)
     return false;
   memset(nulls, 0, FILTER_SCAN_WORDS * sizeof *nulls);
-  vdb_filter_pack(column->nulls + s->first, s->n, nulls);
+  if (!column->constant)
+    vdb_filter_pack(column->nulls + s->first, s->n, nulls);
+  else if (column->nulls[0])
+    vdb_bits_fill(nulls, s->n);
   return true;
 }
 

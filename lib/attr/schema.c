@@ -309,6 +309,7 @@ static void schema_take_fill(struct schema_block *b, struct vdb_field *own) {
   own->fill_bytes = given ? (uint32_t)vdb_value_bytes(&own->default_value) : own->width;
   uint8_t *fill = schema_take(b, own->fill_bytes);
   own->fill = fill;
+  own->fill_offsets[1] = own->fill_bytes;
   if (fill && given)
     vdb_value_put(&own->default_value, fill);
   else if (fill)
@@ -350,6 +351,11 @@ static struct vdb_schema *schema_take_all(struct schema_block *b, const vecdb_sc
     schema->fields = fields;
     schema->n_fields = from->n_fields;
     schema->key = key;
+    schema->next_id = from->n_fields;
+    schema->expiry = -1;
+    schema->ttl_ms = 0;
+    for (uint32_t i = 0; i < from->n_fields; i++)
+      fields[i].id = i;
   }
   return schema;
 }

@@ -1,6 +1,8 @@
 /*
  * schema.h - the fields of a collection, checked and owned. A schema never changes once made,
- * except for the index settings of vector fields, which db keeps elsewhere.
+ * except for the index settings of vector fields, which db keeps elsewhere: to add, drop or rename
+ * fields a new one is made. Fields have ids, which stay and are never given again, and by which files
+ * name them; elsewhere a field is its place in the schema at hand.
  *
  * What vecdb.h leaves to the code: an unknown type, metric, index or flag is OPTION; a size over
  * its limit is LIMIT, and 0 where it is needed SCHEMA, as are settings that the type of a field has
@@ -32,6 +34,8 @@ struct vdb_field {
      which is zeros of `width` or nothing */
   const uint8_t *fill;
   uint32_t fill_bytes;
+  uint64_t fill_offsets[2]; /* 0 and fill_bytes */
+  uint32_t id;
 };
 
 struct vdb_schema {
@@ -39,6 +43,9 @@ struct vdb_schema {
   struct vdb_field *fields;
   uint32_t n_fields;
   uint32_t key; /* index of the primary key */
+  uint32_t next_id;
+  int32_t expiry;  /* index of the field by which rows expire, INT64 milliseconds; -1: none */
+  uint64_t ttl_ms; /* rows are gone once the clock is past its value by so much */
 };
 
 /* Checks a caller's schema and copies it. Errors: OPTION, NAME, SCHEMA, LIMIT, UTF8, and for
@@ -46,6 +53,25 @@ struct vdb_schema {
 VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
                                 struct vdb_schema **out, vecdb_error *err);
 VDB_INTERNAL void vdb_schema_free(struct vdb_mem *mem, struct vdb_schema *schema);
+
+/* A change of a schema; one of the kinds. Names are borrowed. */
+struct vdb_schema_edit {
+  const vecdb_schema *add; /* its fields; NULL: none */
+  const char *drop;        /* a field; NULL: none */
+  const char *rename;      /* a field; NULL: none */
+  const char *to;          /* its new name */
+  bool expire;             /* sets the expiry */
+  const char *expiry;      /* a field; NULL: rows expire no longer */
+  uint64_t ttl_ms;
+};
+/* The schema with the change. Errors: those of vdb_schema_new; UNKNOWN_FIELD; EXISTS (the name);
+   SCHEMA: a new field that is no scalar, or is neither nullable nor has a default; a field to be
+   dropped that is the key, a vector or the expiry; an expiry that is not INT64. */
+VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema *from,
+                                   const struct vdb_schema_edit *edit, struct vdb_schema **out,
+                                   vecdb_error *err);
+/* The field with that id, or -1. */
+VDB_INTERNAL int vdb_schema_by_id(const struct vdb_schema *schema, uint32_t id);
 
 /* To and from bytes, for the manifest. decode checks all that vdb_schema_new checks: CORRUPT. */
 VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_writer *out);

@@ -4,6 +4,8 @@
  *     text name, text description, u32 type, element_type, flags, dim, max_length, max_capacity,
  *     metric, scalar_index, index parameters (base/params.h);
  *     with VECDB_HAS_DEFAULT: u32 n, n bytes of the value in column form
+ *   and since format 4: u32 next_id, per field u32 id, u32 place of the expiry plus one or 0,
+ *   u64 ttl_ms; before it, the ids are the places
  *   a text is u32 n, n bytes, a NUL
  * Decoding rebuilds a caller's schema and puts it through the same checks as one.
  */
@@ -44,6 +46,11 @@ VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_
     if (p)
       vdb_value_put(&f->default_value, p);
   }
+  vdb_write_u32(out, schema->next_id);
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    vdb_write_u32(out, schema->fields[i].id);
+  vdb_write_u32(out, (uint32_t)(schema->expiry + 1));
+  vdb_write_u64(out, schema->ttl_ms);
 }
 
 static const char *schema_codec_text(struct vdb_reader *in) {
@@ -131,9 +138,29 @@ static int schema_codec_read(struct schema_codec *c, struct vdb_reader *in, vecd
   from->fields = c->fields;
   for (uint32_t i = 0; i < from->n_fields && !in->bad; i++)
     VDB_TRY(schema_codec_field(c, i, in, err));
-  if (in->bad || vdb_reader_left(in))
-    return vdb_fail(err, VECDB_ERR_CORRUPT, "a stored schema has the wrong length");
-  return VECDB_OK;
+  return in->bad ? vdb_fail(err, VECDB_ERR_CORRUPT, "a stored schema has the wrong length")
+                 : VECDB_OK;
+}
+
+/* What follows the fields. False: it makes no sense. */
+static bool schema_codec_tail(struct vdb_schema *schema, struct vdb_reader *in) {
+  if (vdb_reader_left(in) == 0)
+    return true; /* an older format */
+  schema->next_id = vdb_read_u32(in);
+  for (uint32_t i = 0; i < schema->n_fields; i++) {
+    uint32_t id = schema->fields[i].id = vdb_read_u32(in);
+    if (id >= schema->next_id)
+      return false;
+    for (uint32_t j = 0; j < i; j++)
+      if (schema->fields[j].id == id)
+        return false;
+  }
+  uint32_t expiry = vdb_read_u32(in);
+  schema->ttl_ms = vdb_read_u64(in);
+  if (in->bad || vdb_reader_left(in) || expiry > schema->n_fields)
+    return false;
+  schema->expiry = (int32_t)expiry - 1;
+  return expiry == 0 || schema->fields[expiry - 1].type == VECDB_INT64;
 }
 
 VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t n,
@@ -150,6 +177,11 @@ VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t
       vdb_fail_memory(err);
     else if (rc)
       rc = vdb_fail(err, VECDB_ERR_CORRUPT, "a stored schema is not valid: %s", why.message);
+  }
+  if (rc == VECDB_OK && !schema_codec_tail(*out, &in)) {
+    vdb_schema_free(mem, *out);
+    *out = NULL;
+    rc = vdb_fail(err, VECDB_ERR_CORRUPT, "a stored schema ends in what makes no sense");
   }
   for (uint32_t i = 0; codec.strings && i < from.n_fields; i++)
     vdb_free(mem, codec.strings[i]);

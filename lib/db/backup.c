@@ -18,6 +18,7 @@ struct backup_part {
   struct vdb_snapshot *snapshot;
   struct vdb_manifest_collection *entry; /* what is copied of it so far */
   struct vdb_manifest_index *indexes;    /* of all its segments */
+  struct vdb_writer schema;              /* encoded, once its memory is set */
 };
 
 struct backup {
@@ -202,11 +203,15 @@ static int backup_begin_part(struct backup *b, struct backup_part *part,
   struct vdb_manifest_collection *entry = part->entry;
   entry->id = coll->id;
   entry->name = coll->name;
-  entry->schema = coll->schema_bytes.data;
-  entry->schema_bytes = (uint32_t)coll->schema_bytes.n;
+  part->schema.mem = mem;
+  vdb_schema_encode(s->schema, &part->schema);
+  if (part->schema.failed)
+    return vdb_fail_memory(err);
+  entry->schema = part->schema.data;
+  entry->schema_bytes = (uint32_t)part->schema.n;
   entry->flushed_seq = b->manifest.wal_floor;
   entry->indexes = (vecdb_index_params *)(uintptr_t)s->index;
-  entry->n_fields = coll->schema->n_fields;
+  entry->n_fields = s->schema->n_fields;
   entry->segments = vdb_alloc_zero(mem, s->n_segs * sizeof *entry->segments);
   part->indexes = vdb_alloc_zero(mem, (size_t)s->n_segs * entry->n_fields * sizeof *part->indexes);
   if (!entry->segments || !part->indexes)
@@ -274,6 +279,8 @@ static void backup_end(struct backup *b) {
   for (uint32_t i = 0; i < b->manifest.n_collections; i++) {
     vdb_free(mem, b->manifest.collections[i].segments);
     vdb_free(mem, b->parts[i].indexes);
+    if (b->parts[i].schema.mem)
+      vdb_writer_free(&b->parts[i].schema);
     vdb_snapshot_release(b->parts[i].snapshot);
   }
   vdb_free(mem, b->manifest.collections);

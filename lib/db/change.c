@@ -34,6 +34,10 @@ static uint32_t change_segments(const struct vecdb_collection *coll,
                                 struct vdb_seg **out) {
   uint32_t n = 0;
   bool placed = change->coll != coll || !change->added;
+  if (change->coll == coll && change->shape) {
+    memcpy(out, change->reshaped, change->n_reshaped * sizeof(struct vdb_seg *));
+    return change->n_reshaped;
+  }
   for (uint32_t i = 0; i < version->n; i++) {
     struct vdb_seg *seg = version->segs[i];
     if (change->coll == coll && change_removes(change, seg)) {
@@ -114,9 +118,10 @@ static int change_fill_collection(const struct change_work *w, struct vecdb_coll
                                   struct vdb_manifest_collection *out, vecdb_error *err) {
   struct vdb_mem *mem = &w->db->env.mem;
   const struct vdb_change *change = w->change;
-  uint32_t n_fields = coll->schema->n_fields;
-  struct vdb_version *version = vdb_version_get(coll);
   bool changed = change->coll == coll;
+  const struct vdb_shape *shape = changed && change->shape ? change->shape : coll->shape;
+  uint32_t n_fields = shape->schema->n_fields;
+  struct vdb_version *version = vdb_version_get(coll);
   struct vdb_seg **segs = vdb_alloc_array(mem, (size_t)version->n + 1, sizeof(struct vdb_seg *));
   out->indexes = vdb_alloc_array(mem, n_fields, sizeof *out->indexes);
   uint32_t n = segs ? change_segments(coll, version, change, segs) : 0;
@@ -139,8 +144,8 @@ static int change_fill_collection(const struct change_work *w, struct vecdb_coll
   }
   out->id = coll->id;
   out->name = coll->name;
-  out->schema = coll->schema_bytes.data;
-  out->schema_bytes = (uint32_t)coll->schema_bytes.n;
+  out->schema = shape->bytes.data;
+  out->schema_bytes = (uint32_t)shape->bytes.n;
   out->n_fields = n_fields;
   out->next_auto_id = atomic_load(&coll->next_auto_id);
   vdb_free(mem, segs);
@@ -215,6 +220,26 @@ static int change_build(const struct change_work *w, struct vdb_manifest *out, v
   return VECDB_OK;
 }
 
+/* Puts the shape of the change in force, and its segments in the place of all others, none of which
+   holds rows that are in no file; write_mu held, and no write in flight. */
+static int change_reshape(struct change_work *w, vecdb_error *err) {
+  const struct vdb_change *change = w->change;
+  struct vecdb_collection *coll = change->coll;
+  size_t bytes = change->shape->schema->n_fields * sizeof(vecdb_index_params);
+  vecdb_index_params *index = vdb_alloc(&w->db->env.mem, bytes);
+  if (!index)
+    return vdb_fail_memory(err);
+  memcpy(index, change->index, bytes);
+  for (uint32_t i = 0; i < coll->version->n; i++)
+    vdb_assert(coll->version->segs[i]->sealed || coll->version->segs[i]->growing->n_rows == 0);
+  for (uint32_t i = 0; i < change->n_reshaped; i++)
+    w->version->segs[w->version->n++] = vdb_seg_ref(change->reshaped[i]);
+  coll->active = NULL;
+  vdb_collection_reshape(coll, change->shape, index, w->version);
+  w->version = NULL;
+  return VECDB_OK;
+}
+
 /* Exchanges the segments in memory; write_mu held. */
 static int change_swap(struct change_work *w, vecdb_error *err) {
   const struct vdb_change *change = w->change;
@@ -273,7 +298,7 @@ static int change_apply(struct change_work *w, vecdb_error *err) {
     vdb_commit_hold(db);
     change->before_swap(change->arg);
   }
-  int rc = change_swap(w, err);
+  int rc = change->shape ? change_reshape(w, err) : change_swap(w, err);
   if (change->before_swap)
     vdb_commit_release(db);
   vdb_mutex_unlock(&db->write_mu);

@@ -2,23 +2,69 @@
 #include "base/check.h"
 #include "db/db.h"
 
-/* The schema as the caller gave it, for vecdb_collection_schema. */
-static int collection_publish_schema(struct vecdb_collection *coll, vecdb_error *err) {
-  struct vdb_mem *mem = &coll->db->env.mem;
-  uint32_t n = coll->schema->n_fields;
-  coll->public_fields = vdb_alloc_array(mem, n, sizeof *coll->public_fields);
-  coll->index = vdb_alloc_array(mem, n, sizeof *coll->index);
-  if (!coll->public_fields || !coll->index)
+VDB_INTERNAL void vdb_shape_free(struct vdb_mem *mem, struct vdb_shape *shape) {
+  while (shape) {
+    struct vdb_shape *older = shape->older;
+    vdb_writer_free(&shape->bytes);
+    vdb_free(mem, shape->public_fields);
+    vdb_schema_free(mem, shape->schema);
+    vdb_free(mem, shape);
+    shape = older;
+  }
+}
+
+VDB_INTERNAL int vdb_shape_new(struct vdb_mem *mem, struct vdb_schema *schema,
+                               struct vdb_shape **out, vecdb_error *err) {
+  struct vdb_shape *shape = *out = vdb_alloc_zero(mem, sizeof *shape);
+  if (!shape)
     return vdb_fail_memory(err);
-  vdb_schema_public(coll->schema, coll->public_fields);
-  vecdb_schema schema = {sizeof schema, sizeof(vecdb_field), coll->schema->description,
-                         coll->public_fields, n};
-  coll->public_schema = schema;
-  for (uint32_t f = 0; f < n; f++)
-    coll->index[f] = coll->schema->fields[f].index;
-  coll->schema_bytes.mem = mem;
-  vdb_schema_encode(coll->schema, &coll->schema_bytes);
-  return coll->schema_bytes.failed ? vdb_fail_memory(err) : VECDB_OK;
+  uint32_t n = schema->n_fields;
+  shape->bytes.mem = mem;
+  vdb_schema_encode(schema, &shape->bytes);
+  shape->public_fields = vdb_alloc_array(mem, n, sizeof *shape->public_fields);
+  if (shape->bytes.failed || !shape->public_fields) {
+    vdb_shape_free(mem, shape);
+    *out = NULL;
+    return vdb_fail_memory(err);
+  }
+  vdb_schema_public(schema, shape->public_fields);
+  vecdb_schema public_schema = {sizeof public_schema, sizeof(vecdb_field), schema->description,
+                                shape->public_fields, n};
+  shape->public_schema = public_schema;
+  shape->schema = schema;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL void vdb_collection_reshape(struct vecdb_collection *coll, struct vdb_shape *shape,
+                                         vecdb_index_params *index, struct vdb_version *version) {
+  struct vdb_mem *mem = &coll->db->env.mem;
+  struct vdb_version *old = coll->version;
+  vdb_mutex_lock(&coll->view_mu);
+  vecdb_index_params *old_index = coll->index;
+  shape->older = coll->shape;
+  coll->shape = shape;
+  coll->schema = shape->schema;
+  coll->index = index;
+  coll->version = version;
+  vdb_mutex_unlock(&coll->view_mu);
+  vdb_free(mem, old_index);
+  vdb_version_unref(mem, old);
+}
+
+/* The first shape, and the index settings that it comes with. */
+static int collection_first_shape(struct vecdb_collection *coll, struct vdb_schema *schema,
+                                  vecdb_error *err) {
+  struct vdb_mem *mem = &coll->db->env.mem;
+  coll->index = vdb_alloc_array(mem, schema->n_fields, sizeof *coll->index);
+  if (!coll->index)
+    return vdb_fail_memory(err);
+  for (uint32_t f = 0; f < schema->n_fields; f++)
+    coll->index[f] = schema->fields[f].index;
+  struct vdb_shape *shape;
+  VDB_TRY(vdb_shape_new(mem, schema, &shape, err));
+  coll->shape = shape;
+  coll->schema = schema;
+  return VECDB_OK;
 }
 
 /* All locks or none. */
@@ -35,15 +81,20 @@ static int collection_init_locks(struct vecdb_collection *coll, vecdb_error *err
   return VECDB_OK;
 }
 
+static void collection_fini_locks(struct vecdb_collection *coll) {
+  vdb_mutex_destroy(&coll->live.mu);
+  vdb_mutex_destroy(&coll->view_mu);
+  vdb_mutex_destroy(&coll->seal_mu);
+  vdb_mutex_destroy(&coll->merge_mu);
+}
+
 static void collection_free_parts(struct vecdb_collection *coll) {
   struct vdb_mem *mem = &coll->db->env.mem;
   vdb_live_free(coll);
   vdb_version_unref(mem, coll->version);
   vdb_free(mem, coll->index);
-  vdb_free(mem, coll->public_fields);
   vdb_free(mem, coll->name);
-  if (coll->schema_bytes.mem)
-    vdb_writer_free(&coll->schema_bytes);
+  vdb_shape_free(mem, coll->shape);
 }
 
 VDB_INTERNAL int vdb_collection_new(struct vecdb *db, uint32_t id, const char *name,
@@ -57,16 +108,18 @@ VDB_INTERNAL int vdb_collection_new(struct vecdb *db, uint32_t id, const char *n
   atomic_init(&coll->refs, 1);
   coll->db = db;
   coll->id = id;
-  coll->schema = schema;
   atomic_init(&coll->next_auto_id, 1);
   coll->name = vdb_strndup(mem, name, strlen(name));
   coll->version = vdb_version_new(mem, 0);
   int rc = coll->name && coll->version ? VECDB_OK : vdb_fail_memory(err);
   if (!rc)
-    rc = collection_publish_schema(coll, err);
-  if (!rc)
     rc = collection_init_locks(coll, err);
+  bool locks = rc == VECDB_OK;
+  if (!rc)
+    rc = collection_first_shape(coll, schema, err);
   if (rc) {
+    if (locks)
+      collection_fini_locks(coll);
     collection_free_parts(coll);
     vdb_free(mem, coll);
     return rc;
@@ -85,11 +138,7 @@ VDB_INTERNAL void vdb_collection_unref(struct vecdb_collection *coll) {
     return;
   struct vdb_mem *mem = &coll->db->env.mem;
   collection_free_parts(coll);
-  vdb_mutex_destroy(&coll->live.mu);
-  vdb_mutex_destroy(&coll->view_mu);
-  vdb_mutex_destroy(&coll->seal_mu);
-  vdb_mutex_destroy(&coll->merge_mu);
-  vdb_schema_free(mem, coll->schema);
+  collection_fini_locks(coll);
   vdb_free(mem, coll);
 }
 

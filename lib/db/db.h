@@ -60,15 +60,24 @@ struct vdb_live {
   double recall;               /* mu */
 };
 
+/* A schema as a collection keeps it: neither changed nor freed before the collection is. */
+struct vdb_shape {
+  struct vdb_shape *older;
+  struct vdb_schema *schema;
+  struct vdb_writer bytes; /* encoded, for the manifest */
+  vecdb_schema public_schema;
+  vecdb_field *public_fields;
+};
+
 struct vecdb_collection {
   struct vecdb *db;
   _Atomic uint32_t refs;
   uint32_t id;
   char *name;
-  struct vdb_schema *schema;
-  struct vdb_writer schema_bytes; /* encoded, for the manifest */
-  vecdb_schema public_schema;
-  vecdb_field *public_fields;
+  /* Changed under all five locks of the collection and the database at once, so whoever holds one
+     of them reads what holds for as long. Others read what may be replaced, and is never freed. */
+  struct vdb_shape *_Atomic shape;
+  struct vdb_schema *_Atomic schema; /* of `shape` */
   _Atomic bool dropped;
   _Atomic int64_t next_auto_id;
 
@@ -77,7 +86,7 @@ struct vecdb_collection {
   struct vdb_mutex view_mu;
   struct vdb_version *version;   /* changed under write_mu and view_mu, so read under either */
   uint64_t visible_seq;          /* view_mu */
-  vecdb_index_params *index;     /* as version; one per field */
+  vecdb_index_params *index;     /* as version; one per field of the schema */
   struct vdb_seg *active;        /* write_mu; the growing segment that takes rows, or NULL */
   uint64_t last_seq;             /* write_mu; of the last write */
   uint64_t merges;               /* write_mu; times that rows have moved to other segments */
@@ -178,6 +187,14 @@ VDB_INTERNAL int vdb_recover_look(struct vecdb *db, vecdb_error *err);
 VDB_INTERNAL int vdb_collection_new(struct vecdb *db, uint32_t id, const char *name,
                                     struct vdb_schema *schema, struct vecdb_collection **out,
                                     vecdb_error *err);
+/* A shape of a schema, which it takes over on success. */
+VDB_INTERNAL int vdb_shape_new(struct vdb_mem *mem, struct vdb_schema *schema,
+                               struct vdb_shape **out, vecdb_error *err);
+VDB_INTERNAL void vdb_shape_free(struct vdb_mem *mem, struct vdb_shape *shape);
+/* Puts another shape in force, with the settings and the segments that go with it; takes all three
+   over. All locks but view_mu held. */
+VDB_INTERNAL void vdb_collection_reshape(struct vecdb_collection *coll, struct vdb_shape *shape,
+                                         vecdb_index_params *index, struct vdb_version *version);
 VDB_INTERNAL struct vecdb_collection *vdb_collection_ref(struct vecdb_collection *coll);
 VDB_INTERNAL void vdb_collection_unref(struct vecdb_collection *coll);
 /* The collection of that name with a reference, or NULL. */
@@ -222,6 +239,9 @@ VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vec
                                         vecdb_error *err);
 /* CLOSED, READ_ONLY; also makes sure that no change of the manifest is in doubt. */
 VDB_INTERNAL int vdb_write_allowed(struct vecdb_collection *coll, vecdb_error *err);
+/* Takes write_mu when no writes are held and no change of the manifest is in doubt. On failure the
+   lock is not held. */
+VDB_INTERNAL int vdb_write_enter(struct vecdb_collection *coll, vecdb_error *err);
 /* Applies a record of rows, whose columns are `batch`, and waits for the log; as vdb_apply_rows
    says. write_mu held, given up meanwhile; end with vdb_write_leave, also after a failure. */
 VDB_INTERNAL int vdb_write_record(struct vecdb_collection *coll, const struct vdb_writer *record,
@@ -296,6 +316,9 @@ struct vdb_change {
   const vecdb_index_params *index;  /* new settings, or NULL: unchanged */
   struct vecdb_collection *created; /* collection to add */
   struct vecdb_collection *dropped; /* collection to leave out */
+  struct vdb_shape *shape;          /* of coll, with `index`; or NULL: unchanged. Then */
+  struct vdb_seg *const *reshaped;  /* all its segments under that shape, for those it has */
+  uint32_t n_reshaped;
   /* Called with write_mu held and no write in flight, between manifest and memory; or NULL. */
   void (*before_swap)(void *arg);
   void *arg;
@@ -325,9 +348,15 @@ VDB_INTERNAL int vdb_seal_one(struct vecdb_collection *coll, struct vdb_control 
 /* Brings all writes made before the call into files. */
 VDB_INTERNAL int vdb_flush(struct vecdb_collection *coll, struct vdb_control *control,
                            vecdb_error *err);
+/* As vdb_flush; seal_mu held. */
+VDB_INTERNAL int vdb_flush_locked(struct vecdb_collection *coll, struct vdb_control *control,
+                                  vecdb_error *err);
 VDB_INTERNAL uint32_t vdb_frozen_count(struct vecdb_collection *coll);
 
 /* ---- merge.c ---- */
+/* Takes the merge lock for a caller: background work that holds it gives way. */
+VDB_INTERNAL int vdb_merge_lock(struct vecdb_collection *coll, struct vdb_control *control,
+                                vecdb_error *err);
 /* Merges the given sealed segments into one without deleted rows, with indexes; merge_mu held. */
 VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const *segs, uint32_t n,
                            struct vdb_control *control, vecdb_error *err);
@@ -337,12 +366,19 @@ VDB_INTERNAL int vdb_index_segment(struct vecdb_collection *coll, struct vdb_seg
                                    struct vdb_control *control, bool *did, vecdb_error *err);
 VDB_INTERNAL int vdb_compact(struct vecdb_collection *coll, struct vdb_control *control,
                              vecdb_error *err);
-VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t field,
+/* The field is named by its id. */
+VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t id,
                                const vecdb_index_params *params, struct vdb_control *control,
                                vecdb_error *err);
 /* Whether a segment of n rows should have a vector index for the field under these settings. */
 VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
                                    const vecdb_index_params *params, uint64_t n);
+
+/* ---- alter.c ---- */
+/* Changes the schema of a collection; durable when it returns. Writers wait for a short while,
+   readers do not. */
+VDB_INTERNAL int vdb_alter(struct vecdb_collection *coll, const struct vdb_schema_edit *edit,
+                           struct vdb_control *control, vecdb_error *err);
 
 /* ---- jobs.c ---- */
 VDB_INTERNAL int vdb_jobs_start(struct vecdb *db, vecdb_error *err);

@@ -164,6 +164,18 @@ static int flush_frozen(struct vecdb_collection *coll, const struct flush_moment
   return flush_commit(coll, &change, &keep, err);
 }
 
+VDB_INTERNAL int vdb_flush_locked(struct vecdb_collection *coll, struct vdb_control *control,
+                                  vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  vdb_mutex_lock(&db->write_mu);
+  if (coll->last_seq > coll->files_seq)
+    vdb_commit_rotate(db);
+  vdb_apply_freeze(coll);
+  struct flush_moment moment = {coll->last_seq, db->published_seq, db->failures};
+  vdb_mutex_unlock(&db->write_mu);
+  return flush_frozen(coll, &moment, control, err);
+}
+
 VDB_INTERNAL int vdb_flush(struct vecdb_collection *coll, struct vdb_control *control,
                            vecdb_error *err) {
   struct vecdb *db = coll->db;
@@ -171,13 +183,7 @@ VDB_INTERNAL int vdb_flush(struct vecdb_collection *coll, struct vdb_control *co
   if (!db->wal)
     return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
   VDB_TRY(vdb_control_lock(control, &coll->seal_mu, err));
-  vdb_mutex_lock(&db->write_mu);
-  if (coll->last_seq > coll->files_seq)
-    vdb_commit_rotate(db);
-  vdb_apply_freeze(coll);
-  struct flush_moment moment = {coll->last_seq, db->published_seq, db->failures};
-  vdb_mutex_unlock(&db->write_mu);
-  int rc = flush_frozen(coll, &moment, control, err);
+  int rc = vdb_flush_locked(coll, control, err);
   vdb_mutex_unlock(&coll->seal_mu);
   if (!rc)
     vdb_jobs_kick(db);

@@ -244,8 +244,9 @@ VDB_INTERNAL int vdb_jobs_run_one(struct vecdb *db, struct vecdb_collection *onl
 static bool jobs_unindexed(struct vecdb_collection *coll, const struct vdb_seg *seg) {
   bool lacks = false;
   vdb_mutex_lock(&coll->view_mu);
-  for (uint32_t f = 0; f < coll->schema->n_fields; f++) {
-    const struct vdb_field *field = &coll->schema->fields[f];
+  const struct vdb_schema *schema = coll->schema;
+  for (uint32_t f = 0; seg->schema == schema && f < schema->n_fields; f++) {
+    const struct vdb_field *field = &schema->fields[f];
     if (vdb_type_is_dense(field->type) && !seg->indexes[f])
       lacks = lacks || vdb_index_wanted(coll->db, field, &coll->index[f], seg->sealed->n_rows);
   }

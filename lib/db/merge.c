@@ -369,7 +369,7 @@ static int merge_compact_list(struct vecdb_collection *coll, struct vdb_seg *con
         break;
     }
     bool did;
-    if (end - i > 1 || vdb_tombs_count(segs[i]->tombs) > 0)
+    if (end - i > 1 || vdb_tombs_count(segs[i]->tombs) > 0 || segs[i]->sealed->stale)
       VDB_TRY(vdb_merge(coll, segs + i, end - i, control, err));
     else
       VDB_TRY(vdb_index_segment(coll, segs[i], control, &did, err));
@@ -377,9 +377,8 @@ static int merge_compact_list(struct vecdb_collection *coll, struct vdb_seg *con
   return VECDB_OK;
 }
 
-/* Takes the merge lock for a caller: background work that holds it gives way. */
-static int merge_lock(struct vecdb_collection *coll, struct vdb_control *control,
-                      vecdb_error *err) {
+VDB_INTERNAL int vdb_merge_lock(struct vecdb_collection *coll, struct vdb_control *control,
+                                vecdb_error *err) {
   atomic_fetch_add(&coll->preempt, 1);
   int rc = vdb_control_lock(control, &coll->merge_mu, err);
   atomic_fetch_sub(&coll->preempt, 1);
@@ -389,7 +388,7 @@ static int merge_lock(struct vecdb_collection *coll, struct vdb_control *control
 VDB_INTERNAL int vdb_compact(struct vecdb_collection *coll, struct vdb_control *control,
                              vecdb_error *err) {
   VDB_TRY(vdb_flush(coll, control, err));
-  VDB_TRY(merge_lock(coll, control, err));
+  VDB_TRY(vdb_merge_lock(coll, control, err));
   struct vdb_version *version;
   struct vdb_seg **segs;
   uint32_t n;
@@ -461,13 +460,14 @@ static int merge_build_indexes(struct vecdb_collection *coll, struct vdb_control
   return rc;
 }
 
-VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t field,
+VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t id,
                                const vecdb_index_params *params, struct vdb_control *control,
                                vecdb_error *err) {
   if (!coll->db->wal)
     return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
   VDB_TRY(vdb_collection_alive(coll, err));
-  VDB_TRY(merge_lock(coll, control, err));
+  VDB_TRY(vdb_merge_lock(coll, control, err));
+  uint32_t field = (uint32_t)vdb_schema_by_id(coll->schema, id); /* vectors are never dropped */
   int rc = merge_drop_indexes(coll, field, err);
   if (!rc && params->type != VECDB_INDEX_FLAT) {
     rc = merge_set(coll, field, params, err);

@@ -9,6 +9,7 @@
 
 struct update {
   struct vecdb_collection *coll;
+  const struct vdb_schema *schema; /* the given fields are encoded for */
   const vecdb_batch *batch;
   bool insert;               /* rows of absent keys */
   uint8_t *found;            /* the caller's; NULL: not wanted */
@@ -31,7 +32,7 @@ static bool update_gives(const vecdb_batch *batch, const char *field) {
 /* Makes the schema of the given fields. Encoding finds names that are not in it unknown, and a
    missing key missing. */
 static int update_part(struct update *u, vecdb_error *err) {
-  const struct vdb_schema *schema = u->coll->schema;
+  const struct vdb_schema *schema = u->schema;
   u->part.fields = vdb_alloc_array(&u->coll->db->env.mem, schema->n_fields, sizeof *u->part.fields);
   if (!u->part.fields)
     return vdb_fail_memory(err);
@@ -87,14 +88,14 @@ static void update_find(struct update *u) {
 /* Puts the rows together and writes them; write_mu held, given up meanwhile. */
 static int update_write(struct update *u, struct vdb_pending *pending, vecdb_error *err) {
   struct vdb_mem *mem = &u->coll->db->env.mem;
-  const struct vdb_batch_merge merge = {u->coll->schema, &u->rows, u->at, u->patches, u->n};
+  const struct vdb_batch_merge merge = {u->schema, &u->rows, u->at, u->patches, u->n};
   struct vdb_writer record = VDB_WRITER(mem);
   struct vdb_batch whole = {0};
   int rc = vdb_batch_merge(&merge, &record, err);
   if (rc == VECDB_ERR_MISSING_FIELD) /* it names a row of `rows` */
     err->row = u->source[err->row];
   if (!rc)
-    rc = vdb_batch_view(mem, u->coll->schema, record.data, record.n, &whole, err);
+    rc = vdb_batch_view(mem, u->schema, record.data, record.n, &whole, err);
   if (!rc)
     rc = vdb_write_record(u->coll, &record, &whole, true, NULL, pending, err);
   vdb_batch_fini(mem, &whole);
@@ -102,45 +103,50 @@ static int update_write(struct update *u, struct vdb_pending *pending, vecdb_err
   return rc;
 }
 
-static int update_locked(struct update *u, vecdb_error *err) {
+/* *again: the schema has changed since the given fields were encoded. */
+static int update_locked(struct update *u, bool *again, vecdb_error *err) {
   struct vecdb *db = u->coll->db;
   struct vdb_pending pending = {0};
-  int rc = VECDB_OK;
-  vdb_mutex_lock(&db->write_mu);
-  for (bool again = true; !rc && again;) {
-    again = false;
-    vdb_commit_enter(db);
-    rc = vdb_collection_alive(u->coll, err);
-    if (rc)
-      break;
+  VDB_TRY(vdb_write_enter(u->coll, err));
+  int rc = vdb_collection_alive(u->coll, err);
+  *again = u->coll->schema != u->schema;
+  if (!rc && !*again) {
     update_find(u);
-    rc = u->n ? update_write(u, &pending, err) : vdb_write_settle(db, &again, err);
+    rc = u->n ? update_write(u, &pending, err) : vdb_write_settle(db, again, err);
   }
   vdb_write_leave(u->coll, &pending);
   return rc;
 }
 
+static void update_end(struct update *u) {
+  struct vdb_mem *mem = &u->coll->db->env.mem;
+  vdb_batch_fini(mem, &u->rows);
+  vdb_writer_free(&u->given);
+  vdb_free(mem, u->patches);
+  vdb_free(mem, u->source);
+  vdb_free(mem, u->part.fields);
+}
+
 VDB_INTERNAL int vdb_write_update(struct vecdb_collection *coll, const vecdb_batch *batch,
                                   uint32_t flags, uint8_t *found, vecdb_error *err) {
-  struct vdb_mem *mem = &coll->db->env.mem;
-  const struct vdb_field *key = &coll->schema->fields[coll->schema->key];
+  const struct vdb_schema *schema = coll->schema;
   VDB_TRY(vdb_write_allowed(coll, err));
   VDB_TRY(vdb_batch_check(batch, err));
   if (flags & ~(uint32_t)VECDB_UPDATE_INSERT)
     return vdb_fail(err, VECDB_ERR_OPTION, "flags is %#x; VECDB_UPDATE_INSERT is known", flags);
-  if (flags && (key->flags & VECDB_AUTO_ID))
+  if (flags && (schema->fields[schema->key].flags & VECDB_AUTO_ID))
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "the keys of field '%s' are the database's to give",
-                    key->name);
-  struct update u = {.coll = coll, .batch = batch, .insert = flags != 0, .found = found};
-  u.given.mem = mem;
-  int rc = update_prepare(&u, err);
-  if (!rc)
-    rc = update_locked(&u, err);
-  vdb_batch_fini(mem, &u.rows);
-  vdb_writer_free(&u.given);
-  vdb_free(mem, u.patches);
-  vdb_free(mem, u.source);
-  vdb_free(mem, u.part.fields);
+                    schema->fields[schema->key].name);
+  int rc = VECDB_OK;
+  for (bool again = true; !rc && again;) {
+    struct update u = {.coll = coll, .schema = coll->schema, .batch = batch, .insert = flags != 0,
+                       .found = found};
+    u.given.mem = &coll->db->env.mem;
+    rc = update_prepare(&u, err);
+    if (!rc)
+      rc = update_locked(&u, &again, err);
+    update_end(&u);
+  }
   if (!rc)
     vdb_write_help(coll);
   return rc;

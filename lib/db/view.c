@@ -44,7 +44,8 @@ static void view_release_collection(void *owner) { vdb_collection_unref(owner); 
 
 /* Memory for a snapshot of n segments, with everything but the segments filled in. */
 static struct vdb_snapshot *view_snapshot_new(struct vecdb_collection *coll, uint32_t n) {
-  uint32_t n_fields = coll->schema->n_fields;
+  const struct vdb_schema *schema = coll->schema;
+  uint32_t n_fields = schema->n_fields;
   size_t segs_at = vdb_round_up(sizeof(struct vdb_snapshot), 16);
   size_t index_at = segs_at + n * sizeof(struct vdb_seg_view);
   size_t size = index_at + n_fields * sizeof(vecdb_index_params);
@@ -54,7 +55,7 @@ static struct vdb_snapshot *view_snapshot_new(struct vecdb_collection *coll, uin
   char *base = (char *)snapshot;
   memset(snapshot, 0, sizeof *snapshot);
   snapshot->env = &coll->db->env;
-  snapshot->schema = coll->schema;
+  snapshot->schema = schema;
   snapshot->segs = (struct vdb_seg_view *)(void *)(base + segs_at);
   snapshot->index = (vecdb_index_params *)(void *)(base + index_at);
   snapshot->index_rows = coll->db->index_rows;
@@ -88,7 +89,8 @@ VDB_INTERNAL int vdb_snapshot_take(struct vecdb_collection *coll, struct vdb_sna
                                    vecdb_error *err) {
   *out = NULL;
   VDB_TRY(vdb_collection_alive(coll, err));
-  /* Memory is taken without the lock; the list may grow meanwhile, so look again. */
+  /* Memory is taken without the lock; the list may grow meanwhile or the schema change, so look
+     again. */
   uint32_t room = 8;
   for (;;) {
     struct vdb_snapshot *snapshot = view_snapshot_new(coll, room);
@@ -96,7 +98,7 @@ VDB_INTERNAL int vdb_snapshot_take(struct vecdb_collection *coll, struct vdb_sna
       return vdb_fail_memory(err);
     vdb_mutex_lock(&coll->view_mu);
     uint32_t n = coll->version->n;
-    if (n <= room) {
+    if (n <= room && snapshot->schema == coll->schema) {
       snapshot->seq = coll->visible_seq;
       view_snapshot_fill(coll, snapshot, false);
       vdb_mutex_unlock(&coll->view_mu);

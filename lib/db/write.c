@@ -15,6 +15,18 @@ VDB_INTERNAL int vdb_write_allowed(struct vecdb_collection *coll, vecdb_error *e
   return vdb_change_settle(coll->db, err);
 }
 
+VDB_INTERNAL int vdb_write_enter(struct vecdb_collection *coll, vecdb_error *err) {
+  struct vecdb *db = coll->db;
+  for (;;) {
+    vdb_mutex_lock(&db->write_mu);
+    vdb_commit_enter(db);
+    if (!atomic_load(&db->manifest_doubt))
+      return VECDB_OK;
+    vdb_mutex_unlock(&db->write_mu); /* it came while this write waited */
+    VDB_TRY(vdb_change_settle(db, err));
+  }
+}
+
 /* A failure to seal is no failure of the write: the rows are in the log, and sealing is tried
    again. */
 VDB_INTERNAL void vdb_write_help(struct vecdb_collection *coll) {
@@ -66,14 +78,44 @@ VDB_INTERNAL void vdb_write_leave(struct vecdb_collection *coll, struct vdb_pend
     vdb_jobs_kick(db);
 }
 
-static int write_rows_locked(struct vecdb_collection *coll, const struct vdb_writer *record,
-                             const struct vdb_batch *batch, bool replace, const uint32_t *source,
-                             vecdb_error *err) {
-  struct vdb_pending pending;
-  vdb_mutex_lock(&coll->db->write_mu);
-  vdb_commit_enter(coll->db);
-  int rc = vdb_write_record(coll, record, batch, replace, source, &pending, err);
-  vdb_write_leave(coll, &pending);
+/* A batch, encoded for a schema. */
+struct write_rows {
+  struct vecdb_collection *coll;
+  const vecdb_batch *batch;
+  const struct vdb_schema *schema;
+  uint32_t *source; /* row of the batch of each that is encoded */
+  int64_t first_auto_id;
+  bool replace;
+};
+
+/* Writes an encoded batch; *again: the schema has changed since. */
+static int write_rows_locked(const struct write_rows *w, const struct vdb_writer *record,
+                             const struct vdb_batch *batch, bool *again, vecdb_error *err) {
+  struct vdb_pending pending = {0};
+  int rc = VECDB_OK;
+  VDB_TRY(vdb_write_enter(w->coll, err));
+  *again = w->coll->schema != w->schema;
+  if (!*again)
+    rc = vdb_write_record(w->coll, record, batch, w->replace, w->source, &pending, err);
+  vdb_write_leave(w->coll, &pending);
+  return rc;
+}
+
+/* Encodes the batch for the schema of the moment, and writes it. */
+static int write_rows_try(struct write_rows *w, bool *again, vecdb_error *err) {
+  struct vdb_mem *mem = &w->coll->db->env.mem;
+  struct vdb_writer record = VDB_WRITER(mem);
+  struct vdb_batch decoded = {0};
+  uint32_t n_rows;
+  w->schema = w->coll->schema;
+  int rc = vdb_batch_encode(mem, w->schema, w->batch, w->first_auto_id, &record, &n_rows,
+                            w->source, err);
+  if (!rc)
+    rc = vdb_batch_view(mem, w->schema, record.data, record.n, &decoded, err);
+  if (!rc)
+    rc = write_rows_locked(w, &record, &decoded, again, err);
+  vdb_batch_fini(mem, &decoded);
+  vdb_writer_free(&record);
   return rc;
 }
 
@@ -106,25 +148,16 @@ VDB_INTERNAL int vdb_write_rows(struct vecdb_collection *coll, const vecdb_batch
                     batch->n_rows);
   if (ids && schema->fields[schema->key].type != VECDB_INT64)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "ids are for INT64 keys; this key is VARCHAR");
-  struct vdb_writer record = VDB_WRITER(mem);
-  struct vdb_batch decoded = {0};
-  uint32_t n_rows;
-  uint32_t *source = vdb_alloc_array(mem, batch->n_rows, sizeof *source);
-  int rc = source ? VECDB_OK : vdb_fail_memory(err);
-  int64_t first = 1;
+  struct write_rows w = {.coll = coll, .batch = batch, .first_auto_id = 1, .replace = replace};
+  w.source = vdb_alloc_array(mem, batch->n_rows, sizeof *w.source);
+  int rc = w.source ? VECDB_OK : vdb_fail_memory(err);
   if (!rc && (schema->fields[schema->key].flags & VECDB_AUTO_ID))
-    first = atomic_fetch_add(&coll->next_auto_id, batch->n_rows);
-  if (!rc)
-    rc = vdb_batch_encode(mem, schema, batch, first, &record, &n_rows, source, err);
-  if (!rc)
-    rc = vdb_batch_view(mem, schema, record.data, record.n, &decoded, err);
-  if (!rc)
-    rc = write_rows_locked(coll, &record, &decoded, replace, source, err);
+    w.first_auto_id = atomic_fetch_add(&coll->next_auto_id, batch->n_rows);
+  for (bool again = true; !rc && again;)
+    rc = write_rows_try(&w, &again, err);
   if (!rc && ids)
-    write_ids(schema, batch, first, ids);
-  vdb_batch_fini(mem, &decoded);
-  vdb_writer_free(&record);
-  vdb_free(mem, source);
+    write_ids(w.schema, batch, w.first_auto_id, ids);
+  vdb_free(mem, w.source);
   if (!rc)
     vdb_write_help(coll);
   return rc;
@@ -242,9 +275,9 @@ VDB_INTERNAL int vdb_write_delete(struct vecdb_collection *coll, const vecdb_key
     return VECDB_OK;
   struct vdb_writer body = VDB_WRITER(&coll->db->env.mem);
   int rc = write_keys_encode(&coll->db->env.mem, keys, &body, err);
+  if (!rc)
+    rc = vdb_write_enter(coll, err);
   if (!rc) {
-    vdb_mutex_lock(&coll->db->write_mu);
-    vdb_commit_enter(coll->db);
     rc = write_delete_locked(coll, &body, deleted, err);
     vdb_mutex_unlock(&coll->db->write_mu);
   }
@@ -376,7 +409,6 @@ static void write_where_keep(struct write_where *w) {
    seem that there is nothing. write_mu held. */
 static int write_where_commit(struct write_where *w, uint64_t merges, uint64_t *deleted,
                               bool *again, vecdb_error *err) {
-  vdb_commit_enter(w->coll->db);
   *again = w->coll->merges != merges;
   if (*again)
     return VECDB_OK;
@@ -401,9 +433,10 @@ VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vec
   for (bool again = true; !rc && again;) {
     uint64_t merges = 0;
     rc = write_where_find(&w, &merges, err);
+    if (!rc)
+      rc = vdb_write_enter(coll, err);
     if (rc)
       break;
-    vdb_mutex_lock(&coll->db->write_mu);
     rc = write_where_commit(&w, merges, deleted, &again, err);
     vdb_mutex_unlock(&coll->db->write_mu);
   }

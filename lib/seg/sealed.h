@@ -1,14 +1,17 @@
 /*
  * sealed.h - segments in files: written once from rows of other segments, then mapped. Sections of
- * a rows file, by tag (the number is the field's position in the schema):
+ * a rows file, by tag (the number is the field's id):
  *
- *   META 0  u32 version, u32 fields, u64 rows
+ *   META 0  u32 version, u32 fields, u64 rows, and their u32 ids
  *   DATA f  fixed width: the values, packed; variable: the bytes, one value after the other
  *   OFFS f  variable: rows + 1 u64 offsets into DATA
  *   NULL f  nullable: one byte per row, 1 for null
  *   NORM f  COSINE vectors: one float per row, the inverse norm
  *   KEYM 0  the key map (keymap.h)
  *   and those of attr_index.h, and of inverted.h for sparse vectors
+ *
+ * A file has the fields of its time. Those that came later are constant columns of their default or
+ * null; those that were dropped are left alone, until a merge writes the rows without them.
  */
 #ifndef VDB_SEALED_H
 #define VDB_SEALED_H
@@ -17,9 +20,11 @@
 #include "seg/keymap.h"
 #include "seg/seg.h"
 
-/* The mapped columns; shared by the vdb_seg versions that differ in indexes only. */
+/* The mapped columns, in the order of a schema; shared by the vdb_seg versions that differ in
+   indexes only. */
 struct vdb_sealed {
   _Atomic uint32_t refs;
+  struct vdb_sealed *base; /* whose file and indexes these are, seen by another schema; or NULL */
   struct vdb_env *env;
   const char *dir;
   struct vdb_blob_id blob_id;
@@ -31,6 +36,7 @@ struct vdb_sealed {
   struct vdb_keymap keys;
   uint32_t n_rows;
   uint32_t n_fields;
+  bool stale; /* the file has fields that were dropped */
   _Atomic bool obsolete; /* the file goes with the last reference */
 };
 
@@ -67,6 +73,11 @@ struct vdb_sealed_open {
 };
 VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sealed **out,
                                  vecdb_error *err);
+/* The same rows as columns of another schema of the collection, with one reference; no file is
+   touched. */
+VDB_INTERNAL int vdb_sealed_view(struct vdb_sealed *sealed, const struct vdb_schema *from,
+                                 const struct vdb_schema *to, struct vdb_sealed **out,
+                                 vecdb_error *err);
 VDB_INTERNAL struct vdb_sealed *vdb_sealed_ref(struct vdb_sealed *sealed);
 VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *sealed);
 
@@ -75,6 +86,9 @@ VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *sealed);
 VDB_INTERNAL int vdb_seg_of_sealed(struct vdb_sealed *sealed, const struct vdb_schema *schema,
                                    uint64_t id, struct vdb_tombs *tombs, struct vdb_seg **out,
                                    vecdb_error *err);
+/* The same segment under another schema of the collection. */
+VDB_INTERNAL int vdb_seg_view_as(const struct vdb_seg *seg, const struct vdb_schema *schema,
+                                 struct vdb_seg **out, vecdb_error *err);
 /* A copy of a sealed segment that shares everything, for changing its indexes before it is
    published. */
 VDB_INTERNAL int vdb_seg_copy(const struct vdb_seg *seg, struct vdb_seg **out, vecdb_error *err);

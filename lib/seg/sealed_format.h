@@ -5,7 +5,7 @@
 
 #include "base/sect.h"
 
-#define SEALED_VERSION 1u
+#define SEALED_VERSION 2u
 #define SEALED_META VDB_TAG('M', 'E', 'T', 'A')
 #define SEALED_DATA VDB_TAG('D', 'A', 'T', 'A')
 #define SEALED_OFFS VDB_TAG('O', 'F', 'F', 'S')
@@ -19,6 +19,7 @@ struct sealed_meta {
   uint32_t version;
   uint32_t n_fields;
   uint64_t n_rows;
+  /* since version 2: n_fields u32 ids; before it, the ids are 0 and on */
 };
 _Static_assert(sizeof(struct sealed_meta) == 16, "META is 16 bytes");
 

@@ -81,6 +81,11 @@ static int sealed_fixed_run(void *arg, const struct vdb_seg_part *part, uint32_t
   const struct vdb_column *column = &part->columns[c->field];
   const uint8_t *values = column->data + (size_t)first * column->width;
   size_t bytes = (size_t)n * column->width;
+  if (column->constant) {
+    for (uint32_t i = 0; i < n; i++, c->bytes += column->width)
+      memcpy(c->data + c->bytes, column->data, column->width);
+    return VECDB_OK;
+  }
   if (!c->data)
     return c->s->out->append(c->s->out, values, bytes, c->s->err);
   memcpy(c->data + c->bytes, values, bytes);
@@ -116,12 +121,13 @@ static int sealed_section(struct sealed_writer *s, uint32_t tag, uint32_t number
 
 static int sealed_vectors(struct sealed_writer *s, uint32_t f) {
   struct sealed_column c = {.s = s, .field = f};
-  VDB_TRY(s->out->begin(s->out, SEALED_DATA, f, s->err));
+  uint32_t id = s->w->schema->fields[f].id;
+  VDB_TRY(s->out->begin(s->out, SEALED_DATA, id, s->err));
   VDB_TRY(sealed_runs(s, sealed_fixed_run, &c));
   VDB_TRY(s->out->end(s->out, s->err));
   if (s->w->schema->fields[f].metric != VECDB_COSINE)
     return VECDB_OK;
-  VDB_TRY(s->out->begin(s->out, SEALED_NORM, f, s->err));
+  VDB_TRY(s->out->begin(s->out, SEALED_NORM, id, s->err));
   VDB_TRY(sealed_runs(s, sealed_norms_run, &c));
   return s->out->end(s->out, s->err);
 }
@@ -157,20 +163,20 @@ static int sealed_gather(struct sealed_column *c, const struct vdb_field *field)
 
 static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_field *field) {
   struct sealed_writer *s = c->s;
-  VDB_TRY(sealed_section(s, SEALED_DATA, c->field, c->data, c->bytes));
+  VDB_TRY(sealed_section(s, SEALED_DATA, field->id, c->data, c->bytes));
   if (c->offsets)
-    VDB_TRY(sealed_section(s, SEALED_OFFS, c->field, c->offsets,
+    VDB_TRY(sealed_section(s, SEALED_OFFS, field->id, c->offsets,
                            ((size_t)s->n_rows + 1) * sizeof *c->offsets));
   if (c->nulls)
-    VDB_TRY(sealed_section(s, SEALED_NULL, c->field, c->nulls, s->n_rows));
+    VDB_TRY(sealed_section(s, SEALED_NULL, field->id, c->nulls, s->n_rows));
   if (field->type == VECDB_ARRAY || field->scalar_index == VECDB_SCALAR_INDEX_NONE)
     return VECDB_OK;
   struct vdb_column column = {.data = c->data, .offsets = c->offsets, .nulls = c->nulls,
                               .width = field->width, .type = field->type};
   if (field->type == VECDB_SPARSE_VECTOR)
-    return vdb_inverted_build(&s->w->env->mem, &column, s->n_rows, s->out, c->field, s->err);
+    return vdb_inverted_build(&s->w->env->mem, &column, s->n_rows, s->out, field->id, s->err);
   return vdb_attr_index_build(&s->w->env->mem, &column, s->n_rows, field->scalar_index, s->out,
-                              c->field, s->err);
+                              field->id, s->err);
 }
 
 static int sealed_key_map(struct sealed_column *c, const struct vdb_field *field) {
@@ -206,7 +212,13 @@ static int sealed_scalar(struct sealed_writer *s, uint32_t f) {
 
 static int sealed_sections(struct sealed_writer *s) {
   struct sealed_meta meta = {SEALED_VERSION, s->w->schema->n_fields, s->n_rows};
-  VDB_TRY(sealed_section(s, SEALED_META, 0, &meta, sizeof meta));
+  uint32_t ids[VECDB_MAX_FIELDS];
+  for (uint32_t f = 0; f < meta.n_fields; f++)
+    ids[f] = s->w->schema->fields[f].id;
+  VDB_TRY(s->out->begin(s->out, SEALED_META, 0, s->err));
+  VDB_TRY(s->out->append(s->out, &meta, sizeof meta, s->err));
+  VDB_TRY(s->out->append(s->out, ids, meta.n_fields * sizeof *ids, s->err));
+  VDB_TRY(s->out->end(s->out, s->err));
   for (uint32_t f = 0; f < s->w->schema->n_fields; f++) {
     bool dense = vdb_type_is_dense(s->w->schema->fields[f].type);
     VDB_TRY(dense ? sealed_vectors(s, f) : sealed_scalar(s, f));

@@ -541,7 +541,7 @@ static void test_stored_forms(void **state) {
   out.data[5] = 'b';
   vdb_write_u8(&out, 0);
   rc = vdb_schema_decode(&mem, out.data, out.n, &again, &err);
-  check_error(&err, rc, VECDB_ERR_CORRUPT, "", "wrong length");
+  check_error(&err, rc, VECDB_ERR_CORRUPT, "", "makes no sense");
   assert_int_equal(vdb_schema_decode(&mem, out.data, out.n - 1, &again, &err), VECDB_OK);
   vdb_schema_free(&mem, again);
   vdb_schema_free(&mem, schema);
@@ -559,11 +559,12 @@ static void test_damage(void **state) {
     assert_int_equal(vdb_schema_new(&mem, &from, &schema, &err), VECDB_OK);
     struct vdb_writer out = VDB_WRITER(&mem);
     vdb_schema_encode(schema, &out);
+    size_t older = out.n - (4 + schema->n_fields * 4 + 4 + 8); /* before format 4 */
     vdb_schema_free(&mem, schema);
     for (size_t n = 0; n <= out.n; n += 1 + n / 512) {
       uint8_t *bytes = gen_exact(out.data, n);
       int rc = vdb_schema_decode(&mem, bytes, n, &schema, &err);
-      assert_int_equal(rc, n == out.n ? VECDB_OK : VECDB_ERR_CORRUPT);
+      assert_int_equal(rc, n == out.n || n == older ? VECDB_OK : VECDB_ERR_CORRUPT);
       vdb_schema_free(&mem, schema);
       free(bytes);
     }

@@ -1,0 +1,149 @@
+/* schema_edit.c - schemas with fields added, dropped or renamed, and with an expiry; see schema.h. */
+#include "attr/schema.h"
+
+struct schema_edit {
+  vecdb_field fields[2 * VECDB_MAX_FIELDS];
+  uint32_t ids[2 * VECDB_MAX_FIELDS];
+  uint32_t n;
+  uint32_t next_id;
+  int64_t expiry; /* id of the field; -1: none */
+};
+
+static int schema_edit_find(const struct vdb_schema *schema, const char *name, uint32_t *out,
+                            vecdb_error *err) {
+  int f = vdb_schema_find(schema, name, strlen(name));
+  if (f < 0)
+    return vdb_fail_at(err, VECDB_ERR_UNKNOWN_FIELD, -1, name,
+                       "the collection has no field '%.255s'", name);
+  *out = (uint32_t)f;
+  return VECDB_OK;
+}
+
+static int schema_edit_free_name(const struct vdb_schema *schema, const char *name,
+                                 vecdb_error *err) {
+  if (name && vdb_schema_find(schema, name, strlen(name)) >= 0)
+    return vdb_fail_at(err, VECDB_ERR_EXISTS, -1, name, "the collection has a field '%.255s'",
+                       name);
+  return VECDB_OK;
+}
+
+static int schema_edit_fail(const char *name, const char *what, vecdb_error *err) {
+  return vdb_fail_at(err, VECDB_ERR_SCHEMA, -1, name ? name : "", "field '%.255s': %s",
+                     name ? name : "", what);
+}
+
+static int schema_edit_add(struct schema_edit *e, const struct vdb_schema *from,
+                           const vecdb_schema *add, vecdb_error *err) {
+  if (add->size != sizeof *add || add->field_size != sizeof(vecdb_field))
+    return vdb_fail(err, VECDB_ERR_OPTION, "the size of the schema or field struct is unknown");
+  if (add->n_fields > VECDB_MAX_FIELDS)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "%u fields, at most %d", add->n_fields, VECDB_MAX_FIELDS);
+  if (add->n_fields && !add->fields)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "the fields are NULL");
+  for (uint32_t i = 0; i < add->n_fields; i++) {
+    const vecdb_field *f = &add->fields[i];
+    VDB_TRY(schema_edit_free_name(from, f->name, err));
+    if (vdb_type_is_vector(f->type) || (f->flags & VECDB_PRIMARY_KEY))
+      return schema_edit_fail(f->name, "only scalar fields can be added", err);
+    if (!(f->flags & (VECDB_NULLABLE | VECDB_HAS_DEFAULT)))
+      return schema_edit_fail(f->name, "rows lack it, so it must be nullable or have a default",
+                              err);
+    if (e->next_id == UINT32_MAX)
+      return vdb_fail(err, VECDB_ERR_LIMIT, "the collection has had too many fields");
+    e->fields[e->n] = *f;
+    e->ids[e->n++] = e->next_id++;
+  }
+  return VECDB_OK;
+}
+
+static int schema_edit_drop(struct schema_edit *e, const struct vdb_schema *from, const char *name,
+                            vecdb_error *err) {
+  uint32_t at = 0;
+  VDB_TRY(schema_edit_find(from, name, &at, err));
+  const struct vdb_field *f = &from->fields[at];
+  if (at == from->key)
+    return schema_edit_fail(name, "the primary key cannot be dropped", err);
+  if (vdb_type_is_vector(f->type))
+    return schema_edit_fail(name, "a vector cannot be dropped", err);
+  if ((int32_t)at == from->expiry)
+    return schema_edit_fail(name, "rows expire by it", err);
+  e->n--;
+  memmove(&e->fields[at], &e->fields[at + 1], (e->n - at) * sizeof *e->fields);
+  memmove(&e->ids[at], &e->ids[at + 1], (e->n - at) * sizeof *e->ids);
+  return VECDB_OK;
+}
+
+static int schema_edit_rename(struct schema_edit *e, const struct vdb_schema *from,
+                              const char *name, const char *to, vecdb_error *err) {
+  uint32_t at = 0;
+  VDB_TRY(schema_edit_find(from, name, &at, err));
+  if (!to)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "the new name is NULL");
+  if (strcmp(name, to) != 0)
+    VDB_TRY(schema_edit_free_name(from, to, err));
+  e->fields[at].name = to;
+  return VECDB_OK;
+}
+
+static int schema_edit_expire(struct schema_edit *e, const struct vdb_schema *from,
+                              const char *name, vecdb_error *err) {
+  uint32_t at = 0;
+  e->expiry = -1;
+  if (!name)
+    return VECDB_OK;
+  VDB_TRY(schema_edit_find(from, name, &at, err));
+  if (from->fields[at].type != VECDB_INT64)
+    return schema_edit_fail(name, "rows expire by an INT64 field, of milliseconds", err);
+  e->expiry = from->fields[at].id;
+  return VECDB_OK;
+}
+
+/* Turns the edited fields into a schema. */
+static int schema_edit_make(struct vdb_mem *mem, const struct vdb_schema *from,
+                            const struct vdb_schema_edit *edit, struct schema_edit *e,
+                            struct vdb_schema **out, vecdb_error *err) {
+  if (edit->add)
+    VDB_TRY(schema_edit_add(e, from, edit->add, err));
+  if (edit->drop)
+    VDB_TRY(schema_edit_drop(e, from, edit->drop, err));
+  if (edit->rename)
+    VDB_TRY(schema_edit_rename(e, from, edit->rename, edit->to, err));
+  if (edit->expire)
+    VDB_TRY(schema_edit_expire(e, from, edit->expiry, err));
+  vecdb_schema whole = {sizeof whole, sizeof(vecdb_field), from->description, e->fields, e->n};
+  VDB_TRY(vdb_schema_new(mem, &whole, out, err));
+  struct vdb_schema *made = *out;
+  made->next_id = e->next_id;
+  made->ttl_ms = edit->expire ? edit->ttl_ms : from->ttl_ms;
+  for (uint32_t f = 0; f < e->n; f++) {
+    made->fields[f].id = e->ids[f];
+    if (e->expiry == (int64_t)e->ids[f])
+      made->expiry = (int32_t)f;
+  }
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema *from,
+                                   const struct vdb_schema_edit *edit, struct vdb_schema **out,
+                                   vecdb_error *err) {
+  *out = NULL;
+  struct schema_edit *e = vdb_alloc_zero(mem, sizeof *e);
+  if (!e)
+    return vdb_fail_memory(err);
+  vdb_schema_public(from, e->fields);
+  e->n = from->n_fields;
+  e->next_id = from->next_id;
+  e->expiry = from->expiry < 0 ? -1 : (int64_t)from->fields[from->expiry].id;
+  for (uint32_t f = 0; f < from->n_fields; f++)
+    e->ids[f] = from->fields[f].id;
+  int rc = schema_edit_make(mem, from, edit, e, out, err);
+  vdb_free(mem, e);
+  return rc;
+}
+
+VDB_INTERNAL int vdb_schema_by_id(const struct vdb_schema *schema, uint32_t id) {
+  for (uint32_t f = 0; f < schema->n_fields; f++)
+    if (schema->fields[f].id == id)
+      return (int)f;
+  return -1;
+}

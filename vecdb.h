@@ -567,17 +567,18 @@ VECDB_API const vecdb_schema *vecdb_collection_schema(const vecdb_collection *co
 
 /*
  * Changes of the fields of a collection that is in use. Each is durable when it returns, all or
- * nothing of it, and writes no row anew: rows that lack a new field have its default, or null, until
- * they are replaced; values of a dropped field go from the files when their segments are merged
- * (vecdb_compact merges them all). Rows in memory are flushed on the way, the last of them while
- * writers wait. Searches do not wait; those under way, iterators and rows go on with the fields of
- * their beginning. vecdb_collection_schema gives the new schema from then on; those it gave before
- * stay until the handle is released. control: as for flush. Errors: UNKNOWN_FIELD, SCHEMA, READ_ONLY,
- * CLOSED, those of flush, and of fields as for vecdb_collection_create.
+ * nothing of it, and writes no row anew: rows that lack a new field have its default, or null,
+ * until they are replaced; values of a dropped field go from the files when their segments are
+ * merged (vecdb_compact merges them all). Rows in memory are flushed on the way, the last of them
+ * while writers wait. Searches do not wait; those under way, iterators and rows go on with the
+ * fields of their beginning. vecdb_collection_schema gives the new schema from then on; those it
+ * gave before stay until the handle is released. control: as for flush. Errors: UNKNOWN_FIELD,
+ * SCHEMA, READ_ONLY, CLOSED, those of flush, and of fields as for vecdb_collection_create.
  *
  * fields_add adds the fields of a schema (its description is ignored): scalars that are nullable or
- * have a default; EXISTS for a name that is there. field_drop drops a scalar field; not the key, nor
- * the one rows expire by. field_rename gives any field a new name; EXISTS for one that is there.
+ * have a default; EXISTS for a name that is there. field_drop drops a scalar field; not the key,
+ * nor the one rows expire by. field_rename gives any field a new name; EXISTS for one that is
+ * there.
  */
 VECDB_API int vecdb_fields_add(vecdb_collection *collection, const vecdb_schema *fields,
                                const vecdb_control *control, vecdb_error *error);
@@ -585,6 +586,21 @@ VECDB_API int vecdb_field_drop(vecdb_collection *collection, const char *field,
                                const vecdb_control *control, vecdb_error *error);
 VECDB_API int vecdb_field_rename(vecdb_collection *collection, const char *field, const char *name,
                                  const vecdb_control *control, vecdb_error *error);
+
+/*
+ * Makes rows expire: they are gone `ttl_ms` after the time in an INT64 field, in milliseconds since
+ * 1970 UTC by the clock of the database; rows where it is null stay. With ttl_ms 0 the field says
+ * when each row goes. field NULL: rows expire no longer. No call finds an expired row, and its key
+ * is free; merges remove it from the files (vecdb_compact does at once, background work where a
+ * fifth of a segment has gone; until then vecdb_stats.rows and vecdb_sparse_counts count it), and
+ * what was not removed yet is back when a new expiry lets it live. As durable and with errors as a
+ * change of fields; SCHEMA: no INT64 field; LIMIT.
+ */
+VECDB_API int vecdb_expire(vecdb_collection *collection, const char *field, uint64_t ttl_ms,
+                           const vecdb_control *control, vecdb_error *error);
+/* The field by which rows expire, borrowed until the handle is released, and *ttl_ms unless NULL;
+   NULL when rows do not. */
+VECDB_API const char *vecdb_expiry(const vecdb_collection *collection, uint64_t *ttl_ms);
 
 /* ---- Writes --------------------------------------------------------------------------------- */
 

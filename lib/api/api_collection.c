@@ -213,6 +213,22 @@ VECDB_API int vecdb_field_rename(vecdb_collection *collection, const char *field
   return api_alter(collection, &edit, control, err);
 }
 
+VECDB_API int vecdb_expire(vecdb_collection *collection, const char *field, uint64_t ttl_ms,
+                           const vecdb_control *control, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  struct vdb_schema_edit edit = {.expire = true, .expiry = field, .ttl_ms = field ? ttl_ms : 0};
+  return api_alter(collection, &edit, control, err);
+}
+
+VECDB_API const char *vecdb_expiry(const vecdb_collection *collection, uint64_t *ttl_ms) {
+  const struct vdb_schema *schema = collection ? collection->schema : NULL;
+  bool expires = schema && schema->expiry >= 0;
+  if (ttl_ms)
+    *ttl_ms = expires ? schema->ttl_ms : 0;
+  return expires ? schema->fields[schema->expiry].name : NULL;
+}
+
 VECDB_API int vecdb_flush(vecdb_collection *collection, const vecdb_control *control,
                           vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);

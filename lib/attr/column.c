@@ -13,6 +13,16 @@ VDB_INTERNAL struct vdb_column vdb_column_fill(const struct vdb_field *field) {
   return c;
 }
 
+VDB_INTERNAL bool vdb_row_expired(const struct vdb_schema *schema, const struct vdb_column *columns,
+                                  size_t row, int64_t now_ms) {
+  if (schema->expiry < 0)
+    return false;
+  const struct vdb_column *c = &columns[schema->expiry];
+  int64_t value;
+  memcpy(&value, vdb_column_bytes(c, row).data, sizeof value);
+  return !vdb_column_is_null(c, row) && value <= now_ms - (int64_t)schema->ttl_ms;
+}
+
 VDB_INTERNAL uint32_t vdb_array_count(struct vdb_bytes array) {
   uint32_t count = 0;
   if (array.n >= sizeof count)

@@ -57,6 +57,9 @@ VDB_INLINE struct vdb_bytes vdb_column_bytes(const struct vdb_column *c, size_t 
 
 /* The constant column of a scalar field that rows lack: its default, or null. Borrows from it. */
 VDB_INTERNAL struct vdb_column vdb_column_fill(const struct vdb_field *field);
+/* Whether a row has expired, as the schema says, at a time in milliseconds since 1970. */
+VDB_INTERNAL bool vdb_row_expired(const struct vdb_schema *schema, const struct vdb_column *columns,
+                                  size_t row, int64_t now_ms);
 /* A value as the API gives it; strings, arrays of fixed-width elements and vectors are borrowed,
    and may be unaligned. ARRAYs of VARCHAR need `strings`, room for their elements
    (vdb_array_count). */

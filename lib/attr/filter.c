@@ -1,4 +1,6 @@
 /* filter.c - compiling and freeing filters; see filter.h. */
+#include <stdio.h>
+
 #include "attr/filter_tree.h"
 
 /* A value that the text does not name is a mistake in one of the two. */
@@ -69,6 +71,20 @@ VDB_INTERNAL int vdb_filter_compile(struct vdb_mem *mem, const struct vdb_schema
   }
   *out = filter;
   return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_filter_unexpired(struct vdb_mem *mem, const struct vdb_schema *schema,
+                                      int64_t now_ms, struct vdb_filter **out, vecdb_error *err) {
+  char text[2 * VECDB_MAX_NAME + 32];
+  vecdb_param limit = {.name = "limit", .value = {.type = VECDB_INT64}};
+  const vecdb_filter filter = {text, 0, &limit, 1};
+  *out = NULL;
+  if (schema->expiry < 0)
+    return VECDB_OK;
+  const char *name = schema->fields[schema->expiry].name;
+  limit.value.as.integer = now_ms - (int64_t)schema->ttl_ms;
+  snprintf(text, sizeof text, "%s > {limit} or %s is null", name, name);
+  return vdb_filter_compile(mem, schema, &filter, out, err);
 }
 
 VDB_INTERNAL struct vdb_filter *vdb_filter_push(struct vdb_filter *first, struct vdb_filter *rest) {

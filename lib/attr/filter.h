@@ -20,6 +20,10 @@ struct vdb_filter;
 VDB_INTERNAL int vdb_filter_compile(struct vdb_mem *mem, const struct vdb_schema *schema,
                                     const vecdb_filter *text, struct vdb_filter **out,
                                     vecdb_error *err);
+/* The filter that passes the rows of a schema that have not expired at that time; NULL where none
+   expires. Errors: NO_MEMORY. */
+VDB_INTERNAL int vdb_filter_unexpired(struct vdb_mem *mem, const struct vdb_schema *schema,
+                                      int64_t now_ms, struct vdb_filter **out, vecdb_error *err);
 /* Whether a filter would take this name for a word of its own, such as `and`, whatever its case. */
 VDB_INTERNAL bool vdb_filter_keyword(const char *name, size_t n);
 VDB_INTERNAL void vdb_filter_free(struct vdb_mem *mem, struct vdb_filter *filter);

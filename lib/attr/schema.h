@@ -1,8 +1,8 @@
 /*
  * schema.h - the fields of a collection, checked and owned. A schema never changes once made,
  * except for the index settings of vector fields, which db keeps elsewhere: to add, drop or rename
- * fields a new one is made. Fields have ids, which stay and are never given again, and by which files
- * name them; elsewhere a field is its place in the schema at hand.
+ * fields a new one is made. Fields have ids, which stay and are never given again, and by which
+ * files name them; elsewhere a field is its place in the schema at hand.
  *
  * What vecdb.h leaves to the code: an unknown type, metric, index or flag is OPTION; a size over
  * its limit is LIMIT, and 0 where it is needed SCHEMA, as are settings that the type of a field has
@@ -54,6 +54,7 @@ VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
                                 struct vdb_schema **out, vecdb_error *err);
 VDB_INTERNAL void vdb_schema_free(struct vdb_mem *mem, struct vdb_schema *schema);
 
+#define VDB_MAX_TTL_MS (UINT64_MAX / 4)
 /* A change of a schema; one of the kinds. Names are borrowed. */
 struct vdb_schema_edit {
   const vecdb_schema *add; /* its fields; NULL: none */
@@ -66,7 +67,8 @@ struct vdb_schema_edit {
 };
 /* The schema with the change. Errors: those of vdb_schema_new; UNKNOWN_FIELD; EXISTS (the name);
    SCHEMA: a new field that is no scalar, or is neither nullable nor has a default; a field to be
-   dropped that is the key, a vector or the expiry; an expiry that is not INT64. */
+   dropped that is the key, a vector or the expiry; an expiry that is not INT64; LIMIT: a ttl_ms
+   over VDB_MAX_TTL_MS. */
 VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema *from,
                                    const struct vdb_schema_edit *edit, struct vdb_schema **out,
                                    vecdb_error *err);

@@ -157,7 +157,8 @@ static bool schema_codec_tail(struct vdb_schema *schema, struct vdb_reader *in) 
   }
   uint32_t expiry = vdb_read_u32(in);
   schema->ttl_ms = vdb_read_u64(in);
-  if (in->bad || vdb_reader_left(in) || expiry > schema->n_fields)
+  if (in->bad || vdb_reader_left(in) || expiry > schema->n_fields ||
+      schema->ttl_ms > VDB_MAX_TTL_MS)
     return false;
   schema->expiry = (int32_t)expiry - 1;
   return expiry == 0 || schema->fields[expiry - 1].type == VECDB_INT64;

@@ -1,4 +1,4 @@
-/* schema_edit.c - schemas with fields added, dropped or renamed, and with an expiry; see schema.h. */
+/* schema_edit.c - schemas with fields added, dropped, renamed, or another expiry; see schema.h. */
 #include "attr/schema.h"
 
 struct schema_edit {
@@ -86,9 +86,12 @@ static int schema_edit_rename(struct schema_edit *e, const struct vdb_schema *fr
 }
 
 static int schema_edit_expire(struct schema_edit *e, const struct vdb_schema *from,
-                              const char *name, vecdb_error *err) {
+                              const char *name, uint64_t ttl_ms, vecdb_error *err) {
   uint32_t at = 0;
   e->expiry = -1;
+  if (ttl_ms > VDB_MAX_TTL_MS)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "a time to live of %llu ms is too long",
+                    (unsigned long long)ttl_ms);
   if (!name)
     return VECDB_OK;
   VDB_TRY(schema_edit_find(from, name, &at, err));
@@ -109,7 +112,7 @@ static int schema_edit_make(struct vdb_mem *mem, const struct vdb_schema *from,
   if (edit->rename)
     VDB_TRY(schema_edit_rename(e, from, edit->rename, edit->to, err));
   if (edit->expire)
-    VDB_TRY(schema_edit_expire(e, from, edit->expiry, err));
+    VDB_TRY(schema_edit_expire(e, from, edit->expiry, edit->ttl_ms, err));
   vecdb_schema whole = {sizeof whole, sizeof(vecdb_field), from->description, e->fields, e->n};
   VDB_TRY(vdb_schema_new(mem, &whole, out, err));
   struct vdb_schema *made = *out;

@@ -18,6 +18,15 @@ VDB_INTERNAL struct vdb_place vdb_apply_find(struct vecdb_collection *coll, stru
   return none;
 }
 
+VDB_INTERNAL int64_t vdb_apply_now(const struct vecdb_collection *coll) {
+  return coll->schema->expiry < 0 ? 0 : vdb_wall_ms(&coll->db->env);
+}
+
+VDB_INTERNAL bool vdb_apply_expired(struct vdb_place place, int64_t now_ms) {
+  struct vdb_seg_view view = {place.seg, place.row + 1};
+  return vdb_seg_row_expired(&view, place.row, now_ms);
+}
+
 /* Notes that a row will be deleted, with the memory for it. `capacity` of pending->undo is the
    caller's. */
 static int apply_note(struct vecdb_collection *coll, struct vdb_place place,
@@ -89,11 +98,12 @@ static int apply_replaced(struct vecdb_collection *coll, const struct vdb_batch 
   const struct vdb_field *field = &coll->schema->fields[coll->schema->key];
   const struct vdb_column *keys = &batch->columns[coll->schema->key];
   size_t capacity = 0;
+  int64_t now = vdb_apply_now(coll);
   for (uint32_t i = 0; i < batch->n_rows; i++) {
     struct vdb_place place = vdb_apply_find(coll, vdb_key_of(keys, i));
     if (!place.seg)
       continue;
-    if (!replace)
+    if (!replace && !vdb_apply_expired(place, now))
       return vdb_fail_at(err, VECDB_ERR_EXISTS, source ? source[i] : i, field->name,
                          "row %u: its key in field '%s' is already present", source ? source[i] : i,
                          field->name);
@@ -124,6 +134,7 @@ VDB_INTERNAL int vdb_apply_delete(struct vecdb_collection *coll, const void *bod
   VDB_TRY(vdb_collection_alive(coll, err));
   struct vdb_reader r = vdb_reader_of(body, n);
   uint32_t n_keys = vdb_read_count(&r, 4);
+  int64_t now = vdb_apply_now(coll);
   apply_begin(coll, pending);
   pending->undo = vdb_alloc_array(&coll->db->env.mem, n_keys, sizeof *pending->undo);
   int rc = pending->undo ? VECDB_OK : vdb_fail_memory(err);
@@ -133,8 +144,10 @@ VDB_INTERNAL int vdb_apply_delete(struct vecdb_collection *coll, const void *bod
     if (!key.data)
       break;
     struct vdb_place place = vdb_apply_find(coll, key);
-    if (place.seg)
-      rc = apply_note(coll, place, pending, err);
+    if (!place.seg)
+      continue;
+    pending->n_expired += vdb_apply_expired(place, now);
+    rc = apply_note(coll, place, pending, err);
   }
   if (!rc && (r.bad || vdb_reader_left(&r) != 0))
     rc = vdb_fail(err, VECDB_ERR_CORRUPT, "a delete record of the log is malformed");

@@ -40,6 +40,7 @@ struct vdb_pending {
   uint32_t n_rows;                /* appended */
   struct vdb_undo *undo;          /* rows deleted by this write */
   size_t n_undo;
+  size_t n_expired; /* of a delete: rows among these that nobody saw any more */
   uint64_t last_seq_before; /* of the collection */
   bool done;
   int rc;
@@ -267,6 +268,9 @@ struct vdb_place {
 /* Finds the newest row of a key, deletes and unpublished writes included; seg NULL when there is
    none. */
 VDB_INTERNAL struct vdb_place vdb_apply_find(struct vecdb_collection *coll, struct vdb_bytes key);
+/* The time to hold against expiries; of no use where nothing expires. */
+VDB_INTERNAL int64_t vdb_apply_now(const struct vecdb_collection *coll);
+VDB_INTERNAL bool vdb_apply_expired(struct vdb_place place, int64_t now_ms);
 /* Finds what the batch replaces and reserves all memory, so that vdb_apply_commit cannot fail. With
    `replace` false a present key is EXISTS, its row named through `source` (NULL: as is). On failure
    nothing has changed; on success follow with commit or abandon. */
@@ -357,6 +361,9 @@ VDB_INTERNAL uint32_t vdb_frozen_count(struct vecdb_collection *coll);
 /* Takes the merge lock for a caller: background work that holds it gives way. */
 VDB_INTERNAL int vdb_merge_lock(struct vecdb_collection *coll, struct vdb_control *control,
                                 vecdb_error *err);
+/* Whether a fifth of a segment's rows are dead or, by a sample, have expired, so that writing it
+   anew pays. */
+VDB_INTERNAL bool vdb_merge_rotten(const struct vdb_seg *seg);
 /* Merges the given sealed segments into one without deleted rows, with indexes; merge_mu held. */
 VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const *segs, uint32_t n,
                            struct vdb_control *control, vecdb_error *err);

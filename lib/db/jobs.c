@@ -33,11 +33,6 @@ static uint32_t jobs_size_class(uint32_t n_rows) {
   return size_class;
 }
 
-/* Whether a fifth of a segment's rows are dead, so that rewriting it alone pays. */
-static bool jobs_rotten(const struct vdb_seg *seg) {
-  return (uint64_t)vdb_tombs_count(seg->tombs) * 5 > seg->sealed->n_rows;
-}
-
 /* Picks segments of one size class to merge: a rotten one, or JOBS_FAN_IN and more. `out` has room
    for JOBS_FAN_MAX. */
 static uint32_t jobs_pick_class(const struct vdb_version *version, uint32_t size_class,
@@ -48,7 +43,7 @@ static uint32_t jobs_pick_class(const struct vdb_version *version, uint32_t size
     struct vdb_seg *seg = version->segs[i];
     if (!seg->sealed || jobs_size_class(seg->sealed->n_rows) != size_class)
       continue;
-    if (jobs_rotten(seg)) {
+    if (vdb_merge_rotten(seg)) {
       out[0] = seg;
       return 1;
     }

@@ -6,6 +6,8 @@
 #define MERGE_MAX_ROWS (4u << 20)
 #define MERGE_MAX_BYTES ((uint64_t)16 << 30)
 
+enum { MERGE_SAMPLE = 1024 }; /* rows looked at for expired ones */
+
 VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
                                    const vecdb_index_params *params, uint64_t n) {
   struct vdb_index_field over = vdb_seg_index_field(field);
@@ -175,7 +177,31 @@ static void merge_finish_marks(void *arg) {
   vdb_tombs_trim(map->mem, map->merged->tombs);
 }
 
-/* Which rows of each source live at `seq`. */
+/* Clears the bits of rows that have expired. */
+static void merge_drop_expired(const struct vdb_seg *seg, uint64_t *bits) {
+  int64_t now = vdb_wall_ms(seg->env);
+  for (uint32_t row = 0; row < seg->sealed->n_rows; row++)
+    if (vdb_row_expired(seg->schema, seg->sealed->columns, row, now))
+      vdb_bit_clear(bits, row);
+}
+
+VDB_INTERNAL bool vdb_merge_rotten(const struct vdb_seg *seg) {
+  uint32_t n_rows = seg->sealed->n_rows, expired = 0;
+  uint64_t dead = vdb_tombs_count(seg->tombs);
+  if (seg->schema->expiry >= 0) {
+    int64_t now = vdb_wall_ms(seg->env);
+    uint32_t n = vdb_min_u32(n_rows, MERGE_SAMPLE);
+    for (uint32_t i = 0; i < n; i++) {
+      uint32_t row = (uint32_t)((uint64_t)i * n_rows / n);
+      expired += vdb_tombs_at(seg->tombs, row) == 0 &&
+                 vdb_row_expired(seg->schema, seg->sealed->columns, row, now);
+    }
+    dead += (uint64_t)expired * n_rows / n;
+  }
+  return dead * 5 > n_rows;
+}
+
+/* Which rows of each source live at `seq`, and have not expired. */
 static int merge_choose(struct merge_map *map, uint64_t seq, struct vdb_sealed_source *sources,
                         uint64_t *total, vecdb_error *err) {
   *total = 0;
@@ -186,6 +212,8 @@ static int merge_choose(struct merge_map *map, uint64_t seq, struct vdb_sealed_s
       return vdb_fail_memory(err);
     vdb_bits_fill(map->bits[i], n_rows);
     vdb_tombs_clear_dead(map->segs[i]->tombs, 0, n_rows, seq, map->bits[i]);
+    if (map->segs[i]->schema->expiry >= 0)
+      merge_drop_expired(map->segs[i], map->bits[i]);
     struct vdb_sealed_source source = {{map->segs[i], n_rows}, map->bits[i],
                                        (uint32_t)vdb_bits_count(map->bits[i], n_rows)};
     sources[i] = source;
@@ -357,6 +385,15 @@ static int merge_sealed_list(struct vecdb_collection *coll, struct vdb_version *
   return VECDB_OK;
 }
 
+/* Whether writing a segment anew frees anything. */
+static bool merge_pays(const struct vdb_seg *seg) {
+  bool pays = vdb_tombs_count(seg->tombs) > 0 || seg->sealed->stale;
+  int64_t now = seg->schema->expiry < 0 ? 0 : vdb_wall_ms(seg->env);
+  for (uint32_t row = 0; !pays && seg->schema->expiry >= 0 && row < seg->sealed->n_rows; row++)
+    pays = vdb_row_expired(seg->schema, seg->sealed->columns, row, now);
+  return pays;
+}
+
 /* Merges runs of neighbours up to the size limits; then indexes what has none. */
 static int merge_compact_list(struct vecdb_collection *coll, struct vdb_seg *const *segs,
                               uint32_t n, struct vdb_control *control, vecdb_error *err) {
@@ -369,7 +406,7 @@ static int merge_compact_list(struct vecdb_collection *coll, struct vdb_seg *con
         break;
     }
     bool did;
-    if (end - i > 1 || vdb_tombs_count(segs[i]->tombs) > 0 || segs[i]->sealed->stale)
+    if (end - i > 1 || merge_pays(segs[i]))
       VDB_TRY(vdb_merge(coll, segs + i, end - i, control, err));
     else
       VDB_TRY(vdb_index_segment(coll, segs[i], control, &did, err));

@@ -68,19 +68,21 @@ static void update_find(struct update *u) {
   if (u->found)
     memset(u->found, 0, u->batch->n_rows);
   u->n = 0;
+  int64_t now = vdb_apply_now(u->coll);
   for (uint32_t i = 0; i < u->rows.n_rows; i++) {
     struct vdb_place place = vdb_apply_find(u->coll, vdb_key_of(keys, i));
     struct vdb_batch_patch patch = {.given = i};
-    if (!place.seg && !u->insert)
+    bool stands = place.seg && !vdb_apply_expired(place, now);
+    if (!stands && !u->insert)
       continue;
-    if (place.seg) {
+    if (stands) {
       struct vdb_seg_view view = {place.seg, place.row + 1};
       struct vdb_seg_part part = vdb_seg_part_of(&view, place.row);
       patch.stands = part.columns;
       patch.row = place.row - part.first;
     }
     if (u->found)
-      u->found[u->source[i]] = place.seg != NULL;
+      u->found[u->source[i]] = stands;
     u->patches[u->n++] = patch;
   }
 }

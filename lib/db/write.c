@@ -183,7 +183,7 @@ static int write_delete_locked(struct vecdb_collection *coll, const struct vdb_w
   if (body->failed)
     return vdb_fail_memory(err);
   VDB_TRY(vdb_apply_delete(coll, body->data, body->n, &pending, err));
-  uint64_t n = pending.n_undo;
+  uint64_t n = pending.n_undo, expired = pending.n_expired;
   int rc = VECDB_OK;
   bool again = false;
   if (n > 0) {
@@ -196,7 +196,7 @@ static int write_delete_locked(struct vecdb_collection *coll, const struct vdb_w
   if (!rc && again)
     return write_delete_locked(coll, body, deleted, err);
   if (!rc && deleted)
-    *deleted = n;
+    *deleted = n - expired;
   return rc;
 }
 

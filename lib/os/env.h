@@ -28,6 +28,9 @@ VDB_INTERNAL void vdb_env_fini(struct vdb_env *env);
 
 VDB_INTERNAL uint64_t vdb_now_ns(const struct vdb_env *env);
 VDB_INTERNAL uint64_t vdb_wall_ns(const struct vdb_env *env);
+VDB_INLINE int64_t vdb_wall_ms(const struct vdb_env *env) {
+  return (int64_t)(vdb_wall_ns(env) / 1000000);
+}
 VDB_INTERNAL void vdb_log(struct vdb_env *env, int level, const char *format, ...) VDB_PRINTF(3, 4);
 
 /* The system's files (vfs_posix.c) and clock (clock_posix.c). */

@@ -23,6 +23,11 @@ VDB_INTERNAL int vdb_rows_of(struct vdb_mem *mem, const struct vdb_schema *schem
 VDB_INTERNAL int vdb_rows_add(struct vecdb_rows *rows, const struct vdb_seg_view *view,
                               uint32_t row, vecdb_error *err);
 
+/* The filter of a request, without rows that have expired; NULL: all rows pass. Errors: those of
+   vdb_filter_compile. */
+VDB_INTERNAL int vdb_query_filter(const struct vdb_snapshot *snapshot, const vecdb_filter *text,
+                                  struct vdb_filter **out, vecdb_error *err);
+
 /* search.c. Nothing of params has been checked yet: everything is checked here, in the order that
    gives the clearest error. `pool` serves params->threads and may be NULL. On failure *rows is NULL
    and the contents of hits and counts are not defined. */

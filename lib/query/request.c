@@ -2,6 +2,7 @@
 #include "query/request.h"
 
 #include "attr/sparse.h"
+#include "query/query.h"
 
 enum {
   REQUEST_MAX_EF = 16384,
@@ -85,6 +86,21 @@ static int request_check_queries(struct vdb_request *r, const vecdb_search_param
   return VECDB_OK;
 }
 
+VDB_INTERNAL int vdb_query_filter(const struct vdb_snapshot *snapshot, const vecdb_filter *text,
+                                  struct vdb_filter **out, vecdb_error *err) {
+  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_filter *unexpired;
+  VDB_TRY(vdb_filter_compile(mem, snapshot->schema, text, out, err));
+  int rc = vdb_filter_unexpired(mem, snapshot->schema, snapshot->now_ms, &unexpired, err);
+  if (rc == VECDB_OK) {
+    *out = vdb_filter_push(unexpired, *out);
+    return VECDB_OK;
+  }
+  vdb_filter_free(mem, *out);
+  *out = NULL;
+  return rc;
+}
+
 VDB_INTERNAL int vdb_request_init(struct vdb_request *request, const struct vdb_snapshot *snapshot,
                                   const vecdb_search_params *params, enum vdb_request_kind kind,
                                   vecdb_error *err) {
@@ -111,7 +127,7 @@ VDB_INTERNAL int vdb_request_init(struct vdb_request *request, const struct vdb_
   r->recall = params->recall;
   VDB_TRY(request_check_queries(r, params, err));
   VDB_TRY(vdb_fields_pick(snapshot->schema, params->fields, params->n_fields, &r->pick, err));
-  return vdb_filter_compile(r->mem, snapshot->schema, &params->filter, &r->filter, err);
+  return vdb_query_filter(snapshot, &params->filter, &r->filter, err);
 }
 
 VDB_INTERNAL void vdb_request_fini(struct vdb_request *request) {

@@ -30,6 +30,8 @@ static int scan_get_one(const struct vdb_snapshot *snapshot, struct vdb_bytes ke
     int64_t row = vdb_seg_find(&snapshot->segs[i], key, hash, snapshot->seq);
     if (row < 0)
       continue;
+    if (vdb_seg_row_expired(&snapshot->segs[i], (uint32_t)row, snapshot->now_ms))
+      break;
     *found = true;
     VDB_TRY(vdb_rows_add(rows, &snapshot->segs[i], (uint32_t)row, err));
   }
@@ -212,7 +214,7 @@ VDB_INTERNAL int vdb_query_scan(const struct vdb_snapshot *snapshot,
   VDB_TRY(vdb_fields_pick(schema, params->fields, params->n_fields, &pick, err));
   struct vdb_mem *mem = &snapshot->env->mem;
   struct vdb_filter *filter;
-  VDB_TRY(vdb_filter_compile(mem, schema, &params->filter, &filter, err));
+  VDB_TRY(vdb_query_filter(snapshot, &params->filter, &filter, err));
   struct vdb_control control;
   vdb_control_init(&control, snapshot->env, params->control);
   uint32_t limit = params->limit ? params->limit : SCAN_DEFAULT_LIMIT;
@@ -249,9 +251,8 @@ VDB_INTERNAL int vdb_query_count(const struct vdb_snapshot *snapshot, const vecd
   if (!count)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "count is NULL");
   struct vdb_mem *mem = &snapshot->env->mem;
-  struct vdb_filter *compiled = NULL;
-  if (filter)
-    VDB_TRY(vdb_filter_compile(mem, snapshot->schema, filter, &compiled, err));
+  struct vdb_filter *compiled;
+  VDB_TRY(vdb_query_filter(snapshot, filter, &compiled, err));
   bool plain = !compiled;
   uint64_t n = 0;
   for (uint32_t i = 0; i < snapshot->n_segs; i++) {
@@ -297,9 +298,8 @@ VDB_INTERNAL int vdb_query_each(const struct vdb_snapshot *snapshot, const vecdb
                                              uint32_t row, vecdb_error *err),
                                 void *arg, vecdb_error *err) {
   struct vdb_mem *mem = &snapshot->env->mem;
-  struct vdb_filter *compiled = NULL;
-  if (filter)
-    VDB_TRY(vdb_filter_compile(mem, snapshot->schema, filter, &compiled, err));
+  struct vdb_filter *compiled;
+  VDB_TRY(vdb_query_filter(snapshot, filter, &compiled, err));
   struct scan_each each = {snapshot, control, visit, arg};
   struct vdb_allow allow = {mem, compiled, snapshot->seq, control};
   int rc = vdb_allow_walk(&allow, snapshot, scan_each_part, &each, err);

@@ -80,6 +80,12 @@ VDB_INTERNAL bool vdb_seg_row_dead(const struct vdb_seg_view *view, uint32_t row
   return at != 0 && at <= seq;
 }
 
+VDB_INTERNAL bool vdb_seg_row_expired(const struct vdb_seg_view *view, uint32_t row,
+                                      int64_t now_ms) {
+  struct vdb_seg_part part = vdb_seg_part_of(view, row);
+  return vdb_row_expired(view->seg->schema, part.columns, row - part.first, now_ms);
+}
+
 VDB_INTERNAL struct vdb_bytes vdb_seg_key(const struct vdb_seg_view *view, uint32_t row) {
   struct vdb_seg_part part = vdb_seg_part_of(view, row);
   return vdb_key_of(&part.columns[view->seg->schema->key], row - part.first);

@@ -64,6 +64,7 @@ struct vdb_snapshot {
   void *owner;                        /* what keeps the schema alive */
   const struct vdb_schema *schema;
   uint64_t seq;
+  int64_t now_ms; /* wall clock, by which rows expire; of use where the schema says so */
   uint32_t n_segs;
   struct vdb_seg_view *segs;       /* oldest first */
   const vecdb_index_params *index; /* current settings, one per field */
@@ -101,6 +102,10 @@ VDB_INLINE struct vdb_index_field vdb_seg_index_field(const struct vdb_field *fi
 /* Whether any row may be deleted. */
 VDB_INTERNAL bool vdb_seg_has_dead(const struct vdb_seg_view *view);
 VDB_INTERNAL bool vdb_seg_row_dead(const struct vdb_seg_view *view, uint32_t row, uint64_t seq);
+
+/* Whether a row has expired at that time. */
+VDB_INTERNAL bool vdb_seg_row_expired(const struct vdb_seg_view *view, uint32_t row,
+                                      int64_t now_ms);
 
 /* The value of a key (see vdb_key_of) of a row. */
 VDB_INTERNAL struct vdb_bytes vdb_seg_key(const struct vdb_seg_view *view, uint32_t row);

@@ -32,6 +32,7 @@ static const enum workload_op meanwhile_lists[][MEANWHILE_OPS] = {
     {WORKLOAD_UPSERT, WORKLOAD_FLUSH, WORKLOAD_OPS},
     {WORKLOAD_DELETE_WHERE, WORKLOAD_FLUSH, WORKLOAD_UPSERT, WORKLOAD_OPS},
     {WORKLOAD_UPSERT, WORKLOAD_FLUSH, WORKLOAD_DELETE, WORKLOAD_OPS},
+    {WORKLOAD_TICK, WORKLOAD_UPSERT, WORKLOAD_OPS},
     {WORKLOAD_DROP, WORKLOAD_OPS},
 };
 enum { MEANWHILE_LISTS = sizeof meanwhile_lists / sizeof *meanwhile_lists };
@@ -79,6 +80,7 @@ static void meanwhile_base(struct simdisk *disk, struct workload *w, uint64_t se
   for (uint32_t i = 0; !rc && i < 15; i++)
     rc = workload_do(w, ops[i % 3]);
   rc = rc ? rc : workload_do(w, WORKLOAD_DELETE);
+  rc = rc ? rc : workload_do(w, seed % 2 ? WORKLOAD_EXPIRE : WORKLOAD_ALTER);
   rc = rc ? rc : workload_do(w, WORKLOAD_FLUSH);
   assert_int_equal(rc ? rc : workload_close(w), VECDB_OK);
   simdisk_settle(disk);

@@ -51,8 +51,12 @@ bool model_same_coll(const struct model *a, const struct model *b, uint32_t coll
     return model_differs("collection %s is %s", model_name(coll), x->exists ? "missing" : "there");
   if (!x->exists)
     return true;
-  if (x->variant != y->variant)
-    return model_differs("%s has schema %u, not %u", model_name(coll), y->variant, x->variant);
+  if (x->variant != y->variant || x->extra != y->extra || x->renamed != y->renamed ||
+      x->expires != y->expires)
+    return model_differs("%s has schema %u, extra field %u%s%s, not %u, %u%s%s", model_name(coll),
+                         y->variant, y->extra, y->renamed ? " renamed" : "",
+                         y->expires ? " expiring" : "", x->variant, x->extra,
+                         x->renamed ? " renamed" : "", x->expires ? " expiring" : "");
   for (uint32_t k = 0; k < a->n_keys; k++)
     if (x->stamps[k] != y->stamps[k])
       return model_differs("%s key %u: stamp %llu instead of %llu", model_name(coll), k,
@@ -108,6 +112,7 @@ void model_schema_make(struct model_schema *s, uint32_t variant) {
       {.name = "flag", .type = VECDB_BOOL},
       {.name = "tags", .type = VECDB_ARRAY, .element_type = VECDB_INT32, .flags = VECDB_NULLABLE,
        .max_capacity = 4},
+      {.name = "x", .type = VECDB_INT64, .flags = VECDB_NULLABLE},
       {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = MODEL_DIM, .metric = model_metric(variant)},
       {.name = "u", .type = model_type2(variant), .dim = MODEL_DIM2,
        .metric = model_type2(variant) == VECDB_BINARY_VECTOR ? VECDB_HAMMING : VECDB_L2},
@@ -155,14 +160,76 @@ static void model_values_light(struct vdb_rng *rng, struct model_row *out) {
     out->tags[i] = (int32_t)vdb_rng_below(rng, 6);
 }
 
-uint64_t model_updated(uint64_t stamp, uint64_t by) { return (uint32_t)stamp | by << 32; }
+/* A stamp: when the row was made, when it was updated last, and with which extra field. */
+enum { MODEL_STAMP_BITS = 28 };
+
+static uint64_t model_made(uint64_t stamp) { return stamp & ((1u << MODEL_STAMP_BITS) - 1); }
+
+static uint64_t model_changed(uint64_t stamp) {
+  uint64_t by = model_made(stamp >> MODEL_STAMP_BITS);
+  return by ? by : model_made(stamp);
+}
+
+uint64_t model_stamp(const struct model_coll *coll, uint64_t stamp) {
+  return stamp | (uint64_t)coll->extra << 2 * MODEL_STAMP_BITS;
+}
+
+uint64_t model_updated(uint64_t stamp, uint64_t by) {
+  uint64_t extra = stamp >> 2 * MODEL_STAMP_BITS;
+  return model_made(stamp) | by << MODEL_STAMP_BITS | extra << 2 * MODEL_STAMP_BITS;
+}
+
+static uint64_t model_ticks(uint64_t stamp) { return model_made(stamp) / MODEL_BATCH; }
+
+bool model_expired(const struct model_coll *coll, uint64_t stamp, uint64_t tick) {
+  struct model_row row;
+  if (!coll->expires || !stamp)
+    return false;
+  model_values(coll->variant, stamp, &row);
+  return !row.x_null && row.x <= (int64_t)tick * MODEL_TICK_MS;
+}
+
+void model_expire(struct model *m, uint64_t tick) {
+  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+    for (uint32_t k = 0; m->colls[c].expires && k < m->n_keys; k++)
+      if (model_expired(&m->colls[c], m->colls[c].stamps[k], tick))
+        m->colls[c].stamps[k] = 0;
+}
+
+const char *model_extra_name(const struct model_coll *coll) { return coll->renamed ? "e2" : "e"; }
+
+vecdb_field model_extra_field(uint32_t extra) {
+  static char text[32];
+  vecdb_field text_field = {.name = "e", .description = text, .type = VECDB_VARCHAR,
+                            .max_length = 8, .flags = VECDB_NULLABLE};
+  vecdb_field number = {.name = "e", .description = text, .type = VECDB_INT32,
+                        .flags = VECDB_HAS_DEFAULT,
+                        .default_value = {.type = VECDB_INT32, .as.integer = 7}};
+  snprintf(text, sizeof text, "extra %u", extra);
+  return extra % 2 ? text_field : number;
+}
+
+void model_row_of(const struct model_coll *coll, uint64_t stamp, struct model_row *out) {
+  model_values(coll->variant, stamp, out);
+  out->e_null = true; /* what rows from before the field have */
+  out->e = 7;
+  if (stamp >> 2 * MODEL_STAMP_BITS != coll->extra)
+    return;
+  struct vdb_rng rng = {model_made(stamp) * 977 + coll->extra};
+  out->e = (int32_t)vdb_rng_below(&rng, 10);
+  out->e_null = vdb_rng_below(&rng, 4) == 0;
+  snprintf(out->e_text, sizeof out->e_text, "e%d", out->e);
+}
 
 void model_values(uint32_t variant, uint64_t stamp, struct model_row *out) {
-  uint64_t made = (uint32_t)stamp, updated = stamp >> 32 ? stamp >> 32 : made;
+  uint64_t made = model_made(stamp), updated = model_changed(stamp);
   struct vdb_rng rng = {made * 0x51ed27 + variant}, light = {updated * 0x9e3779 + variant};
   memset(out, 0, sizeof *out);
   out->w = (int64_t)stamp;
   model_values_light(&light, out);
+  out->x_null = vdb_rng_below(&light, 2) == 0;
+  out->x = (int64_t)(model_ticks(updated) + vdb_rng_below(&light, 12)) * MODEL_TICK_MS +
+           MODEL_TICK_MS / 2;
   out->flag = vdb_rng_below(&rng, 3) == 0;
   for (uint32_t i = 0; i < MODEL_DIM; i++)
     out->v[i] = model_number(&rng);
@@ -191,7 +258,8 @@ int64_t model_key_number(uint32_t variant, const vecdb_value *key) {
   return n == key->length && memcmp(text, key->as.data, n) == 0 ? (int64_t)k : -1;
 }
 
-static void model_batch_columns(struct model_batch *b, uint32_t variant) {
+static void model_batch_columns(struct model_batch *b, const struct model_coll *coll) {
+  uint32_t variant = coll->variant;
   size_t stride = sizeof(struct model_row);
   const vecdb_column columns[MODEL_FIELDS] = {
       {.field = "id", .data = model_text_keys(variant) ? (void *)b->key_at : (void *)b->ids},
@@ -202,12 +270,19 @@ static void model_batch_columns(struct model_batch *b, uint32_t variant) {
       {.field = "d", .data = &b->rows[0].d, .stride = stride},
       {.field = "flag", .data = &b->rows[0].flag, .stride = stride},
       {.field = "tags", .data = b->tags_at, .lengths = b->tags_n, .valid = b->tags_valid},
+      {.field = "x", .data = &b->rows[0].x, .stride = stride, .valid = b->x_valid},
       {.field = "v", .data = b->rows[0].v, .stride = stride, .dim = MODEL_DIM},
   };
+  const vecdb_column number = {.field = model_extra_name(coll), .data = &b->rows[0].e,
+                               .stride = stride};
+  const vecdb_column text = {.field = model_extra_name(coll), .data = b->e_at,
+                             .valid = b->e_valid};
   uint32_t n = 0;
   for (uint32_t i = 0; i < MODEL_FIELDS; i++)
     if (i != 1 || model_type2(variant))
       b->columns[n++] = columns[i];
+  if (coll->extra)
+    b->columns[n++] = coll->extra % 2 ? text : number;
   vecdb_batch batch = VECDB_BATCH_INIT;
   batch.columns = b->columns;
   batch.n_columns = n;
@@ -215,7 +290,7 @@ static void model_batch_columns(struct model_batch *b, uint32_t variant) {
   b->batch = batch;
 }
 
-void model_batch_make(struct model_batch *b, uint32_t variant, const uint32_t *keys,
+void model_batch_make(struct model_batch *b, const struct model_coll *coll, const uint32_t *keys,
                       const uint64_t *stamps, uint32_t n) {
   b->n = n;
   memset(&b->keys, 0, sizeof b->keys);
@@ -227,25 +302,28 @@ void model_batch_make(struct model_batch *b, uint32_t variant, const uint32_t *k
     b->strings[i].data = b->key_at[i] = b->key_text[i];
     if (!stamps)
       continue;
-    model_values(variant, stamps[i], row);
+    model_row_of(coll, stamps[i], row);
     b->n_valid[i] = !row->n_null;
     b->s_valid[i] = !row->s_null;
     b->tags_valid[i] = !row->tags_null;
+    b->x_valid[i] = !row->x_null;
+    b->e_valid[i] = !row->e_null;
+    b->e_at[i] = row->e_text;
     b->s_at[i] = row->s;
     b->tags_at[i] = row->tags;
     b->tags_n[i] = row->n_tags;
   }
-  if (model_text_keys(variant))
+  if (model_text_keys(coll->variant))
     b->keys.strings = b->strings;
   else
     b->keys.integers = b->ids;
-  model_batch_columns(b, variant);
+  model_batch_columns(b, coll);
 }
 
 void model_batch_light(struct model_batch *b) {
   uint32_t n = 0;
   for (uint32_t i = 0; i < b->batch.n_columns; i++)
-    if (!strchr("fvu", b->columns[i].field[0]))
+    if (!strchr("fvue", b->columns[i].field[0]))
       b->columns[n++] = b->columns[i];
   b->batch.n_columns = n;
 }
@@ -260,8 +338,18 @@ static bool model_same_bytes(const vecdb_value *value, const void *data, size_t 
   return n == 0 || memcmp(value->as.data, data, n) == 0;
 }
 
-static bool model_check_field(uint32_t variant, const char *name, const vecdb_value *value,
+static bool model_check_extra(const struct model_coll *coll, const vecdb_value *value,
                               const struct model_row *row) {
+  if (coll->extra % 2 == 0)
+    return value->type == VECDB_INT32 && value->as.integer == row->e;
+  return row->e_null ? value->type == 0
+                     : value->type == VECDB_VARCHAR && value->length == strlen(row->e_text) &&
+                           model_same_bytes(value, row->e_text, strlen(row->e_text));
+}
+
+static bool model_check_field(const struct model_coll *coll, const char *name, const vecdb_value *value,
+                              const struct model_row *row) {
+  uint32_t variant = coll->variant;
   size_t bytes2 = model_type2(variant) == VECDB_BINARY_VECTOR    ? MODEL_DIM2 / 8
                   : model_type2(variant) == VECDB_FLOAT16_VECTOR ? MODEL_DIM2 * 2
                                                                  : MODEL_DIM2;
@@ -278,19 +366,22 @@ static bool model_check_field(uint32_t variant, const char *name, const vecdb_va
       return row->tags_null ? value->type == 0
                             : value->type == VECDB_ARRAY && value->length == row->n_tags &&
                                   model_same_bytes(value, row->tags, row->n_tags * sizeof(int32_t));
+    case 'x': return model_check_null(value, row->x_null, value->as.integer == row->x);
+    case 'e': return coll->extra && model_check_extra(coll, value, row);
     case 'v': return value->length == MODEL_DIM && model_same_bytes(value, row->v, sizeof row->v);
     case 'u': return value->length == MODEL_DIM2 && model_same_bytes(value, row->u, bytes2);
     default: return true; /* the key */
   }
 }
 
-bool model_check_row(uint32_t variant, const vecdb_rows *rows, size_t i, uint64_t stamp) {
+bool model_check_row(const struct model_coll *coll, const vecdb_rows *rows, size_t i,
+                     uint64_t stamp) {
   struct model_row row;
-  model_values(variant, stamp, &row);
+  model_row_of(coll, stamp, &row);
   for (size_t f = 1; f < vecdb_rows_n_fields(rows); f++) {
     const char *name = vecdb_rows_field(rows, f);
     vecdb_value value = vecdb_rows_value(rows, i, f);
-    if (!model_check_field(variant, name, &value, &row))
+    if (!model_check_field(coll, name, &value, &row))
       return model_differs("wrong value in field %s of the row with stamp %llu", name,
                            (unsigned long long)stamp);
   }
@@ -327,10 +418,23 @@ static bool model_load_rows(struct model *out, uint32_t c, const vecdb_rows *row
     vecdb_value stamp = vecdb_rows_value(rows, i, (size_t)w);
     coll->stamps[k] = (uint64_t)stamp.as.integer;
     if (stamp.as.integer <= 0 ||
-        !model_check_row(coll->variant, rows, i, (uint64_t)stamp.as.integer))
+        !model_check_row(coll, rows, i, (uint64_t)stamp.as.integer))
       return false;
   }
   return true;
+}
+
+/* What the schema says beyond the variant. */
+static void model_load_shape(const vecdb_collection *from, struct model_coll *coll) {
+  const vecdb_schema *schema = vecdb_collection_schema(from);
+  coll->extra = 0;
+  coll->renamed = false;
+  for (uint32_t f = 0; f < schema->n_fields; f++)
+    if (schema->fields[f].name[0] == 'e') {
+      sscanf(schema->fields[f].description, "extra %u", &coll->extra);
+      coll->renamed = schema->fields[f].name[1] != '\0';
+    }
+  coll->expires = vecdb_expiry(from, NULL) != NULL;
 }
 
 static bool model_load_coll(vecdb *db, struct model *out, uint32_t c) {
@@ -345,6 +449,7 @@ static bool model_load_coll(vecdb *db, struct model *out, uint32_t c) {
     model_differs("%s has no description", model_name(c));
   out->colls[c].exists = true;
   out->colls[c].variant = variant;
+  model_load_shape(coll, &out->colls[c]);
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_rows *rows = NULL;
   if (ok && vecdb_query(coll, &params, &rows, &err))

@@ -22,7 +22,10 @@ enum {
   MODEL_DIM = 4,
   MODEL_DIM2 = 16,     /* of the second vector field */
   MODEL_TEXT = 40,
-  MODEL_FIELDS = 9
+  MODEL_FIELDS = 10,
+  MODEL_COLUMNS = MODEL_FIELDS + 1, /* with the extra field */
+  MODEL_TICK_MS = 1000, /* rows expire in the middle of a tick of the clock */
+  MODEL_EXTRAS = 120    /* extra fields that a collection may have had */
 };
 
 /* What is in one field of a row; see model_values. */
@@ -35,6 +38,11 @@ struct model_row {
   double d;
   bool flag;
   bool tags_null;
+  int64_t x; /* when it expires */
+  bool x_null;
+  int32_t e; /* the extra field: a number or a text */
+  bool e_null;
+  char e_text[8];
   uint32_t n_tags;
   int32_t tags[4];
   float v[MODEL_DIM];
@@ -44,6 +52,10 @@ struct model_row {
 struct model_coll {
   bool exists;
   uint32_t variant;
+  uint32_t extra;  /* which extra field it has; 0: none. Odd ones are texts */
+  uint32_t extras; /* how many it has had; not compared */
+  bool renamed;    /* that is called e2, not e */
+  bool expires;    /* rows go by field x */
   uint64_t born;    /* tells collections of the same name apart; not compared */
   uint64_t *stamps; /* one per key number; 0: no such row */
 };
@@ -80,10 +92,22 @@ bool model_text_keys(uint32_t variant);
 /* Of field v and, 0 where there is none, of u. */
 int32_t model_metric(uint32_t variant);
 int32_t model_type2(uint32_t variant);
-/* The stamp of a row after an update that has the stamp `by`: all fields but flag, v and u are then
-   as `by` says. Stamps given are below 2^31. */
+/* Stamps are numbers below 2^28 when they are given; then they also say what becomes of the row. */
+/* That of a row written while the collection has that extra field, and so with a value in it. */
+uint64_t model_stamp(const struct model_coll *coll, uint64_t stamp);
+/* That of a row after an update by `by`, as which all fields but flag, v, u and the extra one then
+   are. */
 uint64_t model_updated(uint64_t stamp, uint64_t by);
-/* The values of the row with that stamp. */
+/* Whether the row has expired at that tick, in a collection whose rows do. */
+bool model_expired(const struct model_coll *coll, uint64_t stamp, uint64_t tick);
+/* Takes expired rows out. */
+void model_expire(struct model *m, uint64_t tick);
+const char *model_extra_name(const struct model_coll *coll);
+/* The field to be added as that extra one. */
+vecdb_field model_extra_field(uint32_t extra);
+/* The values of the row with that stamp, and with the extra field if the collection has one. */
+void model_row_of(const struct model_coll *coll, uint64_t stamp, struct model_row *out);
+/* As model_row_of without an extra field. */
 void model_values(uint32_t variant, uint64_t stamp, struct model_row *out);
 /* Key number k as a key; the order of keys is that of their numbers. */
 int64_t model_key(uint32_t k);
@@ -94,7 +118,7 @@ int64_t model_key_number(uint32_t variant, const vecdb_value *key);
 /* Columns of a batch, with what they point to. */
 struct model_batch {
   vecdb_batch batch;
-  vecdb_column columns[MODEL_FIELDS];
+  vecdb_column columns[MODEL_COLUMNS];
   uint32_t n;
   struct model_row rows[MODEL_BATCH];
   int64_t ids[MODEL_BATCH];
@@ -104,18 +128,20 @@ struct model_batch {
   const void *tags_at[MODEL_BATCH];
   uint32_t tags_n[MODEL_BATCH];
   uint8_t n_valid[MODEL_BATCH], s_valid[MODEL_BATCH], tags_valid[MODEL_BATCH];
+  uint8_t x_valid[MODEL_BATCH], e_valid[MODEL_BATCH];
+  const char *e_at[MODEL_BATCH];
   vecdb_string strings[MODEL_BATCH];
   vecdb_keys keys; /* of the rows, for get and delete */
 };
 /* Rows with these key numbers and stamps; stamps NULL: only the keys are wanted. */
-void model_batch_make(struct model_batch *b, uint32_t variant, const uint32_t *keys,
+void model_batch_make(struct model_batch *b, const struct model_coll *coll, const uint32_t *keys,
                       const uint64_t *stamps, uint32_t n);
 /* Leaves the columns that updates change, and the key. */
 void model_batch_light(struct model_batch *b);
 
 /* ---- comparing ---- */
 /* Whether row `i` of a table is the row of that stamp in all the columns there are. */
-bool model_check_row(uint32_t variant, const vecdb_rows *rows, size_t i, uint64_t stamp);
+bool model_check_row(const struct model_coll *coll, const vecdb_rows *rows, size_t i, uint64_t stamp);
 /* Reads the whole database into `out` (initialised). */
 bool model_load(vecdb *db, struct model *out);
 

@@ -41,6 +41,20 @@ void probe_filter_make(struct probe_filter *f, struct vdb_rng *rng) {
   }
 }
 
+enum { PROBE_EXTRA_NUMBER = 100, PROBE_EXTRA_TEXT };
+
+/* A filter over the extra field. */
+static void probe_filter_extra(struct probe_filter *f, const struct model_coll *coll) {
+  const char *name = model_extra_name(coll);
+  memset(f, 0, sizeof *f);
+  f->kind = coll->extra % 2 ? PROBE_EXTRA_TEXT : PROBE_EXTRA_NUMBER;
+  if (f->kind == PROBE_EXTRA_TEXT)
+    snprintf(f->text, sizeof f->text, "%s == 'e3' or %s is null", name, name);
+  else
+    snprintf(f->text, sizeof f->text, "%s > 4 and n is not null", name);
+  f->filter.text = f->text;
+}
+
 static bool probe_has_tag(const struct model_row *row, int64_t x) {
   for (uint32_t i = 0; i < row->n_tags; i++)
     if (row->tags[i] == x)
@@ -60,6 +74,8 @@ bool probe_passes(const struct probe_filter *f, const struct model_row *row) {
     case 6: return (n && (row->n == 1 || row->n == 4 || row->n == 7)) || row->flag;
     case 7: return !row->tags_null && probe_has_tag(row, f->x);
     case 8: return row->d >= 0.25 && row->d < 0.75 && !row->flag;
+    case PROBE_EXTRA_NUMBER: return row->e > 4 && n;
+    case PROBE_EXTRA_TEXT: return row->e_null || strcmp(row->e_text, "e3") == 0;
     case 9: return s && n && row->n + 1 > f->x * 2;
     default: return false;
   }
@@ -131,6 +147,8 @@ static void probe_begin(struct probe_task *t, struct probe *p, const struct mode
   t->mc = &m->colls[c];
   t->coll = coll;
   probe_filter_make(&t->filter, &p->rng);
+  if (t->mc->extra && vdb_rng_below(&p->rng, 4) == 0)
+    probe_filter_extra(&t->filter, t->mc);
   t->second = model_type2(t->mc->variant) && vdb_rng_below(&p->rng, 2);
   t->metric = !t->second                                             ? model_metric(t->mc->variant)
               : model_type2(t->mc->variant) == VECDB_BINARY_VECTOR ? VECDB_HAMMING
@@ -143,7 +161,7 @@ static void probe_begin(struct probe_task *t, struct probe *p, const struct mode
     struct model_row row;
     if (t->mc->stamps[k] == 0)
       continue;
-    model_values(t->mc->variant, t->mc->stamps[k], &row);
+    model_row_of(t->mc, t->mc->stamps[k], &row);
     if (!probe_passes(&t->filter, &row))
       continue;
     double score = probe_score(t, &row);
@@ -305,14 +323,18 @@ struct probe_groups {
 static void probe_label(const struct probe_task *t, const char *field, uint64_t stamp,
                         char out[MODEL_TEXT]) {
   struct model_row row;
-  model_values(t->mc->variant, stamp, &row);
-  bool null = field[0] == 's' ? row.s_null : field[0] == 'n' && row.n_null;
+  model_row_of(t->mc, stamp, &row);
+  bool text_extra = field[0] == 'e' && t->mc->extra % 2;
+  bool null = field[0] == 's' ? row.s_null
+              : text_extra    ? row.e_null
+                              : field[0] == 'n' && row.n_null;
   if (null)
     snprintf(out, MODEL_TEXT, "null");
   else if (field[0] == 's')
     snprintf(out, MODEL_TEXT, "%s", row.s);
   else
-    snprintf(out, MODEL_TEXT, "%d", field[0] == 'n' ? row.n : row.flag);
+    snprintf(out, MODEL_TEXT, "%d",
+             field[0] == 'n' ? row.n : field[0] == 'e' ? row.e : row.flag);
 }
 
 /* Numbers the groups of the truth. */
@@ -398,6 +420,8 @@ static bool probe_groups(struct probe_task *t) {
                            .k = 1 + vdb_rng_below(&t->p->rng, PROBE_MAX_GROUPS),
                            .size = 1 + vdb_rng_below(&t->p->rng, PROBE_MAX_GROUP),
                            .exact = vdb_rng_below(&t->p->rng, 2)};
+  if (t->mc->extra && vdb_rng_below(&t->p->rng, 4) == 0)
+    g.field = model_extra_name(t->mc);
   uint32_t *numbers = calloc(3 * (t->n + 1), sizeof *numbers);
   uint8_t *marks = calloc(2, t->n + 1);
   g.group = numbers;
@@ -456,7 +480,7 @@ static bool probe_get(struct probe_task *t) {
   vecdb_error err;
   for (uint32_t i = 0; i < n; i++)
     keys[i] = vdb_rng_below(&t->p->rng, t->m->n_keys);
-  model_batch_make(batch, t->mc->variant, keys, NULL, n);
+  model_batch_make(batch, t->mc, keys, NULL, n);
   bool ok = true;
   size_t at = 0;
   if (vecdb_get(t->coll, &batch->keys, NULL, 0, found, &rows, &err))
@@ -466,7 +490,7 @@ static bool probe_get(struct probe_task *t) {
     if ((found[i] != 0) != (stamp != 0))
       ok = model_differs("get: key %u is %s", keys[i], stamp ? "missing" : "there");
     else if (stamp)
-      ok = model_check_row(t->mc->variant, rows, at++, stamp);
+      ok = model_check_row(t->mc, rows, at++, stamp);
   }
   if (ok && at != vecdb_rows_count(rows))
     ok = model_differs("get: %zu rows instead of %zu", vecdb_rows_count(rows), at);
@@ -496,7 +520,7 @@ static bool probe_query(struct probe_task *t) {
     if (by_offset) {
       params.offset = at;
     } else if (at > 0) {
-      model_batch_make(batch, t->mc->variant, &t->truth[at - 1].key, NULL, 1);
+      model_batch_make(batch, t->mc, &t->truth[at - 1].key, NULL, 1);
       params.after = batch->keys;
     }
     if (vecdb_query(t->coll, &params, &rows, &err))
@@ -509,7 +533,7 @@ static bool probe_query(struct probe_task *t) {
       vecdb_value key = vecdb_rows_value(rows, i, 0);
       if (model_key_number(t->mc->variant, &key) != t->truth[at + i].key)
         ok = model_differs("query, filter '%s': wrong key", t->filter.text);
-      ok = ok && model_check_row(t->mc->variant, rows, i, t->truth[at + i].stamp);
+      ok = ok && model_check_row(t->mc, rows, i, t->truth[at + i].stamp);
     }
     vecdb_rows_free(rows);
   }

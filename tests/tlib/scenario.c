@@ -13,7 +13,8 @@ void scenario_base_make(struct scenario_base *base, uint64_t seed) {
       WORKLOAD_UPSERT, WORKLOAD_DELETE, WORKLOAD_UPSERT,    WORKLOAD_BACKUP, WORKLOAD_UPSERT,
       WORKLOAD_FLUSH,  WORKLOAD_UPSERT, WORKLOAD_FLUSH_ALL, WORKLOAD_UPSERT, WORKLOAD_FLUSH_ALL,
       WORKLOAD_UPSERT, WORKLOAD_FLUSH,  WORKLOAD_UPSERT,    WORKLOAD_FLUSH,  WORKLOAD_UPSERT,
-      WORKLOAD_UPSERT, WORKLOAD_DELETE, WORKLOAD_UPSERT, WORKLOAD_UPDATE};
+      WORKLOAD_UPSERT, WORKLOAD_DELETE, WORKLOAD_UPSERT, WORKLOAD_UPDATE, WORKLOAD_ALTER,
+      WORKLOAD_UPSERT, WORKLOAD_ALTER};
   memset(base, 0, sizeof *base);
   base->disk = simdisk_new();
   struct workload_config config = {.seed = seed, .vfs = simdisk_vfs(base->disk), .dir = "db",
@@ -66,8 +67,13 @@ static int scenario_delete(struct scenario_trial *t) { return workload_do(&t->w,
 static int scenario_where(struct scenario_trial *t) {
   return workload_do(&t->w, WORKLOAD_DELETE_WHERE);
 }
+static int scenario_alter(struct scenario_trial *t) { return workload_do(&t->w, WORKLOAD_ALTER); }
 static int scenario_flush(struct scenario_trial *t) {
   return workload_do(&t->w, WORKLOAD_FLUSH_ALL);
+}
+static int scenario_expire(struct scenario_trial *t) {
+  int rc = workload_do(&t->w, WORKLOAD_EXPIRE);
+  return rc ? rc : workload_do(&t->w, WORKLOAD_TICK);
 }
 static int scenario_compact(struct scenario_trial *t) {
   return workload_do(&t->w, WORKLOAD_COMPACT);
@@ -193,6 +199,8 @@ const struct scenario scenario_list[] = {
     {"many upserts", false, scenario_many},
     {"delete", false, scenario_delete},
     {"delete where", false, scenario_where},
+    {"alter", false, scenario_alter},
+    {"expire", false, scenario_expire},
     {"flush", false, scenario_flush},
     {"compact", false, scenario_compact},
     {"index create", false, scenario_index},

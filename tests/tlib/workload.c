@@ -8,9 +8,9 @@
 static const char *const workload_names[WORKLOAD_OPS] = {
     "create", "drop",         "insert", "upsert",    "update",  "delete",
     "delete_where", "flush",  "flush_all", "compact", "index_create", "index_drop",
-    "step",   "reopen",       "backup"};
+    "step",   "reopen",       "backup", "alter",     "expire",  "tick"};
 static const uint8_t workload_weights[WORKLOAD_OPS] = {5, 2, 16, 28, 10, 14, 6, 7,
-                                                       2, 4, 4,  2,  10, 3, 1};
+                                                       2, 4, 4,  2,  10, 3, 1, 5, 1, 4};
 
 const char *workload_op_name(enum workload_op op) { return workload_names[op]; }
 
@@ -74,6 +74,7 @@ void workload_fork(struct workload *out, const struct workload *w, const vecdb_v
   out->stamp = w->stamp;
   out->born = w->born;
   out->clock_ns = w->clock_ns;
+  out->ticks = w->ticks;
   out->n_backups = w->n_backups;
   out->backup_number = w->backup_number;
   out->op = w->op;
@@ -95,6 +96,11 @@ static uint64_t workload_clock(void *user) {
   return w->clock_ns += 50000;
 }
 
+static uint64_t workload_wall(void *user) {
+  const struct workload *w = user;
+  return w->ticks * MODEL_TICK_MS * 1000000;
+}
+
 vecdb_options workload_options(struct workload *w) {
   static vecdb_clock clock;
   vecdb_options o = VECDB_OPTIONS_INIT;
@@ -108,7 +114,8 @@ vecdb_options workload_options(struct workload *w) {
   o.vfs = w->config.vfs;
   o.allocator = w->config.allocator;
   if (w->config.flags & VECDB_HOST_DRIVEN) {
-    clock.monotonic_ns = clock.wall_ns = workload_clock;
+    clock.monotonic_ns = workload_clock;
+    clock.wall_ns = workload_wall;
     clock.user = w;
     o.clock = &clock;
   }
@@ -153,6 +160,7 @@ void workload_backup_path(const struct workload *w, uint32_t n, char out[64]) {
 
 /* The write in flight has been acknowledged. */
 static void workload_ack(struct workload *w, uint32_t coll) {
+  model_expire(&w->next, w->ticks);
   bool changed = !model_same_coll(&w->now, &w->next, coll); /* else nothing may have been logged */
   model_copy(&w->now, &w->next);
   w->in_flight = false;
@@ -188,6 +196,8 @@ static int workload_create(struct workload *w) {
   struct model_coll *coll = &w->next.colls[c];
   coll->exists = true;
   coll->variant = vdb_rng_below(&w->rng, MODEL_VARIANTS);
+  coll->extra = coll->extras = 0;
+  coll->renamed = coll->expires = false;
   coll->born = ++w->born;
   memset(coll->stamps, 0, w->config.n_keys * sizeof *coll->stamps);
   w->in_flight = true;
@@ -221,12 +231,12 @@ static int workload_write(struct workload *w, uint32_t c, vecdb_collection *coll
       continue;
     clash = clash || (!replace && w->now.colls[c].stamps[k]);
     keys[taken] = k;
-    stamps[taken++] = rows[k] = ++w->stamp;
+    stamps[taken++] = rows[k] = model_stamp(&w->now.colls[c], ++w->stamp);
   }
   int rc = VECDB_OK;
   if (taken > 0) {
     int64_t ids[MODEL_BATCH];
-    model_batch_make(batch, w->now.colls[c].variant, keys, stamps, taken);
+    model_batch_make(batch, &w->now.colls[c], keys, stamps, taken);
     int64_t *want = model_text_keys(w->now.colls[c].variant) ? NULL : ids;
     w->in_flight = true;
     rc = (replace ? vecdb_upsert : vecdb_insert)(coll, &batch->batch, want, &w->err);
@@ -271,7 +281,7 @@ static int workload_update(struct workload *w, uint32_t c, vecdb_collection *col
     if (rows[keys[i]])
       rows[keys[i]] = stamps[i];
   }
-  model_batch_make(batch, w->now.colls[c].variant, keys, stamps, n);
+  model_batch_make(batch, &w->now.colls[c], keys, stamps, n);
   model_batch_light(batch);
   w->in_flight = true;
   int rc = vecdb_update(coll, &batch->batch, 0, found, &w->err);
@@ -302,7 +312,7 @@ static int workload_delete(struct workload *w, uint32_t c, vecdb_collection *col
     expected += rows[keys[i]] != 0;
     rows[keys[i]] = 0;
   }
-  model_batch_make(batch, w->now.colls[c].variant, keys, NULL, n);
+  model_batch_make(batch, &w->now.colls[c], keys, NULL, n);
   w->in_flight = true;
   int rc = vecdb_delete(coll, &batch->keys, &deleted, &w->err);
   free(batch);
@@ -319,7 +329,7 @@ static int workload_delete_where(struct workload *w, uint32_t c, vecdb_collectio
     struct model_row row;
     if (!rows[k])
       continue;
-    model_values(w->now.colls[c].variant, rows[k], &row);
+    model_row_of(&w->now.colls[c], rows[k], &row);
     if (!probe_passes(&filter, &row))
       continue;
     rows[k] = 0;
@@ -328,6 +338,58 @@ static int workload_delete_where(struct workload *w, uint32_t c, vecdb_collectio
   w->in_flight = true;
   int rc = vecdb_delete_where(coll, &filter.filter, &deleted, NULL, &w->err);
   return rc ? rc : workload_deleted(w, c, deleted, expected);
+}
+
+/* The schema has changed, and on the way all rows of the collection were flushed. */
+static void workload_altered(struct workload *w, uint32_t c) {
+  workload_made_durable(w, w->changed[c]);
+  model_expire(&w->next, w->ticks);
+  workload_reshaped(w, c);
+}
+
+static int workload_alter(struct workload *w, uint32_t c, vecdb_collection *coll) {
+  struct model_coll *next = &w->next.colls[c];
+  const struct model_coll *now = &w->now.colls[c];
+  vecdb_schema added = VECDB_SCHEMA_INIT;
+  int rc;
+  w->in_flight = true;
+  if (!now->extra && next->extras == MODEL_EXTRAS) {
+    rc = VECDB_OK;
+  } else if (!now->extra) {
+    next->extra = ++next->extras;
+    vecdb_field field = model_extra_field(next->extra);
+    added.fields = &field;
+    added.n_fields = 1;
+    rc = vecdb_fields_add(coll, &added, NULL, &w->err);
+  } else if (vdb_rng_below(&w->rng, 2)) {
+    next->renamed = !now->renamed;
+    rc = vecdb_field_rename(coll, model_extra_name(now), model_extra_name(next), NULL, &w->err);
+  } else {
+    next->extra = 0;
+    next->renamed = false;
+    rc = vecdb_field_drop(coll, model_extra_name(now), NULL, &w->err);
+  }
+  if (!rc)
+    workload_altered(w, c);
+  return rc;
+}
+
+static int workload_expire(struct workload *w, uint32_t c, vecdb_collection *coll) {
+  if (!(w->config.flags & VECDB_HOST_DRIVEN) || w->now.colls[c].expires)
+    return VECDB_OK; /* the clock must be ours; what has expired would come back */
+  w->in_flight = true;
+  w->next.colls[c].expires = true;
+  int rc = vecdb_expire(coll, "x", 0, NULL, &w->err);
+  if (!rc)
+    workload_altered(w, c);
+  return rc;
+}
+
+static void workload_tick(struct workload *w) {
+  w->ticks = w->ticks + 1 > w->stamp / MODEL_BATCH ? w->ticks + 1 : w->stamp / MODEL_BATCH;
+  model_expire(&w->now, w->ticks);
+  model_expire(&w->next, w->ticks);
+  model_expire(&w->backup, w->ticks);
 }
 
 static int workload_index(struct workload *w, uint32_t c, vecdb_collection *coll, bool drop) {
@@ -380,6 +442,8 @@ static int workload_on_coll(struct workload *w, enum workload_op op, uint32_t c)
     case WORKLOAD_DELETE: rc = workload_delete(w, c, coll); break;
     case WORKLOAD_DELETE_WHERE: rc = workload_delete_where(w, c, coll); break;
     case WORKLOAD_FLUSH: rc = vecdb_flush(coll, NULL, &w->err); break;
+    case WORKLOAD_ALTER: rc = workload_alter(w, c, coll); break;
+    case WORKLOAD_EXPIRE: rc = workload_expire(w, c, coll); break;
     case WORKLOAD_COMPACT: rc = vecdb_compact(coll, NULL, &w->err); break;
     default: rc = workload_index(w, c, coll, op == WORKLOAD_INDEX_DROP); break;
   }
@@ -392,7 +456,7 @@ static int workload_on_coll(struct workload *w, enum workload_op op, uint32_t c)
 int workload_do(struct workload *w, enum workload_op op) {
   uint32_t c = workload_existing(w, true);
   bool on_db = op == WORKLOAD_CREATE || op == WORKLOAD_FLUSH_ALL || op == WORKLOAD_STEP ||
-               op == WORKLOAD_REOPEN || op == WORKLOAD_BACKUP;
+               op == WORKLOAD_REOPEN || op == WORKLOAD_BACKUP || op == WORKLOAD_TICK;
   if (c == MODEL_COLLS && !on_db)
     op = WORKLOAD_CREATE;
   w->op = op;
@@ -410,6 +474,10 @@ int workload_do(struct workload *w, enum workload_op op) {
     case WORKLOAD_STEP: rc = workload_step(w); break;
     case WORKLOAD_REOPEN: rc = workload_reopen(w); break;
     case WORKLOAD_BACKUP: rc = workload_backup(w); break;
+    case WORKLOAD_TICK:
+      workload_tick(w);
+      rc = VECDB_OK;
+      break;
     default: rc = workload_on_coll(w, op, c); break;
   }
   w->n_done[op] += rc == VECDB_OK;
@@ -432,19 +500,20 @@ int workload_next(struct workload *w) {
 /* ---- what may be found ----------------------------------------------------------------------- */
 
 /* Whether `found` has the collections of `base` with the rows they had in `rows`. */
-static bool workload_is(const struct model *base, const struct model *rows,
-                        const struct model *found) {
+static bool workload_is(const struct workload *w, const struct model *base,
+                        const struct model *rows, const struct model *found) {
   for (uint32_t c = 0; c < MODEL_COLLS; c++) {
     const struct model_coll *b = &base->colls[c], *r = &rows->colls[c], *f = &found->colls[c];
     if (b->exists != f->exists)
       return false;
     if (!b->exists)
       continue;
-    if (b->variant != f->variant)
+    if (b->variant != f->variant || b->extra != f->extra || b->renamed != f->renamed ||
+        b->expires != f->expires)
       return false;
     bool same = r->exists && r->born == b->born;
     for (uint32_t k = 0; k < base->n_keys; k++)
-      if (f->stamps[k] != (same ? r->stamps[k] : 0))
+      if (f->stamps[k] != (same && !model_expired(b, r->stamps[k], w->ticks) ? r->stamps[k] : 0))
         return false;
   }
   return true;
@@ -453,10 +522,10 @@ static bool workload_is(const struct model *base, const struct model *rows,
 /* Whether `found` has the collections of `base` with rows that they may have. */
 static bool workload_fits(const struct workload *w, const struct model *base,
                           const struct model *found, bool kill) {
-  if (workload_is(base, base, found))
+  if (workload_is(w, base, base, found))
     return true;
   for (uint32_t j = w->durable; !kill && j < w->n_history; j++)
-    if (workload_is(base, &w->history[j], found))
+    if (workload_is(w, base, &w->history[j], found))
       return true;
   return false;
 }
@@ -491,11 +560,16 @@ bool workload_accepts(struct workload *w, const struct model *found, bool kill) 
 static void workload_adopt(struct workload *w, const struct model *found,
                            const struct model *base) {
   uint64_t born[MODEL_COLLS];
-  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+  uint32_t extras[MODEL_COLLS];
+  for (uint32_t c = 0; c < MODEL_COLLS; c++) {
     born[c] = base->colls[c].born;
+    extras[c] = base->colls[c].extras;
+  }
   model_copy(&w->now, found);
-  for (uint32_t c = 0; c < MODEL_COLLS; c++)
+  for (uint32_t c = 0; c < MODEL_COLLS; c++) {
     w->now.colls[c].born = born[c];
+    w->now.colls[c].extras = extras[c];
+  }
 }
 
 void workload_rebase(struct workload *w, const struct model *found, bool kill) {

@@ -37,6 +37,9 @@ enum workload_op {
   WORKLOAD_STEP,
   WORKLOAD_REOPEN,
   WORKLOAD_BACKUP,
+  WORKLOAD_ALTER,  /* adds, renames or drops the extra field */
+  WORKLOAD_EXPIRE, /* lets rows expire from now on */
+  WORKLOAD_TICK,   /* sets the clock forward */
   WORKLOAD_OPS
 };
 
@@ -67,6 +70,7 @@ struct workload {
   uint64_t stamp;
   uint64_t born;
   uint64_t clock_ns;
+  uint64_t ticks; /* of the wall clock */
   /* States that a power cut may bring back: from `durable` on. */
   struct model *history;
   uint32_t n_history, capacity, durable;

@@ -126,6 +126,17 @@ static int crowd_put(vecdb_collection *coll, const int64_t *ids, const int64_t *
   return replace ? vecdb_upsert(coll, &batch, NULL, err) : vecdb_insert(coll, &batch, NULL, err);
 }
 
+/* New stamps for rows that are there. */
+static int crowd_update(vecdb_collection *coll, const int64_t *ids, const int64_t *stamps,
+                        uint32_t n, vecdb_error *err) {
+  const vecdb_column columns[] = {{.field = "id", .data = ids}, {.field = "stamp", .data = stamps}};
+  vecdb_batch batch = VECDB_BATCH_INIT;
+  batch.columns = columns;
+  batch.n_columns = 2;
+  batch.n_rows = n;
+  return vecdb_update(coll, &batch, 0, NULL, err);
+}
+
 static int crowd_create(vecdb *db, const char *name, vecdb_collection **out, vecdb_error *err) {
   const vecdb_field fields[] = {
       {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
@@ -145,7 +156,7 @@ static bool crowd_write_pairs(struct crowd_thread *t, uint64_t round) {
   struct crowd *crowd = t->crowd;
   int64_t ids[16], stamps[16];
   uint32_t n = 1 + vdb_rng_below(&t->rng, 4);
-  bool gone = vdb_rng_below(&t->rng, 4) == 0;
+  bool gone = vdb_rng_below(&t->rng, 4) == 0, update = !gone && vdb_rng_below(&t->rng, 4) == 0;
   int64_t stamp = (int64_t)(round * 16 + t->number + 1);
   for (uint32_t i = 0; i < n; i++) {
     uint32_t own = CROWD_SHARED + vdb_rng_below(&t->rng, CROWD_PAIRS - CROWD_SHARED);
@@ -159,12 +170,13 @@ static bool crowd_write_pairs(struct crowd_thread *t, uint64_t round) {
   }
   vecdb_error err;
   vecdb_keys keys = {ids, NULL, 2 * n};
-  int rc = gone ? vecdb_delete(crowd->coll, &keys, NULL, &err)
-                : crowd_put(crowd->coll, ids, stamps, 2 * n, true, &err);
+  int rc = gone     ? vecdb_delete(crowd->coll, &keys, NULL, &err)
+           : update ? crowd_update(crowd->coll, ids, stamps, 2 * n, &err)
+                    : crowd_put(crowd->coll, ids, stamps, 2 * n, true, &err);
   if (rc)
     return crowd_fine(crowd, rc, "write", &err);
   for (uint32_t i = 0; i < n; i++)
-    if (ids[2 * i] / 2 >= CROWD_SHARED)
+    if (ids[2 * i] / 2 >= CROWD_SHARED && !(update && crowd->stamps[ids[2 * i] / 2] == 0))
       crowd->stamps[ids[2 * i] / 2] = gone ? 0 : stamp;
   return true;
 }
@@ -411,12 +423,28 @@ static int crowd_wait(vecdb_collection *coll, vecdb_error *err) {
   return rc == VECDB_ERR_TIMEOUT ? VECDB_OK : rc;
 }
 
+/* A field comes, gets another name, or goes, whichever is possible. */
+static int crowd_alter(struct crowd_thread *t, vecdb_error *err) {
+  static const char *const names[] = {"extra", "other"};
+  vecdb_collection *coll = t->crowd->coll;
+  uint32_t which = vdb_rng_below(&t->rng, 2);
+  const vecdb_field field = {.name = names[which], .type = VECDB_VARCHAR, .max_length = 9,
+                             .flags = VECDB_NULLABLE};
+  vecdb_schema added = {sizeof added, sizeof field, NULL, &field, 1};
+  int rc = vecdb_fields_add(coll, &added, NULL, err);
+  if (rc == VECDB_ERR_EXISTS)
+    rc = vdb_rng_below(&t->rng, 2)
+             ? vecdb_field_drop(coll, names[which], NULL, err)
+             : vecdb_field_rename(coll, names[which], names[1 - which], NULL, err);
+  return rc == VECDB_ERR_EXISTS ? VECDB_OK : rc;
+}
+
 static bool crowd_upkeep_one(struct crowd_thread *t) {
   vecdb_collection *coll = t->crowd->coll;
   vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
   vecdb_stats stats = VECDB_STATS_INIT;
   vecdb_error err;
-  uint32_t what = vdb_rng_below(&t->rng, 10);
+  uint32_t what = vdb_rng_below(&t->rng, 12);
   int rc = VECDB_OK;
   atomic_fetch_add(&t->crowd->upkeep, 1);
   params.type = (int32_t)vdb_rng_below(&t->rng, 3);
@@ -434,7 +462,8 @@ static bool crowd_upkeep_one(struct crowd_thread *t) {
     case 6: rc = vecdb_flush_all(t->crowd->db, NULL, &err); break;
     case 7: rc = vecdb_collection_stats(coll, &stats, &err); break;
     case 8: return crowd_short_lived(t);
-    default: return crowd_backup(t);
+    case 9: return crowd_backup(t);
+    default: rc = crowd_alter(t, &err); break;
   }
   char text[32];
   snprintf(text, sizeof text, "upkeep %u", what);

@@ -347,8 +347,8 @@ static bool model_check_extra(const struct model_coll *coll, const vecdb_value *
                            model_same_bytes(value, row->e_text, strlen(row->e_text));
 }
 
-static bool model_check_field(const struct model_coll *coll, const char *name, const vecdb_value *value,
-                              const struct model_row *row) {
+static bool model_check_field(const struct model_coll *coll, const char *name,
+                              const vecdb_value *value, const struct model_row *row) {
   uint32_t variant = coll->variant;
   size_t bytes2 = model_type2(variant) == VECDB_BINARY_VECTOR    ? MODEL_DIM2 / 8
                   : model_type2(variant) == VECDB_FLOAT16_VECTOR ? MODEL_DIM2 * 2

@@ -141,7 +141,8 @@ void model_batch_light(struct model_batch *b);
 
 /* ---- comparing ---- */
 /* Whether row `i` of a table is the row of that stamp in all the columns there are. */
-bool model_check_row(const struct model_coll *coll, const vecdb_rows *rows, size_t i, uint64_t stamp);
+bool model_check_row(const struct model_coll *coll, const vecdb_rows *rows, size_t i,
+                     uint64_t stamp);
 /* Reads the whole database into `out` (initialised). */
 bool model_load(vecdb *db, struct model *out);
 

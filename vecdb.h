@@ -855,6 +855,48 @@ VECDB_API int vecdb_search_groups(vecdb_collection *collection, const vecdb_sear
                                   const vecdb_group_by *by, vecdb_hit *hits, uint32_t *counts,
                                   vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error);
 
+/* What the hits of several searches count, to be added up row by row. */
+typedef enum vecdb_fusion {
+  VECDB_FUSION_RRF = 0,      /* places: weight / (rrf_k + place), from place 0 on (Cormack et al.
+                                2009) */
+  VECDB_FUSION_WEIGHTED = 1, /* weight times the score brought to 0 to 1: of COSINE (1 + s) / 2, of
+                                IP 1/2 + atan(s) / pi, of the others 1 - 2 atan(s) / pi */
+  VECDB_FUSION_SCORES = 2    /* weight times the score as it is */
+} vecdb_fusion;
+
+/* One of the searches of a ranking. */
+typedef struct vecdb_hybrid_search {
+  vecdb_search_params search; /* k: how many of its hits count. Its fields and control have no
+                                 effect */
+  float weight;               /* 0: 1 */
+  uint32_t bounded;           /* 1: only hits within the radius count, as vecdb_search_range says */
+  float radius;
+} vecdb_hybrid_search;
+
+typedef struct vecdb_hybrid_params {
+  uint32_t size;
+  uint32_t search_size; /* sizeof(vecdb_hybrid_search) */
+  const vecdb_hybrid_search *searches; /* of any vector fields, with equal numbers of queries */
+  uint32_t n_searches;  /* 1 to 64 */
+  uint32_t k;           /* hits per query, 1 to VECDB_MAX_K */
+  int32_t fusion;       /* a vecdb_fusion */
+  float rrf_k;          /* RRF; 0: 61, which is 60 for places that count from 1 */
+  const char *const *fields; /* fields of the rows */
+  size_t n_fields;
+  const vecdb_control *control;
+} vecdb_hybrid_params;
+#define VECDB_HYBRID_PARAMS_INIT {sizeof(vecdb_hybrid_params), sizeof(vecdb_hybrid_search), NULL, \
+                                  0, 0, 0, 0, NULL, 0, NULL}
+
+/*
+ * One ranking out of several searches of one snapshot, per query: those that find a row say what it
+ * counts, and the k rows that count most are given, the best first, equal ones in key order; score
+ * is the sum. hits, counts, info and rows as for vecdb_search; info sums up the searches.
+ */
+VECDB_API int vecdb_search_hybrid(vecdb_collection *collection, const vecdb_hybrid_params *params,
+                                  vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
+                                  vecdb_rows **rows, vecdb_error *error);
+
 /*
  * Finds rows within `radius` of one query: score <= radius for L2, HAMMING and JACCARD, score >=
  * radius for IP and COSINE. The nearest `k` (the size of hits) are given, nearest first, and

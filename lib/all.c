@@ -143,6 +143,7 @@
 #include "query/frequency.c"
 #include "query/group.c"
 #include "query/hits.c"
+#include "query/hybrid.c"
 #include "query/iterator.c"
 #include "query/plan.c"
 #include "query/recall.c"

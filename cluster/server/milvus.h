@@ -125,6 +125,21 @@ bool milvus_partitions(struct milvus *m, const struct milvus_open *open,
 bool milvus_partition_column(struct milvus *m, const struct milvus_open *open, const char *name,
                              uint32_t n_rows, vecdb_column *columns, uint32_t *n_columns);
 
+/* ---- Changes (milvus_alter.c) ---------------------------------------------------------------- */
+
+/* The field with the times at which rows were written; only in collections that had a time to live.
+   It is in milliseconds. */
+#define MILVUS_WRITTEN "_written"
+
+/* Adds a field to the collection. */
+bool milvus_field_add(struct milvus *m, struct milvus_open *open, const vecdb_field *field);
+/* Puts the time to live among the record's properties in force. */
+bool milvus_ttl(struct milvus *m, struct milvus_open *open);
+/* Adds the column with the time of a batch's rows, where they have one; *n_columns grows by 0 or
+   1. */
+bool milvus_ttl_column(struct milvus *m, const struct milvus_open *open, uint32_t n_rows,
+                       vecdb_column *columns, uint32_t *n_columns);
+
 /* How many partitions there are, or places that a partition key spreads rows over. */
 int64_t milvus_partition_count(const struct milvus_open *open);
 
@@ -157,6 +172,8 @@ struct milvus_schema {
 };
 /* out->json is to be released also after failing. */
 bool milvus_schema_read(struct milvus *m, struct pb_bytes in, struct milvus_schema *out);
+/* One field, a FieldSchema, to be added; *json: it is of JSON. */
+bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out, bool *json);
 void milvus_schema_write(struct milvus *m, uint32_t field, const struct milvus_open *open);
 
 /* ---- Rows and filters (milvus_rows.c, milvus_filter.c) --------------------------------------- */
@@ -207,8 +224,9 @@ bool milvus_index_again(struct milvus *m, const struct milvus_open *open);
 /* milvus_admin.c */
 milvus_work milvus_connect, milvus_version, milvus_health, milvus_collection_create,
     milvus_collection_drop, milvus_collection_describe, milvus_collection_has,
-    milvus_collection_list, milvus_collection_stats, milvus_collection_alter,
-    milvus_collection_truncate;
+    milvus_collection_list, milvus_collection_stats, milvus_collection_truncate;
+/* milvus_alter.c */
+milvus_work milvus_collection_alter, milvus_collection_add_field;
 /* milvus_database.c */
 milvus_work milvus_databases, milvus_database_create, milvus_database_drop,
     milvus_database_describe, milvus_database_alter;

@@ -24,12 +24,6 @@ static const struct pb_field admin_named_table[] = {
     {8, PB_NUMBER, offsetof(struct admin_named, partitions)},
 };
 enum { ADMIN_NAMED = 2, ADMIN_CREATE = 6 }; /* how many of the fields a request has */
-static const struct pb_field admin_alter_table[] = {
-    {2, PB_TEXT, offsetof(struct admin_named, db)},
-    {3, PB_TEXT, offsetof(struct admin_named, name)},
-    {5, PB_LIST, offsetof(struct admin_named, properties)},
-    {6, PB_LIST, offsetof(struct admin_named, deleted)},
-};
 enum { ADMIN_BUCKETS = 16 }; /* of a partition key, as Milvus has it */
 
 static bool admin_read(struct milvus *m, size_t n_fields, struct admin_named *out) {
@@ -98,6 +92,10 @@ static bool admin_create(struct milvus *m, const struct admin_named *r,
       srv_guard_create(m->call, physical, &schema->schema, NULL, &error) != VECDB_OK) {
     srv_milvus_record_put(server->milvus, open.label, NULL);
     good = milvus_error(m, &error);
+  }
+  if (good && vecdb_collection_get(server->db, physical, &open.collection, &error) == VECDB_OK) {
+    milvus_opened(&open);
+    good = milvus_ttl(m, &open);
   }
   milvus_close(&open);
   return good;
@@ -201,21 +199,6 @@ void milvus_collection_stats(struct milvus *m) {
     milvus_error(m, &error);
   }
   milvus_close(&open);
-}
-
-void milvus_collection_alter(struct milvus *m) {
-  struct srv_milvus_state *state = m->call->server->milvus;
-  struct admin_named r;
-  struct milvus_open open;
-  if (!MILVUS_REQUEST(m, admin_alter_table, &r))
-    return;
-  pthread_mutex_lock(&state->change);
-  if (milvus_open(m, r.db, r.name, &open)) {
-    if (milvus_record(&open) && milvus_properties_set(m, open.record, &r.properties, &r.deleted))
-      milvus_record_keep(m, &open);
-    milvus_close(&open);
-  }
-  pthread_mutex_unlock(&state->change);
 }
 
 /* An empty collection takes the place of the old one, with its schema, indexes and aliases. */

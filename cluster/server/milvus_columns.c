@@ -25,7 +25,7 @@ static void fields_all(const struct milvus_open *open, struct milvus_fields *out
   for (uint32_t i = 0; i < open->schema->n_fields; i++) {
     const char *name = open->schema->fields[i].name;
     bool dynamic = strcmp(name, MILVUS_DYNAMIC) == 0;
-    if (!fields_have(out, name) && strcmp(name, MILVUS_PARTITION) != 0)
+    if (!fields_have(out, name) && (dynamic || !milvus_hidden(name)))
       fields_add(out, name, dynamic ? MILVUS_DYNAMIC_NAME : name);
   }
 }

@@ -132,6 +132,8 @@ static bool hybrid_search(struct hybrid *h, size_t i) {
     s->r.partitions = h->r.partitions;
   if (!milvus_search_read(s))
     return false;
+  if (s->group.field)
+    return milvus_fail(h->m, SRV_MILVUS_ARGUMENT, "hybrid searches are not grouped");
   if (i > 0 && s->params.n_queries != h->whole.params.n_queries)
     return milvus_fail(h->m, SRV_MILVUS_ARGUMENT, "the searches have unequal numbers of vectors");
   h->whole.params.n_queries = s->params.n_queries;

@@ -33,6 +33,7 @@ static const struct milvus_method milvus_methods[] = {
     METHOD("ShowCollections", SRV_READ, false, MILVUS_MESSAGE, milvus_collection_list),
     METHOD("GetCollectionStatistics", SRV_READ, false, MILVUS_MESSAGE, milvus_collection_stats),
     METHOD("AlterCollection", SRV_ADMIN, false, MILVUS_STATUS, milvus_collection_alter),
+    METHOD("AddCollectionField", SRV_ADMIN, false, MILVUS_STATUS, milvus_collection_add_field),
     METHOD("TruncateCollection", SRV_ADMIN, false, MILVUS_MESSAGE, milvus_collection_truncate),
     METHOD("RenameCollection", SRV_ADMIN, false, MILVUS_STATUS, milvus_rename),
     METHOD("CreateAlias", SRV_ADMIN, false, MILVUS_STATUS, milvus_alias_create),

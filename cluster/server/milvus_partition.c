@@ -11,7 +11,6 @@
 #include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/milvus.h"
-#include "server/milvus_rebuild.h"
 
 struct partition_request {
   const char *db, *name, *partition;
@@ -129,6 +128,16 @@ bool milvus_partition_column(struct milvus *m, const struct milvus_open *open, c
 
 /* ---- Making and dropping --------------------------------------------------------------------- */
 
+/* Rows that are written without it, and those from before, are in the default partition. */
+static const vecdb_field partition_field = {
+    .name = MILVUS_PARTITION,
+    .type = VECDB_VARCHAR,
+    .max_length = VECDB_MAX_NAME,
+    .flags = VECDB_HAS_DEFAULT,
+    .default_value = {.type = VECDB_VARCHAR,
+                      .length = sizeof MILVUS_PARTITION_DEFAULT - 1,
+                      .as.data = MILVUS_PARTITION_DEFAULT}};
+
 static bool partition_make(struct milvus *m, struct milvus_open *open, const char *name) {
   if (!milvus_name(m, "partition", name))
     return false;
@@ -140,8 +149,8 @@ static bool partition_make(struct milvus *m, struct milvus_open *open, const cha
   if (json_array_size(partition_list(open)) + 1 >= PARTITION_MOST)
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "a collection has up to %d partitions",
                        PARTITION_MOST);
-  struct milvus_rebuild change = {.partitions = true};
-  if (!srv_schema_field(open->schema, MILVUS_PARTITION) && !milvus_rebuild(m, open, &change))
+  if (!srv_schema_field(open->schema, MILVUS_PARTITION) &&
+      !milvus_field_add(m, open, &partition_field))
     return false;
   json_t *record = milvus_record(open);
   if (!json_object_get(record, "partitions"))

@@ -19,21 +19,10 @@ static void rebuild_metric(vecdb_field *field, int32_t metric) {
   field->flags |= metric == VECDB_COSINE ? VECDB_ALLOW_ZERO : 0;
 }
 
-/* Rows that are written without it are in the default partition. */
-static void rebuild_partition(vecdb_field *field) {
-  field->name = MILVUS_PARTITION;
-  field->type = VECDB_VARCHAR;
-  field->max_length = VECDB_MAX_NAME;
-  field->flags = VECDB_HAS_DEFAULT;
-  field->default_value.type = VECDB_VARCHAR;
-  field->default_value.as.data = MILVUS_PARTITION_DEFAULT;
-  field->default_value.length = sizeof MILVUS_PARTITION_DEFAULT - 1;
-}
-
 /* The schema with the changes. */
 static bool rebuild_schema(struct milvus *m, const vecdb_schema *from,
                            const struct milvus_rebuild *change, vecdb_schema *out) {
-  vecdb_field *fields = srv_arena_array(&m->call->arena, from->n_fields + 1, sizeof *fields);
+  vecdb_field *fields = srv_arena_array(&m->call->arena, from->n_fields, sizeof *fields);
   if (!fields)
     return milvus_no_memory(m);
   memcpy(fields, from->fields, from->n_fields * sizeof *fields);
@@ -42,8 +31,6 @@ static bool rebuild_schema(struct milvus *m, const vecdb_schema *from,
       rebuild_metric(&fields[i], change->metric);
   *out = *from;
   out->fields = fields;
-  if (change->partitions)
-    rebuild_partition(&fields[out->n_fields++]);
   return true;
 }
 
@@ -169,7 +156,11 @@ static bool rebuild_locked(struct milvus *m, struct milvus_open *open,
     return false;
   if (vecdb_collection_create(db, physical, &schema, &to, &error) != VECDB_OK)
     return milvus_error(m, &error);
+  uint64_t ttl;
+  const char *expiry = vecdb_expiry(open->collection, &ttl);
   bool good = change->empty || rebuild_rows(m, open, to);
+  if (good && expiry && vecdb_expire(to, expiry, ttl, NULL, &error) != VECDB_OK)
+    good = milvus_error(m, &error);
   if (good && vecdb_flush(to, NULL, &error) != VECDB_OK)
     good = milvus_error(m, &error);
   good = good && rebuild_switch(m, open, to);

@@ -10,8 +10,7 @@
 struct milvus_rebuild {
   const char *field; /* which has the metric; NULL: no metric changes */
   int32_t metric;
-  bool partitions; /* there is the field MILVUS_PARTITION */
-  bool empty;      /* the rows are left behind */
+  bool empty; /* the rows are left behind */
 };
 
 /* Moves the rows to a new collection, and makes that the one behind the name; *open is it

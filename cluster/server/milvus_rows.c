@@ -276,7 +276,7 @@ static const vecdb_column *rows_key_column(const struct milvus_open *open,
 
 bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const char *partition,
                       const struct pb_list *data, uint32_t n_rows, vecdb_batch *out) {
-  vecdb_column *columns = srv_arena_array(&m->call->arena, data->n + 2, sizeof *columns);
+  vecdb_column *columns = srv_arena_array(&m->call->arena, data->n + 3, sizeof *columns);
   *out = (vecdb_batch)VECDB_BATCH_INIT;
   if (!columns)
     return milvus_no_memory(m);
@@ -292,7 +292,8 @@ bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const ch
   out->columns = columns;
   out->n_columns = (uint32_t)data->n;
   out->n_rows = n_rows;
-  if (!milvus_partition_column(m, open, partition, n_rows, columns, &out->n_columns))
+  if (!milvus_partition_column(m, open, partition, n_rows, columns, &out->n_columns) ||
+      !milvus_ttl_column(m, open, n_rows, columns, &out->n_columns))
     return false;
   if (!open->auto_id || rows_key_column(open, out))
     return true;

@@ -153,6 +153,19 @@ static bool schema_field(struct milvus *m, const struct schema_field *in, vecdb_
          (!in->default_value.n || schema_default(m, in->default_value, out));
 }
 
+bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out, bool *json) {
+  struct schema_field field;
+  if (!MILVUS_PART(m, in, schema_field_table, &field))
+    return false;
+  *json = field.type == MILVUS_JSON;
+  if (!field.nullable)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "added field must be nullable, field name = %.255s",
+                       field.name);
+  if (field.primary || field.partition_key || field.dynamic)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "field %.255s: keys cannot be added", field.name);
+  return schema_field(m, &field, out);
+}
+
 static void schema_dynamic(vecdb_field *out) {
   out->name = MILVUS_DYNAMIC;
   out->type = VECDB_VARCHAR;
@@ -253,7 +266,8 @@ static void schema_put_field(struct pb_out *out, const struct milvus_open *open,
 }
 
 bool milvus_hidden(const char *field) {
-  return strcmp(field, MILVUS_DYNAMIC) == 0 || strcmp(field, MILVUS_PARTITION) == 0;
+  return strcmp(field, MILVUS_DYNAMIC) == 0 || strcmp(field, MILVUS_PARTITION) == 0 ||
+         strcmp(field, MILVUS_WRITTEN) == 0;
 }
 
 bool milvus_is_json(const struct milvus_open *open, const char *field) {

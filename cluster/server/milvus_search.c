@@ -155,7 +155,6 @@ static bool search_vectors(struct milvus_search_run *s) {
 }
 
 bool milvus_search_unserved(struct milvus_search_run *s) {
-  /* Iterators are no work of ours: clients that get no token walk on by ranges. */
   static const char *const keys[] = {"group_by_field", "group_by_fields"};
   for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
     const char *value = milvus_pair(&s->pairs, keys[i]);
@@ -165,9 +164,10 @@ bool milvus_search_unserved(struct milvus_search_run *s) {
   return true;
 }
 
+/* Iterators are no work of ours: clients that get no token walk on by ranges. */
 bool milvus_search_read(struct milvus_search_run *s) {
   struct milvus *m = s->m;
-  if (!milvus_pairs_read(m, &s->r.params, &s->pairs) || !milvus_search_unserved(s) ||
+  if (!milvus_pairs_read(m, &s->r.params, &s->pairs) ||
       !milvus_search_number(s, "topk", &s->limit) || !milvus_search_number(s, "offset", &s->offset))
     return false;
   uint64_t k = (uint64_t)s->limit + s->offset;
@@ -176,7 +176,7 @@ bool milvus_search_read(struct milvus_search_run *s) {
   s->params.k = (uint32_t)k;
   s->control.timeout_ms = search_timeout(m->call);
   s->params.control = &s->control;
-  return search_field(s) && search_params_json(s) && search_vectors(s) &&
+  return search_field(s) && search_params_json(s) && search_vectors(s) && milvus_group_read(s) &&
          milvus_filter_read(m, &s->open, s->r.expr, &s->r.values, &s->params.filter) &&
          milvus_partitions(m, &s->open, &s->r.partitions, &s->params.filter) &&
          milvus_fields_read(m, &s->open, &s->r.fields, &s->fields);
@@ -237,6 +237,8 @@ void milvus_search_answer(struct milvus_search_run *s, const struct milvus_hits 
   search_ids(s, hits->rows, pick, n);
   milvus_columns_write(s->m, 3, &s->open, &s->fields, hits->rows, pick, n);
   search_asked(s, 7);
+  if (s->group.field)
+    milvus_group_write(s, hits->rows, pick, n);
   srv_pb_text(out, 13, s->open.key->name);
   srv_pb_close(out, results);
   srv_pb_text(out, 3, s->open.name);
@@ -304,7 +306,7 @@ bool milvus_search_hits(struct milvus_search_run *s, struct milvus_hits *out) {
 
 static void search_now(struct milvus_search_run *s) {
   struct milvus_hits hits;
-  if (!milvus_search_hits(s, &hits))
+  if (!(s->group.field ? milvus_group_hits(s, &hits) : milvus_search_hits(s, &hits)))
     return;
   milvus_search_answer(s, &hits);
   vecdb_rows_free(hits.rows);

@@ -23,6 +23,7 @@ struct milvus_search_run {
   vecdb_search_params params;
   vecdb_control control;
   uint32_t limit, offset;
+  vecdb_group_by group; /* field NULL: hits are not grouped */
   bool ranged;          /* only hits between radius and inner are wanted */
   double radius, inner; /* NAN: no bound */
 };
@@ -40,9 +41,15 @@ bool milvus_search_take(struct milvus_search_run *s, struct pb_bytes in);
 bool milvus_search_read(struct milvus_search_run *s);
 bool milvus_search_hits(struct milvus_search_run *s, struct milvus_hits *out);
 void milvus_search_answer(struct milvus_search_run *s, const struct milvus_hits *hits);
+/* Of a search that groups its hits (milvus_group.c): what is asked for, once params.k is known; the
+   hits without the offset, in s->params.k places; the values of the groups, in the answer. */
+bool milvus_group_read(struct milvus_search_run *s);
+bool milvus_group_hits(struct milvus_search_run *s, struct milvus_hits *out);
+void milvus_group_write(struct milvus_search_run *s, const vecdb_rows *rows, const uint32_t *pick,
+                        size_t n);
 /* A whole number among the request's pairs; unchanged where there is none. */
 bool milvus_search_number(struct milvus_search_run *s, const char *key, uint32_t *out);
-/* Fails for what no search serves. */
+/* Fails for what no ranking of several searches serves. */
 bool milvus_search_unserved(struct milvus_search_run *s);
 
 #endif

@@ -40,7 +40,8 @@ static void write_answer(struct milvus *m, const struct milvus_open *open, const
   srv_pb_number(&m->out, 9, srv_milvus_ids(m->call->server->milvus, 1));
 }
 
-/* Milvus's inserts take a key that is there already: both write over it. */
+/* Milvus's inserts take a key that is there already: both write over it. A partial upsert leaves
+   the fields that it does not name as they are. */
 static void write_rows(struct milvus *m, size_t n_fields, uint32_t count_field) {
   struct srv_milvus_state *state = m->call->server->milvus;
   struct pb_bytes in = {(const uint8_t *)m->call->body, m->call->body_bytes};
@@ -50,15 +51,14 @@ static void write_rows(struct milvus *m, size_t n_fields, uint32_t count_field) 
   vecdb_error error;
   if (!milvus_take(m, in, write_rows_table, n_fields, &r, sizeof r))
     return;
-  if (r.partial) {
-    milvus_fail(m, SRV_MILVUS_ARGUMENT, "partial updates are not served: send whole rows");
-    return;
-  }
   pthread_rwlock_rdlock(&state->writes);
   if (milvus_open(m, r.db, r.name, &open)) {
     uint32_t n_rows = r.n_rows < 0 || r.n_rows > UINT32_MAX ? 0 : (uint32_t)r.n_rows;
     if (milvus_rows_read(m, &open, r.partition, &r.data, n_rows, &batch)) {
-      if (srv_guard_upsert(m->call, open.collection, &batch, NULL, &error) == VECDB_OK)
+      int rc = r.partial ? srv_guard_update(m->call, open.collection, &batch, VECDB_UPDATE_INSERT,
+                                            NULL, &error)
+                         : srv_guard_upsert(m->call, open.collection, &batch, NULL, &error);
+      if (rc == VECDB_OK)
         write_answer(m, &open, &batch, count_field);
       else
         milvus_error(m, &error);

@@ -223,10 +223,10 @@ VECDB_API int vecdb_expire(vecdb_collection *collection, const char *field, uint
 
 VECDB_API const char *vecdb_expiry(const vecdb_collection *collection, uint64_t *ttl_ms) {
   const struct vdb_schema *schema = collection ? collection->schema : NULL;
-  bool expires = schema && schema->expiry >= 0;
+  bool expires = schema && schema->expiry > 0;
   if (ttl_ms)
     *ttl_ms = expires ? schema->ttl_ms : 0;
-  return expires ? schema->fields[schema->expiry].name : NULL;
+  return expires ? schema->fields[schema->expiry - 1].name : NULL;
 }
 
 VECDB_API int vecdb_flush(vecdb_collection *collection, const vecdb_control *control,

@@ -131,6 +131,24 @@ VECDB_API int vecdb_search_groups(vecdb_collection *collection, const vecdb_sear
   return rc;
 }
 
+VECDB_API int vecdb_search_hybrid(vecdb_collection *collection, const vecdb_hybrid_params *params,
+                                  vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
+                                  vecdb_rows **rows, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  if (rows)
+    *rows = NULL;
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  struct vdb_snapshot *snapshot;
+  VDB_TRY(vdb_snapshot_take(collection, &snapshot, err));
+  struct vdb_hybrid_want want = {params, hits, counts, info, rows};
+  uint32_t n_queries = 0;
+  int rc = vdb_query_hybrid(snapshot, &want, &n_queries, err);
+  vdb_snapshot_release(snapshot);
+  if (!rc)
+    atomic_fetch_add_explicit(&collection->searches, n_queries, memory_order_relaxed);
+  return rc;
+}
+
 VECDB_API int vecdb_search_range(vecdb_collection *collection, const vecdb_search_params *params,
                                  float radius, vecdb_hit *hits, uint32_t *count,
                                  vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {

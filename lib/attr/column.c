@@ -15,9 +15,9 @@ VDB_INTERNAL struct vdb_column vdb_column_fill(const struct vdb_field *field) {
 
 VDB_INTERNAL bool vdb_row_expired(const struct vdb_schema *schema, const struct vdb_column *columns,
                                   size_t row, int64_t now_ms) {
-  if (schema->expiry < 0)
+  if (schema->expiry == 0)
     return false;
-  const struct vdb_column *c = &columns[schema->expiry];
+  const struct vdb_column *c = &columns[schema->expiry - 1];
   int64_t value;
   memcpy(&value, vdb_column_bytes(c, row).data, sizeof value);
   return !vdb_column_is_null(c, row) && value <= now_ms - (int64_t)schema->ttl_ms;

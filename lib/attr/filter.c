@@ -79,9 +79,9 @@ VDB_INTERNAL int vdb_filter_unexpired(struct vdb_mem *mem, const struct vdb_sche
   vecdb_param limit = {.name = "limit", .value = {.type = VECDB_INT64}};
   const vecdb_filter filter = {text, 0, &limit, 1};
   *out = NULL;
-  if (schema->expiry < 0)
+  if (schema->expiry == 0)
     return VECDB_OK;
-  const char *name = schema->fields[schema->expiry].name;
+  const char *name = schema->fields[schema->expiry - 1].name;
   limit.value.as.integer = now_ms - (int64_t)schema->ttl_ms;
   snprintf(text, sizeof text, "%s > {limit} or %s is null", name, name);
   return vdb_filter_compile(mem, schema, &filter, out, err);

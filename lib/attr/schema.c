@@ -352,7 +352,7 @@ static struct vdb_schema *schema_take_all(struct schema_block *b, const vecdb_sc
     schema->n_fields = from->n_fields;
     schema->key = key;
     schema->next_id = from->n_fields;
-    schema->expiry = -1;
+    schema->expiry = 0;
     schema->ttl_ms = 0;
     for (uint32_t i = 0; i < from->n_fields; i++)
       fields[i].id = i;

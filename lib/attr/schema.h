@@ -44,7 +44,8 @@ struct vdb_schema {
   uint32_t n_fields;
   uint32_t key; /* index of the primary key */
   uint32_t next_id;
-  int32_t expiry;  /* index of the field by which rows expire, INT64 milliseconds; -1: none */
+  uint32_t expiry; /* index of the field by which rows expire, plus one; 0: none. It is INT64, of
+                      milliseconds */
   uint64_t ttl_ms; /* rows are gone once the clock is past its value by so much */
 };
 

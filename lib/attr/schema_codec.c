@@ -49,7 +49,7 @@ VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_
   vdb_write_u32(out, schema->next_id);
   for (uint32_t i = 0; i < schema->n_fields; i++)
     vdb_write_u32(out, schema->fields[i].id);
-  vdb_write_u32(out, (uint32_t)(schema->expiry + 1));
+  vdb_write_u32(out, schema->expiry);
   vdb_write_u64(out, schema->ttl_ms);
 }
 
@@ -160,7 +160,7 @@ static bool schema_codec_tail(struct vdb_schema *schema, struct vdb_reader *in) 
   if (in->bad || vdb_reader_left(in) || expiry > schema->n_fields ||
       schema->ttl_ms > VDB_MAX_TTL_MS)
     return false;
-  schema->expiry = (int32_t)expiry - 1;
+  schema->expiry = expiry;
   return expiry == 0 || schema->fields[expiry - 1].type == VECDB_INT64;
 }
 

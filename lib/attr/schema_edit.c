@@ -65,7 +65,7 @@ static int schema_edit_drop(struct schema_edit *e, const struct vdb_schema *from
     return schema_edit_fail(name, "the primary key cannot be dropped", err);
   if (vdb_type_is_vector(f->type))
     return schema_edit_fail(name, "a vector cannot be dropped", err);
-  if ((int32_t)at == from->expiry)
+  if (at + 1 == from->expiry)
     return schema_edit_fail(name, "rows expire by it", err);
   e->n--;
   memmove(&e->fields[at], &e->fields[at + 1], (e->n - at) * sizeof *e->fields);
@@ -121,7 +121,7 @@ static int schema_edit_make(struct vdb_mem *mem, const struct vdb_schema *from,
   for (uint32_t f = 0; f < e->n; f++) {
     made->fields[f].id = e->ids[f];
     if (e->expiry == (int64_t)e->ids[f])
-      made->expiry = (int32_t)f;
+      made->expiry = f + 1;
   }
   return VECDB_OK;
 }
@@ -136,7 +136,7 @@ VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema 
   vdb_schema_public(from, e->fields);
   e->n = from->n_fields;
   e->next_id = from->next_id;
-  e->expiry = from->expiry < 0 ? -1 : (int64_t)from->fields[from->expiry].id;
+  e->expiry = from->expiry == 0 ? -1 : (int64_t)from->fields[from->expiry - 1].id;
   for (uint32_t f = 0; f < from->n_fields; f++)
     e->ids[f] = from->fields[f].id;
   int rc = schema_edit_make(mem, from, edit, e, out, err);

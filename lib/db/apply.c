@@ -19,7 +19,7 @@ VDB_INTERNAL struct vdb_place vdb_apply_find(struct vecdb_collection *coll, stru
 }
 
 VDB_INTERNAL int64_t vdb_apply_now(const struct vecdb_collection *coll) {
-  return coll->schema->expiry < 0 ? 0 : vdb_wall_ms(&coll->db->env);
+  return coll->schema->expiry == 0 ? 0 : vdb_wall_ms(&coll->db->env);
 }
 
 VDB_INTERNAL bool vdb_apply_expired(struct vdb_place place, int64_t now_ms) {

@@ -188,7 +188,7 @@ static void merge_drop_expired(const struct vdb_seg *seg, uint64_t *bits) {
 VDB_INTERNAL bool vdb_merge_rotten(const struct vdb_seg *seg) {
   uint32_t n_rows = seg->sealed->n_rows, expired = 0;
   uint64_t dead = vdb_tombs_count(seg->tombs);
-  if (seg->schema->expiry >= 0) {
+  if (seg->schema->expiry > 0) {
     int64_t now = vdb_wall_ms(seg->env);
     uint32_t n = vdb_min_u32(n_rows, MERGE_SAMPLE);
     for (uint32_t i = 0; i < n; i++) {
@@ -212,7 +212,7 @@ static int merge_choose(struct merge_map *map, uint64_t seq, struct vdb_sealed_s
       return vdb_fail_memory(err);
     vdb_bits_fill(map->bits[i], n_rows);
     vdb_tombs_clear_dead(map->segs[i]->tombs, 0, n_rows, seq, map->bits[i]);
-    if (map->segs[i]->schema->expiry >= 0)
+    if (map->segs[i]->schema->expiry > 0)
       merge_drop_expired(map->segs[i], map->bits[i]);
     struct vdb_sealed_source source = {{map->segs[i], n_rows}, map->bits[i],
                                        (uint32_t)vdb_bits_count(map->bits[i], n_rows)};
@@ -388,8 +388,8 @@ static int merge_sealed_list(struct vecdb_collection *coll, struct vdb_version *
 /* Whether writing a segment anew frees anything. */
 static bool merge_pays(const struct vdb_seg *seg) {
   bool pays = vdb_tombs_count(seg->tombs) > 0 || seg->sealed->stale;
-  int64_t now = seg->schema->expiry < 0 ? 0 : vdb_wall_ms(seg->env);
-  for (uint32_t row = 0; !pays && seg->schema->expiry >= 0 && row < seg->sealed->n_rows; row++)
+  int64_t now = seg->schema->expiry == 0 ? 0 : vdb_wall_ms(seg->env);
+  for (uint32_t row = 0; !pays && seg->schema->expiry > 0 && row < seg->sealed->n_rows; row++)
     pays = vdb_row_expired(seg->schema, seg->sealed->columns, row, now);
   return pays;
 }

@@ -56,7 +56,7 @@ static struct vdb_snapshot *view_snapshot_new(struct vecdb_collection *coll, uin
   memset(snapshot, 0, sizeof *snapshot);
   snapshot->env = &coll->db->env;
   snapshot->schema = schema;
-  if (schema->expiry >= 0)
+  if (schema->expiry > 0)
     snapshot->now_ms = vdb_wall_ms(&coll->db->env);
   snapshot->segs = (struct vdb_seg_view *)(void *)(base + segs_at);
   snapshot->index = (vecdb_index_params *)(void *)(base + index_at);

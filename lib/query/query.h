@@ -52,6 +52,17 @@ struct vdb_group_want {
 };
 VDB_INTERNAL int vdb_query_groups(const struct vdb_snapshot *snapshot,
                                   const struct vdb_group_want *want, vecdb_error *err);
+/* hybrid.c. As vdb_query_search; *n_queries: how many were answered, over all searches. */
+struct vdb_hybrid_want {
+  const vecdb_hybrid_params *params;
+  vecdb_hit *hits;
+  uint32_t *counts;
+  vecdb_search_info *info; /* or NULL */
+  vecdb_rows **rows;       /* or NULL */
+};
+VDB_INTERNAL int vdb_query_hybrid(const struct vdb_snapshot *snapshot,
+                                  const struct vdb_hybrid_want *want, uint32_t *n_queries,
+                                  vecdb_error *err);
 /* recall.c. The share of the exact answer that the search of one query finds; *indexed tells
    whether an index had a part in it: else *recall stays. Errors: as vdb_query_search, TIMEOUT. */
 VDB_INTERNAL int vdb_query_recall(const struct vdb_snapshot *snapshot,

@@ -130,6 +130,13 @@ static int scenario_read_coll(struct scenario_trial *t, vecdb_collection *coll) 
   if (!rc)
     rc = vecdb_search_groups(coll, &params, &by, hits, counts, NULL, &rows, &t->w.err);
   vecdb_rows_free(rows);
+  vecdb_hybrid_search searches[2] = {{.search = params}, {.search = params, .weight = 2}};
+  vecdb_hybrid_params hybrid = VECDB_HYBRID_PARAMS_INIT;
+  hybrid.searches = searches;
+  hybrid.n_searches = 2;
+  hybrid.k = 8;
+  if (!rc)
+    rc = vecdb_search_hybrid(coll, &hybrid, hits, &count, NULL, NULL, &t->w.err);
   if (!rc)
     rc = vecdb_iterator_open(coll, &params, &it, &t->w.err);
   if (!rc)

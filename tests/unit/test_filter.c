@@ -264,9 +264,10 @@ static void tf_check_list(const char *field, const char *format, uint32_t n, uin
     char word[24];
     uint64_t offsets[2] = {0, 0};
     offsets[1] = (uint64_t)sprintf(word, "w%u", v);
-    struct vdb_column id = {(uint8_t *)&integer, NULL, NULL, NULL, 8, VECDB_INT64, 0};
-    struct vdb_column d = {(uint8_t *)&number, NULL, NULL, NULL, 8, VECDB_DOUBLE, 0};
-    struct vdb_column title = {(uint8_t *)word, offsets, NULL, NULL, 0, VECDB_VARCHAR, 0};
+    struct vdb_column id = {.data = (uint8_t *)&integer, .width = 8, .type = VECDB_INT64};
+    struct vdb_column d = {.data = (uint8_t *)&number, .width = 8, .type = VECDB_DOUBLE};
+    struct vdb_column title = {
+        .data = (uint8_t *)word, .offsets = offsets, .type = VECDB_VARCHAR};
     columns[FX_ID] = id;
     columns[FX_D] = d;
     columns[FX_T] = title;
@@ -310,7 +311,7 @@ static void test_list_clustered(void **state) {
                                    INT64_MIN, -1,    100000, INT64_MAX - 1};
   memset(columns, 0, sizeof columns);
   for (size_t i = 0; i < VDB_COUNT(values); i++) {
-    struct vdb_column id = {(const uint8_t *)&values[i], NULL, NULL, NULL, 8, VECDB_INT64, 0};
+    struct vdb_column id = {.data = (const uint8_t *)&values[i], .width = 8, .type = VECDB_INT64};
     columns[FX_ID] = id;
     assert_int_equal(vdb_filter_row(filter, columns, 0), i < 5);
   }

@@ -1,0 +1,126 @@
+/* milvus_alter.c - changes of a collection that is there: fields that are added, properties, and of
+   these the time to live, for which a hidden field keeps when each row was written. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/json_schema.h"
+#include "server/milvus.h"
+
+/* Of properties, in seconds; 0 and less: for ever. */
+#define ALTER_TTL "collection.ttl.seconds"
+
+struct alter_request {
+  const char *db, *name;
+  struct pb_bytes schema;
+  struct pb_list properties, deleted;
+};
+static const struct pb_field alter_field_table[] = {
+    {2, PB_TEXT, offsetof(struct alter_request, db)},
+    {3, PB_TEXT, offsetof(struct alter_request, name)},
+    {5, PB_BYTES, offsetof(struct alter_request, schema)},
+};
+static const struct pb_field alter_table[] = {
+    {2, PB_TEXT, offsetof(struct alter_request, db)},
+    {3, PB_TEXT, offsetof(struct alter_request, name)},
+    {5, PB_LIST, offsetof(struct alter_request, properties)},
+    {6, PB_LIST, offsetof(struct alter_request, deleted)},
+};
+
+static int64_t alter_now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+bool milvus_field_add(struct milvus *m, struct milvus_open *open, const vecdb_field *field) {
+  vecdb_schema schema = {sizeof schema, sizeof *field, NULL, field, 1};
+  vecdb_error error;
+  if (vecdb_fields_add(open->collection, &schema, NULL, &error) != VECDB_OK)
+    return milvus_error(m, &error);
+  milvus_opened(open);
+  return true;
+}
+
+/* ---- Times to live --------------------------------------------------------------------------- */
+
+/* Rows from before count from now on. */
+static bool alter_ttl_field(struct milvus *m, struct milvus_open *open) {
+  vecdb_field field = {.name = MILVUS_WRITTEN, .type = VECDB_INT64, .flags = VECDB_HAS_DEFAULT,
+                       .default_value = {.type = VECDB_INT64, .as.integer = alter_now_ms()}};
+  return srv_schema_field(open->schema, MILVUS_WRITTEN) || milvus_field_add(m, open, &field);
+}
+
+bool milvus_ttl(struct milvus *m, struct milvus_open *open) {
+  const char *text = json_string_value(
+      json_object_get(json_object_get(open->record, "properties"), ALTER_TTL));
+  long long seconds = text ? strtoll(text, NULL, 10) : 0;
+  vecdb_error error;
+  if (seconds <= 0 && !vecdb_expiry(open->collection, NULL))
+    return true;
+  if (seconds > 0 && !alter_ttl_field(m, open))
+    return false;
+  return vecdb_expire(open->collection, seconds > 0 ? MILVUS_WRITTEN : NULL,
+                      (uint64_t)seconds * 1000, NULL, &error) == VECDB_OK ||
+         milvus_error(m, &error);
+}
+
+bool milvus_ttl_column(struct milvus *m, const struct milvus_open *open, uint32_t n_rows,
+                       vecdb_column *columns, uint32_t *n_columns) {
+  if (!srv_schema_field(open->schema, MILVUS_WRITTEN))
+    return true;
+  int64_t now = alter_now_ms(), *times = srv_arena_array(&m->call->arena, n_rows, sizeof *times);
+  if (!times)
+    return milvus_no_memory(m);
+  for (uint32_t i = 0; i < n_rows; i++)
+    times[i] = now;
+  columns[(*n_columns)++] = (vecdb_column){.field = MILVUS_WRITTEN, .data = times};
+  return true;
+}
+
+/* ---- Methods --------------------------------------------------------------------------------- */
+
+static void alter_field(struct milvus *m, struct milvus_open *open, struct pb_bytes in) {
+  vecdb_field field = {0};
+  bool json;
+  if (!milvus_field_read(m, in, &field, &json) || !milvus_field_add(m, open, &field) || !json)
+    return;
+  json_t *record = milvus_record(open);
+  if (!json_object_get(record, "json"))
+    json_object_set_new(record, "json", json_array());
+  if (json_array_append_new(json_object_get(record, "json"), json_string(field.name)) != 0)
+    milvus_no_memory(m);
+  else
+    milvus_record_keep(m, open);
+}
+
+void milvus_collection_add_field(struct milvus *m) {
+  struct srv_milvus_state *state = m->call->server->milvus;
+  struct alter_request r;
+  struct milvus_open open;
+  if (!MILVUS_REQUEST(m, alter_field_table, &r))
+    return;
+  pthread_mutex_lock(&state->change);
+  if (milvus_open(m, r.db, r.name, &open)) {
+    alter_field(m, &open, r.schema);
+    milvus_close(&open);
+  }
+  pthread_mutex_unlock(&state->change);
+}
+
+void milvus_collection_alter(struct milvus *m) {
+  struct srv_milvus_state *state = m->call->server->milvus;
+  struct alter_request r;
+  struct milvus_open open;
+  if (!MILVUS_REQUEST(m, alter_table, &r))
+    return;
+  pthread_mutex_lock(&state->change);
+  if (milvus_open(m, r.db, r.name, &open)) {
+    if (milvus_record(&open) && milvus_properties_set(m, open.record, &r.properties, &r.deleted) &&
+        milvus_record_keep(m, &open))
+      milvus_ttl(m, &open);
+    milvus_close(&open);
+  }
+  pthread_mutex_unlock(&state->change);
+}

@@ -22,9 +22,13 @@ void srv_collections_list(struct srv_call *call) {
   srv_call_error(call, &error);
 }
 
-/* {"name", "description", "fields", "rows"...} of a collection; NULL when it cannot be told. */
-static json_t *collection_describe(vecdb_collection *collection) {
+json_t *srv_collection_json(vecdb_collection *collection) {
+  uint64_t ttl_ms;
+  const char *expiry = vecdb_expiry(collection, &ttl_ms);
   json_t *out = srv_schema_write(vecdb_collection_schema(collection));
+  if (out && expiry)
+    json_object_set_new(out, "expiry", json_pack("{s:s, s:I}", "field", expiry, "ttl_ms",
+                                                 (json_int_t)ttl_ms));
   if (out)
     json_object_set_new(out, "name", json_string(vecdb_collection_name(collection)));
   return out;
@@ -44,7 +48,7 @@ void srv_collection_create(struct srv_call *call) {
     srv_call_error(call, &error);
     return;
   }
-  srv_call_answer(call, 201, collection_describe(collection));
+  srv_call_answer(call, 201, srv_collection_json(collection));
   vecdb_collection_release(collection);
 }
 
@@ -52,7 +56,7 @@ void srv_collection_describe(struct srv_call *call) {
   vecdb_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
-  srv_call_answer(call, 200, collection_describe(collection));
+  srv_call_answer(call, 200, srv_collection_json(collection));
   vecdb_collection_release(collection);
 }
 

@@ -22,6 +22,7 @@ struct search {
   const vecdb_field *field; /* the vector field that is searched */
   vecdb_search_params params;
   vecdb_control control;
+  vecdb_group_by group; /* field NULL: hits are not grouped */
   bool batch;     /* the request has "vectors" */
   json_t *filter; /* made by the server: the parameters borrow from it */
 };
@@ -126,7 +127,7 @@ static bool search_options(struct search *s, json_t *json) {
   static const char *const keys[] = {
       "query",  "vector", "vectors", "field",  "top_k", "filter",     "params",
       "fields", "ef",     "nprobe",  "recall", "exact", "timeout_ms", "consistency_level",
-      NULL};
+      "group_by", "group_size", NULL};
   struct srv_call *call = s->call;
   bool exact = false;
   const char *field = NULL;
@@ -140,10 +141,13 @@ static bool search_options(struct search *s, json_t *json) {
       !srv_take_float(call, json, "recall", &s->params.recall) ||
       !srv_take_u32(call, json, "timeout_ms", &s->control.timeout_ms) ||
       !srv_take_flag(call, json, "exact", &exact) ||
+      !srv_take_text(call, json, "group_by", &s->group.field) ||
+      !srv_take_u32(call, json, "group_size", &s->group.hits) ||
       !srv_take_names(call, json, "fields", &s->params.fields, &s->params.n_fields) ||
       !srv_filter_read(call, json, &s->params.filter) || !search_consistency(call, json) ||
       !search_field(s, field))
     return false;
+  s->group.hits += s->group.hits == 0; /* 0: the default */
   s->params.plan = exact ? VECDB_PLAN_EXACT : VECDB_PLAN_AUTO;
   s->params.field = s->field->name;
   return true;
@@ -181,13 +185,38 @@ static json_t *search_info(const vecdb_search_info *info) {
                    (json_int_t)(info->elapsed_ns / 1000));
 }
 
-/* Runs the search and gives {"hits" or "results", "info"}; NULL after answering. */
+/* Searches, for groups if so asked; a NULL field of groups is none. */
+static int search_ask(struct search *s, vecdb_hit *hits, uint32_t *counts,
+                      vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
+  if (s->group.field)
+    return vecdb_search_groups(s->collection, &s->params, &s->group, hits, counts, info, rows,
+                               error);
+  return srv_search_run(s->call, s->collection, &s->params, hits, counts, info, rows, error);
+}
+
+/* The hits of query q; or its groups, each the list of its hits. */
+static json_t *search_query(const struct search *s, uint32_t q, const vecdb_hit *hits,
+                            const uint32_t *counts, const vecdb_rows *rows,
+                            const struct search_shape *shape) {
+  size_t k = s->params.k, size = s->group.hits;
+  if (!s->group.field)
+    return search_hits(s, hits + q * k, counts[q], rows, shape);
+  json_t *out = json_array();
+  for (size_t g = q * k; g < (q + 1) * k && counts[g] > 0; g++)
+    json_array_append_new(out, search_hits(s, hits + g * size, counts[g], rows, shape));
+  return out;
+}
+
+/* Runs the search and gives {"hits", "groups" or "results", "info"}; NULL after answering. */
 static json_t *search_run(struct search *s, const struct search_shape *shape) {
   uint32_t n = s->params.n_queries, k = s->params.k;
-  if (k > VECDB_MAX_K)
+  bool groups = s->group.field != NULL;
+  if (k > VECDB_MAX_K || s->group.hits > VECDB_MAX_K)
     k = 0; /* the library says what is wrong with it */
-  vecdb_hit *hits = srv_arena_array(&s->call->arena, (size_t)n * k + 1, sizeof *hits);
-  uint32_t *counts = srv_arena_array(&s->call->arena, n, sizeof *counts);
+  vecdb_hit *hits = srv_arena_array(&s->call->arena, (size_t)n * k * s->group.hits + 1,
+                                    sizeof *hits);
+  uint32_t *counts = srv_arena_array(&s->call->arena, groups ? (size_t)n * k + 1 : n,
+                                     sizeof *counts);
   vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
   vecdb_rows *rows;
   vecdb_error error;
@@ -195,20 +224,19 @@ static json_t *search_run(struct search *s, const struct search_shape *shape) {
     srv_call_no_memory(s->call);
     return NULL;
   }
-  if (srv_search_run(s->call, s->collection, &s->params, hits, counts, &info, &rows, &error) !=
-      VECDB_OK) {
+  if (search_ask(s, hits, counts, &info, &rows, &error) != VECDB_OK) {
     srv_call_error(s->call, &error);
     return NULL;
   }
   json_t *out = json_object();
   json_t *results = json_array();
   for (uint32_t q = 0; q < n; q++)
-    json_array_append_new(results, search_hits(s, hits + (size_t)q * k, counts[q], rows, shape));
+    json_array_append_new(results, search_query(s, q, hits, counts, rows, shape));
   vecdb_rows_free(rows);
   if (s->batch)
     json_object_set(out, "results", results);
   else
-    json_object_set(out, "hits", json_array_get(results, 0));
+    json_object_set(out, groups ? "groups" : "hits", json_array_get(results, 0));
   json_object_set_new(out, "info", search_info(&info));
   json_decref(results);
   if (!out)
@@ -221,6 +249,8 @@ static bool search_begin(struct search *s, struct srv_call *call, const char *co
   s->call = call;
   s->params = (vecdb_search_params)VECDB_SEARCH_PARAMS_INIT;
   s->control = (vecdb_control)VECDB_CONTROL_INIT;
+  s->group = (vecdb_group_by)VECDB_GROUP_BY_INIT;
+  s->group.hits = 1;
   s->collection = srv_call_collection(call, collection);
   if (!s->collection)
     return false;

@@ -259,6 +259,73 @@ static void test_search(void **state) {
   json_decref(answer);
 }
 
+/* Some fields of rows, fields of the collection, groups and expiry. */
+static void test_changes(void **state) {
+  const struct web *w = *state;
+  web_do(w, 200, "POST", DOCS "/rows",
+         "{\"rows\": [{\"doc_id\": 1, \"embedding\": [1,0,0,0], \"tenant_id\": 1},"
+         "{\"doc_id\": 2, \"embedding\": [2,0,0,0], \"tenant_id\": 1},"
+         "{\"doc_id\": 3, \"embedding\": [3,0,0,0], \"tenant_id\": 2}]}");
+  json_t *answer = web_expect(w, 200, "PATCH", DOCS "/rows",
+                              "{\"rows\": [{\"doc_id\": 2, \"category\": \"news\"},"
+                              "{\"doc_id\": 9, \"category\": \"news\"}]}");
+  json_t *wanted = json_pack("{s:i, s:[b,b]}", "found", 1, "rows", 1, 0);
+  assert_true(json_equal(answer, wanted));
+  json_decref(answer);
+  json_decref(wanted);
+  web_do(w, 200, "POST", DOCS "/fields",
+         "{\"fields\": [{\"name\": \"until\", \"type\": \"INT64\", \"nullable\": true},"
+         "{\"name\": \"stars\", \"type\": \"INT8\", \"default\": 3}]}");
+  web_do(w, 200, "PATCH", DOCS "/fields/stars", "{\"name\": \"grade\"}");
+  web_do(w, 200, "DELETE", DOCS "/fields/category", NULL);
+  answer = web_expect(w, 200, "GET", DOCS "/rows/2", NULL);
+  wanted = json_pack("{s:i, s:[i,i,i,i], s:i, s:n, s:i}", "doc_id", 2, "embedding", 2, 0, 0, 0,
+                     "tenant_id", 1, "until", "grade", 3);
+  json_t *numbers = json_object_get(answer, "embedding");
+  assert_int_equal(json_number_value(json_array_get(numbers, 0)), 2);
+  json_object_del(answer, "embedding");
+  json_object_del(wanted, "embedding");
+  assert_true(json_equal(answer, wanted));
+  json_decref(answer);
+  json_decref(wanted);
+  answer = web_expect(w, 200, "POST", DOCS "/search",
+                      "{\"vector\": [0,0,0,0], \"top_k\": 5, \"group_by\": \"tenant_id\","
+                      "\"group_size\": 2}");
+  static const int groups[2][2] = {{1, 2}, {3, 0}};
+  json_t *list = json_object_get(answer, "groups");
+  assert_int_equal(json_array_size(list), 2);
+  for (size_t g = 0; g < 2; g++) {
+    assert_int_equal(json_array_size(json_array_get(list, g)), 2 - g);
+    for (size_t i = 0; i < 2 - g; i++) {
+      json_t *hit = json_array_get(json_array_get(list, g), i);
+      assert_int_equal(json_integer_value(json_object_get(hit, "id")), groups[g][i]);
+    }
+  }
+  json_decref(answer);
+  web_do(w, 200, "PATCH", DOCS "/rows", "{\"rows\": [{\"doc_id\": 1, \"until\": 1000}]}");
+  answer = web_expect(w, 200, "PUT", DOCS "/expiry", "{\"field\": \"until\", \"ttl_ms\": 500}");
+  wanted = json_pack("{s:s, s:i}", "field", "until", "ttl_ms", 500);
+  assert_true(json_equal(json_object_get(answer, "expiry"), wanted));
+  json_decref(answer);
+  json_decref(wanted);
+  answer = web_expect(w, 200, "POST", DOCS "/count", NULL);
+  assert_int_equal(json_integer_value(json_object_get(answer, "count")), 2);
+  json_decref(answer);
+  web_fails(w, 400, "SCHEMA", "DELETE", DOCS "/fields/until", NULL);
+  web_do(w, 200, "PUT", DOCS "/expiry", "{}");
+  web_do(w, 200, "DELETE", DOCS "/fields/until", NULL);
+  web_fails(w, 400, "UNKNOWN_FIELD", "DELETE", DOCS "/fields/until", NULL);
+  web_fails(w, 400, "SCHEMA", "POST", DOCS "/fields",
+            "{\"fields\": [{\"name\": \"x\", \"type\": \"INT8\"}]}");
+  web_fails(w, 409, "EXISTS", "PATCH", DOCS "/fields/grade", "{\"name\": \"tenant_id\"}");
+  web_fails(w, 400, "ARGUMENT", "PATCH", DOCS "/rows",
+            "{\"rows\": [{\"doc_id\": 1, \"grade\": 1}, {\"doc_id\": 2}]}");
+  web_fails(w, 400, "TYPE", "POST", DOCS "/search",
+            "{\"vector\": [0,0,0,0], \"group_by\": \"embedding\"}");
+  web_fails(w, 400, "K", "POST", DOCS "/search",
+            "{\"vector\": [0,0,0,0], \"group_by\": \"tenant_id\", \"group_size\": 9999999}");
+}
+
 static void test_wrong_requests(void **state) {
   static const struct {
     long status;
@@ -412,6 +479,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_stream, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_pages, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_search, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_changes, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_description, setup, teardown),
       cmocka_unit_test_setup_teardown(test_restart, setup_docs, teardown),

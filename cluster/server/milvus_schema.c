@@ -64,15 +64,16 @@ static bool schema_default(struct milvus *m, struct pb_bytes in, vecdb_field *ou
   vecdb_value *value = &out->default_value;
   out->flags |= VECDB_HAS_DEFAULT;
   value->type = out->type;
+  int64_t integer = v.small + v.large; /* clients set one of the numbers, not always the field's */
   if (out->type == VECDB_VARCHAR) {
     value->as.data = v.text;
     value->length = (uint32_t)strlen(v.text);
   } else if (out->type == VECDB_BOOL) {
     value->as.boolean = v.boolean != 0;
   } else if (out->type == VECDB_FLOAT || out->type == VECDB_DOUBLE) {
-    value->as.number = out->type == VECDB_FLOAT ? v.narrow : v.wide;
+    value->as.number = v.narrow + v.wide + (double)integer;
   } else {
-    value->as.integer = out->type == VECDB_INT64 ? v.large : v.small;
+    value->as.integer = integer;
   }
   return true;
 }

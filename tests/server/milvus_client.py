@@ -204,6 +204,67 @@ def check_metric_change(client):
     assert "moved" in client.list_collections()
 
 
+def check_groups(client):
+    """The nearest rows of each value of a field, which hide no others."""
+    schema = MilvusClient.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
+    schema.add_field("doc", DataType.VARCHAR, max_length=20)
+    index = client.prepare_index_params()
+    index.add_index("vector", index_type="FLAT", metric_type="L2")
+    client.create_collection("grouped", schema=schema, index_params=index)
+    client.insert("grouped", [{"id": i, "vector": [i, 0],
+                               "doc": "near" if i < 400 else f"far{i // 50}"} for i in range(600)])
+    hits = client.search("grouped", [[0, 0], [599, 0]], limit=3, group_by_field="doc",
+                         group_size=2, output_fields=["doc"])
+    assert [key_of(h, "id") for h in hits[0]] == [0, 1, 400, 401, 450, 451], hits[0]
+    assert [key_of(h, "id") for h in hits[1]] == [599, 598, 549, 548, 499, 498], hits[1]
+    assert [h["entity"]["doc"] for h in hits[0]] == ["near"] * 2 + ["far8"] * 2 + ["far9"] * 2
+    later = client.search("grouped", [[0, 0]], limit=2, offset=1, group_by_field="doc")[0]
+    assert [key_of(h, "id") for h in later] == [400, 450]
+    fails(1100, client.search, "grouped", [[0, 0]], limit=2, group_by_field="vector")
+    fails(1100, client.search, "grouped", [[0, 0]], limit=2, group_by_field="none")
+
+
+def check_changes(client):
+    """Some fields of rows, a field that comes later, rows that have had their time."""
+    schema = MilvusClient.create_schema()
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=2)
+    schema.add_field("n", DataType.INT32)
+    client.create_collection("changing", schema=schema)
+    client.insert("changing", [{"id": i, "vector": [i, 1], "n": i} for i in range(10)])
+    answer = client.upsert("changing", [{"id": 3, "n": 30}, {"id": 4, "n": 40}],
+                           partial_update=True)
+    assert answer["upsert_count"] == 2
+    client.create_index("changing", client.prepare_index_params(
+        "vector", index_type="FLAT", metric_type="COSINE"))
+    client.load_collection("changing")
+    row = client.get("changing", ids=[3])[0]
+    assert row["n"] == 30 and list(row["vector"]) == [3, 1]
+    try:
+        client.upsert("changing", [{"id": 50, "n": 1}], partial_update=True)
+        raise AssertionError("a row came without its vector")
+    except MilvusException:
+        pass
+    client.add_collection_field("changing", "note", DataType.VARCHAR, max_length=20, nullable=True)
+    client.add_collection_field("changing", "stars", DataType.INT8, nullable=True,
+                                default_value=5)
+    client.upsert("changing", [{"id": 5, "note": "new"}], partial_update=True)
+    rows = client.query("changing", "id in [4, 5]", output_fields=["note", "stars", "n"])
+    assert [(r["note"], r["stars"], r["n"]) for r in rows] == [(None, 5, 40), ("new", 5, 5)], rows
+    assert client.query("changing", "note is null", output_fields=["count(*)"])[0]["count(*)"] == 9
+    names = [f["name"] for f in client.describe_collection("changing")["fields"]]
+    assert names == ["id", "vector", "n", "note", "stars"]
+    client.alter_collection_properties("changing", {"collection.ttl.seconds": "100000"})
+    client.insert("changing", [{"id": 60, "vector": [1, 1], "n": 6}])
+    assert len(client.query("changing", "id >= 0", output_fields=["*"])) == 11
+    assert "_written" not in client.query("changing", "id == 60", output_fields=["*"])[0]
+    assert [f["name"] for f in client.describe_collection("changing")["fields"]] == names
+    client.drop_collection_properties("changing", ["collection.ttl.seconds"])
+    assert len(client.query("changing", "id >= 0")) == 11
+
+
 def main():
     logging.disable(logging.CRITICAL)  # the failures that are meant to be
     client = MilvusClient(uri=f"http://127.0.0.1:{sys.argv[1]}")
@@ -211,6 +272,8 @@ def main():
     check_typed(client)
     check_sparse(client)
     check_metric_change(client)
+    check_groups(client)
+    check_changes(client)
     assert client.list_databases() == ["default"]
     for name in client.list_collections():
         client.drop_collection(name)

@@ -108,6 +108,8 @@ struct srv_qdrant_want {
 /* Reads "with_payload" and "with_vector"; false after answering. */
 bool srv_qdrant_want_read(struct srv_call *call, json_t *object, const vecdb_schema *schema,
                           struct srv_qdrant_want *want);
+/* The parts of a payload that are wanted, as `payload` above says: takes the reference. */
+json_t *srv_qdrant_choose(json_t *payload, json_t *wanted);
 /* {"id", "payload", "vector"} of a row; NULL when out of memory. */
 json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const vecdb_rows *rows, size_t row);
 
@@ -136,6 +138,16 @@ bool srv_qdrant_mmr(struct srv_call *call, const struct srv_qdrant_candidates *c
 json_t *srv_qdrant_nearest(struct srv_call *call, vecdb_collection *collection, json_t *json);
 json_t *srv_qdrant_fusion(struct srv_call *call, vecdb_collection *collection, json_t *json);
 
+/* A form of search: the list of hits, alone or as "points"; NULL after answering. */
+typedef json_t *srv_qdrant_form(struct srv_call *call, vecdb_collection *collection, json_t *json);
+
+/* ---- qdrant_groups.c ------------------------------------------------------------------------- */
+
+enum { QDRANT_GROUP_BYTES = 1024 }; /* of a value to group by; points with longer ones have none */
+/* {"groups"}, found by searches of that form; NULL after answering. */
+json_t *srv_qdrant_groups(struct srv_call *call, vecdb_collection *collection, json_t *json,
+                          srv_qdrant_form *form);
+
 /* ---- Handlers -------------------------------------------------------------------------------- */
 
 /* qdrant_collections.c */
@@ -147,6 +159,7 @@ srv_handler srv_qdrant_upsert, srv_qdrant_delete, srv_qdrant_payload_set,
 /* qdrant_read.c */
 srv_handler srv_qdrant_retrieve, srv_qdrant_retrieve_one, srv_qdrant_scroll, srv_qdrant_count;
 /* qdrant_search.c */
-srv_handler srv_qdrant_query, srv_qdrant_query_batch, srv_qdrant_search, srv_qdrant_search_batch;
+srv_handler srv_qdrant_query, srv_qdrant_query_batch, srv_qdrant_search, srv_qdrant_search_batch,
+    srv_qdrant_query_groups, srv_qdrant_search_groups;
 
 #endif

@@ -308,7 +308,7 @@ static json_t *point_keep(json_t *payload, json_t *names, const char *above, boo
   return out;
 }
 
-static json_t *point_choose(json_t *payload, json_t *choice) {
+json_t *srv_qdrant_choose(json_t *payload, json_t *choice) {
   json_t *include = json_is_array(choice) ? choice : json_object_get(choice, "include");
   json_t *exclude = json_object_get(choice, "exclude");
   if (!json_is_array(include) && !json_is_array(exclude))
@@ -354,7 +354,8 @@ json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const vecdb_rows *r
   if (payload >= 0)
     json_object_set_new(
         out, "payload",
-        point_choose(point_payload(vecdb_rows_value(rows, row, (size_t)payload)), want->payload));
+        srv_qdrant_choose(point_payload(vecdb_rows_value(rows, row, (size_t)payload)),
+                          want->payload));
   if (terms >= 0)
     json_object_set_new(out, "vector",
                         point_vectors(want, rows, row, vecdb_rows_value(rows, row, (size_t)terms)));

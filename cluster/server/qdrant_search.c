@@ -293,9 +293,6 @@ static json_t *search_finish(struct qdrant_search *s, json_t *query, json_t *opt
 
 /* ---- The two forms --------------------------------------------------------------------------- */
 
-/* A form of search: the list of hits, or NULL after answering. */
-typedef json_t *search_form(struct srv_call *call, vecdb_collection *collection, json_t *json);
-
 json_t *srv_qdrant_nearest(struct srv_call *call, vecdb_collection *collection, json_t *json) {
   static const char *const refused[] = {"prefetch", NULL};
   struct qdrant_search s;
@@ -339,7 +336,7 @@ static json_t *search_by_vector(struct srv_call *call, vecdb_collection *collect
   return search_finish(&s, vector, json);
 }
 
-static void search_one(struct srv_call *call, search_form *form) {
+static void search_one(struct srv_call *call, srv_qdrant_form *form) {
   vecdb_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
@@ -349,7 +346,7 @@ static void search_one(struct srv_call *call, search_form *form) {
   vecdb_collection_release(collection);
 }
 
-static void search_many(struct srv_call *call, search_form *form) {
+static void search_many(struct srv_call *call, srv_qdrant_form *form) {
   static const char *const keys[] = {"searches", NULL};
   json_t *searches = NULL;
   if (!srv_only_keys(call, call->json, keys) ||
@@ -396,4 +393,22 @@ void srv_qdrant_search(struct srv_call *call) {
 
 void srv_qdrant_search_batch(struct srv_call *call) {
   search_many(call, search_by_vector);
+}
+
+static void search_groups(struct srv_call *call, srv_qdrant_form *form) {
+  vecdb_collection *collection = srv_qdrant_collection(call);
+  if (!collection)
+    return;
+  json_t *out = srv_qdrant_groups(call, collection, call->json, form);
+  if (out)
+    srv_qdrant_answer(call, out);
+  vecdb_collection_release(collection);
+}
+
+void srv_qdrant_query_groups(struct srv_call *call) {
+  search_groups(call, search_by_query);
+}
+
+void srv_qdrant_search_groups(struct srv_call *call) {
+  search_groups(call, search_by_vector);
 }

@@ -71,8 +71,10 @@ static const struct srv_route qdrant_routes[] = {
     {"POST", POINTS "/count", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_count},
     {"POST", POINTS "/query", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_query},
     {"POST", POINTS "/query/batch", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_query_batch},
+    {"POST", POINTS "/query/groups", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_query_groups},
     {"POST", POINTS "/search", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search},
     {"POST", POINTS "/search/batch", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search_batch},
+    {"POST", POINTS "/search/groups", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search_groups},
 };
 
 #define MILVUS_COLLECTIONS "/v2/vectordb/collections"

@@ -181,6 +181,13 @@ def check_reads(both, name):
     assert 4 <= len(a.points) <= 5 and 4 <= len(b.points) <= 5
     a, b = both.query_points(name, query=1, limit=5)
     same_points(a.points, b.points)
+    for group_by, size in (("color", 4), ("meta.source", 2), ("n", 1), ("meta.deep.x", 3)):
+        a, b = both.query_points_groups(name, group_by=group_by, query=query, limit=5,
+                                        group_size=size, with_payload=["n"],
+                                        query_filter=FILTERS[0])
+        assert [g.id for g in a.groups] == [g.id for g in b.groups], group_by
+        for x, y in zip(a.groups, b.groups, strict=True):
+            same_points(x.hits, y.hits)
     for diversity, candidates in ((0.0, 20), (0.5, 30), (1.0, 12), (0.3, None)):
         mmr = m.NearestQuery(nearest=query, mmr=m.Mmr(diversity=diversity,
                                                       candidates_limit=candidates))

@@ -188,6 +188,7 @@ static json_t *search_info(const vecdb_search_info *info) {
 /* Searches, for groups if so asked; a NULL field of groups is none. */
 static int search_ask(struct search *s, vecdb_hit *hits, uint32_t *counts,
                       vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
+  s->call->searched = true;
   if (s->group.field)
     return vecdb_search_groups(s->collection, &s->params, &s->group, hits, counts, info, rows,
                                error);

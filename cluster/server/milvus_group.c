@@ -71,6 +71,7 @@ bool milvus_group_hits(struct milvus_search_run *s, struct milvus_hits *out) {
     return milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "a range search cannot be grouped");
   if (!group_fields(s))
     return false;
+  s->m->call->searched = true;
   if (vecdb_search_groups(s->open.collection, &s->params, &s->group, hits, counts, NULL, &out->rows,
                           &error) != VECDB_OK)
     return milvus_error(s->m, &error);

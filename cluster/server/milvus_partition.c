@@ -1,6 +1,6 @@
 /*
  * milvus_partition.c - partitions: a hidden field says in which one a row is, and a filter on it
- * narrows searches. The field comes with the first partition that is made (milvus_rebuild.c), so
+ * narrows searches. The field is added with the first partition that is made, so
  * that collections without partitions pay nothing. A partition key needs no partitions here: it is
  * a field that filters name.
  */

@@ -279,8 +279,8 @@ static void test_changes(void **state) {
   web_do(w, 200, "PATCH", DOCS "/fields/stars", "{\"name\": \"grade\"}");
   web_do(w, 200, "DELETE", DOCS "/fields/category", NULL);
   answer = web_expect(w, 200, "GET", DOCS "/rows/2", NULL);
-  wanted = json_pack("{s:i, s:i, s:f, s:n, s:i}", "doc_id", 2, "tenant_id", 1, "price", 1.5, "until",
-                     "grade", 3);
+  wanted = json_pack("{s:i, s:i, s:f, s:n, s:i}", "doc_id", 2, "tenant_id", 1, "price", 1.5,
+                     "until", "grade", 3);
   json_t *numbers = json_object_get(answer, "embedding");
   assert_int_equal(json_number_value(json_array_get(numbers, 0)), 2);
   json_object_del(answer, "embedding");

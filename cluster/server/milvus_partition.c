@@ -1,8 +1,8 @@
 /*
  * milvus_partition.c - partitions: a hidden field says in which one a row is, and a filter on it
- * narrows searches. The field is added with the first partition that is made, so
- * that collections without partitions pay nothing. A partition key needs no partitions here: it is
- * a field that filters name.
+ * narrows searches. The field is added with the first partition that is made, so that collections
+ * without partitions pay nothing. A partition key needs no partitions here: it is a field that
+ * filters name.
  */
 #include <stddef.h>
 #include <stdio.h>

@@ -230,6 +230,7 @@ static int change_reshape(struct change_work *w, vecdb_error *err) {
   if (!index)
     return vdb_fail_memory(err);
   memcpy(index, change->index, bytes);
+  vdb_assert(coll->last_seq <= coll->files_seq);
   for (uint32_t i = 0; i < coll->version->n; i++)
     vdb_assert(coll->version->segs[i]->sealed || coll->version->segs[i]->growing->n_rows == 0);
   for (uint32_t i = 0; i < change->n_reshaped; i++)

@@ -143,6 +143,41 @@ int srv_guard_search_range(struct srv_call *call, vecdb_collection *collection,
   return rc;
 }
 
+int srv_guard_search_groups(struct srv_call *call, vecdb_collection *collection,
+                            const vecdb_search_params *params, const vecdb_group_by *by,
+                            vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
+                            vecdb_rows **rows, vecdb_error *error) {
+  vecdb_search_params own = *params;
+  size_t groups = (size_t)params->k * (params->n_queries ? params->n_queries : 1);
+  int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
+  if (!rc)
+    rc = vecdb_search_groups(collection, &own, by, hits, counts, info, rows, error);
+  for (size_t g = 0; !rc && g < groups; g++)
+    srv_auth_rows(call, counts[g]);
+  return rc;
+}
+
+int srv_guard_search_hybrid(struct srv_call *call, vecdb_collection *collection,
+                            const vecdb_hybrid_params *params, vecdb_hit *hits, uint32_t *counts,
+                            vecdb_rows **rows, vecdb_error *error) {
+  vecdb_hybrid_params own = *params;
+  vecdb_hybrid_search *searches =
+      srv_arena_array(&call->arena, params->n_searches, sizeof *searches);
+  int rc = searches ? VECDB_OK : guard_no_memory(error);
+  for (uint32_t i = 0; !rc && i < params->n_searches; i++) {
+    searches[i] = params->searches[i];
+    rc = guard_filter(call, collection, &params->searches[i].search.filter,
+                      &searches[i].search.filter, error);
+  }
+  own.searches = searches;
+  if (!rc)
+    rc = vecdb_search_hybrid(collection, &own, hits, counts, NULL, rows, error);
+  uint32_t n_queries = params->n_searches ? params->searches[0].search.n_queries : 0;
+  for (uint32_t q = 0; !rc && (q < n_queries || q == 0); q++)
+    srv_auth_rows(call, counts[q]);
+  return rc;
+}
+
 int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
                       const vecdb_search_params *params, char *text, size_t capacity,
                       size_t *length, vecdb_error *error) {
@@ -434,4 +469,32 @@ int srv_guard_upsert(struct srv_call *call, vecdb_collection *collection,
   struct guard_write w = {.call = call, .collection = collection, .batch = batch};
   return guard_is_open(call) ? vecdb_upsert(collection, batch, ids, error)
                              : guard_put(&w, vecdb_upsert, ids, error);
+}
+
+int srv_guard_update(struct srv_call *call, vecdb_collection *collection,
+                     const vecdb_batch *batch, uint32_t flags, uint8_t *found, vecdb_error *error) {
+  struct guard_write w = {.call = call, .collection = collection, .batch = batch};
+  struct srv_tenant tenant;
+  bool bound = guard_is_bound(call);
+  if (guard_is_open(call))
+    return vecdb_update(collection, batch, flags, found, error);
+  int rc = bound ? srv_tenant_of(call, vecdb_collection_schema(collection), &tenant, error)
+                 : VECDB_OK;
+  if (!rc && bound && (flags || srv_batch_column(batch, tenant.field)))
+    rc = guard_tenant_may(&w, &tenant, error);
+  if (rc)
+    return rc;
+  if (!guard_write_keys(&w))
+    return guard_no_memory(error);
+  guard_lock(&w, pthread_mutex_lock);
+  if (bound)
+    rc = guard_replaces_own(&w, &tenant, error);
+  if (!rc)
+    rc = vecdb_update(collection, batch, flags, found, error);
+  guard_lock(&w, pthread_mutex_unlock);
+  if (!rc)
+    srv_auth_rows(call, batch->n_rows);
+  if (rc == VECDB_ERR_READ_ONLY && bound)
+    call->denied = "a row of another tenant's key";
+  return rc;
 }

@@ -38,6 +38,13 @@ int srv_guard_search(struct srv_call *call, vecdb_collection *collection,
 int srv_guard_search_range(struct srv_call *call, vecdb_collection *collection,
                            const vecdb_search_params *params, float radius, vecdb_hit *hits,
                            uint32_t *count, vecdb_rows **rows, vecdb_error *error);
+int srv_guard_search_groups(struct srv_call *call, vecdb_collection *collection,
+                            const vecdb_search_params *params, const vecdb_group_by *by,
+                            vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
+                            vecdb_rows **rows, vecdb_error *error);
+int srv_guard_search_hybrid(struct srv_call *call, vecdb_collection *collection,
+                            const vecdb_hybrid_params *params, vecdb_hit *hits, uint32_t *counts,
+                            vecdb_rows **rows, vecdb_error *error);
 int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
                       const vecdb_search_params *params, char *text, size_t capacity,
                       size_t *length, vecdb_error *error);
@@ -61,6 +68,10 @@ int srv_guard_insert(struct srv_call *call, vecdb_collection *collection,
                      const vecdb_batch *batch, int64_t *ids, vecdb_error *error);
 int srv_guard_upsert(struct srv_call *call, vecdb_collection *collection,
                      const vecdb_batch *batch, int64_t *ids, vecdb_error *error);
+/* For a tenant: the rows that are there are the tenant's; those that are not there, and all if the
+   batch says whose they are, say that they are. */
+int srv_guard_update(struct srv_call *call, vecdb_collection *collection,
+                     const vecdb_batch *batch, uint32_t flags, uint8_t *found, vecdb_error *error);
 int srv_guard_delete(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
                      uint64_t *deleted, vecdb_error *error);
 int srv_guard_delete_where(struct srv_call *call, vecdb_collection *collection,

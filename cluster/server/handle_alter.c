@@ -2,6 +2,7 @@
    when its rows expire. */
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/handlers.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
@@ -57,8 +58,8 @@ void srv_rows_update(struct srv_call *call) {
     uint8_t *found = srv_arena_take(&call->arena, batch.n_rows);
     if (!found)
       srv_call_no_memory(call);
-    else if (vecdb_update(collection, &batch, insert ? VECDB_UPDATE_INSERT : 0, found, &error) !=
-             VECDB_OK)
+    else if (srv_guard_update(call, collection, &batch, insert ? VECDB_UPDATE_INSERT : 0, found,
+                              &error) != VECDB_OK)
       srv_call_error(call, &error);
     else
       srv_call_answer(call, 200, alter_found(found, &batch));

@@ -190,8 +190,8 @@ static int search_ask(struct search *s, vecdb_hit *hits, uint32_t *counts,
                       vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
   s->call->searched = true;
   if (s->group.field)
-    return vecdb_search_groups(s->collection, &s->params, &s->group, hits, counts, info, rows,
-                               error);
+    return srv_guard_search_groups(s->call, s->collection, &s->params, &s->group, hits, counts,
+                                   info, rows, error);
   return srv_search_run(s->call, s->collection, &s->params, hits, counts, info, rows, error);
 }
 

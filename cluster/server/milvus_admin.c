@@ -93,7 +93,7 @@ static bool admin_create(struct milvus *m, const struct admin_named *r,
     srv_milvus_record_put(server->milvus, open.label, NULL);
     good = milvus_error(m, &error);
   }
-  if (good && vecdb_collection_get(server->db, physical, &open.collection, &error) == VECDB_OK) {
+  if (good && srv_guard_get_collection(m->call, physical, &open.collection, &error) == VECDB_OK) {
     milvus_opened(&open);
     good = milvus_ttl(m, &open);
   }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/milvus_search.h"
 
@@ -72,8 +73,8 @@ bool milvus_group_hits(struct milvus_search_run *s, struct milvus_hits *out) {
   if (!group_fields(s))
     return false;
   s->m->call->searched = true;
-  if (vecdb_search_groups(s->open.collection, &s->params, &s->group, hits, counts, NULL, &out->rows,
-                          &error) != VECDB_OK)
+  if (srv_guard_search_groups(s->m->call, s->open.collection, &s->params, &s->group, hits, counts,
+                              NULL, &out->rows, &error) != VECDB_OK)
     return milvus_error(s->m, &error);
   group_flatten(s, hits, counts, out);
   return true;

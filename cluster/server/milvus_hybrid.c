@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/guard.h"
 #include "server/milvus_search.h"
 
 enum { HYBRID_RRF_K = 60, HYBRID_PARTS = 64 };
@@ -151,8 +152,8 @@ static void hybrid_answer(struct hybrid *h) {
   h->params.n_fields = w->fields.n;
   h->params.control = h->parts[0].params.control;
   h->m->call->searched = true;
-  if (vecdb_search_hybrid(w->open.collection, &h->params, hits.hits, hits.counts, NULL, &hits.rows,
-                          &error) != VECDB_OK) {
+  if (srv_guard_search_hybrid(h->m->call, w->open.collection, &h->params, hits.hits, hits.counts,
+                              &hits.rows, &error) != VECDB_OK) {
     milvus_error(h->m, &error);
     return;
   }

@@ -3,7 +3,7 @@
 # may monitor.
 
 BEGIN {
-  n = split("search search_range search_groups iterator_open explain query count get insert upsert \
+  n = split("search search_range search_groups search_hybrid iterator_open explain query count get insert upsert \
              update delete delete_where collection_get collection_create collection_drop \
              collection_list collection_stats", word, /[ \n]+/)
   for (i = 1; i <= n; i++)

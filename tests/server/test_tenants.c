@@ -142,6 +142,20 @@ static const struct {
     {403, "PUT", DOCS "/rows", "{\"rows\": [{\"k\": 1, \"v\": [0, 0], \"tenant_id\": \"acme\"},"
                                " {\"k\": 6, \"v\": [0, 0], \"tenant_id\": \"acme\"}]}"},
     {409, "POST", DOCS "/rows", "{\"rows\": [{\"k\": 6, \"v\": [0, 0], \"tenant_id\": \"acme\"}]}"},
+    {200, "POST", DOCS "/search", "{\"vector\": [20, 0], \"top_k\": 5, \"group_by\": \"tenant_id\","
+                                  " \"group_size\": 20, \"fields\": [\"text\"]}"},
+    {200, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 1, \"text\": \"of acme\"}]}"},
+    {200, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 99, \"text\": \"none\"}]}"},
+    {403, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 1, \"text\": \"of acme\"},"
+                                 " {\"k\": 6, \"text\": \"of acme\"}]}"},
+    {403, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 6, \"tenant_id\": \"acme\"}]}"},
+    {403, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 1, \"tenant_id\": \"rival\"}]}"},
+    {403, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 98, \"v\": [0, 0]}], \"insert\": true}"},
+    {403, "POST", DOCS "/fields", "{\"fields\": [{\"name\": \"x\", \"type\": \"INT8\","
+                                  " \"nullable\": true}]}"},
+    {403, "DELETE", DOCS "/fields/text", NULL},
+    {403, "PATCH", DOCS "/fields/text", "{\"name\": \"word\"}"},
+    {403, "PUT", DOCS "/expiry", "{\"field\": \"k\"}"},
     {403, "POST", DOCS "/rows/stream", "{\"k\": 6, \"v\": [0, 0], \"tenant_id\": \"acme\"}\n"},
     {403, "DELETE", DOCS, NULL},
     {403, "POST", DOCS "/compact", "{}"},
@@ -159,6 +173,9 @@ static const struct {
     {404, "GET", POINTS "/6", NULL},
     {200, "POST", POINTS "/query", "{\"query\": [20, 0], \"limit\": 50, \"with_payload\": true}"},
     {404, "POST", POINTS "/query", "{\"query\": 6, \"limit\": 50, \"with_payload\": true}"},
+    {200, "POST", POINTS "/query/groups", "{\"query\": [20, 0], \"limit\": 5, \"group_by\":"
+                                          " \"tenant_id\", \"group_size\": 20,"
+                                          " \"with_payload\": true}"},
     {200, "POST", POINTS "/search", "{\"vector\": [20, 0], \"limit\": 50, \"with_payload\": true}"},
     {0, "POST", POINTS "/query", "{\"prefetch\": [{\"query\": [20, 0]}, {\"query\": [9, 0]}],"
                                  " \"query\": {\"fusion\": \"rrf\"}, \"with_payload\": true}"},

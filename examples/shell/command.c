@@ -43,6 +43,8 @@ const struct command commands[] = {
      "  insert docs {\"id\": 1, \"title\": \"One\", \"v\": [0.1, 0.2]}"},
     {"upsert", "COLLECTION ROW...", "writes rows, in the place of those with their keys",
      cmd_upsert, NULL},
+    {"update", "COLLECTION ROW...", "changes some fields of rows that are there", cmd_update,
+     "  update docs {\"id\": 1, \"title\": \"Uno\"}"},
     {"get", "COLLECTION KEY... [fields=FIELDS]", "shows rows by key", cmd_get,
      "fields=a,b names fields; fields=* is all of them, vectors too."},
     {"scan",
@@ -222,6 +224,8 @@ static int command_one(struct shell *shell, const char *text) {
   } else {
     call_read(&call, &words, used, text);
     status = usage_check(&call, &error);
+    if (!status && shell->db && shell->flags & VECDB_FOLLOW)
+      status = vecdb_refresh(shell->db, 0, NULL, &error);
     if (!status)
       status = call.command->run(shell, &call, &error);
   }

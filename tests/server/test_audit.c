@@ -11,9 +11,11 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -396,12 +398,51 @@ static void test_threads(void **state) {
   }
 }
 
+static char reported[512];
+
+static void keep_report(void *user, const char *line) {
+  (void)user;
+  snprintf(reported, sizeof reported, "%s", line);
+}
+
+/* While files may not grow nothing is lost: waiters are let go, the log says that it does not work,
+   and when it does again all records are there. */
+static void test_full_disk(void **state) {
+  struct fixture *f = *state;
+  char error[SRV_CONFIG_ERROR];
+  struct rlimit before, now;
+  snprintf(f->config.audit_sync, sizeof f->config.audit_sync, "commit");
+  struct srv_audit *audit = srv_audit_start(&f->config, keep_report, NULL, error);
+  assert_non_null(audit);
+  add(audit, 1);
+  assert_true(srv_audit_works(audit));
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  now = before;
+  now.rlim_cur = 1024; /* room for the head alone */
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &now), 0);
+  for (unsigned i = 2; i < 10; i++)
+    add(audit, i);
+  bool works = srv_audit_works(audit);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  assert_false(works);
+  assert_non_null(strstr(reported, "cannot be written: File too large"));
+  for (int ms = 0; !srv_audit_works(audit); ms++) { /* it tries again each second */
+    assert_true(ms < 60000);
+    usleep(1000);
+  }
+  srv_audit_stop(audit);
+  assert_non_null(strstr(reported, "is written again"));
+  expect_whole(f, 10);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_mutations, setup, teardown),
       cmocka_unit_test_setup_teardown(test_goes_on, setup, teardown),
       cmocka_unit_test_setup_teardown(test_refuses, setup, teardown),
       cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

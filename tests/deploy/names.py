@@ -39,11 +39,10 @@ def check_settings(there):
     conf = configparser.ConfigParser()
     conf.read(DEPLOY / "vecdbd.conf")
     named = {(s, k) for s in conf.sections() for k in conf[s]}
+    form = rf"\b({'|'.join(sorted({s for s, _ in there}))})\.([a-z]+_?[a-z]*)\b"
     for file in files():
-        for section, key in re.findall(r"\bsettings\.(\w+)\.(\w+)\b|\b(?:server|security|audit|"
-                                       r"database|embedding|log)\.\w+\b", file.read_text()):
-            if section:
-                named.add((section, key))
+        if file.suffix in (".yml", ".yaml", ".md", ".txt"):
+            named |= {n for n in re.findall(form, file.read_text()) if n[1] not in ("key", "secret")}
     assert conf.sections() and named <= there, f"unknown settings: {named - there}"
     print(f"{n} variables and {len(named)} settings are the server's")
 

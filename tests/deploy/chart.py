@@ -1,17 +1,16 @@
-"""The Helm chart of examples/deploy, rendered by Helm's own library and held against Kubernetes' schemas.
+"""The Helm chart of examples/deploy, rendered by Helm itself and held against Kubernetes' schemas.
 
-Of helm-python-sdk (Helm 4 as a library) and kubernetes-validate, both from PyPI. What is rendered as
-the settings file is read by the server itself.
+By helm-python-sdk (Helm 4 as a library) and kubernetes-validate, both from PyPI. What is rendered
+as the settings file is read by the server itself.
 """
 
-import re
 from pathlib import Path
 
 import helm_python as helm
 import kubernetes_validate
 import yaml
 
-from names import DEPLOY
+from names import DEPLOY, dockerfile
 
 CHART = DEPLOY / "helm/vecdb"
 KUBERNETES = ("1.25", "1.31", "1.37")
@@ -28,7 +27,7 @@ FULL = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "nodeSelector": {"disk": "ssd"}, "affinity": {"nodeAffinity": {}},
     "tolerations": [{"key": "db", "operator": "Exists", "effect": "NoSchedule"}]}
-OPEN = {"replicas": 1, "networkPolicy": {"enabled": True}, "podDisruptionBudget": {"enabled": False}}
+OPEN = {"networkPolicy": {"enabled": True}, "podDisruptionBudget": {"enabled": False}}
 
 # The schema refuses these, each for one reason.
 WRONG = (
@@ -74,12 +73,12 @@ def check_objects(objects):
         assert {m["name"] for m in container["volumeMounts"]} <= volumes
         security = container["securityContext"]
         assert security["readOnlyRootFilesystem"] and security["capabilities"] == {"drop": ["ALL"]}
-    user = re.search(r"^USER (\d+):", (DEPLOY / "Dockerfile").read_text().split("AS vecdbd")[1], re.M)
-    assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == int(user[1])
+    user = int(dict(dockerfile()["vecdbd"])["USER"].split(":")[0])
+    assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == user
 
 
 def check_monitor(objects):
-    """The scrape reaches the one service that has all pods, under the job that the alerts ask for."""
+    """The scrape reaches one service, that of all pods, under the job that the alerts ask for."""
     monitor = objects["ServiceMonitor", "demo-vecdb"]["spec"]
     wanted = monitor["selector"]["matchLabels"].items()
     services = [o for (kind, _), o in objects.items() if kind == "Service"]
@@ -95,7 +94,8 @@ def check_settings(objects, values, program, folder, printed_settings):
     file = Path(folder, "rendered.conf")
     file.write_text(objects["ConfigMap", "demo-vecdb"]["data"]["vecdbd.conf"])
     read = printed_settings(program, "--config", file)
-    given = {(s, k): str(v) for s, keys in values.get("settings", {}).items() for k, v in keys.items()}
+    given = {(section, key): str(value) for section, keys in values.get("settings", {}).items()
+             for key, value in keys.items()}
     given |= {("server", "listen"): "0.0.0.0:8000", ("security", "keys"): "/run/vecdb/keys",
               ("database", "path"): "/var/lib/vecdb/db", ("audit", "path"): "/var/lib/vecdb/audit"}
     for setting, value in given.items():

@@ -2,9 +2,9 @@
 
 deploy_test.py VECDBD VENV      (make deploy-test)
 
-VENV has hadolint, Docker Compose, yamllint, Helm's own library and Kubernetes' schemas from PyPI. No
-container is run: the build is done in a clean clone, and the server runs as it would in the image,
-as another user, with a root file system that cannot be written.
+VENV has hadolint, Docker Compose, yamllint, Helm's own library and Kubernetes' schemas from PyPI.
+No container is run: the build is done in a clean clone, and the server runs as it would in the
+image, as another user, with a root file system that cannot be written.
 """
 
 import json
@@ -32,7 +32,7 @@ def run(*command, fails=False, **options):
     return done
 
 
-# ---- The server ------------------------------------------------------------------------------------
+# ---- The server ---------------------------------------------------------------------------------
 
 
 def printed_settings(program, *options):
@@ -55,9 +55,10 @@ class Server:
         shutil.rmtree(volume, ignore_errors=True)
         volume.mkdir()
         # In a mount namespace of its own, so that nothing of it stays behind.
-        inside = ('mount -t tmpfs -o uid=$0,mode=700 none "$1" && mount -o remount,bind,ro / && '
-                  '! touch "$1/../written" 2>/dev/null && shift && exec setpriv --reuid $0 --regid $0 --clear-groups --bounding-set=-all '
-                  '--no-new-privs "$@"')
+        inside = (
+            'mount -t tmpfs -o uid=$0,mode=700 none "$1" && mount -o remount,bind,ro / && '
+            '! touch "$1/../written" 2>/dev/null && shift && exec setpriv --reuid $0 --regid $0 '
+            '--clear-groups --bounding-set=-all --no-new-privs "$@"')
         self.process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", inside, str(USER), volume, program, "--config",
              DEPLOY / "vecdbd.conf", "--listen", "0.0.0.0:0", "--data", volume / "db",
@@ -140,7 +141,7 @@ def check_secret_copy(program, folder, command):
     print("the chart's copy of the keys is taken, the mounted Secret is not")
 
 
-# ---- The image -------------------------------------------------------------------------------------
+# ---- The image ----------------------------------------------------------------------------------
 
 
 def needed_packages(program):
@@ -187,7 +188,7 @@ def check_build(folder):
     check_packages(clone / "build/vecdbd")
 
 
-# ---- Compose and what it starts --------------------------------------------------------------------
+# ---- Compose and what it starts -----------------------------------------------------------------
 
 
 def check_compose(tools, there):

@@ -59,8 +59,8 @@ def check_routes():
         probes += re.findall(r"'GET (/\S+) HTTP", text)
         for path in probes:
             assert path in public, f"{file}: {path} is no public route"
-        asked = [("GET", p) for p in probes + re.findall(r"(?:metrics_path|^ +path): (/\S+)$", text, re.M)
-                 if not p.startswith("/etc/")]
+        scrapes = re.findall(r"(?:metrics_path|^ +path): (/\S+)$", text, re.M)
+        asked = [("GET", path) for path in probes + scrapes]
         asked += re.findall(r"\b(GET|POST|PUT) (/[a-z][\w/]*)", text)
         for route in asked:
             assert route in routes, f"{file}: there is no {route}"

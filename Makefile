@@ -584,7 +584,8 @@ help: ## this list
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
   shell shell-test \
-  milvus-test observe-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
+  milvus-test observe-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
+  peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill model sim planted fuzz fuzz-keep install install-server install-test \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes the secrets of docker-compose.yml in secrets/ beside this script, unless they are there. Run as
-# root, as each file belongs to the user of the container that reads it: compose mounts files with
+# Makes the secrets of docker-compose.yml in secrets/ beside this script, unless they are there. Run
+# as root, as each file belongs to the user of the container that reads it: compose mounts files with
 # their owner and mode, and vecdbd takes no file of keys that others may read.
 # Usage: secrets.sh [COMMAND THAT RUNS VECDBD]; by default the image is run.
 set -eu

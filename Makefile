@@ -356,6 +356,17 @@ shell-test: ## the shell under the sanitizers: commands, bad input, hostile file
 	$(SUB) QUIET=1 build/asan/vecdb
 	@python3 tests/shell/shell_test.py build/asan/vecdb
 
+# ---- C++ ------------------------------------------------------------------------------------------
+
+CPP_EXAMPLES := $(patsubst %.cc,build/%,$(wildcard examples/cpp/*.cc))
+build/examples/cpp/%: examples/cpp/%.cc examples/cpp/vecdb.hpp vecdb.h build/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,CXX,$@)
+	$(Q)$(CXX) -std=c++17 $(filter-out -Wstrict-prototypes,$(WARN)) -O2 -I. $(CXXFLAGS) $(LDFLAGS) -o $@ \
+	  $< build/libvecdb.a -pthread $(LIBS)
+cpp-test: build/asan/libvecdb.a ## vecdb.hpp: C++17 and C++20, gcc and clang, and its test
+	@CXX='$(CXX)' CLANG='$(CLANG)' LIBS='$(LIBS)' sh tests/cpp/cpp.sh $<
+
 # ---- Single file ----------------------------------------------------------------------------------
 
 amalgamation: build/vecdb.c ## the library as one file, build/vecdb.c, beside build/vecdb.h
@@ -458,7 +469,7 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test clang-test tidy header-test symbols install-test \
-  examples-test shell-test uring-test peers-quick,"step:$(t) make $(t)")
+  examples-test shell-test cpp-test uring-test peers-quick,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about twelve minutes on two cores
@@ -536,7 +547,7 @@ fill = sed -e 's|@VERSION@|$(VERSION)|g' -e 's|@SONAME@|$(SONAME)|g' -e 's|@PREF
 
 install: all ## header, libraries, pkg-config and CMake files, the shell if built, under DESTDIR, PREFIX
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)'
-	install -m 644 vecdb.h '$(DESTDIR)$(INCLUDEDIR)'
+	install -m 644 vecdb.h examples/cpp/vecdb.hpp '$(DESTDIR)$(INCLUDEDIR)'
 	install -m 644 build/libvecdb.a '$(DESTDIR)$(LIBDIR)'
 	install -m 755 $(SHARED) '$(DESTDIR)$(LIBDIR)'
 	ln -sf $(notdir $(SHARED)) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
@@ -555,8 +566,9 @@ install-server: build/vecdbd ## the server and its systemd unit, under DESTDIR a
 	$(fill) .package/vecdbd.service >'$(DESTDIR)$(PREFIX)/lib/systemd/system/vecdbd.service'
 
 SHORT_EXAMPLES := $(filter-out build/examples/demo%,$(EXAMPLES))
-examples-test: build/libvecdb.a $(SHORT_EXAMPLES) ## runs the short examples and README's program
-	@CC='$(CC)' CFLAGS='$(CFLAGS)' LIBS='$(LIBS)' sh tests/tidy/examples.sh $(SHORT_EXAMPLES)
+examples-test: build/libvecdb.a $(SHORT_EXAMPLES) $(CPP_EXAMPLES) ## runs the short examples and README's program
+	@CC='$(CC)' CFLAGS='$(CFLAGS)' LIBS='$(LIBS)' sh tests/tidy/examples.sh $(SHORT_EXAMPLES) \
+	  $(CPP_EXAMPLES)
 
 install-test: ## installs to a scratch folder and builds against it by pkg-config and CMake
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
@@ -571,7 +583,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
-  shell shell-test \
+  shell shell-test cpp-test \
   milvus-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \

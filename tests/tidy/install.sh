@@ -27,6 +27,7 @@ CMAKE
 
 lib=$out/dest/usr/lib
 export LD_LIBRARY_PATH="$lib"
+[ -e "$out/dest/usr/include/vecdb.hpp" ]
 [ "$(readlink "$lib/libvecdb.so")" = libvecdb.so.0 ]
 objdump -p "$lib/libvecdb.so" | grep -q 'SONAME  *libvecdb.so.0'
 

@@ -16,7 +16,7 @@ check() {
 }
 
 library=$(find lib -name '*.[ch]' ! -path lib/all.c | sort)
-others=$(find tests bench examples cluster \( -name '*.[ch]' -o -name '*.cc' \) | sort)
+others=$(find tests bench examples cluster \( -name '*.[ch]' -o -name '*.cc' -o -name '*.hpp' \) | sort)
 texts=$(find lib tests bench examples gpu cluster .ci .package -type f \
   \( -name '*.md' -o -name '*.sh' -o -name '*.awk' -o -name '*.in' -o -path '.ci/*' \) | sort)
 

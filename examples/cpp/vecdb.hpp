@@ -838,6 +838,14 @@ class basic_collection {
   given<std::vector<int64_t>> upsert(const batch &b) noexcept(P::no_throw) {
     return write(vecdb_upsert, b);
   }
+  /* One byte a row: whether its key was there. */
+  given<std::vector<uint8_t>> update(const batch &b, uint32_t flags = 0) noexcept(P::no_throw) {
+    using found = std::vector<uint8_t>;
+    return call<found>([&](found &out, vecdb_error *e) {
+      out.resize(b.size());
+      return vecdb_update(p_.get(), b.get(), flags, out.data(), e);
+    });
+  }
   given<uint64_t> erase(const keys &k) noexcept(P::no_throw) {
     return call<uint64_t>([&](uint64_t &out, vecdb_error *e) {
       return vecdb_delete(p_.get(), k.get(), &out, e);

@@ -327,6 +327,10 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   CHECK(db.list() == (std::vector<std::string>{"b", "c"}));
   const std::vector<float> two = {1, 0, 0, 1};
   CHECK(other.insert(vdb::batch(2).vectors("v", two, 2)) == (std::vector<int64_t>{1, 2}));
+  const std::vector<float> new_v = {3, 4, 0, 1};
+  CHECK(other.update(vdb::batch(2).column("id", std::vector<int64_t>{2, 9}).vectors("v", new_v, 2)) ==
+        (std::vector<uint8_t>{1, 0}));
+  CHECK(other.get_rows(std::vector<int64_t>{2}).at(0, "v").elements<float>()[1] == 4);
   CHECK(other.erase(std::vector<int64_t>{1, 7}) == 1 && other.erase_where("true") == 1);
   CHECK(code_of([&] { other.erase_where(""); }) == VECDB_ERR_FILTER);
   vdb::collection named = db.create("s", vdb::schema().key("k", 9).vector("v", 2));

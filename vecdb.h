@@ -276,14 +276,17 @@ typedef enum vecdb_verify {
 enum {
   VECDB_READ_ONLY = 1u << 0,        /* never writes; takes no lock */
   VECDB_MUST_EXIST = 1u << 1,       /* VECDB_ERR_NOT_FOUND instead of making a database */
-  VECDB_HOST_DRIVEN = 1u << 2       /* no background threads: the host calls vecdb_step */
+  VECDB_HOST_DRIVEN = 1u << 2,      /* no background threads: the host calls vecdb_step */
+  VECDB_FOLLOW = 1u << 3            /* with READ_ONLY: what a writer in another process does is seen,
+                                       looked for every interval_ms by a thread of the library, or by
+                                       vecdb_refresh alone if HOST_DRIVEN */
 };
 
 typedef struct vecdb_options {
   uint32_t size;
   uint32_t flags;              /* VECDB_READ_ONLY and the like */
   int32_t durability;          /* a vecdb_durability */
-  uint32_t interval_ms;        /* of VECDB_DURABLE_INTERVAL; 0: 100 */
+  uint32_t interval_ms;        /* of VECDB_DURABLE_INTERVAL and VECDB_FOLLOW; 0: 100 */
   int32_t verify;              /* a vecdb_verify */
   uint32_t threads;            /* of background work and parallel builds; 0: one per processor */
   uint32_t seal_rows;          /* rows of a growing segment before it is sealed; 0: 65,536 */
@@ -309,7 +312,10 @@ typedef struct vecdb_options {
  * Opens the database in folder `path`, making it if there is none, and recovers what was
  * acknowledged before a crash. ":memory:" is a database that lives and dies with the handle.
  * One writer at a time: VECDB_ERR_BUSY when the database is already open, here or elsewhere.
- * A database opened twice with VECDB_READ_ONLY is fine; readers see the state at their opening.
+ * A database opened twice with VECDB_READ_ONLY is fine, also beside a writer; readers see the state
+ * at their opening or, with VECDB_FOLLOW or by vecdb_refresh, later ones. They write nothing and take
+ * no lock, so the folder may be a copy or on a file system that cannot be written, and a reader
+ * that is killed is missed by nobody.
  * options may be NULL. Errors: ARGUMENT, OPTION, BUSY, IO, NO_MEMORY, CORRUPT, NEWER_FORMAT,
  * NOT_A_DATABASE, NOT_FOUND, CANCELLED, TIMEOUT. Release with vecdb_close.
  */
@@ -322,6 +328,30 @@ VECDB_API int vecdb_open(const char *path, const vecdb_options *options, vecdb *
  * log; call vecdb_flush_all first for the fastest next open.
  */
 VECDB_API int vecdb_close(vecdb *db, vecdb_error *error);
+
+/* What a reader knows of the state of the files. */
+typedef struct vecdb_refresh_info {
+  uint32_t size;
+  uint32_t reloaded;  /* 1: the call exchanged segments; 0: at most the log has gone on */
+  uint64_t records;   /* writes that the call brought, about */
+  uint64_t sequence;  /* number of the last write that is seen: a writer counts them all, from 1 */
+  uint64_t age_ms;    /* before the call, since it was known that this is the last one */
+  uint64_t reloads;   /* times that segments were exchanged since opening */
+} vecdb_refresh_info;
+#define VECDB_REFRESH_INFO_INIT {sizeof(vecdb_refresh_info), 0, 0, 0, 0, 0}
+
+/*
+ * Brings a database opened with VECDB_READ_ONLY up to the state of its files, unless that was done
+ * less than max_age_ms ago (0: in any case; UINT32_MAX: never, only info is filled). Searches go on
+ * meanwhile, each over the state at its beginning. A write that had returned to its caller, in any
+ * process, before this call began is seen after it; one that fails later for its caller may be seen
+ * for a while. Handles to collections stay valid, also when segments are exchanged. After an error
+ * the state is an earlier one, and the call may be repeated. Errors: ARGUMENT for a writer's
+ * database, BUSY when the files change faster than they can be read, IO, CORRUPT, NO_MEMORY,
+ * NOT_FOUND when the database is gone. info may be NULL.
+ */
+VECDB_API int vecdb_refresh(vecdb *db, uint32_t max_age_ms, vecdb_refresh_info *info,
+                            vecdb_error *error);
 
 /*
  * With VECDB_HOST_DRIVEN: does background work (seal, index, merge) until nothing is left or about

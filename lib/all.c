@@ -162,6 +162,7 @@
 #include "db/db_open.c"
 #include "db/db_stats.c"
 #include "db/flush.c"
+#include "db/follow.c"
 #include "db/jobs.c"
 #include "db/live.c"
 #include "db/merge.c"

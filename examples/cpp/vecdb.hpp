@@ -906,6 +906,19 @@ class basic_collection {
                           s.with_rows() ? out.rows.out() : nullptr, e);
     }, c);
   }
+  /* The k groups of rows with the same value of a field, and the nearest `each` of every group: those of
+     group g of query q are of(q * k + g). */
+  given<hits> search_groups(const vdb::search &s, const char *field, uint32_t each = 1,
+                            control *c = nullptr) noexcept(P::no_throw) {
+    return call<hits>([&](hits &out, vecdb_error *e) {
+      vecdb_group_by by = VECDB_GROUP_BY_INIT;
+      by.field = field;
+      by.hits = each;
+      const vecdb_search_params params = prepare(s, c, out, each ? each : 1);
+      return vecdb_search_groups(p_.get(), &params, &by, out.all.data(), out.counts.data(),
+                                 &out.info, s.with_rows() ? out.rows.out() : nullptr, e);
+    }, c);
+  }
   given<hits> search_range(const vdb::search &s, float radius,
                            control *c = nullptr) noexcept(P::no_throw) {
     return call<hits>([&](hits &out, vecdb_error *e) {
@@ -989,15 +1002,17 @@ class basic_collection {
     return call<done>([&](done &, vecdb_error *e) { return f(p_.get(), detail::raw(c), e); }, c);
   }
   /* Room for the hits; limits are left to the library to refuse, before memory is asked for. */
-  static vecdb_search_params prepare(const vdb::search &s, const control *c, hits &out) {
+  static vecdb_search_params prepare(const vdb::search &s, const control *c, hits &out,
+                                     uint32_t each = 0) {
     vecdb_search_params params = *s.get();
     if (c)
       params.control = c->get();
-    size_t n = s.n() ? s.n() : 1;
-    bool allowed = s.k() <= VECDB_MAX_K && n <= VECDB_MAX_QUERIES;
-    out.k = s.k();
-    out.all.resize(allowed && s.k() ? n * s.k() : 1);
-    out.counts.resize(allowed ? n : 1);
+    size_t n = s.n() ? s.n() : 1, lists = each ? n * s.k() : n, of_list = each ? each : s.k();
+    bool allowed = s.k() <= VECDB_MAX_K && each <= VECDB_MAX_K && n <= VECDB_MAX_QUERIES &&
+                   size_t{s.k()} * (each ? each : 1) <= VECDB_MAX_K;
+    out.k = static_cast<uint32_t>(of_list);
+    out.all.resize(allowed && s.k() ? lists * of_list : 1);
+    out.counts.resize(allowed && s.k() ? lists : 1);
     return params;
   }
   detail::handle<vecdb_collection, vecdb_collection_release> p_;

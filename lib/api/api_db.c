@@ -21,6 +21,22 @@ VECDB_API int vecdb_close(vecdb *db, vecdb_error *error) {
   return db ? vdb_db_close(db, err) : VECDB_OK;
 }
 
+VECDB_API int vecdb_refresh(vecdb *db, uint32_t max_age_ms, vecdb_refresh_info *info,
+                            vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  vecdb_refresh_info now = VECDB_REFRESH_INFO_INIT;
+  VDB_TRY(vdb_api_need(db, "db", err));
+  if (info && info->size != sizeof *info)
+    return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_refresh_info has size %zu here, not %u",
+                    sizeof *info, info->size);
+  if (!(db->flags & VECDB_READ_ONLY))
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "the database is open for writing");
+  VDB_TRY(vdb_follow(db, max_age_ms, &now, err));
+  if (info)
+    *info = now;
+  return VECDB_OK;
+}
+
 /* Does pieces of work until the limits are reached; step_mu held. */
 static int api_step_work(vecdb *db, uint32_t ms, uint64_t bytes, vecdb_error *err) {
   uint64_t end = ms ? vdb_now_ns(&db->env) + (uint64_t)ms * 1000000 : UINT64_MAX;

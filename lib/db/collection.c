@@ -167,6 +167,16 @@ VDB_INTERNAL struct vecdb_collection *vdb_collection_from(struct vecdb *db, uint
   return coll;
 }
 
+VDB_INTERNAL struct vecdb_collection *vdb_collection_current(struct vecdb_collection *coll) {
+  if (!atomic_load_explicit(&coll->replaced, memory_order_acquire))
+    return vdb_collection_ref(coll);
+  struct vecdb_collection *now = vdb_collection_from(coll->db, coll->id);
+  if (!now || now->id == coll->id)
+    return now;
+  vdb_collection_unref(now);
+  return NULL;
+}
+
 VDB_INTERNAL int vdb_collection_all(struct vecdb *db, struct vecdb_collection ***out, size_t *n,
                                     vecdb_error *err) {
   vdb_mutex_lock(&db->colls_mu);

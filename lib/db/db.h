@@ -80,6 +80,7 @@ struct vecdb_collection {
   struct vdb_shape *_Atomic shape;
   struct vdb_schema *_Atomic schema; /* of `shape` */
   _Atomic bool dropped;
+  _Atomic bool replaced; /* of a reader: another object has its name and id; set under view_mu */
   _Atomic int64_t next_auto_id;
 
   struct vdb_mutex merge_mu;
@@ -104,6 +105,19 @@ struct vecdb_collection {
 struct vdb_wal_mark {
   uint64_t file; /* records above `base` are in this log file or later ones */
   uint64_t base;
+};
+
+/* What was read from the files, before anybody sees it. */
+struct vdb_recovered {
+  struct vecdb_collection **colls; /* each with a reference */
+  size_t n_colls, colls_capacity;
+  uint64_t generation;
+  uint64_t next_segment;
+  uint64_t next_file;
+  uint64_t wal_first;
+  uint64_t last_seq; /* of the log */
+  struct vdb_wal_tail tail;
+  uint32_t next_collection;
 };
 
 struct vecdb {
@@ -144,6 +158,10 @@ struct vecdb {
   struct vdb_wal_mark *marks;  /* write_mu; ascending */
   size_t n_marks, marks_capacity;
 
+  struct vdb_wal_tail tail;         /* manifest_mu; of a reader: where it reads on */
+  uint64_t looked_ns;               /* manifest_mu; of a reader: when it last looked at the files */
+  uint64_t reloads;                 /* manifest_mu; times that it exchanged the segments */
+
   struct vdb_mutex colls_mu;
   struct vecdb_collection **colls; /* by id ascending */
   size_t n_colls, colls_capacity;
@@ -171,6 +189,15 @@ VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb
 /* ---- recover.c ---- */
 /* Loads collections and segments from the manifest, replays the log, removes files nobody names. */
 VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err);
+/* Reads what vdb_recover puts in force; again, for a reader, which then shares the files that it has
+   open already. Released with vdb_recovered_free, or taken over. manifest_mu held. */
+VDB_INTERNAL int vdb_recover_read(struct vecdb *db, const vecdb_options *options,
+                                  struct vdb_recovered *out, vecdb_error *err);
+VDB_INTERNAL void vdb_recovered_free(struct vecdb *db, struct vdb_recovered *r);
+/* Applies a record to that of the collections it belongs to; write_mu held, unless nobody sees them
+   yet. */
+VDB_INTERNAL int vdb_recover_record(struct vecdb_collection *const *colls, size_t n,
+                                    const struct vdb_wal_record *record, vecdb_error *err);
 /* Reads the log that belongs to a manifest. CORRUPT also when it ends before records that the
    manifest knows to be synced. */
 VDB_INTERNAL int vdb_recover_scan(struct vecdb *db, const struct vdb_manifest *manifest,
@@ -182,6 +209,13 @@ VDB_INTERNAL bool vdb_recover_overtaken(struct vecdb *db, uint64_t generation);
 /* Whether the folder is a database or may become one: else NOT_A_DATABASE, also for a file, or
    CORRUPT when there are files of a database without its manifest. A missing folder is fine. */
 VDB_INTERNAL int vdb_recover_look(struct vecdb *db, vecdb_error *err);
+
+/* ---- follow.c ---- */
+/* Brings a reader up to the state of the files. Locks: manifest_mu and, for moments, the others. */
+VDB_INTERNAL int vdb_follow(struct vecdb *db, uint32_t max_age_ms, vecdb_refresh_info *info,
+                            vecdb_error *err);
+/* Body of the thread that does so at intervals, until vdb_jobs_stop. */
+VDB_INTERNAL void vdb_follow_thread(void *arg);
 
 /* ---- collection.c ---- */
 /* Makes a collection around `schema`, which it takes over on success; one reference. */
@@ -212,6 +246,9 @@ VDB_INTERNAL void vdb_collection_free_all(struct vecdb *db, struct vecdb_collect
 VDB_INTERNAL int vdb_collection_reserve(struct vecdb *db, vecdb_error *err);
 VDB_INTERNAL void vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll);
 VDB_INTERNAL void vdb_collection_remove(struct vecdb *db, struct vecdb_collection *coll);
+/* The object that stands for a collection now, with a reference: itself, unless a reader has loaded it
+   anew. NULL when there is none any more. */
+VDB_INTERNAL struct vecdb_collection *vdb_collection_current(struct vecdb_collection *coll);
 /* CLOSED once the collection was dropped. */
 VDB_INTERNAL int vdb_collection_alive(const struct vecdb_collection *coll, vecdb_error *err);
 

@@ -13,12 +13,15 @@ static bool open_vfs_whole(const vecdb_vfs *v) {
 }
 
 VDB_INTERNAL int vdb_db_check_options(const vecdb_options *o, vecdb_error *err) {
-  const uint32_t flags = VECDB_READ_ONLY | VECDB_MUST_EXIST | VECDB_HOST_DRIVEN;
+  const uint32_t flags = VECDB_READ_ONLY | VECDB_MUST_EXIST | VECDB_HOST_DRIVEN |
+                         VECDB_FOLLOW;
   if (o->size != sizeof *o)
     return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_options has size %zu here, not %u", sizeof *o,
                     o->size);
   if (o->flags & ~flags)
     return vdb_fail(err, VECDB_ERR_OPTION, "flags 0x%x are not all known", o->flags);
+  if ((o->flags & VECDB_FOLLOW) && !(o->flags & VECDB_READ_ONLY))
+    return vdb_fail(err, VECDB_ERR_OPTION, "only a reader can follow: VECDB_READ_ONLY is missing");
   if (o->durability < VECDB_DURABLE_COMMIT || o->durability > VECDB_DURABLE_OFF)
     return vdb_fail(err, VECDB_ERR_OPTION, "durability %d is unknown", o->durability);
   if (o->verify < VECDB_VERIFY_META || o->verify > VECDB_VERIFY_FULL)

@@ -40,11 +40,13 @@ VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *
       stats_segment(snapshot, &snapshot->segs[i], db, out);
     vdb_snapshot_release(snapshot);
   }
+  struct vecdb_collection *now = vdb_collection_current(coll);
   vdb_mutex_lock(&db->write_mu);
-  for (uint32_t i = 0; i < coll->version->n; i++)
-    if (coll->version->segs[i]->growing)
-      out->bytes_memory += coll->version->segs[i]->growing->bytes;
+  for (uint32_t i = 0; now && i < now->version->n; i++)
+    if (now->version->segs[i]->growing)
+      out->bytes_memory += now->version->segs[i]->growing->bytes;
   vdb_mutex_unlock(&db->write_mu);
+  vdb_collection_unref(now);
   if (db->wal) {
     out->bytes_wal = vdb_wal_bytes(db->wal);
     out->syncs = vdb_wal_syncs(db->wal);

@@ -326,11 +326,12 @@ static void jobs_thread_body(void *arg) {
 }
 
 VDB_INTERNAL int vdb_jobs_start(struct vecdb *db, vecdb_error *err) {
-  if ((db->flags & VECDB_HOST_DRIVEN) || !db->wal)
+  bool follow = (db->flags & VECDB_FOLLOW) != 0;
+  if ((db->flags & VECDB_HOST_DRIVEN) || !(db->wal || follow))
     return VECDB_OK;
   db->jobs_running = true;
   db->jobs_kicked = true;
-  int os = vdb_thread_start(&db->jobs_thread, jobs_thread_body, db);
+  int os = vdb_thread_start(&db->jobs_thread, follow ? vdb_follow_thread : jobs_thread_body, db);
   if (os) {
     db->jobs_running = false;
     return vdb_fail_os(err, os, "starting the background thread of", db->dir);

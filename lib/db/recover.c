@@ -14,12 +14,18 @@ enum { RECOVER_TRIES = 16 }; /* of a reader that a writer overtakes */
 struct recover_work {
   struct vecdb *db;
   struct vdb_control *control;
+  struct vdb_recovered *out;
   uint64_t replayed;
 };
 
 /* ---- segments ---- */
 
-static int recover_indexes(struct vecdb *db, struct vdb_seg *seg,
+static bool recover_same_file(const struct vdb_blob_id *a, const struct vdb_blob_id *b) {
+  return a->file == b->file && a->length == b->length && a->hash == b->hash;
+}
+
+/* What a reader that loads anew has open already: files never change. */
+static int recover_indexes(struct vecdb *db, struct vdb_seg *seg, const struct vdb_seg *open_now,
                            const struct vdb_manifest_segment *from, vecdb_error *err) {
   for (uint32_t i = 0; i < from->n_indexes; i++) {
     const struct vdb_manifest_index *index = &from->indexes[i];
@@ -27,6 +33,11 @@ static int recover_indexes(struct vecdb *db, struct vdb_seg *seg,
         !vdb_type_is_dense(seg->schema->fields[index->field].type))
       return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest names an index of field %u",
                       index->field);
+    struct vdb_seg_index *same = open_now ? open_now->indexes[index->field] : NULL;
+    if (same && recover_same_file(&same->blob_id, &index->blob)) {
+      seg->indexes[index->field] = vdb_seg_index_ref(same);
+      continue;
+    }
     struct vdb_seg_index_open open = {seg, db->dir, index->blob, index->field, index->params,
                                       &index->curve, db->verify_full};
     VDB_TRY(vdb_seg_index_open(&open, &seg->indexes[index->field], err));
@@ -34,22 +45,36 @@ static int recover_indexes(struct vecdb *db, struct vdb_seg *seg,
   return VECDB_OK;
 }
 
+/* The segment of a version whose rows are in that file, or NULL. */
+static const struct vdb_seg *recover_open_now(const struct vdb_version *version,
+                                              const struct vdb_blob_id *blob) {
+  for (uint32_t i = 0; version && i < version->n; i++) {
+    const struct vdb_seg *seg = version->segs[i];
+    if (seg->sealed && recover_same_file(&seg->sealed->blob_id, blob))
+      return seg;
+  }
+  return NULL;
+}
+
 static int recover_segment(struct vecdb *db, struct vecdb_collection *coll,
-                           const struct vdb_manifest_segment *from, struct vdb_seg **out,
-                           vecdb_error *err) {
+                           const struct vdb_seg *open_now, const struct vdb_manifest_segment *from,
+                           struct vdb_seg **out, vecdb_error *err) {
   struct vdb_sealed_open open = {&db->env, db->dir, coll->schema,
                                  from->blob, from->rows, db->verify_full};
   struct vdb_sealed *sealed;
   struct vdb_seg *seg;
   *out = NULL;
-  VDB_TRY(vdb_sealed_open(&open, &sealed, err));
+  if (open_now)
+    sealed = vdb_sealed_ref(open_now->sealed);
+  else
+    VDB_TRY(vdb_sealed_open(&open, &sealed, err));
   int rc = vdb_seg_of_sealed(sealed, coll->schema, from->id, NULL, &seg, err);
   vdb_sealed_unref(sealed);
   VDB_TRY(rc);
   if (from->tombs.file != 0)
     rc = vdb_seg_tombs_read(seg, db->dir, &from->tombs, from->deleted, err);
   if (!rc)
-    rc = recover_indexes(db, seg, from, err);
+    rc = recover_indexes(db, seg, open_now, from, err);
   if (rc) {
     vdb_seg_unref(seg);
     return rc;
@@ -58,29 +83,49 @@ static int recover_segment(struct vecdb *db, struct vecdb_collection *coll,
   return VECDB_OK;
 }
 
+/* The version that a reader has of a collection already, if its schema is the same; or NULL. */
+static int recover_version_now(struct vecdb *db, const struct vdb_manifest_collection *from,
+                               struct vdb_version **out, vecdb_error *err) {
+  *out = NULL;
+  struct vecdb_collection *coll = vdb_collection_from(db, from->id);
+  struct vdb_writer bytes = VDB_WRITER(&db->env.mem);
+  if (coll && coll->id == from->id) {
+    vdb_schema_encode(coll->schema, &bytes);
+    if (bytes.n == from->schema_bytes && memcmp(bytes.data, from->schema, bytes.n) == 0)
+      *out = vdb_version_get(coll);
+  }
+  bool failed = bytes.failed;
+  vdb_writer_free(&bytes);
+  vdb_collection_unref(coll);
+  return failed ? vdb_fail_memory(err) : VECDB_OK;
+}
+
 static int recover_segments(struct vecdb *db, struct vecdb_collection *coll,
                             const struct vdb_manifest_collection *from, vecdb_error *err) {
+  struct vdb_version *now;
+  VDB_TRY(recover_version_now(db, from, &now, err));
   struct vdb_version *version = vdb_version_new(&db->env.mem, from->n_segments);
-  if (!version)
-    return vdb_fail_memory(err);
-  for (uint32_t i = 0; i < from->n_segments; i++) {
-    int rc = recover_segment(db, coll, &from->segments[i], &version->segs[i], err);
-    if (rc) {
-      vdb_version_unref(&db->env.mem, version);
-      return rc;
-    }
-    version->n++;
+  int rc = version ? VECDB_OK : vdb_fail_memory(err);
+  for (uint32_t i = 0; !rc && i < from->n_segments; i++) {
+    const struct vdb_seg *open_now = recover_open_now(now, &from->segments[i].blob);
+    rc = recover_segment(db, coll, open_now, &from->segments[i], &version->segs[i], err);
+    version->n += rc == VECDB_OK;
   }
-  vdb_version_set(coll, version);
-  return VECDB_OK;
+  vdb_version_unref(&db->env.mem, now);
+  if (rc)
+    vdb_version_unref(&db->env.mem, version);
+  else
+    vdb_version_set(coll, version);
+  return rc;
 }
 
 /* ---- collections ---- */
 
-static int recover_collection(struct vecdb *db, const struct vdb_manifest_collection *from,
-                              uint64_t floor, vecdb_error *err) {
+static int recover_collection(struct vecdb *db, struct vdb_recovered *out,
+                              const struct vdb_manifest_collection *from, uint64_t floor,
+                              vecdb_error *err) {
   struct vdb_schema *schema;
-  if (db->n_colls > 0 && db->colls[db->n_colls - 1]->id >= from->id)
+  if (out->n_colls > 0 && out->colls[out->n_colls - 1]->id >= from->id)
     return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest's collections are out of order");
   VDB_TRY(vdb_schema_decode(&db->env.mem, from->schema, from->schema_bytes, &schema, err));
   if (schema->n_fields != from->n_fields) {
@@ -98,11 +143,12 @@ static int recover_collection(struct vecdb *db, const struct vdb_manifest_collec
   coll->files_seq = coll->last_seq = from->flushed_seq > floor ? from->flushed_seq : floor;
   atomic_store(&coll->next_auto_id, from->next_auto_id);
   rc = recover_segments(db, coll, from, err);
-  if (!rc)
-    rc = vdb_collection_reserve(db, err);
-  if (!rc)
-    vdb_collection_add(db, coll);
-  vdb_collection_unref(coll);
+  if (!rc && !VDB_GROW(&db->env.mem, out->colls, out->colls_capacity, out->n_colls + 1))
+    rc = vdb_fail_memory(err);
+  if (rc)
+    vdb_collection_unref(coll);
+  else
+    out->colls[out->n_colls++] = coll;
   return rc;
 }
 
@@ -176,23 +222,28 @@ static int recover_delete(struct vecdb_collection *coll, const struct vdb_wal_re
   return VECDB_OK;
 }
 
-static int recover_record(void *arg, const struct vdb_wal_record *record, vecdb_error *err) {
-  struct recover_work *w = arg;
+VDB_INTERNAL int vdb_recover_record(struct vecdb_collection *const *colls, size_t n,
+                                    const struct vdb_wal_record *record, vecdb_error *err) {
   struct vecdb_collection *coll = NULL;
-  if (vdb_control_poll(w->control))
-    return vdb_control_fail(w->control, err);
-  for (size_t i = 0; i < w->db->n_colls; i++)
-    if (w->db->colls[i]->id == record->collection)
-      coll = w->db->colls[i];
+  for (size_t i = 0; i < n; i++)
+    if (colls[i]->id == record->collection)
+      coll = colls[i];
   if (!coll || record->seq <= coll->files_seq)
     return VECDB_OK; /* dropped since, or in files */
-  w->replayed++;
   if (record->type == VDB_WAL_ROWS)
     return recover_rows(coll, record, err);
   if (record->type == VDB_WAL_DELETE)
     return recover_delete(coll, record, err);
   return vdb_fail(err, VECDB_ERR_CORRUPT, "the log holds a record of unknown type %u",
                   record->type);
+}
+
+static int recover_replay(void *arg, const struct vdb_wal_record *record, vecdb_error *err) {
+  struct recover_work *w = arg;
+  if (vdb_control_poll(w->control))
+    return vdb_control_fail(w->control, err);
+  w->replayed++;
+  return vdb_recover_record(w->out->colls, w->out->n_colls, record, err);
 }
 
 VDB_INTERNAL int vdb_recover_scan(struct vecdb *db, const struct vdb_manifest *manifest,
@@ -213,12 +264,13 @@ static int recover_log(struct recover_work *w, const struct vdb_manifest *manife
                        vecdb_error *err) {
   struct vecdb *db = w->db;
   struct vdb_wal_scan scan;
-  VDB_TRY(vdb_recover_scan(db, manifest, recover_record, w, &scan, err));
-  db->published_seq = scan.last_seq;
-  db->synced_seq = scan.doubt_file ? manifest->wal_synced : scan.last_seq;
-  db->noted_seq = manifest->wal_synced;
+  VDB_TRY(vdb_recover_scan(db, manifest, recover_replay, w, &scan, err));
+  w->out->last_seq = scan.last_seq;
+  w->out->tail = scan.tail;
   if (db->flags & VECDB_READ_ONLY)
     return VECDB_OK;
+  db->synced_seq = scan.doubt_file ? manifest->wal_synced : scan.last_seq;
+  db->noted_seq = manifest->wal_synced;
   if (!VDB_GROW(&db->env.mem, db->marks, db->marks_capacity, 2))
     return vdb_fail_memory(err);
   struct vdb_wal_mark old = {manifest->wal_first, manifest->wal_floor};
@@ -353,19 +405,21 @@ static int recover_load(struct recover_work *w, const struct vdb_manifest *manif
   if (!recover_plausible(manifest))
     return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest of %s holds numbers that cannot be",
                     db->dir);
-  db->generation = manifest->generation;
-  db->next_segment = manifest->next_segment;
-  db->next_collection = manifest->next_collection;
-  atomic_store(&db->next_file, manifest->next_file);
+  struct vdb_recovered *out = w->out;
+  out->generation = manifest->generation;
+  out->wal_first = manifest->wal_first;
   for (uint32_t i = 0; i < manifest->n_collections; i++)
-    VDB_TRY(recover_collection(db, &manifest->collections[i], manifest->wal_floor, err));
+    VDB_TRY(recover_collection(db, out, &manifest->collections[i], manifest->wal_floor, err));
   VDB_TRY(recover_log(w, manifest, err));
-  for (size_t i = 0; i < db->n_colls; i++) {
-    if (db->colls[i]->last_seq > db->published_seq)
+  for (size_t i = 0; i < out->n_colls; i++) {
+    if (out->colls[i]->last_seq > out->last_seq)
       return vdb_fail(err, VECDB_ERR_CORRUPT, "collection '%s' is ahead of the log",
-                      db->colls[i]->name);
-    db->colls[i]->visible_seq = db->published_seq;
+                      out->colls[i]->name);
+    out->colls[i]->visible_seq = out->last_seq;
   }
+  out->next_segment = manifest->next_segment;
+  out->next_collection = manifest->next_collection;
+  out->next_file = manifest->next_file;
   if (!(db->flags & VECDB_READ_ONLY)) {
     /* A process that was killed may have left the manifest's name unsynced; an older manifest that
        a power cut brings back would lack what was found here, and need other files. */
@@ -380,7 +434,7 @@ static int recover_load(struct recover_work *w, const struct vdb_manifest *manif
   return VECDB_OK;
 }
 
-static int recover_once(struct vecdb *db, const vecdb_options *options, uint64_t *wal_first,
+static int recover_once(struct vecdb *db, const vecdb_options *options, struct vdb_recovered *out,
                         vecdb_error *err) {
   struct vdb_manifest manifest;
   int rc = vdb_manifest_read(&db->env, db->dir, &manifest, err);
@@ -391,9 +445,8 @@ static int recover_once(struct vecdb *db, const vecdb_options *options, uint64_t
   VDB_TRY(rc);
   struct vdb_control control;
   vdb_control_init(&control, &db->env, options->control);
-  struct recover_work w = {db, &control, 0};
+  struct recover_work w = {db, &control, out, 0};
   rc = recover_load(&w, &manifest, err);
-  *wal_first = manifest.wal_first;
   vdb_manifest_fini(&db->env.mem, &manifest);
   return rc;
 }
@@ -419,24 +472,49 @@ static bool recover_trimmed(struct vecdb *db, uint64_t wal_first) {
   return trimmed;
 }
 
+VDB_INTERNAL void vdb_recovered_free(struct vecdb *db, struct vdb_recovered *r) {
+  for (size_t i = 0; i < r->n_colls; i++)
+    vdb_collection_unref(r->colls[i]);
+  vdb_free(&db->env.mem, r->colls);
+  memset(r, 0, sizeof *r);
+}
+
 /* A reader holds no lock: a writer may replace the manifest meanwhile, and remove files that the
    one before named. Then the reader begins again. */
-VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
-  uint64_t wal_first = 0;
-  int rc = recover_once(db, options, &wal_first, err);
+VDB_INTERNAL int vdb_recover_read(struct vecdb *db, const vecdb_options *options,
+                                  struct vdb_recovered *out, vecdb_error *err) {
+  memset(out, 0, sizeof *out);
+  int rc = recover_once(db, options, out, err);
   for (int left = RECOVER_TRIES; db->flags & VECDB_READ_ONLY; left--) {
     bool again = false;
     if (rc == VECDB_OK)
-      again = recover_trimmed(db, wal_first);
+      again = recover_trimmed(db, out->wal_first);
     else if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_IO)
-      again = vdb_recover_overtaken(db, db->generation);
+      again = vdb_recover_overtaken(db, out->generation);
     if (!again)
       break;
+    vdb_recovered_free(db, out);
     if (left == 0)
       return vdb_fail(err, VECDB_ERR_BUSY, "%s changes faster than it can be read", db->dir);
-    while (db->n_colls > 0)
-      vdb_collection_unref(db->colls[--db->n_colls]);
-    rc = recover_once(db, options, &wal_first, err);
+    rc = recover_once(db, options, out, err);
   }
+  if (rc)
+    vdb_recovered_free(db, out);
   return rc;
+}
+
+VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  struct vdb_recovered r;
+  db->looked_ns = vdb_now_ns(&db->env);
+  VDB_TRY(vdb_recover_read(db, options, &r, err));
+  db->colls = r.colls;
+  db->n_colls = r.n_colls;
+  db->colls_capacity = r.colls_capacity;
+  db->generation = r.generation;
+  db->next_segment = r.next_segment;
+  db->next_collection = r.next_collection;
+  atomic_store(&db->next_file, r.next_file);
+  db->published_seq = r.last_seq;
+  db->tail = r.tail;
+  return VECDB_OK;
 }

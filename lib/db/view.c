@@ -87,8 +87,9 @@ static void view_snapshot_fill(struct vecdb_collection *coll, struct vdb_snapsho
   snapshot->release_owner = view_release_collection;
 }
 
-VDB_INTERNAL int vdb_snapshot_take(struct vecdb_collection *coll, struct vdb_snapshot **out,
-                                   vecdb_error *err) {
+/* *replaced: this object stands for the collection no more. */
+static int view_take(struct vecdb_collection *coll, struct vdb_snapshot **out, bool *replaced,
+                     vecdb_error *err) {
   *out = NULL;
   VDB_TRY(vdb_collection_alive(coll, err));
   /* Memory is taken without the lock; the list may grow meanwhile or the schema change, so look
@@ -100,7 +101,8 @@ VDB_INTERNAL int vdb_snapshot_take(struct vecdb_collection *coll, struct vdb_sna
       return vdb_fail_memory(err);
     vdb_mutex_lock(&coll->view_mu);
     uint32_t n = coll->version->n;
-    if (n <= room && snapshot->schema == coll->schema) {
+    *replaced = atomic_load(&coll->replaced);
+    if (n <= room && snapshot->schema == coll->schema && !*replaced) {
       snapshot->seq = coll->visible_seq;
       view_snapshot_fill(coll, snapshot, false);
       vdb_mutex_unlock(&coll->view_mu);
@@ -109,8 +111,25 @@ VDB_INTERNAL int vdb_snapshot_take(struct vecdb_collection *coll, struct vdb_sna
     }
     vdb_mutex_unlock(&coll->view_mu);
     vdb_free(&coll->db->env.mem, snapshot);
+    if (*replaced)
+      return VECDB_OK;
     room = n + 4;
   }
+}
+
+VDB_INTERNAL int vdb_snapshot_take(struct vecdb_collection *coll, struct vdb_snapshot **out,
+                                   vecdb_error *err) {
+  bool replaced = false;
+  VDB_TRY(view_take(coll, out, &replaced, err));
+  while (replaced) {
+    struct vecdb_collection *now = vdb_collection_current(coll);
+    if (!now)
+      return vdb_fail(err, VECDB_ERR_CLOSED, "collection '%s' was dropped", coll->name);
+    int rc = view_take(now, out, &replaced, err);
+    vdb_collection_unref(now);
+    VDB_TRY(rc);
+  }
+  return VECDB_OK;
 }
 
 VDB_INTERNAL int vdb_snapshot_latest(struct vecdb_collection *coll, struct vdb_snapshot **out,

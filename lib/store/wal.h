@@ -38,6 +38,16 @@ struct vdb_wal_record {
 
 enum vdb_wal_type { VDB_WAL_END = 0, VDB_WAL_ROWS = 1, VDB_WAL_DELETE = 2 };
 
+/* Where a reader that goes on reading stands. */
+struct vdb_wal_tail {
+  uint64_t seq;     /* of the last record that was read */
+  uint64_t highest; /* number of the highest file that there was; 0: none */
+  uint64_t file;    /* the file that was read last; 0: none */
+  uint64_t salt;    /* of its records */
+  uint64_t offset;  /* behind the last of them */
+  uint64_t durable; /* up to there they are known to have been synced */
+};
+
 /* What is in the log; what the writing side needs to continue it. */
 struct vdb_wal_scan {
   uint64_t last_seq;   /* of the last whole record; at least `after` */
@@ -48,6 +58,7 @@ struct vdb_wal_scan {
   uint64_t next_file;  /* number that the next file may take */
   uint64_t bytes;      /* of all files from first_file on */
   uint64_t salt;       /* mixed from the salts of all files, so that new ones differ */
+  struct vdb_wal_tail tail;
 };
 
 /*
@@ -67,6 +78,18 @@ VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t fir
                               int (*apply)(void *arg, const struct vdb_wal_record *record,
                                            vecdb_error *err),
                               void *arg, struct vdb_wal_scan *out, vecdb_error *err);
+
+/*
+ * Reads on behind a scan, or where the last call ended, in the file that was the last one then.
+ * *moved: there is another file by now, or that one is gone. Then nothing was read, and what was may
+ * be more than what counts (see "the end of the log"), so the reader begins again with a scan. A
+ * record that is still being written is left for the next call. Errors as for the scan, except that
+ * damage is found only when a later record shows it; records applied before have been read.
+ */
+VDB_INTERNAL int vdb_wal_read_on(struct vdb_env *env, const char *dir, struct vdb_wal_tail *tail,
+                                 int (*apply)(void *arg, const struct vdb_wal_record *record,
+                                              vecdb_error *err),
+                                 void *arg, bool *moved, vecdb_error *err);
 
 /*
  * The writing side. "Caller's lock": the calls so marked exclude one another. vdb_wal_write,

@@ -276,12 +276,25 @@ static int walr_take(struct walr_scan *s, uint64_t offset, const struct store_wa
   return VECDB_OK;
 }
 
-/* Reads the records of the open file up to number `limit`. `torn`: they may end before it. */
+/* Whether nothing has been written at `offset` yet: space there is reserved, and zero. */
+static int walr_unwritten(struct walr_file *f, uint64_t offset, bool *unwritten,
+                          vecdb_error *err) {
+  size_t n = (size_t)vdb_min_size((size_t)(f->length - offset), STORE_RECORD_BYTES);
+  const uint8_t *p;
+  *unwritten = true;
+  if (n > 0) {
+    VDB_TRY(walr_need(f, offset, n, &p, err));
+    *unwritten = vdb_store_zero(p, n);
+  }
+  return VECDB_OK;
+}
+
+/* Reads the records of the open file behind s->end, up to number `limit`. `torn`: they may end
+   before it. */
 static int walr_read_file(struct walr_scan *s, uint64_t limit, bool torn, vecdb_error *err) {
-  uint64_t offset = STORE_HEADER_BYTES;
+  uint64_t offset = s->end;
   bool again = false;
   s->ended = false;
-  s->durable = s->end = offset;
   while (s->reached < limit && !s->ended) {
     struct store_wal_record h;
     const uint8_t *body = NULL;
@@ -355,9 +368,16 @@ static int walr_read_all(struct walr_scan *s, const char *dir, const struct walr
     if (gone) /* it held nothing that is needed: a writer left it, or made it needless since */
       continue;
     s->f.salt = s->heads[i].salt;
+    s->durable = s->end = STORE_HEADER_BYTES;
     int rc = walr_read_file(s, limit, last || limit <= s->after, err);
     walr_close(&s->f);
     VDB_TRY(rc);
+  }
+  if (s->n_heads > 0) {
+    out->tail.file = s->heads[s->n_heads - 1].number;
+    out->tail.salt = s->f.salt;
+    out->tail.offset = s->end;
+    out->tail.durable = s->durable;
   }
   if (s->reached > s->after && s->durable < s->end) {
     out->doubt_from = s->durable;
@@ -395,10 +415,61 @@ VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t fir
   if (rc == VECDB_OK && list.highest == UINT64_MAX)
     rc = vdb_fail(err, VECDB_ERR_CORRUPT, "%s holds a log file of an impossible number", dir);
   out->last_seq = s->reached > after ? s->reached : after;
+  out->tail.seq = out->last_seq;
+  out->tail.highest = list.highest;
   out->next_file = list.highest < first_file ? first_file : list.highest + 1;
   vdb_free(&env->mem, s->f.window);
   vdb_free(&env->mem, s->heads);
   vdb_free(&env->mem, s);
   vdb_free(&env->mem, list.numbers);
+  return rc;
+}
+
+/* ---- reading on ---- */
+
+/* Reads the records behind the tail of the open file. */
+static int walr_read_tail(struct walr_scan *s, struct vdb_wal_tail *tail, vecdb_error *err) {
+  bool unwritten;
+  if (s->f.length < tail->offset)
+    return walr_corrupt(&s->f, s->f.length, "it has become shorter", err);
+  /* Most often there is nothing: then nobody needs to look whether there was. */
+  VDB_TRY(walr_unwritten(&s->f, tail->offset, &unwritten, err));
+  if (unwritten)
+    return VECDB_OK;
+  s->f.salt = tail->salt;
+  s->end = tail->offset;
+  s->durable = tail->durable;
+  s->after = s->reached = tail->seq;
+  int rc = walr_read_file(s, UINT64_MAX, true, err);
+  tail->offset = s->end; /* also when a record was refused: those before it have been applied */
+  tail->durable = s->durable;
+  tail->seq = s->reached;
+  return rc;
+}
+
+VDB_INTERNAL int vdb_wal_read_on(struct vdb_env *env, const char *dir, struct vdb_wal_tail *tail,
+                                 int (*apply)(void *arg, const struct vdb_wal_record *record,
+                                              vecdb_error *err),
+                                 void *arg, bool *moved, vecdb_error *err) {
+  struct walr_list list = {&env->mem, NULL, 0, 0, UINT64_MAX, 0, false};
+  int os = env->vfs->list(env->vfs, dir, walr_visit, &list);
+  vdb_free(&env->mem, list.numbers);
+  if (os)
+    return vdb_fail_os(err, os, "cannot list", dir);
+  *moved = list.highest != tail->highest;
+  if (*moved || tail->file == 0)
+    return VECDB_OK;
+  struct walr_scan *s = vdb_alloc_zero(&env->mem, sizeof *s);
+  if (!s)
+    return vdb_fail_memory(err);
+  s->f.env = env;
+  s->apply = apply;
+  s->arg = arg;
+  int rc = walr_open(&s->f, dir, tail->file, moved, err);
+  if (!rc && !*moved)
+    rc = walr_read_tail(s, tail, err);
+  walr_close(&s->f);
+  vdb_free(&env->mem, s->f.window);
+  vdb_free(&env->mem, s);
   return rc;
 }

@@ -287,6 +287,14 @@ static void test_search(vdb::collection &c) {
   s.in("v").where(vdb::filter("t == {t}").bind("t", "odd"));
   CHECK(ids_of(c.search(s).of()) == nearest(queries.data(), n_rows, odd));
 
+  vdb::hits groups = c.search_groups(vdb::search(queries, 2, 3).in("v"), "t", 4);
+  for (size_t g = 0; g < 6; g++) {
+    bool is_odd = groups.of(g)[0].id % 2 == 1;
+    CHECK(ids_of(groups.of(g)) == nearest(&queries[g / 2 * dim], 4,
+                                          [&](size_t i) { return (i % 2 == 1) == is_odd; }));
+  }
+  CHECK(groups.of(0)[0].id == nearest(queries.data(), 1, every)[0]);
+
   vdb::hits within = c.search_range(s, 0.4f);
   CHECK(within.of().size() > 3 && within.of().size() < 250);
   CHECK(ids_of(within.of()) == nearest(queries.data(), within.of().size(), odd));

@@ -2,10 +2,10 @@
  * vecdb.hpp - vecdb.h for C++17 and later: handles that release themselves, spans, and errors as
  * exceptions or as results.
  *
- * The classes in namespace `vdb` (the name vecdb is a type of the header) throw vdb::error, which carries the code and the vecdb_error. The same
- * classes in `vdb::nothrow` are noexcept and return result<T>, which holds a value or a
- * vecdb_error; they also work with -fno-exceptions. Each call says in vecdb.h what it does; here is
- * only what is different:
+ * The classes in namespace `vdb` (the name vecdb is a type of the header) throw vdb::error, which
+ * carries the code and the vecdb_error. The same classes in `vdb::nothrow` are noexcept and return
+ * result<T>, which holds a value or a vecdb_error; they also work with -fno-exceptions. Each call
+ * says in vecdb.h what it does; here is only what is different:
  *   Handles    can be moved and not copied, and release what they hold. A handle that holds nothing
  *              (default-made, or moved from) may only be assigned to and destroyed.
  *   Lifetimes  A collection, iterator or rows must go before its database.
@@ -906,8 +906,8 @@ class basic_collection {
                           s.with_rows() ? out.rows.out() : nullptr, e);
     }, c);
   }
-  /* The k groups of rows with the same value of a field, and the nearest `each` of every group: those of
-     group g of query q are of(q * k + g). */
+  /* The k groups of rows with the same value of a field, and the nearest `each` of every group:
+     those of group g of query q are of(q * k + g). */
   given<hits> search_groups(const vdb::search &s, const char *field, uint32_t each = 1,
                             control *c = nullptr) noexcept(P::no_throw) {
     return call<hits>([&](hits &out, vecdb_error *e) {
@@ -1050,6 +1050,14 @@ class basic_database {
   given<bool> step(uint32_t ms, uint64_t bytes) noexcept(P::no_throw) {
     return call<bool>([&](bool &out, vecdb_error *e) {
       return vecdb_step(p_.get(), ms, bytes, &out, e);
+    });
+  }
+  /* Brings a reader up to the state of the files. */
+  given<vecdb_refresh_info> refresh(uint32_t max_age_ms = 0) noexcept(P::no_throw) {
+    using info = vecdb_refresh_info;
+    return call<info>([&](info &out, vecdb_error *e) {
+      out = VECDB_REFRESH_INFO_INIT;
+      return vecdb_refresh(p_.get(), max_age_ms, &out, e);
     });
   }
   given<done> flush_all(control *c = nullptr) noexcept(P::no_throw) {

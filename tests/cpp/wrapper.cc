@@ -1,7 +1,7 @@
 /*
- * wrapper.cc - tests of vecdb.hpp: every class with and without exceptions, moves, failing memory, and
- * answers held against sums over all rows. tests/cpp/cpp.sh compiles it in each way that the header
- * promises, and runs it under the sanitizers. Usage: wrapper FOLDER (which is not there yet).
+ * wrapper.cc - tests of vecdb.hpp: every class with and without exceptions, moves, failing memory,
+ * and answers held against sums over all rows. tests/cpp/cpp.sh compiles it in each way that the
+ * header promises, and runs it under the sanitizers. Usage: wrapper FOLDER (which is not there yet).
  */
 #include "vecdb.hpp"
 
@@ -167,7 +167,8 @@ static void test_results() {
   auto wrong = c.count(vdb::filter("n ==="));
   CHECK(wrong.code() == VECDB_ERR_FILTER && wrong.error().position >= 0);
   vdb::batch short_batch(2);
-  short_batch.column("id", std::vector<int64_t>{1});
+  const std::vector<int64_t> one = {1};
+  short_batch.column("id", one);
   CHECK(c.insert(short_batch).code() == VECDB_ERR_ARGUMENT ||
         c.insert(short_batch).code() == VECDB_ERR_LIMIT);
   CHECK(*c.count() == 10);
@@ -336,8 +337,10 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   const std::vector<float> two = {1, 0, 0, 1};
   CHECK(other.insert(vdb::batch(2).vectors("v", two, 2)) == (std::vector<int64_t>{1, 2}));
   const std::vector<float> new_v = {3, 4, 0, 1};
-  CHECK(other.update(vdb::batch(2).column("id", std::vector<int64_t>{2, 9}).vectors("v", new_v, 2)) ==
-        (std::vector<uint8_t>{1, 0}));
+  vdb::batch changed(2);
+  const std::vector<int64_t> some = {2, 9};
+  changed.column("id", some).vectors("v", new_v, 2);
+  CHECK(other.update(changed) == (std::vector<uint8_t>{1, 0}));
   CHECK(other.get_rows(std::vector<int64_t>{2}).at(0, "v").elements<float>()[1] == 4);
   CHECK(other.erase(std::vector<int64_t>{1, 7}) == 1 && other.erase_where("true") == 1);
   CHECK(code_of([&] { other.erase_where(""); }) == VECDB_ERR_FILTER);
@@ -357,6 +360,15 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   vdb::database::restore((folder + "/copy").c_str(), (folder + "/again").c_str());
   auto again = vdb::database::open((folder + "/again").c_str());
   CHECK(again.open_collection("c").count() == n_rows);
+  vecdb_options reading = VECDB_OPTIONS_INIT;
+  reading.flags = VECDB_READ_ONLY | VECDB_FOLLOW | VECDB_HOST_DRIVEN;
+  auto reader = vdb::database::open((folder + "/again").c_str(), reading);
+  auto seen = reader.open_collection("c");
+  CHECK(again.open_collection("c").erase(std::vector<int64_t>{0}) == 1);
+  CHECK(reader.refresh().records == 1 && seen.count() == n_rows - 1);
+  CHECK(code_of([&] { again.refresh(); }) == VECDB_ERR_ARGUMENT);
+  seen = vdb::collection();
+  reader.close();
   again.close();
 }
 
@@ -383,7 +395,8 @@ static void test_callbacks(vdb::database &db, vdb::collection &c) {
   CHECK(code_of([&] { db.check(nullptr, &stops); }) == VECDB_ERR_CANCELLED);
 }
 
-/* Each allocation of C++ fails in turn: an exception or a code comes, and the next try goes well. */
+/* Each allocation of C++ fails in turn: an exception or a code comes, and the next try goes
+   well. */
 static void test_memory() {
   auto db = *nt::database::open(":memory:");
   auto c = *db.create("c", full_schema());

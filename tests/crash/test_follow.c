@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -555,9 +556,12 @@ static void follow_reading(const char *path, struct follow_shared *s, uint32_t n
 }
 
 static pid_t follow_start(const char *path, struct follow_shared *s, int reader, uint64_t seed) {
-  pid_t pid = fork();
+  pid_t parent = getpid(), pid = fork();
   assert_true(pid >= 0);
   if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
+    if (getppid() != parent)
+      _exit(5);
     if (reader < 0)
       follow_writer(path, s, seed);
     else

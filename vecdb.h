@@ -277,9 +277,9 @@ enum {
   VECDB_READ_ONLY = 1u << 0,        /* never writes; takes no lock */
   VECDB_MUST_EXIST = 1u << 1,       /* VECDB_ERR_NOT_FOUND instead of making a database */
   VECDB_HOST_DRIVEN = 1u << 2,      /* no background threads: the host calls vecdb_step */
-  VECDB_FOLLOW = 1u << 3            /* with READ_ONLY: what a writer in another process does is seen,
-                                       looked for every interval_ms by a thread of the library, or by
-                                       vecdb_refresh alone if HOST_DRIVEN */
+  VECDB_FOLLOW = 1u << 3            /* with READ_ONLY: follows a writer in another process, whose
+                                       work a thread of the library looks for every interval_ms;
+                                       HOST_DRIVEN: vecdb_refresh alone does */
 };
 
 typedef struct vecdb_options {
@@ -313,9 +313,9 @@ typedef struct vecdb_options {
  * acknowledged before a crash. ":memory:" is a database that lives and dies with the handle.
  * One writer at a time: VECDB_ERR_BUSY when the database is already open, here or elsewhere.
  * A database opened twice with VECDB_READ_ONLY is fine, also beside a writer; readers see the state
- * at their opening or, with VECDB_FOLLOW or by vecdb_refresh, later ones. They write nothing and take
- * no lock, so the folder may be a copy or on a file system that cannot be written, and a reader
- * that is killed is missed by nobody.
+ * at their opening or, with VECDB_FOLLOW or by vecdb_refresh, later ones. They write nothing and
+ * take no lock, so the folder may be a copy or on a file system that cannot be written, and a
+ * reader that is killed is missed by nobody.
  * options may be NULL. Errors: ARGUMENT, OPTION, BUSY, IO, NO_MEMORY, CORRUPT, NEWER_FORMAT,
  * NOT_A_DATABASE, NOT_FOUND, CANCELLED, TIMEOUT. Release with vecdb_close.
  */

@@ -222,6 +222,8 @@ static int command_one(struct shell *shell, const char *text) {
   } else {
     call_read(&call, &words, used, text);
     status = usage_check(&call, &error);
+    if (!status && shell->db && shell->flags & VECDB_FOLLOW)
+      status = vecdb_refresh(shell->db, 0, NULL, &error);
     if (!status)
       status = call.command->run(shell, &call, &error);
   }

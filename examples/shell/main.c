@@ -19,6 +19,7 @@ static const char usage[] =
     "  -c, --command=TEXT  runs these commands; may be given more than once\n"
     "  -j, --json          one JSON value a line instead of tables\n"
     "  -r, --read-only     opens the database for reading, beside a program that writes\n"
+    "  -f, --follow        likewise, and sees what that program writes\n"
     "  -k, --keep-going    goes on after a command that fails\n"
     "      --embed=URL     the embedding service for text=... (VECDB_EMBED_URL)\n"
     "      --model=NAME    its model (VECDB_EMBED_MODEL)\n"
@@ -42,18 +43,15 @@ static void set_from(char **setting, const char *value) {
 /* Reads the arguments. Returns false when the program is to end with *status. */
 static bool arguments_read(int argc, char **argv, struct shell *shell, struct arguments *out,
                            int *status) {
-  static const struct option known[] = {{"command", required_argument, NULL, 'c'},
-                                        {"json", no_argument, NULL, 'j'},
-                                        {"read-only", no_argument, NULL, 'r'},
-                                        {"keep-going", no_argument, NULL, 'k'},
-                                        {"embed", required_argument, NULL, 'e'},
-                                        {"model", required_argument, NULL, 'm'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {"version", no_argument, NULL, 'V'},
-                                        {NULL, 0, NULL, 0}};
+  static const struct option known[] = {
+      {"command", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'},
+      {"read-only", no_argument, NULL, 'r'},     {"follow", no_argument, NULL, 'f'},
+      {"keep-going", no_argument, NULL, 'k'},    {"embed", required_argument, NULL, 'e'},
+      {"model", required_argument, NULL, 'm'},   {"help", no_argument, NULL, 'h'},
+      {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
   int c;
   *status = VECDB_OK;
-  while ((c = getopt_long(argc, argv, "c:jrkhV", known, NULL)) != -1) {
+  while ((c = getopt_long(argc, argv, "c:jrfkhV", known, NULL)) != -1) {
     switch (c) {
       case 'c':
         out->commands = mem_resize(out->commands, out->n_commands + 1, sizeof *out->commands);
@@ -64,6 +62,9 @@ static bool arguments_read(int argc, char **argv, struct shell *shell, struct ar
         break;
       case 'r':
         shell->flags |= VECDB_READ_ONLY;
+        break;
+      case 'f':
+        shell->flags |= VECDB_READ_ONLY | VECDB_FOLLOW;
         break;
       case 'k':
         shell->keep_going = true;

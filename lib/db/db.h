@@ -189,8 +189,8 @@ VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb
 /* ---- recover.c ---- */
 /* Loads collections and segments from the manifest, replays the log, removes files nobody names. */
 VDB_INTERNAL int vdb_recover(struct vecdb *db, const vecdb_options *options, vecdb_error *err);
-/* Reads what vdb_recover puts in force; again, for a reader, which then shares the files that it has
-   open already. Released with vdb_recovered_free, or taken over. manifest_mu held. */
+/* Reads what vdb_recover puts in force; again, for a reader, which then shares the files that it
+   has open already. Released with vdb_recovered_free, or taken over. manifest_mu held. */
 VDB_INTERNAL int vdb_recover_read(struct vecdb *db, const vecdb_options *options,
                                   struct vdb_recovered *out, vecdb_error *err);
 VDB_INTERNAL void vdb_recovered_free(struct vecdb *db, struct vdb_recovered *r);
@@ -246,8 +246,8 @@ VDB_INTERNAL void vdb_collection_free_all(struct vecdb *db, struct vecdb_collect
 VDB_INTERNAL int vdb_collection_reserve(struct vecdb *db, vecdb_error *err);
 VDB_INTERNAL void vdb_collection_add(struct vecdb *db, struct vecdb_collection *coll);
 VDB_INTERNAL void vdb_collection_remove(struct vecdb *db, struct vecdb_collection *coll);
-/* The object that stands for a collection now, with a reference: itself, unless a reader has loaded it
-   anew. NULL when there is none any more. */
+/* The object that stands for a collection now, with a reference: itself, unless a reader has loaded
+   it anew. NULL when there is none any more. */
 VDB_INTERNAL struct vecdb_collection *vdb_collection_current(struct vecdb_collection *coll);
 /* CLOSED once the collection was dropped. */
 VDB_INTERNAL int vdb_collection_alive(const struct vecdb_collection *coll, vecdb_error *err);

@@ -1,6 +1,6 @@
 /*
- * follow.c - a reader that follows a writer in another process: it looks whether the manifest or the
- * log has gone on, and takes over what is new. It holds no lock that a writer could meet, so it
+ * follow.c - a reader that follows a writer in another process: it looks whether the manifest or
+ * the log has gone on, and takes over what is new. It holds no lock that a writer could meet, so it
  * may be killed at any moment. See db/README.md.
  */
 #include "base/check.h"

@@ -594,6 +594,18 @@ class Prompt(Case):
         t.send("quit\n")
         self.assertEqual(t.end(), 0)
 
+    def test_follow(self):
+        t = Terminal("-f", self.db)
+        t.line("count docs", r"\n1\r\n")
+        self.ask('insert docs {"id": 6, "title": "y", "embedding": [1, 2]}')
+        t.line("count docs", r"\n2\r\n")
+        self.ask("delete docs 5", "compact docs")
+        t.line("get docs 6", r"title +y")
+        t.line("count docs", r"\n1\r\n")
+        t.line("drop docs", r"error 22 \(VECDB_ERR_READ_ONLY\)")
+        t.send("\x04")
+        self.assertEqual(t.end(), 0)
+
     def complete(self, terminal, keys, word):
         """Types keys and Tab, waits for what the line becomes, and gives the line up."""
         terminal.send(keys + "\t")

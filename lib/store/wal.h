@@ -83,8 +83,9 @@ VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t fir
  * Reads on behind a scan, or where the last call ended, in the file that was the last one then.
  * *moved: there is another file by now, or that one is gone. Then nothing was read, and what was
  * read before may be more than what counts (see "the end of the log"), so the reader begins again
- * with a scan. A record that is still being written is left for the next call. Errors as for the scan, except that
- * damage is found only when a later record shows it; records applied before have been read.
+ * with a scan. A record that is still being written is left for the next call. Errors as for the
+ * scan, except that damage is found only when a later record shows it; records applied before have
+ * been read.
  */
 VDB_INTERNAL int vdb_wal_read_on(struct vdb_env *env, const char *dir, struct vdb_wal_tail *tail,
                                  int (*apply)(void *arg, const struct vdb_wal_record *record,

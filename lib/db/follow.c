@@ -73,12 +73,13 @@ static void follow_exchange(struct vecdb *db, struct vdb_recovered *r, struct vd
 }
 
 static int follow_reload(struct vecdb *db, vecdb_error *err) {
-  static const vecdb_options standard = VECDB_OPTIONS_INIT;
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  options.flags = db->flags; /* nothing is made where the database is gone */
   struct vdb_version *empty = vdb_version_new(&db->env.mem, 0);
   if (!empty)
     return vdb_fail_memory(err);
   struct vdb_recovered r;
-  int rc = vdb_recover_read(db, &standard, &r, err);
+  int rc = vdb_recover_read(db, &options, &r, err);
   if (!rc) {
     follow_exchange(db, &r, empty);
     vdb_recovered_free(db, &r);

@@ -119,8 +119,10 @@ static int view_take(struct vecdb_collection *coll, struct vdb_snapshot **out, b
 
 VDB_INTERNAL int vdb_snapshot_take(struct vecdb_collection *coll, struct vdb_snapshot **out,
                                    vecdb_error *err) {
-  bool replaced = false;
-  VDB_TRY(view_take(coll, out, &replaced, err));
+  bool replaced = atomic_load(&coll->replaced);
+  *out = NULL;
+  if (!replaced)
+    VDB_TRY(view_take(coll, out, &replaced, err));
   while (replaced) {
     struct vecdb_collection *now = vdb_collection_current(coll);
     if (!now)

@@ -519,6 +519,8 @@ sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, F
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
 	@VDB_N=all $<
+follow: $(call long,follow) ## N kills of readers and writers, and N databases with a reader beside
+	@$(call LONG,$^)
 model: $(call long,model) ## N random operations against a naive model
 	@$(call LONG,$^)
 
@@ -587,5 +589,5 @@ help: ## this list
   milvus-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
-  baseline-test fuzz-replay crash sigkill model sim planted fuzz fuzz-keep install install-server install-test \
+  baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

@@ -17,7 +17,7 @@ command_fn cmd_index_create, cmd_index_drop, cmd_index_list;
 /* cmd_import.c: writing many rows */
 command_fn cmd_import;
 /* cmd_rows.c: writing, reading and deleting rows */
-command_fn cmd_insert, cmd_upsert, cmd_get, cmd_scan, cmd_count, cmd_delete;
+command_fn cmd_insert, cmd_upsert, cmd_update, cmd_get, cmd_scan, cmd_count, cmd_delete;
 /* cmd_search.c */
 command_fn cmd_search, cmd_explain;
 /* cmd_admin.c: the database as a whole */

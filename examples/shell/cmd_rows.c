@@ -43,6 +43,33 @@ int cmd_upsert(struct shell *shell, const struct call *call, vecdb_error *error)
   return write_rows(shell, call, false, error);
 }
 
+/* One row at a time: each brings fields of its own. */
+static int update_row(vecdb_collection *collection, const char *text, vecdb_error *error) {
+  struct rows rows;
+  json_error_t wrong;
+  bool found = true;
+  rows_begin(&rows, vecdb_collection_schema(collection), 1);
+  rows.partial = true;
+  json_t *object = json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &wrong);
+  int status = object ? rows_add(&rows, object, error)
+                      : fail(error, VECDB_ERR_TYPE, "a row is a JSON object: %.200s", wrong.text);
+  if (!status)
+    status = rows_update(&rows, collection, &found, error);
+  if (!status && !found)
+    status = fail(error, VECDB_ERR_NOT_FOUND, "no row with the key of %.200s", text);
+  rows_end(&rows);
+  return status;
+}
+
+int cmd_update(struct shell *shell, const struct call *call, vecdb_error *error) {
+  vecdb_collection *collection;
+  int status = call_collection(shell, call, &collection, error);
+  for (size_t i = 1; i < call->n_places && !status; i++)
+    status = update_row(collection, call->place[i], error);
+  vecdb_collection_release(collection);
+  return status;
+}
+
 /* ---- Keys ---- */
 
 struct key_list {

@@ -43,6 +43,8 @@ const struct command commands[] = {
      "  insert docs {\"id\": 1, \"title\": \"One\", \"v\": [0.1, 0.2]}"},
     {"upsert", "COLLECTION ROW...", "writes rows, in the place of those with their keys",
      cmd_upsert, NULL},
+    {"update", "COLLECTION ROW...", "changes some fields of rows that are there", cmd_update,
+     "  update docs {\"id\": 1, \"title\": \"Uno\"}"},
     {"get", "COLLECTION KEY... [fields=FIELDS]", "shows rows by key", cmd_get,
      "fields=a,b names fields; fields=* is all of them, vectors too."},
     {"scan",

@@ -273,7 +273,7 @@ static int rows_absent(struct rows *rows, size_t i, vecdb_error *error) {
   struct rows_column *c = &rows->columns[i];
   const vecdb_value *v = &field->default_value;
   void *out = c->data + rows->n * c->width;
-  if (field->flags & VECDB_AUTO_ID || c->elsewhere)
+  if (field->flags & VECDB_AUTO_ID || c->elsewhere || rows->partial)
     return VECDB_OK;
   c->valid[rows->n] = 0;
   if (!(field->flags & VECDB_HAS_DEFAULT))
@@ -355,8 +355,8 @@ void rows_number(struct rows *rows, size_t field, int64_t first) {
     ((int64_t *)(void *)c->data)[i] = first + (int64_t)i;
 }
 
-int rows_write(struct rows *rows, vecdb_collection *collection, bool insert, vecdb_error *error) {
-  vecdb_column columns[VECDB_MAX_FIELDS];
+/* The columns that are used, of which there may be VECDB_MAX_FIELDS, as a batch. */
+static vecdb_batch rows_batch(struct rows *rows, vecdb_column *columns) {
   vecdb_batch batch = VECDB_BATCH_INIT;
   for (uint32_t i = 0; i < rows->schema->n_fields; i++) {
     const vecdb_field *field = &rows->schema->fields[i];
@@ -372,5 +372,20 @@ int rows_write(struct rows *rows, vecdb_collection *collection, bool insert, vec
   }
   batch.columns = columns;
   batch.n_rows = (uint32_t)rows->n;
+  return batch;
+}
+
+int rows_write(struct rows *rows, vecdb_collection *collection, bool insert, vecdb_error *error) {
+  vecdb_column columns[VECDB_MAX_FIELDS];
+  vecdb_batch batch = rows_batch(rows, columns);
   return (insert ? vecdb_insert : vecdb_upsert)(collection, &batch, NULL, error);
+}
+
+int rows_update(struct rows *rows, vecdb_collection *collection, bool *found, vecdb_error *error) {
+  vecdb_column columns[VECDB_MAX_FIELDS];
+  vecdb_batch batch = rows_batch(rows, columns);
+  uint8_t there = 0;
+  int status = vecdb_update(collection, &batch, 0, &there, error);
+  *found = there != 0;
+  return status;
 }

@@ -17,6 +17,7 @@ struct rows {
   size_t n_blocks;
   size_t n;          /* rows there are */
   size_t capacity;   /* rows there may be */
+  bool partial;      /* absent fields are left as they are: for rows_update */
   bool skip_unknown; /* members of an object that are no field are left out */
 };
 
@@ -44,6 +45,10 @@ void rows_number(struct rows *rows, size_t field, int64_t first);
 
 /* Writes the batch. */
 int rows_write(struct rows *rows, vecdb_collection *collection, bool insert, vecdb_error *error);
+
+/* Changes the fields that the batch, which is partial and of one row, has. *found: the row is
+ * there. */
+int rows_update(struct rows *rows, vecdb_collection *collection, bool *found, vecdb_error *error);
 
 /* The field of that name, or -1. */
 int schema_find(const vecdb_schema *schema, const char *name);

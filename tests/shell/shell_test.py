@@ -155,6 +155,8 @@ class Rows(Case):
         got = self.ask("delete d 0 1 99999", "delete d where='id % 2 == 0'", "count d",
                        'upsert d {"id": 3, "n": -1, "v": [0, 0]}', "get d 3", "stats d")
         self.assertEqual(got[:4], [{"deleted": 2}, {"deleted": 1249}, {"count": 1249}, {"id": 3, "n": -1}])
+        got = self.ask('update d {"id": 3, "n": 9} {"id": 5, "v": [7, 7]}', "get d 3 5 fields=*")
+        self.assertEqual(got, [{"id": 3, "n": 9, "v": [0, 0]}, {"id": 5, "n": 25, "v": [7, 7]}])
         # What was exported is what would be imported.
         _, out, _ = run("--json", self.db, "-c", "scan d limit=all fields=*")
         again = self.ask("create e id int64 key, n int64, v vector(2) l2",
@@ -428,7 +430,9 @@ class Admin(Case):
             ("import", ARGUMENT), ("import no x", NOT_FOUND), ("import d a b", ARGUMENT),
             ("insert d", ARGUMENT), ("insert no {}", NOT_FOUND), ('insert d {"id": 1, "v": [1, 2]}', EXISTS),
             ("insert d x", TYPE), ("insert d {]", TYPE), ('upsert d {"id": 1, "s": "123456", "v": [1, 2]}', TOO_LONG),
-            ("upsert d", ARGUMENT), ("get d", ARGUMENT), ("get d x", TYPE), ("get d 99999999999999999999", RANGE),
+            ("upsert d", ARGUMENT), ("update d", ARGUMENT), ("update no {}", NOT_FOUND), ("update d []", TYPE),
+            ('update d {"id": 77, "s": "x"}', NOT_FOUND), ('update d {"s": "x"}', MISSING_FIELD),
+            ('update d {"id": 1, "v": [1]}', DIMENSION), ("get d", ARGUMENT), ("get d x", TYPE), ("get d 99999999999999999999", RANGE),
             ("get d 7", NOT_FOUND), ("get d 1 fields=x", UNKNOWN_FIELD), ("get d 1 field=x", OPTION),
             ("get k none", NOT_FOUND), ("scan no", NOT_FOUND), ("scan d where=(s ==)", FILTER),
             ("scan d limit=-1", TYPE), ("scan d limit=x", TYPE), ("scan d after=x", TYPE), ("scan d fields=x", UNKNOWN_FIELD),
@@ -511,7 +515,7 @@ class Scripts(Case):
     def test_help(self):
         status, out, _ = run("--help")
         names = [line.split("  ")[1] for line in out.split("Commands:\n")[1].splitlines() if line.startswith("  ")]
-        self.assertEqual((status, len(names)), (0, 28))
+        self.assertEqual((status, len(names)), (0, 29))
         for name in names:
             status, text, _ = run("-c", f"help {name}") if name in ("search", "index list") else (0, f"usage:  {name}", "")
             self.assertTrue(status == 0 and f"usage:  {name}" in text, name)

@@ -345,10 +345,10 @@ typedef struct vecdb_refresh_info {
  * less than max_age_ms ago (0: in any case; UINT32_MAX: never, only info is filled). Searches go on
  * meanwhile, each over the state at its beginning. A write that had returned to its caller, in any
  * process, before this call began is seen after it; one that fails later for its caller may be seen
- * for a while. Handles to collections stay valid, also when segments are exchanged. After an error
- * the state is an earlier one, and the call may be repeated. Errors: ARGUMENT for a writer's
- * database, BUSY when the files change faster than they can be read, IO, CORRUPT, NO_MEMORY,
- * NOT_FOUND when the database is gone. info may be NULL.
+ * for a while. Handles to collections stay valid, also when segments are exchanged, and keep the
+ * schema that they had when they were got. After an error the state is an earlier one, and the call
+ * may be repeated. Errors: ARGUMENT for a writer's database, BUSY when the files change faster than
+ * they can be read, IO, CORRUPT, NO_MEMORY, NOT_FOUND when the database is gone. info may be NULL.
  */
 VECDB_API int vecdb_refresh(vecdb *db, uint32_t max_age_ms, vecdb_refresh_info *info,
                             vecdb_error *error);

@@ -736,6 +736,58 @@ class search {
   mutable vecdb_search_params params_ = VECDB_SEARCH_PARAMS_INIT;
 };
 
+/* Several searches of equal numbers of queries, out of which one ranking is made. */
+class hybrid {
+ public:
+  explicit hybrid(uint32_t k, vecdb_fusion fusion = VECDB_FUSION_RRF) {
+    params_.k = k;
+    params_.fusion = fusion;
+  }
+  /* The k of a search says how many of its hits count. */
+  hybrid &add(search s, float weight = 1) {
+    parts_.push_back({std::move(s), weight, 0, 0});
+    return *this;
+  }
+  hybrid &add_within(search s, float radius, float weight = 1) {
+    parts_.push_back({std::move(s), weight, 1, radius});
+    return *this;
+  }
+  hybrid &with(vdb::fields f) {
+    fields_ = std::move(f);
+    rows_ = true;
+    return *this;
+  }
+  vecdb_hybrid_params &params() noexcept { return params_; }
+
+  bool with_rows() const noexcept { return rows_; }
+  uint32_t k() const noexcept { return params_.k; }
+  uint32_t n() const noexcept { return parts_.empty() ? 1 : parts_[0].what.n(); }
+  /* Valid until the hybrid is changed. */
+  const vecdb_hybrid_params *get() const {
+    raw_.clear();
+    for (const part &p : parts_)
+      raw_.push_back({*p.what.get(), p.weight, p.bounded, p.radius});
+    params_.searches = raw_.data();
+    params_.n_searches = static_cast<uint32_t>(raw_.size());
+    params_.fields = fields_.data();
+    params_.n_fields = fields_.size();
+    return &params_;
+  }
+
+ private:
+  struct part {
+    search what;
+    float weight;
+    uint32_t bounded;
+    float radius;
+  };
+  std::vector<part> parts_;
+  vdb::fields fields_;
+  bool rows_ = false;
+  mutable std::vector<vecdb_hybrid_search> raw_;
+  mutable vecdb_hybrid_params params_ = VECDB_HYBRID_PARAMS_INIT;
+};
+
 struct hits {
   std::vector<vecdb_hit> all; /* those of query q begin at q * k */
   std::vector<uint32_t> counts;
@@ -831,6 +883,34 @@ class basic_collection {
   const char *name() const noexcept { return vecdb_collection_name(p_.get()); }
   const vecdb_schema *schema() const noexcept { return vecdb_collection_schema(p_.get()); }
 
+  /* The fields of a schema are added. */
+  given<done> fields_add(const vdb::schema &s, control *c = nullptr) noexcept(P::no_throw) {
+    return call<done>([&](done &, vecdb_error *e) {
+      return vecdb_fields_add(p_.get(), s.get(), detail::raw(c), e);
+    }, c);
+  }
+  given<done> field_drop(const char *field, control *c = nullptr) noexcept(P::no_throw) {
+    return call<done>([&](done &, vecdb_error *e) {
+      return vecdb_field_drop(p_.get(), field, detail::raw(c), e);
+    }, c);
+  }
+  given<done> field_rename(const char *field, const char *to,
+                           control *c = nullptr) noexcept(P::no_throw) {
+    return call<done>([&](done &, vecdb_error *e) {
+      return vecdb_field_rename(p_.get(), field, to, detail::raw(c), e);
+    }, c);
+  }
+  /* field NULL: rows expire no longer. */
+  given<done> expire(const char *field, uint64_t ttl_ms,
+                     control *c = nullptr) noexcept(P::no_throw) {
+    return call<done>([&](done &, vecdb_error *e) {
+      return vecdb_expire(p_.get(), field, ttl_ms, detail::raw(c), e);
+    }, c);
+  }
+  const char *expiry(uint64_t *ttl_ms = nullptr) const noexcept {
+    return vecdb_expiry(p_.get(), ttl_ms);
+  }
+
   /* Both give the keys, where they are INT64. */
   given<std::vector<int64_t>> insert(const batch &b) noexcept(P::no_throw) {
     return write(vecdb_insert, b);
@@ -919,6 +999,15 @@ class basic_collection {
                                  &out.info, s.with_rows() ? out.rows.out() : nullptr, e);
     }, c);
   }
+  given<hits> search_hybrid(const hybrid &h, control *c = nullptr) noexcept(P::no_throw) {
+    return call<hits>([&](hits &out, vecdb_error *e) {
+      vecdb_hybrid_params params = *h.get();
+      params.control = c ? c->get() : params.control;
+      make_room(out, h.n(), h.k(), 0);
+      return vecdb_search_hybrid(p_.get(), &params, out.all.data(), out.counts.data(), &out.info,
+                                 h.with_rows() ? out.rows.out() : nullptr, e);
+    }, c);
+  }
   given<hits> search_range(const vdb::search &s, float radius,
                            control *c = nullptr) noexcept(P::no_throw) {
     return call<hits>([&](hits &out, vecdb_error *e) {
@@ -1001,18 +1090,22 @@ class basic_collection {
   given<done> run(run_fn f, control *c) noexcept(P::no_throw) {
     return call<done>([&](done &, vecdb_error *e) { return f(p_.get(), detail::raw(c), e); }, c);
   }
-  /* Room for the hits; limits are left to the library to refuse, before memory is asked for. */
+  /* Room for k hits of each query, or k groups of `each`; limits are left to the library to refuse,
+     before memory is asked for. */
+  static void make_room(hits &out, uint32_t queries, uint32_t k, uint32_t each) {
+    size_t n = queries ? queries : 1, lists = each ? n * k : n, of_list = each ? each : k;
+    bool allowed = k && k <= VECDB_MAX_K && each <= VECDB_MAX_K && n <= VECDB_MAX_QUERIES &&
+                   size_t{k} * (each ? each : 1) <= VECDB_MAX_K;
+    out.k = static_cast<uint32_t>(of_list);
+    out.all.resize(allowed ? lists * of_list : 1);
+    out.counts.resize(allowed ? lists : 1);
+  }
   static vecdb_search_params prepare(const vdb::search &s, const control *c, hits &out,
                                      uint32_t each = 0) {
     vecdb_search_params params = *s.get();
     if (c)
       params.control = c->get();
-    size_t n = s.n() ? s.n() : 1, lists = each ? n * s.k() : n, of_list = each ? each : s.k();
-    bool allowed = s.k() <= VECDB_MAX_K && each <= VECDB_MAX_K && n <= VECDB_MAX_QUERIES &&
-                   size_t{s.k()} * (each ? each : 1) <= VECDB_MAX_K;
-    out.k = static_cast<uint32_t>(of_list);
-    out.all.resize(allowed && s.k() ? lists * of_list : 1);
-    out.counts.resize(allowed && s.k() ? lists : 1);
+    make_room(out, s.n(), s.k(), each);
     return params;
   }
   detail::handle<vecdb_collection, vecdb_collection_release> p_;

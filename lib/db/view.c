@@ -102,7 +102,7 @@ static int view_take(struct vecdb_collection *coll, struct vdb_snapshot **out, b
     vdb_mutex_lock(&coll->view_mu);
     uint32_t n = coll->version->n;
     *replaced = atomic_load(&coll->replaced);
-    if (n <= room && !*replaced && snapshot->schema == coll->schema) {
+    if (n <= room && snapshot->schema == coll->schema && !*replaced) {
       snapshot->seq = coll->visible_seq;
       view_snapshot_fill(coll, snapshot, false);
       vdb_mutex_unlock(&coll->view_mu);

@@ -296,6 +296,15 @@ static void test_search(vdb::collection &c) {
   }
   CHECK(groups.of(0)[0].id == nearest(queries.data(), 1, every)[0]);
 
+  vdb::hybrid both(5, VECDB_FUSION_SCORES);
+  both.add(vdb::search(queries, 5, 3).in("v"), -1).with({"t"});
+  vdb::hits ranked = c.search_hybrid(both);
+  for (size_t q = 0; q < 3; q++)
+    CHECK(ids_of(ranked.of(q)) == nearest(&queries[q * dim], 5, every));
+  CHECK(ranked.rows.size() == 15);
+  both.add_within(vdb::search(queries, 5, 1).in("v"), 1);
+  CHECK(code_of([&] { c.search_hybrid(both); }) != VECDB_OK); /* one query, not three */
+
   vdb::hits within = c.search_range(s, 0.4f);
   CHECK(within.of().size() > 3 && within.of().size() < 250);
   CHECK(ids_of(within.of()) == nearest(queries.data(), within.of().size(), odd));
@@ -350,6 +359,18 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   CHECK(named.get_rows(vdb::keys(key)).at(0, 0).text() == "yy");
   db.drop("s");
   CHECK(code_of([&] { named.stats(); }) == VECDB_ERR_CLOSED);
+
+  vdb::schema later;
+  later.scalar("until", VECDB_INT64, VECDB_NULLABLE);
+  c.fields_add(later);
+  c.field_rename("until", "gone");
+  uint64_t ttl = 0;
+  c.expire("gone", 5);
+  CHECK(std::string(c.expiry(&ttl)) == "gone" && ttl == 5 && c.count() == n_rows);
+  c.expire(nullptr, 0);
+  c.field_drop("gone");
+  CHECK(!c.expiry() && c.schema()->n_fields == 6);
+  CHECK(code_of([&] { c.field_drop("gone"); }) == VECDB_ERR_UNKNOWN_FIELD);
 
   std::vector<std::string> faults;
   db.flush_all();

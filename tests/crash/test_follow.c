@@ -149,8 +149,9 @@ struct follow {
   vecdb_error err;
 };
 
-static vecdb *follow_reader(const vecdb_vfs *vfs) {
-  vecdb_options options = VECDB_OPTIONS_INIT;
+/* With the clock of the writer: rows expire. */
+static vecdb *follow_reader(struct follow *f, const vecdb_vfs *vfs) {
+  vecdb_options options = workload_options(&f->w);
   vecdb *db;
   options.flags = VECDB_READ_ONLY | VECDB_FOLLOW | VECDB_HOST_DRIVEN;
   options.vfs = vfs;
@@ -212,7 +213,7 @@ static void test_between(void **state) {
   for (uint64_t seed = first; seed < first + n; seed++) {
     struct follow f;
     follow_begin(&f, seed, true);
-    f.reader = follow_reader(hook.inner);
+    f.reader = follow_reader(&f, hook.inner);
     f.every = (uint32_t)(1 + seed % 4);
     hook.before = follow_before_write;
     hook.arg = &f;
@@ -282,7 +283,7 @@ static void test_overtaken(void **state) {
     for (uint32_t i = 0; i < 8 && !rc; i++)
       rc = workload_do(&f.w, i % 4 == 3 ? WORKLOAD_FLUSH : WORKLOAD_UPSERT);
     assert_int_equal(rc, VECDB_OK);
-    f.reader = follow_reader(&hook.table);
+    f.reader = follow_reader(&f, &hook.table);
     hook.arg = &f;
     for (f.when = 1; !f.wrong; f.when += 1 + f.when / 8) {
       /* Something to read, by the log or as new segments. */
@@ -312,7 +313,7 @@ static void test_taken_back(void **state) {
     struct follow f;
     follow_begin(&f, seed * 3, false); /* each commit is synced */
     assert_int_equal(workload_do(&f.w, WORKLOAD_CREATE), VECDB_OK);
-    f.reader = follow_reader(hook.inner);
+    f.reader = follow_reader(&f, hook.inner);
     for (uint32_t i = 0; i < 12; i++) {
       struct simdisk_fault fault = {.kinds = i % 2 ? SIMDISK_SYNC : SIMDISK_WRITE, .nth = 1,
                                     .error = EIO, .partial = i % 4 == 0};

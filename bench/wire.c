@@ -151,8 +151,8 @@ int main(int argc, char **argv) {
   wire_must(mkdtemp(folder), "no folder for certificates");
   for (size_t i = 0; i < 6; i++)
     snprintf(paths[i], sizeof paths[i], "%s/%s", folder, names[i]);
-  const struct cert_files files[] = {{paths[0], paths[1], paths[2], paths[3]},
-                                     {paths[0], paths[1], paths[4], paths[5]}};
+  const struct cert_files files[] = {{paths[0], paths[1], paths[2], paths[3], NULL},
+                                     {paths[0], paths[1], paths[4], paths[5], NULL}};
   wire_must(cert_authority(&files[0], 1, why) && cert_node(&files[0], wire_cluster, 1, 1, why) &&
                 cert_node(&files[1], wire_cluster, 2, 1, why), why);
   printf("%-6s %9s %9s %9s  copies of each byte: %s\n%-6s %9s %9s %9s %8s %8s %8s %8s\n", "link",

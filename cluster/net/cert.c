@@ -103,11 +103,12 @@ static bool cert_read_authority(const struct cert_files *files, X509 **cert, EVP
 
 bool cert_node(const struct cert_files *files, struct doc_uuid cluster, uint32_t node,
                uint32_t days, char *why) {
-  char uri[96], san[104], name[32];
+  char uri[96], san[512], name[32];
   X509 *ca = NULL, *cert = NULL;
   EVP_PKEY *ca_key = NULL, *key = NULL;
   hello_uri_write(cluster, node, uri);
-  snprintf(san, sizeof san, "URI:%s", uri);
+  snprintf(san, sizeof san, "URI:%s%s%s", uri, files->names ? "," : "",
+           files->names ? files->names : "");
   snprintf(name, sizeof name, "vecdb node %u", node);
   bool ok = cert_read_authority(files, &ca, &ca_key, why);
   if (ok) {

@@ -12,6 +12,7 @@ struct cert_files {
   const char *ca_key;
   const char *cert;
   const char *key;
+  const char *names; /* besides the node's: "IP:127.0.0.1,DNS:etcd1"; NULL: none */
 };
 
 /* A new authority: writes ca_cert and ca_key (for its owner's eyes alone). False with the reason in

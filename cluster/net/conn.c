@@ -326,7 +326,9 @@ void conn_tick(struct net_conn *conn) {
   const struct net_config *c = &conn->net->config;
   int64_t now = conn->net->now_us;
   bool up = conn->state == CONN_UP;
-  if (!up && now >= conn->began_us + c->hello_us)
+  if (conn->state == CONN_ENDING && now >= conn->began_us + c->hello_us)
+    conn_fail(conn, NET_SLOW, "the rest could not be sent");
+  else if (!up && now >= conn->began_us + c->hello_us)
     conn_fail(conn, conn->state == CONN_DIALING ? NET_NO_CONNECTION : NET_SILENT,
               "no hello within the time for it");
   else if (conn->queued && now >= conn->moved_us + c->stall_us)

@@ -28,6 +28,7 @@ struct et {
   pid_t pid[ET_MEMBERS];
   char endpoints[256];
   char cluster[512];
+  bool tls; /* of clients: ca.pem, etcd.pem and etcd.key in the folder */
 };
 
 /* Ports that are free at the moment. */
@@ -45,11 +46,16 @@ static inline void et_ports(int *ports, int n) {
     close(fds[i]);
 }
 
+static inline char *et_path(const struct et *e, const char *name, char *out) {
+  snprintf(out, 128, "%s/%s", e->folder, name);
+  return out;
+}
+
 static inline void et_start_member(struct et *e, int i) {
   char name[16], data[128], client[64], peer[64];
   snprintf(name, sizeof name, "m%d", i);
   snprintf(data, sizeof data, "%s/%s", e->folder, name);
-  snprintf(client, sizeof client, "http://127.0.0.1:%d", e->client_port[i]);
+  snprintf(client, sizeof client, "http%s://127.0.0.1:%d", e->tls ? "s" : "", e->client_port[i]);
   snprintf(peer, sizeof peer, "http://127.0.0.1:%d", e->peer_port[i]);
   e->pid[i] = fork();
   assert_true(e->pid[i] >= 0);
@@ -60,35 +66,58 @@ static inline void et_start_member(struct et *e, int i) {
   dup2(null, 0);
   dup2(null, 1);
   dup2(null, 2);
-  execlp("etcd", "etcd", "--name", name, "--data-dir", data, "--listen-client-urls", client,
-         "--advertise-client-urls", client, "--listen-peer-urls", peer,
-         "--initial-advertise-peer-urls", peer, "--initial-cluster", e->cluster,
-         "--initial-cluster-state", "new", "--heartbeat-interval", "50", "--election-timeout",
-         "500", (char *)NULL);
+  char *argv[32] = {"etcd",     "--name",
+                    name,       "--data-dir",
+                    data,       "--listen-client-urls",
+                    client,     "--advertise-client-urls",
+                    client,     "--listen-peer-urls",
+                    peer,       "--initial-advertise-peer-urls",
+                    peer,       "--initial-cluster",
+                    e->cluster, "--initial-cluster-state",
+                    "new",      "--heartbeat-interval",
+                    "50",       "--election-timeout",
+                    "500"};
+  char ca[128], cert[128], key[128];
+  char *const secure[] = {
+      "--client-cert-auth",         "--trusted-ca-file", et_path(e, "ca.pem", ca),   "--cert-file",
+      et_path(e, "etcd.pem", cert), "--key-file",        et_path(e, "etcd.key", key)};
+  if (e->tls)
+    memcpy(argv + 21, secure, sizeof secure);
+  execvp("etcd", argv);
   _exit(127);
 }
 
 static inline bool et_installed(void) { return system("command -v etcd >/dev/null 2>&1") == 0; }
 
-static inline void et_start(struct et *e, int n) {
-  int ports[2 * ET_MEMBERS];
+static inline void et_folder(struct et *e) {
   memset(e, 0, sizeof *e);
-  e->n = n;
   strcpy(e->folder, "/tmp/vecdb-etcd-XXXXXX");
   assert_non_null(mkdtemp(e->folder));
+}
+
+/* n members; with certificates that are in the folder already, when `tls`. */
+static inline void et_run(struct et *e, int n, bool tls) {
+  int ports[2 * ET_MEMBERS];
+  e->n = n;
+  e->tls = tls;
   et_ports(ports, 2 * n);
   for (int i = 0; i < n; i++) {
     e->client_port[i] = ports[2 * i];
     e->peer_port[i] = ports[2 * i + 1];
     size_t used = strlen(e->endpoints);
-    snprintf(e->endpoints + used, sizeof e->endpoints - used, "%shttp://127.0.0.1:%d", i ? "," : "",
-             e->client_port[i]);
+    snprintf(e->endpoints + used, sizeof e->endpoints - used, "%shttp%s://127.0.0.1:%d",
+             i ? "," : "", tls ? "s" : "", e->client_port[i]);
     used = strlen(e->cluster);
     snprintf(e->cluster + used, sizeof e->cluster - used, "%sm%d=http://127.0.0.1:%d", i ? "," : "",
              i, e->peer_port[i]);
   }
   for (int i = 0; i < n; i++)
     et_start_member(e, i);
+}
+
+static inline void et_start(struct et *e, int n) {
+  et_folder(e);
+  et_run(e, n, false);
 }
 
 static inline void et_kill(struct et *e, int i) {

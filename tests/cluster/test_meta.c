@@ -1,7 +1,11 @@
 /*
  * test_meta.c - what stands on the metadata store: documents and their rules, keys, base64, the
- * cache under the faults of the model.
+ * cache under the faults of the model, and read by other threads.
+ * TSAN: yes
  */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "meta/base64.h"
 #include "meta/cache.h"
 #include "metatest.h"
@@ -451,6 +455,55 @@ static void test_cache_faults(void **state) {
     tm_faulty(seed);
 }
 
+/* Readers on threads of their own: every view is of one moment, whatever comes meanwhile. */
+struct tm_reader {
+  struct cache *cache;
+  atomic_bool stop;
+  atomic_uint wrong;
+  atomic_uint views;
+};
+
+static void *tm_read(void *arg) {
+  struct tm_reader *r = arg;
+  int64_t revision = 0;
+  while (!atomic_load(&r->stop)) {
+    const struct cache_view *view = cache_take(r->cache);
+    const struct doc_shard *one = cache_doc(view, DOC_PATH_SHARD, 7, 1);
+    const struct doc_shard *two = cache_doc(view, DOC_PATH_SHARD, 7, 2);
+    bool good = one && two && view->revision >= revision;
+    good = good && one->epoch >= two->epoch && one->epoch <= two->epoch + 1; /* put in turn */
+    revision = view->revision;
+    atomic_fetch_add(&r->wrong, !good);
+    atomic_fetch_add(&r->views, 1);
+    cache_give(view);
+  }
+  return NULL;
+}
+
+static void test_cache_threads(void **state) {
+  struct tm_pair t;
+  struct tm_reader reader = {0};
+  pthread_t threads[2];
+  (void)state;
+  tm_open(&t, 9);
+  tm_put_shard(&t, 1, 1);
+  tm_put_shard(&t, 2, 1);
+  tm_run(&t, 1000);
+  reader.cache = t.cache;
+  for (size_t i = 0; i < 2; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, tm_read, &reader), 0);
+  for (uint64_t epoch = 2; epoch < 200 || atomic_load(&reader.views) < 200; epoch++)
+    for (uint32_t shard = 1; shard <= 2; shard++) {
+      tm_put_shard(&t, shard, epoch);
+      tm_run(&t, t.reader.now_us + 1000);
+    }
+  atomic_store(&reader.stop, true);
+  for (size_t i = 0; i < 2; i++)
+    pthread_join(threads[i], NULL);
+  assert_int_equal(atomic_load(&reader.wrong), 0);
+  tm_close(&t);
+}
+
 /* ---- The model's faults, as a client sees them ---- */
 
 static void test_model_faults(void **state) {
@@ -514,7 +567,7 @@ int main(void) {
       cmocka_unit_test(test_keys),         cmocka_unit_test(test_base64),
       cmocka_unit_test(test_cache),        cmocka_unit_test(test_cache_outage),
       cmocka_unit_test(test_cache_faults), cmocka_unit_test(test_model_faults),
-      cmocka_unit_test(test_close),
+      cmocka_unit_test(test_close),        cmocka_unit_test(test_cache_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
  */
 #include "conform.h"
 #include "etcdtest.h"
+#include "net/cert.h"
 
 static void conform_model_compact(struct mt *t, int64_t revision) {
   model_compact(t->server, revision);
@@ -182,11 +183,52 @@ static void test_etcd_refuses(void **state) {
   meta_close(t.store);
 }
 
+/* With certificates on both sides; without one of etcd's authority nothing is read or written. */
+static void test_etcd_tls(void **state) {
+  struct et e;
+  char path[8][128], why[HELLO_WHY];
+  const struct doc_uuid cluster = {{1}};
+  (void)state;
+  if (!et_installed())
+    skip();
+  et_folder(&e);
+  const char *const names[] = {"ca.pem", "ca.key", "etcd.pem", "etcd.key",
+                               "we.pem", "we.key", "ca2.pem",  "ca2.key"};
+  for (int i = 0; i < 8; i++)
+    et_path(&e, names[i], path[i]);
+  struct cert_files files = {path[0], path[1], path[2], path[3], "IP:127.0.0.1"};
+  assert_true(cert_authority(&files, 1, why) && cert_node(&files, cluster, 1, 1, why));
+  const struct cert_files ours = {path[0], path[1], path[4], path[5], NULL};
+  assert_true(cert_node(&ours, cluster, 2, 1, why));
+  et_run(&e, 1, true);
+  struct etcd_config config = {
+      .endpoints = e.endpoints, .ca_file = path[0], .cert_file = path[4], .key_file = path[5]};
+  struct mt t = {.store = etcd_open(&config, why), .prefix = "tls"};
+  int64_t until = mt_clock() + MT_LIMIT_US;
+  while (mt_do1(&t, mt_put(&t, "k", "v"))->r.status != META_OK)
+    assert_true(mt_clock() < until);
+  assert_string_equal(mt_do1(&t, mt_get(&t, "k"))->kvs[0].value, "v");
+  meta_close(t.store);
+
+  files.ca_cert = path[6]; /* another authority than etcd's */
+  files.ca_key = path[7];
+  assert_true(cert_authority(&files, 1, why));
+  for (int i = 0; i < 2; i++) {
+    config.ca_file = i ? path[6] : path[0];
+    config.cert_file = config.key_file = NULL;
+    config.request_us = 500000;
+    t.store = etcd_open(&config, why);
+    assert_int_equal(mt_do1(&t, mt_get(&t, "k"))->r.status, META_UNAVAILABLE);
+    meta_close(t.store);
+  }
+  et_stop(&e);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_model),        cmocka_unit_test(test_model_slow),
       cmocka_unit_test(test_etcd),         cmocka_unit_test(test_etcd_fails),
-      cmocka_unit_test(test_etcd_refuses),
+      cmocka_unit_test(test_etcd_refuses), cmocka_unit_test(test_etcd_tls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -611,7 +611,7 @@ static void tn_make(const char *ca, const char *name, struct doc_uuid cluster, u
   snprintf(path[1], 128, "%s/%s.key", tn_folder, ca);
   snprintf(path[2], 128, "%s/%s.pem", tn_folder, name);
   snprintf(path[3], 128, "%s/%s.key", tn_folder, name);
-  const struct cert_files files = {path[0], path[1], path[2], path[3]};
+  const struct cert_files files = {path[0], path[1], path[2], path[3], NULL};
   assert_true(node ? cert_node(&files, cluster, node, 1, why) : cert_authority(&files, 1, why));
 }
 

@@ -137,9 +137,11 @@ VDB_INTERNAL void vdb_collection_unref(struct vecdb_collection *coll) {
   if (!coll || atomic_fetch_sub_explicit(&coll->refs, 1, memory_order_acq_rel) != 1)
     return;
   struct vdb_mem *mem = &coll->db->env.mem;
+  struct vecdb_collection *lender = coll->lender; /* which has none itself */
   collection_free_parts(coll);
   collection_fini_locks(coll);
   vdb_free(mem, coll);
+  vdb_collection_unref(lender);
 }
 
 VDB_INTERNAL struct vecdb_collection *vdb_collection_find(struct vecdb *db, const char *name) {

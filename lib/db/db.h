@@ -80,6 +80,8 @@ struct vecdb_collection {
   struct vdb_shape *_Atomic shape;
   struct vdb_schema *_Atomic schema; /* of `shape` */
   _Atomic bool dropped;
+  struct vecdb_collection *lender; /* of a reader: an older object, kept for its schema, which the
+                                      files that both have open borrow; NULL: itself */
   _Atomic bool replaced; /* of a reader: another object has its name and id; set under view_mu */
   _Atomic int64_t next_auto_id;
 

@@ -59,7 +59,8 @@ static const struct vdb_seg *recover_open_now(const struct vdb_version *version,
 static int recover_segment(struct vecdb *db, struct vecdb_collection *coll,
                            const struct vdb_seg *open_now, const struct vdb_manifest_segment *from,
                            struct vdb_seg **out, vecdb_error *err) {
-  struct vdb_sealed_open open = {&db->env, db->dir, coll->schema,
+  const struct vdb_schema *schema = coll->lender ? coll->lender->schema : coll->schema;
+  struct vdb_sealed_open open = {&db->env, db->dir, schema,
                                  from->blob, from->rows, db->verify_full};
   struct vdb_sealed *sealed;
   struct vdb_seg *seg;
@@ -84,15 +85,18 @@ static int recover_segment(struct vecdb *db, struct vecdb_collection *coll,
 }
 
 /* The version that a reader has of a collection already, if its schema is the same; or NULL. */
-static int recover_version_now(struct vecdb *db, const struct vdb_manifest_collection *from,
+static int recover_version_now(struct vecdb *db, struct vecdb_collection *next,
+                               const struct vdb_manifest_collection *from,
                                struct vdb_version **out, vecdb_error *err) {
   *out = NULL;
   struct vecdb_collection *coll = vdb_collection_from(db, from->id);
   struct vdb_writer bytes = VDB_WRITER(&db->env.mem);
   if (coll && coll->id == from->id) {
     vdb_schema_encode(coll->schema, &bytes);
-    if (bytes.n == from->schema_bytes && memcmp(bytes.data, from->schema, bytes.n) == 0)
+    if (bytes.n == from->schema_bytes && memcmp(bytes.data, from->schema, bytes.n) == 0) {
       *out = vdb_version_get(coll);
+      next->lender = vdb_collection_ref(coll->lender ? coll->lender : coll);
+    }
   }
   bool failed = bytes.failed;
   vdb_writer_free(&bytes);
@@ -103,7 +107,7 @@ static int recover_version_now(struct vecdb *db, const struct vdb_manifest_colle
 static int recover_segments(struct vecdb *db, struct vecdb_collection *coll,
                             const struct vdb_manifest_collection *from, vecdb_error *err) {
   struct vdb_version *now;
-  VDB_TRY(recover_version_now(db, from, &now, err));
+  VDB_TRY(recover_version_now(db, coll, from, &now, err));
   struct vdb_version *version = vdb_version_new(&db->env.mem, from->n_segments);
   int rc = version ? VECDB_OK : vdb_fail_memory(err);
   for (uint32_t i = 0; !rc && i < from->n_segments; i++) {

@@ -379,6 +379,7 @@ static int workload_expire(struct workload *w, uint32_t c, vecdb_collection *col
     return VECDB_OK; /* the clock must be ours; what has expired would come back */
   w->in_flight = true;
   w->next.colls[c].expires = true;
+  model_expire(&w->next, w->ticks); /* a reader may see it before the call returns */
   int rc = vecdb_expire(coll, "x", 0, NULL, &w->err);
   if (!rc)
     workload_altered(w, c);

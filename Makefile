@@ -149,10 +149,10 @@ build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/libtlib.a build/$(1)/libvecd
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
 build/$(1)/libserver.a: $$(SERVER_SRC:%.c=build/$(1)/%.o) $$(SERVER_CXX_SRC:%.cc=build/$(1)/%.o) \
-    build/$(1)/cluster/openapi.o
+    build/$(1)/cluster/texts.o
 	$$(call say,AR,$$@)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
-build/$(1)/cluster/openapi.o: build/openapi.c build/$(1)/flags
+build/$(1)/cluster/texts.o: build/texts.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) -c -o $$@ $$<
 build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/libtlib.a build/$(1)/libserver.a \
@@ -227,11 +227,15 @@ bench-server: ## the server under load: DATA= a folder with base.npy and query.n
 
 # ---- The server -----------------------------------------------------------------------------------
 
-build/openapi.c: cluster/server/openapi.json
+# Texts that are part of the server, as arrays of their bytes: a name, and a file.
+SERVER_TEXTS := openapi cluster/server/openapi.json console_html cluster/console/index.html \
+  console_css cluster/console/console.css console_js cluster/console/console.js
+build/texts.c: $(filter cluster/%,$(SERVER_TEXTS))
 	@mkdir -p $(@D)
-	$(Q){ echo 'extern const char srv_openapi_text[]; extern const unsigned srv_openapi_bytes;'; \
-	  echo 'const char srv_openapi_text[] = {'; od -An -v -td1 $< | sed 's/\([0-9]\)  */\1,/g;s/$$/,/'; \
-	  echo '}; const unsigned srv_openapi_bytes = sizeof srv_openapi_text;'; } >$@
+	$(Q)set -- $(SERVER_TEXTS); while [ $$# -gt 0 ]; do \
+	  echo "extern const char srv_$$1_text[]; extern const unsigned srv_$$1_bytes;"; \
+	  echo "const char srv_$$1_text[] = {"; od -An -v -td1 $$2 | sed 's/\([0-9]\)  */\1,/g;s/$$/,/'; \
+	  echo "}; const unsigned srv_$$1_bytes = sizeof srv_$$1_text;"; shift 2; done >$@
 build/vecdbd: build/release/cluster/vecdbd.o build/release/libserver.a build/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
@@ -303,6 +307,15 @@ observe-test: ## metrics, alerts and dashboard beside a real Prometheus, as Debi
 	  prometheus_client; touch build/observe/installed; }; } && \
 	  build/observe/bin/python tests/server/prometheus_test.py build/vecdbd; \
 	else echo 'skipped: prometheus or python3-venv cannot be had'; fi
+
+console-test: ## the console in a headless chromium: SHOTS= a folder for its pictures
+	@$(DEPS) lib server
+	@if INSTALL='$(INSTALL)' .ci/deps chromium python; then \
+	  $(MAKE) --no-print-directory QUIET=1 build/vecdbd build/examples/demo && \
+	  { [ -e build/console/installed ] || { python3 -m venv build/console && build/console/bin/pip -q \
+	  --disable-pip-version-check install playwright && touch build/console/installed; }; } && \
+	  build/console/bin/python tests/server/console_test.py build/vecdbd $(or $(SHOTS),build/console); \
+	else echo 'skipped: chromium or python3-venv cannot be had'; fi
 
 langchain-qdrant-test: ## langchain-qdrant's own tests of its vector store, against the server
 	@$(DEPS) lib server python
@@ -586,7 +599,7 @@ help: ## this list
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
   shell shell-test cpp-test \
-  milvus-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
+  milvus-test console-test observe-test qdrant-test langchain-qdrant-test peers peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \

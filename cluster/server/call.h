@@ -53,6 +53,7 @@ struct srv_call {
   const char *text; /* a text that outlives the call or lies in the arena */
   size_t text_bytes;
   const char *content_type; /* of the text */
+  const char *headers; /* more of the answer over HTTP, each with its end; NULL: none */
 };
 
 typedef void srv_handler(struct srv_call *call);

@@ -48,6 +48,7 @@ static const struct config_key config_keys[] = {
                   "deadline of requests that bring no timeout_ms"),
     CONFIG_LIVE("server", "drain_seconds", drain_seconds, 30, 0, 86400,
                   "when stopping, how long requests in flight may take"),
+    CONFIG_LIVE("server", "console", console, 1, 0, 1, "1: a page to look at, /console"),
     CONFIG_TEXT("database", "path", data, "vecdb-data", "the folder of the database"),
     CONFIG_TEXT("database", "durability", durability, "commit",
                 "commit: a write is answered when it is on the disk; interval; off"),

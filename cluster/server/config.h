@@ -55,6 +55,7 @@ struct srv_config {
   char audit_sync[SRV_CONFIG_TEXT]; /* commit, interval or off */
   char audit_key[SRV_CONFIG_TEXT];  /* a file; "": the chain has no key */
   _Atomic uint64_t audit_file_bytes;
+  _Atomic uint64_t console;         /* 1: it is served */
   _Atomic uint64_t log_requests;    /* 1: a line for each */
   _Atomic uint64_t log_slow_ms;     /* searches that take so long get a line; 0: none */
   _Atomic uint64_t drain_seconds;   /* for requests in flight when stopping */

@@ -11,6 +11,8 @@
 srv_handler srv_health, srv_ready, srv_version, srv_openapi, srv_snapshot_create;
 /* metrics_page.c: GET /metrics */
 srv_handler srv_metrics_page;
+/* console.c: GET /console and its files */
+srv_handler srv_console_html, srv_console_css, srv_console_js;
 /* handle_collections.c */
 srv_handler srv_collections_list, srv_collection_create, srv_collection_describe,
     srv_collection_drop, srv_collection_stats, srv_collection_flush, srv_collection_compact,

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ANSWER_HEAD = 512, ANSWER_DATE = 32 };
+enum { ANSWER_HEAD = 1024, ANSWER_DATE = 32 };
 
 void srv_http_answer_free(struct http_answer *a) {
   free(a->text.data);
@@ -57,10 +57,11 @@ static int answer_head(char *to, const struct srv_call *call, size_t bytes,
   const char *type = call->content_type ? call->content_type : "application/json";
   return snprintf(to, ANSWER_HEAD,
                   "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Type: %.100s\r\nContent-Length: %zu\r\n"
-                  "%s%s%s%s%s%s\r\n",
+                  "%s%s%s%s%s%s%s\r\n",
                   call->status, http_status_str((enum http_status)call->status), answer_date(),
                   type, bytes, *how->allow ? "Allow: " : "", how->allow,
-                  *how->allow ? "\r\n" : "", wait, challenge, stays);
+                  *how->allow ? "\r\n" : "", wait, challenge, call->headers ? call->headers : "",
+                  stays);
 }
 
 bool srv_http_answer_make(struct http_answer *a, struct srv_call *call,

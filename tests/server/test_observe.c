@@ -196,6 +196,32 @@ static void test_formats(void **state) {
   free(page);
 }
 
+/* ---- The console ----------------------------------------------------------------------------- */
+
+/* The page and its parts, with the headers that keep it to itself; the rest is for a browser to try
+   (console_test.py). */
+static void test_console(void **state) {
+  struct web *w = *state;
+  static const char *const files[][3] = {
+      {"/console", "Content-Type: text/html; charset=utf-8\r\n", "<title>vecdb console</title>"},
+      {"/console/console.css", "Content-Type: text/css; charset=utf-8\r\n", ":root {"},
+      {"/console/console.js", "Content-Type: text/javascript; charset=utf-8\r\n",
+       "\"use strict\";"}};
+  char *answer = malloc(256 * 1024), request[256];
+  for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+    int n = snprintf(request, sizeof request,
+                     "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", files[i][0]);
+    w->server->config.console = 1;
+    assert_int_equal(web_raw(w, request, (size_t)n, answer, 256 * 1024), 200);
+    assert_non_null(strstr(answer, files[i][1]));
+    assert_non_null(strstr(answer, "\r\nContent-Security-Policy: default-src 'none';"));
+    assert_non_null(strstr(answer, files[i][2]));
+    w->server->config.console = 0;
+    assert_int_equal(web_raw(w, request, (size_t)n, answer, 256 * 1024), 404);
+  }
+  free(answer);
+}
+
 /* ---- Traces ---------------------------------------------------------------------------------- */
 
 static void test_traceparent(void **state) {
@@ -497,6 +523,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
       cmocka_unit_test_setup_teardown(test_histogram, setup, teardown),
       cmocka_unit_test_setup_teardown(test_formats, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_console, setup, teardown),
       cmocka_unit_test(test_traceparent),
       cmocka_unit_test_setup_teardown(test_embedding_trace, setup, teardown),
       cmocka_unit_test_setup_teardown(test_request_lines, setup, teardown),

@@ -28,7 +28,7 @@ static void config_send(struct rep *r) {
 /* Starts a transaction from the present record; `make` has put the new one into r->txn.config. */
 static void config_begin(struct rep *r, enum rep_txn_kind kind) {
   r->txn.kind = kind;
-  r->txn.rev = PLANT(NO_COMPARE, r->config.rev, 0);
+  r->txn.rev = r->config.rev;
   r->have_txn = true;
   config_send(r);
 }

@@ -56,7 +56,7 @@ static int faults_lost(struct sim_world *w, const struct sim_node *n) {
     if (!sim_disk_sound(m))
       return -1;
     others++;
-    lost += !rep_same_store(c->isr[i].store, m->store);
+    lost += !rep_same_store(c->isr[i].store, m->uuid);
   }
   return lost == others ? -1 : lost;
 }
@@ -88,9 +88,10 @@ static void faults_wipe(struct sim_world *w) {
   sim_disk_wipe(n);
   memset(&n->map, 0, sizeof n->map);
   n->map.node = n->id;
-  n->store = (struct rep_uuid){sim_random(w), sim_random(w)};
+  n->uuid = (struct rep_uuid){sim_random(w), sim_random(w)};
   n->answered_epoch = 0;
-  n->incarnation = ++w->revision;
+  if (w->now >= w->meta_down_until)
+    sim_meta_forget(n);
   w->result->wipes++;
 }
 
@@ -168,8 +169,7 @@ void sim_fault(struct sim_world *w) {
       w->meta_lossy_until = w->now + faults_while(w);
       break;
     case 16:
-      if (n->up)
-        sim_meta_register(n);
+      sim_meta_expire(n);
       faults_down(w, n->id);
       break;
     case 17:

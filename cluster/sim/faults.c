@@ -105,6 +105,7 @@ static void faults_hand_over(struct sim_world *w) {
 
 /* The controller takes a learner out of the record, or a node that is not in it in. */
 static void faults_members(struct sim_world *w) {
+  sim_meta_look(w);
   struct rep_config c = *sim_meta_record(w);
   uint32_t node = 1 + (uint32_t)sim_below(w, w->n_nodes);
   if (rep_isr_at(&c, node) >= 0 || w->now < w->meta_down_until)
@@ -205,6 +206,7 @@ void sim_heal(struct sim_world *w) {
   faults_unblock(w);
   w->drop = w->twice = w->late = 0;
   w->meta_down_until = w->meta_slow_until = w->meta_lossy_until = w->watch_lag_until = 0;
+  sim_meta_look(w);
   struct rep_config c = *sim_meta_record(w);
   bool changed = false;
   for (uint32_t i = 1; i <= w->n_nodes; i++) {

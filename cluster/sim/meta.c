@@ -51,16 +51,6 @@ static void meta_faults(struct sim_world *w, bool none) {
   model_set_faults(w->meta, &f);
 }
 
-/* What the server and this node's line to it are like now. */
-static void meta_weather(struct sim_world *w, struct sim_node *n) {
-  bool down = w->now < w->meta_down_until;
-  if (down != w->meta_down)
-    model_set_down(w->meta, w->meta_down = down);
-  meta_faults(w, false);
-  if (n->line)
-    model_set_cut(n->line, w->now < n->meta_cut_until);
-}
-
 /* ---- The controller ---- */
 
 static void meta_read(void *arg, const struct meta_result *r) {
@@ -97,6 +87,13 @@ static void meta_truth(struct sim_world *w) {
   meta_faults(w, true);
   if (meta_get(w->controller, meta_text(path.text), none, 0, meta_read, w) == META_OK)
     meta_run(w->controller, (int64_t)w->now);
+}
+
+void sim_meta_look(struct sim_world *w) {
+  bool down = w->now < w->meta_down_until;
+  if (down != w->meta_down)
+    model_set_down(w->meta, w->meta_down = down);
+  meta_truth(w);
 }
 
 static void meta_ignore(void *arg, const struct meta_result *r) {
@@ -165,6 +162,14 @@ void sim_meta_end(struct sim_world *w) {
 }
 
 /* ---- A node's line ---- */
+
+/* What the server and this node's line to it are like now. */
+static void meta_weather(struct sim_world *w, struct sim_node *n) {
+  sim_meta_look(w);
+  meta_faults(w, false);
+  if (n->line)
+    model_set_cut(n->line, w->now < n->meta_cut_until);
+}
 
 static int64_t meta_deadline(const struct sim_node *n) {
   return (int64_t)n->world->now + META_PATIENCE_US;
@@ -244,7 +249,7 @@ static void meta_join_txn(struct sim_node *n) {
   } else if (n->join == SIM_JOINED) {
     compare.number = n->incarnation;
     txn.n_compares = 1;
-    txn.n_then = 0;
+    op.kind = META_GET;
   }
   n->joining = meta_txn(n->line, &txn, meta_deadline(n), meta_registered, n) == META_OK;
 }
@@ -309,8 +314,6 @@ void sim_meta_leave(struct sim_node *n) {
 void sim_meta_event(struct sim_node *n) {
   struct sim_world *w = n->world;
   meta_weather(w, n);
-  meta_truth(w);
-  meta_faults(w, false);
   n->meta_at = 0;
   n->in_meta = true;
   meta_run(n->line, (int64_t)w->now);

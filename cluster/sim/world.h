@@ -255,7 +255,8 @@ void sim_meta_join(struct sim_node *n);
 void sim_meta_leave(struct sim_node *n);
 void sim_meta_tick(struct sim_node *n);
 void sim_meta_event(struct sim_node *n);
-/* The record as changed by somebody else: the controller. */
+/* Sees to it that sim_meta_record is what is stored; the record as changed by the controller. */
+void sim_meta_look(struct sim_world *w);
 void sim_meta_put(struct sim_world *w, const struct rep_config *c);
 /* The node's lease runs out, which it does not know. */
 void sim_meta_expire(struct sim_node *n);

@@ -45,7 +45,8 @@ static void config_play(struct rep *r) {
   bool mine = rep_config_member(r, &r->config) && r->config.isr[0].node == r->o.node;
   if (r->role == REP_LEADING || r->role == REP_PROMISING) {
     if (r->config.epoch == r->epoch && mine) {
-      rep_peers_update(r);
+      if (r->role == REP_LEADING) /* before the promise is on disk nobody is told of it */
+        rep_peers_update(r);
       rep_lead_commit(r);
       return;
     }

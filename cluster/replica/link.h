@@ -1,7 +1,7 @@
 /*
- * link.h - a replica's line to the metadata store: its transactions as those of meta/meta.h, and the
- * shard's record, watched and read, as events. Whoever owns the store drives it by meta_run; events
- * come from within that.
+ * link.h - a replica's line to the metadata store: its transactions as those of meta/meta.h, and
+ * the shard's record, watched and read, as events. Whoever owns the store drives it by meta_run;
+ * events come from within that.
  */
 #ifndef CLUSTER_REPLICA_LINK_H
 #define CLUSTER_REPLICA_LINK_H

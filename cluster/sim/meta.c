@@ -1,7 +1,7 @@
 /*
- * meta.c - the metadata store of the simulation: the model of meta/model.h with its faults, a client
- * of it in every node (replica/link.h, and the node's registration), and one without faults, which is
- * the controller's and tells the checks what the record is.
+ * meta.c - the metadata store of the simulation: the model of meta/model.h with its faults, a
+ * client of it in every node (replica/link.h, and the node's registration), and one without faults,
+ * which is the controller's and tells the checks what the record is.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -79,14 +79,16 @@ static void meta_read(void *arg, const struct meta_result *r) {
 /* Looks at the record as it is, if anything was written since. */
 static void meta_truth(struct sim_world *w) {
   model_advance(w->meta, (int64_t)w->now);
-  if (w->meta_down || w->writes_seen == model_writes(w->meta))
+  if (w->writes_seen == model_writes(w->meta))
     return;
+  model_set_down(w->meta, false);
   w->writes_seen = model_writes(w->meta);
   struct doc_path path = meta_shard();
   struct meta_bytes none = {NULL, 0};
   meta_faults(w, true);
   if (meta_get(w->controller, meta_text(path.text), none, 0, meta_read, w) == META_OK)
     meta_run(w->controller, (int64_t)w->now);
+  model_set_down(w->meta, w->meta_down);
 }
 
 void sim_meta_look(struct sim_world *w) {

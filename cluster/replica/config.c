@@ -28,7 +28,7 @@ static void config_send(struct rep *r) {
 /* Starts a transaction from the present record; `make` has put the new one into r->txn.config. */
 static void config_begin(struct rep *r, enum rep_txn_kind kind) {
   r->txn.kind = kind;
-  r->txn.rev = PLANT(NO_COMPARE, r->config.rev, 0);
+  r->txn.rev = r->config.rev;
   r->have_txn = true;
   config_send(r);
 }
@@ -45,7 +45,8 @@ static void config_play(struct rep *r) {
   bool mine = rep_config_member(r, &r->config) && r->config.isr[0].node == r->o.node;
   if (r->role == REP_LEADING || r->role == REP_PROMISING) {
     if (r->config.epoch == r->epoch && mine) {
-      rep_peers_update(r);
+      if (r->role == REP_LEADING) /* before the promise is on disk nobody is told of it */
+        rep_peers_update(r);
       rep_lead_commit(r);
       return;
     }

@@ -44,9 +44,9 @@ static bool journal_scan(struct rep *r, uint64_t last, const struct rep_pos *app
         return false;
       journal_restart(r, applied);
     } else {
-      r->state.broken = true;
-      return journal_ok(r, r->store.cut(r->store.arg, seq - 1)) &&
-             journal_ok(r, r->store.save(r->store.arg, &r->state));
+      r->state.broken = true; /* first: a crash may come between the two */
+      return journal_ok(r, r->store.save(r->store.arg, &r->state)) &&
+             journal_ok(r, r->store.cut(r->store.arg, seq - 1));
     }
   }
   return true;

@@ -52,11 +52,16 @@ void rep_peers_update(struct rep *r) {
     peers_add(r, r->config.learners[i]);
 }
 
-/* An APPEND behind entry `prev` in r->out; NULL when the log does not reach back so far. */
+/* An APPEND behind entry `prev` in r->out; NULL when the log does not reach back so far, or is
+   damaged there. */
 static struct rep_msg *peers_append(struct rep *r, struct rep_peer *p, uint64_t prev) {
   struct rep_pos pos;
-  if (!rep_journal_pos(r, prev, &pos)) {
+  if (prev < r->base.seq) {
     rep_snapshot_start(r, p);
+    return NULL;
+  }
+  if (!rep_journal_pos(r, prev, &pos)) {
+    rep_mark_broken(r, prev);
     return NULL;
   }
   struct rep_msg *m = rep_message(r, REP_APPEND, p->node);

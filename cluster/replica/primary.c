@@ -134,6 +134,7 @@ void rep_lead_tick(struct rep *r) {
     lead_noop(r);
   if (r->handoff && !r->have_txn && r->now - r->handoff_began > r->o.slow_ms)
     r->handoff = 0;
+  lead_round_check(r); /* who has not answered may have left the ISR */
   if (r->now - r->beat >= r->o.heartbeat_ms) {
     r->beat = r->now;
     rep_round_begin(r);

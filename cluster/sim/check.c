@@ -24,7 +24,7 @@ static void check_copies(struct sim_node *n, const struct rep_pos *pos) {
   uint32_t copies = 0;
   for (uint32_t i = 0; i < c->n_isr; i++) {
     const struct sim_node *m = &w->nodes[c->isr[i].node];
-    if (!rep_same_store(m->store, c->isr[i].store))
+    if (!rep_same_store(m->uuid, c->isr[i].store))
       copies++; /* what it acknowledged was true when it did */
     else if (!check_holds(m, pos))
       sim_fail(w, "I3: %lu is committed, and not on the disk of node %u", pos->seq, m->id);
@@ -151,7 +151,8 @@ void sim_check_open(struct sim_node *n) {
 void sim_check_send(struct sim_node *n, const struct rep_msg *m) {
   if (m->type == REP_PROBED || m->type == REP_ACK || m->type == REP_PROBE)
     n->answered_epoch = rep_max(n->answered_epoch, m->epoch);
-  if (m->type == REP_ACK && m->prev.seq > n->disk.durable.base.seq + n->disk.durable.n)
+  uint64_t have = rep_max(n->disk.durable.base.seq + n->disk.durable.n, n->map.durable.pos.seq);
+  if (m->type == REP_ACK && m->prev.seq > have)
     sim_fail(n->world, "I3: node %u acknowledges %lu before it is on disk", n->id, m->prev.seq);
 }
 

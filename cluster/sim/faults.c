@@ -56,7 +56,7 @@ static int faults_lost(struct sim_world *w, const struct sim_node *n) {
     if (!sim_disk_sound(m))
       return -1;
     others++;
-    lost += !rep_same_store(c->isr[i].store, m->store);
+    lost += !rep_same_store(c->isr[i].store, m->uuid);
   }
   return lost == others ? -1 : lost;
 }
@@ -88,9 +88,10 @@ static void faults_wipe(struct sim_world *w) {
   sim_disk_wipe(n);
   memset(&n->map, 0, sizeof n->map);
   n->map.node = n->id;
-  n->store = (struct rep_uuid){sim_random(w), sim_random(w)};
+  n->uuid = (struct rep_uuid){sim_random(w), sim_random(w)};
   n->answered_epoch = 0;
-  n->incarnation = ++w->revision;
+  if (w->now >= w->meta_down_until)
+    sim_meta_forget(n);
   w->result->wipes++;
 }
 
@@ -104,6 +105,7 @@ static void faults_hand_over(struct sim_world *w) {
 
 /* The controller takes a learner out of the record, or a node that is not in it in. */
 static void faults_members(struct sim_world *w) {
+  sim_meta_look(w);
   struct rep_config c = *sim_meta_record(w);
   uint32_t node = 1 + (uint32_t)sim_below(w, w->n_nodes);
   if (rep_isr_at(&c, node) >= 0 || w->now < w->meta_down_until)
@@ -168,8 +170,7 @@ void sim_fault(struct sim_world *w) {
       w->meta_lossy_until = w->now + faults_while(w);
       break;
     case 16:
-      if (n->up)
-        sim_meta_register(n);
+      sim_meta_expire(n);
       faults_down(w, n->id);
       break;
     case 17:
@@ -205,6 +206,7 @@ void sim_heal(struct sim_world *w) {
   faults_unblock(w);
   w->drop = w->twice = w->late = 0;
   w->meta_down_until = w->meta_slow_until = w->meta_lossy_until = w->watch_lag_until = 0;
+  sim_meta_look(w);
   struct rep_config c = *sim_meta_record(w);
   bool changed = false;
   for (uint32_t i = 1; i <= w->n_nodes; i++) {

@@ -1,135 +1,324 @@
 /*
- * meta.c - the metadata store of the simulation: one record under compare-and-swap, and everything
- * that may be wrong around it: away, slow, answers lost though applied, old reads, late and lost
- * watches.
+ * meta.c - the metadata store of the simulation: the model of meta/model.h with its faults, a
+ * client of it in every node (replica/link.h, and the node's registration), and one without faults,
+ * which is the controller's and tells the checks what the record is.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "sim/world.h"
 
-enum { META_PATIENCE_US = 500000 };
+enum {
+  META_COLLECTION = 1,
+  META_PATIENCE_US = 500000,
+  META_TTL_S = 2,
+  META_KEEP_US = 700000,
+  META_WATCH_LAG_US = 15000
+};
+
+static const struct doc_uuid meta_cluster = {{1}};
+
+static struct doc_path meta_shard(void) {
+  return doc_path(meta_cluster, DOC_PATH_SHARD, META_COLLECTION, SIM_SHARD);
+}
 
 const struct rep_config *sim_meta_record(const struct sim_world *w) {
   return &w->records[w->n_records - 1];
 }
 
-/* Tells everybody, sooner, later, or not at all. */
-static void meta_watch(struct sim_world *w) {
-  for (uint32_t i = 1; i <= w->n_nodes; i++) {
-    struct sim_event ev = {.kind = SIM_CONFIG, .node = i, .a = w->n_records - 1};
-    uint64_t lag = w->now < w->watch_lag_until ? 3000000 : 15000;
-    if (w->now < w->nodes[i].meta_cut_until)
-      continue;
-    if (w->healing || !sim_chance(w, 0.1))
-      sim_push(w, w->now + 500 + sim_below(w, lag), ev);
-    if (!w->healing && sim_chance(w, 0.1))
-      sim_push(w, w->now + sim_below(w, 4000000), ev);
+/* ---- Faults ---- */
+
+static void meta_faults(struct sim_world *w, bool none) {
+  struct model_faults f = {0};
+  if (!none) {
+    f.latency_min_us = 500;
+    f.latency_max_us = 4500;
+    f.watch_lag_us = META_WATCH_LAG_US;
   }
+  if (!none && !w->healing) {
+    bool lossy = w->now < w->meta_lossy_until;
+    f.slow = w->now < w->meta_slow_until ? 8000 : 50;
+    f.slow_us = 3000000;
+    f.answer_lost = lossy ? 4000 : 100;
+    f.late = lossy ? 2000 : 50;
+    f.reset = lossy ? 500 : 50;
+    f.request_lost = 50;
+    f.stale = 1000;
+    f.keep_lies = f.lease_early = 100;
+    f.watch_repeats = f.watch_loses = 1000;
+    f.watch_lag_us = w->now < w->watch_lag_until ? 3000000 : META_WATCH_LAG_US;
+  }
+  model_set_faults(w->meta, &f);
+}
+
+/* ---- The controller ---- */
+
+static void meta_read(void *arg, const struct meta_result *r) {
+  struct sim_world *w = arg;
+  char why[DOC_TEXT_MAX];
+  struct rep_config c;
+  if (r->status != META_OK || !r->answers[0].n)
+    return;
+  const struct meta_kv *kv = r->answers[0].kvs;
+  if (doc_shard_read(kv->value, &w->doc, why) != DOC_OK ||
+      !rep_link_config(&w->doc, kv->mod_revision, &c) || w->n_records == SIM_RECORDS) {
+    sim_fail(w, "the record cannot be read, or changed too often");
+    return;
+  }
+  if (w->n_records && c.rev == sim_meta_record(w)->rev)
+    return;
+  w->records[w->n_records++] = c;
+  sim_trace(w, "record %lu: epoch %lu primary %u isr %u learners %u", c.rev, c.epoch,
+            c.isr[0].node, c.n_isr, c.n_learners);
+  if (w->n_records == 1)
+    return;
+  w->result->promotions += c.isr[0].node != w->records[w->n_records - 2].isr[0].node;
+  sim_check_record(w, sim_meta_record(w));
+}
+
+/* Looks at the record as it is, if anything was written since. */
+static void meta_truth(struct sim_world *w) {
+  model_advance(w->meta, (int64_t)w->now);
+  if (w->writes_seen == model_writes(w->meta))
+    return;
+  model_set_down(w->meta, false);
+  w->writes_seen = model_writes(w->meta);
+  struct doc_path path = meta_shard();
+  struct meta_bytes none = {NULL, 0};
+  meta_faults(w, true);
+  if (meta_get(w->controller, meta_text(path.text), none, 0, meta_read, w) == META_OK)
+    meta_run(w->controller, (int64_t)w->now);
+  model_set_down(w->meta, w->meta_down);
+}
+
+void sim_meta_look(struct sim_world *w) {
+  bool down = w->now < w->meta_down_until;
+  if (down != w->meta_down)
+    model_set_down(w->meta, w->meta_down = down);
+  meta_truth(w);
+}
+
+static void meta_ignore(void *arg, const struct meta_result *r) {
+  (void)arg;
+  (void)r;
+}
+
+/* Writes of the controller; instant, and without faults. */
+static void meta_write(struct sim_world *w, const struct meta_compare *compare,
+                       const struct meta_op *op) {
+  struct meta_txn txn = {compare, op, NULL, compare ? 1 : 0, 1, 0};
+  meta_faults(w, true);
+  if (meta_txn(w->controller, &txn, 0, meta_ignore, w) == META_OK)
+    meta_run(w->controller, (int64_t)w->now);
+  meta_truth(w);
 }
 
 void sim_meta_put(struct sim_world *w, const struct rep_config *c) {
-  if (w->n_records == SIM_RECORDS) {
-    sim_fail(w, "the record changed %u times", w->n_records);
-    return;
-  }
-  w->records[w->n_records] = *c;
-  w->records[w->n_records++].rev = ++w->revision;
-  if (w->n_records > 1)
-    sim_check_record(w, sim_meta_record(w));
-  sim_trace(w, "record %lu: epoch %lu primary %u isr %u learners %u", w->revision, c->epoch,
-            c->isr[0].node, c->n_isr, c->n_learners);
-  meta_watch(w);
+  struct doc_path path = meta_shard();
+  uint64_t rev = w->n_records ? sim_meta_record(w)->rev : 0;
+  struct meta_compare compare = {.key = meta_text(path.text), .target = META_MOD};
+  compare.number = (int64_t)rev;
+  w->doc.collection = META_COLLECTION;
+  w->doc.number = SIM_SHARD;
+  w->doc.min_isr = c->min_isr;
+  for (uint32_t i = w->doc.n_replicas; i < w->n_nodes; i++)
+    w->doc.replicas[w->doc.n_replicas++].node = i + 1;
+  rep_link_doc(c, &w->doc);
+  size_t n;
+  char *text = doc_shard_write(&w->doc, &n);
+  struct meta_op op = {.kind = META_PUT, .key = meta_text(path.text), .value = {text, n}};
+  if (text)
+    meta_write(w, &compare, &op);
+  else
+    sim_fail(w, "the controller's record breaks the rules");
+  free(text);
 }
 
-void sim_meta_register(struct sim_node *n) {
-  struct sim_world *w = n->world;
-  n->incarnation = ++w->revision;
-  sim_push(w, w->now + 1000 + sim_below(w, 200000),
-           (struct sim_event){.kind = SIM_REGISTERED, .node = n->id, .a = n->incarnation});
+void sim_meta_forget(struct sim_node *n) {
+  struct doc_path path = doc_path(meta_cluster, DOC_PATH_LIVE, n->id, 0);
+  struct meta_op op = {.kind = META_DELETE, .key = meta_text(path.text)};
+  meta_write(n->world, NULL, &op);
 }
 
 void sim_meta_start(struct sim_world *w) {
   struct rep_config c = {.epoch = 1};
-  w->records = sim_memory(w, SIM_RECORDS * sizeof *w->records);
   uint32_t isr = w->n_nodes > 3 ? 3 : w->n_nodes;
   c.min_isr = sim_chance(w, 0.2) ? 1 : w->n_nodes > 5 ? 3 : 2;
   for (uint32_t i = 1; i <= w->n_nodes; i++) {
     if (i <= isr)
-      c.isr[c.n_isr++] = (struct rep_member){i, w->nodes[i].store};
+      c.isr[c.n_isr++] = (struct rep_member){i, w->nodes[i].uuid};
     else
       c.learners[c.n_learners++] = i;
   }
+  w->records = sim_memory(w, SIM_RECORDS * sizeof *w->records);
+  w->meta = model_new(w->o.seed);
+  w->controller = w->meta ? model_connect(w->meta) : NULL;
+  if (!w->controller)
+    abort();
   sim_meta_put(w, &c);
 }
 
-static uint64_t meta_latency(struct sim_world *w) {
-  return w->now < w->meta_slow_until ? sim_below(w, 3000000) : 500 + sim_below(w, 4000);
+void sim_meta_end(struct sim_world *w) {
+  meta_close(w->controller);
+  model_free(w->meta);
 }
 
-static void meta_reply(struct sim_world *w, struct sim_request *q, uint64_t us) {
-  struct sim_event ev = {.kind = SIM_META_ANSWER, .node = q->node, .life = q->life, .data = q};
-  sim_push(w, w->now + us, ev);
+/* ---- A node's line ---- */
+
+/* What the server and this node's line to it are like now. */
+static void meta_weather(struct sim_world *w, struct sim_node *n) {
+  sim_meta_look(w);
+  meta_faults(w, false);
+  if (n->line)
+    model_set_cut(n->line, w->now < n->meta_cut_until);
 }
 
-static void meta_request(struct sim_node *n, const struct rep_txn *txn) {
-  struct sim_world *w = n->world;
-  struct sim_request *q = sim_memory(w, sizeof *q);
-  q->node = n->id;
-  q->life = n->life;
-  q->read = !txn;
-  q->outcome = REP_TXN_UNKNOWN;
-  if (txn)
-    q->txn = *txn;
-  sim_push(w, w->now + meta_latency(w), (struct sim_event){.kind = SIM_META, .data = q});
-  struct sim_request *late = sim_memory(w, sizeof *late);
-  *late = *q;
-  if (txn)
-    meta_reply(w, late, META_PATIENCE_US);
+static int64_t meta_deadline(const struct sim_node *n) {
+  return (int64_t)n->world->now + META_PATIENCE_US;
 }
 
-void sim_meta_txn(struct sim_node *n, const struct rep_txn *txn) { meta_request(n, txn); }
-void sim_meta_refresh(struct sim_node *n) { meta_request(n, NULL); }
-
-/* The request has reached the store. */
-static void meta_execute(struct sim_world *w, struct sim_request *q) {
-  struct sim_node *n = &w->nodes[q->node];
-  if (w->now < w->meta_down_until || w->now < n->meta_cut_until)
+/* The node is to be called when its store has something for it. */
+static void meta_schedule(struct sim_node *n) {
+  int64_t due = meta_due(n->line);
+  uint64_t at = due == INT64_MAX ? UINT64_MAX : rep_max((uint64_t)due, n->world->now + 1);
+  if (at == UINT64_MAX || (n->meta_at > n->world->now && n->meta_at <= at))
     return;
-  q->record = w->n_records - 1;
-  if (q->read) {
-    if (!w->healing && sim_chance(w, 0.1))
-      q->record -= (uint32_t)sim_below(w, rep_min(4, w->n_records));
-  } else {
-    uint64_t rev = sim_meta_record(w)->rev;
-    bool holds = q->txn.incarnation == n->incarnation &&
-                 (q->txn.rev == rev || PLANT(NO_COMPARE, false, true));
-    q->outcome = holds ? REP_TXN_DONE : REP_TXN_FAILED;
-    if (holds) {
-      w->result->promotions += q->txn.kind == REP_PROMOTE;
-      sim_trace(w, "txn %d of node %u", q->txn.kind, q->node);
-      sim_meta_put(w, &q->txn.config);
-    }
-    q->record = w->n_records - 1;
+  n->meta_at = at;
+  sim_push(n->world, at, (struct sim_event){.kind = SIM_META, .node = n->id, .life = n->life});
+}
+
+static void meta_event(void *arg, const struct rep_event *ev) { sim_node_step(arg, ev); }
+
+static void meta_gone(void *arg) {
+  struct sim_node *n = arg;
+  sim_fail(n->world, "the record is gone");
+}
+
+void sim_meta_txn(struct sim_node *n, const struct rep_txn *txn) {
+  meta_weather(n->world, n);
+  sim_trace(n->world, "node %u asks for %d at record %lu", n->id, txn->kind, txn->rev);
+  rep_link_txn(n->link, txn, meta_deadline(n));
+  meta_schedule(n);
+}
+
+void sim_meta_refresh(struct sim_node *n) {
+  meta_weather(n->world, n);
+  rep_link_refresh(n->link, meta_deadline(n));
+  meta_schedule(n);
+}
+
+/* ---- Registration: a lease, the old key away, the new one under the lease ---- */
+
+static void meta_registered(void *arg, const struct meta_result *r) {
+  struct sim_node *n = arg;
+  bool ok = r->status == META_OK && (r->succeeded || n->join == SIM_LEASE);
+  if (!n->up)
+    return;
+  n->joining = false;
+  if (n->join == SIM_LEASE && ok)
+    n->lease = r->lease;
+  if (n->join == SIM_JOINED) { /* the key was looked at */
+    if (r->status == META_OK && !r->succeeded)
+      n->join = SIM_LEASE;
+    return;
   }
-  if (w->now < w->meta_lossy_until && sim_chance(w, 0.6))
+  n->join = ok ? n->join + 1 : SIM_LEASE;
+  if (n->join != SIM_JOINED)
     return;
-  meta_reply(w, q, meta_latency(w));
+  struct rep_event ev = {.type = REP_EV_REGISTERED, .number = (uint64_t)r->revision};
+  n->incarnation = r->revision;
+  n->kept = n->world->now;
+  sim_node_step(n, &ev);
 }
 
-static void meta_answer(struct sim_world *w, const struct sim_event *ev) {
-  struct sim_node *n = &w->nodes[ev->node];
-  const struct sim_request *q = ev->data;
-  if (!n->up || n->life != ev->life)
-    return;
-  struct rep_event out = {.type = q->read ? REP_EV_CONFIG : REP_EV_TXN, .outcome = q->outcome};
-  if (q->read || q->outcome != REP_TXN_UNKNOWN)
-    out.config = &w->records[q->record];
-  sim_node_step(n, &out);
+static void meta_kept(void *arg, const struct meta_result *r) {
+  struct sim_node *n = arg;
+  if (n->up && r->status == META_NO_LEASE)
+    n->join = SIM_LEASE;
 }
 
-void sim_meta_event(struct sim_world *w, const struct sim_event *ev) {
-  if (ev->kind == SIM_META)
-    meta_execute(w, ev->data);
-  else
-    meta_answer(w, ev);
+static void meta_join_txn(struct sim_node *n) {
+  struct doc_path path = doc_path(meta_cluster, DOC_PATH_LIVE, n->id, 0);
+  struct meta_bytes key = meta_text(path.text);
+  struct meta_compare compare = {.key = key, .target = META_CREATE};
+  struct meta_op op = {.kind = META_DELETE, .key = key};
+  struct meta_txn txn = {&compare, &op, NULL, 0, 1, 0};
+  if (n->join == SIM_PUT) {
+    op.kind = META_PUT;
+    op.value = meta_text("{}");
+    op.lease = n->lease;
+    txn.n_compares = 1;
+  } else if (n->join == SIM_JOINED) {
+    compare.number = n->incarnation;
+    txn.n_compares = 1;
+    op.kind = META_GET;
+  }
+  n->joining = meta_txn(n->line, &txn, meta_deadline(n), meta_registered, n) == META_OK;
+}
+
+void sim_meta_tick(struct sim_node *n) {
+  struct sim_world *w = n->world;
+  meta_weather(w, n);
+  if (n->join == SIM_JOINED && !n->joining && w->now - n->kept > META_KEEP_US) {
+    n->kept = w->now;
+    (void)meta_keep(n->line, n->lease, meta_deadline(n), meta_kept, n);
+    if (sim_chance(w, 0.3))
+      meta_join_txn(n);
+  } else if (n->join == SIM_LEASE && !n->joining) {
+    n->joining = meta_grant(n->line, META_TTL_S, meta_deadline(n), meta_registered, n) == META_OK;
+  } else if (n->join != SIM_JOINED && !n->joining) {
+    meta_join_txn(n);
+  }
+  meta_schedule(n);
+}
+
+void sim_meta_expire(struct sim_node *n) {
+  if (n->up && n->lease)
+    model_expire(n->world->meta, n->lease);
+}
+
+static void *meta_get_memory(void *arg, size_t size) {
+  (void)arg;
+  return calloc(1, size);
+}
+
+static void meta_put_memory(void *arg, void *block) {
+  (void)arg;
+  free(block);
+}
+
+void sim_meta_join(struct sim_node *n) {
+  struct rep_link_options o = {.cluster = meta_cluster,
+                               .collection = META_COLLECTION,
+                               .number = SIM_SHARD,
+                               .node = n->id,
+                               .alloc = {NULL, meta_get_memory, meta_put_memory},
+                               .arg = n,
+                               .event = meta_event,
+                               .gone = meta_gone};
+  n->line = o.store = model_connect(n->world->meta);
+  n->link = n->line ? rep_link_open(&o) : NULL;
+  if (!n->link)
+    abort();
+  n->join = SIM_LEASE;
+  n->joining = false;
+  n->lease = 0;
+  n->meta_at = 0;
+}
+
+void sim_meta_leave(struct sim_node *n) {
+  rep_link_close(n->link);
+  meta_close(n->line);
+  n->link = NULL;
+  n->line = NULL;
+}
+
+void sim_meta_event(struct sim_node *n) {
+  struct sim_world *w = n->world;
+  meta_weather(w, n);
+  n->meta_at = 0;
+  n->in_meta = true;
+  meta_run(n->line, (int64_t)w->now);
+  n->in_meta = false;
+  meta_schedule(n);
 }

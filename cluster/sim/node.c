@@ -76,9 +76,10 @@ void sim_node_start(struct sim_node *n) {
   struct rep_machine machine = sim_map_machine(n);
   struct rep_options o = w->rep;
   o.node = n->id;
-  o.store = n->store;
+  o.store = n->uuid;
   o.life = n->life = ++w->lives;
   n->up = true;
+  sim_meta_join(n);
   n->stopped = n->crashes_soon = false;
   n->paused_until = 0;
   n->seen_rev = 0;
@@ -87,19 +88,15 @@ void sim_node_start(struct sim_node *n) {
     abort();
   sim_trace(w, "node %u starts, life %lu", n->id, n->life);
   sim_check_open(n);
-  if (!n->incarnation || sim_chance(w, 0.5))
-    sim_meta_register(n);
-  else
-    sim_push(w, w->now + 1000,
-             (struct sim_event){.kind = SIM_REGISTERED, .node = n->id, .a = n->incarnation});
   sim_push(w, w->now + sim_below(w, NODE_TICK_US),
            (struct sim_event){.kind = SIM_TICK, .node = n->id, .life = n->life});
 }
 
 void sim_node_close(struct sim_node *n) {
+  n->up = false;
+  sim_meta_leave(n);
   rep_close(n->rep);
   n->rep = NULL;
-  n->up = false;
   if (n->map.snapshots)
     sim_fail(n->world, "node %u left %lu snapshots open", n->id, n->map.snapshots);
 }
@@ -121,17 +118,18 @@ void sim_node_step(struct sim_node *n, const struct rep_event *ev) {
     return;
   rep_step(n->rep, node_clock(n), ev);
   sim_check_node(n);
-  if (n->stopped || n->crashes_soon)
+  if ((n->stopped || n->crashes_soon) && !n->in_meta)
     sim_node_crash(n, 100000);
 }
 
 static void node_tick(struct sim_node *n, const struct sim_event *ev) {
   struct sim_world *w = n->world;
   struct rep_event tick = {.type = REP_EV_TICK};
-  sim_node_step(n, &tick);
   sim_push(w, w->now + NODE_TICK_US, *ev);
+  sim_meta_tick(n);
   if (sim_chance(w, 0.02))
     sim_meta_refresh(n);
+  sim_node_step(n, &tick);
 }
 
 static void node_message(struct sim_node *n, const struct sim_event *ev) {
@@ -163,15 +161,10 @@ void sim_node_event(struct sim_world *w, const struct sim_event *ev) {
       if (!out.ok || sim_disk_synced(n, ev->a))
         sim_node_step(n, &out);
       break;
-    case SIM_CONFIG:
-      out.type = REP_EV_CONFIG;
-      out.config = &w->records[ev->a];
-      sim_node_step(n, &out);
-      break;
-    case SIM_REGISTERED:
-      out.type = REP_EV_REGISTERED;
-      out.number = ev->a;
-      sim_node_step(n, &out);
+    case SIM_META:
+      sim_meta_event(n);
+      if (n->stopped || n->crashes_soon)
+        sim_node_crash(n, 100000);
       break;
     default: sim_ask_arrives(n, ev->data);
   }

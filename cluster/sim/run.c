@@ -33,7 +33,7 @@ static void run_options(struct sim_world *w) {
     struct sim_node *n = &w->nodes[i];
     n->world = w;
     n->id = n->map.node = i;
-    n->store = (struct rep_uuid){sim_random(w), sim_random(w)};
+    n->uuid = (struct rep_uuid){sim_random(w), sim_random(w)};
     n->clock_rate = 0.99 + 0.02 * (double)sim_below(w, 100) / 100;
     n->clock_offset_us = (int64_t)sim_below(w, 100000000) + 10000000;
     n->sync_us = 500 + sim_below(w, 4000);
@@ -41,7 +41,7 @@ static void run_options(struct sim_world *w) {
 }
 
 static bool run_paused(struct sim_world *w, const struct sim_event *ev) {
-  if (!ev->node || ev->kind == SIM_START || ev->kind == SIM_META)
+  if (!ev->node || ev->kind == SIM_START)
     return false;
   struct sim_node *n = &w->nodes[ev->node];
   if (!n->up || w->now >= n->paused_until)
@@ -54,8 +54,6 @@ static void run_event(struct sim_world *w, const struct sim_event *ev) {
   if (run_paused(w, ev))
     return;
   switch (ev->kind) {
-    case SIM_META:
-    case SIM_META_ANSWER: sim_meta_event(w, ev); break;
     case SIM_CLIENT:
     case SIM_REPLY: sim_client_event(w, ev); break;
     case SIM_FAULT:
@@ -108,6 +106,7 @@ void sim_run(const struct sim_options *o, struct sim_result *result) {
   for (uint32_t i = 1; i <= w->n_nodes; i++)
     if (w->nodes[i].rep)
       sim_node_close(&w->nodes[i]);
+  sim_meta_end(w);
   result->simulated_us = w->now;
   sim_memory_free(w);
   free(w);

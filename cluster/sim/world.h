@@ -2,7 +2,9 @@
 #ifndef CLUSTER_SIM_WORLD_H
 #define CLUSTER_SIM_WORLD_H
 
+#include "meta/model.h"
 #include "replica/dedup.h"
+#include "replica/link.h"
 #include "replica/plant.h"
 #include "replica/replica.h"
 #include "sim/sim.h"
@@ -15,10 +17,7 @@ enum sim_kind {
   SIM_TICK,        /* node, life */
   SIM_MESSAGE,     /* node, data */
   SIM_SYNCED,      /* node, life, a: number of the sync */
-  SIM_CONFIG,      /* node, a: index of the record */
-  SIM_META,        /* data: struct sim_request reaches the store */
-  SIM_META_ANSWER, /* node, life, data: struct sim_request */
-  SIM_REGISTERED,  /* node, a: incarnation */
+  SIM_META,        /* node, life: the metadata store has something for it */
   SIM_START,       /* node: is started again */
   SIM_CLIENT,      /* a: client: its timer */
   SIM_ASK,         /* node, data: struct sim_ask reaches it */
@@ -84,7 +83,7 @@ struct sim_map {
 
 struct sim_node {
   uint32_t id;
-  struct rep_uuid store;
+  struct rep_uuid uuid; /* of its disk */
   uint64_t life;
   bool up;
   uint64_t paused_until;
@@ -93,7 +92,13 @@ struct sim_node {
   struct rep *rep;
   struct sim_disk disk;
   struct sim_map map;
-  uint64_t incarnation;
+  /* Its line to the metadata store (meta.c). */
+  struct meta_store *line;
+  struct rep_link *link;
+  enum { SIM_LEASE, SIM_DELETE, SIM_PUT, SIM_JOINED } join;
+  bool joining, in_meta;
+  int64_t lease, incarnation;
+  uint64_t kept, meta_at;
   uint64_t sync_us, slow_until, full_until;
   uint64_t meta_cut_until; /* from the metadata store */
   uint64_t rotten;         /* an entry that cannot be read; 0: none */
@@ -150,18 +155,6 @@ struct sim_client {
   struct sim_ask *sent; /* the last request, to be repeated late */
 };
 
-/* ---- the metadata store ---- */
-
-struct sim_request {
-  uint32_t node;
-  uint64_t life;
-  bool read;
-  struct rep_txn txn;
-  enum rep_outcome outcome;
-  uint32_t record; /* answer: index of the record */
-  bool answered;   /* the node gave up waiting, or has its answer */
-};
-
 /* ---- what is committed, by the checks ---- */
 
 struct sim_commit {
@@ -192,7 +185,11 @@ struct sim_world {
 
   struct rep_config *records; /* of all times */
   uint32_t n_records;
-  uint64_t revision;
+  struct model_server *meta;
+  struct meta_store *controller;
+  struct doc_shard doc;
+  uint64_t writes_seen;
+  bool meta_down;
   uint64_t meta_down_until, meta_slow_until, meta_lossy_until, watch_lag_until;
 
   bool blocked[SIM_NODES + 1][SIM_NODES + 1];
@@ -253,10 +250,18 @@ void sim_meta_start(struct sim_world *w);
 const struct rep_config *sim_meta_record(const struct sim_world *w);
 void sim_meta_txn(struct sim_node *n, const struct rep_txn *txn);
 void sim_meta_refresh(struct sim_node *n);
-void sim_meta_event(struct sim_world *w, const struct sim_event *ev);
-/* The record as changed by somebody else: the controller. */
+void sim_meta_end(struct sim_world *w);
+void sim_meta_join(struct sim_node *n);
+void sim_meta_leave(struct sim_node *n);
+void sim_meta_tick(struct sim_node *n);
+void sim_meta_event(struct sim_node *n);
+/* Sees to it that sim_meta_record is what is stored; the record as changed by the controller. */
+void sim_meta_look(struct sim_world *w);
 void sim_meta_put(struct sim_world *w, const struct rep_config *c);
-void sim_meta_register(struct sim_node *n);
+/* The node's lease runs out, which it does not know. */
+void sim_meta_expire(struct sim_node *n);
+/* The node's registration is away. */
+void sim_meta_forget(struct sim_node *n);
 
 /* node.c */
 void sim_node_start(struct sim_node *n);

@@ -6,8 +6,8 @@
  *   load HOST PORT PATH BODIES RATE SECONDS [CONNECTIONS [poll]]
  *   load --prepare DIR BASE.npy QUERY.npy l2|ip BODIES
  *
- * BODIES has one request body a line, sent in turn to POST PATH, with LOAD_HEADER of the environment
- * among the headers, if it is set. One thread has all connections. A request takes a free one; it
+ * BODIES has one request body a line, sent in turn to POST PATH; the environment's LOAD_HEADER, if
+ * it is set, is one more header. One thread has all connections. A request takes a free one; it
  * finds none only when all are waiting for answers, which then shows
  * in its latency, or, when it could not be sent before the end, as "unsent". RATE 0 is a closed
  * loop: each connection sends as soon as it is answered. With `poll` the thread never sleeps: on a

@@ -6,8 +6,9 @@
  *   load HOST PORT PATH BODIES RATE SECONDS [CONNECTIONS [poll]]
  *   load --prepare DIR BASE.npy QUERY.npy l2|ip BODIES
  *
- * BODIES has one request body a line, sent in turn to POST PATH. One thread has all connections.
- * A request takes a free one; it finds none only when all are waiting for answers, which then shows
+ * BODIES has one request body a line, sent in turn to POST PATH; the environment's LOAD_HEADER, if
+ * it is set, is one more header. One thread has all connections. A request takes a free one; it
+ * finds none only when all are waiting for answers, which then shows
  * in its latency, or, when it could not be sent before the end, as "unsent". RATE 0 is a closed
  * loop: each connection sends as soon as it is answered. With `poll` the thread never sleeps: on a
  * processor of its own, so that the server does not pay for waking it, as it would not for a client
@@ -207,7 +208,7 @@ static void load_room(struct load_series *series, uint64_t room) {
     load_die("memory");
 }
 
-static void load_bodies(struct load *l, const char *path, const char *file) {
+static void load_bodies(struct load *l, const char *path, const char *file, const char *header) {
   FILE *f = fopen(file, "r");
   char *line = NULL;
   size_t size = 0, room = 0;
@@ -220,15 +221,15 @@ static void load_bodies(struct load *l, const char *path, const char *file) {
       l->requests = realloc(l->requests, room * sizeof *l->requests);
       l->lengths = realloc(l->lengths, room * sizeof *l->lengths);
     }
-    char *request = malloc((size_t)n + strlen(path) + 256);
+    char *request = malloc((size_t)n + strlen(path) + strlen(header) + 256);
     if (!l->requests || !l->lengths || !request)
       load_die("memory");
     l->requests[l->n_requests] = request;
     l->lengths[l->n_requests++] =
         (size_t)sprintf(request,
                         "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json"
-                        "\r\nContent-Length: %zd\r\n\r\n%s",
-                        path, n, line);
+                        "\r\n%s%sContent-Length: %zd\r\n\r\n%s",
+                        path, header, *header ? "\r\n" : "", n, line);
   }
   free(line);
   fclose(f);
@@ -258,8 +259,9 @@ static int load_run(int argc, char **argv) {
   l.host = argv[1];
   l.port = argv[2];
   l.rate = strtod(argv[5], NULL);
+  const char *header = getenv("LOAD_HEADER");
   l.poll = argc > 8;
-  load_bodies(&l, argv[3], argv[4]);
+  load_bodies(&l, argv[3], argv[4], header ? header : "");
   uint64_t room = (uint64_t)(seconds * (l.rate > 0 ? l.rate : 200000)) + 1;
   load_room(&l.good, room);
   load_room(&l.refused, room);

@@ -1,16 +1,17 @@
 #!/bin/sh
 # server.sh - the server under load, it on one core and the load generator on another, which it has to
 # itself, so that neither takes time from the other; with SETUP=shared both on all cores:
-#   bench/server.sh DATA [overhead] [rates] [overload] [slow] [chroma]     (all but chroma)
+#   bench/server.sh DATA [overhead] [rates] [overload] [slow] [tenants] [chroma]   (all but chroma)
 # DATA: a folder with base.npy and query.npy of normalised rows. Searches are for the 10 nearest rows of
-# one of 10 tenants. slow: other clients beside 7,000 slow ones. chroma: the highest rate of Chroma's
+# one of 10 tenants. slow: other clients beside 7,000 slow ones. tenants: others beside
+# one who keeps to its quota, and then asks ten times as much. chroma: the highest rate of Chroma's
 # server too, from PyPI, over the same rows, which are loaded once, before anything is measured.
 # SECONDS_EACH, ROUNDS and CONNECTIONS change how long; raw lines are printed as they come.
 set -eu
 cd "$(dirname "$0")/.."
 data=$1
 shift
-parts=${*:-overhead rates overload slow}
+parts=${*:-overhead rates overload slow tenants}
 each=${SECONDS_EACH:-5}
 rounds=${ROUNDS:-3}
 many=${CONNECTIONS:-1000}
@@ -31,9 +32,9 @@ field() {
   sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p"
 }
 
-# start: vecdbd over the prepared rows; its port in $port.
+# start OPTION...: vecdbd over the prepared rows; its port in $port.
 start() {
-  $on_server build/vecdbd --data $folder/db --listen 127.0.0.1:0 2>$folder/log &
+  $on_server build/vecdbd --data $folder/db --listen 127.0.0.1:0 "$@" 2>$folder/log &
   server=$!
   port=
   while [ -z "$port" ]; do
@@ -128,6 +129,41 @@ fill_chroma() {
     build/chroma/bin/pip -q install chromadb && touch build/chroma/installed; }
   start_chroma ''
   chroma_path=$(build/chroma/bin/python bench/server_chroma.py $port "$data" $folder/chroma-bodies)
+  stop
+}
+
+# key NAME: makes an API key, and adds it to the keys' file; the header that shows it.
+key() {
+  build/vecdbd --make-key "$1" >$folder/key
+  sed 1d $folder/key >>$folder/keys
+  sed -n 's/^;.*: /api-key: /p' $folder/key
+}
+
+# p99 of others at 80 requests a second, beside one at $1, whose generator makes way for theirs.
+beside() {
+  LOAD_HEADER=$noisy nice -n 19 $on_client build/bench/load 127.0.0.1 "$port" "$path" "$bodies" \
+    "$1" $((each + 2)) 64 >$folder/noisy &
+  sleep 1
+  LOAD_HEADER=$quiet $on_client build/bench/load 127.0.0.1 "$port" "$path" "$bodies" \
+    80 "$each" 64 | tee -a $folder/quiet | field p99
+  wait $!
+  cat $folder/noisy $folder/quiet >&2
+  rm $folder/quiet
+}
+
+tenants() {
+  quota=100
+  rm -f $folder/keys
+  (umask 077 && : >$folder/keys)
+  noisy=$(key noisy)
+  quiet=$(key quiet)
+  start --security.keys $folder/keys --quota.requests_per_second $quota
+  for _ in $(seq "$rounds"); do
+    within=$(beside $quota)
+    beyond=$(beside $((10 * quota)))
+    echo "{\"others_p99_ms_beside_one_within_its_quota\": $within, \"beside_ten_times_as_much\":" \
+      "$beyond, \"ratio\": $(awk "BEGIN {print $beyond / $within}")}"
+  done
   stop
 }
 

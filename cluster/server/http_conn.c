@@ -7,7 +7,7 @@
 
 #include "server/observe.h"
 
-enum { HTTP_READ = 32 * 1024 };
+enum { HTTP_READ = 32 * 1024, CONN_PAST = 64 * 1024 };
 
 /* ---- What the parser tells ------------------------------------------------------------------- */
 
@@ -37,8 +37,14 @@ static struct http_framing conn_framing(const struct http_conn *c) {
   return f;
 }
 
-/* A request that is refused is answered here and now; only one without a body leaves the connection
-   fit for another. */
+/* Who is over a quota comes again: a small body is read past, so that it need not connect anew. */
+static bool conn_reads_past(const struct http_request *r) {
+  return r->call.status == 429 && r->framing.clear && !r->framing.chunked &&
+         r->framing.length <= CONN_PAST && !srv_http_head_find(&r->head, "Expect");
+}
+
+/* A request that is refused is answered here and now; else only one without a body leaves the
+   connection fit for another. */
 static int conn_on_headers(http_parser *p) {
   struct http_conn *c = p->data;
   struct http_request *r = &c->request;
@@ -53,7 +59,7 @@ static int conn_on_headers(http_parser *p) {
   c->last = !http_should_keep_alive(p);
   bool body = r->framing.chunked || r->framing.length > 0;
   if (!srv_http_headers(c)) {
-    if (body || !r->framing.clear) {
+    if ((body || !r->framing.clear) && !conn_reads_past(r)) {
       c->last = true;
       http_parser_pause(p, 1);
     }

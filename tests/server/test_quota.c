@@ -176,6 +176,21 @@ static long get(struct secured *s, const char *name, const char *path) {
   return a.status;
 }
 
+/* Whoever is over may ask again on the same connection, unless its body is large. */
+static void refused_twice(struct secured *s) {
+  static const char head[] = "POST /v1/collections/none/count HTTP/1.1\r\nHost: h\r\n"
+                             "api-key: noisy-secret\r\nContent-Length: ";
+  char bytes[1024], answer[2048];
+  int n = snprintf(bytes, sizeof bytes, "%s2\r\n\r\n{}%s2\r\n\r\n{}%s2\r\n\r\n{}%s2\r\n\r\n{}"
+                   "%s999999\r\n\r\n", head, head, head, head, head);
+  web_raw(&s->web, bytes, (size_t)n, answer, sizeof answer);
+  unsigned refused = 0;
+  for (const char *at = answer; (at = strstr(at, "HTTP/1.1 ")) != NULL; at++)
+    refused += strncmp(at, "HTTP/1.1 429", 12) == 0;
+  assert_true(refused >= 2); /* a refill may have come between */
+  assert_non_null(strstr(answer, "Connection: close"));
+}
+
 /* Who is over its requests is told when to come again, by whatever key and protocol. */
 static void test_over_requests(void **state) {
   struct secured *s = *state;
@@ -192,6 +207,7 @@ static void test_over_requests(void **state) {
   assert_int_equal(status, 429);
   assert_non_null(strstr(answer, "Retry-After: 1\r\n"));
   assert_non_null(strstr(answer, "QUOTA"));
+  refused_twice(s);
   auth_base64("noisy:noisy-secret", authorization);
   struct rpc_call call;
   do { /* between two refills */

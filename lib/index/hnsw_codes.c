@@ -18,9 +18,7 @@
 
 enum {
   CODES_DIM_4 = 65,           /* dimension from which 4 bits are tried */
-  CODES_QUERIES = 256,        /* rows that search for their neighbours at most, */
-  CODES_QUERIES_LEAST = 64,   /* and at least; */
-  CODES_PAIRS = 1 << 21,      /* between: as many as ask for so many distances */
+  CODES_QUERIES = 32,         /* rows that search for their neighbours */
   CODES_NEAR = 11,            /* that many, themselves among them */
   CODES_LOOK = 40,            /* within so many by code */
   CODES_CHECK_ROWS = 1 << 16, /* among so many rows */
@@ -87,19 +85,11 @@ static void codes_check_row(void *arg, size_t i, unsigned worker) {
   c->found[i] = vdb_min_u32(found, c->wanted[i]);
 }
 
-/* How many rows search. A tenth of the rows can be ones that codes cannot tell apart, and some of
-   these must be met: the fewer rows there are, the more are asked. */
-static uint32_t codes_queries(uint32_t n_rows) {
-  size_t n = CODES_PAIRS / vdb_max_size(n_rows, 1);
-  n = vdb_min_size(vdb_max_size(n, CODES_QUERIES_LEAST), CODES_QUERIES);
-  return (uint32_t)vdb_min_size(n, n_rows);
-}
-
 /* Whether codes tell neighbours apart. */
 static int codes_good(struct vdb_hnsw_builder *h, const struct vdb_codes *codes, bool *good,
                       vecdb_error *err) {
   struct codes_check c = {.h = h, .codes = codes};
-  uint32_t n = codes_queries(h->n_nodes);
+  uint32_t n = vdb_min_u32(h->n_nodes, CODES_QUERIES);
   uint64_t found = 0, wanted = 0;
   c.code_bytes = vdb_round_up(codes->ops->query_bytes(codes), 64);
   c.room_bytes = vdb_round_up(c.code_bytes + codes->dim * sizeof(float), 64);

@@ -202,6 +202,15 @@ static void test_framing(void **state) {
        "fffffffffffffffff\r\n"},
       {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
        "2\r\n{}x\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2\r\n{}xx0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2\rx{}\r\n0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2;a\nb\r\n{}\r\n0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2\r\n{}\r\n0\r\n\rx"},
+      {"GET /healthz HTTP/1.1\r\nHost: x\r\n\rx", ""},
   };
   struct web w;
   web_init(&w);

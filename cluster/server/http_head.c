@@ -92,6 +92,14 @@ const char *srv_http_head_find(const struct http_head *h, const char *wanted) {
   return NULL;
 }
 
+bool srv_http_head_twice(const struct http_head *h, const char *wanted) {
+  const char *name = NULL, *value = NULL;
+  unsigned n = 0;
+  while (head_next(h, &name, &value))
+    n += strcasecmp(name, wanted) == 0;
+  return n > 1;
+}
+
 static bool head_length(const char *text, uint64_t *length) {
   size_t n = strlen(text);
   if (n == 0 || strspn(text, "0123456789") != n)

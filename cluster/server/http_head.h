@@ -37,6 +37,8 @@ bool srv_http_head_add(struct http_head *head, enum http_part part, const char *
 bool srv_http_head_end(struct http_head *head);
 /* The value of the first header of that name, in any case; NULL: there is none. */
 const char *srv_http_head_find(const struct http_head *head, const char *name);
+/* Whether there are several of that name. */
+bool srv_http_head_twice(const struct http_head *head, const char *name);
 
 /* What the headers say of where the body ends, as two readers of one request must agree upon. */
 struct http_framing {

@@ -336,7 +336,7 @@ static vecdb_collection *enter(struct secured *s, const char *key, struct srv_ca
   memset(call, 0, sizeof *call);
   call->server = s->web.server;
   call->route = &write_route;
-  assert_true(srv_authorize(call, &(struct srv_credentials){NULL, key}));
+  assert_true(srv_authorize(call, &(struct srv_credentials){.api_key = key}));
   assert_int_equal(srv_guard_get_collection(call, "docs", &docs, &error), VECDB_OK);
   return docs;
 }

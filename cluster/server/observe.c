@@ -105,7 +105,8 @@ static void observe_slow(struct srv_call *call, vecdb_collection *collection,
   srv_line_number(&line, "queries", params->n_queries);
   srv_line_number(&line, "k", params->k);
   srv_line_text(&line, "filter", params->filter.text);
-  if (srv_guard_explain(call, collection, params, plan, sizeof plan, &length, NULL) == VECDB_OK)
+  if (srv_guard_explain_all(call, collection, params, plan, sizeof plan, &length, NULL) ==
+      VECDB_OK)
     srv_line_text(&line, "plan", plan);
   srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }

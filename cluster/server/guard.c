@@ -80,6 +80,10 @@ int srv_guard_drop(struct srv_call *call, const char *name, vecdb_error *error) 
   return vecdb_collection_drop(call->server->db, name, error);
 }
 
+bool srv_guard_may_read(const struct srv_call *call, const char *collection) {
+  return guard_may(call, SRV_READ, collection);
+}
+
 struct guard_walk {
   struct srv_call *call;
   int (*visit)(void *user, const char *name);
@@ -88,7 +92,7 @@ struct guard_walk {
 
 static int guard_visit(void *user, const char *name) {
   const struct guard_walk *walk = user;
-  return guard_may(walk->call, SRV_READ, name) ? walk->visit(walk->user, name) : 0;
+  return srv_guard_may_read(walk->call, name) ? walk->visit(walk->user, name) : 0;
 }
 
 int srv_guard_list(struct srv_call *call, int (*visit)(void *user, const char *name), void *user,

@@ -23,6 +23,7 @@ int srv_guard_get_collection(struct srv_call *call, const char *name, vecdb_coll
 int srv_guard_create(struct srv_call *call, const char *name, const vecdb_schema *schema,
                      vecdb_collection **out, vecdb_error *error);
 int srv_guard_drop(struct srv_call *call, const char *name, vecdb_error *error);
+bool srv_guard_may_read(const struct srv_call *call, const char *collection);
 /* Those that who asks may read. */
 int srv_guard_list(struct srv_call *call, int (*visit)(void *user, const char *name), void *user,
                    vecdb_error *error);

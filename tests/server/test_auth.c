@@ -229,6 +229,44 @@ static void test_methods(void **state) {
   assert_true(n >= 48);
 }
 
+/* A call with up to three texts, as the fields 2 to 4; whether the reply has this in it. */
+static bool rpc_tells(const struct web *w, const char *method, const char *key,
+                      const char *const *texts, const char *wanted) {
+  struct srv_arena arena = {0};
+  struct pb_out out = {.arena = &arena};
+  uint8_t body[256];
+  char authorization[256], path[128];
+  for (uint32_t i = 0; texts[i]; i++)
+    srv_pb_text(&out, 2 + i, texts[i]);
+  size_t n = rpc_framed(&out, body, sizeof body);
+  srv_arena_free(&arena);
+  auth_base64(key, authorization);
+  snprintf(path, sizeof path, SERVICE "%s", method);
+  struct rpc_call reply = rpc_expect(w, "0", path, "authorization", authorization, body, n);
+  return memmem(reply.reply, reply.n_reply, wanted, strlen(wanted)) != NULL;
+}
+
+/* An alias is told to those alone who may read its collection. */
+static void test_aliases(void **state) {
+  struct secured *s = *state;
+  struct web *w = &s->web;
+  static const char *const none[] = {NULL}, *const alias[] = {"", "hush", NULL};
+  static const char *const hush[] = {"", "docs", "hush", NULL};
+  static const char *const open[] = {"", "other_1", "shout", NULL};
+  w->header = "api-key: admin-secret";
+  static const char *const bodies[] = {"{\"collectionName\": \"docs\", \"dimension\": 2}",
+                                       "{\"collectionName\": \"other_1\", \"dimension\": 2}"};
+  for (int i = 0; i < 2; i++)
+    web_do(w, 200, "POST", "/v2/vectordb/collections/create", bodies[i]);
+  rpc_tells(w, "CreateAlias", "admin-secret", hush, "");
+  rpc_tells(w, "CreateAlias", "admin-secret", open, "");
+  assert_true(rpc_tells(w, "ListAliases", "reader-secret", none, "hush"));
+  assert_true(rpc_tells(w, "DescribeAlias", "reader-secret", alias, "docs"));
+  assert_true(rpc_tells(w, "ListAliases", "limited-secret", none, "shout"));
+  assert_false(rpc_tells(w, "ListAliases", "limited-secret", none, "hush"));
+  assert_false(rpc_tells(w, "DescribeAlias", "limited-secret", alias, "docs"));
+}
+
 /* ---- Tokens ---------------------------------------------------------------------------------- */
 
 static int with_token(struct secured *s, const struct token_key *key, const char *claims) {
@@ -426,10 +464,11 @@ int main(void) {
   signal(SIGPIPE, SIG_IGN);
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
   const struct CMUnitTest tests[] = {
-      SERVED(test_routes),    SERVED(test_grants),         SERVED(test_methods),
-      SERVED(test_tokens),    SERVED(test_identity),       SERVED(test_reload),
-      SERVED(test_change_is_seen), SERVED(test_revoked),   SERVED(test_bad_files),
-      cmocka_unit_test(test_open_to_others),               cmocka_unit_test(test_cache),
+      SERVED(test_routes),         SERVED(test_grants),      SERVED(test_methods),
+      SERVED(test_aliases),        SERVED(test_tokens),      SERVED(test_identity),
+      SERVED(test_reload),         SERVED(test_change_is_seen), SERVED(test_revoked),
+      SERVED(test_bad_files),      cmocka_unit_test(test_open_to_others),
+      cmocka_unit_test(test_cache),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

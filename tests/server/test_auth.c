@@ -250,7 +250,7 @@ static bool rpc_tells(const struct web *w, const char *method, const char *key,
 static void test_aliases(void **state) {
   struct secured *s = *state;
   struct web *w = &s->web;
-  static const char *const none[] = {NULL}, *const alias[] = {"", "hush", NULL};
+  static const char *const all[] = {"default", NULL}, *const alias[] = {"", "hush", NULL};
   static const char *const hush[] = {"", "docs", "hush", NULL};
   static const char *const open[] = {"", "other_1", "shout", NULL};
   w->header = "api-key: admin-secret";
@@ -260,10 +260,10 @@ static void test_aliases(void **state) {
     web_do(w, 200, "POST", "/v2/vectordb/collections/create", bodies[i]);
   rpc_tells(w, "CreateAlias", "admin-secret", hush, "");
   rpc_tells(w, "CreateAlias", "admin-secret", open, "");
-  assert_true(rpc_tells(w, "ListAliases", "reader-secret", none, "hush"));
+  assert_true(rpc_tells(w, "ListAliases", "reader-secret", all, "hush"));
   assert_true(rpc_tells(w, "DescribeAlias", "reader-secret", alias, "docs"));
-  assert_true(rpc_tells(w, "ListAliases", "limited-secret", none, "shout"));
-  assert_false(rpc_tells(w, "ListAliases", "limited-secret", none, "hush"));
+  assert_true(rpc_tells(w, "ListAliases", "limited-secret", all, "shout"));
+  assert_false(rpc_tells(w, "ListAliases", "limited-secret", all, "hush"));
   assert_false(rpc_tells(w, "DescribeAlias", "limited-secret", alias, "docs"));
 }
 

@@ -172,6 +172,7 @@ static void http_turn_away(struct srv_call *call) {
     last.text[last.status ? n : 0] = '\0';
     return;
   }
+  call->failed = "OVERLOADED";
   call->status = last.status;
   call->text = srv_arena_text(&call->arena, last.text, strlen(last.text));
   call->text_bytes = call->text ? strlen(last.text) : 0;

@@ -428,7 +428,12 @@ static void test_overload(void **state) {
       json_string_value(json_object_get(json_object_get(third.json, "error"), "code")),
       "OVERLOADED");
   web_done(&third);
+  for (int i = 0; i < 3; i++)
+    web_fails(&w, 429, "OVERLOADED", "POST", "/search", "{}");
   web_do(&w, 200, "GET", "/healthz", NULL);
+  struct web_answer metrics = web_ask(&w, "GET", "/metrics", NULL); /* each has been counted */
+  assert_non_null(strstr(metrics.text, "{api=\"vecdb\",error=\"OVERLOADED\"} 4\n"));
+  web_done(&metrics);
   sem_post(&s.release);
   sem_post(&s.release);
   pthread_join(two[0].thread, NULL);

@@ -309,11 +309,12 @@ async function search(event) {
     const { hits, info } = found;
     const best = hits[0]?.score, worst = hits[hits.length - 1]?.score;
     at("hits").replaceChildren(...hits.map((h, i) => hit(h, i + 1, best, worst)));
-    at("search-info").textContent =
-      `${hits.length} of ${whole.format(info.rows_allowed)} rows that may be found, in ` +
-      `${seconds(info.elapsed_us / 1e6)} (${seconds(took)} with the way here); ` +
-      `${whole.format(info.distances)} vectors compared in ${info.segments} ` +
-      `${info.segments === 1 ? "segment" : "segments"}`;
+    /* Whoever is bound to a tenant is not told how the search went. */
+    const among = info.segments ? `of ${whole.format(info.rows_allowed)} rows that may be found` : "rows";
+    const how = !info.segments ? "" : `; ${whole.format(info.distances)} vectors compared in ` +
+      `${info.segments} ${info.segments === 1 ? "segment" : "segments"}`;
+    at("search-info").textContent = `${hits.length} ${among}, in ` +
+      `${seconds(info.elapsed_us / 1e6)} (${seconds(took)} with the way here)${how}`;
     at("plan").textContent = plan.plan;
     at("results").hidden = false;
   } catch (error) {

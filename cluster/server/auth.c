@@ -280,7 +280,7 @@ static const char *auth_shown(struct srv_call *call, const struct srv_credential
   if (!text && !shown->api_key)
     return NULL;
   *why = "two headers say who asks";
-  if (text && shown->api_key)
+  if ((text && shown->api_key) || shown->twice)
     return NULL;
   *why = "the header has another form than is known";
   if (!text)

@@ -28,6 +28,7 @@ struct srv_identity {
 struct srv_credentials {
   const char *authorization; /* "Bearer " and a token or key; over gRPC also base64 of one */
   const char *api_key;       /* a key, in the header that Qdrant's clients use */
+  bool twice;                /* one of them came more than once */
 };
 
 /* Reads the files that the settings name. NULL with a sentence in `error` (SRV_CONFIG_ERROR

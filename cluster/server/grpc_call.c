@@ -299,8 +299,10 @@ static void grpc_take_header(struct grpc_call *c, const char *name, const char *
     c->traceparent = grpc_copy(c, value);
   else if (strcmp(name, "tracestate") == 0)
     c->tracestate = grpc_copy(c, value);
-  else if (strcmp(name, "authorization") == 0)
+  else if (strcmp(name, "authorization") == 0) {
+    c->shown.twice = c->shown.authorization != NULL;
     c->shown.authorization = grpc_copy(c, value);
+  }
 }
 
 /* What srv_authorize said, in gRPC's words. */

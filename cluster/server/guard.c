@@ -80,6 +80,10 @@ int srv_guard_drop(struct srv_call *call, const char *name, vecdb_error *error) 
   return vecdb_collection_drop(call->server->db, name, error);
 }
 
+bool srv_guard_may_read(const struct srv_call *call, const char *collection) {
+  return guard_may(call, SRV_READ, collection);
+}
+
 struct guard_walk {
   struct srv_call *call;
   int (*visit)(void *user, const char *name);
@@ -88,7 +92,7 @@ struct guard_walk {
 
 static int guard_visit(void *user, const char *name) {
   const struct guard_walk *walk = user;
-  return guard_may(walk->call, SRV_READ, name) ? walk->visit(walk->user, name) : 0;
+  return srv_guard_may_read(walk->call, name) ? walk->visit(walk->user, name) : 0;
 }
 
 int srv_guard_list(struct srv_call *call, int (*visit)(void *user, const char *name), void *user,
@@ -119,6 +123,13 @@ static int guard_filter(struct srv_call *call, vecdb_collection *collection,
   return rc ? rc : srv_tenant_filter(call, &tenant, filter, out, error);
 }
 
+/* Leaves of how a search went what tells a tenant nothing of the rows that it passed by. */
+static void guard_hide(const struct srv_call *call, vecdb_search_info *info) {
+  if (info && guard_is_bound(call))
+    *info = (vecdb_search_info){
+        .size = info->size, .partial = info->partial, .elapsed_ns = info->elapsed_ns};
+}
+
 int srv_guard_search(struct srv_call *call, vecdb_collection *collection,
                      const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
                      vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
@@ -126,6 +137,7 @@ int srv_guard_search(struct srv_call *call, vecdb_collection *collection,
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
     rc = vecdb_search(collection, &own, hits, counts, info, rows, error);
+  guard_hide(call, info);
   for (uint32_t q = 0; !rc && (q < own.n_queries || q == 0); q++)
     srv_auth_rows(call, counts[q]);
   return rc;
@@ -152,6 +164,7 @@ int srv_guard_search_groups(struct srv_call *call, vecdb_collection *collection,
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
     rc = vecdb_search_groups(collection, &own, by, hits, counts, info, rows, error);
+  guard_hide(call, info);
   for (size_t g = 0; !rc && g < groups; g++)
     srv_auth_rows(call, counts[g]);
   return rc;
@@ -178,12 +191,31 @@ int srv_guard_search_hybrid(struct srv_call *call, vecdb_collection *collection,
   return rc;
 }
 
-int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
-                      const vecdb_search_params *params, char *text, size_t capacity,
-                      size_t *length, vecdb_error *error) {
+int srv_guard_explain_all(struct srv_call *call, vecdb_collection *collection,
+                          const vecdb_search_params *params, char *text, size_t capacity,
+                          size_t *length, vecdb_error *error) {
   vecdb_search_params own = *params;
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   return rc ? rc : vecdb_explain(collection, &own, text, capacity, length, error);
+}
+
+/* What a plan counts and estimates is of all tenants' rows. */
+int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
+                      const vecdb_search_params *params, char *text, size_t capacity,
+                      size_t *length, vecdb_error *error) {
+  static const char hidden[] = "the search is good; its plan tells of the rows of all tenants, and "
+                               "is not shown to one of them\n";
+  if (!guard_is_bound(call))
+    return srv_guard_explain_all(call, collection, params, text, capacity, length, error);
+  int rc = srv_guard_explain_all(call, collection, params, NULL, 0, NULL, error);
+  if (rc != VECDB_OK && rc != VECDB_ERR_BUFFER)
+    return rc;
+  if (length)
+    *length = sizeof hidden - 1;
+  if (capacity < sizeof hidden)
+    return srv_tenant_error(error, VECDB_ERR_BUFFER, -1, "the text needs more room");
+  memcpy(text, hidden, sizeof hidden);
+  return VECDB_OK;
 }
 
 int srv_guard_query(struct srv_call *call, vecdb_collection *collection,

@@ -23,6 +23,7 @@ int srv_guard_get_collection(struct srv_call *call, const char *name, vecdb_coll
 int srv_guard_create(struct srv_call *call, const char *name, const vecdb_schema *schema,
                      vecdb_collection **out, vecdb_error *error);
 int srv_guard_drop(struct srv_call *call, const char *name, vecdb_error *error);
+bool srv_guard_may_read(const struct srv_call *call, const char *collection);
 /* Those that who asks may read. */
 int srv_guard_list(struct srv_call *call, int (*visit)(void *user, const char *name), void *user,
                    vecdb_error *error);
@@ -32,6 +33,7 @@ int srv_guard_stats(struct srv_call *call, vecdb_collection *collection, vecdb_s
 
 /* ---- Reading --------------------------------------------------------------------------------- */
 
+/* For a tenant, `info` has the time and whether hits are partial, and nothing else. */
 int srv_guard_search(struct srv_call *call, vecdb_collection *collection,
                      const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
                      vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error);
@@ -45,9 +47,14 @@ int srv_guard_search_groups(struct srv_call *call, vecdb_collection *collection,
 int srv_guard_search_hybrid(struct srv_call *call, vecdb_collection *collection,
                             const vecdb_hybrid_params *params, vecdb_hit *hits, uint32_t *counts,
                             vecdb_rows **rows, vecdb_error *error);
+/* For a tenant, whether the search is good, and no plan. */
 int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
                       const vecdb_search_params *params, char *text, size_t capacity,
                       size_t *length, vecdb_error *error);
+/* The plan, whoever asks: for logs alone. */
+int srv_guard_explain_all(struct srv_call *call, vecdb_collection *collection,
+                          const vecdb_search_params *params, char *text, size_t capacity,
+                          size_t *length, vecdb_error *error);
 int srv_guard_query(struct srv_call *call, vecdb_collection *collection,
                     const vecdb_query_params *params, vecdb_rows **out, vecdb_error *error);
 int srv_guard_count(struct srv_call *call, vecdb_collection *collection,

@@ -59,7 +59,9 @@ static bool http_admit(struct http_request *r) {
   }
   *r->allow = '\0'; /* by the other routes of the path */
   const struct srv_credentials shown = {srv_http_head_find(&r->head, "authorization"),
-                                        srv_http_head_find(&r->head, "api-key")};
+                                        srv_http_head_find(&r->head, "api-key"),
+                                        srv_http_head_twice(&r->head, "authorization") ||
+                                            srv_http_head_twice(&r->head, "api-key")};
   if (!srv_authorize(call, &shown))
     return false;
   if (!srv_observe_admits(call)) {
@@ -170,6 +172,7 @@ static void http_turn_away(struct srv_call *call) {
     last.text[last.status ? n : 0] = '\0';
     return;
   }
+  call->failed = "OVERLOADED";
   call->status = last.status;
   call->text = srv_arena_text(&call->arena, last.text, strlen(last.text));
   call->text_bytes = call->text ? strlen(last.text) : 0;

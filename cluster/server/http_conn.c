@@ -209,10 +209,28 @@ static bool conn_fed(struct http_conn *c) {
   return conn_prepare(c, false) || conn_closed(c);
 }
 
+/* To the parser, no bytes are the end of the connection. */
+static size_t conn_parse(struct http_conn *c, const char *bytes, size_t n) {
+  return n ? http_parser_execute(&c->parser, &conn_settings, bytes, n) : 0;
+}
+
 /* Gives bytes to the parser; how many it took. */
 static size_t conn_feed(struct http_conn *c, const char *bytes, size_t n) {
-  srv_http_head_see(&c->request.head, bytes, n);
-  return http_parser_execute(&c->parser, &conn_settings, bytes, n);
+  struct http_request *r = &c->request;
+  size_t head = srv_http_head_see(&r->head, bytes, n), body = n - head;
+  size_t used = conn_parse(c, bytes, head);
+  if (used < head || HTTP_PARSER_ERRNO(&c->parser) != HPE_OK)
+    return used;
+  if (r->framing.chunked)
+    body = srv_http_chunks_see(&r->chunks, bytes + head, body);
+  used += conn_parse(c, bytes + head, body);
+  if (HTTP_PARSER_ERRNO(&c->parser) != HPE_OK || used == n)
+    return used;
+  if (r->call.status == 0)
+    srv_call_fail(&r->call, 400, "HTTP", "no request of HTTP/1.1: the body's chunks are malformed");
+  c->last = true;
+  http_parser_pause(&c->parser, 1);
+  return used;
 }
 
 /* Bytes that came with an earlier request. */

@@ -11,6 +11,7 @@
 
 #include "server/deadlines.h"
 #include "server/http_answer.h"
+#include "server/http_chunks.h"
 #include "server/http_head.h"
 #include "server/routes.h"
 #include "server/server.h"
@@ -32,6 +33,7 @@ struct http_request {
   struct srv_call call; /* first: its headers are found by it */
   struct http_head head;
   struct http_framing framing;
+  struct http_chunks chunks; /* of the body, if it has such */
   const char *method;
   unsigned major, minor; /* of HTTP */
   size_t capacity;       /* of call.body */

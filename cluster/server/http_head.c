@@ -19,16 +19,22 @@ void srv_http_head_clear(struct http_head *h) {
   *h = (struct http_head){.text = h->text, .room = h->room};
 }
 
-void srv_http_head_see(struct http_head *h, const char *bytes, size_t n) {
-  for (size_t i = 0; i < n && !h->ended; i++) {
+size_t srv_http_head_see(struct http_head *h, const char *bytes, size_t n) {
+  size_t i = 0;
+  for (; i < n && !h->ended; i++) {
     char c = bytes[i];
-    if (h->seen == '\n') {
+    if (h->ending) {
+      h->odd = h->odd || c != '\n';
+      h->ended = true;
+    } else if (h->seen == '\n') {
       h->odd = h->odd || c == ' ' || c == '\t';
-      h->ended = c == '\r' || c == '\n';
+      h->ended = c == '\n';
+      h->ending = c == '\r';
     }
     if (h->seen || (c != '\r' && c != '\n'))
       h->seen = c;
   }
+  return i;
 }
 
 static bool head_append(struct http_head *h, const char *text, size_t n) {
@@ -84,6 +90,14 @@ const char *srv_http_head_find(const struct http_head *h, const char *wanted) {
     if (strcasecmp(name, wanted) == 0)
       return value;
   return NULL;
+}
+
+bool srv_http_head_twice(const struct http_head *h, const char *wanted) {
+  const char *name = NULL, *value = NULL;
+  unsigned n = 0;
+  while (head_next(h, &name, &value))
+    n += strcasecmp(name, wanted) == 0;
+  return n > 1;
 }
 
 static bool head_length(const char *text, uint64_t *length) {

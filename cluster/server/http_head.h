@@ -20,21 +20,25 @@ struct http_head {
   size_t first; /* where the headers begin, once all has come */
   enum http_part part; /* of the newest bytes */
   char seen;   /* the newest byte of srv_http_head_see; 0: none but blank lines */
-  bool ended;  /* it has seen the end */
-  bool odd;    /* a header goes on in another line, or has a NUL: not all readers see the same */
+  bool ending; /* it has seen all of the head but the last line feed, */
+  bool ended;  /* and that, too */
+  bool odd;    /* a header goes on in another line or has a NUL, or a line feed is missing at the
+                  end: not all readers see the same */
 };
 
 /* Forgets all, to be used for the next request. */
 void srv_http_head_clear(struct http_head *head);
 void srv_http_head_free(struct http_head *head);
-/* Looks at bytes as they come, before they are taken apart. */
-void srv_http_head_see(struct http_head *head, const char *bytes, size_t n);
+/* Looks at bytes as they come, before they are taken apart; how many are the head's. */
+size_t srv_http_head_see(struct http_head *head, const char *bytes, size_t n);
 /* Adds bytes to a part; false when they are too many, or memory is short. */
 bool srv_http_head_add(struct http_head *head, enum http_part part, const char *text, size_t n);
 /* After the last part, before what follows here. Leaves the path alone in `text`, up to its NUL. */
 bool srv_http_head_end(struct http_head *head);
 /* The value of the first header of that name, in any case; NULL: there is none. */
 const char *srv_http_head_find(const struct http_head *head, const char *name);
+/* Whether there are several of that name. */
+bool srv_http_head_twice(const struct http_head *head, const char *name);
 
 /* What the headers say of where the body ends, as two readers of one request must agree upon. */
 struct http_framing {

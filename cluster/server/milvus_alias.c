@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/milvus.h"
 
 struct alias_request {
@@ -108,12 +109,21 @@ void milvus_alias_drop(struct milvus *m) {
   pthread_mutex_unlock(&state->change);
 }
 
+/* Whether who asks may know the aliases of the record's collection. */
+static bool alias_shown(const struct milvus *m, const json_t *record) {
+  const char *physical = json_string_value(json_object_get(record, "physical"));
+  return physical && srv_guard_may_read(m->call, physical);
+}
+
 void milvus_alias_describe(struct milvus *m) {
   struct alias_request r;
   if (!MILVUS_REQUEST(m, alias_asked_table, &r) || !milvus_database(m, r.db))
     return;
   const char *db = milvus_database_name(m, r.db), *label = milvus_alias(m, db, r.alias);
-  if (!label) {
+  json_t *record = label ? srv_milvus_record(m->call->server->milvus, label) : NULL;
+  bool shown = record && alias_shown(m, record);
+  json_decref(record);
+  if (!shown) {
     alias_missing(m, db, r.alias);
     return;
   }
@@ -129,7 +139,7 @@ struct alias_walk {
 
 static int alias_one(void *user, const char *label, const json_t *record) {
   struct alias_walk *walk = user;
-  if (milvus_label_name(label, walk->db))
+  if (milvus_label_name(label, walk->db) && alias_shown(walk->m, record))
     milvus_aliases_write(&walk->m->out, 4, record);
   return 0;
 }

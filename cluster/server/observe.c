@@ -53,10 +53,11 @@ void srv_log(struct srv_server *server, int level, const char *message) {
     srv_log_end(&line, server, level);
 }
 
-/* The one that the path names, until the handler has said more. */
+/* The one that the path names, until the handler has said more. What is too long to be a name would
+   leave no room for who has asked. */
 static const char *log_collection(const struct srv_call *call) {
   bool named = !*call->collection && call->route && strstr(call->route->path, "{collection}");
-  return named ? call->args[0] : call->collection;
+  return named && strlen(call->args[0]) <= VECDB_MAX_NAME ? call->args[0] : call->collection;
 }
 
 void srv_line_call(struct srv_line *line, const struct srv_call *call) {
@@ -105,7 +106,8 @@ static void observe_slow(struct srv_call *call, vecdb_collection *collection,
   srv_line_number(&line, "queries", params->n_queries);
   srv_line_number(&line, "k", params->k);
   srv_line_text(&line, "filter", params->filter.text);
-  if (srv_guard_explain(call, collection, params, plan, sizeof plan, &length, NULL) == VECDB_OK)
+  if (srv_guard_explain_all(call, collection, params, plan, sizeof plan, &length, NULL) ==
+      VECDB_OK)
     srv_line_text(&line, "plan", plan);
   srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }

@@ -111,6 +111,8 @@ static const char *const strangers[] = {
     "api-key: reader-secre",
     "api-key: reader-secret2",
     "api-key: reader-secret\r\nAuthorization: Bearer reader-secret",
+    "api-key: reader-secret\r\nApi-Key: admin-secret",
+    "Authorization: Bearer admin-secret\r\nauthorization: Bearer reader-secret",
     "X-Identity: admin",
 };
 
@@ -171,8 +173,10 @@ static ssize_t never(nghttp2_session *session, int32_t stream, uint8_t *buffer, 
   return NGHTTP2_ERR_DEFERRED;
 }
 
-/* Calls with what `plain` is in base64; without a message when `silent`. The status. */
-static int rpc_ask(const struct web *w, const char *name, const char *plain, bool silent) {
+/* Calls with what `plain` is in base64, shown so many times; without a message when `silent`. The
+   status. */
+static int rpc_ask(const struct web *w, const char *name, const char *plain, unsigned shown,
+                   bool silent) {
   struct rpc c;
   char path[128], authorization[4096] = "";
   static const uint8_t empty[5] = {0};
@@ -185,9 +189,10 @@ static int rpc_ask(const struct web *w, const char *name, const char *plain, boo
   nghttp2_nv headers[] = {RPC_HEADER(":method", "POST"), RPC_HEADER(":scheme", "http"),
                           RPC_HEADER(":path", path), RPC_HEADER(":authority", "localhost"),
                           RPC_HEADER("content-type", "application/grpc"),
+                          RPC_HEADER("authorization", authorization),
                           RPC_HEADER("authorization", authorization)};
   nghttp2_data_provider data = {.source.ptr = call, .read_callback = silent ? never : rpc_fill};
-  call->stream = nghttp2_submit_request(c.session, NULL, headers, *plain ? 6 : 5, &data, NULL);
+  call->stream = nghttp2_submit_request(c.session, NULL, headers, 5 + shown, &data, NULL);
   nghttp2_session_send(c.session);
   rpc_await(&c, 1);
   int status = atoi(call->status);
@@ -210,17 +215,56 @@ static void test_methods(void **state) {
   for (const struct srv_route *route; (route = srv_milvus_route_at(n)) != NULL; n++) {
     enum srv_permission p = route->permission;
     assert_true(p == SRV_KNOWN || callers[p].wrong); /* nothing is public, and all are known here */
-    assert_int_equal(rpc_ask(&s->web, route->path, "", true), 16);
-    assert_int_equal(rpc_ask(&s->web, route->path, "root:Milvus", true), 16);
-    assert_int_equal(rpc_ask(&s->web, route->path, "reader-secret\n", true), 16);
+    assert_int_equal(rpc_ask(&s->web, route->path, "", 0, true), 16);
+    assert_int_equal(rpc_ask(&s->web, route->path, "root:Milvus", 1, true), 16);
+    assert_int_equal(rpc_ask(&s->web, route->path, "reader-secret\n", 1, true), 16);
+    assert_int_equal(rpc_ask(&s->web, route->path, "admin-secret", 2, true), 16);
     if (callers[p].wrong)
-      assert_int_equal(rpc_ask(&s->web, route->path, callers[p].wrong, true), 7);
+      assert_int_equal(rpc_ask(&s->web, route->path, callers[p].wrong, 1, true), 7);
     if (p == SRV_ADMIN || p == SRV_OPERATE)
-      assert_int_equal(rpc_ask(&s->web, route->path, "bound-secret", true), 7);
-    int status = rpc_ask(&s->web, route->path, callers[p].right, false);
+      assert_int_equal(rpc_ask(&s->web, route->path, "bound-secret", 1, true), 7);
+    int status = rpc_ask(&s->web, route->path, callers[p].right, 1, false);
     assert_true(status != 16 && status != 7);
   }
   assert_true(n >= 48);
+}
+
+/* A call with up to three texts, as the fields 2 to 4; whether the reply has this in it. */
+static bool rpc_tells(const struct web *w, const char *method, const char *key,
+                      const char *const *texts, const char *wanted) {
+  struct srv_arena arena = {0};
+  struct pb_out out = {.arena = &arena};
+  uint8_t body[256];
+  char authorization[256], path[128];
+  for (uint32_t i = 0; texts[i]; i++)
+    srv_pb_text(&out, 2 + i, texts[i]);
+  size_t n = rpc_framed(&out, body, sizeof body);
+  srv_arena_free(&arena);
+  auth_base64(key, authorization);
+  snprintf(path, sizeof path, SERVICE "%s", method);
+  struct rpc_call reply = rpc_expect(w, "0", path, "authorization", authorization, body, n);
+  return memmem(reply.reply, reply.n_reply, wanted, strlen(wanted)) != NULL;
+}
+
+/* An alias is told to those alone who may read its collection. */
+static void test_aliases(void **state) {
+  struct secured *s = *state;
+  struct web *w = &s->web;
+  static const char *const all[] = {"default", NULL}, *const alias[] = {"", "hush", NULL};
+  static const char *const hush[] = {"", "docs", "hush", NULL};
+  static const char *const open[] = {"", "other_1", "shout", NULL};
+  w->header = "api-key: admin-secret";
+  static const char *const bodies[] = {"{\"collectionName\": \"docs\", \"dimension\": 2}",
+                                       "{\"collectionName\": \"other_1\", \"dimension\": 2}"};
+  for (int i = 0; i < 2; i++)
+    web_do(w, 200, "POST", "/v2/vectordb/collections/create", bodies[i]);
+  rpc_tells(w, "CreateAlias", "admin-secret", hush, "");
+  rpc_tells(w, "CreateAlias", "admin-secret", open, "");
+  assert_true(rpc_tells(w, "ListAliases", "reader-secret", all, "hush"));
+  assert_true(rpc_tells(w, "DescribeAlias", "reader-secret", alias, "docs"));
+  assert_true(rpc_tells(w, "ListAliases", "limited-secret", all, "shout"));
+  assert_false(rpc_tells(w, "ListAliases", "limited-secret", all, "hush"));
+  assert_false(rpc_tells(w, "DescribeAlias", "limited-secret", alias, "docs"));
 }
 
 /* ---- Tokens ---------------------------------------------------------------------------------- */
@@ -253,7 +297,7 @@ static void test_identity(void **state) {
   auth_token(&s->keys[TOKEN_ED], "Bearer ", "ann", ",\"roles\":\"reader\",\"tenant\":42", header);
   for (int i = 0; i < 2; i++) { /* checked, and remembered */
     struct srv_call call = {.server = s->web.server, .route = &route};
-    assert_true(srv_authorize(&call, &(struct srv_credentials){header, NULL}));
+    assert_true(srv_authorize(&call, &(struct srv_credentials){.authorization = header}));
     assert_string_equal(call.who->subject, "ann");
     assert_string_equal(call.who->tenant, "42");
     assert_string_equal(call.who->role, "reader");
@@ -262,7 +306,7 @@ static void test_identity(void **state) {
     srv_call_free(&call);
   }
   struct srv_call call = {.server = s->web.server, .route = &route};
-  assert_false(srv_authorize(&call, &(struct srv_credentials){"Bearer x", NULL}));
+  assert_false(srv_authorize(&call, &(struct srv_credentials){.authorization = "Bearer x"}));
   assert_string_equal(call.denied, "no such key");
   assert_int_equal(call.status, 401);
   srv_call_free(&call);
@@ -420,10 +464,11 @@ int main(void) {
   signal(SIGPIPE, SIG_IGN);
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
   const struct CMUnitTest tests[] = {
-      SERVED(test_routes),    SERVED(test_grants),         SERVED(test_methods),
-      SERVED(test_tokens),    SERVED(test_identity),       SERVED(test_reload),
-      SERVED(test_change_is_seen), SERVED(test_revoked),   SERVED(test_bad_files),
-      cmocka_unit_test(test_open_to_others),               cmocka_unit_test(test_cache),
+      SERVED(test_routes),         SERVED(test_grants),      SERVED(test_methods),
+      SERVED(test_aliases),        SERVED(test_tokens),      SERVED(test_identity),
+      SERVED(test_reload),         SERVED(test_change_is_seen), SERVED(test_revoked),
+      SERVED(test_bad_files),      cmocka_unit_test(test_open_to_others),
+      cmocka_unit_test(test_cache),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

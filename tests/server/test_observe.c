@@ -479,7 +479,8 @@ static void test_audit_identity(void **state) {
   struct web *w = *state;
   static const char key[] = "vecdb_test-0123456789abcdef0123456789abcdef";
   static const char head[] = "GET " DOCS " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
-  char request[512], answer[4096], name[600], line[SRV_LINE + 512];
+  enum { CROWDS = 40 };
+  char request[512], answer[4096], name[600], line[SRV_LINE + 512], crowded[SRV_LINE + 512];
   uint8_t hash[SRV_API_KEY_HASH];
   web_stop(w);
   snprintf(w->config.keys_file, sizeof w->config.keys_file, "%.40s/keys", w->folder);
@@ -496,6 +497,12 @@ static void test_audit_identity(void **state) {
   assert_int_equal(web_raw(w, request, (size_t)n, answer, sizeof answer), 200);
   n = snprintf(request, sizeof request, "%s\r\n", head);
   assert_int_equal(web_raw(w, request, (size_t)n, answer, sizeof answer), 401);
+  for (int i = 0; i < CROWDS; i++) { /* a name that leaves no room for who asks */
+    n = snprintf(crowded, sizeof crowded,
+                 "DELETE /v1/collections/%0*d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                 "Authorization: Bearer %s\r\n\r\n", SRV_LINE - 14 * i, 0, key);
+    assert_int_equal(web_raw(w, crowded, (size_t)n, answer, sizeof answer), 403);
+  }
   web_stop(w);
   snprintf(name, sizeof name, "%s/audit-00000000000000000001.log", w->config.audit_path);
   file = fopen(name, "r");
@@ -513,6 +520,13 @@ static void test_audit_identity(void **state) {
   assert_string_equal(text_of(json, "error"), "UNAUTHENTICATED");
   assert_string_not_equal(text_of(json, "denied"), "");
   json_decref(json);
+  for (int i = 0; i < CROWDS; i++) {
+    assert_non_null(fgets(line, sizeof line, file));
+    json = json_loads(line, 0, NULL);
+    assert_string_equal(text_of(json, "subject"), "ann");
+    assert_string_equal(text_of(json, "error"), "FORBIDDEN");
+    json_decref(json);
+  }
   fclose(file);
   w->config.keys_file[0] = '\0';
   start(w);

@@ -244,6 +244,39 @@ static void test_counts(void **state) {
   }
 }
 
+/* How a search went, and would go, tells nothing of the rows that it had to pass by. */
+static void test_plans(void **state) {
+  struct secured *s = *state;
+  static const char *const bodies[] = {
+      "{\"vector\": [20, 0], \"top_k\": 2}",
+      "{\"vector\": [20, 0], \"top_k\": 2, \"filter\": \"text == 'of rival'\"}",
+      "{\"vector\": [20, 0], \"top_k\": 2, \"exact\": true, \"filter\": \"k > 6\"}",
+      "{\"vector\": [20, 0], \"top_k\": 2, \"group_by\": \"text\"}"};
+  as(&s->web, "acme");
+  for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+    const char *name;
+    json_t *value, *found = web_expect(&s->web, 200, "POST", DOCS "/search", bodies[i]);
+    json_object_foreach(json_object_get(found, "info"), name, value) {
+      if (json_integer_value(value) && strcmp(name, "elapsed_us") != 0)
+        fail_msg("%s: %s is %lld", bodies[i], name, (long long)json_integer_value(value));
+    }
+    json_decref(found);
+    if (strstr(bodies[i], "group_by"))
+      continue;
+    json_t *plan = web_expect(&s->web, 200, "POST", DOCS "/explain", bodies[i]);
+    const char *text = json_string_value(json_object_get(plan, "plan"));
+    assert_true(text && *text);
+    assert_int_equal(strcspn(text, "0123456789"), strlen(text));
+    json_decref(plan);
+  }
+  web_fails(&s->web, 400, "FILTER", "POST", DOCS "/explain",
+            "{\"vector\": [20, 0], \"filter\": \"true) or (true\"}");
+  as(&s->web, "admin");
+  json_t *plan = web_expect(&s->web, 200, "POST", DOCS "/explain", bodies[0]);
+  assert_non_null(strstr(json_string_value(json_object_get(plan, "plan")), "45 rows"));
+  json_decref(plan);
+}
+
 /* What acme may do to its own. */
 static void test_own(void **state) {
   struct secured *s = *state;
@@ -336,7 +369,7 @@ static vecdb_collection *enter(struct secured *s, const char *key, struct srv_ca
   memset(call, 0, sizeof *call);
   call->server = s->web.server;
   call->route = &write_route;
-  assert_true(srv_authorize(call, &(struct srv_credentials){NULL, key}));
+  assert_true(srv_authorize(call, &(struct srv_credentials){.api_key = key}));
   assert_int_equal(srv_guard_get_collection(call, "docs", &docs, &error), VECDB_OK);
   return docs;
 }
@@ -485,8 +518,9 @@ int main(void) {
   signal(SIGPIPE, SIG_IGN);
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
   const struct CMUnitTest tests[] = {
-      SERVED(test_tries), SERVED(test_counts), SERVED(test_own), SERVED(test_same_as_filter),
-      SERVED(test_hostile_filters), SERVED(test_contention), SERVED(test_rpc),
+      SERVED(test_tries), SERVED(test_counts), SERVED(test_plans), SERVED(test_own),
+      SERVED(test_same_as_filter), SERVED(test_hostile_filters), SERVED(test_contention),
+      SERVED(test_rpc),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,6 +202,15 @@ static void test_framing(void **state) {
        "fffffffffffffffff\r\n"},
       {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
        "2\r\n{}x\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2\r\n{}xx0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2\rx{}\r\n0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2;a\nb\r\n{}\r\n0\r\n\r\n"},
+      {"POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n",
+       "2\r\n{}\r\n0\r\n\rx"},
+      {"GET /healthz HTTP/1.1\r\nHost: x\r\n\rx", ""},
   };
   struct web w;
   web_init(&w);
@@ -275,6 +284,23 @@ static void test_protocol(void **state) {
   web_end(&w);
 }
 
+/* Sends a request in two pieces, cut at each place: each time the answer is 400. */
+static void send_cut(const struct web *w, const char *request) {
+  char answer[1024];
+  size_t n = strlen(request);
+  for (size_t cut = 1; cut < n; cut++) {
+    int fd = web_connect(w), now = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof now);
+    send(fd, request, cut, MSG_NOSIGNAL);
+    send(fd, request + cut, n - cut, MSG_NOSIGNAL);
+    ssize_t got = recv(fd, answer, sizeof answer - 1, 0);
+    answer[got > 0 ? got : 0] = '\0';
+    if (strncmp(answer + 9, "400", 3) != 0 || !strstr(answer, "no name"))
+      fail_msg("cut at %zu: %s", cut, answer);
+    close(fd);
+  }
+}
+
 /* Requests cut anywhere are as those that come whole, also many in a row. */
 static void test_pieces(void **state) {
   (void)state;
@@ -282,17 +308,12 @@ static void test_pieces(void **state) {
   static const char one[] =
       "POST /v1/collections HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}";
   struct web w;
-  char answer[1024], *all = malloc(MANY * (sizeof one - 1)), *end;
+  char *all = malloc(MANY * (sizeof one - 1)), *end;
   web_init(&w);
   web_start(&w);
-  for (size_t cut = 1; cut < sizeof one - 1; cut++) {
-    int fd = web_connect(&w), now = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &now, sizeof now);
-    send(fd, one, cut, MSG_NOSIGNAL);
-    send(fd, one + cut, sizeof one - 1 - cut, MSG_NOSIGNAL);
-    assert_true(recv(fd, answer, sizeof answer, 0) > 12 && memcmp(answer + 9, "400", 3) == 0);
-    close(fd);
-  }
+  send_cut(&w, one);
+  send_cut(&w, "POST /v1/collections HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+               "001;a=b\r\n{\r\n1 \r\n}\r\n0\r\nTrailer: x\r\nOther: y\r\n\r\n");
   for (size_t i = 0; i < MANY; i++)
     memcpy(all + i * (sizeof one - 1), one, sizeof one - 1);
   size_t room = MANY * 512, answers = 0;
@@ -407,7 +428,12 @@ static void test_overload(void **state) {
       json_string_value(json_object_get(json_object_get(third.json, "error"), "code")),
       "OVERLOADED");
   web_done(&third);
+  for (int i = 0; i < 3; i++)
+    web_fails(&w, 429, "OVERLOADED", "POST", "/search", "{}");
   web_do(&w, 200, "GET", "/healthz", NULL);
+  struct web_answer metrics = web_ask(&w, "GET", "/metrics", NULL); /* each has been counted */
+  assert_non_null(strstr(metrics.text, "{api=\"vecdb\",error=\"OVERLOADED\"} 4\n"));
+  web_done(&metrics);
   sem_post(&s.release);
   sem_post(&s.release);
   pthread_join(two[0].thread, NULL);

@@ -34,7 +34,7 @@ static int request_run(struct srv_server *server, const char *line, const char *
   call.arena.limit = REQUEST_ARENA;
   if (sscanf(line, "%15s %511s", method, path) != 2)
     return 0;
-  const struct srv_route *route = srv_route_find(&call, method, path, allow);
+  const struct srv_route *route = call.route = srv_route_find(&call, method, path, allow);
   if (route) {
     call.body = calloc(n + 1, 1);
     memcpy(call.body, body, n);

@@ -18,7 +18,7 @@
 enum { MAX_K = 100 };
 
 /* Among kinds of data and numbers of results. */
-static size_t step(void) { return test_size(1, TEST_SIZES(3, 3, 8)); }
+static size_t step(void) { return test_size(1, TEST_SIZES(3, 3, 16)); }
 
 struct built {
   struct ix_data data;

@@ -74,7 +74,7 @@ BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC),$(call progra
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
-SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lcrypto -lstdc++
+SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++
 # The cluster: likewise. Its programs are the files with a main in cluster/ctl.
 CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica,$(call helpers,cluster/$(d))))
 SIM_SRC := $(sort $(wildcard cluster/sim/*.c))

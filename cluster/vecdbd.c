@@ -13,6 +13,7 @@
 #include "server/auth.h"
 #include "server/observe.h"
 #include "server/server.h"
+#include "server/tls.h"
 
 static void vecdbd_line(const char *text) {
   puts(text);
@@ -123,6 +124,8 @@ static void vecdbd_reload(struct srv_server *server, int argc, char **argv) {
     vecdbd_note("SIGHUP, settings read again");
     if (!srv_auth_reload(server->auth, error))
       vecdbd_say("keys and roles stay as they were: %s", error);
+    if (server->tls && !srv_tls_reload(server->tls, error))
+      vecdbd_say("the certificate stays as it was: %s", error);
   } else {
     vecdbd_say("SIGHUP, but the settings stay as they were: %s", error);
   }

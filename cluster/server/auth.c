@@ -28,18 +28,13 @@ struct auth_rules {
   struct srv_auth_cache cache;
 };
 
-struct auth_stamp {
-  uint64_t inode;
-  int64_t size, seconds, nanoseconds;
-};
-
 struct srv_auth {
   struct srv_server *server;
   bool required;
   pthread_mutex_t mutex; /* of `rules` */
   struct auth_rules *rules;
   pthread_mutex_t reading; /* of `stamps`: one thread reads files at a time */
-  struct auth_stamp stamps[AUTH_FILES];
+  struct srv_file_stamp stamps[AUTH_FILES];
   struct srv_quotas *quotas;
   _Atomic int64_t looked; /* the second in which the files were looked at last */
 };
@@ -123,15 +118,11 @@ static struct auth_rules *auth_read(const struct srv_config *config, char *error
 
 /* ---- Files that change ----------------------------------------------------------------------- */
 
-static void auth_stamp(const struct srv_config *config, struct auth_stamp *out) {
+static void auth_stamp(const struct srv_config *config, struct srv_file_stamp *out) {
   const char *const paths[AUTH_FILES] = {config->policy_file, config->jwks_file,
                                          config->keys_file};
-  memset(out, 0, AUTH_FILES * sizeof *out);
-  for (int i = 0; i < AUTH_FILES; i++) {
-    struct stat st;
-    if (*paths[i] && stat(paths[i], &st) == 0)
-      out[i] = (struct auth_stamp){st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
-  }
+  for (int i = 0; i < AUTH_FILES; i++)
+    srv_file_stamp(paths[i], &out[i]);
 }
 
 /* The stamps are taken before the files are read: what changes meanwhile is seen the next time. */
@@ -158,7 +149,7 @@ bool srv_auth_reload(struct srv_auth *auth, char *error) {
 /* Once a second at most, by whichever request comes first. */
 static void auth_follow(struct srv_auth *auth, int64_t now) {
   int64_t looked = atomic_load_explicit(&auth->looked, memory_order_relaxed);
-  struct auth_stamp stamps[AUTH_FILES];
+  struct srv_file_stamp stamps[AUTH_FILES];
   char error[SRV_CONFIG_ERROR], line[SRV_CONFIG_ERROR + 64];
   if (looked == now || !atomic_compare_exchange_strong(&auth->looked, &looked, now) ||
       pthread_mutex_trylock(&auth->reading) != 0)

@@ -31,6 +31,11 @@ static const struct config_key config_keys[] = {
                 "addresses for HTTP and gRPC, separated by commas; port 0 takes a free one"),
     CONFIG_TEXT("server", "milvus", milvus, "",
                 "addresses for gRPC alone, such as 127.0.0.1:19530; empty: none"),
+    CONFIG_TEXT("server", "tls_certificate", tls_certificate, "",
+                "PEM file with the certificate and those up to a root; every address then speaks"
+                " TLS; empty: none does"),
+    CONFIG_TEXT("server", "tls_key", tls_key, "",
+                "PEM file with the certificate's key, not encrypted, mode 0600"),
     CONFIG_NUMBER("server", "network_threads", network_threads, 1, 1, 64,
                   "threads beyond the workers, to read requests while all those are busy"),
     CONFIG_NUMBER("server", "workers", workers, 4, 1, 1024, "threads that run requests"),

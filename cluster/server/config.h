@@ -17,6 +17,8 @@ enum { SRV_CONFIG_TEXT = 512, SRV_CONFIG_ERROR = 640, SRV_QUOTA_MOST = 100000000
 struct srv_config {
   char listen[SRV_CONFIG_TEXT];            /* addresses, separated by commas: 127.0.0.1:8000 */
   char milvus[SRV_CONFIG_TEXT];            /* such addresses for Milvus's clients; "": none */
+  char tls_certificate[SRV_CONFIG_TEXT];   /* a PEM file; "": no TLS */
+  char tls_key[SRV_CONFIG_TEXT];           /* its key's */
   char data[SRV_CONFIG_TEXT];              /* the database folder */
   char durability[SRV_CONFIG_TEXT];        /* commit, interval or off */
   char search_collection[SRV_CONFIG_TEXT]; /* of POST /search */

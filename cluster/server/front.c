@@ -14,9 +14,9 @@
 
 #include "server/auth.h"
 #include "server/deadlines.h"
-#include "server/grpc.h"
-#include "server/http.h"
+#include "server/handshake.h"
 #include "server/listen.h"
+#include "server/sight.h"
 
 enum { FRONT_ADDRESSES = 16, FRONT_EVENTS = 64 };
 
@@ -36,6 +36,7 @@ struct front_client {
 struct srv_front {
   struct srv_server *server;
   struct srv_deadlines *deadlines;
+  struct srv_handshakes *handshakes; /* NULL: TLS is not spoken */
   struct srv_source source; /* the epoll set */
   pthread_mutex_t mutex;    /* of all else: one thread looks at a time, but not always the same */
   int epoll;
@@ -50,31 +51,20 @@ struct srv_front {
 
 /* ---- Clients --------------------------------------------------------------------------------- */
 
-enum front_sight { FRONT_NOTHING_YET, FRONT_HTTP1, FRONT_HTTP2, FRONT_GONE };
-
-/* What the bytes that have come say. Any that cannot become HTTP/2's preface are left to HTTP/1.1,
-   which also answers those that are neither. */
-static enum front_sight front_look(int fd) {
-  static const char preface[] = "PRI * HTTP/2.0";
-  char first[sizeof preface - 1];
+/* What the bytes that have come say. */
+static enum srv_sight front_look(int fd) {
+  char first[SRV_SIGHT_BYTES];
   ssize_t n = recv(fd, first, sizeof first, MSG_PEEK);
   if (n < 0)
-    return errno == EAGAIN || errno == EINTR ? FRONT_NOTHING_YET : FRONT_GONE;
-  if (n == 0)
-    return FRONT_GONE;
-  if (memcmp(first, preface, (size_t)n) != 0)
-    return FRONT_HTTP1;
-  return (size_t)n == sizeof first ? FRONT_HTTP2 : FRONT_NOTHING_YET;
+    return errno == EAGAIN || errno == EINTR ? SRV_SIGHT_NOTHING : SRV_SIGHT_GONE;
+  return n == 0 ? SRV_SIGHT_GONE : srv_sight_of(first, (size_t)n);
 }
 
 /* Gives the socket away. */
-static void front_hand(struct srv_front *f, int fd, enum front_sight sight) {
-  if (sight == FRONT_HTTP1)
-    srv_http_adopt(f->server->http, fd);
-  else if (sight == FRONT_HTTP2)
-    srv_grpc_adopt(f->server->grpc, fd);
-  else
-    close(fd); /* with too little said, too */
+static void front_hand(struct srv_front *f, int fd, enum srv_sight sight) {
+  struct srv_stream stream;
+  srv_stream_open(&stream, fd, NULL);
+  srv_sight_hand(f->server, &stream, sight);
 }
 
 static void front_forget(struct srv_front *f, struct front_client *c) {
@@ -92,9 +82,9 @@ static void front_forget(struct srv_front *f, struct front_client *c) {
 /* Something has come, or nothing more will: the client has gone or was cut off. What it said before
    is still there to be looked at then. */
 static void front_serve(struct srv_front *f, struct front_client *c, uint32_t events) {
-  enum front_sight sight = front_look(c->fd);
+  enum srv_sight sight = front_look(c->fd);
   int fd = c->fd;
-  if (sight == FRONT_NOTHING_YET && !(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+  if (sight == SRV_SIGHT_NOTHING && !(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
     return;
   epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
   front_forget(f, c);
@@ -137,6 +127,18 @@ static bool front_turn_away(struct srv_front *f, int socket) {
   return fd >= 0;
 }
 
+static void front_begin(struct srv_front *f, int fd, enum srv_front_kind kind) {
+  if (f->handshakes) {
+    srv_handshakes_adopt(f->handshakes, fd, kind == SRV_FRONT_MILVUS);
+    return;
+  }
+  enum srv_sight sight = kind == SRV_FRONT_MILVUS ? SRV_SIGHT_HTTP2 : front_look(fd);
+  if (sight == SRV_SIGHT_NOTHING)
+    front_keep(f, fd);
+  else
+    front_hand(f, fd, sight);
+}
+
 static void front_accept(struct srv_front *f, const struct front_address *a) {
   for (;;) {
     int fd = accept4(a->socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -145,11 +147,7 @@ static void front_accept(struct srv_front *f, const struct front_address *a) {
       return;
     if (fd < 0)
       continue;
-    enum front_sight sight = a->kind == SRV_FRONT_MILVUS ? FRONT_HTTP2 : front_look(fd);
-    if (sight == FRONT_NOTHING_YET)
-      front_keep(f, fd);
-    else
-      front_hand(f, fd, sight);
+    front_begin(f, fd, a->kind);
   }
 }
 
@@ -239,6 +237,9 @@ static bool front_prepare(struct srv_front *f, char *error) {
     snprintf(error, SRV_CONFIG_ERROR, "cannot serve: %s", strerror(errno));
     return false;
   }
+  f->handshakes = f->server->tls ? srv_handshakes_start(f->server, error) : NULL;
+  if (f->server->tls && !f->handshakes)
+    return false;
   if (!front_listen(f, SRV_FRONT_ALL, c->listen, error))
     return false;
   if (f->n_addresses == 0) {
@@ -291,6 +292,7 @@ void srv_front_stop(struct srv_front *f) {
     close(fd);
   }
   front_close(f);
+  srv_handshakes_stop(f->handshakes);
   srv_deadlines_stop(f->deadlines);
   pthread_mutex_destroy(&f->mutex);
   const int all[] = {f->epoll, f->wake, f->spare};

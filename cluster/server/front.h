@@ -1,7 +1,8 @@
 /*
  * front.h - the addresses that a server listens on. Accepts for all of them, sees from a
- * connection's first bytes what it speaks, and hands it to http.h or grpc.h. A client that says
- * nothing keeps nobody waiting, and is cut off after request_seconds.
+ * connection's first bytes what it speaks, and hands it to http.h or grpc.h; where TLS is spoken,
+ * handshake.h does that. A client that says nothing keeps nobody waiting, and is cut off after
+ * request_seconds.
  */
 #ifndef SRV_FRONT_H
 #define SRV_FRONT_H

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "server/grpc_call.h"
 
@@ -132,8 +131,8 @@ static void grpc_watch(struct grpc_conn *c) {
 
 static void grpc_await(struct grpc_conn *c) {
   c->writing = c->n_pending > 0;
-  srv_pool_await(c->peer->server->pool, &c->source,
-                 c->writing ? SRV_READABLE | SRV_WRITABLE : SRV_READABLE);
+  enum srv_ready what = c->writing ? SRV_READABLE | SRV_WRITABLE : SRV_READABLE;
+  srv_pool_await(c->peer->server->pool, &c->source, srv_stream_awaits(&c->stream, what));
 }
 
 /* Until the client falls silent, or others should have their turn. */
@@ -187,22 +186,24 @@ static struct grpc_conn *grpc_conn_new(struct srv_grpc *g) {
   return c;
 }
 
-void srv_grpc_adopt(struct srv_grpc *g, int fd) {
+void srv_grpc_adopt(struct srv_grpc *g, const struct srv_stream *stream) {
+  struct srv_stream taken = *stream;
   pthread_mutex_lock(&g->peer.mutex);
   bool room = !g->gone_away && g->n_conns < g->peer.server->config.connections;
   struct grpc_conn *c = room ? grpc_conn_new(g) : NULL;
   if (!c) {
-    close(fd);
+    srv_stream_close(&taken);
   } else {
-    srv_stream_open(&c->stream, fd);
-    c->source.fd = fd;
+    c->stream = taken;
+    c->source.fd = taken.fd;
     c->next = g->conns;
     g->conns = c;
     g->n_conns++;
-    srv_deadlines_come(g->peer.deadlines, &c->deadline, fd);
+    srv_deadlines_come(g->peer.deadlines, &c->deadline, taken.fd);
     c->timed = true;
     c->writing = c->ended = false;
-    if (!grpc_session(c) || !srv_pool_watch(g->peer.server->pool, &c->source, SRV_READABLE))
+    if (!grpc_session(c) || !srv_pool_watch(g->peer.server->pool, &c->source,
+                                            srv_stream_awaits(&c->stream, SRV_READABLE)))
       grpc_conn_end(g, c);
   }
   pthread_mutex_unlock(&g->peer.mutex);

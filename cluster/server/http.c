@@ -223,8 +223,8 @@ struct srv_http *srv_http_start(struct srv_server *server, char *error) {
   return NULL;
 }
 
-void srv_http_adopt(struct srv_http *http, int fd) {
-  srv_http_conn_open(http, fd);
+void srv_http_adopt(struct srv_http *http, const struct srv_stream *stream) {
+  srv_http_conn_open(http, stream);
 }
 
 void srv_http_stop(struct srv_http *http) {

@@ -98,10 +98,9 @@ static const http_parser_settings conn_settings = {
 
 static void conn_look(void *who);
 
-void srv_http_conn_open(struct srv_http *http, int fd) {
+void srv_http_conn_open(struct srv_http *http, const struct srv_stream *of) {
   struct http_conn *c = calloc(1, sizeof *c);
-  struct srv_stream stream;
-  srv_stream_open(&stream, fd);
+  struct srv_stream stream = *of;
   pthread_mutex_lock(&http->mutex);
   if (!c || http->n_conns >= http->server->config.connections) {
     pthread_mutex_unlock(&http->mutex);
@@ -117,12 +116,13 @@ void srv_http_conn_open(struct srv_http *http, int fd) {
   pthread_mutex_unlock(&http->mutex);
   c->http = http;
   c->stream = stream;
-  c->source = (struct srv_source){fd, conn_look, c, false};
+  c->source = (struct srv_source){stream.fd, conn_look, c, false};
   http_parser_init(&c->parser, HTTP_REQUEST);
   c->parser.data = c;
   srv_http_forget(c);
-  srv_deadlines_come(http->deadlines, &c->deadline, fd);
-  if (!srv_pool_watch(http->server->pool, &c->source, SRV_READABLE))
+  srv_deadlines_come(http->deadlines, &c->deadline, stream.fd);
+  if (!srv_pool_watch(http->server->pool, &c->source,
+                      srv_stream_awaits(&c->stream, SRV_READABLE)))
     srv_http_conn_close(c);
 }
 
@@ -151,7 +151,7 @@ void srv_http_conn_close(struct http_conn *c) {
  * connection is watched, a worker's, or closed, and must not be touched. */
 
 static bool conn_await(struct http_conn *c, enum srv_ready what) {
-  srv_pool_await(c->http->server->pool, &c->source, what);
+  srv_pool_await(c->http->server->pool, &c->source, srv_stream_awaits(&c->stream, what));
   return false;
 }
 
@@ -271,8 +271,7 @@ static bool conn_next(struct http_conn *c) {
   srv_http_forget(c);
   srv_deadlines_set(c->http->deadlines, &c->deadline);
   if (c->last) {
-    srv_stream_end(&c->stream);
-    c->state = HTTP_LINGERING;
+    c->state = HTTP_ENDING;
     return true;
   }
   c->headed = false;
@@ -296,6 +295,13 @@ static bool conn_write(struct http_conn *c) {
   return conn_next(c);
 }
 
+static bool conn_end(struct http_conn *c) {
+  if (srv_stream_end(&c->stream) == SRV_STREAM_LATER)
+    return conn_await(c, SRV_WRITABLE);
+  c->state = HTTP_LINGERING;
+  return true;
+}
+
 /* Until the client ends, too: what it still sends would otherwise make the system throw away the
    answer that it has not read. */
 static bool conn_linger(struct http_conn *c) {
@@ -308,7 +314,10 @@ static bool conn_linger(struct http_conn *c) {
 
 static void conn_go(struct http_conn *c) {
   static bool (*const states[])(struct http_conn *) = {
-      [HTTP_READING] = conn_read, [HTTP_WRITING] = conn_write, [HTTP_LINGERING] = conn_linger};
+      [HTTP_READING] = conn_read,
+      [HTTP_WRITING] = conn_write,
+      [HTTP_ENDING] = conn_end,
+      [HTTP_LINGERING] = conn_linger};
   while (states[c->state](c))
     continue;
 }

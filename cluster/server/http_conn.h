@@ -42,7 +42,7 @@ struct http_request {
   char allow[SRV_ALLOW];
 };
 
-enum http_state { HTTP_READING, HTTP_WRITING, HTTP_LINGERING };
+enum http_state { HTTP_READING, HTTP_WRITING, HTTP_ENDING, HTTP_LINGERING };
 
 struct http_conn {
   struct http_request request;
@@ -61,8 +61,8 @@ struct http_conn {
   struct http_answer answer;
 };
 
-/* Takes over a connected socket, or closes it when there are too many. */
-void srv_http_conn_open(struct srv_http *http, int fd);
+/* Takes over a connection, or closes it when there are too many. */
+void srv_http_conn_open(struct srv_http *http, const struct srv_stream *stream);
 /* The request is decided: writes the answer and goes on. The connection is the caller's no more. */
 void srv_http_conn_answer(struct http_conn *conn);
 void srv_http_conn_close(struct http_conn *conn);

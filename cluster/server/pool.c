@@ -140,6 +140,10 @@ void srv_pool_await(struct srv_pool *p, struct srv_source *source, enum srv_read
   pool_control(p, EPOLL_CTL_MOD, source, what);
 }
 
+void srv_pool_forget(struct srv_pool *p, const struct srv_source *source) {
+  epoll_ctl(p->epoll, EPOLL_CTL_DEL, source->fd, NULL);
+}
+
 bool srv_pool_add(struct srv_pool *p, unsigned lane, void (*run)(void *item), void *item) {
   pthread_mutex_lock(&p->mutex);
   bool fits =

@@ -36,6 +36,8 @@ bool srv_pool_start(struct srv_pool *pool);
 bool srv_pool_watch(struct srv_pool *pool, struct srv_source *source, enum srv_ready what);
 /* The same of one that has been watched before. It may be looked at before this returns. */
 void srv_pool_await(struct srv_pool *pool, struct srv_source *source, enum srv_ready what);
+/* No longer looks at a source that is looking; its descriptor may then be watched by another. */
+void srv_pool_forget(struct srv_pool *pool, const struct srv_source *source);
 /* Has run(item) called by a thread; false when the queue, or the lane's part of it (lanes.h), is
    full, or the pool stopping. Called by a source that is looking or an item that runs: its thread
    then sees to it. */

@@ -66,6 +66,13 @@ char *srv_secure_file(const char *path, bool secret, size_t *n, char *error) {
   return NULL;
 }
 
+void srv_file_stamp(const char *path, struct srv_file_stamp *out) {
+  struct stat st;
+  *out = (struct srv_file_stamp){0};
+  if (stat(path, &st) == 0)
+    *out = (struct srv_file_stamp){st.st_ino, st.st_size, st.st_mtim.tv_sec, st.st_mtim.tv_nsec};
+}
+
 /* ---- Sections -------------------------------------------------------------------------------- */
 
 /* The text between two places without the blanks around it, cut off in place. */

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 enum { SRV_SECURE_FILE = 1024 * 1024 }; /* bytes of one, at most */
@@ -14,6 +15,13 @@ enum { SRV_SECURE_FILE = 1024 * 1024 }; /* bytes of one, at most */
 /* The text, NUL-terminated and without a NUL in it, to be freed. NULL with a sentence in `error`
    (SRV_CONFIG_ERROR bytes). */
 char *srv_secure_file(const char *path, bool secret, size_t *n, char *error);
+
+/* What tells that a file has changed; of one that is not there, zeros. */
+struct srv_file_stamp {
+  uint64_t inode;
+  int64_t size, seconds, nanoseconds;
+};
+void srv_file_stamp(const char *path, struct srv_file_stamp *out);
 
 /* Reads a text of [sections] with key = value, and lines that begin with ; or # for people. `take`
    returns false, with a sentence in `error`, for what is wrong: that ends the reading, and the line

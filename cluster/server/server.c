@@ -18,6 +18,7 @@
 #include "server/metrics.h"
 #include "server/milvus_state.h"
 #include "server/observe.h"
+#include "server/tls.h"
 
 enum { SERVER_PAUSE_NS = 2000000 };
 
@@ -56,6 +57,9 @@ static bool server_open(struct srv_server *s, char *error) {
 static bool server_serve(struct srv_server *s, char *error) {
   s->auth = srv_auth_start(s, error);
   if (!s->auth)
+    return false;
+  s->tls = srv_tls_is_wanted(s) ? srv_tls_start(s, error) : NULL;
+  if (!s->tls && srv_tls_is_wanted(s))
     return false;
   snprintf(error, SRV_CONFIG_ERROR, "out of memory");
   s->guard = srv_guard_new();
@@ -128,6 +132,7 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   srv_embed_stop(s->embed);
   srv_milvus_state_stop(s->milvus);
   srv_auth_stop(s->auth);
+  srv_tls_stop(s->tls);
   srv_audit_stop(s->audit);
   srv_metrics_free(s->metrics);
   srv_guard_free(s->guard);

@@ -19,12 +19,14 @@ struct srv_guard;
 struct srv_http;
 struct srv_metrics;
 struct srv_milvus_state;
+struct srv_tls;
 
 struct srv_server {
   struct srv_config config;
   vecdb *db;
   struct srv_auth *auth; /* who may do what */
   struct srv_guard *guard; /* of rows */
+  struct srv_tls *tls;     /* NULL: nobody speaks it */
   struct srv_pool *pool;
   struct srv_embed *embed;         /* NULL: no embedding service is configured */
   struct srv_milvus_state *milvus; /* what the Milvus dialect keeps */
@@ -38,8 +40,8 @@ struct srv_server {
   void (*log)(int level, const char *line); /* whole lines; a vecdb_log_level; any thread */
 };
 
-/* Opens the database and listens; what it returns serves until srv_server_stop. NULL with a
-   sentence in error (SRV_CONFIG_ERROR bytes). */
+/* Opens the database and listens; what it returns serves until srv_server_stop. With TLS, the
+   process must ignore SIGPIPE. NULL with a sentence in error (SRV_CONFIG_ERROR bytes). */
 struct srv_server *srv_server_start(const struct srv_config *config,
                                     void (*log)(int level, const char *line), char *error);
 /* The port of the i-th address for all protocols; 0: there are not so many. */

@@ -1,0 +1,222 @@
+/* tls.c - see tls.h. */
+#include "server/tls.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/observe.h"
+#include "server/secure_file.h"
+#include "server/server.h"
+
+enum { TLS_CERTIFICATE, TLS_KEY, TLS_FILES };
+
+struct srv_tls {
+  struct srv_server *server;
+  pthread_mutex_t mutex;   /* of `context` */
+  SSL_CTX *context;        /* counts its holders */
+  pthread_mutex_t reading; /* of `stamps`: one thread reads files at a time */
+  struct srv_file_stamp stamps[TLS_FILES];
+  _Atomic int64_t looked; /* the second in which the files were looked at last */
+};
+
+/* ---- What is spoken -------------------------------------------------------------------------- */
+
+/* Clients that offer both get HTTP/1.1: over HTTP/2 there is gRPC alone, whose clients offer nothing
+   else. */
+static int tls_choose(SSL *tls, const unsigned char **out, unsigned char *n,
+                      const unsigned char *offered, unsigned n_offered, void *user) {
+  static const unsigned char known[] = "\x08http/1.1\x02h2";
+  unsigned char *chosen = NULL;
+  (void)tls;
+  (void)user;
+  int rc = SSL_select_next_proto(&chosen, n, known, sizeof known - 1, offered, n_offered);
+  *out = chosen;
+  return rc == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static SSL_CTX *tls_context(void) {
+  SSL_CTX *c = SSL_CTX_new(TLS_server_method());
+  if (!c)
+    return NULL;
+  SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                             SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  /* An answer that is sent in parts may have moved; idle connections keep no buffers. */
+  SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                          SSL_MODE_RELEASE_BUFFERS);
+  SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF); /* tickets are enough */
+  SSL_CTX_set_security_level(c, 2);
+  SSL_CTX_set_alpn_select_cb(c, tls_choose, NULL);
+  if (SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION) == 1 &&
+      SSL_CTX_set_cipher_list(c, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1 &&
+      SSL_CTX_set1_groups_list(c, "X25519:P-256:P-384") == 1)
+    return c;
+  SSL_CTX_free(c);
+  return NULL;
+}
+
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+static bool tls_fault(const char *path, char *error) {
+  const char *why = ERR_reason_error_string(ERR_peek_last_error());
+  snprintf(error, SRV_CONFIG_ERROR, "%.200s: %s", path, why ? why : "not what it should be");
+  return false;
+}
+
+/* An encrypted key is refused; OpenSSL would ask at the terminal. */
+static int tls_no_password(char *out, int size, int writing, void *user) {
+  (void)out;
+  (void)size;
+  (void)writing;
+  (void)user;
+  return -1;
+}
+
+/* The server's certificate, then those between it and a root. */
+static bool tls_add_chain(SSL_CTX *context, BIO *pem) {
+  X509 *certificate = PEM_read_bio_X509_AUX(pem, NULL, tls_no_password, NULL);
+  bool good = certificate && SSL_CTX_use_certificate(context, certificate) == 1;
+  X509_free(certificate);
+  while (good && (certificate = PEM_read_bio_X509(pem, NULL, tls_no_password, NULL)) != NULL) {
+    good = SSL_CTX_add0_chain_cert(context, certificate) == 1;
+    if (!good)
+      X509_free(certificate);
+  }
+  return good && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+}
+
+static bool tls_add_key(SSL_CTX *context, BIO *pem) {
+  EVP_PKEY *key = PEM_read_bio_PrivateKey(pem, NULL, tls_no_password, NULL);
+  bool good = key && SSL_CTX_use_PrivateKey(context, key) == 1 &&
+              SSL_CTX_check_private_key(context) == 1;
+  EVP_PKEY_free(key);
+  return good;
+}
+
+static bool tls_add_file(SSL_CTX *context, const char *path, bool secret, char *error) {
+  size_t n;
+  char *text = srv_secure_file(path, secret, &n, error);
+  if (!text)
+    return false;
+  ERR_clear_error();
+  BIO *pem = BIO_new_mem_buf(text, (int)n);
+  bool good = pem && (secret ? tls_add_key(context, pem) : tls_add_chain(context, pem));
+  if (!good)
+    tls_fault(path, error);
+  ERR_clear_error();
+  BIO_free(pem);
+  OPENSSL_cleanse(text, n);
+  free(text);
+  return good;
+}
+
+static SSL_CTX *tls_read(const struct srv_config *config, char *error) {
+  SSL_CTX *context = tls_context();
+  if (!context) {
+    snprintf(error, SRV_CONFIG_ERROR, "out of memory");
+    return NULL;
+  }
+  if (tls_add_file(context, config->tls_certificate, false, error) &&
+      tls_add_file(context, config->tls_key, true, error))
+    return context;
+  SSL_CTX_free(context);
+  return NULL;
+}
+
+/* ---- Files that change ----------------------------------------------------------------------- */
+
+static void tls_stamp(const struct srv_config *config, struct srv_file_stamp *out) {
+  srv_file_stamp(config->tls_certificate, &out[TLS_CERTIFICATE]);
+  srv_file_stamp(config->tls_key, &out[TLS_KEY]);
+}
+
+/* The stamps are taken before the files are read: what changes meanwhile is seen the next time. */
+static bool tls_read_again(struct srv_tls *tls, char *error) {
+  tls_stamp(&tls->server->config, tls->stamps);
+  SSL_CTX *fresh = tls_read(&tls->server->config, error);
+  if (!fresh)
+    return false;
+  pthread_mutex_lock(&tls->mutex);
+  SSL_CTX *old = tls->context;
+  tls->context = fresh;
+  pthread_mutex_unlock(&tls->mutex);
+  SSL_CTX_free(old);
+  return true;
+}
+
+bool srv_tls_reload(struct srv_tls *tls, char *error) {
+  pthread_mutex_lock(&tls->reading);
+  bool good = tls_read_again(tls, error);
+  pthread_mutex_unlock(&tls->reading);
+  return good;
+}
+
+/* Once a second at most. Two files do not change at once: in between they do not fit, and when the
+   second has changed, too, they are read again. */
+static void tls_follow(struct srv_tls *tls) {
+  int64_t now = (int64_t)time(NULL), looked = atomic_load(&tls->looked);
+  struct srv_file_stamp stamps[TLS_FILES];
+  char error[SRV_CONFIG_ERROR], line[SRV_CONFIG_ERROR + 64];
+  if (looked == now || !atomic_compare_exchange_strong(&tls->looked, &looked, now) ||
+      pthread_mutex_trylock(&tls->reading) != 0)
+    return;
+  tls_stamp(&tls->server->config, stamps);
+  if (memcmp(stamps, tls->stamps, sizeof stamps) != 0) {
+    bool good = tls_read_again(tls, error);
+    snprintf(line, sizeof line, good ? "the certificate has changed, and was read again"
+                                     : "the certificate stays as it was: %s", error);
+    srv_log(tls->server, good ? VECDB_LOG_INFO : VECDB_LOG_ERROR, line);
+  }
+  pthread_mutex_unlock(&tls->reading);
+}
+
+SSL *srv_tls_open(struct srv_tls *tls) {
+  tls_follow(tls);
+  pthread_mutex_lock(&tls->mutex);
+  SSL *one = SSL_new(tls->context);
+  pthread_mutex_unlock(&tls->mutex);
+  return one;
+}
+
+/* ---- Starting -------------------------------------------------------------------------------- */
+
+bool srv_tls_is_wanted(const struct srv_server *server) {
+  return *server->config.tls_certificate || *server->config.tls_key;
+}
+
+struct srv_tls *srv_tls_start(struct srv_server *server, char *error) {
+  const struct srv_config *config = &server->config;
+  if (!*config->tls_certificate || !*config->tls_key) {
+    snprintf(error, SRV_CONFIG_ERROR, "server.tls_certificate and server.tls_key go together: one"
+             " is set, the other is not");
+    return NULL;
+  }
+  struct srv_tls *tls = calloc(1, sizeof *tls);
+  if (!tls) {
+    snprintf(error, SRV_CONFIG_ERROR, "out of memory");
+    return NULL;
+  }
+  pthread_mutex_init(&tls->mutex, NULL);
+  pthread_mutex_init(&tls->reading, NULL);
+  tls->server = server;
+  if (srv_tls_reload(tls, error))
+    return tls;
+  srv_tls_stop(tls);
+  return NULL;
+}
+
+void srv_tls_stop(struct srv_tls *tls) {
+  if (!tls)
+    return;
+  SSL_CTX_free(tls->context);
+  pthread_mutex_destroy(&tls->mutex);
+  pthread_mutex_destroy(&tls->reading);
+  free(tls);
+}

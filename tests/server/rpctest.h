@@ -8,6 +8,7 @@
 #include "server/webtest.h"
 
 #include <nghttp2/nghttp2.h>
+#include <openssl/ssl.h>
 
 #include "server/pb.h"
 
@@ -25,6 +26,7 @@ struct rpc_call {
 
 struct rpc {
   int fd;
+  SSL *tls; /* NULL: none is spoken */
   nghttp2_session *session;
   struct rpc_call calls[RPC_CALLS];
   unsigned n_calls, n_closed;
@@ -34,8 +36,9 @@ static inline ssize_t rpc_send(nghttp2_session *session, const uint8_t *data, si
                                void *user) {
   (void)session;
   (void)flags;
-  ssize_t sent = send(((struct rpc *)user)->fd, data, n, MSG_NOSIGNAL);
-  return sent < 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : sent;
+  struct rpc *c = user;
+  ssize_t sent = c->tls ? SSL_write(c->tls, data, (int)n) : send(c->fd, data, n, MSG_NOSIGNAL);
+  return sent <= 0 ? NGHTTP2_ERR_CALLBACK_FAILURE : sent;
 }
 
 static inline struct rpc_call *rpc_find(struct rpc *c, int32_t stream) {
@@ -83,11 +86,12 @@ static inline int rpc_close(nghttp2_session *session, int32_t stream, uint32_t c
   return 0;
 }
 
-/* False: nobody listens. Any thread, any time; rpc_end in both cases. */
-static inline bool rpc_connect(struct rpc *c, unsigned port) {
+/* Over a connection, which rpc_end closes; false: there is none. */
+static inline bool rpc_over(struct rpc *c, int fd, SSL *tls) {
   nghttp2_session_callbacks *callbacks;
   memset(c, 0, sizeof *c);
-  c->fd = web_socket(port);
+  c->fd = fd;
+  c->tls = tls;
   nghttp2_session_callbacks_new(&callbacks);
   nghttp2_session_callbacks_set_send_callback(callbacks, rpc_send);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, rpc_header);
@@ -99,8 +103,14 @@ static inline bool rpc_connect(struct rpc *c, unsigned port) {
          nghttp2_submit_settings(c->session, NGHTTP2_FLAG_NONE, NULL, 0) == 0;
 }
 
+/* False: nobody listens. Any thread, any time; rpc_end in both cases. */
+static inline bool rpc_connect(struct rpc *c, unsigned port) {
+  return rpc_over(c, web_socket(port), NULL);
+}
+
 static inline void rpc_end(struct rpc *c) {
   nghttp2_session_del(c->session);
+  SSL_free(c->tls);
   if (c->fd >= 0)
     close(c->fd);
 }
@@ -145,7 +155,8 @@ static inline struct rpc_call *rpc_submit(struct rpc *c, const char *path, const
 static inline bool rpc_receive(struct rpc *c, unsigned n) {
   uint8_t buffer[4096];
   while (c->n_closed < n) {
-    ssize_t got = recv(c->fd, buffer, sizeof buffer, 0);
+    ssize_t got = c->tls ? SSL_read(c->tls, buffer, sizeof buffer)
+                         : recv(c->fd, buffer, sizeof buffer, 0);
     if (got <= 0 || nghttp2_session_mem_recv(c->session, buffer, (size_t)got) != got)
       return false;
     nghttp2_session_send(c->session);

@@ -32,6 +32,7 @@ struct web {
   struct srv_server *server;
   unsigned port, milvus_port; /* of the first address of each kind */
   char folder[64];
+  const char *ca;     /* a file: HTTPS is spoken, and its certificate believed; NULL: HTTP */
   const char *header; /* one more of each request that web_ask makes; NULL: none */
 };
 
@@ -134,7 +135,7 @@ static inline struct web_answer web_ask(const struct web *w, const char *method,
                                         const char *body) {
   struct web_answer a = {0};
   char url[512];
-  snprintf(url, sizeof url, "http://127.0.0.1:%u%s", w->port, path);
+  snprintf(url, sizeof url, "http%s://127.0.0.1:%u%s", w->ca ? "s" : "", w->port, path);
   CURL *curl = curl_easy_init();
   struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
   headers = curl_slist_append(headers, "Expect:");
@@ -146,6 +147,8 @@ static inline struct web_answer web_ask(const struct web *w, const char *method,
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, web_collect);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &a);
+  if (w->ca)
+    curl_easy_setopt(curl, CURLOPT_CAINFO, w->ca);
   if (body)
     curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
   if (curl_easy_perform(curl) == CURLE_OK)

@@ -9,15 +9,17 @@
  *
  * DIR is a database that `load --prepare` made. Each query asks for the 10 nearest rows of one
  * tenant, and all three ways must give the same ones. The environment sets the server, as it does
- * vecdbd. One JSON line: microseconds of each way, and what HTTP and gRPC take more than the call
- * in process for the same query.
+ * vecdbd; with a certificate, both are asked over TLS. One JSON line: microseconds of each way, and
+ * what HTTP and gRPC take more than the call in process for the same query.
  */
 #include <arpa/inet.h>
 #include <jansson.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,11 +45,16 @@ struct overhead_query {
   size_t n_grpc;
 };
 
+struct overhead_line {
+  int fd;
+  SSL *tls; /* NULL: none is spoken */
+};
+
 struct overhead {
   struct srv_server *server;
   vecdb_collection *collection;
-  int http, grpc;
-  int echo, echo_end; /* a connection to a thread that echoes */
+  struct overhead_line http, grpc;
+  struct overhead_line echo, echo_end; /* a connection to a thread that echoes */
   size_t n_echo;      /* bytes of its answer */
   nghttp2_session *session;
   const struct overhead_query *asking; /* over gRPC */
@@ -74,9 +81,35 @@ static int overhead_connect(unsigned port) {
   return fd;
 }
 
-static void overhead_send(int fd, const void *data, size_t n) {
+/* A connection to the server; over TLS, when that is what it speaks. */
+static struct overhead_line overhead_open(const struct srv_server *server,
+                                          const unsigned char *alpn) {
+  struct overhead_line line = {overhead_connect(srv_server_port(server, 0)), NULL};
+  if (!server->tls)
+    return line;
+  SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+  line.tls = context ? SSL_new(context) : NULL;
+  SSL_CTX_free(context);
+  if (!line.tls || SSL_set_alpn_protos(line.tls, alpn, 1u + alpn[0]) != 0 ||
+      SSL_set_fd(line.tls, line.fd) != 1 || SSL_connect(line.tls) != 1)
+    overhead_die("no TLS");
+  return line;
+}
+
+static void overhead_close(struct overhead_line *line) {
+  SSL_free(line->tls);
+  close(line->fd);
+}
+
+static ssize_t overhead_receive(const struct overhead_line *line, void *to, size_t n) {
+  return line->tls ? SSL_read(line->tls, to, (int)n) : recv(line->fd, to, n, 0);
+}
+
+static void overhead_send(const struct overhead_line *line, const void *data, size_t n) {
   for (size_t sent = 0; sent < n;) {
-    ssize_t r = send(fd, (const char *)data + sent, n - sent, MSG_NOSIGNAL);
+    const char *rest = (const char *)data + sent;
+    ssize_t r = line->tls ? SSL_write(line->tls, rest, (int)(n - sent))
+                          : send(line->fd, rest, n - sent, MSG_NOSIGNAL);
     if (r <= 0)
       overhead_die("the server is gone");
     sent += (size_t)r;
@@ -103,9 +136,10 @@ static void overhead_ask_call(struct overhead *o, const struct overhead_query *q
 
 static void overhead_ask_http(struct overhead *o, const struct overhead_query *q) {
   size_t wanted = OVERHEAD_ROOM;
-  overhead_send(o->http, q->http, q->n_http);
+  overhead_send(&o->http, q->http, q->n_http);
   for (o->n_answer = 0; o->n_answer < wanted;) {
-    ssize_t r = recv(o->http, o->answer + o->n_answer, OVERHEAD_ROOM - 1 - o->n_answer, 0);
+    ssize_t r = overhead_receive(&o->http, o->answer + o->n_answer,
+                                 OVERHEAD_ROOM - 1 - o->n_answer);
     if (r <= 0)
       overhead_die("the server is gone");
     o->n_answer += (size_t)r;
@@ -154,7 +188,7 @@ static void *overhead_echo(void *arg) {
   for (;;) {
     size_t got = 0, wanted = sizeof lengths;
     while (got < wanted) {
-      ssize_t n = recv(o->echo_end, bytes + got, sizeof bytes - got, 0);
+      ssize_t n = overhead_receive(&o->echo_end, bytes + got, sizeof bytes - got);
       if (n <= 0)
         return NULL;
       got += (size_t)n;
@@ -163,7 +197,7 @@ static void *overhead_echo(void *arg) {
         wanted = lengths[0];
       }
     }
-    overhead_send(o->echo_end, bytes, lengths[1]);
+    overhead_send(&o->echo_end, bytes, lengths[1]);
   }
 }
 
@@ -171,9 +205,9 @@ static void overhead_ask_echo(struct overhead *o, const struct overhead_query *q
   static char bytes[OVERHEAD_ROOM];
   size_t lengths[] = {q->n_http, o->n_echo};
   memcpy(bytes, lengths, sizeof lengths);
-  overhead_send(o->echo, bytes, q->n_http);
+  overhead_send(&o->echo, bytes, q->n_http);
   for (size_t got = 0; got < o->n_echo;) {
-    ssize_t n = recv(o->echo, bytes + got, sizeof bytes - got, 0);
+    ssize_t n = overhead_receive(&o->echo, bytes + got, sizeof bytes - got);
     if (n <= 0)
       overhead_die("the echo is gone");
     got += (size_t)n;
@@ -190,12 +224,12 @@ static pthread_t overhead_echo_start(struct overhead *o) {
   if (listener < 0 || bind(listener, (struct sockaddr *)&at, sizeof at) != 0 ||
       listen(listener, 1) != 0 || getsockname(listener, (struct sockaddr *)&at, &n) != 0)
     overhead_die("cannot listen");
-  o->echo = overhead_connect(ntohs(at.sin_port));
-  o->echo_end = accept(listener, NULL, NULL);
+  o->echo.fd = overhead_connect(ntohs(at.sin_port));
+  o->echo_end.fd = accept(listener, NULL, NULL);
   close(listener);
-  if (o->echo_end < 0 || pthread_create(&thread, NULL, overhead_echo, o) != 0)
+  if (o->echo_end.fd < 0 || pthread_create(&thread, NULL, overhead_echo, o) != 0)
     overhead_die("no echo");
-  setsockopt(o->echo_end, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  setsockopt(o->echo_end.fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   return thread;
 }
 
@@ -215,7 +249,7 @@ static void overhead_flush(struct overhead *o) {
   }
   if (part < 0)
     overhead_die("a call cannot be sent");
-  overhead_send(o->grpc, out, n);
+  overhead_send(&o->grpc, out, n);
 }
 
 static ssize_t overhead_on_fill(nghttp2_session *session, int32_t stream, uint8_t *buffer,
@@ -285,7 +319,7 @@ static void overhead_ask_grpc(struct overhead *o, const struct overhead_query *q
     overhead_die("a call cannot be sent");
   overhead_flush(o);
   while (!o->closed) {
-    ssize_t n = recv(o->grpc, buffer, sizeof buffer, 0);
+    ssize_t n = overhead_receive(&o->grpc, buffer, sizeof buffer);
     if (n <= 0 || nghttp2_session_mem_recv(o->session, buffer, (size_t)n) != n)
       overhead_die("the server is gone");
     overhead_flush(o);
@@ -442,6 +476,7 @@ int main(int argc, char **argv) {
   }
   struct npy array = npy_open(argv[2]);
   size_t n = argc == 4 ? strtoul(argv[3], NULL, 10) : array.rows;
+  signal(SIGPIPE, SIG_IGN); /* as vecdbd does */
   srv_config_init(&config);
   if (!srv_config_environment(&config, error))
     overhead_die(error);
@@ -452,18 +487,18 @@ int main(int argc, char **argv) {
     overhead_die(n ? error : "no queries");
   bench_check(vecdb_collection_get(o.server->db, "bench", &o.collection, &why), "bench", &why);
   struct overhead_query *queries = overhead_words(&array, n);
-  o.http = overhead_connect(srv_server_port(o.server, 0));
-  o.grpc = overhead_connect(srv_server_port(o.server, 0));
+  o.http = overhead_open(o.server, (const unsigned char *)"\x08http/1.1");
+  o.grpc = overhead_open(o.server, (const unsigned char *)"\x02h2");
   overhead_session(&o);
   pthread_t echo = overhead_echo_start(&o);
   overhead_measure(&o, queries, n);
-  shutdown(o.echo, SHUT_RDWR);
+  shutdown(o.echo.fd, SHUT_RDWR);
   pthread_join(echo, NULL);
-  close(o.echo);
-  close(o.echo_end);
+  overhead_close(&o.echo);
+  overhead_close(&o.echo_end);
   nghttp2_session_del(o.session);
-  close(o.http);
-  close(o.grpc);
+  overhead_close(&o.http);
+  overhead_close(&o.grpc);
   vecdb_collection_release(o.collection);
   if (!srv_server_stop(o.server, error))
     overhead_die(error);

@@ -65,8 +65,8 @@ static enum srv_sight handshake_sight(struct handshake *h) {
   return srv_sight_of(first, (size_t)n);
 }
 
-/* Tells who speaks HTTP without TLS, and takes what has come: closing a socket with bytes left in it
-   would make the system throw away what was sent. */
+/* Tells who speaks HTTP without TLS, and takes what has come: closing a socket with bytes left in
+   it would make the system throw away what was sent. */
 static void handshake_explain(const struct handshake *h) {
   static const char plain[] =
       "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 26\r\n"

@@ -1,8 +1,8 @@
 /*
- * handshake.h - connections between their acceptance and the end of TLS's handshake, and, where that
- * does not tell the protocol, their first bytes; then http.h or grpc.h have them. Each is a source of
- * its own, so that handshakes go on beside one another. Who is not done after request_seconds is cut
- * off.
+ * handshake.h - connections between their acceptance and the end of TLS's handshake, and, where
+ * that does not tell the protocol, their first bytes; then http.h or grpc.h have them. Each is a
+ * source of its own, so that handshakes go on beside one another. Who is not done after
+ * request_seconds is cut off.
  */
 #ifndef SRV_HANDSHAKE_H
 #define SRV_HANDSHAKE_H

@@ -34,8 +34,8 @@ int srv_stream_shake(struct srv_stream *stream);
 ssize_t srv_stream_look(struct srv_stream *stream, const char **bytes, size_t n);
 /* Up to n bytes that have come: how many, or one of the above; 0: the client says no more. */
 ssize_t srv_stream_read(struct srv_stream *stream, void *to, size_t n);
-/* How many of n bytes were taken, more than none, or one of the above; after the first of these, the
-   next call must bring the same bytes again. */
+/* How many of n bytes were taken, more than none, or one of the above; after the first of these,
+   the next call must bring the same bytes again. */
 ssize_t srv_stream_write(struct srv_stream *stream, const void *from, size_t n);
 /* What to have the descriptor watched for in order to do `what`. Bytes that are there but no longer
    in the socket have it looked at at once. */

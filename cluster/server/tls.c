@@ -29,8 +29,8 @@ struct srv_tls {
 
 /* ---- What is spoken -------------------------------------------------------------------------- */
 
-/* Clients that offer both get HTTP/1.1: over HTTP/2 there is gRPC alone, whose clients offer nothing
-   else. */
+/* Clients that offer both get HTTP/1.1: over HTTP/2 there is gRPC alone, whose clients offer
+   nothing else. */
 static int tls_choose(SSL *tls, const unsigned char **out, unsigned char *n,
                       const unsigned char *offered, unsigned n_offered, void *user) {
   static const unsigned char known[] = "\x08http/1.1\x02h2";

@@ -309,6 +309,11 @@ observe-test: ## metrics, alerts and dashboard beside a real Prometheus, as Debi
 	  build/observe/bin/python tests/server/prometheus_test.py build/vecdbd; \
 	else echo 'skipped: prometheus or python3-venv cannot be had'; fi
 
+tls-test: ## what vecdbd speaks of TLS, by sslscan
+	@$(DEPS) lib server
+	@if INSTALL='$(INSTALL)' .ci/deps sslscan; then \
+	  $(MAKE) --no-print-directory QUIET=1 build/vecdbd && sh tests/server/tls_scan.sh; \
+	else echo 'skipped: sslscan cannot be had'; fi
 console-test: ## the console in a headless chromium: SHOTS= a folder for its pictures
 	@$(DEPS) lib server
 	@if INSTALL='$(INSTALL)' .ci/deps chromium python; then \
@@ -612,7 +617,7 @@ help: ## this list
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
   shell shell-test cpp-test \
-  milvus-test console-test observe-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
+  milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \

@@ -458,7 +458,7 @@ static void test_silence(void **state) {
   int fds[SILENT];
   char byte;
   secure_init(&s);
-  s.web.config.request_seconds = 1;
+  s.web.config.request_seconds = 2;
   web_start(&s.web);
   for (int i = 0; i < SILENT; i++) {
     fds[i] = web_connect(&s.web);

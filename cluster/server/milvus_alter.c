@@ -68,7 +68,8 @@ bool milvus_ttl(struct milvus *m, struct milvus_open *open) {
 
 bool milvus_ttl_column(struct milvus *m, const struct milvus_open *open, uint32_t n_rows,
                        vecdb_column *columns, uint32_t *n_columns) {
-  if (!srv_schema_field(open->schema, MILVUS_WRITTEN))
+  const vecdb_field *field = srv_schema_field(open->schema, MILVUS_WRITTEN);
+  if (!field || field->type != VECDB_INT64) /* another one was made by other means */
     return true;
   int64_t now = alter_now_ms(), *times = srv_arena_array(&m->call->arena, n_rows, sizeof *times);
   if (!times)

@@ -65,6 +65,12 @@ int64_t milvus_partition_count(const struct milvus_open *open) {
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
+/* Whether there is the hidden field; one of another type was made by other means. */
+static bool partition_kept(const struct milvus_open *open) {
+  const vecdb_field *field = srv_schema_field(open->schema, MILVUS_PARTITION);
+  return field && field->type == VECDB_VARCHAR;
+}
+
 static bool partition_and(struct milvus *m, const vecdb_string *names, size_t n,
                           vecdb_filter *filter) {
   static const char own[] = MILVUS_PARTITION " in {" MILVUS_PARTITION "}";
@@ -107,7 +113,7 @@ bool milvus_partitions(struct milvus *m, const struct milvus_open *open,
     const char *name = *texts[i] ? texts[i] : MILVUS_PARTITION_DEFAULT;
     strings[i] = (vecdb_string){name, strlen(name)};
   }
-  bool all = names->n == 0 || !srv_schema_field(open->schema, MILVUS_PARTITION);
+  bool all = names->n == 0 || !partition_kept(open);
   return all || partition_and(m, strings, names->n, filter);
 }
 
@@ -115,7 +121,7 @@ bool milvus_partition_column(struct milvus *m, const struct milvus_open *open, c
                              uint32_t n_rows, vecdb_column *columns, uint32_t *n_columns) {
   if (!milvus_partition(m, open, name))
     return false;
-  if (!*name || !srv_schema_field(open->schema, MILVUS_PARTITION))
+  if (!*name || !partition_kept(open))
     return true;
   const char **texts = srv_arena_array(&m->call->arena, n_rows, sizeof *texts);
   if (!texts)
@@ -149,8 +155,7 @@ static bool partition_make(struct milvus *m, struct milvus_open *open, const cha
   if (json_array_size(partition_list(open)) + 1 >= PARTITION_MOST)
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "a collection has up to %d partitions",
                        PARTITION_MOST);
-  if (!srv_schema_field(open->schema, MILVUS_PARTITION) &&
-      !milvus_field_add(m, open, &partition_field))
+  if (!partition_kept(open) && !milvus_field_add(m, open, &partition_field))
     return false;
   json_t *record = milvus_record(open);
   if (!json_object_get(record, "partitions"))

@@ -98,12 +98,20 @@ bool srv_qdrant_vector_of(const char *name, char *out) {
   return names_unescape(QDRANT_VECTOR, name, out);
 }
 
-/* A collection that another interface made can bear such a name: it has other fields. */
+static bool names_is_texts(const vecdb_schema *schema, const char *name) {
+  const vecdb_field *field = srv_schema_field(schema, name);
+  return field && field->type == VECDB_ARRAY && field->element_type == VECDB_VARCHAR;
+}
+
+/* A collection that another interface made can bear such a name: it has other fields, or such of
+   other types, whose values must not be read as what they are not. */
 static bool names_is_points(const vecdb_schema *schema) {
-  const vecdb_field *payload = srv_schema_field(schema, QDRANT_PAYLOAD);
-  const vecdb_field *terms = srv_schema_field(schema, QDRANT_TERMS);
   const vecdb_field *key = srv_schema_key(schema);
-  return payload && payload->type == VECDB_ARRAY && terms && terms->type == VECDB_ARRAY &&
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    if (srv_type_is_dense(schema->fields[i].type) &&
+        schema->fields[i].type != VECDB_FLOAT_VECTOR)
+      return false;
+  return names_is_texts(schema, QDRANT_PAYLOAD) && names_is_texts(schema, QDRANT_TERMS) &&
          strcmp(key->name, QDRANT_KEY) == 0 && key->type == VECDB_VARCHAR;
 }
 

@@ -348,6 +348,55 @@ static void test_grpc_slow(void **state) {
   web_end(&w);
 }
 
+/* One row: k, and the vector v. */
+static size_t insert_one(uint8_t *to, size_t room) {
+  static const float one = 1;
+  struct srv_arena arena = {0};
+  struct pb_out out = {.arena = &arena};
+  srv_pb_text(&out, 3, "odd");
+  srv_pb_text(&out, 4, "_default");
+  for (int vector = 0; vector < 2; vector++) {
+    size_t field = srv_pb_open(&out, 5);
+    srv_pb_text(&out, 2, vector ? "v" : "k");
+    size_t all = srv_pb_open(&out, vector ? 4 : 3);
+    if (vector)
+      srv_pb_number(&out, 1, 1);
+    size_t typed = srv_pb_open(&out, vector ? 2 : 3);
+    if (vector)
+      srv_pb_bytes(&out, 1, &one, sizeof one);
+    else
+      srv_pb_number(&out, 1, 7);
+    srv_pb_close(&out, typed);
+    srv_pb_close(&out, all);
+    srv_pb_close(&out, field);
+  }
+  srv_pb_number(&out, 7, 1);
+  size_t n = rpc_framed(&out, to, room);
+  srv_arena_free(&arena);
+  return n;
+}
+
+/* Fields with the names of the dialect's own, and other types, are not its own. */
+static void test_grpc_alike(void **state) {
+  (void)state;
+  struct web w;
+  uint8_t body[512];
+  size_t n = insert_one(body, sizeof body);
+  grpc_start(&w);
+  web_start(&w);
+  web_do(&w, 201, "POST", "/v1/collections",
+         "{\"name\": \"odd\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\","
+         " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         " {\"name\": \"_written\", \"type\": \"VARCHAR\", \"max_length\": 9, \"default\": \"-\"},"
+         " {\"name\": \"_partition\", \"type\": \"INT64\", \"default\": 5}]}");
+  rpc_expect(&w, "0", SERVICE "Insert", NULL, NULL, body, n);
+  json_t *row = web_expect(&w, 200, "GET", "/v1/collections/odd/rows/7", NULL);
+  assert_string_equal(json_string_value(json_object_get(row, "_written")), "-");
+  assert_int_equal(json_integer_value(json_object_get(row, "_partition")), 5);
+  json_decref(row);
+  web_end(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_pb_round_trip),   cmocka_unit_test(test_pb_cuts),
@@ -356,6 +405,7 @@ int main(void) {
       cmocka_unit_test(test_grpc_garbage),    cmocka_unit_test(test_grpc_overload),
       cmocka_unit_test(test_grpc_gone),       cmocka_unit_test(test_grpc_slow),
       cmocka_unit_test(test_grpc_restart),    cmocka_unit_test(test_grpc_bad_records),
+      cmocka_unit_test(test_grpc_alike),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

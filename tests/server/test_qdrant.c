@@ -172,6 +172,44 @@ static void test_apart(void **state) {
   web_do(w, 200, "GET", "/v1/collections/qdrant_x", NULL);
 }
 
+/* A collection whose fields have the right names and may have other types. */
+static void make_alike(const struct web *w, const char *payload, const char *terms,
+                       const char *vector, const char *row) {
+  char body[1024];
+  snprintf(body, sizeof body,
+           "{\"name\": \"qdrant_y\", \"fields\": [{\"name\": \"id\", \"type\": \"VARCHAR\","
+           " \"max_length\": 64, \"primary_key\": true}, {\"name\": \"payload\", \"type\":"
+           " \"ARRAY\", \"max_capacity\": 9, %s}, {\"name\": \"terms\", \"type\": \"ARRAY\","
+           " \"max_capacity\": 9, %s}, {\"name\": \"vector_\", \"type\": \"%s\", \"dim\": 2}]}",
+           payload, terms, vector);
+  web_do(w, 201, "POST", "/v1/collections", body);
+  web_do(w, 200, "POST", "/v1/collections/qdrant_y/rows", row);
+}
+
+/* What is read as texts must be texts: numbers would be taken for where these lie. */
+static void test_alike(void **state) {
+  const struct web *w = *state;
+  static const char text[] = "\"element_type\": \"VARCHAR\", \"max_length\": 99";
+  static const char number[] = "\"element_type\": \"INT64\"";
+  static const struct {
+    long status;
+    const char *payload, *terms, *vector, *row;
+  } all[] = {
+      {200, text, text, "FLOAT_VECTOR", "\"payload\": [\"{}\"], \"terms\": [\"a\"]"},
+      {404, number, text, "FLOAT_VECTOR", "\"payload\": [1, 2], \"terms\": [\"a\"]"},
+      {404, text, number, "FLOAT_VECTOR", "\"payload\": [\"{}\"], \"terms\": [1, 2]"},
+      {404, text, text, "INT8_VECTOR", "\"payload\": [\"{}\"], \"terms\": [\"a\"]"},
+  };
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    char row[256];
+    snprintf(row, sizeof row, "{\"rows\": [{\"id\": \"i1\", \"vector_\": [1, 2], %s}]}",
+             all[i].row);
+    make_alike(w, all[i].payload, all[i].terms, all[i].vector, row);
+    web_do(w, all[i].status, "POST", "/collections/y/points/scroll", "{\"with_vector\": true}");
+    web_do(w, 200, "DELETE", "/v1/collections/qdrant_y", NULL);
+  }
+}
+
 static const struct {
   long status;
   const char *method, *path, *body;
@@ -396,6 +434,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_payloads, setup, teardown),
       cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
       cmocka_unit_test_setup_teardown(test_apart, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_alike, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
       cmocka_unit_test_setup_teardown(test_deep, setup, teardown),
       cmocka_unit_test_setup_teardown(test_fusion, setup, teardown),

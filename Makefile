@@ -503,7 +503,7 @@ JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   examples-test shell-test cpp-test uring-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
-test: ## everything that must hold, in about twelve minutes on two cores
+test: ## everything that must hold, in about thirteen minutes on two cores
 	@$(DEPS) lib tests server shell cluster $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@echo 'building the library and the test programs'

@@ -21,6 +21,7 @@ struct link_request {
   struct rep_link *link;
   bool read;
   struct doc_shard doc; /* that was put */
+  int64_t revision;     /* of the record that it is to replace */
 };
 
 static struct rep_uuid link_store(struct doc_uuid id) {
@@ -175,6 +176,8 @@ static void link_outcome(struct link_request *q, const struct meta_result *r) {
     }
   } else if (kv && link_read(l, kv, &c)) {
     ev.outcome = REP_TXN_FAILED;
+    if (kv->mod_revision == q->revision)
+      l->o.doubt(l->o.arg);
   } else if (r->status == META_OK && !r->succeeded && !kv) {
     link_gone(l, r->revision);
   }
@@ -211,6 +214,7 @@ void rep_link_txn(struct rep_link *l, const struct rep_txn *t, int64_t deadline_
   if (!q)
     return; /* the replica sends it again */
   q->doc = l->doc;
+  q->revision = (int64_t)t->rev;
   rep_link_doc(&t->config, &q->doc);
   size_t n;
   char *text = doc_shard_write(&q->doc, &n);

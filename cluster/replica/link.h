@@ -20,6 +20,9 @@ struct rep_link_options {
   void (*event)(void *arg, const struct rep_event *ev);
   /* The record is not there: the shard was dropped. */
   void (*gone)(void *arg);
+  /* A transaction was refused though the record is as it was: the node's registration is not what
+     it was told, and is to be looked at. */
+  void (*doubt)(void *arg);
 };
 
 struct rep_link;

@@ -256,6 +256,13 @@ static void meta_join_txn(struct sim_node *n) {
   n->joining = meta_txn(n->line, &txn, meta_deadline(n), meta_registered, n) == META_OK;
 }
 
+/* Its key may be gone, by a request to take it away that was slow. */
+static void meta_doubt(void *arg) {
+  struct sim_node *n = arg;
+  if (n->up && n->join == SIM_JOINED && !n->joining)
+    meta_join_txn(n);
+}
+
 void sim_meta_tick(struct sim_node *n) {
   struct sim_world *w = n->world;
   meta_weather(w, n);
@@ -295,7 +302,8 @@ void sim_meta_join(struct sim_node *n) {
                                .alloc = {NULL, meta_get_memory, meta_put_memory},
                                .arg = n,
                                .event = meta_event,
-                               .gone = meta_gone};
+                               .gone = meta_gone,
+                               .doubt = meta_doubt};
   n->line = o.store = model_connect(n->world->meta);
   n->link = n->line ? rep_link_open(&o) : NULL;
   if (!n->link)

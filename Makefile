@@ -76,7 +76,7 @@ SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++
 # The cluster: likewise. Its programs are the files with a main in cluster/ctl.
-CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica,$(call helpers,cluster/$(d))))
+CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire,$(call helpers,cluster/$(d))))
 SIM_SRC := $(sort $(wildcard cluster/sim/*.c))
 PLANTED_SRC := $(SIM_SRC) $(sort $(wildcard cluster/replica/*.c))
 CLUSTER_TEST_SRC := $(sort $(wildcard tests/cluster/test_*.c))
@@ -454,7 +454,7 @@ SERVER_FUZZERS := fuzz_http fuzz_milvus fuzz_request fuzz_token
 $(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
 $(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a
 $(SERVER_FUZZERS:%=build/asan/replay/%) $(SERVER_FUZZERS:%=build/fuzz/%): private LIBS += $(SERVER_LIBS)
-CLUSTER_FUZZERS := fuzz_meta fuzz_wire
+CLUSTER_FUZZERS := fuzz_meta fuzz_message fuzz_wire
 $(CLUSTER_FUZZERS:%=build/asan/replay/%): build/asan/libcluster.a
 $(CLUSTER_FUZZERS:%=build/fuzz/%): build/fuzz/libcluster.a
 $(CLUSTER_FUZZERS:%=build/asan/replay/%) $(CLUSTER_FUZZERS:%=build/fuzz/%): private LIBS += $(CLUSTER_LIBS)

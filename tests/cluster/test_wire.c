@@ -15,6 +15,7 @@
 
 #include "tlib/thorough.h"
 #include "wire/message.h"
+#include "wire/schema.h"
 
 static uint64_t tw_state;
 
@@ -635,6 +636,141 @@ static void test_words(void **state) {
   assert_int_equal(wire_level_parse("linear"), -1);
 }
 
+/* ---- Schemas ---- */
+
+static void tw_same_schema(const vecdb_schema *a, const vecdb_schema *b) {
+  assert_int_equal(a->n_fields, b->n_fields);
+  for (uint32_t i = 0; i < a->n_fields; i++) {
+    const vecdb_field *x = &a->fields[i], *y = &b->fields[i];
+    assert_string_equal(x->name, y->name);
+    assert_memory_equal(&x->type, &y->type,
+                        offsetof(vecdb_field, index) - offsetof(vecdb_field, type));
+    vecdb_index_params index = x->index;
+    index.size = y->index.size;
+    assert_memory_equal(&index, &y->index, sizeof index);
+    tw_same_value(x->default_value, y->default_value);
+  }
+}
+
+static void test_schema(void **state) {
+  (void)state;
+  const vecdb_field fields[] = {
+      {.name = "id", .type = VECDB_VARCHAR, .flags = VECDB_PRIMARY_KEY, .max_length = 64},
+      {.name = "v",
+       .type = VECDB_FLOAT_VECTOR,
+       .dim = 384,
+       .metric = VECDB_COSINE,
+       .index = {.type = VECDB_INDEX_HNSW_SQ,
+                 .m = 32,
+                 .nbits = 8,
+                 .recall = 0.9f,
+                 .refine = VECDB_REFINE_F16,
+                 .memory_bytes = 1ull << 40}},
+      {.name = "tags",
+       .type = VECDB_ARRAY,
+       .element_type = VECDB_VARCHAR,
+       .max_length = 9,
+       .max_capacity = 5,
+       .flags = VECDB_NULLABLE},
+      {.name = "n",
+       .type = VECDB_INT16,
+       .flags = VECDB_HAS_DEFAULT,
+       .scalar_index = VECDB_SCALAR_INDEX_SORTED,
+       .default_value = {VECDB_INT16, 0, {.integer = -7}, 0}},
+      {.name = "x",
+       .type = VECDB_FLOAT,
+       .flags = VECDB_HAS_DEFAULT,
+       .default_value = {VECDB_FLOAT, 0, {.number = 2}, 0}},
+      {.name = "s",
+       .type = VECDB_VARCHAR,
+       .max_length = 5,
+       .flags = VECDB_HAS_DEFAULT,
+       .default_value = {VECDB_VARCHAR, 3, {.data = "a\"b"}, 0}},
+  };
+  const vecdb_schema schema = {sizeof schema, sizeof *fields, "what is in it", fields, 6};
+  struct wire_mem mem = {0};
+  vecdb_schema back;
+  char why[WIRE_WHY];
+  char *text = wire_schema_write(&schema);
+  assert_non_null(text);
+  assert_int_equal(wire_schema_read(text, strlen(text), &mem, &back, why), VECDB_OK);
+  assert_string_equal(back.description, "what is in it");
+  tw_same_schema(&schema, &back);
+  assert_string_equal(wire_schema_key(&back)->name, "id");
+  assert_ptr_equal(wire_schema_field(&back, "x"), &back.fields[4]);
+  assert_null(wire_schema_field(&back, "y"));
+  free(text);
+  wire_mem_free(&mem);
+}
+
+/* The library makes a collection of what was read. */
+static void test_schema_used(void **state) {
+  (void)state;
+  static const char text[] =
+      "{\"fields\": [{\"name\": \"id\", \"type\": \"INT64\", \"primary_key\": true},"
+      "{\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 8, \"metric\": \"IP\","
+      " \"index\": {\"type\": \"IVF_RABITQ\", \"nlist\": 16}},"
+      "{\"name\": \"x\", \"type\": \"DOUBLE\", \"default\": 3}]}";
+  struct wire_mem mem = {0};
+  vecdb_schema schema;
+  vecdb *db;
+  vecdb_collection *collection;
+  char why[WIRE_WHY];
+  assert_int_equal(wire_schema_read(text, strlen(text), &mem, &schema, why), VECDB_OK);
+  assert_int_equal(vecdb_open(":memory:", NULL, &db, NULL), VECDB_OK);
+  assert_int_equal(vecdb_collection_create(db, "c", &schema, &collection, NULL), VECDB_OK);
+  const vecdb_field *f = vecdb_collection_schema(collection)->fields;
+  assert_int_equal(f[1].index.type, VECDB_INDEX_IVF_RABITQ);
+  assert_true(f[1].index.nlist == 16 && f[1].metric == VECDB_IP);
+  assert_true(f[2].default_value.as.number == 3);
+  vecdb_collection_release(collection);
+  vecdb_close(db, NULL);
+  wire_mem_free(&mem);
+}
+
+/* Every index has the library's name, and those behind the last have none. */
+static void test_schema_words(void **state) {
+  (void)state;
+  for (int32_t type = 0; vecdb_index_type_name(type); type++) {
+    const vecdb_field field = {.name = "v", .type = VECDB_FLOAT_VECTOR, .index = {.type = type}};
+    const vecdb_schema schema = {sizeof schema, sizeof field, NULL, &field, 1};
+    char *text = wire_schema_write(&schema), wanted[64];
+    snprintf(wanted, sizeof wanted, "\"type\":\"%s\"}}]", vecdb_index_type_name(type));
+    assert_true(!type || strstr(text, wanted));
+    free(text);
+  }
+}
+
+static void test_schema_bad(void **state) {
+  (void)state;
+  static const char *const bad[] = {
+      "",
+      "[]",
+      "{}",
+      "{\"fields\": {}}",
+      "{\"fields\": []}",
+      "{\"fields\": [3]}",
+      "{\"fields\": [{\"name\": \"a\"}]}",
+      "{\"fields\": [{\"type\": \"INT8\"}]}",
+      "{\"fields\": [{\"name\": \"a\", \"type\": \"INT9\"}]}",
+      "{\"fields\": [{\"name\": \"a\", \"type\": \"\"}]}",
+      "{\"fields\": [{\"name\": \"a\", \"type\": \"INT8\", \"dim\": -1}]}",
+      "{\"fields\": [{\"name\": \"a\", \"type\": \"INT8\", \"dim\": 4294967296}]}",
+      "{\"fields\": [{\"name\": \"a\", \"type\": \"INT8\", \"nullable\": 1}]}",
+      "{\"fields\": [{\"name\": \"a\", \"type\": \"INT8\", \"default\": \"x\"}]}",
+      "{\"fields\": [{\"name\": \"a\", \"type\": \"INT8\", \"what\": 1}]}",
+      "{\"fields\": [{\"name\": \"a\", \"type\": \"INT8\", \"index\": {\"z\": 1}}]}",
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    struct wire_mem mem = {0};
+    vecdb_schema schema;
+    char why[WIRE_WHY] = "";
+    assert_int_not_equal(wire_schema_read(bad[i], strlen(bad[i]), &mem, &schema, why), VECDB_OK);
+    assert_true(*why);
+    wire_mem_free(&mem);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_string_keys),
@@ -642,6 +778,8 @@ int main(void) {
       cmocka_unit_test(test_cut),           cmocka_unit_test(test_flipped),
       cmocka_unit_test(test_later_version), cmocka_unit_test(test_parts),
       cmocka_unit_test(test_limits),        cmocka_unit_test(test_words),
+      cmocka_unit_test(test_schema),        cmocka_unit_test(test_schema_used),
+      cmocka_unit_test(test_schema_words),  cmocka_unit_test(test_schema_bad),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,27 +45,35 @@ static uint64_t split_hash(const vecdb_value *v) {
                                   : place_hash_number(v->as.integer);
 }
 
+/* IEEE binary16; only the size matters, the sign does not. */
+static double split_half(uint16_t bits) {
+  int exponent = bits >> 10 & 31, fraction = bits & 1023;
+  return exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+}
+
+static double split_bfloat(uint16_t bits) {
+  float wide;
+  memcpy(&wide, &(uint32_t){(uint32_t)bits << 16}, sizeof wide);
+  return (double)wide;
+}
+
+static double split_element(const vecdb_value *v, uint32_t i) {
+  switch (v->type) {
+    case VECDB_FLOAT_VECTOR:
+      return (double)((const float *)v->as.data)[i];
+    case VECDB_INT8_VECTOR:
+      return (double)((const int8_t *)v->as.data)[i];
+    case VECDB_FLOAT16_VECTOR:
+      return split_half(((const uint16_t *)v->as.data)[i]);
+    default:
+      return split_bfloat(((const uint16_t *)v->as.data)[i]);
+  }
+}
+
 static double split_norm(const vecdb_value *v) {
   double sum = 0;
-  const float *x = v->as.data;
-  const int8_t *bytes = v->as.data;
-  for (uint32_t i = 0; i < v->length; i++) {
-    double e = 0;
-    float wide;
-    if (v->type == VECDB_FLOAT_VECTOR)
-      e = (double)x[i];
-    else if (v->type == VECDB_INT8_VECTOR)
-      e = (double)bytes[i];
-    else {
-      const uint16_t half = ((const uint16_t *)v->as.data)[i];
-      if (v->type == VECDB_FLOAT16_VECTOR)
-        vecdb_from_float16(&half, &wide, 1);
-      else
-        vecdb_from_bfloat16(&half, &wide, 1);
-      e = (double)wide;
-    }
-    sum += e * e;
-  }
+  for (uint32_t i = 0; i < v->length; i++)
+    sum += split_element(v, i) * split_element(v, i);
   return sqrt(sum);
 }
 

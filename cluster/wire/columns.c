@@ -170,6 +170,37 @@ void wire_columns_write(struct wire_out *out, const struct wire_columns *columns
     column_write(out, columns, &columns->columns[i]);
 }
 
+/* What a list takes besides its length. */
+static size_t column_list_bytes(const struct wire_column *c, const void *list, size_t n) {
+  if (c->type == VECDB_VARCHAR)
+    return n;
+  if (c->type == VECDB_SPARSE_VECTOR)
+    return n * sizeof(vecdb_sparse_pair);
+  if (c->element_type != VECDB_VARCHAR)
+    return n * column_element(c->element_type);
+  size_t bytes = n * 4;
+  for (size_t i = 0; i < n; i++)
+    bytes += ((const vecdb_string *)list)[i].length;
+  return bytes;
+}
+
+size_t wire_columns_row_bytes(const struct wire_columns *columns, uint32_t i) {
+  size_t bytes = 0, n;
+  for (uint32_t j = 0; j < columns->n_columns; j++) {
+    const struct wire_column *c = &columns->columns[j];
+    bytes += c->valid != NULL;
+    if (!c->data)
+      continue;
+    if (column_listed(c->type)) {
+      const void *list = column_list(c, column_row(columns, i), &n);
+      bytes += 4 + column_list_bytes(c, list, n);
+    } else {
+      bytes += wire_type_bytes(c->type, c->dim);
+    }
+  }
+  return bytes;
+}
+
 /* ---- Reading ---- */
 
 static bool column_bits(const uint8_t *bytes, size_t n) {

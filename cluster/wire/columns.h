@@ -37,6 +37,8 @@ bool wire_type_dense(int32_t type);
 /* The bytes of the columns to the message. Values are not looked at, but for lengths over what
    vecdb.h allows: WIRE_TOO_LARGE. */
 void wire_columns_write(struct wire_out *out, const struct wire_columns *columns);
+/* Bytes that a row adds to them, at most by rounding. */
+size_t wire_columns_row_bytes(const struct wire_columns *columns, uint32_t i);
 /* Reads them; what has no form of its own in the bytes (pointers to texts) lies in `mem`. A fault
    is in `in` or `mem`. */
 void wire_columns_read(struct wire_in *in, struct wire_mem *mem, struct wire_columns *out);

@@ -20,15 +20,15 @@ static int ask_fail(vecdb_error *error, int code, const char *text) {
 static void ask_narrow(struct router *r, struct request *q, struct router_shares *shares) {
   const struct wire_message *m = q->ask.message;
   struct smart *smart = &q->coll->smart;
-  const vecdb_field *field = wire_schema_field(&q->coll->map->schema, m->search.field);
+  const vecdb_field *field = router_map_vector(q->coll->map, m->search.field);
   uint32_t n_shards = q->coll->map->n_shards, used = 0;
   float limit = smart_gap(smart, q->ask.shard_recall);
   bool *needed = wire_mem_get(&q->mem, n_shards, sizeof *needed);
   float *gaps = wire_mem_get(&q->mem, n_shards, sizeof *gaps);
   struct router_share *kept = wire_mem_get(&q->mem, shares->n, sizeof *kept);
   q->all_shards = true;
-  if (!field || !needed || !gaps || !kept || !isfinite(limit) ||
-      ++smart->searches % SMART_CHECK == 0)
+  if (!field || strcmp(field->name, smart->field) != 0 || !needed || !gaps || !kept ||
+      !isfinite(limit) || ++smart->searches % SMART_CHECK == 0)
     return;
   for (uint32_t i = 0; i < m->search.n_queries; i++) {
     const float *query = (const float *)m->search.queries + (size_t)i * smart->dim;
@@ -137,9 +137,13 @@ int ask_parts(struct router *r, struct request *q, vecdb_error *error) {
     else if (!ask_part(q, shares.shares[i], NULL))
       code = ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
   }
-  if (!code && !timers_reserve(&r->timers, q->n_parts + 1))
-    code = ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
-  return code;
+  if (code)
+    return code;
+  q->timers = q->n_parts + 1;
+  if (timers_reserve(&r->timers, q->timers))
+    return VECDB_OK;
+  q->timers = 0;
+  return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
 }
 
 /* ---- Bytes ---- */
@@ -196,5 +200,6 @@ bool ask_write(struct router *r, struct part *p, const struct router_shard *shar
   wire_mem_free(&mem);
   p->epoch = shard->epoch;
   p->rev = shard->rev;
+  p->schema = m.target.schema;
   return good && !p->payload.status;
 }

@@ -158,6 +158,15 @@ const struct router_shard *router_map_shard(const struct router_map *map, uint32
   return number < map->n_shards && map->shards[number].known ? &map->shards[number] : NULL;
 }
 
+const vecdb_field *router_map_vector(const struct router_map *map, const char *name) {
+  if (*name)
+    return wire_schema_field(&map->schema, name);
+  for (uint32_t i = 0; i < map->schema.n_fields; i++)
+    if (map->schema.fields[i].type >= VECDB_FLOAT_VECTOR)
+      return &map->schema.fields[i];
+  return NULL;
+}
+
 const char *router_map_address(const struct router_map *map, uint32_t node) {
   for (uint32_t i = 0; i < map->n_nodes; i++)
     if (map->nodes[i].id == node)

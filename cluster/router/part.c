@@ -85,6 +85,15 @@ static struct node_health *part_land(struct router *r, struct part *p, uint32_t 
   return h;
 }
 
+static void part_number_done(struct part *p) {
+  struct coll_state *coll = p->request->coll;
+  if (!p->count)
+    return;
+  struct shard_state *s = &coll->shards[p->share.shard];
+  s->open &= ~(1ull << (s->next - 1 - p->count));
+  p->count = 0;
+}
+
 void part_cancel(struct router *r, struct part *p) {
   for (uint32_t i = 0; i < 2; i++)
     if (p->tries[i].id) {
@@ -92,6 +101,13 @@ void part_cancel(struct router *r, struct part *p) {
       breaker_forget(&part_land(r, p, i)->breaker);
     }
   timers_clear(&r->timers, &p->timer);
+  part_number_done(p);
+}
+
+void part_end(struct router *r, struct part *p, enum part_state state, int64_t now_us) {
+  part_cancel(r, p);
+  p->state = state;
+  request_part_ended(r, p->request, p, now_us);
 }
 
 /* ---- Trying again ---- */
@@ -148,15 +164,6 @@ static bool part_number(struct part *p) {
   return true;
 }
 
-static void part_number_done(struct part *p) {
-  struct coll_state *coll = p->request->coll;
-  if (!p->count)
-    return;
-  struct shard_state *s = &coll->shards[p->share.shard];
-  s->open &= ~(1ull << (s->next - 1 - p->count));
-  p->count = 0;
-}
-
 static bool part_hedgeable(const struct router *r, const struct part *p) {
   return !r->options.no_hedging && !p->hedged && state_reads(p->request) &&
          p->request->ask.message->read.level != WIRE_STRONG && !p->to_primary;
@@ -190,6 +197,12 @@ static void part_fail(struct router *r, struct part *p, int32_t code, const char
   part_end(r, p, PART_FAILED, now_us);
 }
 
+/* Whether its bytes are for the shard as it is known now. */
+static bool part_written(const struct part *p, const struct router_shard *shard) {
+  return p->payload.n && p->epoch == shard->epoch && p->rev == shard->rev &&
+         p->schema == p->request->coll->map->coll.schema_version;
+}
+
 static void part_send(struct router *r, struct part *p, int64_t now_us) {
   const struct router_shard shard = state_shard(p->request->coll, p->share.shard);
   uint32_t node = choose_node(r, p, 0, now_us);
@@ -211,8 +224,7 @@ static void part_send(struct router *r, struct part *p, int64_t now_us) {
     timers_set(&r->timers, &p->timer, now_us + STATE_BACKOFF_US);
     return;
   }
-  if ((!p->payload.n || p->epoch != shard.epoch || p->rev != shard.rev) &&
-      !ask_write(r, p, &shard)) {
+  if (!part_written(p, &shard) && !ask_write(r, p, &shard)) {
     bool large = p->payload.status == WIRE_TOO_LARGE;
     part_fail(r, p, large ? VECDB_ERR_LIMIT : VECDB_ERR_NO_MEMORY,
               large ? "a message over its limit" : "out of memory", now_us);
@@ -344,40 +356,43 @@ static void part_judge(struct router *r, struct part *p, struct node_health *h,
     p->position = a->position;
     snprintf(p->field, sizeof p->field, "%.63s", a->field);
     part_fail(r, p, a->code, *a->message ? a->message : wire_code_text(a->code), now_us);
-    /* Another copy may fare better. */
-    else if (!part_trying(p) && a->code == WIRE_NOT_PRIMARY) part_redirect(r, p, a, now_us);
-    else if (!part_trying(p)) part_refused(r, p, a, h, now_us);
+  } else if (part_trying(p)) {
+    return; /* the other copy may fare better */
+  } else if (a->code == WIRE_NOT_PRIMARY) {
+    part_redirect(r, p, a, now_us);
+  } else {
+    part_refused(r, p, a, h, now_us);
   }
+}
 
-  void router_answer(struct router * r, int64_t now_us, uint32_t node, uint64_t request, void *data,
-                     size_t n) {
-    struct slot *s = slot_of(r, request);
-    struct part *p = s ? s->part : NULL;
-    struct wire_mem mem = {0};
-    struct wire_message m;
-    if (!p || p->tries[s->which].node != node) {
-      free(data);
-      return;
-    }
-    uint32_t which = s->which;
-    int64_t took_us = now_us - p->tries[which].sent_us;
-    struct node_health *h = part_land(r, p, which);
-    enum wire_status status = wire_message_read(data, n, &mem, &m);
-    bool good = status == WIRE_OK && m.kind == WIRE_ANSWER;
-    breaker_end(&h->breaker, good, now_us, (uint8_t)state_random(r, 256));
-    if (good && !m.result.code)
-      latency_add(&h->latency, took_us);
-    if (good && !m.result.code && result_fits(p, &m)) {
-      part_cancel(r, p);
-      part_taken(r, p, &m, &mem, data, now_us);
-      return;
-    }
-    if (good && m.result.code)
-      part_judge(r, p, h, &m, now_us);
-    else
-      part_fail(r, p, WIRE_PROTOCOL,
-                good ? "an answer that does not fit its request" : wire_status_name(status),
-                now_us);
-    wire_mem_free(&mem);
+void router_answer(struct router *r, int64_t now_us, uint32_t node, uint64_t request, void *data,
+                   size_t n) {
+  struct slot *s = slot_of(r, request);
+  struct part *p = s ? s->part : NULL;
+  struct wire_mem mem = {0};
+  struct wire_message m;
+  if (!p || p->tries[s->which].node != node) {
     free(data);
+    return;
   }
+  uint32_t which = s->which;
+  int64_t took_us = now_us - p->tries[which].sent_us;
+  struct node_health *h = part_land(r, p, which);
+  enum wire_status status = wire_message_read(data, n, &mem, &m);
+  bool good = status == WIRE_OK && m.kind == WIRE_ANSWER;
+  breaker_end(&h->breaker, good, now_us, (uint8_t)state_random(r, 256));
+  if (good && !m.result.code)
+    latency_add(&h->latency, took_us);
+  if (good && !m.result.code && result_fits(p, &m)) {
+    part_cancel(r, p);
+    part_taken(r, p, &m, &mem, data, now_us);
+    return;
+  }
+  if (good && m.result.code)
+    part_judge(r, p, h, &m, now_us);
+  else
+    part_fail(r, p, WIRE_PROTOCOL,
+              good ? "an answer that does not fit its request" : wire_status_name(status), now_us);
+  wire_mem_free(&mem);
+  free(data);
+}

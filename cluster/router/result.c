@@ -148,7 +148,7 @@ struct router_result *result_fail(const struct router_ask *ask, const vecdb_erro
 static bool result_search(struct result *r, const struct request *q) {
   struct router_result *out = &r->public;
   const struct wire_search *s = &q->ask.message->search;
-  const vecdb_field *field = wire_schema_field(&q->coll->map->schema, s->field);
+  const vecdb_field *field = router_map_vector(q->coll->map, s->field);
   size_t n = (size_t)s->n_queries * s->k;
   struct router_ref *refs = wire_mem_get(&out->mem, n, sizeof *refs);
   float *scores = wire_mem_get(&out->mem, n, sizeof *scores);
@@ -287,7 +287,8 @@ struct router_result *result_make(struct request *q) {
   r->public.n_parts = r->n_owned;
   all->shards_ok = r->n_owned;
   all->shards_all = q->n_parts;
-  if (r->n_owned < q->n_parts && q->ask.partial && r->n_owned)
+  bool partial = q->ask.partial && state_reads(q) && r->n_owned;
+  if (r->n_owned < q->n_parts && partial)
     all->partial = true;
   else if (r->n_owned < q->n_parts)
     result_failure(r, q);

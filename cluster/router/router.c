@@ -95,6 +95,7 @@ static void request_free(struct router *r, struct request *q) {
     q->next->link = q->link;
   r->stats.bytes -= q->bytes;
   r->stats.under_way--;
+  timers_release(&r->timers, q->timers);
   free(q->parts);
   wire_mem_free(&q->mem);
   free(q);
@@ -166,17 +167,20 @@ static void request_learn(struct request *q, const struct router_result *result)
   const struct wire_message *m = q->ask.message;
   struct smart *smart = &q->coll->smart;
   const struct router_map *map = q->coll->map;
-  const vecdb_field *field = wire_schema_field(&map->schema, m->search.field);
+  const vecdb_field *field = router_map_vector(map, m->search.field);
   if (m->kind != WIRE_SEARCH || !q->all_shards || result->result.code || result->result.partial ||
       m->has & WIRE_HAS(WIRE_FILTER) || m->search.type != VECDB_FLOAT_VECTOR ||
-      smart->dim != m->search.dim || !field)
+      smart->dim != m->search.dim || !field || strcmp(field->name, smart->field) != 0)
     return;
   float *gaps = wire_mem_get(&q->mem, map->n_shards, sizeof *gaps);
   uint32_t *had = wire_mem_get(&q->mem, map->n_shards, sizeof *had);
   for (uint32_t i = 0; gaps && had && i < m->search.n_queries; i++) {
     memset(had, 0, map->n_shards * sizeof *had);
-    for (uint32_t j = 0; j < result->counts[i]; j++)
-      had[q->parts[result->refs[(size_t)i * result->k + j].list]->share.shard]++;
+    for (uint32_t j = 0; j < result->counts[i]; j++) {
+      uint32_t shard = q->parts[result->refs[(size_t)i * result->k + j].list]->share.shard;
+      if (shard < map->n_shards) /* it may have become a smaller collection meanwhile */
+        had[shard]++;
+    }
     const float *query = (const float *)m->search.queries + (size_t)i * smart->dim;
     if (!smart_gaps(smart, field->metric, query, map->n_shards, gaps))
       return;
@@ -363,12 +367,6 @@ void router_drop_map(struct router *r, uint32_t collection, int64_t now_us) {
 }
 
 /* ---- What happens meanwhile ---- */
-
-void part_end(struct router *r, struct part *p, enum part_state state, int64_t now_us) {
-  part_cancel(r, p);
-  p->state = state;
-  request_part_ended(r, p->request, p, now_us);
-}
 
 void router_up(struct router *r, int64_t now_us, uint32_t node) {
   struct node_health *h = state_node(r, node);

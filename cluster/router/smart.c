@@ -29,7 +29,9 @@ static bool smart_room(struct smart *s, uint32_t shard) {
 
 bool smart_set(struct smart *s, uint32_t shard, const struct wire_summary *summary) {
   size_t bytes = (size_t)summary->n * summary->dim * sizeof(float);
-  if (!summary->n || !summary->dim || (s->dim && summary->dim != s->dim) || !smart_room(s, shard))
+  bool same = !s->dim || (summary->dim == s->dim && !strcmp(summary->field, s->field));
+  if (!summary->n || !summary->dim || !same || strlen(summary->field) > VECDB_MAX_NAME ||
+      !smart_room(s, shard))
     return false;
   float *centroids = malloc(bytes);
   if (!centroids)
@@ -38,6 +40,7 @@ bool smart_set(struct smart *s, uint32_t shard, const struct wire_summary *summa
   free(s->shards[shard].centroids);
   s->shards[shard] = (struct smart_shard){summary->version, summary->n, centroids};
   s->dim = summary->dim;
+  memcpy(s->field, summary->field, strlen(summary->field) + 1);
   return true;
 }
 

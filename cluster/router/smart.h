@@ -23,6 +23,7 @@ struct smart_shard {
 
 struct smart {
   uint32_t dim; /* 0: no summary yet */
+  char field[VECDB_MAX_NAME + 1];
   uint32_t n_shards;
   struct smart_shard *shards;
   /* By gaps: weights of neighbours found in shards of that gap. */
@@ -32,7 +33,7 @@ struct smart {
 };
 
 void smart_free(struct smart *s);
-/* A shard's centroids, copied; false: no memory, or another dimension. */
+/* A shard's centroids, copied; false: no memory, or another field than the first one's. */
 bool smart_set(struct smart *s, uint32_t shard, const struct wire_summary *summary);
 /* Each shard's gap for a query: 0 for the nearest. False: some shard has no summary, or the metric
    has no centroids. gaps has room for n_shards. */

@@ -62,6 +62,7 @@ struct part {
   uint64_t count; /* of its op id; 0: none yet */
   uint64_t epoch; /* fence that the payload was written for */
   uint64_t rev;
+  uint64_t schema;
   struct wire_out payload;
   /* Its answer, or why it failed. */
   int32_t code;
@@ -87,6 +88,7 @@ struct request {
   uint32_t held; /* somebody up the stack still looks at it */
   bool over;
   bool all_shards;
+  uint32_t timers; /* that it may set */
   size_t bytes;
   struct wire_mem mem;
 };
@@ -137,7 +139,7 @@ void request_part_ended(struct router *r, struct request *q, const struct part *
 void part_step(struct router *r, struct part *p, int64_t now_us);
 /* It is over; the request goes on or ends. */
 void part_end(struct router *r, struct part *p, enum part_state state, int64_t now_us);
-/* Nobody waits for its tries any more. */
+/* Nobody waits for its tries any more, and its number is free. */
 void part_cancel(struct router *r, struct part *p);
 /* A try came to nothing. */
 void part_lost(struct router *r, struct part *p, uint32_t which, int64_t now_us);

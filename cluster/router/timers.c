@@ -5,17 +5,18 @@
 
 bool timers_reserve(struct timers *t, uint32_t more) {
   uint32_t room = t->room ? t->room : 64;
-  if (more <= t->room - t->n)
-    return true;
-  while (room - t->n < more)
+  while (room - t->promised < more)
     room *= 2;
-  struct timer **heap = realloc(t->heap, room * sizeof *heap);
+  struct timer **heap = room == t->room ? t->heap : realloc(t->heap, room * sizeof *heap);
   if (!heap)
     return false;
   t->heap = heap;
   t->room = room;
+  t->promised += more;
   return true;
 }
+
+void timers_release(struct timers *t, uint32_t n) { t->promised -= n; }
 
 static void timers_put(struct timers *t, uint32_t i, struct timer *timer) {
   t->heap[i] = timer;

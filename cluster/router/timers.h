@@ -14,11 +14,13 @@ struct timer {
 struct timers {
   struct timer **heap;
   uint32_t n;
+  uint32_t promised;
   uint32_t room;
 };
 
-/* Room for `more` further timers; false: no memory. Setting one can then not fail. */
+/* Room for `more` further timers, so that setting one cannot fail; false: no memory. */
 bool timers_reserve(struct timers *t, uint32_t more);
+void timers_release(struct timers *t, uint32_t n);
 void timers_set(struct timers *t, struct timer *timer, int64_t due_us);
 void timers_clear(struct timers *t, struct timer *timer);
 /* The first; NULL: none. */

@@ -547,7 +547,7 @@ crash: $(call long,crash) ## crash states on a simulated disk: N=1000000
 sigkill: $(call long,sigkill) ## N cycles of killing a writing process
 	@$(call LONG,$^)
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
-	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) $<
+	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
 	@VDB_N=all $<
 follow: $(call long,follow) ## N kills of readers and writers, and N databases with a reader beside

@@ -177,6 +177,11 @@ build/$(1)/planted/%.o: %.c build/$(1)/flags
 	$$(Q)$$(CC.$(1)) $$(BASE) -DREP_PLANT $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 build/$(1)/libplanted.a: $$(PLANTED_SRC:%.c=build/$(1)/planted/%.o)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+build/$(1)/tests/cluster/test_sim%: build/$(1)/tests/cluster/test_sim%.o build/$(1)/libtlib.a \
+    build/$(1)/libsim.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_sim: build/$(1)/tests/cluster/test_sim.o build/$(1)/libtlib.a \
     build/$(1)/libsim.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
 build/$(1)/tests/cluster/test_planted: build/$(1)/tests/cluster/test_planted.o build/$(1)/libtlib.a \

@@ -554,7 +554,7 @@ sigkill: $(call long,sigkill) ## N cycles of killing a writing process
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
-	@VDB_N=all $<
+	@VDB_N=all VDB_JOBS=$$(nproc) $<
 follow: $(call long,follow) ## N kills of readers and writers, and N databases with a reader beside
 	@$(call LONG,$^)
 model: $(call long,model) ## N random operations against a naive model

@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -504,7 +504,7 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
-  $(foreach t,neon-test baseline-test blas-test clang-test tidy header-test symbols install-test \
+  $(foreach t,neon-test baseline-test blas-test breach-test clang-test tidy header-test symbols install-test \
   examples-test shell-test cpp-test uring-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
@@ -543,6 +543,12 @@ BASELINE_TESTS := unit/test_tile api/test_api api/test_api_search
 PROGRAMS.baseline := $(BASELINE_TESTS:%=build/check/tests/%)
 baseline-test: build/libvecdb.a $(PROGRAMS.baseline) ## tests on an emulated processor without AVX
 	@CC='$(CC)' INSTALL='$(INSTALL)' sh tests/cross/baseline.sh $(PROGRAMS.baseline)
+
+breach-test: ## the invariants of replication, as a release has them: NDEBUG, no assertions
+	@mkdir -p build
+	@$(CC) $(BASE) $(FLAGS.release) -DNDEBUG $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o build/breach \
+	  tests/cluster/test_breach.c $(filter-out %/link.c,$(filter cluster/replica/%,$(CLUSTER_SRC))) -lcmocka
+	@build/breach
 
 # Tests that take a size from VDB_N: tests/*/test_crash*.c and so on.
 long = $(foreach p,$(PROGRAMS.check),$(if $(filter test_$(1)%,$(notdir $(p))),$(p)))
@@ -624,7 +630,7 @@ help: ## this list
   shell shell-test cpp-test \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \
-  sources tidy exports symbols clang-test \
+  sources tidy exports symbols breach-test clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

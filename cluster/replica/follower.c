@@ -114,6 +114,10 @@ static bool follow_entry(struct rep *r, const struct rep_entry *e, uint64_t chai
       return follow_unreadable(r, e->pos.seq);
     if (here.chain == e->pos.chain && here.epoch == e->pos.epoch)
       return true;
+    if (here.epoch == e->pos.epoch) {
+      rep_stop(r, REP_WHY_I4);
+      return false;
+    }
     if (e->pos.seq <= r->commit) {
       rep_mark_broken(r, e->pos.seq);
       return false;

@@ -73,6 +73,9 @@ struct rep {
   bool syncing, full;
   uint64_t sync_records, sync_last;
   uint64_t commit;
+  struct {
+    uint64_t promised, rev, commit;
+  } was; /* when it was last looked at (invariant.c) */
   uint64_t digest_seq[REP_DIGESTS], digest[REP_DIGESTS];
 
   /* The record and the transaction under way (config.c). */
@@ -117,6 +120,11 @@ struct rep_msg *rep_message(struct rep *r, enum rep_type type, uint32_t to);
 void rep_send(struct rep *r);
 /* Applies what is committed, answers whom it may. */
 void rep_advance(struct rep *r);
+
+/* invariant.c: stop the replica when it does not keep the rules. The first before peers are sent
+   anything, which may begin a snapshot and forget what the peer had. */
+void rep_check_commit(struct rep *r);
+void rep_check_state(struct rep *r);
 
 /* journal.c: false after rep_stop; append: false when full, too. */
 bool rep_journal_open(struct rep *r);

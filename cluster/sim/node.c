@@ -54,7 +54,7 @@ static void node_stopped(void *arg, enum rep_reason why) {
   struct sim_node *n = arg;
   n->stopped = true;
   if (why != REP_WHY_STORE)
-    sim_fail(n->world, "node %u stopped: invariant %d", n->id, why - REP_WHY_I1 + 1);
+    sim_fail(n->world, "node %u stopped: %s", n->id, rep_reason_text(why));
 }
 
 static void *node_get(void *arg, size_t size) {

@@ -164,7 +164,7 @@ static void faults_depose(struct sim_world *w) {
 void sim_fault(struct sim_world *w) {
   struct sim_node *n = faults_node(w);
   w->result->faults++;
-  uint32_t kind = (uint32_t)sim_below(w, 22);
+  uint32_t kind = (uint32_t)sim_below(w, 23);
   if (!(w->fault_kinds >> kind & 1))
     return;
   switch (kind) {
@@ -196,6 +196,7 @@ void sim_fault(struct sim_world *w) {
     case 18: n->meta_cut_until = w->now + faults_while(w); break;
     case 19: faults_depose(w); break;
     case 20: w->armed = 1 + (uint32_t)sim_below(w, REP_TYPES - 1); break;
+    case 21: n->clock_offset_us += 1000000 + (int64_t)sim_below(w, 30000000); break; /* leaps */
     default:
       if (sim_chance(w, 0.5))
         faults_hand_over(w);

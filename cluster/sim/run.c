@@ -30,6 +30,7 @@ static void run_options(struct sim_world *w) {
   w->longest_us = harsh ? RUN_LONGEST_US : RUN_LONGEST_US / 2;
   w->fault_kinds = (uint32_t)sim_random(w) | (uint32_t)sim_random(w);
   w->async_share = sim_chance(w, 0.3) ? 0.6 : 0;
+  w->upgrading = sim_chance(w, 0.3);
 }
 
 static uint32_t run_size(struct sim_world *w) {

@@ -111,6 +111,7 @@ struct sim_node {
   uint64_t rotten;         /* an entry that cannot be read; 0: none */
   bool has_rotted;
   bool crashes_soon;
+  bool newer; /* sends messages of a later version, which say more */
   bool stopped;
   /* What is remembered of it across its lives, for the checks. */
   uint64_t answered_epoch;
@@ -207,6 +208,7 @@ struct sim_world {
   bool story; /* nothing goes wrong but what a test does */
   uint64_t lives, syncs, snapshots;
   double async_share;
+  bool upgrading; /* nodes come back as a later version, or as an older one again */
   uint64_t fault_gap_us, longest_us;
   uint32_t fault_kinds; /* of this run, one bit each */
   uint32_t armed;       /* the next node that sends a message of this type crashes; 0: none */

@@ -57,6 +57,25 @@ static void test_old_entry_rots(void **state) {
   test_end(w);
 }
 
+/* The same of the entry that was applied last, when there is more that waits to be committed: the
+   others go on from behind it. */
+static void test_last_entry_rots(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  for (uint32_t i = 2; i <= 3; i++)
+    w->blocked[1][i] = w->blocked[i][1] = true;
+  sim_story_for(w, 300000);
+  uint64_t applied = test_info(w, 1).applied;
+  assert_true(applied < test_info(w, 1).last);
+  test_rot(&w->nodes[1], applied);
+  memset(w->blocked, 0, sizeof w->blocked);
+  sim_story_for(w, 5000000);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[1]);
+  assert_int_equal(sim_meta_record(w)->epoch, 1);
+  assert_true(test_info(w, 1).applied > applied + 20);
+  test_end(w);
+}
+
 /* What a transaction under way may make of the record counts when a disk is to be lost: node 2 has
    asked for an ISR of 2 and 1 alone, and 1 has lost its disk, so 2 must not lose its own although 3
    is a sound member still. */
@@ -101,6 +120,7 @@ static void test_hidden_rot_counts(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_old_entry_rots),
+      cmocka_unit_test(test_last_entry_rots),
       cmocka_unit_test(test_asked_counts),
       cmocka_unit_test(test_hidden_rot_counts),
   };

@@ -177,6 +177,11 @@ build/$(1)/planted/%.o: %.c build/$(1)/flags
 	$$(Q)$$(CC.$(1)) $$(BASE) -DREP_PLANT $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 build/$(1)/libplanted.a: $$(PLANTED_SRC:%.c=build/$(1)/planted/%.o)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+build/$(1)/tests/cluster/test_sim%: build/$(1)/tests/cluster/test_sim%.o build/$(1)/libtlib.a \
+    build/$(1)/libsim.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_sim: build/$(1)/tests/cluster/test_sim.o build/$(1)/libtlib.a \
     build/$(1)/libsim.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
 build/$(1)/tests/cluster/test_planted: build/$(1)/tests/cluster/test_planted.o build/$(1)/libtlib.a \
@@ -499,7 +504,7 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
-  $(foreach t,neon-test baseline-test blas-test clang-test tidy header-test symbols install-test \
+  $(foreach t,neon-test baseline-test blas-test breach-test clang-test tidy header-test symbols install-test \
   examples-test shell-test cpp-test uring-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
@@ -539,6 +544,12 @@ PROGRAMS.baseline := $(BASELINE_TESTS:%=build/check/tests/%)
 baseline-test: build/libvecdb.a $(PROGRAMS.baseline) ## tests on an emulated processor without AVX
 	@CC='$(CC)' INSTALL='$(INSTALL)' sh tests/cross/baseline.sh $(PROGRAMS.baseline)
 
+breach-test: ## the invariants of replication, as a release has them: NDEBUG, no assertions
+	@mkdir -p build
+	@$(CC) $(BASE) $(FLAGS.release) -DNDEBUG $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -o build/breach \
+	  tests/cluster/test_breach.c $(filter-out %/link.c,$(filter cluster/replica/%,$(CLUSTER_SRC))) -lcmocka
+	@build/breach
+
 # Tests that take a size from VDB_N: tests/*/test_crash*.c and so on.
 long = $(foreach p,$(PROGRAMS.check),$(if $(filter test_$(1)%,$(notdir $(p))),$(p)))
 LONG = $(if $(1),$(foreach p,$(1),$(if $(N),VDB_N=$(N)) $(p) &&) true,echo 'no such test'; false)
@@ -547,9 +558,9 @@ crash: $(call long,crash) ## crash states on a simulated disk: N=1000000
 sigkill: $(call long,sigkill) ## N cycles of killing a writing process
 	@$(call LONG,$^)
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
-	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) $<
+	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
-	@VDB_N=all $<
+	@VDB_N=all VDB_JOBS=$$(nproc) $<
 follow: $(call long,follow) ## N kills of readers and writers, and N databases with a reader beside
 	@$(call LONG,$^)
 model: $(call long,model) ## N random operations against a naive model
@@ -619,7 +630,7 @@ help: ## this list
   shell shell-test cpp-test \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \
-  sources tidy exports symbols clang-test \
+  sources tidy exports symbols breach-test clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

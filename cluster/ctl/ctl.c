@@ -13,6 +13,7 @@ static const char ctl_usage[] =
     "  move --collection C --shard S --target-node N [--source-node N] [--dry-run] [--wait]\n"
     "  drain N [--dry-run] [--wait]       moves every replica away from node N\n"
     "  cancel --collection C --shard S    gives up a move, while its source is still there\n"
+    "  orphans [--replay] FILE...         writes that a log was cut of; needs no etcd\n"
     "--etcd is http://127.0.0.1:2379 unless given; --cluster the only one that etcd holds.\n";
 
 static bool ctl_number(const char *text, uint32_t *out) {

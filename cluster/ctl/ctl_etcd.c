@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "ctl/ctl.h"
+#include "ctl/orphans.h"
 #include "meta/etcd.h"
 
 enum { ENTRY_ID = 32 }; /* digits of a cluster's id */
@@ -74,6 +75,8 @@ int cluster_ctl_main(int argc, char **argv) {
   struct ctl_args args;
   struct ctl ctl = {0};
   char why[ETCD_WHY];
+  if (argc > 1 && strcmp(argv[1], "orphans") == 0)
+    return ctl_orphans(argc - 2, argv + 2, stdout, stderr);
   if (!ctl_parse(argc, argv, &args, stderr))
     return 2;
   const struct etcd_config config = {.endpoints = args.endpoints,

@@ -93,6 +93,15 @@ static void follow_probed(struct rep *r) {
   rep_send(r);
 }
 
+/* An entry that the primary speaks of cannot be read. Is it in the data, then it is committed, and
+   so the same as the primary's. */
+static bool follow_unreadable(struct rep *r, uint64_t seq) {
+  if (seq <= r->machine.pos(r->machine.arg).seq)
+    return true;
+  rep_mark_broken(r, seq);
+  return false;
+}
+
 /* Appends one entry, unless it is there; what differs goes first. */
 static bool follow_entry(struct rep *r, const struct rep_entry *e, uint64_t chain) {
   struct rep_pos here;
@@ -101,12 +110,14 @@ static bool follow_entry(struct rep *r, const struct rep_entry *e, uint64_t chai
   if (e->pos.seq <= r->tail.seq) {
     if (e->pos.seq <= r->base.seq || PLANT(KEEP_CONFLICT, false, true))
       return true;
-    if (!rep_journal_pos(r, e->pos.seq, &here)) {
-      rep_mark_broken(r, e->pos.seq);
-      return false;
-    }
+    if (!rep_journal_pos(r, e->pos.seq, &here))
+      return follow_unreadable(r, e->pos.seq);
     if (here.chain == e->pos.chain && here.epoch == e->pos.epoch)
       return true;
+    if (here.epoch == e->pos.epoch) {
+      rep_stop(r, REP_WHY_I4);
+      return false;
+    }
     if (e->pos.seq <= r->commit) {
       rep_mark_broken(r, e->pos.seq);
       return false;
@@ -126,10 +137,8 @@ static bool follow_prev(struct rep *r, const struct rep_pos *prev, uint32_t *fla
   }
   if (prev->seq < r->base.seq || PLANT(NO_PREV_CHECK, false, true))
     return true; /* committed, and so the same */
-  if (!rep_journal_pos(r, prev->seq, &here)) {
-    rep_mark_broken(r, prev->seq);
-    return false;
-  }
+  if (!rep_journal_pos(r, prev->seq, &here))
+    return follow_unreadable(r, prev->seq);
   if (here.chain == prev->chain && here.epoch == prev->epoch)
     return true;
   if (prev->seq <= r->commit)

@@ -91,10 +91,12 @@ bool rep_journal_pos(struct rep *r, uint64_t seq, struct rep_pos *pos) {
     return true;
   }
   struct rep_entry e;
-  if (seq < r->base.seq || seq > r->tail.seq || !r->store.read(r->store.arg, seq, &e))
+  if (seq < r->base.seq || seq > r->tail.seq)
     return false;
-  *pos = e.pos;
-  return true;
+  bool sound = r->store.read(r->store.arg, seq, &e);
+  /* The data knows the position that it is at, whatever became of the entry. */
+  *pos = sound ? e.pos : r->machine.pos(r->machine.arg);
+  return sound || pos->seq == seq;
 }
 
 bool rep_journal_cut(struct rep *r, uint64_t after) {

@@ -194,7 +194,7 @@ static void message_take_piece(struct message_reader *r, struct rep_msg *m) {
 
 size_t rep_msg_write(const struct rep_msg *m, uint8_t *out) {
   struct message_writer w = {out};
-  message_put32(&w, m->type);
+  message_put32(&w, m->type | (uint32_t)REP_VERSION << 16);
   message_put32(&w, m->from);
   message_put32(&w, m->to);
   message_put64(&w, m->shard);
@@ -215,6 +215,7 @@ size_t rep_msg_write(const struct rep_msg *m, uint8_t *out) {
     message_put64(&w, m->snapshot);
     message_put32(&w, m->index);
   }
+  message_put32(&w, 0); /* bytes of what later versions add */
   return (size_t)(w.at - out);
 }
 
@@ -222,6 +223,8 @@ bool rep_msg_read(const uint8_t *data, size_t n, struct rep_msg *m) {
   struct message_reader r = {data, data + n, false};
   memset(m, 0, offsetof(struct rep_msg, entries));
   m->type = message_take32(&r);
+  m->version = m->type >> 16;
+  m->type &= 0xffff;
   m->from = message_take32(&r);
   m->to = message_take32(&r);
   m->shard = message_take64(&r);
@@ -243,5 +246,6 @@ bool rep_msg_read(const uint8_t *data, size_t n, struct rep_msg *m) {
     m->index = message_take32(&r);
   } else if (m->type != REP_PROBE && m->type != REP_STALE)
     r.bad = true;
-  return !r.bad && r.at == r.end && m->from && m->to;
+  message_take(&r, message_take32(&r));
+  return !r.bad && r.at == r.end && m->from && m->to && m->version;
 }

@@ -2,6 +2,10 @@
  * message.h - what replicas of a shard send to each other, and its bytes. Decoding believes
  * nothing: every length and count is checked before it is used; the decoded message points into the
  * bytes.
+ *
+ * A version adds fields behind those that were there; older ones skip them, and what an older one
+ * did not send is zero. New types are sent only to whom has said, by its messages, that it knows
+ * them. So N and N - 1 understand each other, in both directions.
  */
 #ifndef CLUSTER_REPLICA_MESSAGE_H
 #define CLUSTER_REPLICA_MESSAGE_H
@@ -19,6 +23,8 @@ enum rep_type {
   REP_TYPES
 };
 
+enum { REP_VERSION = 1 }; /* of the messages that this code writes */
+
 enum {
   REP_FLAG_GAP = 1,      /* ACK: entries before these are missing */
   REP_FLAG_CONFLICT = 2, /* ACK: prev is not what is here: probe again */
@@ -32,6 +38,7 @@ struct rep_epoch {
 
 struct rep_msg {
   uint32_t type;
+  uint32_t version; /* of the sender; rep_msg_write puts this code's */
   uint32_t from, to;
   uint64_t shard, epoch, rev;
   struct rep_uuid store; /* of the sender */

@@ -52,6 +52,14 @@ void rep_peers_update(struct rep *r) {
     peers_add(r, r->config.learners[i]);
 }
 
+/* An entry that p wants cannot be read: what the data has of it, p can have with the data. */
+static void peers_unreadable(struct rep *r, struct rep_peer *p, uint64_t seq) {
+  if (PLANT(OLD_ROT_BREAKS, seq <= r->machine.pos(r->machine.arg).seq, false))
+    rep_snapshot_start(r, p);
+  else
+    rep_mark_broken(r, seq);
+}
+
 /* An APPEND behind entry `prev` in r->out; NULL when the log does not reach back so far, or is
    damaged there. */
 static struct rep_msg *peers_append(struct rep *r, struct rep_peer *p, uint64_t prev) {
@@ -61,7 +69,7 @@ static struct rep_msg *peers_append(struct rep *r, struct rep_peer *p, uint64_t 
     return NULL;
   }
   if (!rep_journal_pos(r, prev, &pos)) {
-    rep_mark_broken(r, prev);
+    peers_unreadable(r, p, prev);
     return NULL;
   }
   struct rep_msg *m = rep_message(r, REP_APPEND, p->node);
@@ -80,7 +88,7 @@ static bool peers_fill(struct rep *r, struct rep_peer *p, struct rep_msg *m) {
   while (p->next + m->n_entries <= r->tail.seq && m->n_entries < REP_BATCH) {
     struct rep_entry *e = &m->entries[m->n_entries];
     if (!r->store.read(r->store.arg, p->next + m->n_entries, e)) {
-      rep_mark_broken(r, p->next + m->n_entries);
+      peers_unreadable(r, p, p->next + m->n_entries);
       return false;
     }
     bytes += e->n;

@@ -54,6 +54,7 @@ struct rep *rep_open(const struct rep_options *o, const struct rep_alloc *alloc,
   if (rep_journal_open(r)) {
     r->epoch = r->state.promised;
     rep_advance(r);
+    rep_check_state(r);
     rep_journal_sync(r);
   }
   return r;
@@ -185,10 +186,12 @@ void rep_step(struct rep *r, uint64_t now, const struct rep_event *ev) {
       r->handoff_began = r->now;
       break;
   }
+  rep_check_commit(r);
   if (r->role == REP_LEADING)
     rep_peers_feed(r);
   if (r->role != REP_STOPPED)
     rep_advance(r);
+  rep_check_state(r);
   rep_journal_sync(r);
 }
 

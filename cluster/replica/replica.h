@@ -50,8 +50,12 @@ enum rep_reason {
   REP_WHY_NONE = 0,
   REP_WHY_STORE,   /* the log failed */
   REP_WHY_MACHINE, /* the data failed, or could not apply */
-  REP_WHY_I1, REP_WHY_I2, REP_WHY_I4, REP_WHY_I5, REP_WHY_I6, REP_WHY_I8, REP_WHY_I9
+  REP_WHY_I1, REP_WHY_I2, REP_WHY_I3, REP_WHY_I4, REP_WHY_I5, /* README.md: the invariants */
+  REP_WHY_I6, REP_WHY_I7, REP_WHY_I8, REP_WHY_I9, REP_WHY_I10
 };
+
+/* "I5: a cut of what is committed" */
+const char *rep_reason_text(enum rep_reason why);
 
 struct rep_host {
   void *arg;

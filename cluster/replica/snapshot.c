@@ -1,4 +1,8 @@
-/* snapshot.c - the machine as a whole, piece by piece, to a replica that the log cannot help. */
+/*
+ * snapshot.c - the machine as a whole, in pieces, to a replica that the log cannot help. Some are
+ * under way at a time; the receiver takes them in order, and what is lost is sent again from there
+ * on.
+ */
 #include <string.h>
 
 #include "replica/state.h"
@@ -9,10 +13,10 @@ void rep_snapshot_end(struct rep *r, struct rep_peer *p) {
   p->state = PEER_PROBE;
 }
 
-static void snapshot_send(struct rep *r, struct rep_peer *p) {
+static void snapshot_send(struct rep *r, struct rep_peer *p, uint32_t piece) {
   uint32_t n = 0;
   p->sent = r->now;
-  if (!r->machine.read(r->machine.arg, &p->snapshot, p->piece, r->piece, &n) || n > REP_CHUNK) {
+  if (!r->machine.read(r->machine.arg, &p->snapshot, piece, r->piece, &n) || n > REP_CHUNK) {
     rep_mark_broken(r, p->snapshot.pos.seq);
     return;
   }
@@ -20,11 +24,18 @@ static void snapshot_send(struct rep *r, struct rep_peer *p) {
   m->snapshot = p->snapshot.id;
   m->prev = p->snapshot.pos;
   m->last = r->tail.seq;
-  m->index = p->piece;
+  m->index = piece;
   m->count = p->snapshot.count;
   m->data = r->piece;
   m->n_data = n;
   rep_send(r);
+}
+
+/* What the window has room for. A piece that cannot be read ends it: then nobody leads here. */
+static void snapshot_fill(struct rep *r, struct rep_peer *p) {
+  while (p->state == PEER_SNAPSHOT && p->behind < p->snapshot.count &&
+         p->behind - p->piece < REP_PIECES)
+    snapshot_send(r, p, p->behind++);
 }
 
 void rep_snapshot_start(struct rep *r, struct rep_peer *p) {
@@ -34,15 +45,17 @@ void rep_snapshot_start(struct rep *r, struct rep_peer *p) {
     return; /* probed again, and so tried again, by the tick */
   p->state = PEER_SNAPSHOT;
   p->known = p->match = 0;
-  p->piece = 0;
-  snapshot_send(r, p);
+  p->piece = p->behind = 0;
+  snapshot_fill(r, p);
 }
 
 void rep_snapshot_tick(struct rep *r, struct rep_peer *p) {
   if (r->now - p->heard > r->o.slow_ms)
     rep_peer_probe(r, p);
-  else if (r->now - p->sent >= r->o.retry_ms)
-    snapshot_send(r, p);
+  else if (r->now - p->sent >= r->o.retry_ms) {
+    p->behind = p->piece;
+    snapshot_fill(r, p);
+  }
 }
 
 void rep_snapshot_answer(struct rep *r, struct rep_peer *p, const struct rep_msg *m) {
@@ -54,9 +67,10 @@ void rep_snapshot_answer(struct rep *r, struct rep_peer *p, const struct rep_msg
     uint64_t seq = p->snapshot.pos.seq;
     rep_snapshot_end(r, p);
     rep_peer_stream(r, p, seq);
-  } else if (m->index != p->piece) {
+  } else if (m->index > p->piece) {
     p->piece = m->index;
-    snapshot_send(r, p);
+    p->behind = p->behind > p->piece ? p->behind : p->piece;
+    snapshot_fill(r, p);
   }
 }
 

@@ -27,7 +27,8 @@ struct rep_peer {
   uint64_t round_life, round_time; /* ... before the present round began */
   uint64_t fresh_life, fresh_time; /* ... before the last complete round began */
   struct rep_snapshot snapshot;
-  uint32_t piece;
+  uint32_t piece;  /* of the snapshot: the next that it wants */
+  uint32_t behind; /* and the next to be sent, up to REP_PIECES further */
 };
 
 struct rep_wait {
@@ -73,6 +74,9 @@ struct rep {
   bool syncing, full;
   uint64_t sync_records, sync_last;
   uint64_t commit;
+  struct {
+    uint64_t promised, rev, commit;
+  } was; /* when it was last looked at (invariant.c) */
   uint64_t digest_seq[REP_DIGESTS], digest[REP_DIGESTS];
 
   /* The record and the transaction under way (config.c). */
@@ -117,6 +121,11 @@ struct rep_msg *rep_message(struct rep *r, enum rep_type type, uint32_t to);
 void rep_send(struct rep *r);
 /* Applies what is committed, answers whom it may. */
 void rep_advance(struct rep *r);
+
+/* invariant.c: stop the replica when it does not keep the rules. The first before peers are sent
+   anything, which may begin a snapshot and forget what the peer had. */
+void rep_check_commit(struct rep *r);
+void rep_check_state(struct rep *r);
 
 /* journal.c: false after rep_stop; append: false when full, too. */
 bool rep_journal_open(struct rep *r);

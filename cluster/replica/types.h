@@ -12,7 +12,8 @@ enum {
   REP_BATCH = 64,       /* entries of one message */
   REP_BATCH_BYTES = 8 << 20,
   REP_BODY_MAX = 4 << 20, /* bytes of one entry */
-  REP_CHUNK = 256 << 10   /* bytes of one piece of a snapshot */
+  REP_CHUNK = 256 << 10,  /* bytes of one piece of a snapshot */
+  REP_PIECES = 8          /* of them under way to one replica */
 };
 
 /* Of a node's directory, made at random with it. All zero: none. */

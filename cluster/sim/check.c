@@ -239,8 +239,29 @@ static void check_end_node(struct sim_node *n) {
     sim_fail(w, "after healing node %u has other data", n->id);
 }
 
+/* Where everybody stands, for who reads a failed run's story. */
+static void check_tell(struct sim_world *w) {
+  struct rep_info i;
+  for (uint32_t id = 1; id <= w->n_nodes; id++) {
+    struct sim_node *n = &w->nodes[id];
+    const struct rep_config *c = sim_meta_record(w);
+    int at = rep_isr_at(c, id);
+    if (!n->rep) {
+      sim_trace(w, "node %u is away", id);
+      continue;
+    }
+    rep_info(n->rep, &i);
+    sim_trace(w, "node %u (%s): role %d%s, epoch %lu, promised %lu, log %lu to %lu, match %lu, "
+              "commit %lu, record %lu, incarnation %ld", id,
+              at < 0 ? "no member" : rep_same_store(c->isr[at].store, n->uuid) ? "ISR" : "wiped",
+              (int)i.role, i.broken ? ", broken" : "", i.epoch, i.promised, i.base, i.last,
+              i.match, i.commit, i.rev, n->incarnation);
+  }
+}
+
 void sim_check_end(struct sim_world *w) {
   const struct rep_config *c = sim_meta_record(w);
+  check_tell(w);
   if (!sim_node_leading(w))
     sim_fail(w, "after healing nobody leads");
   if (!w->healed_writes)

@@ -173,6 +173,7 @@ void sim_disk_wipe(struct sim_node *n) {
 }
 
 bool sim_disk_sound(const struct sim_node *n) {
-  return !n->rotten && !n->disk.now.state.broken && !n->disk.durable.state.broken &&
-         !n->disk.now.state.heal && !n->disk.durable.state.heal;
+  const struct rep_state *now = &n->disk.now.state, *durable = &n->disk.durable.state;
+  return n->rotten <= n->map.durable.pos.seq && !now->broken && !durable->broken && !now->heal &&
+         !durable->heal;
 }

@@ -44,10 +44,9 @@ static void faults_isolate(struct sim_world *w) {
   }
 }
 
-/* How many other members of the ISR have lost their disks; -1: all of them. Rot that nobody has
-   noticed yet is as bad as that, for it may be what is promoted. */
-static int faults_lost(struct sim_world *w, const struct sim_node *n) {
-  const struct rep_config *c = sim_meta_record(w);
+/* How many members of a record's ISR but n have lost their disks; -1: all of them. */
+static int faults_lost_of(struct sim_world *w, const struct rep_config *c,
+                          const struct sim_node *n) {
   int lost = 0, others = 0;
   for (uint32_t i = 0; i < c->n_isr; i++) {
     const struct sim_node *m = &w->nodes[c->isr[i].node];
@@ -61,9 +60,22 @@ static int faults_lost(struct sim_world *w, const struct sim_node *n) {
   return lost == others ? -1 : lost;
 }
 
-static bool faults_can_spare(struct sim_world *w, const struct sim_node *n) {
-  return faults_lost(w, n) >= 0;
+/* The same of the record as it is and of every one that a transaction under way may make of it. Rot
+   that nobody has noticed yet is as bad as a lost disk, of a learner too: it may grow and lead. */
+static int faults_lost(struct sim_world *w, const struct sim_node *n) {
+  for (uint32_t i = 1; i <= w->n_nodes; i++)
+    if (&w->nodes[i] != n && w->nodes[i].rotten && !sim_disk_sound(&w->nodes[i]))
+      return -1;
+  sim_meta_look(w);
+  int lost = faults_lost_of(w, sim_meta_record(w), n);
+  for (uint32_t i = 0; i < w->n_asked && lost >= 0; i++) {
+    int then = faults_lost_of(w, &w->asked[i], n);
+    lost = then < 0 || then > lost ? then : lost;
+  }
+  return w->n_asked == SIM_ASKED ? -1 : lost;
 }
+
+bool sim_can_spare(struct sim_node *n) { return faults_lost(n->world, n) >= 0; }
 
 /* An entry of the log cannot be read any more. */
 static void faults_rot(struct sim_world *w) {
@@ -77,13 +89,10 @@ static void faults_rot(struct sim_world *w) {
   sim_trace(w, "entry %lu of node %u rots", n->rotten, n->id);
 }
 
-/* A disk is replaced. */
-static void faults_wipe(struct sim_world *w) {
-  struct sim_node *n = faults_node(w);
-  if (!n->up || !faults_can_spare(w, n))
-    return;
+void sim_wipe(struct sim_node *n, uint64_t back_us) {
+  struct sim_world *w = n->world;
   sim_trace(w, "node %u loses its disk", n->id);
-  sim_node_crash(n, faults_while(w));
+  sim_node_crash(n, back_us);
   sim_check_wipe(n);
   sim_disk_wipe(n);
   memset(&n->map, 0, sizeof n->map);
@@ -93,6 +102,13 @@ static void faults_wipe(struct sim_world *w) {
   if (w->now >= w->meta_down_until)
     sim_meta_forget(n);
   w->result->wipes++;
+}
+
+/* A disk is replaced. */
+static void faults_wipe(struct sim_world *w) {
+  struct sim_node *n = faults_node(w);
+  if (n->up && sim_can_spare(n))
+    sim_wipe(n, faults_while(w));
 }
 
 static void faults_hand_over(struct sim_world *w) {
@@ -148,7 +164,7 @@ static void faults_depose(struct sim_world *w) {
 void sim_fault(struct sim_world *w) {
   struct sim_node *n = faults_node(w);
   w->result->faults++;
-  uint32_t kind = (uint32_t)sim_below(w, 22);
+  uint32_t kind = (uint32_t)sim_below(w, 23);
   if (!(w->fault_kinds >> kind & 1))
     return;
   switch (kind) {
@@ -180,6 +196,7 @@ void sim_fault(struct sim_world *w) {
     case 18: n->meta_cut_until = w->now + faults_while(w); break;
     case 19: faults_depose(w); break;
     case 20: w->armed = 1 + (uint32_t)sim_below(w, REP_TYPES - 1); break;
+    case 21: n->clock_offset_us += 1000000 + (int64_t)sim_below(w, 30000000); break; /* leaps */
     default:
       if (sim_chance(w, 0.5))
         faults_hand_over(w);
@@ -191,7 +208,7 @@ void sim_fault(struct sim_world *w) {
 /* At times one node stays away for good: the others must do without it. */
 static void faults_leave_out(struct sim_world *w) {
   struct sim_node *n = faults_node(w);
-  if (!n->up || !sim_chance(w, 0.4) || !faults_can_spare(w, n) ||
+  if (!n->up || !sim_chance(w, 0.4) || !sim_can_spare(n) ||
       w->n_nodes <= sim_meta_record(w)->min_isr)
     return;
   w->left_out = n->id;

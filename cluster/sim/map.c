@@ -6,7 +6,7 @@
 
 #include "sim/world.h"
 
-enum { MAP_PIECE = 300 };
+enum { MAP_PIECE = 40 };
 
 uint64_t sim_data_digest(const struct sim_data *d) {
   uint64_t h = rep_mix(d->pos.chain, d->n_clients);

@@ -68,6 +68,7 @@ static void meta_read(void *arg, const struct meta_result *r) {
   if (w->n_records && c.rev == sim_meta_record(w)->rev)
     return;
   w->records[w->n_records++] = c;
+  w->n_asked = 0;
   sim_trace(w, "record %lu: epoch %lu primary %u isr %u learners %u", c.rev, c.epoch,
             c.isr[0].node, c.n_isr, c.n_learners);
   if (w->n_records == 1)
@@ -143,7 +144,7 @@ void sim_meta_forget(struct sim_node *n) {
 void sim_meta_start(struct sim_world *w) {
   struct rep_config c = {.epoch = 1};
   uint32_t isr = w->n_nodes > 3 ? 3 : w->n_nodes;
-  c.min_isr = sim_chance(w, 0.2) ? 1 : w->n_nodes > 5 ? 3 : 2;
+  c.min_isr = sim_chance(w, 0.2) && !w->story ? 1 : w->n_nodes > 5 ? 3 : 2;
   for (uint32_t i = 1; i <= w->n_nodes; i++) {
     if (i <= isr)
       c.isr[c.n_isr++] = (struct rep_member){i, w->nodes[i].uuid};
@@ -194,8 +195,20 @@ static void meta_gone(void *arg) {
   sim_fail(n->world, "the record is gone");
 }
 
+/* Until the record changes, it may become this one, however late. */
+static void meta_asked(struct sim_world *w, const struct rep_txn *txn) {
+  if (txn->rev != sim_meta_record(w)->rev)
+    return;
+  for (uint32_t i = 0; i < w->n_asked; i++)
+    if (memcmp(&w->asked[i], &txn->config, sizeof txn->config) == 0)
+      return;
+  if (w->n_asked < SIM_ASKED)
+    w->asked[w->n_asked++] = txn->config;
+}
+
 void sim_meta_txn(struct sim_node *n, const struct rep_txn *txn) {
   meta_weather(n->world, n);
+  meta_asked(n->world, txn);
   sim_trace(n->world, "node %u asks for %d at record %lu", n->id, txn->kind, txn->rev);
   rep_link_txn(n->link, txn, meta_deadline(n));
   meta_schedule(n);

@@ -16,6 +16,16 @@ static uint64_t node_latency(struct sim_world *w) {
   return w->late > 0 && sim_chance(w, w->late) ? us + sim_below(w, 700000) : us;
 }
 
+/* Makes a message one of the next version, with something behind that this code does not know. */
+static uint32_t node_newer(struct sim_world *w, uint8_t *data, uint32_t n) {
+  uint32_t more = 1 + (uint32_t)sim_below(w, 40);
+  data[2]++; /* the version */
+  memcpy(data + n - sizeof more, &more, sizeof more);
+  for (uint32_t i = 0; i < more; i++)
+    data[n + i] = (uint8_t)sim_random(w);
+  return n + more;
+}
+
 static void node_send(void *arg, const struct rep_msg *m) {
   struct sim_node *n = arg;
   struct sim_world *w = n->world;
@@ -27,11 +37,13 @@ static void node_send(void *arg, const struct rep_msg *m) {
   if (w->blocked[n->id][m->to] || m->to > w->n_nodes || sim_chance(w, w->drop))
     return;
   struct sim_event ev = {.kind = SIM_MESSAGE, .node = m->to};
-  if (rep_msg_bytes(m) > sizeof w->scratch) {
+  if (rep_msg_bytes(m) + 40 > sizeof w->scratch) {
     sim_fail(w, "a message of %zu bytes", rep_msg_bytes(m));
     return;
   }
   ev.n = (uint32_t)rep_msg_write(m, w->scratch);
+  if (n->newer)
+    ev.n = node_newer(w, w->scratch, ev.n);
   ev.data = memcpy(sim_memory(w, ev.n), w->scratch, ev.n);
   sim_push(w, w->now + node_latency(w), ev);
   if (sim_chance(w, w->twice))
@@ -54,7 +66,7 @@ static void node_stopped(void *arg, enum rep_reason why) {
   struct sim_node *n = arg;
   n->stopped = true;
   if (why != REP_WHY_STORE)
-    sim_fail(n->world, "node %u stopped: invariant %d", n->id, why - REP_WHY_I1 + 1);
+    sim_fail(n->world, "node %u stopped: %s", n->id, rep_reason_text(why));
 }
 
 static void *node_get(void *arg, size_t size) {
@@ -79,6 +91,7 @@ void sim_node_start(struct sim_node *n) {
   o.store = n->uuid;
   o.life = n->life = ++w->lives;
   n->up = true;
+  n->newer = w->upgrading && sim_chance(w, 0.5);
   sim_meta_join(n);
   n->stopped = n->crashes_soon = false;
   n->paused_until = 0;

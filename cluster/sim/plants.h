@@ -47,6 +47,7 @@
   P(HEALED_AT_ONCE, "a repaired member may lead before it has all")                \
   P(TXN_ONCE, "a transaction without an answer is not sent again")                 \
   P(NEVER_SLOW, "dead members stay in the ISR")                                    \
+  P(OLD_ROT_BREAKS, "a damaged entry that the data has breaks the primary")          \
   P(NO_RESEND, "entries that were lost are not sent again")
 
 enum sim_plant {

@@ -1,4 +1,7 @@
-/* run.c - one run from a seed: a cluster of some shape, faults, healing, the end. */
+/*
+ * run.c - one run from a seed: a cluster of some shape, faults, healing, the end; or a story, in
+ * which only what a test does goes wrong.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,8 +30,16 @@ static void run_options(struct sim_world *w) {
   w->longest_us = harsh ? RUN_LONGEST_US : RUN_LONGEST_US / 2;
   w->fault_kinds = (uint32_t)sim_random(w) | (uint32_t)sim_random(w);
   w->async_share = sim_chance(w, 0.3) ? 0.6 : 0;
+  w->upgrading = sim_chance(w, 0.3);
+}
+
+static uint32_t run_size(struct sim_world *w) {
   static const uint32_t sizes[] = {3, 3, 3, 3, 5, 5, 5, 4, 7, 2};
-  w->n_nodes = sizes[sim_below(w, sizeof sizes / sizeof *sizes)];
+  return sizes[sim_below(w, sizeof sizes / sizeof *sizes)];
+}
+
+static void run_nodes(struct sim_world *w, uint32_t count) {
+  w->n_nodes = count;
   for (uint32_t i = 1; i <= w->n_nodes; i++) {
     struct sim_node *n = &w->nodes[i];
     n->world = w;
@@ -72,20 +83,19 @@ static void run_event(struct sim_world *w, const struct sim_event *ev) {
   }
 }
 
-static void run_loop(struct sim_world *w) {
+/* False: nothing happens before `end`, or the run has failed. */
+static bool run_next(struct sim_world *w, uint64_t end) {
   struct sim_event ev;
-  uint64_t end = UINT64_MAX;
-  while (!w->result->failed && sim_pop(w, &ev) && ev.at < end) {
-    w->now = ev.at;
-    w->result->events++;
-    w->result->digest = rep_mix(w->result->digest, rep_mix(ev.at, ev.kind << 8 | ev.node));
-    run_event(w, &ev);
-    if (w->ending && end == UINT64_MAX)
-      end = w->now + RUN_END_US;
-  }
+  if (w->result->failed || !w->n_events || w->heap[0].at >= end || !sim_pop(w, &ev))
+    return false;
+  w->now = ev.at;
+  w->result->events++;
+  w->result->digest = rep_mix(w->result->digest, rep_mix(ev.at, ev.kind << 8 | ev.node));
+  run_event(w, &ev);
+  return true;
 }
 
-void sim_run(const struct sim_options *o, struct sim_result *result) {
+static struct sim_world *run_begin(const struct sim_options *o, struct sim_result *result) {
   struct sim_world *w = calloc(1, sizeof *w);
   if (!w)
     abort();
@@ -95,19 +105,60 @@ void sim_run(const struct sim_options *o, struct sim_result *result) {
   w->rng = o->seed * 0x9e3779b97f4a7c15u + 1;
   w->now = 1;
   run_options(w);
+  return w;
+}
+
+static void run_start(struct sim_world *w) {
   sim_meta_start(w);
   for (uint32_t i = 1; i <= w->n_nodes; i++)
     sim_node_start(&w->nodes[i]);
   sim_clients_start(w);
-  sim_push(w, 1000000, (struct sim_event){.kind = SIM_FAULT});
-  run_loop(w);
-  if (!result->failed)
+}
+
+static void run_end(struct sim_world *w) {
+  if (!w->result->failed)
     sim_check_end(w);
   for (uint32_t i = 1; i <= w->n_nodes; i++)
     if (w->nodes[i].rep)
       sim_node_close(&w->nodes[i]);
   sim_meta_end(w);
-  result->simulated_us = w->now;
+  w->result->simulated_us = w->now;
   sim_memory_free(w);
   free(w);
+}
+
+void sim_run(const struct sim_options *o, struct sim_result *result) {
+  struct sim_world *w = run_begin(o, result);
+  run_nodes(w, run_size(w));
+  run_start(w);
+  sim_push(w, 1000000, (struct sim_event){.kind = SIM_FAULT});
+  uint64_t end = UINT64_MAX;
+  while (run_next(w, end))
+    if (w->ending && end == UINT64_MAX)
+      end = w->now + RUN_END_US;
+  run_end(w);
+}
+
+struct sim_world *sim_story(const struct sim_options *o, uint32_t nodes,
+                            struct sim_result *result) {
+  struct sim_world *w = run_begin(o, result);
+  w->story = w->healing = true;
+  w->async_share = 0;
+  w->rep.chain = false;
+  run_nodes(w, nodes);
+  run_start(w);
+  return w;
+}
+
+void sim_story_for(struct sim_world *w, uint64_t us) {
+  uint64_t end = w->now + us;
+  while (run_next(w, end))
+    ;
+  w->now = end;
+}
+
+void sim_story_end(struct sim_world *w) {
+  w->ending = true;
+  sim_story_for(w, RUN_END_US);
+  run_end(w);
 }

@@ -9,7 +9,14 @@
 #include "replica/replica.h"
 #include "sim/sim.h"
 
-enum { SIM_NODES = 7, SIM_CLIENTS = 6, SIM_KEYS = 24, SIM_SHARD = 77, SIM_RECORDS = 4096 };
+enum {
+  SIM_NODES = 7,
+  SIM_CLIENTS = 6,
+  SIM_KEYS = 24,
+  SIM_SHARD = 77,
+  SIM_RECORDS = 4096,
+  SIM_ASKED = 32
+};
 
 /* ---- base.c: random numbers, memory of one run, the queue of events ---- */
 
@@ -104,6 +111,7 @@ struct sim_node {
   uint64_t rotten;         /* an entry that cannot be read; 0: none */
   bool has_rotted;
   bool crashes_soon;
+  bool newer; /* sends messages of a later version, which say more */
   bool stopped;
   /* What is remembered of it across its lives, for the checks. */
   uint64_t answered_epoch;
@@ -185,6 +193,8 @@ struct sim_world {
 
   struct rep_config *records; /* of all times */
   uint32_t n_records;
+  struct rep_config asked[SIM_ASKED]; /* that transactions under way may make of the last */
+  uint32_t n_asked;
   struct model_server *meta;
   struct meta_store *controller;
   struct doc_shard doc;
@@ -195,8 +205,10 @@ struct sim_world {
   bool blocked[SIM_NODES + 1][SIM_NODES + 1];
   double drop, twice, late;
   bool healing, ending;
+  bool story; /* nothing goes wrong but what a test does */
   uint64_t lives, syncs, snapshots;
   double async_share;
+  bool upgrading; /* nodes come back as a later version, or as an older one again */
   uint64_t fault_gap_us, longest_us;
   uint32_t fault_kinds; /* of this run, one bit each */
   uint32_t armed;       /* the next node that sends a message of this type crashes; 0: none */
@@ -287,8 +299,19 @@ void sim_check_record(struct sim_world *w, const struct rep_config *c);
 void sim_check_wipe(struct sim_node *n);
 void sim_check_end(struct sim_world *w);
 
+/* run.c: for a test that tells one story. Clients write and read; min_isr is 2, acks are sync. */
+struct sim_world *sim_story(const struct sim_options *o, uint32_t nodes,
+                            struct sim_result *result);
+void sim_story_for(struct sim_world *w, uint64_t us);
+/* Lets everybody catch up, checks what a run's end is checked for, and frees the world. */
+void sim_story_end(struct sim_world *w);
+
 /* faults.c */
 void sim_fault(struct sim_world *w);
 void sim_heal(struct sim_world *w);
+/* Whether the data outlives the loss of this node's disk, by what is promised. */
+bool sim_can_spare(struct sim_node *n);
+/* The node's disk is replaced; the node is back after that long. */
+void sim_wipe(struct sim_node *n, uint64_t back_us);
 
 #endif

@@ -1,15 +1,20 @@
 /*
  * test_planted.c - known mistakes of replication protocols, planted one at a time (sim/plants.h):
  * the simulation must catch each of them. `make planted` looks from the first seed on and prints
- * how many seeds it took; make test starts at the seed that caught it.
+ * how many seeds it took; make test starts at the seed that caught it. VDB_JOBS processes share the
+ * mistakes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -51,11 +56,23 @@ static uint64_t test_first(enum sim_plant plant) {
   return 1;
 }
 
+/* What became of a mistake; shared by all processes. */
+struct test_outcome {
+  uint64_t seed; /* that caught it; 0: none */
+  bool honest;   /* which is well without the mistake */
+  char why[256];
+};
+
+struct test_board {
+  atomic_uint next;
+  struct test_outcome outcomes[SIM_PLANTS_END];
+};
+
 /* The seed that catches it, or 0. */
 static uint64_t test_catch(enum sim_plant plant, uint64_t from, uint64_t n, struct sim_result *r) {
   rep_planted = plant;
   for (uint64_t seed = from; seed < from + n; seed++) {
-    struct sim_options o = {seed, TEST_OPS, false};
+    struct sim_options o = {.seed = seed, .ops = TEST_OPS};
     sim_run(&o, r);
     if (r->failed)
       return seed;
@@ -63,36 +80,71 @@ static uint64_t test_catch(enum sim_plant plant, uint64_t from, uint64_t n, stru
   return 0;
 }
 
-/* What catches a mistake must not be there without it. */
-static void test_honest(enum sim_plant plant, uint64_t seed) {
+static void test_plant(enum sim_plant p, bool all, struct test_outcome *out) {
   struct sim_result r;
-  if (test_catch(PLANT_NONE, seed, 1, &r))
-    fail_msg("%s: seed %llu fails without it, too: %s", test_plants[plant].name,
-             (unsigned long long)seed, r.why);
+  out->seed = all ? 0 : test_catch(p, test_first(p), TEST_FEW, &r);
+  if (!out->seed)
+    out->seed = test_catch(p, 1, all ? TEST_MOST : TEST_SOME, &r);
+  if (!out->seed)
+    return;
+  memcpy(out->why, r.why, sizeof out->why);
+  out->honest = !test_catch(PLANT_NONE, out->seed, 1, &r);
+}
+
+/* Takes one mistake after the other from the board. */
+static void test_work(struct test_board *board, bool all, unsigned step) {
+  unsigned p;
+  while ((p = 1 + step * atomic_fetch_add(&board->next, 1)) < SIM_PLANTS_END)
+    if (all || test_first(p))
+      test_plant(p, all, &board->outcomes[p]);
+}
+
+static unsigned test_report(const struct test_board *board, bool all, unsigned step) {
+  unsigned bad = 0;
+  if (all)
+    printf("| planted | caught by seed | as |\n| --- | --- | --- |\n");
+  for (unsigned p = 1; p < SIM_PLANTS_END; p += step) {
+    const struct test_outcome *o = &board->outcomes[p];
+    unsigned long long seed = o->seed;
+    if (!all && !test_first(p))
+      continue;
+    if (all)
+      printf("| %s | %llu | %s |\n", test_plants[p].text, seed, o->why);
+    if (!seed)
+      printf("not caught: %s (%s)\n", test_plants[p].name, test_plants[p].text);
+    else if (!o->honest)
+      printf("%s: seed %llu fails without it, too\n", test_plants[p].name, seed);
+    bad += !seed || !o->honest;
+  }
+  return bad;
 }
 
 static void test_planted(void **state) {
   (void)state;
   bool all = getenv("VDB_N");
-  uint32_t missed = 0, step = TEST_SIZE(1, 8);
-  if (all)
-    printf("| planted | caught by seed | as |\n| --- | --- | --- |\n");
-  for (enum sim_plant p = PLANT_NONE + 1; p < SIM_PLANTS_END; p += step) {
-    struct sim_result r;
-    if (!all && !test_first(p))
+  const char *jobs = getenv("VDB_JOBS");
+  unsigned step = TEST_SIZE(1, 8);
+  struct test_board *board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  assert_true(board != MAP_FAILED);
+  int children = jobs ? atoi(jobs) - 1 : 0;
+  for (int i = 0; i < children; i++) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child)
       continue;
-    uint64_t seed = all ? 0 : test_catch(p, test_first(p), TEST_FEW, &r);
-    if (!seed)
-      seed = test_catch(p, 1, all ? TEST_MOST : TEST_SOME, &r);
-    if (all)
-      printf("| %s | %llu | %s |\n", test_plants[p].text, (unsigned long long)seed, r.why);
-    if (seed)
-      test_honest(p, seed);
-    else
-      printf("not caught: %s (%s)\n", test_plants[p].name, test_plants[p].text);
-    missed += !seed;
+    test_work(board, all, step);
+    _exit(0);
   }
-  assert_int_equal(missed, 0);
+  test_work(board, all, step);
+  for (int i = 0; i < children; i++) {
+    int status;
+    assert_true(wait(&status) > 0);
+    assert_int_equal(status, 0);
+  }
+  unsigned bad = test_report(board, all, step);
+  munmap(board, sizeof *board);
+  assert_int_equal(bad, 0);
 }
 
 int main(void) {

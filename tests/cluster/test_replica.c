@@ -110,6 +110,25 @@ static void test_damage(uint64_t *rng, const uint8_t *data, size_t n) {
   free(copy);
 }
 
+/* The same from a later version, which says more: what is known is read, the rest is skipped. */
+static void test_later(const struct rep_msg *m, const uint8_t *data, size_t n) {
+  static struct rep_msg back;
+  enum { MORE = 13 };
+  uint32_t more = MORE;
+  uint8_t *later = calloc(1, n + MORE);
+  memcpy(later, data, n);
+  later[2]++;
+  memcpy(later + n - sizeof more, &more, sizeof more);
+  memset(later + n, 0xee, MORE);
+  assert_true(rep_msg_read(later, n + MORE, &back));
+  test_equal(m, &back);
+  assert_int_equal(back.version, REP_VERSION + 1);
+  assert_false(rep_msg_read(later, n + MORE - 1, &back));
+  later[2] = later[3] = 0; /* no version has that number */
+  assert_false(rep_msg_read(later, n + MORE, &back));
+  free(later);
+}
+
 static void test_messages(void **state) {
   (void)state;
   static struct rep_msg m, back;
@@ -125,6 +144,7 @@ static void test_messages(void **state) {
     assert_true(rep_msg_read(data, n, &back));
     test_equal(&m, &back);
     test_damage(&rng, data, n);
+    test_later(&m, data, n);
     free(data);
   }
 }

@@ -1,0 +1,128 @@
+/*
+ * test_sim_story.c - single stories in the simulated cluster: what a random run has shown, told
+ * once more with nothing else going wrong.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "sim/world.h"
+
+static struct sim_result test_result;
+
+static struct sim_world *test_begin(uint32_t nodes) {
+  struct sim_options o = {.seed = 1, .trace = getenv("VDB_TRACE") != NULL};
+  struct sim_world *w = sim_story(&o, nodes, &test_result);
+  sim_story_for(w, 3000000);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[1]);
+  return w;
+}
+
+static void test_end(struct sim_world *w) {
+  sim_story_end(w);
+  if (test_result.failed)
+    fail_msg("%s", test_result.why);
+}
+
+static struct rep_info test_info(struct sim_world *w, uint32_t node) {
+  struct rep_info info;
+  rep_info(w->nodes[node].rep, &info);
+  return info;
+}
+
+static void test_rot(struct sim_node *n, uint64_t entry) {
+  n->rotten = entry;
+  n->has_rotted = true;
+}
+
+/* An entry that the primary's data has cannot be read any more when a new disk wants it: the disk
+   gets a snapshot, and the primary goes on. */
+static void test_old_entry_rots(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  assert_true(test_info(w, 1).applied > 20 && test_info(w, 1).base == 0);
+  test_rot(&w->nodes[1], 5);
+  sim_wipe(&w->nodes[3], 100000);
+  sim_story_for(w, 5000000);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[1]);
+  assert_false(test_info(w, 1).broken);
+  assert_int_equal(sim_meta_record(w)->epoch, 1);
+  assert_true(test_result.snapshots > 0);
+  test_end(w);
+}
+
+/* The same of the entry that was applied last, when there is more that waits to be committed: the
+   others go on from behind it. */
+static void test_last_entry_rots(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  for (uint32_t i = 2; i <= 3; i++)
+    w->blocked[1][i] = w->blocked[i][1] = true;
+  sim_story_for(w, 300000);
+  uint64_t applied = test_info(w, 1).applied;
+  assert_true(applied < test_info(w, 1).last);
+  test_rot(&w->nodes[1], applied);
+  memset(w->blocked, 0, sizeof w->blocked);
+  sim_story_for(w, 5000000);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[1]);
+  assert_int_equal(sim_meta_record(w)->epoch, 1);
+  assert_true(test_info(w, 1).applied > applied + 20);
+  test_end(w);
+}
+
+/* What a transaction under way may make of the record counts when a disk is to be lost: node 2 has
+   asked for an ISR of 2 and 1 alone, and 1 has lost its disk, so 2 must not lose its own although 3
+   is a sound member still. */
+static void test_asked_counts(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  sim_wipe(&w->nodes[1], 60000000);
+  assert_true(sim_can_spare(&w->nodes[2]) && sim_can_spare(&w->nodes[3]));
+  struct rep_txn txn = {.kind = REP_PROMOTE, .config = *sim_meta_record(w)};
+  txn.rev = txn.config.rev;
+  rep_config_lead(&txn.config, 2);
+  rep_config_demote(&txn.config, 3);
+  w->nodes[2].meta_cut_until = UINT64_MAX; /* it does not come about, but might */
+  sim_meta_txn(&w->nodes[2], &txn);
+  assert_false(sim_can_spare(&w->nodes[2]));
+  assert_true(sim_can_spare(&w->nodes[3]));
+  w->nodes[2].meta_cut_until = 0;
+  sim_story_for(w, 4000000); /* the record has changed since */
+  assert_int_equal(w->n_asked, 0);
+  sim_node_start(&w->nodes[1]);
+  sim_story_for(w, 5000000);
+  test_end(w);
+}
+
+/* A learner with rot that nobody has seen may grow into the ISR and be the last one there. */
+static void test_hidden_rot_counts(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(4);
+  struct sim_node *n = &w->nodes[4];
+  struct rep_config c = *sim_meta_record(w);
+  assert_true(rep_config_demote(&c, 4));
+  sim_meta_put(w, &c);
+  assert_true(sim_can_spare(&w->nodes[1]));
+  test_rot(n, test_info(w, 4).applied);
+  n->map.durable = (struct sim_data){0};
+  assert_false(sim_can_spare(&w->nodes[1]));
+  n->map.durable = n->map.now; /* the data has the entry: it is not needed any more */
+  assert_true(sim_can_spare(&w->nodes[1]));
+  test_end(w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_old_entry_rots),
+      cmocka_unit_test(test_last_entry_rots),
+      cmocka_unit_test(test_asked_counts),
+      cmocka_unit_test(test_hidden_rot_counts),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

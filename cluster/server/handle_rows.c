@@ -108,11 +108,12 @@ static bool stream_flush(struct rows_stream *s) {
 }
 
 static bool stream_line(struct rows_stream *s, const char *text, size_t n) {
+  static const struct srv_json_place members[] = {{NULL, 0}};
   s->line++;
   if (strspn(text, " \t\r") >= n)
     return true;
   json_error_t why;
-  json_t *row = srv_json_read(text, n, &why);
+  json_t *row = srv_json_read_at(text, n, members, &why);
   if (!row) {
     srv_call_fail(s->call, 400, "JSON", "line %zu, column %d: %s", s->line, why.column, why.text);
     return false;

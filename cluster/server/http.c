@@ -121,14 +121,14 @@ bool srv_http_body(struct http_conn *c, const char *data, size_t n) {
 
 /* Parses the body where the route wants JSON; false after answering. */
 static bool http_parse(struct srv_call *call) {
-  if (call->route->body != SRV_BODY_JSON)
+  if (call->route->body == SRV_BODY_NONE || call->route->body == SRV_BODY_TEXT)
     return true;
   if (call->body_bytes == 0) {
     call->json = json_object();
     return call->json != NULL;
   }
   json_error_t why;
-  call->json = srv_json_read(call->body, call->body_bytes, &why);
+  call->json = srv_json_read_at(call->body, call->body_bytes, srv_route_numbers(call->route), &why);
   if (!call->json) {
     srv_call_fail(call, 400, "JSON", "the body is not JSON: line %d, column %d: %s", why.line,
                   why.column, why.text);

@@ -3,10 +3,14 @@
  * without exceptions. Whatever is not plainly right here, the wrong as well as the unusual, is left
  * to Jansson: so there is one judge of texts, and one that words what is wrong with them.
  */
+#include <cstring>
+#include <string_view>
+
 #define SIMDJSON_EXCEPTIONS 0
 #include <simdjson.h>
 
 extern "C" {
+#include "server/json_numbers.h"
 #include "server/json_read.h"
 }
 
@@ -17,32 +21,73 @@ namespace dom = simdjson::dom;
 /* A thread keeps the memory for texts up to this; for a longer one it is taken and given back. */
 constexpr size_t read_kept = 256 * 1024;
 
-json_t *read_value(dom::element from);
+/* How many levels below a value arrays may be kept as numbers in one piece: in no other place. */
+constexpr int read_plain = -1;
+constexpr size_t read_least = 8, read_most = 4096;
 
-json_t *read_array(dom::array from) {
+constexpr int read_inner(int below) {
+  return below > 0 ? below - 1 : read_plain;
+}
+
+json_t *read_value(dom::element from, int below);
+
+json_t *read_array(dom::array from, int below) {
   json_t *out = json_array();
   for (dom::element item : from)
-    if (json_array_append_new(out, read_value(item)) != 0) {
+    if (json_array_append_new(out, read_value(item, read_inner(below))) != 0) {
       json_decref(out);
       return nullptr;
     }
   return out;
 }
 
-/* Jansson takes no key twice, and none with a NUL in it. */
-bool read_member(json_t *out, dom::key_value_pair member) {
-  std::string_view key = member.key;
-  return key.find('\0') == key.npos && !json_object_getn(out, key.data(), key.size()) &&
-         json_object_setn_new(out, key.data(), key.size(), read_value(member.value)) == 0;
+/* Integers alone are none of these: a double may not tell them apart. */
+json_t *read_numbers(dom::array from) {
+  char bytes[SRV_NUMBERS_BYTES(read_most)];
+  char *to = bytes + SRV_NUMBERS_AT;
+  bool all = from.size() >= read_least && from.size() <= read_most, fraction = false;
+  for (dom::element item : from) {
+    double number = 0;
+    bool real = item.type() == dom::element_type::DOUBLE;
+    all = all && (real || item.is_int64()) && item.get_double().get(number) == simdjson::SUCCESS;
+    if (!all)
+      break;
+    fraction = fraction || real;
+    memcpy(to, &number, sizeof number);
+    to += sizeof number;
+  }
+  return all && fraction ? srv_numbers_new(bytes, from.size()) : read_array(from, read_plain);
 }
 
-json_t *read_object(dom::object from) {
+/* Jansson takes no key twice, and none with a NUL in it. */
+bool read_member(json_t *out, dom::key_value_pair member, int below) {
+  std::string_view key = member.key;
+  return key.find('\0') == key.npos && !json_object_getn(out, key.data(), key.size()) &&
+         json_object_setn_new(out, key.data(), key.size(), read_value(member.value, below)) == 0;
+}
+
+json_t *read_object(dom::object from, int below) {
   json_t *out = json_object();
   for (dom::key_value_pair member : from)
-    if (!read_member(out, member)) {
+    if (!read_member(out, member, read_inner(below))) {
       json_decref(out);
       return nullptr;
     }
+  return out;
+}
+
+/* The outermost object. */
+json_t *read_members(dom::object from, const srv_json_place *places) {
+  json_t *out = json_object();
+  for (dom::key_value_pair member : from) {
+    const srv_json_place *place = places;
+    while (place->member && member.key != place->member)
+      place++;
+    if (!read_member(out, member, place->below)) {
+      json_decref(out);
+      return nullptr;
+    }
+  }
   return out;
 }
 
@@ -51,12 +96,13 @@ json_t *read_string(std::string_view text) {
 }
 
 /* NULL: out of memory, or something that Jansson would refuse. */
-json_t *read_value(dom::element from) {
+json_t *read_value(dom::element from, int below) {
   switch (from.type()) {
   case dom::element_type::ARRAY:
-    return read_array(from.get_array().value_unsafe());
+    return below == 0 ? read_numbers(from.get_array().value_unsafe())
+                      : read_array(from.get_array().value_unsafe(), below);
   case dom::element_type::OBJECT:
-    return read_object(from.get_object().value_unsafe());
+    return read_object(from.get_object().value_unsafe(), below);
   case dom::element_type::INT64:
     return json_integer(from.get_int64().value_unsafe());
   case dom::element_type::DOUBLE:
@@ -72,24 +118,32 @@ json_t *read_value(dom::element from) {
   }
 }
 
-json_t *read_with(dom::parser &parser, const char *text, size_t n) {
+json_t *read_with(dom::parser &parser, const char *text, size_t n, const srv_json_place *places) {
   dom::element root;
   if (parser.parse(text, n).get(root) != simdjson::SUCCESS)
     return nullptr;
-  return root.is_array() || root.is_object() ? read_value(root) : nullptr;
+  if (root.is_object())
+    return read_members(root.get_object().value_unsafe(), places);
+  return root.is_array() ? read_value(root, read_plain) : nullptr;
 }
 
-json_t *read_text(const char *text, size_t n) {
+json_t *read_text(const char *text, size_t n, const srv_json_place *places) {
   static thread_local dom::parser kept(read_kept);
   if (n <= read_kept)
-    return read_with(kept, text, n);
+    return read_with(kept, text, n, places);
   dom::parser parser;
-  return read_with(parser, text, n);
+  return read_with(parser, text, n, places);
 }
 
 } // namespace
 
-json_t *srv_json_read(const char *text, size_t n, json_error_t *why) {
-  json_t *out = read_text(text, n);
+json_t *srv_json_read_at(const char *text, size_t n, const struct srv_json_place *places,
+                         json_error_t *why) {
+  json_t *out = read_text(text, n, places);
   return out ? out : json_loadb(text, n, JSON_REJECT_DUPLICATES, why);
+}
+
+json_t *srv_json_read(const char *text, size_t n, json_error_t *why) {
+  static const struct srv_json_place nowhere = {nullptr, read_plain};
+  return srv_json_read_at(text, n, &nowhere, why);
 }

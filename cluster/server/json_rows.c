@@ -1,13 +1,14 @@
 /* json_rows.c - rows, keys and filters in JSON; see json_rows.h. */
 #include "server/json_rows.h"
-#include "server/json_sparse.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "server/json_numbers.h"
 #include "server/json_schema.h"
+#include "server/json_sparse.h"
 
 /* ---- Values in ------------------------------------------------------------------------------- */
 
@@ -77,34 +78,42 @@ static bool value_scalar(int32_t type, json_t *value, void *to) {
 }
 
 /* Elements of an INT8 or a BINARY vector: small integers. */
-static bool value_bytes(json_t *array, int64_t low, int64_t high, uint8_t *to) {
-  for (size_t i = 0; i < json_array_size(array); i++) {
-    int64_t n;
-    if (!value_integer(json_array_get(array, i), low, high, &n))
+static bool value_bytes(json_t *array, size_t n, int64_t low, int64_t high, uint8_t *to) {
+  for (size_t i = 0; i < n; i++) {
+    int64_t element;
+    if (!value_integer(json_array_get(array, i), low, high, &element))
       return false;
-    to[i] = (uint8_t)n;
+    to[i] = (uint8_t)element;
+  }
+  return true;
+}
+
+static bool value_floats(json_t *value, float *to) {
+  if (srv_numbers_floats(value, to))
+    return true;
+  for (size_t i = 0; i < json_array_size(value); i++) {
+    json_t *element = json_array_get(value, i);
+    if (!json_is_number(element))
+      return false;
+    to[i] = (float)json_number_value(element);
   }
   return true;
 }
 
 static bool value_vector(struct srv_call *call, const vecdb_field *field, json_t *value, void *to) {
   size_t n = field->type == VECDB_BINARY_VECTOR ? field->dim / 8 : field->dim;
-  if (!json_is_array(value) || json_array_size(value) != n)
+  if (srv_numbers_count(value) != n)
     return false;
   if (field->type == VECDB_INT8_VECTOR)
-    return value_bytes(value, INT8_MIN, INT8_MAX, to);
+    return value_bytes(value, n, INT8_MIN, INT8_MAX, to);
   if (field->type == VECDB_BINARY_VECTOR)
-    return value_bytes(value, 0, UINT8_MAX, to);
+    return value_bytes(value, n, 0, UINT8_MAX, to);
   bool wide = field->type == VECDB_FLOAT_VECTOR;
   float *floats = wide ? to : srv_arena_array(&call->arena, n, sizeof *floats);
   if (!floats)
     return false;
-  for (size_t i = 0; i < n; i++) {
-    json_t *element = json_array_get(value, i);
-    if (!json_is_number(element))
-      return false;
-    floats[i] = (float)json_number_value(element);
-  }
+  if (!value_floats(value, floats))
+    return false;
   if (field->type == VECDB_FLOAT16_VECTOR)
     vecdb_to_float16(floats, to, n);
   else if (field->type == VECDB_BFLOAT16_VECTOR)
@@ -112,17 +121,30 @@ static bool value_vector(struct srv_call *call, const vecdb_field *field, json_t
   return true;
 }
 
+/* Numbers that are not all integers. */
+static bool value_numbers(int32_t type, const json_t *value, void *to) {
+  double *doubles = to;
+  if (type == VECDB_FLOAT)
+    return srv_numbers_floats(value, to);
+  for (size_t i = 0; type == VECDB_DOUBLE && i < srv_numbers_count(value); i++)
+    doubles[i] = srv_numbers_get(value, i);
+  return type == VECDB_DOUBLE;
+}
+
 static bool value_array(struct srv_call *call, const vecdb_field *field, json_t *value,
                         const void **to, uint32_t *length) {
-  if (!json_is_array(value) || json_array_size(value) > VECDB_MAX_ARRAY)
-    return false;
   vecdb_field element = {.type = field->element_type};
-  size_t n = json_array_size(value);
+  size_t n = srv_numbers_count(value);
+  bool numbers = srv_is_numbers(value);
+  if ((!numbers && !json_is_array(value)) || n > VECDB_MAX_ARRAY)
+    return false;
   bool strings = element.type == VECDB_VARCHAR;
   size_t bytes = strings ? sizeof(vecdb_string) : srv_value_bytes(&element);
   uint8_t *packed = srv_arena_array(&call->arena, n + 1, bytes);
-  if (!packed)
-    return false;
+  *to = packed;
+  *length = (uint32_t)n;
+  if (!packed || numbers)
+    return packed && value_numbers(element.type, value, packed);
   for (size_t i = 0; i < n; i++) {
     json_t *one = json_array_get(value, i);
     if (strings && json_is_string(one))
@@ -131,8 +153,6 @@ static bool value_array(struct srv_call *call, const vecdb_field *field, json_t 
     else if (strings || !value_scalar(element.type, one, packed + i * bytes))
       return false;
   }
-  *to = packed;
-  *length = (uint32_t)n;
   return true;
 }
 
@@ -146,7 +166,7 @@ bool srv_value_read(struct srv_call *call, const vecdb_field *field, json_t *val
     return value_array(call, field, value, to, length);
   if (field->type != VECDB_VARCHAR)
     return value_scalar(field->type, value, to);
-  if (!json_is_string(value) || json_string_length(value) > UINT32_MAX)
+  if (!json_is_string(value) || srv_is_numbers(value) || json_string_length(value) > UINT32_MAX)
     return false;
   const char *text = json_string_value(value);
   memcpy(to, &text, sizeof text);
@@ -160,10 +180,11 @@ static void rows_wrong(struct srv_call *call, size_t row, const vecdb_field *fie
   vecdb_error e = {.code = VECDB_ERR_TYPE, .row = (int64_t)row, .position = -1};
   snprintf(e.field, sizeof e.field, "%.60s", field->name);
   size_t wanted = field->type == VECDB_BINARY_VECTOR ? field->dim / 8 : field->dim;
-  if (srv_type_is_dense(field->type) && json_is_array(value) && json_array_size(value) != wanted) {
+  size_t n = srv_numbers_count(value);
+  if (srv_type_is_dense(field->type) && (n || json_is_array(value)) && n != wanted) {
     e.code = VECDB_ERR_DIMENSION;
     snprintf(e.message, sizeof e.message, "row %zu: \"%.100s\" has %zu elements, not %zu", row,
-             field->name, json_array_size(value), wanted);
+             field->name, n, wanted);
   } else {
     snprintf(e.message, sizeof e.message, "row %zu: \"%.100s\" is no %s", row, field->name,
              srv_type_name(field->type));

@@ -34,8 +34,8 @@ static const struct srv_route routes[] = {
     {"POST", COLLECTION "/fields", SRV_ADMIN, SRV_BODY_JSON, false, srv_fields_add},
     {"PATCH", COLLECTION "/fields/{field}", SRV_ADMIN, SRV_BODY_JSON, false, srv_field_rename},
     {"DELETE", COLLECTION "/fields/{field}", SRV_ADMIN, SRV_BODY_NONE, false, srv_field_drop},
-    {"POST", COLLECTION "/rows", SRV_WRITE, SRV_BODY_JSON, false, srv_rows_insert},
-    {"PUT", COLLECTION "/rows", SRV_WRITE, SRV_BODY_JSON, false, srv_rows_upsert},
+    {"POST", COLLECTION "/rows", SRV_WRITE, SRV_BODY_ROWS, false, srv_rows_insert},
+    {"PUT", COLLECTION "/rows", SRV_WRITE, SRV_BODY_ROWS, false, srv_rows_upsert},
     {"PATCH", COLLECTION "/rows", SRV_WRITE, SRV_BODY_JSON, false, srv_rows_update},
     {"POST", COLLECTION "/rows/stream", SRV_WRITE, SRV_BODY_TEXT, false, srv_rows_stream},
     {"POST", COLLECTION "/rows/get", SRV_READ, SRV_BODY_JSON, false, srv_rows_get},
@@ -43,8 +43,8 @@ static const struct srv_route routes[] = {
     {"GET", COLLECTION "/rows/{key}", SRV_READ, SRV_BODY_NONE, false, srv_row_get},
     {"POST", COLLECTION "/query", SRV_READ, SRV_BODY_JSON, false, srv_rows_query},
     {"POST", COLLECTION "/count", SRV_READ, SRV_BODY_JSON, false, srv_rows_count},
-    {"POST", COLLECTION "/search", SRV_READ, SRV_BODY_JSON, false, srv_search},
-    {"POST", COLLECTION "/explain", SRV_READ, SRV_BODY_JSON, false, srv_explain},
+    {"POST", COLLECTION "/search", SRV_READ, SRV_BODY_QUERY, false, srv_search},
+    {"POST", COLLECTION "/explain", SRV_READ, SRV_BODY_QUERY, false, srv_explain},
     {"POST", "/v1/snapshots", SRV_OPERATE, SRV_BODY_JSON, false, srv_snapshot_create},
 };
 
@@ -213,6 +213,13 @@ static void route_allow(char *allow, const char *method) {
     return;
   strcat(allow, *allow ? ", " : "");
   strcat(allow, method);
+}
+
+const struct srv_json_place *srv_route_numbers(const struct srv_route *route) {
+  static const struct srv_json_place nowhere[] = {{NULL, -1}};
+  static const struct srv_json_place rows[] = {{"rows", 2}, {NULL, -1}};
+  static const struct srv_json_place query[] = {{"vector", 0}, {"vectors", 1}, {NULL, -1}};
+  return route->body == SRV_BODY_ROWS ? rows : route->body == SRV_BODY_QUERY ? query : nowhere;
 }
 
 const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,

@@ -6,6 +6,7 @@
 #define SRV_ROUTES_H
 
 #include "server/call.h"
+#include "server/json_read.h"
 
 /* What a caller must be allowed to do; checked before the body is read. */
 enum srv_permission {
@@ -24,6 +25,8 @@ enum srv_permission {
 enum srv_body {
   SRV_BODY_NONE, /* a body is ignored up to a small size */
   SRV_BODY_JSON, /* an object; none counts as an empty one */
+  SRV_BODY_ROWS, /* the same, with vectors among rows (json_numbers.h), */
+  SRV_BODY_QUERY, /* or as a search's own */
   SRV_BODY_TEXT  /* handed on as it is */
 };
 
@@ -51,6 +54,9 @@ const struct srv_route *srv_route_at(size_t i);
 /* The library's name of the collection that the call's path names; NULL: it names none, or, after
    answering 400, no collection can have the name. */
 const char *srv_route_collection(struct srv_call *call);
+
+/* Where its handler takes arrays of numbers in one piece (json_read.h). */
+const struct srv_json_place *srv_route_numbers(const struct srv_route *route);
 
 /* Finds the route, in any dialect, and sets call->args and call->errors. NULL: *allow lists the
    methods that the path knows, separated by ", ", or is "" when no route has the path. `allow` has

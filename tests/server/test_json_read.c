@@ -1,7 +1,7 @@
 /*
  * test_json_read.c - the reader of JSON beside Jansson's: texts that are right and wrong, numbers
  * of every length, and texts with random changes. Where both read, the values are equal to the bit,
- * and are written in the same bytes.
+ * and are written in the same bytes. Numbers in one piece stand where they may and nowhere else.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "server/json_numbers.h"
 #include "server/json_read.h"
 #include "server/json_write.h"
 #include "tlib/thorough.h"
@@ -172,12 +173,114 @@ static void test_changes(void **state) {
   assert_true(read > 1000);
 }
 
+/* ---- Numbers in one piece -------------------------------------------------------------------- */
+
+/* Whether an array may be kept in one piece: by its elements alone. */
+static bool fit(const json_t *array) {
+  bool numbers = json_is_array(array) && json_array_size(array) >= 8, real = false;
+  for (size_t i = 0; i < json_array_size(array); i++) {
+    numbers = numbers && json_is_number(json_array_get(array, i));
+    real = real || json_is_real(json_array_get(array, i));
+  }
+  return numbers && real;
+}
+
+/* Equal to what Jansson reads, with numbers in one piece `below` levels down: how many. */
+static size_t pieces(const json_t *got, const json_t *wanted, int below) {
+  const char *key;
+  json_t *member;
+  size_t n = 0;
+  assert_int_equal(srv_is_numbers(got), below == 0 && fit(wanted));
+  if (srv_is_numbers(got)) {
+    assert_int_equal(srv_numbers_count(got), json_array_size(wanted));
+    for (size_t i = 0; i < json_array_size(wanted); i++)
+      assert_true(srv_numbers_get(got, i) == json_number_value(json_array_get(wanted, i)));
+    return 1;
+  }
+  if (!json_is_array(wanted) && !json_is_object(wanted)) {
+    assert_true(same(got, wanted));
+    return 0;
+  }
+  assert_int_equal(json_typeof(got), json_typeof(wanted));
+  assert_int_equal(json_array_size(got), json_array_size(wanted));
+  assert_int_equal(json_object_size(got), json_object_size(wanted));
+  for (size_t i = 0; i < json_array_size(wanted); i++)
+    n += pieces(json_array_get(got, i), json_array_get(wanted, i), below - 1);
+  json_object_foreach((json_t *)(uintptr_t)wanted, key, member)
+    n += pieces(json_object_get(got, key), member, below - 1);
+  return n;
+}
+
+/* Arrays in arrays and objects; the innermost of numbers, here and there with something else. */
+static char *write_nest(struct vdb_rng *rng, char *to, unsigned levels) {
+  static const char *const others[] = {"true", "\"x\"", "null", "[0.5]", "9007199254740993"};
+  bool object = vdb_rng_below(rng, 2) && levels > 0, reals = vdb_rng_below(rng, 4);
+  uint32_t n = levels ? 1 + vdb_rng_below(rng, 3) : 6 + vdb_rng_below(rng, 6);
+  to += sprintf(to, object ? "{" : "[");
+  for (uint32_t i = 0; i < n; i++) {
+    to += sprintf(to, i ? "," : "");
+    to += object ? sprintf(to, "\"m%u\":", i) : 0;
+    if (levels)
+      to = write_nest(rng, to, levels - 1);
+    else if (vdb_rng_below(rng, 40) == 0)
+      to += sprintf(to, "%s", others[vdb_rng_below(rng, 5)]);
+    else if (reals && vdb_rng_below(rng, 3))
+      to += sprintf(to, "%.9g", (double)vdb_rng_below(rng, 1000000) / 1024 + 0.00048828125);
+    else
+      to += sprintf(to, "%d", (int)vdb_rng_below(rng, 100) - 50);
+  }
+  to += sprintf(to, object ? "}" : "]");
+  return to;
+}
+
+static void test_pieces(void **state) {
+  (void)state;
+  static const struct srv_json_place places[] = {{"a", 0}, {"b", 1}, {"c", 2}, {NULL, -1}};
+  static const struct srv_json_place all[] = {{NULL, 0}};
+  static char text[1 << 20];
+  struct vdb_rng rng = {3};
+  size_t found = 0;
+  for (int i = 0; i < TEST_SIZE(3000, 300); i++) {
+    char *at = text + sprintf(text, "{");
+    for (size_t p = 0; p < 4; p++) {
+      at += sprintf(at, "%s\"%c\":", p ? "," : "", "abcd"[p]);
+      at = write_nest(&rng, at, vdb_rng_below(&rng, 4));
+    }
+    sprintf(at, "}");
+    json_error_t why;
+    json_t *got = srv_json_read_at(text, strlen(text), places, &why);
+    json_t *one = srv_json_read_at(text, strlen(text), all, &why);
+    json_t *wanted = json_loads(text, 0, &why);
+    assert_true(got && one && wanted);
+    found += pieces(json_object_get(got, "a"), json_object_get(wanted, "a"), 0);
+    found += pieces(json_object_get(got, "b"), json_object_get(wanted, "b"), 1);
+    found += pieces(json_object_get(got, "c"), json_object_get(wanted, "c"), 2);
+    assert_int_equal(pieces(json_object_get(got, "d"), json_object_get(wanted, "d"), -1), 0);
+    found += pieces(one, wanted, 1);
+    json_decref(got);
+    json_decref(one);
+    json_decref(wanted);
+  }
+  assert_true(found > 100);
+}
+
+/* No text that a client can send is taken for one. */
+static void test_forged(void **state) {
+  (void)state;
+  static const char text[] = "{\"a\":\"\xffnumbers01234567\"}";
+  static const struct srv_json_place all[] = {{NULL, 0}};
+  json_error_t why;
+  assert_null(srv_json_read_at(text, sizeof text - 1, all, &why));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_texts),
       cmocka_unit_test(test_depth),
       cmocka_unit_test(test_numbers),
       cmocka_unit_test(test_changes),
+      cmocka_unit_test(test_pieces),
+      cmocka_unit_test(test_forged),
   };
   return cmocka_run_group_tests_name("json_read", tests, NULL, NULL);
 }

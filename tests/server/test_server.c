@@ -100,6 +100,98 @@ static void test_every_type(void **state) {
   json_decref(got);
 }
 
+/* Long arrays, which the server keeps in one piece, in a field of each type that could take or
+   mistake them: they come out as they went in, or are refused. */
+static void test_long_arrays(void **state) {
+  static const char numbers[] = "[0.5, -1, 2.25, 0, 0.125, 4, 5.5, -6, 7]";
+  static const struct {
+    const char *type, *code; /* NULL: it takes them */
+  } cases[] = {
+      {"\"FLOAT_VECTOR\", \"dim\": 9, \"metric\": \"L2\"", NULL},
+      {"\"FLOAT16_VECTOR\", \"dim\": 9, \"metric\": \"L2\"", NULL},
+      {"\"ARRAY\", \"element_type\": \"FLOAT\", \"max_capacity\": 9", NULL},
+      {"\"ARRAY\", \"element_type\": \"DOUBLE\", \"max_capacity\": 9", NULL},
+      {"\"ARRAY\", \"element_type\": \"FLOAT\", \"max_capacity\": 8", "TOO_LONG"},
+      {"\"ARRAY\", \"element_type\": \"INT32\", \"max_capacity\": 9", "TYPE"},
+      {"\"ARRAY\", \"element_type\": \"BOOL\", \"max_capacity\": 9", "TYPE"},
+      {"\"ARRAY\", \"element_type\": \"VARCHAR\", \"max_length\": 9, \"max_capacity\": 9",
+       "TYPE"},
+      {"\"VARCHAR\", \"max_length\": 999", "TYPE"},
+      {"\"DOUBLE\"", "TYPE"},
+      {"\"INT64\"", "TYPE"},
+      {"\"BOOL\"", "TYPE"},
+      {"\"INT8_VECTOR\", \"dim\": 9", "TYPE"},
+      {"\"BINARY_VECTOR\", \"dim\": 72", "TYPE"},
+      {"\"SPARSE_VECTOR\"", "TYPE"},
+      {"\"FLOAT_VECTOR\", \"dim\": 8", "DIMENSION"},
+      {"\"INT8_VECTOR\", \"dim\": 8", "DIMENSION"},
+  };
+  const struct web *w = *state;
+  json_t *wanted = json_loads(numbers, 0, NULL);
+  char text[512];
+  for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+    snprintf(text, sizeof text,
+             "{\"name\": \"docs\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\", "
+             "\"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 9, "
+             "\"metric\": \"L2\"}, {\"name\": \"x\", \"type\": %s}]}", cases[c].type);
+    web_do(w, 201, "POST", "/v1/collections", text);
+    const char *row = "{\"rows\": [{\"k\": 1, \"v\": %s, \"x\": %s}]}";
+    snprintf(text, sizeof text, row, numbers, numbers);
+    if (cases[c].code) {
+      web_fails(w, 400, cases[c].code, "POST", DOCS "/rows", text);
+      web_fails(w, 400, cases[c].code, "PUT", DOCS "/rows", text);
+      web_fails(w, 400, cases[c].code, "PATCH", DOCS "/rows", text);
+    } else {
+      web_do(w, 200, "POST", DOCS "/rows", text);
+      snprintf(text, sizeof text, "{\"k\": 1, \"v\": %s, \"x\": %s}\n", numbers, numbers);
+      web_do(w, 200, "POST", DOCS "/rows/stream", text);
+      json_t *got = web_expect(w, 200, "GET", DOCS "/rows/1", NULL);
+      for (size_t i = 0; i < json_array_size(wanted); i++)
+        for (const char *f = "v"; f; f = *f == 'v' ? "x" : NULL)
+          assert_true(json_number_value(json_array_get(json_object_get(got, f), i)) ==
+                      json_number_value(json_array_get(wanted, i)));
+      json_decref(got);
+    }
+    web_do(w, 200, "DELETE", "/v1/collections/docs", NULL);
+  }
+  json_decref(wanted);
+}
+
+/* A search by long vectors finds the row that they are of; elsewhere they are refused. */
+static void test_long_queries(void **state) {
+  static const char numbers[] = "[0.5, -1, 2.25, 0, 0.125, 4, 5.5, -6, 7]";
+  const struct web *w = *state;
+  char text[512];
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"docs\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\", \"primary_key\":"
+         " true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 9, \"metric\": \"L2\"}, "
+         "{\"name\": \"w\", \"type\": \"FLOAT_VECTOR\", \"dim\": 8, \"metric\": \"L2\"}]}");
+  snprintf(text, sizeof text,
+           "{\"rows\": [{\"k\": 1, \"v\": [1,1,1,1,1,1,1,1,1], \"w\": [1,2,3,4,5,6,7,8]}, "
+           "{\"k\": 2, \"v\": %s, \"w\": [1,2,3,4,5,6,7,8]}]}", numbers);
+  web_do(w, 200, "POST", DOCS "/rows", text);
+  snprintf(text, sizeof text, "{\"vector\": %s, \"field\": \"v\", \"top_k\": 1}", numbers);
+  json_t *got = web_expect(w, 200, "POST", DOCS "/search", text);
+  json_t *hit = json_array_get(json_object_get(got, "hits"), 0);
+  assert_int_equal(json_integer_value(json_object_get(hit, "id")), 2);
+  assert_true(json_number_value(json_object_get(hit, "score")) == 0);
+  json_decref(got);
+  snprintf(text, sizeof text, "{\"vectors\": [[1,1,1,1,1,1,1,1,1], %s], \"field\": \"v\"}",
+           numbers);
+  got = web_expect(w, 200, "POST", DOCS "/search", text);
+  for (size_t q = 0; q < 2; q++) {
+    hit = json_array_get(json_array_get(json_object_get(got, "results"), q), 0);
+    assert_int_equal(json_integer_value(json_object_get(hit, "id")), q + 1);
+  }
+  json_decref(got);
+  snprintf(text, sizeof text, "{\"vector\": %s, \"field\": \"w\"}", numbers);
+  web_fails(w, 400, "DIMENSION", "POST", DOCS "/search", text);
+  snprintf(text, sizeof text, "{\"vectors\": %s, \"field\": \"v\"}", numbers);
+  web_fails(w, 400, "DIMENSION", "POST", DOCS "/search", text);
+  snprintf(text, sizeof text, "{\"query\": %s, \"field\": \"v\"}", numbers);
+  web_fails(w, 400, "ARGUMENT", "POST", DOCS "/search", text);
+}
+
 /* Sparse vectors go in by any order of their indices, and come out sorted; hits share an index. */
 static void test_sparse(void **state) {
   const struct web *w = *state;
@@ -473,6 +565,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_collections, setup, teardown),
       cmocka_unit_test_setup_teardown(test_every_type, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_long_arrays, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_long_queries, setup, teardown),
       cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
       cmocka_unit_test_setup_teardown(test_rows, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_stream, setup_docs, teardown),

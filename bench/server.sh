@@ -82,9 +82,29 @@ highest() {
   echo "{\"server\": \"$1\", \"setup\": \"$setup\", \"highest_rate_with_p99_below_20_ms\": $good}"
 }
 
+# keep_awake: on each processor something runs whenever nothing else wants to; into $spinners.
+keep_awake() {
+  spinners=
+  for cpu in $(seq 0 $(($(nproc) - 1))); do
+    chrt -i 0 taskset -c "$cpu" sh -c 'while :; do :; done' &
+    spinners="$spinners $!"
+  done
+}
+
+# ask PROCESSORS: one line.
+ask() {
+  echo "{\"processors\": \"$1\", $(build/bench/overhead $folder/db "$data/query.npy" | cut -c2-)"
+}
+
+# By turns as the machine is, and with processors that do not sleep: a virtual one wakes through its
+# host, which is no work of the server's and takes longer than much of it.
 overhead() {
   for _ in $(seq "$rounds"); do
-    build/bench/overhead $folder/db "$data/query.npy"
+    ask "as they are"
+    keep_awake
+    ask awake
+    # shellcheck disable=SC2086
+    kill $spinners
   done
 }
 

@@ -82,7 +82,8 @@ static bool search_queries(struct search *s, json_t *json) {
   const char *text = NULL;
   json_t *one = json_object_get(json, "vector"), *many = NULL;
   if (!srv_take_text(s->call, json, "query", &text) ||
-      (!json_is_object(one) && !srv_is_numbers(one) && !srv_take_array(s->call, json, "vector", &one)) ||
+      (!json_is_object(one) && !srv_is_numbers(one) &&
+       !srv_take_array(s->call, json, "vector", &one)) ||
       !srv_take_array(s->call, json, "vectors", &many))
     return false;
   if ((text != NULL) + (one != NULL) + (many != NULL) != 1) {

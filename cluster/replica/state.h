@@ -148,6 +148,8 @@ void rep_config_tick(struct rep *r);
 void rep_config_refresh(struct rep *r);
 /* As primary, when acknowledgements have come: grow, hand over. */
 void rep_config_progress(struct rep *r);
+/* As primary: another is to lead, once it has all. */
+void rep_config_hand_over(struct rep *r, uint32_t node);
 /* Whether this node is a member of the ISR with its present store. */
 bool rep_config_member(const struct rep *r, const struct rep_config *c);
 

@@ -27,8 +27,9 @@ struct rep_peer {
   uint64_t round_life, round_time; /* ... before the present round began */
   uint64_t fresh_life, fresh_time; /* ... before the last complete round began */
   struct rep_snapshot snapshot;
-  uint32_t piece;  /* of the snapshot: the next that it wants */
-  uint32_t behind; /* and the next to be sent, up to REP_PIECES further */
+  uint32_t piece;  /* of the snapshot: before this one all have come */
+  uint32_t behind; /* the next to be sent, up to REP_PIECES further */
+  uint32_t wanted; /* by its last answer: less, if that is late or it has begun anew */
 };
 
 struct rep_wait {

@@ -133,28 +133,14 @@ enum ctl_status ctl_write_plan(struct ctl *ctl, const struct ctl_plan *plan, siz
 }
 
 enum ctl_status ctl_apply(struct ctl *ctl, const struct ctl_step *step, bool *held) {
-  size_t n_move, n_shard = 0;
-  char *move = doc_move_write(&step->move, &n_move);
-  char *shard = step->shard_changes ? doc_shard_write(&step->shard, &n_shard) : NULL;
-  uint32_t a = step->move.collection, b = step->move.shard;
-  struct doc_path move_key = doc_path(ctl->cluster, DOC_PATH_MOVE, a, b);
-  struct doc_path shard_key = doc_path(ctl->cluster, DOC_PATH_SHARD, a, b);
-  const struct meta_compare compares[] = {
-      {meta_text(move_key.text), META_MOD, META_EQUAL, step->move_mod, {NULL, 0}},
-      {meta_text(shard_key.text), META_MOD, META_EQUAL, step->shard_mod, {NULL, 0}}};
-  const struct meta_op puts[] = {
-      {.kind = META_PUT, .key = meta_text(move_key.text), .value = {move, n_move}},
-      {.kind = META_PUT, .key = meta_text(shard_key.text), .value = {shard, n_shard}}};
-  const struct meta_op look = {.kind = META_GET, .key = meta_text(move_key.text)};
-  const struct meta_txn txn = {compares, puts, &look, 2, step->shard_changes ? 2u : 1u, 1};
+  struct ctl_change change;
   enum ctl_status status = CTL_NO_MEMORY;
   *held = false;
-  if (move && (shard || !step->shard_changes))
-    status = ctl_commit(ctl, &txn, held);
+  if (ctl_change_make(ctl->cluster, step, &change))
+    status = ctl_commit(ctl, &change.txn, held);
   else
     session_say(ctl, status, "a document that breaks its rules, or no memory");
-  free(move);
-  free(shard);
+  ctl_change_free(&change);
   return status;
 }
 

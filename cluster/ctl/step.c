@@ -2,6 +2,7 @@
 #include "ctl/step.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void step_wait(struct ctl_step *s, const char *what) {
@@ -170,6 +171,31 @@ bool ctl_cancel(const struct cache_view *view, uint32_t collection, uint32_t sha
                 struct ctl_step *out) {
   return step_begin(view, collection, shard, out) && out->move.step < DOC_MOVE_SWITCHING &&
          step_cancel(out, why);
+}
+
+bool ctl_change_make(struct doc_uuid cluster, const struct ctl_step *step, struct ctl_change *out) {
+  const struct doc_move *m = &step->move;
+  size_t n[2] = {0, 0};
+  *out = (struct ctl_change){
+      .keys = {doc_path(cluster, DOC_PATH_MOVE, m->collection, m->shard),
+               doc_path(cluster, DOC_PATH_SHARD, m->collection, m->shard)}};
+  out->texts[0] = doc_move_write(m, &n[0]);
+  out->texts[1] = step->shard_changes ? doc_shard_write(&step->shard, &n[1]) : NULL;
+  const int64_t mods[2] = {step->move_mod, step->shard_mod};
+  for (int i = 0; i < 2; i++) {
+    struct meta_bytes key = meta_text(out->keys[i].text);
+    out->compares[i] = (struct meta_compare){.key = key, .target = META_MOD, .number = mods[i]};
+    out->puts[i] = (struct meta_op){META_PUT, .key = key, .value = {out->texts[i], n[i]}};
+  }
+  out->look = (struct meta_op){.kind = META_GET, .key = meta_text(out->keys[0].text)};
+  out->txn = (struct meta_txn){
+      out->compares, out->puts, &out->look, 2, step->shard_changes ? 2u : 1u, 1};
+  return out->texts[0] && (out->texts[1] || !step->shard_changes);
+}
+
+void ctl_change_free(struct ctl_change *change) {
+  free(change->texts[0]);
+  free(change->texts[1]);
 }
 
 uint32_t ctl_moves_of(const struct cache_view *view, uint32_t node) {

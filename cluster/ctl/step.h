@@ -38,6 +38,19 @@ bool ctl_step(const struct cache_view *view, uint32_t collection, uint32_t shard
  */
 bool ctl_cancel(const struct cache_view *view, uint32_t collection, uint32_t shard, const char *why,
                 struct ctl_step *out);
+/* A step as the transaction that makes it; the pointers are into it, so it stays where it is. */
+struct ctl_change {
+  struct doc_path keys[2]; /* of the move, of the shard */
+  char *texts[2];
+  struct meta_compare compares[2];
+  struct meta_op puts[2], look;
+  struct meta_txn txn; /* the else-branch reads the move */
+};
+
+/* False: a document breaks its rules, or there is no memory. */
+bool ctl_change_make(struct doc_uuid cluster, const struct ctl_step *step, struct ctl_change *out);
+void ctl_change_free(struct ctl_change *change);
+
 /* How many moves copy or catch up from or to the node. */
 uint32_t ctl_moves_of(const struct cache_view *view, uint32_t node);
 

@@ -166,6 +166,18 @@ static void config_hand_over(struct rep *r) {
   config_begin(r, REP_HANDOFF);
 }
 
+/* No writes are taken until it is done or given up, so it is not tried with a member that does not
+   answer or has much to do, nor over and over. */
+void rep_config_hand_over(struct rep *r, uint32_t node) {
+  struct rep_peer *p = rep_isr_at(&r->config, node) > 0 ? rep_peer_of(r, node) : NULL;
+  bool again = r->handoff_began && r->now - r->handoff_began < 2 * r->o.slow_ms;
+  if (r->role != REP_LEADING || !r->serving || !p || config_slow(r, p) || r->handoff || again ||
+      p->match + r->o.grow_lag < r->tail.seq)
+    return;
+  r->handoff = node;
+  r->handoff_began = r->now;
+}
+
 void rep_config_progress(struct rep *r) {
   if (r->role != REP_LEADING)
     return;

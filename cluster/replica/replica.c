@@ -181,10 +181,7 @@ void rep_step(struct rep *r, uint64_t now, const struct rep_event *ev) {
       break;
     case REP_EV_WRITE: rep_write(r, ev); break;
     case REP_EV_READ: rep_read(r, ev); break;
-    case REP_EV_HANDOFF:
-      r->handoff = r->role == REP_LEADING && r->serving ? ev->node : 0;
-      r->handoff_began = r->now;
-      break;
+    case REP_EV_HANDOFF: rep_config_hand_over(r, ev->node); break;
   }
   rep_check_commit(r);
   if (r->role == REP_LEADING)

@@ -45,7 +45,7 @@ void rep_snapshot_start(struct rep *r, struct rep_peer *p) {
     return; /* probed again, and so tried again, by the tick */
   p->state = PEER_SNAPSHOT;
   p->known = p->match = 0;
-  p->piece = p->behind = 0;
+  p->piece = p->behind = p->wanted = 0;
   snapshot_fill(r, p);
 }
 
@@ -53,7 +53,7 @@ void rep_snapshot_tick(struct rep *r, struct rep_peer *p) {
   if (r->now - p->heard > r->o.slow_ms)
     rep_peer_probe(r, p);
   else if (r->now - p->sent >= r->o.retry_ms) {
-    p->behind = p->piece;
+    p->piece = p->behind = p->wanted;
     snapshot_fill(r, p);
   }
 }
@@ -62,6 +62,7 @@ void rep_snapshot_answer(struct rep *r, struct rep_peer *p, const struct rep_msg
   if (p->state != PEER_SNAPSHOT || m->snapshot != p->snapshot.id ||
       m->index > p->snapshot.count)
     return;
+  p->wanted = m->index;
   if (m->index == p->snapshot.count) {
     p->broken = false;
     uint64_t seq = p->snapshot.pos.seq;

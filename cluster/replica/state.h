@@ -27,8 +27,9 @@ struct rep_peer {
   uint64_t round_life, round_time; /* ... before the present round began */
   uint64_t fresh_life, fresh_time; /* ... before the last complete round began */
   struct rep_snapshot snapshot;
-  uint32_t piece;  /* of the snapshot: the next that it wants */
-  uint32_t behind; /* and the next to be sent, up to REP_PIECES further */
+  uint32_t piece;  /* of the snapshot: before this one all have come */
+  uint32_t behind; /* the next to be sent, up to REP_PIECES further */
+  uint32_t wanted; /* by its last answer: less, if that is late or it has begun anew */
 };
 
 struct rep_wait {
@@ -148,6 +149,8 @@ void rep_config_tick(struct rep *r);
 void rep_config_refresh(struct rep *r);
 /* As primary, when acknowledgements have come: grow, hand over. */
 void rep_config_progress(struct rep *r);
+/* As primary: another is to lead, once it has all. */
+void rep_config_hand_over(struct rep *r, uint32_t node);
 /* Whether this node is a member of the ISR with its present store. */
 bool rep_config_member(const struct rep *r, const struct rep_config *c);
 

@@ -9,17 +9,16 @@
 #include "sim/world.h"
 
 enum {
-  META_COLLECTION = 1,
   META_PATIENCE_US = 500000,
   META_TTL_S = 2,
   META_KEEP_US = 700000,
   META_WATCH_LAG_US = 15000
 };
 
-static const struct doc_uuid meta_cluster = {{1}};
+const struct doc_uuid sim_meta_cluster = {{1}};
 
 static struct doc_path meta_shard(void) {
-  return doc_path(meta_cluster, DOC_PATH_SHARD, META_COLLECTION, SIM_SHARD);
+  return doc_path(sim_meta_cluster, DOC_PATH_SHARD, SIM_COLLECTION, SIM_SHARD);
 }
 
 const struct rep_config *sim_meta_record(const struct sim_world *w) {
@@ -114,16 +113,23 @@ static void meta_write(struct sim_world *w, const struct meta_compare *compare,
   meta_truth(w);
 }
 
+static void meta_replica(struct doc_shard *doc, uint32_t node) {
+  for (uint32_t i = 0; i < doc->n_replicas; i++)
+    if (doc->replicas[i].node == node)
+      return;
+  doc->replicas[doc->n_replicas++] = (struct doc_replica){.node = node};
+}
+
 void sim_meta_put(struct sim_world *w, const struct rep_config *c) {
   struct doc_path path = meta_shard();
   uint64_t rev = w->n_records ? sim_meta_record(w)->rev : 0;
   struct meta_compare compare = {.key = meta_text(path.text), .target = META_MOD};
   compare.number = (int64_t)rev;
-  w->doc.collection = META_COLLECTION;
+  w->doc.collection = SIM_COLLECTION;
   w->doc.number = SIM_SHARD;
   w->doc.min_isr = c->min_isr;
-  for (uint32_t i = w->doc.n_replicas; i < w->n_nodes; i++)
-    w->doc.replicas[w->doc.n_replicas++].node = i + 1;
+  for (uint32_t i = 1; i <= w->n_nodes; i++)
+    meta_replica(&w->doc, i);
   rep_link_doc(c, &w->doc);
   size_t n;
   char *text = doc_shard_write(&w->doc, &n);
@@ -136,9 +142,23 @@ void sim_meta_put(struct sim_world *w, const struct rep_config *c) {
 }
 
 void sim_meta_forget(struct sim_node *n) {
-  struct doc_path path = doc_path(meta_cluster, DOC_PATH_LIVE, n->id, 0);
+  struct doc_path path = doc_path(sim_meta_cluster, DOC_PATH_LIVE, n->id, 0);
   struct meta_op op = {.kind = META_DELETE, .key = meta_text(path.text)};
   meta_write(n->world, NULL, &op);
+}
+
+/* That the node belongs to the cluster. */
+static void meta_node(struct sim_world *w, uint32_t id) {
+  struct doc_node doc = {.id = id, .name = "node", .address = "10.0.0.1:7000", .weight = 100};
+  struct doc_path path = doc_path(sim_meta_cluster, DOC_PATH_NODE, id, 0);
+  size_t n;
+  char *text = doc_node_write(&doc, &n);
+  struct meta_op op = {.kind = META_PUT, .key = meta_text(path.text), .value = {text, n}};
+  if (text)
+    meta_write(w, NULL, &op);
+  else
+    sim_fail(w, "a node's document breaks the rules");
+  free(text);
 }
 
 void sim_meta_start(struct sim_world *w) {
@@ -157,6 +177,8 @@ void sim_meta_start(struct sim_world *w) {
   if (!w->controller)
     abort();
   sim_meta_put(w, &c);
+  for (uint32_t i = 1; i <= w->n_nodes; i++)
+    meta_node(w, i);
 }
 
 void sim_meta_end(struct sim_world *w) {
@@ -164,12 +186,16 @@ void sim_meta_end(struct sim_world *w) {
   model_free(w->meta);
 }
 
+void sim_meta_weather(struct sim_world *w) {
+  sim_meta_look(w);
+  meta_faults(w, false);
+}
+
 /* ---- A node's line ---- */
 
 /* What the server and this node's line to it are like now. */
 static void meta_weather(struct sim_world *w, struct sim_node *n) {
-  sim_meta_look(w);
-  meta_faults(w, false);
+  sim_meta_weather(w);
   if (n->line)
     model_set_cut(n->line, w->now < n->meta_cut_until);
 }
@@ -195,20 +221,20 @@ static void meta_gone(void *arg) {
   sim_fail(n->world, "the record is gone");
 }
 
-/* Until the record changes, it may become this one, however late. */
-static void meta_asked(struct sim_world *w, const struct rep_txn *txn) {
-  if (txn->rev != sim_meta_record(w)->rev)
+void sim_meta_asked(struct sim_world *w, const struct rep_config *c) {
+  if (c->rev != sim_meta_record(w)->rev)
     return;
   for (uint32_t i = 0; i < w->n_asked; i++)
-    if (memcmp(&w->asked[i], &txn->config, sizeof txn->config) == 0)
+    if (memcmp(&w->asked[i], c, sizeof *c) == 0)
       return;
   if (w->n_asked < SIM_ASKED)
-    w->asked[w->n_asked++] = txn->config;
+    w->asked[w->n_asked++] = *c;
 }
 
 void sim_meta_txn(struct sim_node *n, const struct rep_txn *txn) {
   meta_weather(n->world, n);
-  meta_asked(n->world, txn);
+  if (txn->rev == txn->config.rev)
+    sim_meta_asked(n->world, &txn->config);
   sim_trace(n->world, "node %u asks for %d at record %lu", n->id, txn->kind, txn->rev);
   rep_link_txn(n->link, txn, meta_deadline(n));
   meta_schedule(n);
@@ -251,7 +277,7 @@ static void meta_kept(void *arg, const struct meta_result *r) {
 }
 
 static void meta_join_txn(struct sim_node *n) {
-  struct doc_path path = doc_path(meta_cluster, DOC_PATH_LIVE, n->id, 0);
+  struct doc_path path = doc_path(sim_meta_cluster, DOC_PATH_LIVE, n->id, 0);
   struct meta_bytes key = meta_text(path.text);
   struct meta_compare compare = {.key = key, .target = META_CREATE};
   struct meta_op op = {.kind = META_DELETE, .key = key};
@@ -308,8 +334,8 @@ static void meta_put_memory(void *arg, void *block) {
 }
 
 void sim_meta_join(struct sim_node *n) {
-  struct rep_link_options o = {.cluster = meta_cluster,
-                               .collection = META_COLLECTION,
+  struct rep_link_options o = {.cluster = sim_meta_cluster,
+                               .collection = SIM_COLLECTION,
                                .number = SIM_SHARD,
                                .node = n->id,
                                .alloc = {NULL, meta_get_memory, meta_put_memory},

@@ -30,6 +30,7 @@ static void run_options(struct sim_world *w) {
   w->longest_us = harsh ? RUN_LONGEST_US : RUN_LONGEST_US / 2;
   w->fault_kinds = (uint32_t)sim_random(w) | (uint32_t)sim_random(w);
   w->async_share = sim_chance(w, 0.3) ? 0.6 : 0;
+  w->moving = sim_chance(w, 0.3);
   w->upgrading = sim_chance(w, 0.3);
 }
 
@@ -78,6 +79,7 @@ static void run_event(struct sim_world *w, const struct sim_event *ev) {
         sim_push(w, w->now + RUN_HEALED_US, (struct sim_event){.kind = SIM_HEAL});
       }
       break;
+    case SIM_MOVES: sim_moves_event(w, ev); break;
     case SIM_HEAL: w->ending = true; break;
     default: sim_node_event(w, ev);
   }
@@ -113,6 +115,7 @@ static void run_start(struct sim_world *w) {
   for (uint32_t i = 1; i <= w->n_nodes; i++)
     sim_node_start(&w->nodes[i]);
   sim_clients_start(w);
+  sim_moves_start(w);
 }
 
 static void run_end(struct sim_world *w) {
@@ -121,6 +124,7 @@ static void run_end(struct sim_world *w) {
   for (uint32_t i = 1; i <= w->n_nodes; i++)
     if (w->nodes[i].rep)
       sim_node_close(&w->nodes[i]);
+  sim_moves_end(w);
   sim_meta_end(w);
   w->result->simulated_us = w->now;
   sim_memory_free(w);
@@ -144,7 +148,8 @@ struct sim_world *sim_story(const struct sim_options *o, uint32_t nodes,
   struct sim_world *w = run_begin(o, result);
   w->story = w->healing = true;
   w->async_share = 0;
-  w->rep.chain = false;
+  w->rep.keep = 100000;
+  w->moving = w->upgrading = w->rep.chain = false;
   run_nodes(w, nodes);
   run_start(w);
   return w;

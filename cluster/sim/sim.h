@@ -20,7 +20,7 @@ struct sim_result {
   char why[256];
   uint64_t digest;    /* of all that happened: equal for equal seeds */
   uint64_t events, ops, writes_acked, local_acks, reads[3];
-  uint64_t faults, crashes, wipes, promotions, snapshots, orphans;
+  uint64_t faults, crashes, wipes, promotions, snapshots, orphans, moves;
   uint64_t simulated_us;
 };
 

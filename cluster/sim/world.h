@@ -2,6 +2,7 @@
 #ifndef CLUSTER_SIM_WORLD_H
 #define CLUSTER_SIM_WORLD_H
 
+#include "meta/cache.h"
 #include "meta/model.h"
 #include "replica/dedup.h"
 #include "replica/link.h"
@@ -13,6 +14,7 @@ enum {
   SIM_NODES = 7,
   SIM_CLIENTS = 6,
   SIM_KEYS = 24,
+  SIM_COLLECTION = 1,
   SIM_SHARD = 77,
   SIM_RECORDS = 4096,
   SIM_ASKED = 32
@@ -30,6 +32,7 @@ enum sim_kind {
   SIM_ASK,         /* node, data: struct sim_ask reaches it */
   SIM_REPLY,       /* data: struct sim_reply reaches its client */
   SIM_FAULT,       /* the next fault */
+  SIM_MOVES,       /* the controller of moves looks */
   SIM_HEAL
 };
 
@@ -199,6 +202,11 @@ struct sim_world {
   struct meta_store *controller;
   struct doc_shard doc;
   uint64_t writes_seen;
+  bool moving; /* the shard is moved about (moves.c) */
+  struct {
+    struct meta_store *line;
+    struct cache *cache;
+  } mover;
   bool meta_down;
   uint64_t meta_down_until, meta_slow_until, meta_lossy_until, watch_lag_until;
 
@@ -257,8 +265,18 @@ uint64_t sim_data_digest(const struct sim_data *d);
 enum rep_applied sim_data_apply(struct sim_data *d, const struct rep_entry *e);
 void sim_map_crash(struct sim_node *n);
 
+/* moves.c */
+void sim_moves_start(struct sim_world *w);
+void sim_moves_event(struct sim_world *w, const struct sim_event *ev);
+void sim_moves_end(struct sim_world *w);
+
 /* meta.c */
+extern const struct doc_uuid sim_meta_cluster;
 void sim_meta_start(struct sim_world *w);
+/* What the store is like now, for all lines. */
+void sim_meta_weather(struct sim_world *w);
+/* A transaction under way may make this of the record. */
+void sim_meta_asked(struct sim_world *w, const struct rep_config *c);
 const struct rep_config *sim_meta_record(const struct sim_world *w);
 void sim_meta_txn(struct sim_node *n, const struct rep_txn *txn);
 void sim_meta_refresh(struct sim_node *n);

@@ -68,7 +68,21 @@ static void test_lost(void **state) {
   rep_close(test.rep);
 }
 
+/* Who has begun anew, after a crash and by a late first piece, is given all of it again. */
+static void test_anew(void **state) {
+  (void)state;
+  test_begin();
+  test_wants(7);
+  test_wants(1);
+  test_sent(0, 0);
+  test.rep->now += test.rep->o.retry_ms;
+  test_tick();
+  test_sent(1, REP_PIECES);
+  rep_close(test.rep);
+}
+
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_window), cmocka_unit_test(test_lost)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_window), cmocka_unit_test(test_lost),
+                                     cmocka_unit_test(test_anew)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

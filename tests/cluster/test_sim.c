@@ -46,6 +46,7 @@ static void test_add(struct sim_result *sum, const struct sim_result *r) {
   sum->promotions += r->promotions;
   sum->snapshots += r->snapshots;
   sum->orphans += r->orphans;
+  sum->moves += r->moves;
   sum->simulated_us += r->simulated_us;
 }
 
@@ -84,12 +85,13 @@ static void test_jobs(struct test_share *shares, uint64_t jobs, uint64_t from, u
 
 static void test_print(const struct sim_result *sum, uint64_t n, uint64_t failed) {
   printf("| %llu seeds | %llu failed | %.0f h simulated, %llu faults: %llu crashes, "
-         "%llu disks lost, %llu failovers, %llu snapshots shipped | %llu operations: "
+         "%llu disks lost, %llu failovers, %llu snapshots shipped, %llu moves | %llu operations: "
          "%llu writes acknowledged, %llu by async, %llu strong reads, %llu session, %llu local |\n",
          (unsigned long long)n, (unsigned long long)failed, (double)sum->simulated_us / 3.6e9,
          (unsigned long long)sum->faults, (unsigned long long)sum->crashes,
          (unsigned long long)sum->wipes, (unsigned long long)sum->promotions,
-         (unsigned long long)sum->snapshots, (unsigned long long)sum->ops,
+         (unsigned long long)sum->snapshots, (unsigned long long)sum->moves,
+         (unsigned long long)sum->ops,
          (unsigned long long)sum->writes_acked, (unsigned long long)sum->local_acks,
          (unsigned long long)sum->reads[2], (unsigned long long)sum->reads[1],
          (unsigned long long)sum->reads[0]);
@@ -118,7 +120,7 @@ static void test_seeds(void **state) {
   assert_true(sum.writes_acked > 100 * n && sum.reads[0] > 20 * n && sum.reads[1] > 20 * n &&
               sum.reads[2] > 20 * n);
   assert_true(sum.crashes > 2 * n && sum.promotions > n && sum.wipes > n / 4 &&
-              sum.snapshots > n / 4 && sum.orphans > n && sum.local_acks > n);
+              sum.snapshots > n / 4 && sum.orphans > n && sum.local_acks > n && sum.moves > n / 10);
 }
 
 /* One seed tells one story. */

@@ -76,6 +76,27 @@ static void test_last_entry_rots(void **state) {
   test_end(w);
 }
 
+/* A primary that is told again and again to hand over to a node that cannot lead goes on. */
+static void test_hand_over_to_nobody(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  struct rep_event ev = {.type = REP_EV_HANDOFF, .node = 3};
+  sim_node_crash(&w->nodes[3], 60000000);
+  sim_story_for(w, 3000000);
+  uint64_t applied = test_info(w, 1).applied;
+  for (int i = 0; i < 30; i++) {
+    sim_node_step(&w->nodes[1], &ev);
+    sim_story_for(w, 100000);
+  }
+  assert_true(test_info(w, 1).applied > applied + 10);
+  sim_node_start(&w->nodes[3]);
+  sim_story_for(w, 3000000);
+  sim_node_step(&w->nodes[1], &ev);
+  sim_story_for(w, 1000000);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[3]);
+  test_end(w);
+}
+
 /* What a transaction under way may make of the record counts when a disk is to be lost: node 2 has
    asked for an ISR of 2 and 1 alone, and 1 has lost its disk, so 2 must not lose its own although 3
    is a sound member still. */
@@ -121,6 +142,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_old_entry_rots),
       cmocka_unit_test(test_last_entry_rots),
+      cmocka_unit_test(test_hand_over_to_nobody),
       cmocka_unit_test(test_asked_counts),
       cmocka_unit_test(test_hidden_rot_counts),
   };

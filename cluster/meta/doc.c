@@ -89,7 +89,7 @@ static const struct field doc_shard_fields[] = {
     DOC_LIST(replicas, DOC_REPLICAS_MAX, n_replicas, doc_replica_fields),
     DOC_NUMBERS(isr, DOC_REPLICAS_MAX, n_isr),
     DOC_NUMBERS(learners, DOC_REPLICAS_MAX, n_learners),
-    DOC_BOOL(unclean),
+    DOC_U64(unclean),
     DOC_END};
 #undef DOC
 #define DOC doc_move

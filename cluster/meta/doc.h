@@ -152,7 +152,7 @@ struct doc_shard {
   uint32_t n_replicas;
   uint32_t n_isr;
   uint32_t n_learners;
-  bool unclean; /* an operator made a primary of what was left */
+  uint64_t unclean; /* the last epoch that an operator began with what was left; 0: none */
 };
 
 enum doc_step {

@@ -40,6 +40,15 @@ static bool config_may_begin(struct rep *r) {
   return true;
 }
 
+/* An operator has made this replica the primary, though it may not have all: what it has is where
+   the shard goes on from. */
+static bool config_forced(struct rep *r) {
+  struct rep_pos pos = r->machine.pos(r->machine.arg);
+  r->state.broken = false;
+  r->state.heal = 0;
+  return pos.seq >= r->base.seq || rep_journal_reset(r, &pos);
+}
+
 /* Which part this node plays by a record that is new. */
 static void config_play(struct rep *r) {
   bool mine = rep_config_member(r, &r->config) && r->config.isr[0].node == r->o.node;
@@ -54,7 +63,10 @@ static void config_play(struct rep *r) {
       rep_lead_end(r);
   }
   r->heard = r->now;
-  if (r->role != REP_FOLLOWER || !mine || r->state.broken)
+  if (r->role != REP_FOLLOWER || !mine)
+    return;
+  bool forced = r->config.unclean == r->config.epoch && r->config.epoch > r->state.promised;
+  if (forced ? !config_forced(r) : r->state.broken)
     return;
   if (r->config.epoch > PLANT(RESUME_SAME_EPOCH, r->state.promised, r->state.promised - 1))
     rep_lead(r);

@@ -119,6 +119,7 @@ static bool follow_entry(struct rep *r, const struct rep_entry *e, uint64_t chai
       return false;
     }
     if (e->pos.seq <= r->commit) {
+      r->parted = e->pos.seq;
       rep_mark_broken(r, e->pos.seq);
       return false;
     }

@@ -125,9 +125,22 @@ bool rep_journal_save(struct rep *r) {
   return journal_ok(r, r->store.save(r->store.arg, &r->state));
 }
 
+/* Behind what entry a log that is given up holds what others may not have. After an unclean start
+   that may be committed entries: all from where it parted from the others, or, when that was not
+   seen in this life, all that there is. */
+static uint64_t journal_orphans(const struct rep *r) {
+  if (r->parted)
+    return r->parted - 1;
+  if (r->state.broken && r->have_config && r->config.unclean)
+    return r->base.seq;
+  return r->commit;
+}
+
 bool rep_journal_reset(struct rep *r, const struct rep_pos *pos) {
-  if (!journal_ok(r, r->store.reset(r->store.arg, pos, PLANT(ORPHANS_LOST, r->commit, pos->seq))))
+  uint64_t after = PLANT(ORPHANS_LOST, journal_orphans(r), pos->seq);
+  if (!journal_ok(r, r->store.reset(r->store.arg, pos, after)))
     return false;
+  r->parted = 0;
   r->records++;
   journal_restart(r, pos);
   r->durable = 0;

@@ -52,6 +52,7 @@ bool rep_link_config(const struct doc_shard *doc, int64_t revision, struct rep_c
     return false;
   out->rev = (uint64_t)revision;
   out->epoch = doc->epoch;
+  out->unclean = doc->unclean;
   out->min_isr = doc->min_isr;
   out->n_isr = doc->n_isr;
   out->n_learners = doc->n_learners;
@@ -64,6 +65,7 @@ bool rep_link_config(const struct doc_shard *doc, int64_t revision, struct rep_c
 
 void rep_link_doc(const struct rep_config *c, struct doc_shard *doc) {
   doc->epoch = c->epoch;
+  doc->unclean = c->unclean;
   doc->primary = c->isr[0].node;
   doc->n_isr = c->n_isr;
   doc->n_learners = c->n_learners;

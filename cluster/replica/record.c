@@ -35,7 +35,8 @@ int rep_learner_at(const struct rep_config *c, uint32_t node) {
 
 bool rep_config_valid(const struct rep_config *c) {
   if (!c->n_isr || c->n_isr > REP_MEMBERS || c->n_learners > REP_MEMBERS || !c->epoch ||
-      c->n_isr + c->n_learners > REP_MEMBERS || !c->min_isr || c->min_isr > REP_MEMBERS)
+      c->n_isr + c->n_learners > REP_MEMBERS || !c->min_isr || c->min_isr > REP_MEMBERS ||
+      c->unclean > c->epoch)
     return false;
   for (uint32_t i = 0; i < c->n_isr; i++)
     if (!c->isr[i].node || rep_isr_at(c, c->isr[i].node) != (int)i)

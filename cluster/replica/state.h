@@ -78,6 +78,7 @@ struct rep {
   struct {
     uint64_t promised, rev, commit;
   } was; /* when it was last looked at (invariant.c) */
+  uint64_t parted; /* the entry at which the log differs from what is committed; 0: not known */
   uint64_t digest_seq[REP_DIGESTS], digest[REP_DIGESTS];
 
   /* The record and the transaction under way (config.c). */

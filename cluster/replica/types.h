@@ -52,6 +52,7 @@ struct rep_member {
 struct rep_config {
   uint64_t rev; /* C: not part of the stored bytes */
   uint64_t epoch;
+  uint64_t unclean; /* the last epoch that an operator began with what was left; 0: none */
   uint32_t min_isr;
   uint32_t n_isr, n_learners;
   struct rep_member isr[REP_MEMBERS];

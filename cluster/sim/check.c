@@ -79,6 +79,8 @@ static void check_oracle(struct sim_world *w, const struct rep_entry *e) {
 
 static void check_commit(struct sim_node *n, const struct rep_info *info) {
   struct sim_world *w = n->world;
+  if (w->forced)
+    return;
   for (uint64_t seq = n->seen_commit + 1; seq <= info->commit; seq++) {
     const struct rep_entry *e = sim_image_at(&n->disk.now, seq);
     if (!e)
@@ -103,7 +105,7 @@ static void check_commit(struct sim_node *n, const struct rep_info *info) {
 static void check_applied(struct sim_node *n, const struct rep_info *info) {
   struct sim_world *w = n->world;
   const struct sim_data *d = &n->map.now;
-  if (d->pos.seq == n->seen_applied)
+  if (d->pos.seq == n->seen_applied || w->forced)
     return;
   n->seen_applied = d->pos.seq;
   if (d->pos.seq > info->commit || d->pos.seq > w->n_ledger) {
@@ -160,7 +162,7 @@ void sim_check_read(struct sim_node *n, const struct sim_ask *ask, const struct 
   struct sim_world *w = n->world;
   uint64_t seq = r->answer.pos.seq;
   w->result->reads[ask->level]++;
-  if (ask->level == REP_LOCAL && seq < w->n_ledger) {
+  if (ask->level == REP_LOCAL && seq < w->n_ledger && !w->forced) {
     uint64_t missed = w->ledger[seq].at, bound = ask->max_age * 1030 + 5000;
     if (w->now > missed + bound)
       sim_fail(w, "a local read at node %u misses a write of %lu ms ago, more than %lu", n->id,
@@ -197,6 +199,8 @@ static uint64_t check_value(const struct sim_world *w, uint32_t key, uint64_t se
 }
 
 void sim_check_reply(struct sim_world *w, const struct sim_client *c, const struct sim_reply *r) {
+  if (w->forced)
+    return;
   if (c->ask.write) {
     check_write_reply(w, c, r);
     return;
@@ -218,7 +222,7 @@ void sim_check_record(struct sim_world *w, const struct rep_config *c) {
     sim_fail(w, "I8: a record breaks the rules");
   if (c->epoch == before->epoch && c->isr[0].node != before->isr[0].node)
     sim_fail(w, "the primary changed in epoch %lu", c->epoch);
-  if (c->n_isr < c->min_isr)
+  if (c->n_isr < c->min_isr && !w->forced)
     sim_fail(w, "the ISR has %u members of %u", c->n_isr, c->min_isr);
 }
 
@@ -233,10 +237,14 @@ static void check_end_node(struct sim_node *n) {
   struct sim_world *w = n->world;
   struct rep_info info;
   rep_info(n->rep, &info);
-  if (info.applied != w->n_ledger || info.broken)
+  if (w->forced) {
+    if (sim_data_digest(&n->map.now) != sim_data_digest(&sim_node_leading(w)->map.now))
+      sim_fail(w, "after healing node %u has other data than the primary", n->id);
+  } else if (info.applied != w->n_ledger || info.broken) {
     sim_fail(w, "after healing node %u has %lu of %zu", n->id, info.applied, w->n_ledger);
-  else if (memcmp(n->map.now.values, w->oracle.values, sizeof w->oracle.values) != 0)
+  } else if (memcmp(n->map.now.values, w->oracle.values, sizeof w->oracle.values) != 0) {
     sim_fail(w, "after healing node %u has other data", n->id);
+  }
 }
 
 /* The node is no replica any more. */

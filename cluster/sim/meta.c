@@ -141,6 +141,18 @@ void sim_meta_put(struct sim_world *w, const struct rep_config *c) {
   free(text);
 }
 
+void sim_meta_force(struct sim_world *w, uint32_t node) {
+  struct rep_config c = *sim_meta_record(w);
+  w->forced = true;
+  c.unclean = ++c.epoch;
+  c.n_isr = c.n_learners = 0;
+  c.isr[c.n_isr++] = (struct rep_member){node, w->nodes[node].uuid};
+  for (uint32_t i = 1; i <= w->n_nodes; i++)
+    if (i != node)
+      c.learners[c.n_learners++] = i;
+  sim_meta_put(w, &c);
+}
+
 void sim_meta_forget(struct sim_node *n) {
   struct doc_path path = doc_path(sim_meta_cluster, DOC_PATH_LIVE, n->id, 0);
   struct meta_op op = {.kind = META_DELETE, .key = meta_text(path.text)};

@@ -213,7 +213,8 @@ struct sim_world {
   bool blocked[SIM_NODES + 1][SIM_NODES + 1];
   double drop, twice, late;
   bool healing, ending;
-  bool story; /* nothing goes wrong but what a test does */
+  bool story;  /* nothing goes wrong but what a test does */
+  bool forced; /* an operator has given up what was committed: only copies are compared now */
   uint64_t lives, syncs, snapshots;
   double async_share;
   bool upgrading; /* nodes come back as a later version, or as an older one again */
@@ -288,6 +289,8 @@ void sim_meta_event(struct sim_node *n);
 /* Sees to it that sim_meta_record is what is stored; the record as changed by the controller. */
 void sim_meta_look(struct sim_world *w);
 void sim_meta_put(struct sim_world *w, const struct rep_config *c);
+/* As an operator by `vecdb cluster force`: the node leads with what it has. */
+void sim_meta_force(struct sim_world *w, uint32_t node);
 /* The node's lease runs out, which it does not know. */
 void sim_meta_expire(struct sim_node *n);
 /* The node's registration is away. */

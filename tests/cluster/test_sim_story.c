@@ -138,6 +138,117 @@ static void test_hidden_rot_counts(void **state) {
   test_end(w);
 }
 
+/* ---- Unclean starts ---- */
+
+/* Node 3 is behind, and is back when the two others, which are in sync, are away. */
+static void test_behind(struct sim_world *w) {
+  sim_node_crash(&w->nodes[3], 600000000);
+  sim_story_for(w, 3000000);
+}
+
+/* What node 3 has when nobody leads it. */
+static uint64_t test_alone(struct sim_world *w) {
+  sim_node_start(&w->nodes[3]);
+  sim_story_for(w, 5000000);
+  assert_true(test_info(w, 3).role == REP_FOLLOWER && test_info(w, 3).last < w->n_ledger);
+  return test_info(w, 3).last;
+}
+
+/* Of the writes behind `last` which were committed then, each is an orphan of nodes 1 and 2. */
+static void test_kept(struct sim_world *w, uint64_t last) {
+  uint32_t lost = 0;
+  for (size_t i = 0; i < w->n_writes; i++)
+    if (w->writes[i].seq > last) {
+      assert_int_equal(w->writes[i].orphan_on & 6, 6);
+      lost++;
+    }
+  assert_true(lost > 3);
+}
+
+/* The disks of all who were in sync are gone: an operator makes node 3 go on with what it has. */
+static void test_disks_gone(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  test_behind(w);
+  sim_wipe(&w->nodes[1], 600000000);
+  sim_wipe(&w->nodes[2], 600000000);
+  uint64_t last = test_alone(w);
+  sim_meta_force(w, 3);
+  sim_node_start(&w->nodes[1]);
+  sim_node_start(&w->nodes[2]);
+  sim_story_for(w, 5000000);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[3]);
+  assert_int_equal(sim_meta_record(w)->n_isr, 3);
+  assert_true(test_info(w, 3).applied > last + 20);
+  test_end(w);
+}
+
+/* They were not gone: when they are back they follow node 3, and what only they had is in their
+   files of orphans. */
+static void test_disks_back(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  test_behind(w);
+  sim_node_crash(&w->nodes[1], 600000000);
+  sim_node_crash(&w->nodes[2], 600000000);
+  uint64_t last = test_alone(w);
+  sim_meta_force(w, 3);
+  sim_story_for(w, 2000000);
+  assert_null(sim_node_leading(w)); /* alone it is less than min_isr, and serves nobody */
+  sim_node_start(&w->nodes[2]);
+  sim_story_for(w, 1500000);
+  sim_node_start(&w->nodes[1]);
+  sim_story_for(w, 5000000);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[3]);
+  test_kept(w, last);
+  test_end(w);
+}
+
+/* They were not even down, but cut off, and went on: they have committed more, and have it in their
+   data. Now they are given a snapshot, and what they had is kept nevertheless. */
+static void test_cut_off_goes_on(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  test_behind(w);
+  for (uint32_t i = 1; i <= 2; i++) {
+    w->blocked[3][i] = w->blocked[i][3] = true;
+    w->nodes[i].meta_cut_until = UINT64_MAX;
+  }
+  uint64_t last = test_alone(w), committed = test_info(w, 1).commit;
+  sim_meta_force(w, 3);
+  sim_story_for(w, 2000000);
+  assert_true(test_info(w, 1).commit > committed && test_info(w, 1).applied > last);
+  memset(w->blocked, 0, sizeof w->blocked);
+  w->nodes[1].meta_cut_until = w->nodes[2].meta_cut_until = 0;
+  sim_story_for(w, 8000000);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[3]);
+  assert_int_equal(test_result.snapshots, 2);
+  test_kept(w, last);
+  test_end(w);
+}
+
+/* Even one whose log is damaged can be made to go on, with what is before the damage. */
+static void test_only_damaged(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  struct sim_node *n = &w->nodes[3];
+  for (uint32_t i = 1; i <= 2; i++)
+    sim_wipe(&w->nodes[i], 600000000);
+  n->map.durable = (struct sim_data){0};
+  test_rot(n, test_info(w, 3).last - 3);
+  sim_node_crash(n, 100000);
+  sim_story_for(w, 3000000);
+  assert_true(test_info(w, 3).broken && !sim_node_leading(w));
+  sim_meta_force(w, 3);
+  sim_node_start(&w->nodes[1]);
+  sim_node_start(&w->nodes[2]);
+  sim_story_for(w, 5000000);
+  assert_ptr_equal(sim_node_leading(w), n);
+  assert_false(test_info(w, 3).broken);
+  assert_int_equal(sim_meta_record(w)->n_isr, 3);
+  test_end(w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_old_entry_rots),
@@ -145,6 +256,10 @@ int main(void) {
       cmocka_unit_test(test_hand_over_to_nobody),
       cmocka_unit_test(test_asked_counts),
       cmocka_unit_test(test_hidden_rot_counts),
+      cmocka_unit_test(test_disks_gone),
+      cmocka_unit_test(test_disks_back),
+      cmocka_unit_test(test_cut_off_goes_on),
+      cmocka_unit_test(test_only_damaged),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/force.h"
 #include "ctl/status.h"
 
 static const char ctl_usage[] =
@@ -13,6 +14,8 @@ static const char ctl_usage[] =
     "  move --collection C --shard S --target-node N [--source-node N] [--dry-run] [--wait]\n"
     "  drain N [--dry-run] [--wait]       moves every replica away from node N\n"
     "  cancel --collection C --shard S    gives up a move, while its source is still there\n"
+    "  force --collection C --shard S --target-node N [--accept-loss]\n"
+    "                                     N leads with what it has, when none in sync is left\n"
     "  orphans [--replay] FILE...         writes that a log was cut of; needs no etcd\n"
     "--etcd is http://127.0.0.1:2379 unless given; --cluster the only one that etcd holds.\n";
 
@@ -42,7 +45,8 @@ static int ctl_option(const char *name, const char *value, struct ctl_args *out)
                  {"--source-node", NULL, &out->source, NULL},
                  {"--target-node", NULL, &out->target, NULL},
                  {"--dry-run", NULL, NULL, &out->dry_run},
-                 {"--wait", NULL, NULL, &out->wait}};
+                 {"--wait", NULL, NULL, &out->wait},
+                 {"--accept-loss", NULL, NULL, &out->accept_loss}};
   for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
     if (strcmp(name, options[i].name) != 0)
       continue;
@@ -59,10 +63,11 @@ static int ctl_option(const char *name, const char *value, struct ctl_args *out)
 
 /* What a command must be given besides. */
 static const char *ctl_missing(const struct ctl_args *a) {
-  bool one = strcmp(a->command, "move") == 0 || strcmp(a->command, "cancel") == 0;
+  bool target = strcmp(a->command, "move") == 0 || strcmp(a->command, "force") == 0;
+  bool one = target || strcmp(a->command, "cancel") == 0;
   if (one && (!a->collection || !a->has_shard))
     return "it needs --collection and --shard";
-  if (strcmp(a->command, "move") == 0 && !a->target)
+  if (target && !a->target)
     return "it needs --target-node";
   if (strcmp(a->command, "drain") == 0 && !a->node)
     return "it needs a node's number";
@@ -203,6 +208,30 @@ static int ctl_give_up(struct ctl *ctl, const struct ctl_args *args, FILE *out, 
   return 0;
 }
 
+static int ctl_start(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
+  struct doc_shard forced;
+  int64_t mod;
+  const struct cache_view *view = ctl_view(ctl);
+  bool can = ctl_force(view, ctl_collection(view, args->collection), args->shard, args->target,
+                       &forced, &mod, ctl->why);
+  if (can)
+    ctl_print_force(view, &forced, out);
+  cache_give(view);
+  if (!can)
+    return ctl_failed(err, ctl->why);
+  if (!args->accept_loss)
+    return ctl_failed(err, "nothing was done: it takes --accept-loss");
+  size_t n;
+  bool held = false;
+  char *text = doc_shard_write(&forced, &n);
+  struct doc_path path = doc_path(ctl->cluster, DOC_PATH_SHARD, forced.collection, forced.number);
+  enum ctl_status status = text ? ctl_put(ctl, path, text, n, mod, &held) : CTL_NO_MEMORY;
+  free(text);
+  if (!status && !held)
+    return ctl_failed(err, "nothing was done: the shard's record changed meanwhile");
+  return status ? ctl_failed(err, ctl->why) : 0;
+}
+
 int ctl_run(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
   if (strcmp(args->command, "status") == 0) {
     const struct cache_view *view = ctl_view(ctl);
@@ -212,6 +241,8 @@ int ctl_run(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) 
   }
   if (strcmp(args->command, "drain") == 0)
     return ctl_drain(ctl, args, out, err);
+  if (strcmp(args->command, "force") == 0)
+    return ctl_start(ctl, args, out, err);
   if (strcmp(args->command, "cancel") == 0)
     return ctl_give_up(ctl, args, out, err);
   return ctl_plan(ctl, args, out, err);

@@ -11,7 +11,7 @@
 #include "ctl/session.h"
 
 struct ctl_args {
-  const char *command; /* status, balance, move, drain, cancel */
+  const char *command; /* status, balance, move, drain, cancel, force */
   const char *endpoints;
   const char *cluster; /* 32 hex digits; NULL: the only one that there is */
   const char *ca_file;
@@ -24,6 +24,7 @@ struct ctl_args {
   uint32_t target;
   uint32_t node; /* of drain */
   bool dry_run;  /* only prints */
+  bool accept_loss; /* of force */
   bool wait;     /* until nothing is open any more, taking steps that need nobody else */
 };
 

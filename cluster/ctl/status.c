@@ -79,6 +79,9 @@ static void status_shards(const struct cache_view *view, FILE *out) {
               all[i]->why);
       continue;
     }
+    if (shard->unclean)
+      fprintf(out, "shard %u/%u: unclean start in epoch %" PRIu64 "\n", shard->collection,
+              shard->number, shard->unclean);
     if (shard->state == DOC_SHARD_ACTIVE && coll && shard->n_isr >= coll->replicas)
       continue;
     fprintf(out, "shard %u/%u: %s, epoch %" PRIu64 ", primary %u,", shard->collection,

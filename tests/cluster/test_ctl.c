@@ -432,6 +432,71 @@ static void test_move(void **state) {
   tc_end(&t);
 }
 
+/* The node runs, with a disk of this name. */
+static void tc_live(struct tc *t, uint32_t id, uint8_t disk) {
+  struct doc_live live = {.id = id, .store.bytes = {disk}, .protocol_min = 1, .protocol_max = 1};
+  struct doc_path path = doc_path(tc_cluster, DOC_PATH_LIVE, id, 0);
+  const struct cache_view *view = ctl_view(&t->nodes);
+  const struct cache_entry *old = cache_find(view, DOC_PATH_LIVE, id, 0);
+  int64_t mod = old ? old->mod : 0;
+  size_t n;
+  bool held;
+  cache_give(view);
+  char *text = doc_live_write(&live, &n);
+  assert_non_null(text);
+  assert_int_equal(ctl_put(&t->nodes, path, text, n, mod, &held), CTL_OK);
+  assert_true(held);
+  free(text);
+  tc_settle(t);
+}
+
+static struct doc_shard tc_shard(struct tc *t) {
+  const struct cache_view *view = ctl_view(&t->ctl);
+  struct doc_shard shard = *(const struct doc_shard *)cache_doc(view, DOC_PATH_SHARD, 1, 0);
+  cache_give(view);
+  return shard;
+}
+
+/* An operator makes a node go on with what it has, if it runs and a loss is accepted. */
+static void test_force(void **state) {
+  struct tc t;
+  char text[4096], line[128];
+  (void)state;
+  tc_begin(&t, model_new(6));
+  struct doc_coll coll = tc_coll("rows", 1, 3);
+  assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+  tc_settle(&t);
+  struct doc_shard before = tc_shard(&t);
+  uint32_t node = before.isr[2], other = 1;
+  while (doc_has(before.isr, before.n_isr, other))
+    other++;
+  tc_live(&t, other, 9);
+  snprintf(line, sizeof line, "force --collection rows --shard 0 --target-node %u", other);
+  assert_int_equal(tc_type(&t, line, text, sizeof text), 1);
+  assert_non_null(strstr(text, "no replica"));
+  snprintf(line, sizeof line, "force --collection rows --shard 0 --target-node %u", node);
+  assert_int_equal(tc_type(&t, line, text, sizeof text), 1);
+  assert_non_null(strstr(text, "does not run"));
+  tc_live(&t, node, 7); /* a disk that the record does not know */
+  assert_int_equal(tc_type(&t, line, text, sizeof text), 1);
+  assert_non_null(strstr(text, "--accept-loss"));
+  assert_non_null(strstr(text, "is lost"));
+  struct doc_shard after = tc_shard(&t);
+  assert_memory_equal(&after, &before, sizeof after);
+  snprintf(line, sizeof line, "force --accept-loss --collection rows --shard 0 --target-node %u",
+           node);
+  assert_int_equal(tc_type(&t, line, text, sizeof text), 0);
+  after = tc_shard(&t);
+  assert_true(after.epoch == before.epoch + 1 && after.unclean == after.epoch);
+  assert_true(after.primary == node && after.n_isr == 1 && after.n_learners == 2);
+  for (uint32_t i = 0; i < after.n_replicas; i++)
+    if (after.replicas[i].node == node)
+      assert_int_equal(after.replicas[i].store.bytes[0], 7);
+  assert_int_equal(tc_type(&t, "status", text, sizeof text), 0);
+  assert_non_null(strstr(text, "unclean start in epoch 2"));
+  tc_end(&t);
+}
+
 /* Many shards take several transactions; every slot and shard is there in the end. */
 static void test_create(void **state) {
   struct tc t;
@@ -478,7 +543,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_model),  cmocka_unit_test(test_crashes),  cmocka_unit_test(test_etcd),
       cmocka_unit_test(test_faults), cmocka_unit_test(test_refusals), cmocka_unit_test(test_move),
-      cmocka_unit_test(test_create),
+      cmocka_unit_test(test_create), cmocka_unit_test(test_force),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

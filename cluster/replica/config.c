@@ -183,8 +183,9 @@ static void config_hand_over(struct rep *r) {
 void rep_config_hand_over(struct rep *r, uint32_t node) {
   struct rep_peer *p = rep_isr_at(&r->config, node) > 0 ? rep_peer_of(r, node) : NULL;
   bool again = r->handoff_began && r->now - r->handoff_began < 2 * r->o.slow_ms;
-  if (r->role != REP_LEADING || !r->serving || !p || config_slow(r, p) || r->handoff || again ||
-      p->match + r->o.grow_lag < r->tail.seq)
+  bool soon = p && !config_slow(r, p) && !r->handoff && !again &&
+              p->match + r->o.grow_lag >= r->tail.seq;
+  if (r->role != REP_LEADING || !r->serving || !PLANT(HANDOFF_ANY, soon, true))
     return;
   r->handoff = node;
   r->handoff_began = r->now;

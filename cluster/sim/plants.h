@@ -48,6 +48,9 @@
   P(TXN_ONCE, "a transaction without an answer is not sent again")                 \
   P(NEVER_SLOW, "dead members stay in the ISR")                                    \
   P(OLD_ROT_BREAKS, "a damaged entry that the data has breaks the primary")          \
+  P(LAST_ROT, "nobody can go on behind a damaged entry that was applied last")     \
+  P(HANDOFF_ANY, "any order to hand over stops the writes")                        \
+  P(PIECES_ON, "who takes a snapshot anew is sent what it wanted before")          \
   P(NO_RESEND, "entries that were lost are not sent again")
 
 enum sim_plant {

@@ -440,6 +440,19 @@ clang-test: ## the files outside lib/ are clean under clang's warnings, too
 header-test: ## vecdb.h as C99, C11 and C++11, with gcc and clang
 	@CLANG='$(CLANG)' sh tests/tidy/header.sh
 
+abi-test: ## the binary interface of vecdb.h is the one on record; make abi-record records it
+	@if [ "$$(uname -m)" != x86_64 ]; then echo 'skipped: the record is of x86-64'; \
+	elif INSTALL='$(INSTALL)' .ci/deps abigail; then CC='$(CC)' sh tests/tidy/abi.sh; \
+	else echo 'skipped: abigail-tools cannot be had'; fi
+abi-record:
+	@INSTALL='$(INSTALL)' .ci/deps abigail && CC='$(CC)' sh tests/tidy/abi.sh record
+
+# ---- The manual -----------------------------------------------------------------------------------
+
+manual: ## vecdb.h and README as HTML and manual pages, in build/manual/; a warning is an error
+	@if INSTALL='$(INSTALL)' .ci/deps doxygen; then sh .package/manual/make.sh build/manual; \
+	else echo 'skipped: doxygen cannot be had'; fi
+
 # ---- Tests ----------------------------------------------------------------------------------------
 
 ALL_TEST_SRC := $(TEST_SRC) $(SERVER_TEST_SRC) $(CLUSTER_TEST_SRC)
@@ -505,7 +518,7 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test breach-test clang-test tidy header-test symbols install-test \
-  examples-test shell-test cpp-test uring-test peers-quick deploy-names,"step:$(t) make $(t)")
+  examples-test shell-test cpp-test abi-test manual uring-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about thirteen minutes on two cores
@@ -630,7 +643,7 @@ help: ## this list
   shell shell-test cpp-test \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \
-  sources tidy exports symbols breach-test clang-test \
+  sources tidy exports symbols abi-test abi-record manual breach-test clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
   baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

@@ -71,6 +71,7 @@ extern "C" {
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
 
+/* What calls return. */
 typedef enum vecdb_status {
   VECDB_OK = 0,
   /* the caller's mistakes */
@@ -148,6 +149,7 @@ typedef struct vecdb_allocator {
   void *user;
 } vecdb_allocator;
 
+/* How much a line of the log matters. */
 typedef enum vecdb_log_level {
   VECDB_LOG_ERROR = 1,
   VECDB_LOG_WARN = 2,
@@ -262,12 +264,14 @@ typedef struct vecdb_control {
 typedef struct vecdb vecdb;                       /* an open database */
 typedef struct vecdb_collection vecdb_collection; /* a collection of an open database */
 
+/* What a write call waits for. */
 typedef enum vecdb_durability {
   VECDB_DURABLE_COMMIT = 0,   /* a write returns when it is on the disk (the default) */
   VECDB_DURABLE_INTERVAL = 1, /* a write returns when the system has it; synced every interval_ms */
   VECDB_DURABLE_OFF = 2       /* synced only by flush, compact and close */
 } vecdb_durability;
 
+/* What opening reads of the files to check it. */
 typedef enum vecdb_verify {
   VECDB_VERIFY_META = 0, /* what is interpreted: headers, tables, keys, graphs (the default) */
   VECDB_VERIFY_FULL = 1  /* every byte, vectors too */
@@ -282,6 +286,7 @@ enum {
                                        HOST_DRIVEN: vecdb_refresh alone does */
 };
 
+/* How a database is opened. */
 typedef struct vecdb_options {
   uint32_t size;
   uint32_t flags;              /* VECDB_READ_ONLY and the like */
@@ -366,6 +371,7 @@ VECDB_API int vecdb_flush_all(vecdb *db, const vecdb_control *control, vecdb_err
 
 /* ---- Schemas -------------------------------------------------------------------------------- */
 
+/* What a field holds. */
 typedef enum vecdb_type {
   VECDB_BOOL = 1,    /* bool, one byte 0 or 1 */
   VECDB_INT8 = 2,
@@ -512,6 +518,7 @@ VECDB_API int vecdb_index_type_parse(const char *name, int32_t *type, vecdb_erro
 VECDB_API int vecdb_index_params_parse(const char *text, vecdb_index_params *params,
                                        vecdb_error *error);
 
+/* How rows are found by the value of a scalar field. */
 typedef enum vecdb_scalar_index {
   VECDB_SCALAR_INDEX_AUTO = 0,   /* chosen per segment by the number of distinct values */
   VECDB_SCALAR_INDEX_NONE = 1,   /* filters scan the column */
@@ -543,11 +550,13 @@ typedef struct vecdb_value {
   int32_t element_type; /* ARRAY */
 } vecdb_value;
 
+/* A text or other bytes, with their number. */
 typedef struct vecdb_string {
   const char *data;
   size_t length;
 } vecdb_string;
 
+/* A field of a schema. */
 typedef struct vecdb_field {
   const char *name;        /* 1 to 255 bytes: a letter or _, then letters, digits and _; no word of
                               filters: and, or, not, in, like, is, null, true, false */
@@ -564,6 +573,7 @@ typedef struct vecdb_field {
   vecdb_value default_value; /* with VECDB_HAS_DEFAULT */
 } vecdb_field;
 
+/* The fields of a collection. */
 typedef struct vecdb_schema {
   uint32_t size;
   uint32_t field_size;       /* sizeof(vecdb_field) */
@@ -651,6 +661,7 @@ typedef struct vecdb_column {
   uint32_t dim; /* vectors: dimension of the data, checked against the field; 0: unchecked */
 } vecdb_column;
 
+/* Rows to be written, column by column. */
 typedef struct vecdb_batch {
   uint32_t size;
   uint32_t column_size; /* sizeof(vecdb_column) */
@@ -742,6 +753,7 @@ VECDB_API int vecdb_delete_where(vecdb_collection *collection, const vecdb_filte
 
 /* Rows with the wanted fields. Values are borrowed until vecdb_rows_free. One thread at a time. */
 typedef struct vecdb_rows vecdb_rows;
+/* Gives them back; NULL is fine. */
 VECDB_API void vecdb_rows_free(vecdb_rows *rows);
 VECDB_API size_t vecdb_rows_count(const vecdb_rows *rows);
 VECDB_API size_t vecdb_rows_n_fields(const vecdb_rows *rows);
@@ -761,6 +773,7 @@ VECDB_API int vecdb_get(vecdb_collection *collection, const vecdb_keys *keys,
                         const char *const *fields, size_t n_fields, uint8_t *found,
                         vecdb_rows **out, vecdb_error *error);
 
+/* Which rows a query wants, and what of them. */
 typedef struct vecdb_query_params {
   uint32_t size;
   uint32_t limit;          /* rows; 0: 16,384 */
@@ -789,12 +802,14 @@ VECDB_API int vecdb_sparse_counts(vecdb_collection *collection, const char *fiel
 
 /* ---- Search --------------------------------------------------------------------------------- */
 
+/* A row that a search found. */
 typedef struct vecdb_hit {
   int64_t id;     /* an INT64 key; for VARCHAR keys -1: take column 0 of the rows */
   float score;    /* as the metric says */
   uint32_t row;   /* row of the vecdb_rows, when asked for */
 } vecdb_hit;
 
+/* How a segment is searched. */
 typedef enum vecdb_plan {
   VECDB_PLAN_AUTO = 0,         /* chosen per segment from estimates */
   VECDB_PLAN_EXACT = 1,        /* every allowed row is compared */
@@ -804,6 +819,7 @@ typedef enum vecdb_plan {
                                   best again; EXACT where an index has none */
 } vecdb_plan;
 
+/* What a search looks for, and how. */
 typedef struct vecdb_search_params {
   uint32_t size;
   uint32_t k;              /* hits per query, 1 to VECDB_MAX_K */
@@ -903,6 +919,7 @@ typedef struct vecdb_hybrid_search {
   float radius;
 } vecdb_hybrid_search;
 
+/* Several searches whose hits become one ranking. */
 typedef struct vecdb_hybrid_params {
   uint32_t size;
   uint32_t search_size; /* sizeof(vecdb_hybrid_search) */
@@ -1013,6 +1030,7 @@ VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *cont
 VECDB_API int vecdb_warm(vecdb_collection *collection, const vecdb_control *control,
                          vecdb_error *error);
 
+/* The state of a collection or database. */
 typedef struct vecdb_stats {
   uint32_t size;
   uint32_t segments_growing;

@@ -1,7 +1,6 @@
 /*
  * test_router.c - a router in a simulated cluster (routersim.h): what it answers against everything
- * that is there, what it promises of deadlines, budgets and bytes, what becomes of writes; and its
- * parts on their own.
+ * that is there, what it promises of deadlines, budgets and bytes, what becomes of writes.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -15,9 +14,6 @@
 #include <cmocka.h>
 
 #include "cluster/routersim.h"
-#include "router/health.h"
-#include "router/smart.h"
-#include "router/split.h"
 #include "tlib/thorough.h"
 
 static const struct router_options tr_options = {.client = 77, .seed = 5};
@@ -598,120 +594,99 @@ static void test_bad_asks(void **state) {
   tr_close(s);
 }
 
-/* ---- Parts on their own ---- */
+/* ---- Large writes: in pieces, one after the other ---- */
 
-static void test_latency(void **state) {
-  (void)state;
-  struct latency l = {0};
-  for (int i = 0; i < LATENCY_FEWEST - 1; i++)
-    latency_add(&l, 1000);
-  assert_true(latency_p95(&l) == INT64_MAX);
-  for (int i = 0; i < 400; i++)
-    latency_add(&l, i % 100 < 94 ? 1000 : 50000);
-  assert_true(latency_p95(&l) >= 50000 / 2 && latency_p95(&l) <= 60000);
-  for (int i = 0; i < 5000; i++)
-    latency_add(&l, 300);
-  assert_true(latency_p95(&l) >= 300 && latency_p95(&l) <= 360);
-  latency_add(&l, 0);
-  latency_add(&l, INT64_MAX);
+struct tr_taken {
+  uint64_t requests[64];
+  uint32_t nodes[64];
+  uint32_t n;
+  uint32_t rows;
+  uint32_t open[RS_SHARDS]; /* pieces under way to a shard */
+  uint64_t count[RS_SHARDS];
+  uint8_t *seen;
+  int done;
+};
+
+static bool tr_take(void *arg, uint32_t node, uint64_t request, uint32_t deadline_ms,
+                    const void *payload, size_t n) {
+  struct tr_taken *t = arg;
+  struct wire_mem mem = {0};
+  struct wire_message m;
+  assert_true(n <= WIRE_BODY_MAX && deadline_ms);
+  assert_int_equal(wire_message_read(payload, n, &mem, &m), WIRE_OK);
+  assert_int_equal(t->open[m.target.shard]++, 0);
+  assert_int_equal(m.write.count, ++t->count[m.target.shard]);
+  for (uint32_t i = 0; i < m.rows.n_rows; i++) {
+    int64_t key = wire_columns_value(&m.rows, i, 0).as.integer;
+    assert_int_equal(t->seen[key]++, 0);
+  }
+  t->rows += m.rows.n_rows;
+  t->nodes[t->n] = node;
+  t->requests[t->n++] = request;
+  wire_mem_free(&mem);
+  return true;
 }
 
-static void test_breaker(void **state) {
-  (void)state;
-  struct breaker b = {0};
-  int64_t now_us = 1;
-  for (int i = 0; i < BREAKER_IN_A_ROW; i++) {
-    assert_true(breaker_allows(&b, now_us));
-    breaker_begin(&b, now_us);
-    breaker_end(&b, false, now_us, 0);
-  }
-  for (int64_t open_us = BREAKER_FIRST_US; open_us < 4 * BREAKER_LAST_US; open_us *= 2) {
-    int64_t wait_us = open_us < BREAKER_LAST_US ? open_us : BREAKER_LAST_US;
-    assert_false(breaker_allows(&b, now_us + wait_us - 1));
-    now_us += wait_us;
-    assert_true(breaker_allows(&b, now_us));
-    breaker_begin(&b, now_us);
-    assert_false(breaker_allows(&b, now_us)); /* one at a time */
-    breaker_end(&b, false, now_us, 0);
-  }
-  now_us += BREAKER_LAST_US;
-  breaker_begin(&b, now_us);
-  breaker_forget(&b); /* it was cancelled: another one may be sent */
-  assert_true(breaker_allows(&b, now_us));
-  breaker_begin(&b, now_us);
-  breaker_end(&b, true, now_us, 0);
-  /* Every second one fails: it opens when there are enough of them. */
-  for (int i = 0; i < BREAKER_FEWEST - 1; i++)
-    breaker_end(&b, i % 2, now_us, 0);
-  assert_true(breaker_allows(&b, now_us));
-  breaker_end(&b, false, now_us, 0);
-  assert_false(breaker_allows(&b, now_us));
+static void tr_taken_done(void *arg, void *user, struct router_result *result) {
+  struct tr_taken *t = arg;
+  (void)user;
+  assert_int_equal(result->result.code, VECDB_OK);
+  t->done++;
+  router_result_free(result);
 }
 
-static void test_budget(void **state) {
-  (void)state;
-  struct budget b;
-  uint32_t spent = 0, asked = 0;
-  budget_init(&b, 50, 20, 3, 2000);
-  for (int i = 0; i < 3; i++)
-    assert_true(budget_spend(&b, 0));
-  assert_false(budget_spend(&b, 0));
-  for (int i = 0; i < 10000; i++) {
-    budget_request(&b);
-    asked++;
-    for (int j = 0; j < 3; j++)
-      spent += budget_spend(&b, 0);
-    assert_true(spent * 20 <= asked);
-  }
-  assert_int_equal(spent, 500);
-  for (int i = 0; i < 10000; i++)
-    budget_request(&b);
-  for (spent = 0; budget_spend(&b, 0);)
-    spent++;
-  assert_int_equal(spent, 20); /* more is not saved up */
-  for (spent = 0; budget_spend(&b, 3000000);)
-    spent++;
-  assert_int_equal(spent, 6);
+static void tr_no_refresh(void *arg, uint32_t collection) {
+  (void)arg;
+  (void)collection;
 }
 
-/* Shards of rows around places of their own: few are asked, and what the wish says is found. */
-static void test_smart(void **state) {
+static void tr_no_cancel(void *arg, uint32_t node, uint64_t request) {
+  (void)arg;
+  (void)node;
+  (void)request;
+}
+
+/* Answers the oldest message, to whichever shard it was. */
+static void tr_reply(struct router *router, struct tr_taken *t, uint32_t i) {
+  struct wire_message m = {.kind = WIRE_ANSWER, .has = WIRE_HAS(WIRE_RESULT)};
+  struct wire_out out;
+  wire_out_init(&out, WIRE_LIMIT);
+  wire_message_write(&m, &out);
+  memset(t->open, 0, sizeof t->open);
+  router_answer(router, 2, t->nodes[i], t->requests[i], out.data, out.n);
+}
+
+static void test_pieces(void **state) {
   (void)state;
-  enum { SHARDS = 8, DIM = 8 };
-  struct smart smart = {0};
-  float centres[SHARDS][DIM], radius = 0;
-  uint64_t rows = 1, random = 9;
-  for (uint32_t i = 0; i < SHARDS; i++) {
-    for (uint32_t d = 0; d < DIM; d++)
-      centres[i][d] = d == i % DIM ? 10 : 0;
-    const struct wire_summary summary = {"v", DIM, 1, 1, centres[i], &radius, &rows, 0, 1};
-    assert_true(smart_set(&smart, i, &summary));
-  }
-  double found = 0, asked = 0;
-  for (int i = 0; i < 3000; i++) {
-    float query[DIM], gaps[SHARDS];
-    uint32_t had[SHARDS] = {0};
-    random = random * 6364136223846793005u + 1442695040888963407u;
-    uint32_t home = (uint32_t)(random >> 40) % SHARDS, next = (home + 1) % SHARDS;
-    for (uint32_t d = 0; d < DIM; d++)
-      query[d] = centres[home][d] * 0.8f + centres[next][d] * 0.3f;
-    had[home] = 9;
-    had[next] = 1;
-    assert_true(smart_gaps(&smart, VECDB_L2, query, SHARDS, gaps));
-    assert_true(!(gaps[home] > 0));
-    float limit = smart_gap(&smart, 0.95f);
-    assert_true(i < SMART_FEWEST ? isinf(limit) : isfinite(limit));
-    for (uint32_t s = 0; i >= SMART_FEWEST && s < SHARDS; s++) {
-      asked += gaps[s] <= limit;
-      found += gaps[s] <= limit ? had[s] / 10.0 : 0;
-    }
-    smart_learn(&smart, gaps, had, SHARDS);
-  }
-  assert_true(found / (3000 - SMART_FEWEST) >= 0.95);
-  assert_true(asked / (3000 - SMART_FEWEST) < 3);
-  const struct wire_summary other = {"v", DIM + 1, 1, 1, centres[0], &radius, &rows, 0, 1};
-  assert_false(smart_set(&smart, 0, &other));
-  smart_free(&smart);
+  enum { ROWS = 900000 };
+  struct tr_taken t = {.seen = calloc(1, ROWS)};
+  const struct router_host host = {&t, tr_take, tr_no_cancel, tr_taken_done, tr_no_refresh};
+  struct rs *s = tr_open(12, &tr_options);
+  struct router_map *map = rs_map(s);
+  struct router *router = router_open(&tr_options, &host);
+  int64_t *keys = malloc(ROWS * sizeof *keys);
+  float *vectors = calloc(ROWS, RS_DIM * sizeof *vectors);
+  for (int64_t i = 0; i < ROWS; i++)
+    keys[i] = i;
+  struct tr_call c = tr_upsert(s, 1, 1);
+  tr_place(&c);
+  c.columns[0].data = c.columns[1].data = keys;
+  c.columns[2].data = vectors;
+  c.m.rows.n_rows = ROWS;
+  c.ask = (struct router_ask){.collection = RS_COLL, .message = &c.m, .deadline_us = 1000000};
+  assert_true(router_set_map(router, map));
+  router_submit(router, 1, &c.ask);
+  for (uint32_t i = 0; i < t.n; i++)
+    tr_reply(router, &t, i);
+  assert_int_equal(t.done, 1);
+  assert_int_equal(t.rows, ROWS);
+  assert_true(t.n >= 2 * RS_SHARDS);
+  router_map_drop(map);
+  router_close(router);
+  tr_close(s);
+  free(keys);
+  free(vectors);
+  free(t.seen);
 }
 
 int main(void) {
@@ -727,10 +702,7 @@ int main(void) {
       cmocka_unit_test(test_breaker_spares),
       cmocka_unit_test(test_bytes),
       cmocka_unit_test(test_bad_asks),
-      cmocka_unit_test(test_latency),
-      cmocka_unit_test(test_breaker),
-      cmocka_unit_test(test_budget),
-      cmocka_unit_test(test_smart),
+      cmocka_unit_test(test_pieces),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

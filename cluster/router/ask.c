@@ -117,7 +117,7 @@ static int ask_pieces(struct request *q, const struct router_share *share, vecdb
 static int ask_limits(const struct wire_message *m, vecdb_error *error) {
   if (m->kind == WIRE_SEARCH && (uint64_t)m->search.n_queries * m->search.k > VECDB_MAX_BATCH_ROWS)
     return ask_fail(error, VECDB_ERR_LIMIT, "more hits than one answer can have");
-  if (m->kind == WIRE_QUERY && m->page.offset + m->page.limit > VECDB_MAX_BATCH_ROWS)
+  if (m->kind == WIRE_QUERY && m->page.offset + state_page(&m->page) > VECDB_MAX_BATCH_ROWS)
     return ask_fail(error, VECDB_ERR_LIMIT,
                     "more rows than one answer can have: go on after the last key");
   return VECDB_OK;
@@ -186,7 +186,7 @@ bool ask_write(struct router *r, struct part *p, const struct router_shard *shar
   m.write.count = p->count;
   ask_read(q, p, &m.read);
   if (m.kind == WIRE_QUERY) {
-    m.page.limit += (uint32_t)m.page.offset;
+    m.page.limit = (uint32_t)m.page.offset + state_page(&m.page);
     m.page.offset = 0;
   }
   if (m.has & WIRE_HAS(WIRE_BATCH)) {

@@ -159,7 +159,7 @@ const struct router_shard *router_map_shard(const struct router_map *map, uint32
 }
 
 const vecdb_field *router_map_vector(const struct router_map *map, const char *name) {
-  if (*name)
+  if (name && *name)
     return wire_schema_field(&map->schema, name);
   for (uint32_t i = 0; i < map->schema.n_fields; i++)
     if (map->schema.fields[i].type >= VECDB_FLOAT_VECTOR)

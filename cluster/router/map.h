@@ -54,7 +54,7 @@ bool router_map_documents(const struct cache_view *view, const char *name, struc
                           const struct wire_document **out, uint32_t *n);
 /* The shard; NULL: there is none of that number. */
 const struct router_shard *router_map_shard(const struct router_map *map, uint32_t number);
-/* The vector field of that name, or the only one for ""; NULL: none. */
+/* The vector field of that name, or the first one for "" and NULL; NULL: none. */
 const vecdb_field *router_map_vector(const struct router_map *map, const char *name);
 /* The node's address; NULL: unknown. */
 const char *router_map_address(const struct router_map *map, uint32_t node);

@@ -175,8 +175,8 @@ static bool result_query(struct result *r, const struct request *q) {
   struct router_ref *refs = wire_mem_get(&out->mem, n, sizeof *refs);
   out->refs = refs;
   return lists && refs &&
-         router_merge_rows(lists, out->n_parts, page->offset,
-                           page->limit ? page->limit : UINT32_MAX, &out->mem, refs, &out->n);
+         router_merge_rows(lists, out->n_parts, page->offset, state_page(page), &out->mem, refs,
+                           &out->n);
 }
 
 /* Rows in the order of the keys; of a key that two shards have, the first one's. */

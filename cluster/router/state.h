@@ -12,6 +12,7 @@ enum {
   STATE_HOPS = 3,       /* redirects that are followed at once */
   STATE_WINDOW = 48,    /* writes of one shard between the oldest open and the newest: less than
                            replica/dedup.h remembers */
+  STATE_PAGE = 16384,   /* as vecdb_query */
   STATE_POLL_US = 1000, /* before looking again for room */
   STATE_BACKOFF_US = 10000,
   STATE_BACKOFF_MAX_US = 250000
@@ -121,9 +122,12 @@ uint32_t state_random(struct router *r, uint32_t n);
 struct coll_state *state_coll(const struct router *r, uint32_t collection);
 /* The node's health, made when it is first met; NULL: no memory. */
 struct node_health *state_node(struct router *r, uint32_t node);
-/* Whether the request only reads, and whether it reads at a level that any replica in sync may
-   serve. */
+/* Whether the request only reads. */
 bool state_reads(const struct request *q);
+/* Rows that a query gives at most. */
+static inline uint32_t state_page(const struct wire_page *page) {
+  return page->limit ? page->limit : STATE_PAGE;
+}
 /* The shard with what answers have told since. */
 struct router_shard state_shard(const struct coll_state *coll, uint32_t number);
 

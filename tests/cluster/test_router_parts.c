@@ -1,0 +1,224 @@
+/*
+ * test_router_parts.c - parts of a router on their own: where rows belong, what is known of nodes,
+ * budgets, which shards a search needs.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "router/health.h"
+#include "router/smart.h"
+#include "router/split.h"
+
+/* ---- Where rows belong, by each policy ---- */
+
+static const vecdb_field tr_fields[] = {
+    {.name = "id", .type = VECDB_VARCHAR, .flags = VECDB_PRIMARY_KEY, .max_length = 64},
+    {.name = "n", .type = VECDB_INT64},
+    {.name = "v", .type = VECDB_FLOAT16_VECTOR, .dim = 2},
+};
+
+/* A map of 4 shards of 4 slots each; ranges begin at `from`. */
+static void tr_policy(struct router_map *map, enum doc_policy policy, const char *by,
+                      struct doc_splits splits) {
+  static const vecdb_schema schema = {sizeof schema, sizeof *tr_fields, NULL, tr_fields, 3};
+  static uint16_t of[] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3};
+  static struct router_shard shards[4] = {
+      {.known = true}, {.known = true}, {.known = true}, {.known = true}};
+  *map = (struct router_map){.schema = schema,
+                             .slots = {16, of},
+                             .splits = splits,
+                             .key = tr_fields,
+                             .n_shards = 4,
+                             .shards = shards};
+  map->coll.policy = policy;
+  map->by = wire_schema_field(&map->schema, by);
+  map->route = (struct place_route){policy, 16, 4, &map->splits};
+}
+
+static uint32_t tr_shard_of(const struct router_shares *shares, uint32_t row) {
+  for (uint32_t i = 0; i < shares->n; i++)
+    for (uint32_t j = 0; j < shares->shares[i].n; j++)
+      if (shares->shares[i].at[j] == row)
+        return shares->shares[i].shard;
+  return UINT32_MAX;
+}
+
+static void test_policies(void **state) {
+  (void)state;
+  static const char *const ids[] = {"a", "b", "c", "d", "a"};
+  static const int64_t numbers[] = {-5, 10, 15, 400, 10};
+  static const uint16_t vectors[] = {0x3c00, 0, 0x4200, 0x4400, 0, 0, 0xd000, 0, 0x4500, 0};
+  const struct wire_column columns[] = {
+      {"id", VECDB_VARCHAR, 0, 0, ids, 0, NULL, NULL},
+      {"n", VECDB_INT64, 0, 0, numbers, 0, NULL, NULL},
+      {"v", VECDB_FLOAT16_VECTOR, 0, 2, vectors, 0, NULL, NULL},
+  };
+  const struct wire_columns rows = {5, 3, columns, NULL};
+  struct doc_range by_n[4] = {
+      {.n_slots = 4}, {{.number = 10}, 4, 4}, {{.number = 20}, 8, 4}, {{.number = 300}, 12, 4}};
+  struct doc_range by_norm[4] = {{{DOC_KEY_FLOAT, 0, 0, ""}, 0, 4},
+                                 {{DOC_KEY_FLOAT, 0, 2, ""}, 4, 4},
+                                 {{DOC_KEY_FLOAT, 0, 5, ""}, 8, 4},
+                                 {{DOC_KEY_FLOAT, 0, 32, ""}, 12, 4}};
+  static const uint32_t n_wanted[] = {0, 1, 1, 3, 1}, norm_wanted[] = {0, 2, 0, 3, 2};
+  struct router_map map;
+  struct router_shares shares;
+  struct wire_mem mem = {0};
+  vecdb_error error;
+  tr_policy(&map, DOC_RANGE, "n", (struct doc_splits){4, by_n});
+  assert_int_equal(router_split_rows(&map, &rows, &mem, &shares, &error), VECDB_OK);
+  for (uint32_t i = 0; i < 5; i++)
+    assert_int_equal(tr_shard_of(&shares, i), n_wanted[i]);
+  tr_policy(&map, DOC_RANGE, "v", (struct doc_splits){4, by_norm});
+  assert_int_equal(router_split_rows(&map, &rows, &mem, &shares, &error), VECDB_OK);
+  for (uint32_t i = 0; i < 5; i++)
+    assert_int_equal(tr_shard_of(&shares, i), norm_wanted[i]);
+  /* Keys alone do not say where such rows are: every shard is asked. */
+  const vecdb_string key = {"a", 1};
+  const vecdb_keys keys = {NULL, &key, 1};
+  assert_int_equal(router_split_keys(&map, &keys, &mem, &shares, &error), VECDB_OK);
+  assert_true(shares.n == 4 && !shares.shares[0].at);
+  tr_policy(&map, DOC_TENANT, "n", (struct doc_splits){0});
+  assert_int_equal(router_split_rows(&map, &rows, &mem, &shares, &error), VECDB_OK);
+  assert_int_equal(tr_shard_of(&shares, 1), tr_shard_of(&shares, 4)); /* one tenant, one window */
+  tr_policy(&map, DOC_HASH, "", (struct doc_splits){0});
+  assert_int_equal(router_split_rows(&map, &rows, &mem, &shares, &error), VECDB_OK);
+  uint32_t home = tr_shard_of(&shares, 0);
+  assert_int_equal(tr_shard_of(&shares, 4), home); /* one key, one shard */
+  assert_int_equal(router_split_keys(&map, &keys, &mem, &shares, &error), VECDB_OK);
+  assert_true(shares.n == 1 && shares.shares[0].shard == home);
+  assert_int_equal(router_split_keys(&map, &(vecdb_keys){numbers, NULL, 1}, &mem, &shares, &error),
+                   VECDB_ERR_TYPE);
+  wire_mem_free(&mem);
+}
+
+/* ---- Parts on their own ---- */
+
+static void test_latency(void **state) {
+  (void)state;
+  struct latency l = {0};
+  for (int i = 0; i < LATENCY_FEWEST - 1; i++)
+    latency_add(&l, 1000);
+  assert_true(latency_p95(&l) == INT64_MAX);
+  for (int i = 0; i < 400; i++)
+    latency_add(&l, i % 100 < 94 ? 1000 : 50000);
+  assert_true(latency_p95(&l) >= 50000 / 2 && latency_p95(&l) <= 60000);
+  for (int i = 0; i < 5000; i++)
+    latency_add(&l, 300);
+  assert_true(latency_p95(&l) >= 300 && latency_p95(&l) <= 360);
+  latency_add(&l, 0);
+  latency_add(&l, INT64_MAX);
+}
+
+static void test_breaker(void **state) {
+  (void)state;
+  struct breaker b = {0};
+  int64_t now_us = 1;
+  for (int i = 0; i < BREAKER_IN_A_ROW; i++) {
+    assert_true(breaker_allows(&b, now_us));
+    breaker_begin(&b, now_us);
+    breaker_end(&b, false, now_us, 0);
+  }
+  for (int64_t open_us = BREAKER_FIRST_US; open_us < 4 * BREAKER_LAST_US; open_us *= 2) {
+    int64_t wait_us = open_us < BREAKER_LAST_US ? open_us : BREAKER_LAST_US;
+    assert_false(breaker_allows(&b, now_us + wait_us - 1));
+    now_us += wait_us;
+    assert_true(breaker_allows(&b, now_us));
+    breaker_begin(&b, now_us);
+    assert_false(breaker_allows(&b, now_us)); /* one at a time */
+    breaker_end(&b, false, now_us, 0);
+  }
+  now_us += BREAKER_LAST_US;
+  breaker_begin(&b, now_us);
+  breaker_forget(&b); /* it was cancelled: another one may be sent */
+  assert_true(breaker_allows(&b, now_us));
+  breaker_begin(&b, now_us);
+  breaker_end(&b, true, now_us, 0);
+  /* Every second one fails: it opens when there are enough of them. */
+  for (int i = 0; i < BREAKER_FEWEST - 1; i++)
+    breaker_end(&b, i % 2, now_us, 0);
+  assert_true(breaker_allows(&b, now_us));
+  breaker_end(&b, false, now_us, 0);
+  assert_false(breaker_allows(&b, now_us));
+}
+
+static void test_budget(void **state) {
+  (void)state;
+  struct budget b;
+  uint32_t spent = 0, asked = 0;
+  budget_init(&b, 50, 20, 3, 2000);
+  for (int i = 0; i < 3; i++)
+    assert_true(budget_spend(&b, 0));
+  assert_false(budget_spend(&b, 0));
+  for (int i = 0; i < 10000; i++) {
+    budget_request(&b);
+    asked++;
+    for (int j = 0; j < 3; j++)
+      spent += budget_spend(&b, 0);
+    assert_true(spent * 20 <= asked);
+  }
+  assert_int_equal(spent, 500);
+  for (int i = 0; i < 10000; i++)
+    budget_request(&b);
+  for (spent = 0; budget_spend(&b, 0);)
+    spent++;
+  assert_int_equal(spent, 20); /* more is not saved up */
+  for (spent = 0; budget_spend(&b, 3000000);)
+    spent++;
+  assert_int_equal(spent, 6);
+}
+
+/* Shards of rows around places of their own: few are asked, and what the wish says is found. */
+static void test_smart(void **state) {
+  (void)state;
+  enum { SHARDS = 8, DIM = 8 };
+  struct smart smart = {0};
+  float centres[SHARDS][DIM], radius = 0;
+  uint64_t rows = 1, random = 9;
+  for (uint32_t i = 0; i < SHARDS; i++) {
+    for (uint32_t d = 0; d < DIM; d++)
+      centres[i][d] = d == i % DIM ? 10 : 0;
+    const struct wire_summary summary = {"v", DIM, 1, 1, centres[i], &radius, &rows, 0, 1};
+    assert_true(smart_set(&smart, i, &summary));
+  }
+  double found = 0, asked = 0;
+  for (int i = 0; i < 3000; i++) {
+    float query[DIM], gaps[SHARDS];
+    uint32_t had[SHARDS] = {0};
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    uint32_t home = (uint32_t)(random >> 40) % SHARDS, next = (home + 1) % SHARDS;
+    for (uint32_t d = 0; d < DIM; d++)
+      query[d] = centres[home][d] * 0.8f + centres[next][d] * 0.3f;
+    had[home] = 9;
+    had[next] = 1;
+    assert_true(smart_gaps(&smart, VECDB_L2, query, SHARDS, gaps));
+    assert_true(!(gaps[home] > 0));
+    float limit = smart_gap(&smart, 0.95f);
+    assert_true(i < SMART_FEWEST ? isinf(limit) : isfinite(limit));
+    for (uint32_t s = 0; i >= SMART_FEWEST && s < SHARDS; s++) {
+      asked += gaps[s] <= limit;
+      found += gaps[s] <= limit ? had[s] / 10.0 : 0;
+    }
+    smart_learn(&smart, gaps, had, SHARDS);
+  }
+  assert_true(found / (3000 - SMART_FEWEST) >= 0.95);
+  assert_true(asked / (3000 - SMART_FEWEST) < 3);
+  const struct wire_summary other = {"v", DIM + 1, 1, 1, centres[0], &radius, &rows, 0, 1};
+  assert_false(smart_set(&smart, 0, &other));
+  smart_free(&smart);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_policies), cmocka_unit_test(test_latency),
+      cmocka_unit_test(test_breaker),  cmocka_unit_test(test_budget),
+      cmocka_unit_test(test_smart),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

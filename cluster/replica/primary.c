@@ -147,7 +147,7 @@ static void lead_probed(struct rep *r, struct rep_peer *p, const struct rep_msg 
   uint64_t seq;
   if (p->state != PEER_PROBE)
     return;
-  p->broken = m->flags & REP_FLAG_BROKEN;
+  p->broken = p->differs || (m->flags & REP_FLAG_BROKEN);
   if (!p->broken && rep_journal_common(r, m, &seq))
     rep_peer_stream(r, p, seq);
   else
@@ -170,7 +170,7 @@ static void lead_ack(struct rep *r, struct rep_peer *p, const struct rep_msg *m)
   }
   if (p->state == PEER_STREAM && lead_digest_differs(r, m)) {
     r->host.diverged(r->host.arg, p->node, m->digest_seq);
-    p->broken = true;
+    p->broken = p->differs = true;
   }
   if (m->flags & REP_FLAG_BROKEN)
     p->broken = true;
@@ -199,6 +199,7 @@ void rep_lead_message(struct rep *r, const struct rep_msg *m) {
   if (!rep_same_store(p->store, m->store)) {
     p->store = m->store;
     p->match = p->known = PLANT(STORE_CHANGE, 0, p->match);
+    p->differs = false;
     if (p->state != PEER_PROBE)
       rep_peer_probe(r, p);
   }

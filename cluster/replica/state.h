@@ -16,6 +16,8 @@ struct rep_peer {
   struct rep_uuid store;
   bool broken;           /* says so itself, or differs by digest */
   bool differs;          /* by digest, which it cannot know itself */
+  uint64_t digest_seq, digest; /* of its data, by its last ACK */
+  uint64_t unlike;       /* since when that is not the primary's; 0: it is */
   uint64_t known;        /* logs agree up to here */
   uint64_t match;        /* and durably up to here, in this epoch */
   uint64_t next;         /* to be sent */

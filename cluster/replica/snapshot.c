@@ -51,9 +51,9 @@ void rep_snapshot_start(struct rep *r, struct rep_peer *p) {
 }
 
 void rep_snapshot_tick(struct rep *r, struct rep_peer *p) {
-  if (r->now - p->heard > r->o.slow_ms)
+  if (r->now - p->heard > r->o.slow_ms) {
     rep_peer_probe(r, p);
-  else if (r->now - p->sent >= r->o.retry_ms) {
+  } else if (r->now - p->sent >= r->o.retry_ms) {
     p->piece = p->behind = PLANT(PIECES_ON, p->wanted, p->piece);
     snapshot_fill(r, p);
   }

@@ -175,6 +175,7 @@ static void message_put_piece(struct message_writer *w, const struct rep_msg *m)
   message_put64(w, m->snapshot);
   message_put64(w, m->last);
   message_put_pos(w, &m->prev);
+  message_put32(w, m->flags);
   message_put32(w, m->index);
   message_put32(w, m->count);
   message_put32(w, m->n_data);
@@ -185,6 +186,7 @@ static void message_take_piece(struct message_reader *r, struct rep_msg *m) {
   m->snapshot = message_take64(r);
   m->last = message_take64(r);
   m->prev = message_take_pos(r);
+  m->flags = message_take32(r);
   m->index = message_take32(r);
   m->count = message_take32(r);
   m->n_data = message_count(r, REP_CHUNK);

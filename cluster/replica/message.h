@@ -28,7 +28,8 @@ enum { REP_VERSION = 1 }; /* of the messages that this code writes */
 enum {
   REP_FLAG_GAP = 1,      /* ACK: entries before these are missing */
   REP_FLAG_CONFLICT = 2, /* ACK: prev is not what is here: probe again */
-  REP_FLAG_BROKEN = 4    /* ACK: this replica needs a snapshot */
+  REP_FLAG_BROKEN = 4,   /* ACK, PROBED: this replica needs a snapshot */
+  REP_FLAG_DIFFERS = 8   /* PIECE: your data is not what your log says: take this in its place */
 };
 
 struct rep_epoch {

@@ -147,17 +147,53 @@ static void lead_probed(struct rep *r, struct rep_peer *p, const struct rep_msg 
   uint64_t seq;
   if (p->state != PEER_PROBE)
     return;
-  p->broken = m->flags & REP_FLAG_BROKEN;
+  p->broken = p->differs || (m->flags & REP_FLAG_BROKEN);
   if (!p->broken && rep_journal_common(r, m, &seq))
     rep_peer_stream(r, p, seq);
   else
     rep_snapshot_start(r, p);
 }
 
-/* Two machines that differ at the same position: the copy is replaced. */
-static bool lead_digest_differs(const struct rep *r, const struct rep_msg *m) {
-  uint32_t at = (uint32_t)(m->digest_seq / REP_DIGEST_EVERY % REP_DIGESTS);
-  return m->digest_seq && r->digest_seq[at] == m->digest_seq && r->digest[at] != m->digest;
+/* How a peer's digest stands to that of the primary at the same position. */
+enum lead_digest { LEAD_SAME, LEAD_UNLIKE, LEAD_UNKNOWN };
+
+static enum lead_digest lead_digest_of(const struct rep *r, const struct rep_peer *p,
+                                       uint64_t seq) {
+  uint32_t at = (uint32_t)(seq / REP_DIGEST_EVERY % REP_DIGESTS);
+  if (!seq || r->digest_seq[at] != seq || p->digest_seq != seq)
+    return LEAD_UNKNOWN;
+  return r->digest[at] == p->digest ? LEAD_SAME : LEAD_UNLIKE;
+}
+
+/* Machines that differ at the same position: the odd one out is replaced, be it the primary's. With
+   two machines only it is the other one, and so it is when a third has not spoken for a while. */
+static void lead_compare(struct rep *r, struct rep_peer *p) {
+  uint64_t seq = p->digest_seq;
+  uint32_t others = 0, same = 0, like = 0;
+  enum lead_digest its = lead_digest_of(r, p, seq);
+  if (its != LEAD_UNLIKE) {
+    p->unlike = its == LEAD_SAME ? 0 : p->unlike;
+    return;
+  }
+  p->unlike = p->unlike ? p->unlike : r->now;
+  for (uint32_t i = 1; i < r->config.n_isr; i++) {
+    const struct rep_peer *q = rep_peer_of(r, r->config.isr[i].node);
+    if (!q || q == p || q->broken)
+      continue;
+    enum lead_digest digest = lead_digest_of(r, q, seq);
+    others++;
+    same += digest == LEAD_SAME;
+    like += digest == LEAD_UNLIKE && q->digest == p->digest;
+  }
+  if (others && same == like && r->now - p->unlike < r->o.slow_ms)
+    return;
+  if (like > same) {
+    rep_mark_broken(r, seq);
+    return;
+  }
+  r->host.diverged(r->host.arg, p->node, seq);
+  p->broken = p->differs = true;
+  p->unlike = 0;
 }
 
 static void lead_ack(struct rep *r, struct rep_peer *p, const struct rep_msg *m) {
@@ -168,10 +204,12 @@ static void lead_ack(struct rep *r, struct rep_peer *p, const struct rep_msg *m)
     p->match = m->prev.seq;
     p->progress = r->now;
   }
-  if (p->state == PEER_STREAM && lead_digest_differs(r, m)) {
-    r->host.diverged(r->host.arg, p->node, m->digest_seq);
-    p->broken = true;
-  }
+  p->digest_seq = m->digest_seq;
+  p->digest = m->digest;
+  if (p->state == PEER_STREAM && !p->broken)
+    lead_compare(r, p);
+  if (r->role != REP_LEADING)
+    return;
   if (m->flags & REP_FLAG_BROKEN)
     p->broken = true;
   if (p->broken && p->state != PEER_SNAPSHOT)
@@ -199,6 +237,7 @@ void rep_lead_message(struct rep *r, const struct rep_msg *m) {
   if (!rep_same_store(p->store, m->store)) {
     p->store = m->store;
     p->match = p->known = PLANT(STORE_CHANGE, 0, p->match);
+    p->differs = false;
     if (p->state != PEER_PROBE)
       rep_peer_probe(r, p);
   }

@@ -24,6 +24,7 @@ static void snapshot_send(struct rep *r, struct rep_peer *p, uint32_t piece) {
   m->snapshot = p->snapshot.id;
   m->prev = p->snapshot.pos;
   m->last = r->tail.seq;
+  m->flags = p->differs ? REP_FLAG_DIFFERS : 0;
   m->index = piece;
   m->count = p->snapshot.count;
   m->data = r->piece;
@@ -50,9 +51,9 @@ void rep_snapshot_start(struct rep *r, struct rep_peer *p) {
 }
 
 void rep_snapshot_tick(struct rep *r, struct rep_peer *p) {
-  if (r->now - p->heard > r->o.slow_ms)
+  if (r->now - p->heard > r->o.slow_ms) {
     rep_peer_probe(r, p);
-  else if (r->now - p->sent >= r->o.retry_ms) {
+  } else if (r->now - p->sent >= r->o.retry_ms) {
     p->piece = p->behind = PLANT(PIECES_ON, p->wanted, p->piece);
     snapshot_fill(r, p);
   }
@@ -64,7 +65,7 @@ void rep_snapshot_answer(struct rep *r, struct rep_peer *p, const struct rep_msg
     return;
   p->wanted = m->index;
   if (m->index == p->snapshot.count) {
-    p->broken = false;
+    p->broken = p->differs = false;
     uint64_t seq = p->snapshot.pos.seq;
     rep_snapshot_end(r, p);
     rep_peer_stream(r, p, seq);
@@ -78,6 +79,7 @@ void rep_snapshot_answer(struct rep *r, struct rep_peer *p, const struct rep_msg
 /* The whole is there: it replaces data and log. */
 static void snapshot_finish(struct rep *r) {
   struct rep_pos pos = r->install.snapshot.pos;
+  r->install.done = r->install.id;
   r->install.id = 0;
   if (r->machine.finish(r->machine.arg) != REP_OK) {
     rep_stop(r, REP_WHY_MACHINE);
@@ -124,6 +126,10 @@ static void snapshot_answer(struct rep *r, const struct rep_msg *m, uint32_t nex
 }
 
 void rep_snapshot_receive(struct rep *r, const struct rep_msg *m) {
+  if (m->flags & REP_FLAG_DIFFERS && m->snapshot != r->install.done)
+    rep_mark_broken(r, m->prev.seq);
+  if (r->role == REP_STOPPED)
+    return;
   if (!snapshot_helps(r, &m->prev)) {
     snapshot_answer(r, m, m->count);
     return;

@@ -15,6 +15,9 @@ struct rep_peer {
   enum rep_peer_state state;
   struct rep_uuid store;
   bool broken;           /* says so itself, or differs by digest */
+  bool differs;          /* by digest, which it cannot know itself */
+  uint64_t digest_seq, digest; /* of its data, by its last ACK */
+  uint64_t unlike;       /* since when that is not the primary's; 0: it is */
   uint64_t known;        /* logs agree up to here */
   uint64_t match;        /* and durably up to here, in this epoch */
   uint64_t next;         /* to be sent */
@@ -52,6 +55,7 @@ struct rep_install {
   struct rep_snapshot snapshot;
   uint32_t next;
   uint64_t last; /* the end of the primary's log */
+  uint64_t done; /* the id of the last that was taken whole */
 };
 
 struct rep {

@@ -57,6 +57,7 @@ static void test_fill(uint64_t *rng, struct rep_msg *m, uint8_t *bytes) {
   } else if (m->type == REP_PIECE) {
     m->index = (uint32_t)(test_random(rng) % 10);
     m->count = 10;
+    m->flags = REP_FLAG_DIFFERS;
     m->n_data = (uint32_t)(test_random(rng) % 100);
     m->data = bytes;
   } else if (m->type == REP_ACK) {

@@ -138,6 +138,37 @@ static void test_hidden_rot_counts(void **state) {
   test_end(w);
 }
 
+/* A node's data changes by itself, in a way that no log tells. */
+static void test_alter(struct sim_world *w, uint32_t node) {
+  w->forced = true; /* the ledger would see it at once */
+  for (uint32_t i = 0; i < SIM_KEYS; i++)
+    w->nodes[node].map.now.values[i]++;
+  w->nodes[node].map.durable = w->nodes[node].map.now;
+}
+
+/* Of a follower: the digests differ soon, and it is replaced. */
+static void test_data_differs(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  test_alter(w, 2);
+  sim_story_for(w, 2000000);
+  assert_int_equal(test_result.snapshots, 1);
+  assert_int_equal(sim_meta_record(w)->epoch, 1);
+  test_end(w); /* all are equal again */
+}
+
+/* Of the primary: two others who agree know better, and it is replaced, not they. */
+static void test_primary_differs(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  test_alter(w, 1);
+  sim_story_for(w, 5000000);
+  assert_int_equal(test_result.snapshots, 1);
+  assert_false(test_info(w, 1).broken);
+  assert_ptr_not_equal(sim_node_leading(w), &w->nodes[1]);
+  test_end(w);
+}
+
 /* ---- Unclean starts ---- */
 
 /* Node 3 is behind, and is back when the two others, which are in sync, are away. */
@@ -256,6 +287,8 @@ int main(void) {
       cmocka_unit_test(test_hand_over_to_nobody),
       cmocka_unit_test(test_asked_counts),
       cmocka_unit_test(test_hidden_rot_counts),
+      cmocka_unit_test(test_data_differs),
+      cmocka_unit_test(test_primary_differs),
       cmocka_unit_test(test_disks_gone),
       cmocka_unit_test(test_disks_back),
       cmocka_unit_test(test_cut_off_goes_on),

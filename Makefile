@@ -76,7 +76,8 @@ SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++
 # The cluster: likewise. Its programs are the files with a main in cluster/ctl.
-CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire router,$(call helpers,cluster/$(d))))
+CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router,\
+  $(call helpers,cluster/$(d))))
 SIM_SRC := $(sort $(wildcard cluster/sim/*.c))
 PLANTED_SRC := $(SIM_SRC) $(sort $(wildcard cluster/replica/*.c))
 CLUSTER_TEST_SRC := $(sort $(wildcard tests/cluster/test_*.c))

@@ -41,7 +41,8 @@ struct rep_store {
   enum rep_status (*reset)(void *arg, const struct rep_pos *base, uint64_t after);
   /* Entries up to base->seq may be removed; `base` is the position of the last of them. */
   enum rep_status (*trim)(void *arg, const struct rep_pos *base);
-  /* body is valid until the next call. False: not there, or damaged. */
+  /* body is valid until the next change, while REP_BATCH entries of REP_BATCH_BYTES and one more
+     are read besides. False: not there, or damaged. */
   bool (*read)(void *arg, uint64_t seq, struct rep_entry *out);
 };
 

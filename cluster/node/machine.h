@@ -1,0 +1,53 @@
+/*
+ * machine.h - the data of a shard (replica/machine.h) as a vecdb database. Replication's thread puts
+ * committed entries into a queue and goes on; one job at a time applies them, in order. README.md
+ * says why a crash at any moment leaves the data of exactly one position.
+ */
+#ifndef CLUSTER_NODE_MACHINE_H
+#define CLUSTER_NODE_MACHINE_H
+
+#include "node/work.h"
+#include "replica/machine.h"
+#include "wire/message.h"
+
+enum { MACHINE_WHY = 512 };
+
+struct machine;
+
+/* How the write of an entry went. */
+struct machine_outcome {
+  uint64_t seq;
+  uint64_t ticket; /* of machine_ticket; 0: nobody waits */
+  uint64_t number; /* deletes: rows; writes: rows of the batch */
+  int32_t code;    /* a vecdb_status */
+  vecdb_error error;
+};
+
+struct machine_options {
+  const char *folder; /* made when it is not there; its parent is */
+  const vecdb_schema *schema;
+  struct work *work; /* outlives the machine */
+  void *arg;
+  /* An entry was applied, and so all before it. */
+  void (*applied)(void *arg, const struct machine_outcome *outcome);
+};
+
+/* NULL with the reason in `why` (MACHINE_WHY bytes). */
+struct machine *machine_open(const struct machine_options *o, char *why);
+/* Whether nothing is under way: only then it may be closed. After machine_stop nothing begins. */
+bool machine_idle(const struct machine *m);
+void machine_stop(struct machine *m);
+void machine_close(struct machine *m);
+
+/* For rep_open. */
+struct rep_machine machine_of(struct machine *m);
+/* The entry at `seq`, which was put into the queue just now, is waited for. */
+void machine_ticket(struct machine *m, uint64_t seq, uint64_t ticket);
+/* What searches see: everything up to here. */
+uint64_t machine_seen(const struct machine *m);
+/* Bytes of entries that wait. */
+uint64_t machine_waiting(const struct machine *m);
+/* The rows; any thread may use the handle until the machine is closed. */
+vecdb_collection *machine_rows(struct machine *m);
+
+#endif

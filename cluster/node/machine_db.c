@@ -1,0 +1,166 @@
+/* machine_db.c - the database of a shard; see machine_db.h. */
+#include "node/machine_db.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const db_clients_fields[] = {"client", "max", "bits", "seq", "epoch", "chain"};
+
+enum { DB_FIELDS = 6 };
+
+static bool db_say(char *why, const char *what, const vecdb_error *e) {
+  snprintf(why, MACHINE_WHY, "%s: %s", what, e->message);
+  return false;
+}
+
+/* ---- Opening ---- */
+
+static int db_collection(vecdb *db, const char *name, const vecdb_schema *schema,
+                         vecdb_collection **out, vecdb_error *e) {
+  int code = vecdb_collection_get(db, name, out, e);
+  return code == VECDB_ERR_NOT_FOUND ? vecdb_collection_create(db, name, schema, out, e) : code;
+}
+
+/* One row a client, and one of client 0 for entries without an op id. A collection has a vector. */
+static int db_clients(struct machine_db *d, vecdb_error *e) {
+  vecdb_field fields[DB_FIELDS + 1] = {{0}};
+  vecdb_schema schema = VECDB_SCHEMA_INIT;
+  for (int i = 0; i < DB_FIELDS; i++) {
+    fields[i].name = db_clients_fields[i];
+    fields[i].type = VECDB_INT64;
+    fields[i].scalar_index = VECDB_SCALAR_INDEX_NONE;
+  }
+  fields[0].flags = VECDB_PRIMARY_KEY;
+  fields[DB_FIELDS].name = "none";
+  fields[DB_FIELDS].type = VECDB_BINARY_VECTOR;
+  fields[DB_FIELDS].dim = 8;
+  schema.fields = fields;
+  schema.n_fields = DB_FIELDS + 1;
+  return db_collection(d->db, "clients", &schema, &d->clients, e);
+}
+
+bool machine_db_open(struct machine_db *d, const char *path, const vecdb_schema *schema,
+                     char *why) {
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  vecdb_error e = {0};
+  *d = (struct machine_db){0};
+  o.durability = VECDB_DURABLE_OFF; /* the replica's log has every entry that is not flushed */
+  o.threads = 1;
+  if (vecdb_open(path, &o, &d->db, &e))
+    return db_say(why, "the shard's database", &e);
+  if (db_clients(d, &e))
+    return db_say(why, "the shard's op ids", &e);
+  if (db_collection(d->db, "rows", schema, &d->rows, &e))
+    return db_say(why, "the shard's collection", &e);
+  return true;
+}
+
+void machine_db_close(struct machine_db *d) {
+  vecdb_collection_release(d->rows);
+  vecdb_collection_release(d->clients);
+  (void)vecdb_close(d->db, NULL); /* what was not synced is in the replica's log */
+  *d = (struct machine_db){0};
+}
+
+static int db_client_order(const void *a, const void *b) {
+  uint64_t x = ((const struct rep_client *)a)->client, y = ((const struct rep_client *)b)->client;
+  return x < y ? -1 : x > y;
+}
+
+static uint64_t db_number(const vecdb_rows *rows, size_t row, size_t column) {
+  return (uint64_t)vecdb_rows_value(rows, row, column).as.integer;
+}
+
+bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_client *clients,
+                     uint32_t *n, char *why) {
+  vecdb_query_params q = VECDB_QUERY_PARAMS_INIT;
+  vecdb_rows *rows = NULL;
+  vecdb_error e = {0};
+  q.fields = db_clients_fields + 1;
+  q.n_fields = DB_FIELDS - 1;
+  *n = 0;
+  *pos = (struct rep_pos){0};
+  if (vecdb_query(d->clients, &q, &rows, &e))
+    return db_say(why, "the shard's op ids", &e);
+  size_t count = vecdb_rows_count(rows);
+  bool fits = count <= MACHINE_CLIENTS + 2;
+  for (size_t i = 0; fits && i < count; i++) {
+    struct rep_client c = {db_number(rows, i, 0), db_number(rows, i, 1), db_number(rows, i, 2),
+                           db_number(rows, i, 3)};
+    if (c.seq > pos->seq)
+      *pos = (struct rep_pos){c.seq, db_number(rows, i, 4), db_number(rows, i, 5)};
+    if (c.client)
+      clients[(*n)++] = c;
+  }
+  vecdb_rows_free(rows);
+  qsort(clients, *n, sizeof *clients, db_client_order);
+  if (!fits)
+    snprintf(why, MACHINE_WHY, "the shard's database has %zu rows of op ids", count);
+  return fits;
+}
+
+/* ---- Writing ---- */
+
+/* What another replica, or this one at another time, would not have met. */
+static bool db_not_its_fault(int code) { return code >= VECDB_ERR_BUSY; }
+
+static int db_batch(struct machine_db *d, const struct wire_message *m, struct wire_mem *mem,
+                    struct machine_outcome *out) {
+  vecdb_batch batch;
+  vecdb_error *e = &out->error;
+  int code = wire_batch_of_columns(vecdb_collection_schema(d->rows), &m->rows, mem, &batch, e);
+  if (code)
+    return code;
+  out->number = batch.n_rows;
+  if (m->write.kind == WIRE_INSERT)
+    return vecdb_insert(d->rows, &batch, NULL, e);
+  if (m->write.kind == WIRE_UPSERT)
+    return vecdb_upsert(d->rows, &batch, NULL, e);
+  return vecdb_update(d->rows, &batch, m->write.flags, NULL, e);
+}
+
+bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
+                      struct machine_outcome *out) {
+  struct wire_mem mem = {0};
+  struct wire_message m;
+  enum wire_status status = wire_message_read(body, n, &mem, &m);
+  out->number = 0;
+  out->error = (vecdb_error){.row = -1, .position = -1};
+  if (status == WIRE_NO_MEMORY)
+    out->code = VECDB_ERR_NO_MEMORY;
+  else if (status || m.kind != WIRE_WRITE)
+    out->code = WIRE_PROTOCOL;
+  else if (m.write.kind == WIRE_DELETE)
+    out->code = vecdb_delete(d->rows, &m.keys, &out->number, &out->error);
+  else if (m.write.kind == WIRE_DELETE_WHERE)
+    out->code = vecdb_delete_where(d->rows, &m.filter, &out->number, NULL, &out->error);
+  else
+    out->code = db_batch(d, &m, &mem, out);
+  wire_mem_free(&mem);
+  return out->code == WIRE_PROTOCOL || !db_not_its_fault(out->code);
+}
+
+bool machine_db_mark(struct machine_db *d, const struct machine_mark *mark) {
+  const struct rep_client *c = &mark->client;
+  const int64_t values[DB_FIELDS] = {(int64_t)c->client,       (int64_t)c->max,
+                                     (int64_t)c->bits,         (int64_t)mark->pos.seq,
+                                     (int64_t)mark->pos.epoch, (int64_t)mark->pos.chain};
+  const uint8_t none = 0;
+  vecdb_column columns[DB_FIELDS + 1] = {{0}};
+  vecdb_batch batch = VECDB_BATCH_INIT;
+  for (int i = 0; i < DB_FIELDS; i++)
+    columns[i] = (vecdb_column){.field = db_clients_fields[i], .data = &values[i]};
+  columns[DB_FIELDS] = (vecdb_column){.field = "none", .data = &none};
+  batch.columns = columns;
+  batch.n_columns = DB_FIELDS + 1;
+  batch.n_rows = 1;
+  if (vecdb_upsert(d->clients, &batch, NULL, NULL))
+    return false;
+  const int64_t gone = (int64_t)mark->evicts;
+  const vecdb_keys keys = {&gone, NULL, 1};
+  return !gone || !vecdb_delete(d->clients, &keys, NULL, NULL);
+}
+
+bool machine_db_flush(struct machine_db *d) { return !vecdb_flush_all(d->db, NULL, NULL); }

@@ -1,0 +1,37 @@
+/* machine_db.h - the database of a shard: its rows, and beside them, in the same log, the position
+   and the op ids that they are of. For the files of machine alone. */
+#ifndef CLUSTER_NODE_MACHINE_DB_H
+#define CLUSTER_NODE_MACHINE_DB_H
+
+#include "node/machine.h"
+#include "replica/dedup.h"
+
+enum { MACHINE_CLIENTS = 4096 }; /* whose op ids are remembered */
+
+struct machine_db {
+  vecdb *db;
+  vecdb_collection *rows, *clients;
+};
+
+/* What goes beside the rows of an entry. */
+struct machine_mark {
+  struct rep_pos pos;
+  struct rep_client client; /* client 0: the entry has no op id that is new */
+  uint64_t evicts;          /* a client that is forgotten for it; 0: none */
+};
+
+/* False with the reason in `why` (MACHINE_WHY bytes); machine_db_close in any case. */
+bool machine_db_open(struct machine_db *d, const char *path, const vecdb_schema *schema, char *why);
+void machine_db_close(struct machine_db *d);
+/* The position, and the clients in the order of dedup.h: room for MACHINE_CLIENTS + 1. */
+bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_client *clients,
+                     uint32_t *n, char *why);
+/* Does the write of an entry's body. False: not by the write's fault; the data is as before or
+   after, and the machine is of no more use. */
+bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
+                      struct machine_outcome *out);
+bool machine_db_mark(struct machine_db *d, const struct machine_mark *mark);
+/* Makes all of it durable. */
+bool machine_db_flush(struct machine_db *d);
+
+#endif

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "server/arena.h"
+#include "server/peer.h"
 #include "server/trace.h"
 #include "vecdb.h"
 
@@ -30,6 +31,7 @@ struct srv_call {
   const struct srv_route *route; /* by which it came */
   struct srv_identity *who; /* auth.h; NULL: nobody has to say, or the route is public */
   struct srv_quota_user *quota; /* whom it counts for; NULL: nobody */
+  struct srv_peer peer;     /* where it came from */
   const char *denied;       /* why who asks may not, a static text for logs alone; NULL: may */
   unsigned retry_seconds;   /* of an answer 429 or 503; 0: 1 */
   struct srv_arena arena;

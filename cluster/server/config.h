@@ -42,6 +42,8 @@ struct srv_config {
   _Atomic uint64_t requests_per_second; /* 0 here and below: no limit */
   _Atomic uint64_t rows_per_second;
   _Atomic uint64_t concurrency; /* requests of one tenant at a time */
+  _Atomic uint64_t failures;        /* log-ins that may fail before an address has to wait */
+  _Atomic uint64_t failure_seconds; /* of the longest wait */
   _Atomic uint64_t skew_seconds;  /* that clocks may differ by */
   _Atomic uint64_t token_seconds; /* a token's life, at most */
   _Atomic uint64_t embed_timeout_ms;
@@ -52,6 +54,7 @@ struct srv_config {
   _Atomic uint64_t body_bytes;      /* largest request body */
   _Atomic uint64_t idle_seconds;    /* a connection that says nothing is closed */
   _Atomic uint64_t request_seconds; /* a request must have arrived whole by then */
+  _Atomic uint64_t least_rate;      /* bytes of an answer that a client takes each second */
   _Atomic uint64_t timeout_ms;      /* of a request that brings none */
   char audit_path[SRV_CONFIG_TEXT]; /* folder of the audit log; "": none is kept */
   char audit_sync[SRV_CONFIG_TEXT]; /* commit, interval or off */

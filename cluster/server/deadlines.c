@@ -111,6 +111,13 @@ void srv_deadlines_set(struct srv_deadlines *d, struct srv_deadline *e) {
   srv_deadlines_heard(d, e);
 }
 
+void srv_deadlines_owe(struct srv_deadlines *d, struct srv_deadline *e, uint64_t bytes,
+                       uint64_t rate) {
+  if (atomic_load_explicit(&e->due, memory_order_relaxed) == INT64_MAX)
+    atomic_store_explicit(&e->due, deadlines_now() + d->seconds + (int64_t)(bytes / rate),
+                          memory_order_relaxed);
+}
+
 void srv_deadlines_heard(struct srv_deadlines *d, struct srv_deadline *e) {
   int64_t silent = d->idle ? deadlines_now() + d->idle : INT64_MAX;
   atomic_store_explicit(&e->silent, silent, memory_order_relaxed);

@@ -15,6 +15,7 @@ void srv_stream_open(struct srv_stream *s, int fd, SSL *tls) {
   int one = 1;
   *s = (struct srv_stream){
       .fd = fd, .tls = tls, .reading = SRV_READABLE, .writing = SRV_WRITABLE};
+  srv_peer_of(fd, &s->peer);
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are whole: no waiting */
   if (tls)
     s->broken = SSL_set_fd(tls, fd) != 1;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "server/peer.h"
 #include "server/pool.h"
 
 enum { SRV_STREAM_FIRST = 16 };
@@ -16,6 +17,7 @@ enum { SRV_STREAM_FIRST = 16 };
 struct srv_stream {
   int fd;   /* does not block */
   SSL *tls; /* NULL: bytes go as they are */
+  struct srv_peer peer;
   enum srv_ready reading, writing; /* what TLS waits for, to go on with either */
   bool broken; /* nothing more can be said in TLS */
   char first[SRV_STREAM_FIRST]; /* bytes that were looked at and are still to be read */

@@ -388,6 +388,56 @@ static void test_slow_clients(void **state) {
   web_end(&w);
 }
 
+/* Rows whose texts are some megabytes together. */
+static void make_texts(const struct web *w, int rows, int bytes) {
+  char *body = malloc((size_t)rows * (size_t)(bytes + 64)), *at = body;
+  char *text = malloc((size_t)bytes + 1);
+  memset(text, 't', (size_t)bytes);
+  text[bytes] = '\0';
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"texts\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\","
+         " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         " {\"name\": \"t\", \"type\": \"VARCHAR\", \"max_length\": 65535}]}");
+  at += sprintf(at, "{\"rows\": [");
+  for (int i = 0; i < rows; i++)
+    at += sprintf(at, "%s{\"k\": %d, \"v\": [1], \"t\": \"%s\"}", i ? ", " : "", i, text);
+  strcpy(at, "]}");
+  web_do(w, 200, "POST", "/v1/collections/texts/rows", body);
+  free(text);
+  free(body);
+}
+
+/* An answer that is taken in drops is cut off, though the client is never silent for long. */
+static void test_drip(void **state) {
+  (void)state;
+  enum { ROWS = 200, TEXT = 60000 };
+  static const char ask[] = "POST /v1/collections/texts/query HTTP/1.1\r\nHost: x\r\n"
+                            "Content-Length: 17\r\n\r\n{\"limit\": 100000}";
+  const struct timespec pause = {0, 10000000};
+  char drop[512];
+  int room = 4096;
+  size_t taken = 0;
+  ssize_t n;
+  struct web w;
+  web_init(&w);
+  w.config.idle_seconds = 60;
+  w.config.request_seconds = 1;
+  w.config.least_rate = 1u << 30;
+  snprintf(w.config.durability, sizeof w.config.durability, "off");
+  web_start(&w);
+  make_texts(&w, ROWS, TEXT);
+  int fd = web_connect(&w);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  assert_int_equal(send(fd, ask, sizeof ask - 1, MSG_NOSIGNAL), sizeof ask - 1);
+  while ((n = recv(fd, drop, sizeof drop, 0)) > 0 && taken < ROWS * TEXT) {
+    taken += (size_t)n;
+    nanosleep(&pause, NULL);
+  }
+  assert_true(taken > 0 && taken < ROWS * TEXT);
+  close(fd);
+  web_end(&w);
+}
+
 struct asking {
   const struct web *web;
   pthread_t thread;
@@ -582,6 +632,7 @@ int main(void) {
       cmocka_unit_test(test_framing),      cmocka_unit_test(test_limits),
       cmocka_unit_test(test_protocol),     cmocka_unit_test(test_pieces),
       cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_overload),
+      cmocka_unit_test(test_drip),
       cmocka_unit_test(test_drain),        cmocka_unit_test(test_config),
       cmocka_unit_test(test_bad_start),
       cmocka_unit_test(test_pipelined),    cmocka_unit_test(test_idle),

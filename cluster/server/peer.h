@@ -1,0 +1,24 @@
+/*
+ * peer.h - the address that a client's connection comes from: a name for it in logs, and what is
+ * counted as one origin.
+ */
+#ifndef SRV_PEER_H
+#define SRV_PEER_H
+
+#include <stdint.h>
+
+enum { SRV_PEER_TEXT = 46 };
+
+/* An address of IPv6, or of IPv4 as IPv6 has it; zeros: not known. */
+struct srv_peer {
+  uint8_t address[16];
+};
+
+void srv_peer_of(int fd, struct srv_peer *out);
+/* SRV_PEER_TEXT bytes; "" when it is not known. */
+void srv_peer_text(const struct srv_peer *peer, char *out);
+/* A number for whoever is behind the address: of IPv6 the first half tells, since one customer has
+   all of the rest. 0: not known. */
+uint64_t srv_peer_origin(const struct srv_peer *peer);
+
+#endif

@@ -352,7 +352,7 @@ static bool auth_refuse(struct srv_call *call, int status, const char *why) {
   return false;
 }
 
-/* Nothing was looked at, and so the audit log has nothing of it: else whoever fails could fill it. */
+/* Nothing was looked at, and so the audit log has nothing of it: else who fails could fill it. */
 static bool auth_hold_off(struct srv_call *call) {
   srv_call_fail(call, 429, "TOO_MANY_FAILURES",
                 "too many log-ins from this address have failed; try again in %u s",

@@ -36,6 +36,9 @@ static const struct config_key config_keys[] = {
                 " TLS; empty: none does"),
     CONFIG_TEXT("server", "tls_key", tls_key, "",
                 "PEM file with the certificate's key, not encrypted, mode 0600"),
+    CONFIG_TEXT("server", "tls_client_ca", tls_client_ca, "",
+                "PEM file with who has signed clients' certificates; then each client must show"
+                " one; empty: none is asked for"),
     CONFIG_NUMBER("server", "network_threads", network_threads, 1, 1, 64,
                   "threads beyond the workers, to read requests while all those are busy"),
     CONFIG_NUMBER("server", "workers", workers, 4, 1, 1024, "threads that run requests"),
@@ -43,6 +46,8 @@ static const struct config_key config_keys[] = {
                   "requests that may wait for a worker; more are answered 429"),
     CONFIG_NUMBER("server", "connections", connections, 8192, 1, 1000000,
                   "connections at a time; more are closed at once"),
+    CONFIG_LIVE("server", "address_connections", address_connections, 0, 0, 1000000,
+                "connections from one address at a time; more are closed at once; 0: no limit"),
     CONFIG_LIVE("server", "body_bytes", body_bytes, 256u << 20, 1024, 4096ull << 20,
                   "largest body of a request; larger ones are answered 413"),
     CONFIG_NUMBER("server", "idle_seconds", idle_seconds, 60, 1, 86400,

@@ -19,6 +19,7 @@ struct srv_config {
   char milvus[SRV_CONFIG_TEXT];            /* such addresses for Milvus's clients; "": none */
   char tls_certificate[SRV_CONFIG_TEXT];   /* a PEM file; "": no TLS */
   char tls_key[SRV_CONFIG_TEXT];           /* its key's */
+  char tls_client_ca[SRV_CONFIG_TEXT];     /* who signs clients' certificates; "": they have none */
   char data[SRV_CONFIG_TEXT];              /* the database folder */
   char durability[SRV_CONFIG_TEXT];        /* commit, interval or off */
   char search_collection[SRV_CONFIG_TEXT]; /* of POST /search */
@@ -51,6 +52,7 @@ struct srv_config {
   _Atomic uint64_t workers; /* threads that run requests */
   _Atomic uint64_t queue;   /* requests that may wait for a worker */
   _Atomic uint64_t connections;
+  _Atomic uint64_t address_connections; /* of one address; 0: no limit */
   _Atomic uint64_t body_bytes;      /* largest request body */
   _Atomic uint64_t idle_seconds;    /* a connection that says nothing is closed */
   _Atomic uint64_t request_seconds; /* a request must have arrived whole by then */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "server/peer.h"
+
 enum { FAILURES_SETS = 1024, FAILURES_WAYS = 8, FAILURES_DOUBLINGS = 32 };
 
 #define FAILURES_SECOND UINT64_C(1000000000)
@@ -18,7 +20,7 @@ struct failures_entry {
 
 struct srv_failures {
   pthread_mutex_t mutex;
-  uint64_t seed; /* nobody outside knows who shares a set */
+  uint64_t seed;
   struct failures_entry sets[FAILURES_SETS][FAILURES_WAYS];
 };
 
@@ -41,9 +43,7 @@ void srv_failures_free(struct srv_failures *f) {
 }
 
 static struct failures_entry *failures_set(struct srv_failures *f, uint64_t origin) {
-  uint64_t hash = (origin ^ f->seed) * UINT64_C(0x9e3779b97f4a7c15);
-  hash = (hash ^ hash >> 29) * UINT64_C(0xbf58476d1ce4e5b9);
-  return f->sets[(hash >> 32) % FAILURES_SETS];
+  return f->sets[srv_peer_hash(origin, f->seed) % FAILURES_SETS];
 }
 
 /* NULL: it has not failed. */

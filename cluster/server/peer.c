@@ -50,3 +50,8 @@ uint64_t srv_peer_origin(const struct srv_peer *peer) {
   memcpy(halves, peer->address, sizeof halves);
   return peer_is_four(peer) ? halves[1] : halves[0] ? halves[0] : halves[1];
 }
+
+uint64_t srv_peer_hash(uint64_t origin, uint64_t seed) {
+  uint64_t hash = (origin ^ seed) * UINT64_C(0x9e3779b97f4a7c15);
+  return ((hash ^ hash >> 29) * UINT64_C(0xbf58476d1ce4e5b9)) >> 32;
+}

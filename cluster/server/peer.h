@@ -20,5 +20,8 @@ void srv_peer_text(const struct srv_peer *peer, char *out);
 /* A number for whoever is behind the address: of IPv6 the first half tells, since one customer has
    all of the rest. 0: not known. */
 uint64_t srv_peer_origin(const struct srv_peer *peer);
+/* Spreads origins over a table, by a seed that nobody outside knows: who shares a place cannot be
+   chosen. */
+uint64_t srv_peer_hash(uint64_t origin, uint64_t seed);
 
 #endif

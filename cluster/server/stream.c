@@ -11,14 +11,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void srv_stream_open(struct srv_stream *s, int fd, SSL *tls) {
+bool srv_stream_open(struct srv_stream *s, int fd, struct srv_crowd *crowd, uint64_t most) {
   int one = 1;
   *s = (struct srv_stream){
-      .fd = fd, .tls = tls, .reading = SRV_READABLE, .writing = SRV_WRITABLE};
+      .fd = fd, .crowd = crowd, .reading = SRV_READABLE, .writing = SRV_WRITABLE};
   srv_peer_of(fd, &s->peer);
+  if (!srv_crowd_enter(crowd, srv_peer_origin(&s->peer), most)) {
+    close(fd);
+    return false;
+  }
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are whole: no waiting */
-  if (tls)
-    s->broken = SSL_set_fd(tls, fd) != 1;
+  return true;
+}
+
+void srv_stream_secure(struct srv_stream *s, SSL *tls) {
+  s->tls = tls;
+  s->broken = SSL_set_fd(tls, s->fd) != 1;
 }
 
 static ssize_t stream_failed(void) {
@@ -158,4 +166,5 @@ void srv_stream_close(struct srv_stream *s) {
     SSL_free(s->tls);
   }
   close(s->fd);
+  srv_crowd_leave(s->crowd, srv_peer_origin(&s->peer));
 }

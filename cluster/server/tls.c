@@ -16,7 +16,7 @@
 #include "server/secure_file.h"
 #include "server/server.h"
 
-enum { TLS_CERTIFICATE, TLS_KEY, TLS_FILES };
+enum { TLS_CERTIFICATE, TLS_KEY, TLS_CLIENT_CA, TLS_FILES };
 
 struct srv_tls {
   struct srv_server *server;
@@ -100,14 +100,34 @@ static bool tls_add_key(SSL_CTX *context, BIO *pem) {
   return good;
 }
 
-static bool tls_add_file(SSL_CTX *context, const char *path, bool secret, char *error) {
+/* Those who have signed clients' certificates: from here on each client must show one. A ticket is
+   worth as much as the certificate that it was given for, and no more than this context. */
+static bool tls_add_signers(SSL_CTX *context, BIO *pem) {
+  static const unsigned char here[] = "vecdbd";
+  X509_STORE *store = SSL_CTX_get_cert_store(context);
+  X509 *signer;
+  unsigned n = 0;
+  bool good = SSL_CTX_set_session_id_context(context, here, sizeof here - 1) == 1;
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+  while (good && (signer = PEM_read_bio_X509(pem, NULL, tls_no_password, NULL)) != NULL) {
+    good = X509_STORE_add_cert(store, signer) == 1 && SSL_CTX_add_client_CA(context, signer) == 1;
+    X509_free(signer);
+    n++;
+  }
+  return good && n > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+}
+
+typedef bool tls_adder(SSL_CTX *context, BIO *pem);
+
+static bool tls_add_file(SSL_CTX *context, const char *path, tls_adder *add, bool secret,
+                         char *error) {
   size_t n;
   char *text = srv_secure_file(path, secret, &n, error);
   if (!text)
     return false;
   ERR_clear_error();
   BIO *pem = BIO_new_mem_buf(text, (int)n);
-  bool good = pem && (secret ? tls_add_key(context, pem) : tls_add_chain(context, pem));
+  bool good = pem && add(context, pem);
   if (!good)
     tls_fault(path, error);
   ERR_clear_error();
@@ -123,8 +143,10 @@ static SSL_CTX *tls_read(const struct srv_config *config, char *error) {
     snprintf(error, SRV_CONFIG_ERROR, "out of memory");
     return NULL;
   }
-  if (tls_add_file(context, config->tls_certificate, false, error) &&
-      tls_add_file(context, config->tls_key, true, error))
+  if (tls_add_file(context, config->tls_certificate, tls_add_chain, false, error) &&
+      tls_add_file(context, config->tls_key, tls_add_key, true, error) &&
+      (!*config->tls_client_ca ||
+       tls_add_file(context, config->tls_client_ca, tls_add_signers, false, error)))
     return context;
   SSL_CTX_free(context);
   return NULL;
@@ -135,6 +157,7 @@ static SSL_CTX *tls_read(const struct srv_config *config, char *error) {
 static void tls_stamp(const struct srv_config *config, struct srv_file_stamp *out) {
   srv_file_stamp(config->tls_certificate, &out[TLS_CERTIFICATE]);
   srv_file_stamp(config->tls_key, &out[TLS_KEY]);
+  srv_file_stamp(config->tls_client_ca, &out[TLS_CLIENT_CA]);
 }
 
 /* The stamps are taken before the files are read: what changes meanwhile is seen the next time. */
@@ -188,14 +211,15 @@ SSL *srv_tls_open(struct srv_tls *tls) {
 /* ---- Starting -------------------------------------------------------------------------------- */
 
 bool srv_tls_is_wanted(const struct srv_server *server) {
-  return *server->config.tls_certificate || *server->config.tls_key;
+  const struct srv_config *config = &server->config;
+  return *config->tls_certificate || *config->tls_key || *config->tls_client_ca;
 }
 
 struct srv_tls *srv_tls_start(struct srv_server *server, char *error) {
   const struct srv_config *config = &server->config;
   if (!*config->tls_certificate || !*config->tls_key) {
-    snprintf(error, SRV_CONFIG_ERROR, "server.tls_certificate and server.tls_key go together: one"
-             " is set, the other is not");
+    snprintf(error, SRV_CONFIG_ERROR, "server.tls_certificate and server.tls_key go together, and"
+             " server.tls_client_ca with both: one is set, another is not");
     return NULL;
   }
   struct srv_tls *tls = calloc(1, sizeof *tls);

@@ -546,6 +546,9 @@ static void test_wrong_files(void **state) {
   start_fails(&s, "certificate.pem");
   *s.web.config.tls_certificate = '\0';
   start_fails(&s, "server.tls_certificate");
+  *s.web.config.tls_key = '\0';
+  snprintf(s.web.config.tls_client_ca, SRV_CONFIG_TEXT, "%s", s.certificate);
+  start_fails(&s, "server.tls_client_ca");
   secure_end(&s);
 }
 
@@ -574,6 +577,111 @@ static void test_changed_files(void **state) {
     continue;
   secure_end(&s);
 }
+
+/* ---- Clients' certificates ------------------------------------------------------------------- */
+
+struct shown {
+  EVP_PKEY *key;
+  X509 *certificate; /* which is its own signer */
+};
+
+static void shown_make(struct shown *out, long serial, long ends) {
+  out->key = EVP_EC_gen("P-256");
+  out->certificate = certificate_make(out->key, serial);
+  X509_gmtime_adj(X509_getm_notAfter(out->certificate), ends);
+  assert_true(X509_sign(out->certificate, out->key, EVP_sha256()) > 0);
+}
+
+static void shown_free(struct shown *of) {
+  X509_free(of->certificate);
+  EVP_PKEY_free(of->key);
+}
+
+/* Names whom the server takes certificates from. */
+static void signers_write(const struct secure *s, const struct shown *const *all, size_t n) {
+  char fresh[TLS_PATH + 8];
+  FILE *f = file_begin(s->web.config.tls_client_ca, fresh);
+  for (size_t i = 0; i < n; i++)
+    assert_int_equal(PEM_write_X509(f, all[i]->certificate), 1);
+  file_end(f, fresh, s->web.config.tls_client_ca, 0644);
+}
+
+/* Whether a client that shows this, or, with NULL, nothing, is served. In TLS 1.3 it is done with
+   the handshake before the server has seen what it shows. */
+static bool shown_served(const struct secure *s, const struct shown *what, int version) {
+  struct client c;
+  client_begin(s, &c, alpn_http);
+  SSL_set_max_proto_version(c.tls, version);
+  if (what) {
+    assert_int_equal(SSL_use_certificate(c.tls, what->certificate), 1);
+    assert_int_equal(SSL_use_PrivateKey(c.tls, what->key), 1);
+  }
+  bool served = SSL_connect(c.tls) == 1 && client_ask(&c, get_health) == 200;
+  ERR_clear_error();
+  client_end(&c);
+  return served;
+}
+
+/* A ticket spares the handshake, for who has shown a certificate. */
+static void shown_again(const struct secure *s, const struct shown *what) {
+  SSL_SESSION *session = NULL;
+  for (int again = 0; again < 2; again++) {
+    struct client c;
+    client_begin(s, &c, alpn_http);
+    SSL_use_certificate(c.tls, what->certificate);
+    SSL_use_PrivateKey(c.tls, what->key);
+    if (session)
+      SSL_set_session(c.tls, session);
+    assert_int_equal(SSL_connect(c.tls), 1);
+    assert_int_equal(client_ask(&c, get_health), 200);
+    assert_int_equal(SSL_session_reused(c.tls), again);
+    SSL_SESSION_free(session);
+    session = SSL_get1_session(c.tls);
+    SSL_shutdown(c.tls);
+    client_end(&c);
+  }
+  SSL_SESSION_free(session);
+}
+
+static void test_client_certificates(void **state) {
+  (void)state;
+  static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+  struct secure s;
+  struct shown one, two, late, stranger;
+  char error[SRV_CONFIG_ERROR] = "";
+  secure_init(&s);
+  shown_make(&one, 10, 3600);
+  shown_make(&two, 11, 3600);
+  shown_make(&late, 12, -60);
+  shown_make(&stranger, 13, 3600);
+  const struct shown *const all[] = {&one, &two, &late};
+  snprintf(s.web.config.tls_client_ca, SRV_CONFIG_TEXT, "%s/signers.pem", s.web.folder);
+  signers_write(&s, all, 0);
+  start_fails(&s, "signers.pem");
+  signers_write(&s, all, 3);
+  web_start(&s.web);
+  for (int v = 0; v < 2; v++) {
+    assert_false(shown_served(&s, NULL, versions[v]));
+    assert_true(shown_served(&s, &one, versions[v]));
+    assert_true(shown_served(&s, &two, versions[v]));
+    assert_false(shown_served(&s, &late, versions[v]));
+    assert_false(shown_served(&s, &stranger, versions[v]));
+  }
+  shown_again(&s, &two);
+  text_write(s.web.config.tls_client_ca, "nobody\n", 0644);
+  assert_false(srv_tls_reload(s.web.server->tls, error));
+  assert_true(shown_served(&s, &one, TLS1_3_VERSION));
+  signers_write(&s, all, 1);
+  assert_true(srv_tls_reload(s.web.server->tls, error));
+  assert_true(shown_served(&s, &one, TLS1_3_VERSION));
+  assert_false(shown_served(&s, &two, TLS1_3_VERSION));
+  for (int i = 0; i < 3; i++)
+    shown_free((struct shown *)(uintptr_t)all[i]);
+  shown_free(&stranger);
+  secure_end(&s);
+}
+
+/* ---- Under load ------------------------------------------------------------------------------ */
 
 struct load {
   const struct secure *secure;
@@ -640,7 +748,7 @@ int main(void) {
       cmocka_unit_test(test_renewal),       cmocka_unit_test(test_garbage),
       cmocka_unit_test(test_silence),       cmocka_unit_test(test_too_many),
       cmocka_unit_test(test_wrong_files),   cmocka_unit_test(test_changed_files),
-      cmocka_unit_test(test_reload_under_load),
+      cmocka_unit_test(test_client_certificates), cmocka_unit_test(test_reload_under_load),
   };
   signal(SIGPIPE, SIG_IGN); /* as vecdbd does */
   return cmocka_run_group_tests_name("tls", tests, NULL, NULL);

@@ -199,19 +199,8 @@ static bool auth_by_token(struct srv_auth *auth, const char *token, int64_t now,
   return true;
 }
 
-/* "KEY", or "NAME:KEY" as Milvus's clients send user and password. */
-static bool auth_by_key(const char *text, int64_t now, struct srv_identity *who, int64_t *until,
-                        const char **why) {
-  const char *colon = strchr(text, ':'), *secret = colon ? colon + 1 : text;
-  uint8_t hash[SRV_API_KEY_HASH];
-  *why = "no such key";
-  if (!who->rules->keys)
-    return false;
-  srv_sha256(secret, strlen(secret), hash);
-  const struct srv_api_key *key = srv_api_keys_find(who->rules->keys, hash);
-  if (!key || (colon && (strlen(key->name) != (size_t)(colon - text) ||
-                         strncmp(key->name, text, (size_t)(colon - text)) != 0)))
-    return false;
+static bool auth_by_entry(const struct srv_api_key *key, int64_t now, struct srv_identity *who,
+                          int64_t *until, const char **why) {
   *why = "the key has expired";
   if (key->expires <= now)
     return false;
@@ -225,6 +214,22 @@ static bool auth_by_key(const char *text, int64_t now, struct srv_identity *who,
   }
   *until = key->expires;
   return true;
+}
+
+/* "KEY", or "NAME:KEY" as Milvus's clients send user and password. */
+static bool auth_by_key(const char *text, int64_t now, struct srv_identity *who, int64_t *until,
+                        const char **why) {
+  const char *colon = strchr(text, ':'), *secret = colon ? colon + 1 : text;
+  uint8_t hash[SRV_API_KEY_HASH];
+  *why = "no such key";
+  if (!who->rules->keys)
+    return false;
+  srv_sha256(secret, strlen(secret), hash);
+  const struct srv_api_key *key = srv_api_keys_find(who->rules->keys, hash, false);
+  if (!key || (colon && (strlen(key->name) != (size_t)(colon - text) ||
+                         strncmp(key->name, text, (size_t)(colon - text)) != 0)))
+    return false;
+  return auth_by_entry(key, now, who, until, why);
 }
 
 /* Three parts without a colon are a token; no key that we make looks so. */
@@ -264,6 +269,16 @@ static bool auth_identify(struct srv_call *call, const char *text, int64_t now, 
   else
     srv_failures_add(auth->failures, origin, &limits, srv_now_ns());
   return good;
+}
+
+/* Who has the certificate that the connection has shown. */
+static bool auth_by_certificate(const struct srv_call *call, int64_t now, const char **why) {
+  const struct srv_api_keys *keys = call->who->rules->keys;
+  const struct srv_api_key *found =
+      keys ? srv_api_keys_find(keys, call->peer.certificate, true) : NULL;
+  int64_t until;
+  *why = "nobody is known by this certificate";
+  return found && auth_by_entry(found, now, call->who, &until, why);
 }
 
 /* ---- Credentials ----------------------------------------------------------------------------- */
@@ -390,7 +405,8 @@ bool srv_authorize(struct srv_call *call, const struct srv_credentials *shown) {
   int64_t now = (int64_t)time(NULL);
   auth_follow(auth, now);
   const char *text = auth_shown(call, shown, &why);
-  if (!text)
+  bool certified = call->peer.certified && !shown->authorization && !shown->api_key;
+  if (!text && !certified)
     return auth_refuse(call, 401, why);
   struct srv_identity *who = srv_arena_take(&call->arena, sizeof *who);
   if (!who) {
@@ -399,7 +415,7 @@ bool srv_authorize(struct srv_call *call, const struct srv_credentials *shown) {
   }
   who->rules = auth_hold(auth);
   call->who = who;
-  if (!auth_identify(call, text, now, &why)) {
+  if (!(text ? auth_identify(call, text, now, &why) : auth_by_certificate(call, now, &why))) {
     srv_auth_leave(call);
     return call->retry_seconds ? auth_hold_off(call) : auth_refuse(call, 401, why);
   }

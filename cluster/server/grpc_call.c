@@ -320,6 +320,14 @@ static void grpc_take_header(struct grpc_call *c, const char *name, const char *
   }
 }
 
+static void grpc_put_off(struct grpc_call *c) {
+  char text[GRPC_REASON];
+  snprintf(text, sizeof text, "%s; try again in %u s",
+           c->call.who ? "over the quota" : "too many log-ins from this address have failed",
+           c->call.retry_seconds);
+  grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED, text);
+}
+
 /* What srv_authorize said, in gRPC's words. */
 static void grpc_forbid(struct grpc_call *c) {
   if (c->call.status == 401)
@@ -327,9 +335,7 @@ static void grpc_forbid(struct grpc_call *c) {
   else if (c->call.status == 403)
     grpc_refuse(c, GRPC_PERMISSION_DENIED, "this is not permitted");
   else if (c->call.status == 429)
-    grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED,
-                c->call.who ? "over the quota; try again later"
-                            : "too many log-ins from this address have failed; try again later");
+    grpc_put_off(c);
   else
     grpc_refuse(c, GRPC_UNAVAILABLE, "the server is out of memory");
 }

@@ -35,7 +35,7 @@ static int peer_is_four(const struct srv_peer *peer) {
 void srv_peer_text(const struct srv_peer *peer, char *out) {
   static const struct srv_peer unknown;
   *out = '\0';
-  if (memcmp(peer, &unknown, sizeof unknown) == 0)
+  if (memcmp(peer->address, unknown.address, sizeof unknown.address) == 0)
     return;
   if (peer_is_four(peer))
     inet_ntop(AF_INET, peer->address + PEER_MAPPED, out, SRV_PEER_TEXT);

@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -89,14 +90,24 @@ static bool tls_end(struct srv_stream *s) {
   return rc >= 0 || tls_failed(s, rc, &s->writing) != SRV_STREAM_LATER;
 }
 
+/* Keeps which certificate was shown, where it is one that is believed. */
+static void tls_certified(struct srv_stream *s) {
+  const X509 *shown = SSL_get0_peer_certificate(s->tls);
+  s->peer.certified = shown && SSL_get_verify_result(s->tls) == X509_V_OK &&
+                      (SSL_get_verify_mode(s->tls) & SSL_VERIFY_PEER) &&
+                      X509_digest(shown, EVP_sha256(), s->peer.certificate, NULL) == 1;
+}
+
 int srv_stream_shake(struct srv_stream *s) {
   if (s->broken)
     return SRV_STREAM_LOST;
   ERR_clear_error();
   s->reading = SRV_READABLE;
   int rc = SSL_accept(s->tls);
-  if (rc == 1)
+  if (rc == 1) {
+    tls_certified(s);
     return 0;
+  }
   rc = tls_failed(s, rc, &s->reading);
   return rc == 0 ? SRV_STREAM_LOST : rc;
 }

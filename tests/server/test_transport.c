@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <time.h>
 
+#include "server/http_head.h"
 #include "server/webtest.h"
 
 /* ---- A service that embeds texts when it is told to -------------------------------------------
@@ -327,13 +328,34 @@ static void test_pieces(void **state) {
   web_end(&w);
 }
 
+/* The status of a request whose one header has so many bytes. */
+static int with_header(const struct web *w, int bytes) {
+  char answer[4096], *request = malloc((size_t)bytes + 128), *at = request;
+  at += sprintf(at, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ");
+  memset(at, 'x', (size_t)bytes);
+  strcpy(at + bytes, "\r\n\r\n");
+  int status = web_raw(w, request, strlen(request), answer, sizeof answer);
+  free(request);
+  return status;
+}
+
 static void test_limits(void **state) {
   (void)state;
+  /* What is kept of the other parts of the head: each with a NUL. */
+  enum { BODY = 4096, REST = sizeof "/healthz" + sizeof "Host" + sizeof "x" + sizeof "X" + 1 };
   struct web w;
   web_init(&w);
-  w.config.body_bytes = 4096;
+  w.config.body_bytes = BODY;
   web_start(&w);
   make_passages(&w);
+  char exact[BODY + 2];
+  memset(exact, ' ', sizeof exact);
+  memcpy(exact + BODY - 2, "{}", 3);
+  web_do(&w, 200, "POST", "/v1/collections/passages/query", exact);
+  memcpy(exact + BODY - 2, " {}", 4);
+  web_fails(&w, 413, "TOO_LARGE", "POST", "/v1/collections/passages/query", exact);
+  assert_int_equal(with_header(&w, SRV_HTTP_HEAD_BYTES - REST), 200);
+  assert_int_equal(with_header(&w, SRV_HTTP_HEAD_BYTES - REST + 1), 431);
   char *body = malloc(8193), answer[4096];
   memset(body, ' ', 8192);
   body[8192] = '\0';

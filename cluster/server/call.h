@@ -65,6 +65,9 @@ void srv_call_answer(struct srv_call *call, int status, json_t *answer);
 /* Answers with {"error": {"code", "message", ...}}; code is a word such as "NOT_FOUND". */
 void srv_call_fail(struct srv_call *call, int status, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* What a client is told of an error of the library: its message, but for errors that are the
+   server's own affair, whose messages name its files; these go to the log. */
+const char *srv_call_said(struct srv_call *call, const vecdb_error *error);
 /* Answers with an error of the library. */
 void srv_call_error(struct srv_call *call, const vecdb_error *error);
 void srv_call_no_memory(struct srv_call *call);

@@ -563,6 +563,21 @@ static void note(const char *line) {
   strncat(noted, line, sizeof noted - 1 - strlen(noted));
 }
 
+/* What is wrong with the server's files is told without naming them. */
+static void test_own_affairs(void **state) {
+  const struct web *w = *state;
+  char path[SRV_CONFIG_TEXT + 16];
+  snprintf(path, sizeof path, "%s.snapshots", w->config.data);
+  FILE *f = fopen(path, "w"); /* where a folder should be */
+  assert_non_null(f);
+  fclose(f);
+  struct web_answer a = web_ask(w, "POST", "/v1/snapshots", "{\"name\": \"x\"}");
+  assert_int_equal(a.status, 500);
+  assert_null(strstr(a.text, w->folder));
+  assert_non_null(strstr(a.text, "\"message\""));
+  web_done(&a);
+}
+
 /* New settings hold for the next request of a connection that stays open. */
 static void test_new_settings(void **state) {
   struct web *w = *state;
@@ -608,6 +623,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_description, setup, teardown),
       cmocka_unit_test_setup_teardown(test_restart, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_new_settings, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_own_affairs, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

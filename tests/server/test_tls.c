@@ -3,166 +3,22 @@
  * cut, clients that do not shake hands, settings that are wrong, and certificates that change under
  * load. TSAN: yes
  */
-#include "server/rpctest.h"
+#include "server/tlstest.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
 
-#include "server/api_keys.h"
 #include "server/tls.h"
 
-enum { TLS_PATH = 128, TLS_ANSWER = 64 * 1024 };
-
-static const char get_health[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-static const unsigned char alpn_http[] = "\x08http/1.1", alpn_both[] = "\x02h2\x08http/1.1",
-                           alpn_h2[] = "\x02h2", alpn_other[] = "\x06spdy/9";
-
-struct secure {
-  struct web web;
-  char certificate[TLS_PATH], key[TLS_PATH];
-  SSL_CTX *client; /* asks for no certificate's owner */
-};
-
-/* ---- Certificates ---------------------------------------------------------------------------- */
-
-static X509 *certificate_make(EVP_PKEY *key, long serial) {
-  X509 *x = X509_new();
-  X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
-  X509_set_version(x, X509_VERSION_3);
-  ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
-  X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
-                             (const uint8_t *)"vecdb test", -1, -1, 0);
-  X509_set_issuer_name(x, X509_get_subject_name(x));
-  X509_set_pubkey(x, key);
-  X509_add_ext(x, name, -1);
-  assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-  X509_EXTENSION_free(name);
-  return x;
-}
-
-/* Has a file appear whole, in the place of the one before. */
-static FILE *file_begin(const char *path, char *fresh) {
-  snprintf(fresh, TLS_PATH + 8, "%s.new", path);
-  FILE *f = fopen(fresh, "w");
-  assert_non_null(f);
-  return f;
-}
-
-static void file_end(FILE *f, const char *fresh, const char *path, mode_t mode) {
-  assert_int_equal(fclose(f), 0);
-  assert_int_equal(chmod(fresh, mode), 0);
-  assert_int_equal(rename(fresh, path), 0);
-}
-
-/* A new key, and a certificate with this number. */
-static void certificate_write(const struct secure *s, long serial) {
-  char fresh[TLS_PATH + 8];
-  EVP_PKEY *key = EVP_EC_gen("P-256");
-  X509 *x = certificate_make(key, serial);
-  FILE *f = file_begin(s->certificate, fresh);
-  assert_int_equal(PEM_write_X509(f, x), 1);
-  file_end(f, fresh, s->certificate, 0644);
-  f = file_begin(s->key, fresh);
-  assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
-  file_end(f, fresh, s->key, 0600);
-  X509_free(x);
-  EVP_PKEY_free(key);
-}
-
-static void text_write(const char *path, const char *text, mode_t mode) {
-  char fresh[TLS_PATH + 8];
-  FILE *f = file_begin(path, fresh);
-  fputs(text, f);
-  file_end(f, fresh, path, mode);
-}
-
-/* ---- Server and clients ---------------------------------------------------------------------- */
-
-static void secure_init(struct secure *s) {
-  web_init(&s->web);
-  snprintf(s->certificate, sizeof s->certificate, "%s/certificate.pem", s->web.folder);
-  snprintf(s->key, sizeof s->key, "%s/key.pem", s->web.folder);
-  snprintf(s->web.config.tls_certificate, SRV_CONFIG_TEXT, "%s", s->certificate);
-  snprintf(s->web.config.tls_key, SRV_CONFIG_TEXT, "%s", s->key);
-  certificate_write(s, 1);
-  s->web.ca = s->certificate;
-  s->client = SSL_CTX_new(TLS_client_method());
-  SSL_CTX_set_security_level(s->client, 0);
-}
-
-static void secure_start(struct secure *s) {
-  secure_init(s);
-  web_start(&s->web);
-}
-
-static void secure_end(struct secure *s) {
-  SSL_CTX_free(s->client);
-  web_end(&s->web);
-}
-
-struct client {
-  int fd;
-  SSL *tls;
-};
-
-static void client_begin(const struct secure *s, struct client *c, const unsigned char *alpn) {
-  c->fd = web_connect(&s->web);
-  c->tls = SSL_new(s->client);
-  SSL_set_fd(c->tls, c->fd);
-  if (alpn)
-    SSL_set_alpn_protos(c->tls, alpn, (unsigned)strlen((const char *)alpn));
-}
-
-static void client_end(struct client *c) {
-  SSL_free(c->tls);
-  close(c->fd);
-}
-
-static void client_open(const struct secure *s, struct client *c, const unsigned char *alpn) {
-  client_begin(s, c, alpn);
-  if (SSL_connect(c->tls) != 1)
-    fail_msg("no handshake: %s", ERR_reason_error_string(ERR_peek_last_error()));
-}
+static const unsigned char alpn_both[] = "\x02h2\x08http/1.1", alpn_h2[] = "\x02h2",
+                           alpn_other[] = "\x06spdy/9";
 
 static long client_serial(const struct client *c) {
   X509 *x = SSL_get1_peer_certificate(c->tls);
   long serial = ASN1_INTEGER_get(X509_get0_serialNumber(x));
   X509_free(x);
   return serial;
-}
-
-/* Reads one answer whole; its status, 0: none came. */
-static int client_answer(struct client *c) {
-  char answer[TLS_ANSWER];
-  size_t n = 0, wanted = sizeof answer - 1;
-  int status = 0;
-  while (n < wanted) {
-    int got = SSL_read(c->tls, answer + n, (int)(wanted - n));
-    if (got <= 0)
-      return 0;
-    n += (size_t)got;
-    answer[n] = '\0';
-    const char *body = strstr(answer, "\r\n\r\n");
-    const char *length = body ? strcasestr(answer, "Content-Length:") : NULL;
-    if (length)
-      wanted = (size_t)(body + 4 - answer) + strtoul(length + 15, NULL, 10);
-  }
-  return sscanf(answer, "HTTP/1.%*d %d", &status) == 1 ? status : 0;
-}
-
-static bool client_write(struct client *c, const char *bytes, size_t n) {
-  return SSL_write(c->tls, bytes, (int)n) == (int)n;
-}
-
-static int client_ask(struct client *c, const char *request) {
-  return client_write(c, request, strlen(request)) ? client_answer(c) : 0;
 }
 
 static void secure_is_served(const struct secure *s) {
@@ -507,13 +363,6 @@ static void test_too_many(void **state) {
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-static void start_fails(struct secure *s, const char *why) {
-  char error[SRV_CONFIG_ERROR] = "";
-  assert_null(srv_server_start(&s->web.config, NULL, error));
-  if (!strstr(error, why))
-    fail_msg("\"%s\" says nothing of %s", error, why);
-}
-
 static void test_wrong_files(void **state) {
   (void)state;
   static const char pem[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -578,174 +427,6 @@ static void test_changed_files(void **state) {
     continue;
   secure_end(&s);
 }
-
-/* ---- Clients' certificates ------------------------------------------------------------------- */
-
-struct shown {
-  EVP_PKEY *key;
-  X509 *certificate; /* which is its own signer */
-};
-
-static void shown_make(struct shown *out, long serial, long ends) {
-  out->key = EVP_EC_gen("P-256");
-  out->certificate = certificate_make(out->key, serial);
-  X509_gmtime_adj(X509_getm_notAfter(out->certificate), ends);
-  assert_true(X509_sign(out->certificate, out->key, EVP_sha256()) > 0);
-}
-
-static void shown_free(struct shown *of) {
-  X509_free(of->certificate);
-  EVP_PKEY_free(of->key);
-}
-
-/* Names whom the server takes certificates from. */
-static void signers_write(const char *path, const struct shown *const *all, size_t n) {
-  char fresh[TLS_PATH + 8];
-  FILE *f = file_begin(path, fresh);
-  for (size_t i = 0; i < n; i++)
-    assert_int_equal(PEM_write_X509(f, all[i]->certificate), 1);
-  file_end(f, fresh, path, 0644);
-}
-
-/* Whether a client that shows this, or, with NULL, nothing, is served. In TLS 1.3 it is done with
-   the handshake before the server has seen what it shows. */
-static bool shown_served(const struct secure *s, const struct shown *what, int version) {
-  struct client c;
-  client_begin(s, &c, alpn_http);
-  SSL_set_max_proto_version(c.tls, version);
-  if (what) {
-    assert_int_equal(SSL_use_certificate(c.tls, what->certificate), 1);
-    assert_int_equal(SSL_use_PrivateKey(c.tls, what->key), 1);
-  }
-  bool served = SSL_connect(c.tls) == 1 && client_ask(&c, get_health) == 200;
-  ERR_clear_error();
-  client_end(&c);
-  return served;
-}
-
-/* A ticket spares the handshake, for who has shown a certificate. */
-static void shown_again(const struct secure *s, const struct shown *what) {
-  SSL_SESSION *session = NULL;
-  for (int again = 0; again < 2; again++) {
-    struct client c;
-    client_begin(s, &c, alpn_http);
-    SSL_use_certificate(c.tls, what->certificate);
-    SSL_use_PrivateKey(c.tls, what->key);
-    if (session)
-      SSL_set_session(c.tls, session);
-    assert_int_equal(SSL_connect(c.tls), 1);
-    assert_int_equal(client_ask(&c, get_health), 200);
-    assert_int_equal(SSL_session_reused(c.tls), again);
-    SSL_SESSION_free(session);
-    session = SSL_get1_session(c.tls);
-    SSL_shutdown(c.tls);
-    client_end(&c);
-  }
-  SSL_SESSION_free(session);
-}
-
-static void test_client_certificates(void **state) {
-  (void)state;
-  static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
-  struct secure s;
-  struct shown one, two, late, stranger;
-  char error[SRV_CONFIG_ERROR] = "", signers[TLS_PATH];
-  secure_init(&s);
-  shown_make(&one, 10, 3600);
-  shown_make(&two, 11, 3600);
-  shown_make(&late, 12, -60);
-  shown_make(&stranger, 13, 3600);
-  const struct shown *const all[] = {&one, &two, &late};
-  snprintf(signers, sizeof signers, "%s/signers.pem", s.web.folder);
-  snprintf(s.web.config.tls_client_ca, SRV_CONFIG_TEXT, "%s", signers);
-  signers_write(signers, all, 0);
-  start_fails(&s, "signers.pem");
-  signers_write(signers, all, 3);
-  web_start(&s.web);
-  for (int v = 0; v < 2; v++) {
-    assert_false(shown_served(&s, NULL, versions[v]));
-    assert_true(shown_served(&s, &one, versions[v]));
-    assert_true(shown_served(&s, &two, versions[v]));
-    assert_false(shown_served(&s, &late, versions[v]));
-    assert_false(shown_served(&s, &stranger, versions[v]));
-  }
-  shown_again(&s, &two);
-  text_write(signers, "nobody\n", 0644);
-  assert_false(srv_tls_reload(s.web.server->tls, error));
-  assert_true(shown_served(&s, &one, TLS1_3_VERSION));
-  signers_write(signers, all, 1);
-  assert_true(srv_tls_reload(s.web.server->tls, error));
-  assert_true(shown_served(&s, &one, TLS1_3_VERSION));
-  assert_false(shown_served(&s, &two, TLS1_3_VERSION));
-  for (int i = 0; i < 3; i++)
-    shown_free((struct shown *)(uintptr_t)all[i]);
-  shown_free(&stranger);
-  secure_end(&s);
-}
-
-/* The status of a request that shows a certificate and, unless it is NULL, a header. */
-static int shown_status(const struct secure *s, const struct shown *what, const char *header) {
-  struct client c;
-  char request[512];
-  snprintf(request, sizeof request, "GET /v1/version HTTP/1.1\r\nHost: x\r\n%s%s\r\n",
-           header ? header : "", header ? "\r\n" : "");
-  client_begin(s, &c, alpn_http);
-  assert_int_equal(SSL_use_certificate(c.tls, what->certificate), 1);
-  assert_int_equal(SSL_use_PrivateKey(c.tls, what->key), 1);
-  assert_int_equal(SSL_connect(c.tls), 1);
-  int status = client_ask(&c, request);
-  client_end(&c);
-  return status;
-}
-
-/* A line of the file of keys for a certificate, or for the text "secret". */
-static void entry_write(FILE *f, const char *name, const struct shown *of, int64_t expires) {
-  uint8_t hash[SRV_API_KEY_HASH];
-  if (of)
-    assert_int_equal(X509_digest(of->certificate, EVP_sha256(), hash, NULL), 1);
-  else
-    srv_sha256("secret", 6, hash);
-  fprintf(f, "[%s]\nrole = reader\nexpires = %lld\n%s = ", name, (long long)expires,
-          of ? "certificate" : "sha256");
-  for (size_t i = 0; i < sizeof hash; i++)
-    fprintf(f, "%02x", hash[i]);
-  fputs("\n", f);
-}
-
-/* Who shows no header is known by the certificate; a header counts more. */
-static void test_known_by_certificate(void **state) {
-  (void)state;
-  struct secure s;
-  struct shown one, two, late;
-  char signers[TLS_PATH], keys[TLS_PATH], fresh[TLS_PATH + 8];
-  secure_init(&s);
-  shown_make(&one, 20, 3600);
-  shown_make(&two, 21, 3600);
-  shown_make(&late, 22, 3600);
-  snprintf(signers, sizeof signers, "%s/signers.pem", s.web.folder);
-  snprintf(keys, sizeof keys, "%s/keys", s.web.folder);
-  snprintf(s.web.config.tls_client_ca, SRV_CONFIG_TEXT, "%s", signers);
-  snprintf(s.web.config.keys_file, SRV_CONFIG_TEXT, "%s", keys);
-  signers_write(signers, (const struct shown *const[]){&one, &two, &late}, 3);
-  FILE *f = file_begin(keys, fresh);
-  entry_write(f, "machine", &one, INT64_MAX);
-  entry_write(f, "past", &late, 1000);
-  entry_write(f, "person", NULL, INT64_MAX);
-  file_end(f, fresh, keys, 0600);
-  web_start(&s.web);
-  assert_int_equal(shown_status(&s, &one, NULL), 200);
-  assert_int_equal(shown_status(&s, &two, NULL), 401);
-  assert_int_equal(shown_status(&s, &late, NULL), 401);
-  assert_int_equal(shown_status(&s, &two, "api-key: secret"), 200);
-  assert_int_equal(shown_status(&s, &one, "api-key: wrong"), 401);
-  assert_int_equal(shown_status(&s, &one, "Authorization: machine"), 401);
-  shown_free(&one);
-  shown_free(&two);
-  shown_free(&late);
-  secure_end(&s);
-}
-
-/* ---- Under load ------------------------------------------------------------------------------ */
 
 struct load {
   const struct secure *secure;
@@ -812,7 +493,6 @@ int main(void) {
       cmocka_unit_test(test_renewal),       cmocka_unit_test(test_garbage),
       cmocka_unit_test(test_silence),       cmocka_unit_test(test_too_many),
       cmocka_unit_test(test_wrong_files),   cmocka_unit_test(test_changed_files),
-      cmocka_unit_test(test_client_certificates), cmocka_unit_test(test_known_by_certificate),
       cmocka_unit_test(test_reload_under_load),
   };
   signal(SIGPIPE, SIG_IGN); /* as vecdbd does */

@@ -106,7 +106,8 @@ struct client {
   SSL *tls;
 };
 
-static inline void client_begin(const struct secure *s, struct client *c, const unsigned char *alpn) {
+static inline void client_begin(const struct secure *s, struct client *c,
+                                const unsigned char *alpn) {
   c->fd = web_connect(&s->web);
   c->tls = SSL_new(s->client);
   SSL_set_fd(c->tls, c->fd);
@@ -119,7 +120,8 @@ static inline void client_end(struct client *c) {
   close(c->fd);
 }
 
-static inline void client_open(const struct secure *s, struct client *c, const unsigned char *alpn) {
+static inline void client_open(const struct secure *s, struct client *c,
+                               const unsigned char *alpn) {
   client_begin(s, c, alpn);
   if (SSL_connect(c->tls) != 1)
     fail_msg("no handshake: %s", ERR_reason_error_string(ERR_peek_last_error()));

@@ -8,6 +8,7 @@
 #ifndef SRV_DEADLINES_H
 #define SRV_DEADLINES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct srv_deadlines;
@@ -16,6 +17,7 @@ struct srv_deadlines;
 struct srv_deadline {
   struct srv_deadline *next, *prev;
   _Atomic int64_t due, silent; /* seconds of the monotonic clock; INT64_MAX: never */
+  _Atomic bool taking; /* an answer: what is left of it when the time is over is thrown away */
   int fd;
 };
 

@@ -127,7 +127,7 @@ static const struct {
     {200, "POST", DOCS "/query", "{\"filter\": \"text != ') or (true' or true\"}"},
     {200, "POST", DOCS "/query", "{}"},
     {200, "POST", DOCS "/explain", "{\"vector\": [20, 0], \"filter\": \"text == 'of rival'\"}"},
-    {200, "POST", "/search", "{\"vector\": [20, 0], \"top_k\": 50, \"fields\": [\"text\"]}"},
+    {0, "POST", "/search", "{\"query\": \"rival\", \"top_k\": 50, \"fields\": [\"text\"]}"},
     {200, "POST", DOCS "/query", "{\"filter\": \"  \"}"},
     {200, "POST", DOCS "/query", "{\"after\": 5, \"offset\": 1}"},
     {200, "POST", DOCS "/rows/get", "{\"keys\": [1, 6, 2, 7, 7, 99]}"},

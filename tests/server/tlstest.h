@@ -25,14 +25,16 @@ struct secure {
 /* ---- Certificates ---------------------------------------------------------------------------- */
 
 static inline X509 *certificate_make(EVP_PKEY *key, long serial) {
+  char subject[64];
   X509 *x = X509_new();
   X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
   X509_set_version(x, X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
   X509_gmtime_adj(X509_getm_notBefore(x), -3600);
   X509_gmtime_adj(X509_getm_notAfter(x), 3600);
+  snprintf(subject, sizeof subject, "vecdb test %ld", serial); /* a signer is found by its name */
   X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
-                             (const uint8_t *)"vecdb test", -1, -1, 0);
+                             (const uint8_t *)subject, -1, -1, 0);
   X509_set_issuer_name(x, X509_get_subject_name(x));
   X509_set_pubkey(x, key);
   X509_add_ext(x, name, -1);

@@ -164,9 +164,61 @@ static void test_bad_service(void **state) {
 
 /* Requests whose end could be seen in two places, and requests that are none: 4xx or no answer, and
    never the answer to a request hidden inside. */
+static const char hidden[] = "DELETE /v1/collections/passages HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/* Sends a request and the hidden one behind it: the first must be refused, the other not be run. */
+static void is_refused(const struct web *w, const char *head, const char *body) {
+  char bytes[1024], answer[4096];
+  int n = snprintf(bytes, sizeof bytes, "%s\r\n%s%s", head, body, hidden);
+  int status = web_raw(w, bytes, (size_t)n, answer, sizeof answer);
+  if (status != 0 && (status < 400 || status > 499))
+    fail_msg("\"%s\" \"%s\": status %d", head, body, status);
+  web_do(w, 200, "GET", "/v1/collections/passages", NULL); /* the hidden request was not run */
+}
+
+/* Each value of a header, or size of a chunk, that some reader might take for another. */
+static void test_ambiguous(void **state) {
+  (void)state;
+  static const char *const lengths[] = {
+      "",     "two", "02",  "010", "0x2", "2 2", "2, 2", "2,2",  "2;2",   "+2",   "-2",
+      "2.0",  "2e0", "2_0", "'2'", "\"2\"", "2\v", "2-",   "\xc2\xb2", "2\t2", "2\x7f",
+      "000000000000000000002", "18446744073709551618"};
+  static const char *const codings[] = {
+      "",         "identity",        "gzip",       "chunke",     "chunkedd",   "chunked,",
+      ",chunked", "chunked,chunked", "chunked;q",  "\"chunked\"", "gzip,chunked", "chunked gzip",
+      "\vchunked", "chunked\v",       "chunked\xa0", "c hunked",   "chunked=1",  "x, chunked"};
+  static const char *const sizes[] = {"",    "g",   "0x2", "+2",  "-2",  " 2",   "\t2",
+                                      "2,2", "2.0", "2_",  "2\v", "\xb2", "\"2\"", "11111111111111111"};
+  static const char *const names[] = {"Content-Length ", "Content-Length\t", "Transfer-Encoding ",
+                                      "Content Length",  "Content-Length:",  "(Content-Length)"};
+  static const char start[] = "POST /v1/collections HTTP/1.1\r\nHost: x\r\n";
+  struct web w;
+  char head[512], body[128];
+  web_init(&w);
+  web_start(&w);
+  make_passages(&w);
+  for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+    snprintf(head, sizeof head, "%sContent-Length: %s\r\n", start, lengths[i]);
+    is_refused(&w, head, "{}");
+  }
+  for (size_t i = 0; i < sizeof codings / sizeof codings[0]; i++) {
+    snprintf(head, sizeof head, "%sTransfer-Encoding: %s\r\n", start, codings[i]);
+    is_refused(&w, head, "2\r\n{}\r\n0\r\n\r\n");
+  }
+  snprintf(head, sizeof head, "%sTransfer-Encoding: chunked\r\n", start);
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    snprintf(body, sizeof body, "%s\r\n{}\r\n0\r\n\r\n", sizes[i]);
+    is_refused(&w, head, body);
+  }
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    snprintf(head, sizeof head, "%s%s: 2\r\n", start, names[i]);
+    is_refused(&w, head, "{}");
+  }
+  web_end(&w);
+}
+
 static void test_framing(void **state) {
   (void)state;
-  static const char hidden[] = "DELETE /v1/collections/passages HTTP/1.1\r\nHost: x\r\n\r\n";
   static const struct {
     const char *head;
     const char *body;
@@ -217,14 +269,8 @@ static void test_framing(void **state) {
   web_init(&w);
   web_start(&w);
   make_passages(&w);
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    char bytes[1024], answer[4096];
-    int n = snprintf(bytes, sizeof bytes, "%s\r\n%s%s", cases[i].head, cases[i].body, hidden);
-    int status = web_raw(&w, bytes, (size_t)n, answer, sizeof answer);
-    if (status != 0 && (status < 400 || status > 499))
-      fail_msg("case %zu: status %d", i, status);
-    web_do(&w, 200, "GET", "/v1/collections/passages", NULL); /* the hidden request was not run */
-  }
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    is_refused(&w, cases[i].head, cases[i].body);
   web_end(&w);
 }
 
@@ -652,6 +698,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_front_search), cmocka_unit_test(test_bad_service),
       cmocka_unit_test(test_framing),      cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_ambiguous),
       cmocka_unit_test(test_protocol),     cmocka_unit_test(test_pieces),
       cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_overload),
       cmocka_unit_test(test_drip),

@@ -32,10 +32,12 @@ static const struct config_key config_keys[] = {
     CONFIG_TEXT("server", "milvus", milvus, "",
                 "addresses for gRPC alone, such as 127.0.0.1:19530; empty: none"),
     CONFIG_TEXT("server", "tls_certificate", tls_certificate, "",
-                "PEM file with the certificate and those up to a root; every address then speaks"
-                " TLS; empty: none does"),
+                "PEM file with the certificate and those up to a root, or several, separated by"
+                " commas, taken by the name that a client asks for; every address then speaks TLS;"
+                " empty: none does"),
     CONFIG_TEXT("server", "tls_key", tls_key, "",
-                "PEM file with the certificate's key, not encrypted, mode 0600"),
+                "PEM file with the certificate's key, not encrypted, mode 0600; as many as"
+                " certificates"),
     CONFIG_TEXT("server", "tls_client_ca", tls_client_ca, "",
                 "PEM file with who has signed clients' certificates; then each client must show"
                 " one; empty: none is asked for"),

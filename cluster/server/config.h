@@ -17,8 +17,8 @@ enum { SRV_CONFIG_TEXT = 512, SRV_CONFIG_ERROR = 640, SRV_QUOTA_MOST = 100000000
 struct srv_config {
   char listen[SRV_CONFIG_TEXT];            /* addresses, separated by commas: 127.0.0.1:8000 */
   char milvus[SRV_CONFIG_TEXT];            /* such addresses for Milvus's clients; "": none */
-  char tls_certificate[SRV_CONFIG_TEXT];   /* a PEM file; "": no TLS */
-  char tls_key[SRV_CONFIG_TEXT];           /* its key's */
+  char tls_certificate[SRV_CONFIG_TEXT];   /* PEM files; "": no TLS */
+  char tls_key[SRV_CONFIG_TEXT];           /* their keys' */
   char tls_client_ca[SRV_CONFIG_TEXT];     /* who signs clients' certificates; "": they have none */
   char data[SRV_CONFIG_TEXT];              /* the database folder */
   char durability[SRV_CONFIG_TEXT];        /* commit, interval or off */

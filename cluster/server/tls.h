@@ -1,8 +1,9 @@
 /*
- * tls.h - the server's certificate and key, and what of TLS is spoken: 1.3, or 1.2 with forward
+ * tls.h - the server's certificates and keys, and what of TLS is spoken: 1.3, or 1.2 with forward
  * secrecy and authenticated encryption; and, with server.tls_client_ca, whose certificate a client
- * must show. The files are read again when they change, seen by the next
- * connection within a second, and on SIGHUP; a connection keeps the certificate that it began with.
+ * must show. Of several certificates a client gets the one with the name for which it asks, else
+ * the first. The files are read again when they change, seen by the next connection within a
+ * second, and on SIGHUP; a connection keeps the certificate that it began with.
  */
 #ifndef SRV_TLS_H
 #define SRV_TLS_H

@@ -411,6 +411,58 @@ static long serial_now(const struct secure *s) {
   return serial;
 }
 
+/* The number of the certificate that a client gets who asks for a name; NULL: for none. */
+static long serial_of(const struct secure *s, const char *name, int version) {
+  struct client c;
+  client_begin(s, &c, alpn_http);
+  SSL_set_max_proto_version(c.tls, version);
+  if (name)
+    SSL_set_tlsext_host_name(c.tls, name);
+  assert_int_equal(SSL_connect(c.tls), 1);
+  assert_int_equal(client_ask(&c, get_health), 200);
+  long serial = client_serial(&c);
+  client_end(&c);
+  return serial;
+}
+
+/* Each name has its certificate; who asks for none, or for another, gets the first. */
+static void test_names(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    long serial;
+  } names[] = {{NULL, 1}, {"a.test", 2}, {"x.b.test", 3}, {"b.test", 1}, {"x.y.b.test", 1},
+               {"A.TEST", 2}, {"c.test", 1}};
+  struct secure s;
+  char a[TLS_PATH], a_key[TLS_PATH], b[TLS_PATH], b_key[TLS_PATH], error[SRV_CONFIG_ERROR] = "";
+  secure_init(&s);
+  snprintf(a, sizeof a, "%s/a.pem", s.web.folder);
+  snprintf(a_key, sizeof a_key, "%s/a-key.pem", s.web.folder);
+  snprintf(b, sizeof b, "%s/b.pem", s.web.folder);
+  snprintf(b_key, sizeof b_key, "%s/b-key.pem", s.web.folder);
+  pair_write(a, a_key, 2, "DNS:a.test");
+  pair_write(b, b_key, 3, "DNS:*.b.test");
+  snprintf(s.web.config.tls_certificate, SRV_CONFIG_TEXT, "%s, %s,%s", s.certificate, a, b);
+  snprintf(s.web.config.tls_key, SRV_CONFIG_TEXT, "%s,%s", s.key, a_key);
+  start_fails(&s, "name 3 and 2 files");
+  snprintf(s.web.config.tls_key, SRV_CONFIG_TEXT, "%s,%s, %s", s.key, b_key, a_key);
+  start_fails(&s, "mismatch"); /* in another order */
+  snprintf(s.web.config.tls_key, SRV_CONFIG_TEXT, "%s,%s, %s", s.key, a_key, b_key);
+  web_start(&s.web);
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    assert_int_equal(serial_of(&s, names[i].name, TLS1_3_VERSION), names[i].serial);
+    assert_int_equal(serial_of(&s, names[i].name, TLS1_2_VERSION), names[i].serial);
+  }
+  pair_write(b, b_key, 4, "DNS:b.test");
+  assert_true(srv_tls_reload(s.web.server->tls, error));
+  assert_int_equal(serial_of(&s, "b.test", TLS1_3_VERSION), 4);
+  assert_int_equal(serial_of(&s, "x.b.test", TLS1_3_VERSION), 1);
+  pair_write(a, b_key, 5, "DNS:a.test"); /* whose key is not where it should be */
+  assert_false(srv_tls_reload(s.web.server->tls, error));
+  assert_int_equal(serial_of(&s, "a.test", TLS1_3_VERSION), 2);
+  secure_end(&s);
+}
+
 /* Wrong files change nothing, right ones are seen without being told of. */
 static void test_changed_files(void **state) {
   (void)state;
@@ -493,7 +545,7 @@ int main(void) {
       cmocka_unit_test(test_renewal),       cmocka_unit_test(test_garbage),
       cmocka_unit_test(test_silence),       cmocka_unit_test(test_too_many),
       cmocka_unit_test(test_wrong_files),   cmocka_unit_test(test_changed_files),
-      cmocka_unit_test(test_reload_under_load),
+      cmocka_unit_test(test_names),         cmocka_unit_test(test_reload_under_load),
   };
   signal(SIGPIPE, SIG_IGN); /* as vecdbd does */
   return cmocka_run_group_tests_name("tls", tests, NULL, NULL);

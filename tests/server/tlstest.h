@@ -24,10 +24,10 @@ struct secure {
 
 /* ---- Certificates ---------------------------------------------------------------------------- */
 
-static inline X509 *certificate_make(EVP_PKEY *key, long serial) {
+static inline X509 *certificate_make(EVP_PKEY *key, long serial, const char *names) {
   char subject[64];
   X509 *x = X509_new();
-  X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
+  X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
   X509_set_version(x, X509_VERSION_3);
   ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
   X509_gmtime_adj(X509_getm_notBefore(x), -3600);
@@ -57,19 +57,24 @@ static inline void file_end(FILE *f, const char *fresh, const char *path, mode_t
   assert_int_equal(rename(fresh, path), 0);
 }
 
-/* A new key, and a certificate with this number. */
-static inline void certificate_write(const struct secure *s, long serial) {
+/* A new key, and a certificate with this number, for these names. */
+static inline void pair_write(const char *certificate, const char *key_file, long serial,
+                              const char *names) {
   char fresh[TLS_PATH + 8];
   EVP_PKEY *key = EVP_EC_gen("P-256");
-  X509 *x = certificate_make(key, serial);
-  FILE *f = file_begin(s->certificate, fresh);
+  X509 *x = certificate_make(key, serial, names);
+  FILE *f = file_begin(certificate, fresh);
   assert_int_equal(PEM_write_X509(f, x), 1);
-  file_end(f, fresh, s->certificate, 0644);
-  f = file_begin(s->key, fresh);
+  file_end(f, fresh, certificate, 0644);
+  f = file_begin(key_file, fresh);
   assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
-  file_end(f, fresh, s->key, 0600);
+  file_end(f, fresh, key_file, 0600);
   X509_free(x);
   EVP_PKEY_free(key);
+}
+
+static inline void certificate_write(const struct secure *s, long serial) {
+  pair_write(s->certificate, s->key, serial, "IP:127.0.0.1");
 }
 
 static inline void text_write(const char *path, const char *text, mode_t mode) {

@@ -187,8 +187,9 @@ static void test_ambiguous(void **state) {
       "",         "identity",        "gzip",       "chunke",     "chunkedd",   "chunked,",
       ",chunked", "chunked,chunked", "chunked;q",  "\"chunked\"", "gzip,chunked", "chunked gzip",
       "\vchunked", "chunked\v",       "chunked\xa0", "c hunked",   "chunked=1",  "x, chunked"};
-  static const char *const sizes[] = {"",    "g",   "0x2", "+2",  "-2",  " 2",   "\t2",
-                                      "2,2", "2.0", "2_",  "2\v", "\xb2", "\"2\"", "11111111111111111"};
+  static const char *const sizes[] = {"",    "g",   "0x2", "+2",   "-2",    " 2",    "\t2",
+                                      "2,2", "2.0", "2_",  "2\v", "\xb2", "\"2\"",
+                                      "11111111111111111"};
   static const char *const names[] = {"Content-Length ", "Content-Length\t", "Transfer-Encoding ",
                                       "Content Length",  "Content-Length:",  "(Content-Length)"};
   static const char start[] = "POST /v1/collections HTTP/1.1\r\nHost: x\r\n";

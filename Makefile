@@ -246,7 +246,7 @@ build/texts.c: $(filter cluster/%,$(SERVER_TEXTS))
 	  echo "}; const unsigned srv_$$1_bytes = sizeof srv_$$1_text;"; shift 2; done >$@
 build/vecdbd: build/release/cluster/vecdbd.o build/release/libserver.a build/libvecdb.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+	$(Q)$(CC) -pie -Wl,-z,relro -Wl,-z,now -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
     $(patsubst %.c,build/release/%.o,$(call helpers,bench)) build/release/libserver.a build/libvecdb.a
 	@mkdir -p $(@D)

@@ -794,11 +794,12 @@ VECDB_API int vecdb_query(vecdb_collection *collection, const vecdb_query_params
 VECDB_API int vecdb_count(vecdb_collection *collection, const vecdb_filter *filter,
                           uint64_t *count, vecdb_error *error);
 
-/* In how many rows a sparse field has each of n indices, at most VECDB_MAX_SPARSE: for weights such
-   as IDF. *rows, unless NULL, receives the number of all rows. */
+/* In how many of the rows that pass the filter (NULL: of all) a sparse field has each of n indices,
+   at most VECDB_MAX_SPARSE: for weights such as IDF. *rows, unless NULL, receives the number of the
+   rows that pass. */
 VECDB_API int vecdb_sparse_counts(vecdb_collection *collection, const char *field,
-                                  const uint32_t *indices, size_t n, uint64_t *counts,
-                                  uint64_t *rows, vecdb_error *error);
+                                  const vecdb_filter *filter, const uint32_t *indices, size_t n,
+                                  uint64_t *counts, uint64_t *rows, vecdb_error *error);
 
 /* ---- Search --------------------------------------------------------------------------------- */
 

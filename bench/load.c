@@ -20,6 +20,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -147,15 +148,15 @@ static void load_serve(struct load *l, struct load_conn *c) {
     load_answered(l, c, 0);
 }
 
-/* Sends what is due; milliseconds until something will be, for epoll. */
-static int load_due(struct load *l) {
+/* Sends what is due; seconds until something will be. */
+static double load_due(struct load *l) {
   for (;;) {
     double now = bench_now();
     double due = l->rate > 0 ? l->start + (double)l->next / l->rate : now;
     if (now >= l->end || due >= l->end || !l->n_idle)
-      return l->poll ? 0 : 1;
+      return 1e-3;
     if (due > now)
-      return l->poll ? 0 : (int)((due - now) * 1e3);
+      return due - now;
     load_begin(l, l->idle[--l->n_idle], due);
   }
 }
@@ -164,8 +165,10 @@ static int load_due(struct load *l) {
 static void load_work(struct load *l) {
   struct epoll_event events[LOAD_EVENTS];
   do {
-    int ms = load_due(l);
-    int n = epoll_wait(l->epoll, events, LOAD_EVENTS, ms);
+    double seconds = load_due(l);
+    /* With whole milliseconds it would spin through the rest, in the way of its neighbours. */
+    const struct timespec wait = {0, l->poll ? 0 : (long)(fmin(seconds, 0.5) * 1e9)};
+    int n = epoll_pwait2(l->epoll, events, LOAD_EVENTS, &wait, NULL);
     for (int i = 0; i < n; i++)
       load_serve(l, events[i].data.ptr);
   } while (bench_now() < l->end || l->n_idle < l->n_conns);

@@ -9,8 +9,9 @@
  *
  * DIR is a database that `load --prepare` made. Each query asks for the 10 nearest rows of one
  * tenant, and all three ways must give the same ones. The environment sets the server, as it does
- * vecdbd; with a certificate, both are asked over TLS. One JSON line: microseconds of each way, and
- * what HTTP and gRPC take more than the call in process for the same query.
+ * vecdbd; with a certificate, both are asked over TLS, and with OVERHEAD_TOKEN each request shows
+ * that as its bearer token. One JSON line: microseconds of each way, and what HTTP and gRPC take
+ * more than the call in process for the same query.
  */
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -65,6 +66,9 @@ struct overhead {
   int64_t ids[OVERHEAD_K];
   uint32_t n_ids;
 };
+
+/* What each request shows: "Bearer " and a token; "": nothing. */
+static char overhead_shown[4096];
 
 static _Noreturn void overhead_die(const char *what) {
   fprintf(stderr, "overhead: %s\n", what);
@@ -162,6 +166,7 @@ static void overhead_read_http(struct overhead *o) {
 
 static void overhead_words_http(struct overhead_query *q) {
   size_t room = 256 + (size_t)q->dim * 16, n = 0;
+  const char *shown = overhead_shown;
   char *body = bench_alloc(room);
   n += (size_t)snprintf(body, room,
                         "{\"top_k\": %d, \"filter\": \"tenant_id == {t}\", \"params\": {\"t\": "
@@ -170,11 +175,13 @@ static void overhead_words_http(struct overhead_query *q) {
   for (uint32_t i = 0; i < q->dim; i++)
     n += (size_t)snprintf(body + n, room - n, "%s%.9g", i ? "," : "", (double)q->vector[i]);
   n += (size_t)snprintf(body + n, room - n, "]}");
-  q->http = bench_alloc(n + 256);
+  q->http = bench_alloc(n + strlen(shown) + 256);
   q->n_http = (size_t)sprintf(q->http,
                               "POST /v1/collections/bench/search HTTP/1.1\r\nHost: bench\r\n"
-                              "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                              n, body);
+                              "%s%s%sContent-Type: application/json\r\nContent-Length: %zu\r\n"
+                              "\r\n%s",
+                              *shown ? "Authorization: " : "", shown, *shown ? "\r\n" : "", n,
+                              body);
   free(body);
 }
 
@@ -309,13 +316,15 @@ static void overhead_ask_grpc(struct overhead *o, const struct overhead_query *q
       OVERHEAD_HEADER(":method", "POST"),      OVERHEAD_HEADER(":scheme", "http"),
       OVERHEAD_HEADER(":path", path),          OVERHEAD_HEADER(":authority", "bench"),
       OVERHEAD_HEADER("te", "trailers"),       OVERHEAD_HEADER("content-type", "application/grpc"),
+      OVERHEAD_HEADER("authorization", overhead_shown),
   };
   nghttp2_data_provider data = {.read_callback = overhead_on_fill};
   uint8_t buffer[16384];
   o->asking = q;
   o->sent = o->n_answer = 0;
   o->closed = false;
-  if (nghttp2_submit_request(o->session, NULL, headers, 6, &data, NULL) < 0)
+  if (nghttp2_submit_request(o->session, NULL, headers, *overhead_shown ? 7 : 6, &data,
+                             NULL) < 0)
     overhead_die("a call cannot be sent");
   overhead_flush(o);
   while (!o->closed) {
@@ -476,6 +485,9 @@ int main(int argc, char **argv) {
   }
   struct npy array = npy_open(argv[2]);
   size_t n = argc == 4 ? strtoul(argv[3], NULL, 10) : array.rows;
+  const char *token = getenv("OVERHEAD_TOKEN");
+  if (token)
+    snprintf(overhead_shown, sizeof overhead_shown, "Bearer %s", token);
   signal(SIGPIPE, SIG_IGN); /* as vecdbd does */
   srv_config_init(&config);
   if (!srv_config_environment(&config, error))

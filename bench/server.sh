@@ -1,9 +1,9 @@
 #!/bin/sh
 # server.sh - the server under load, it on one core and the load generator on another, which it has to
 # itself, so that neither takes time from the other; with SETUP=shared both on all cores:
-#   bench/server.sh DATA [overhead] [rates] [overload] [slow] [tenants] [chroma]   (all but chroma)
+#   bench/server.sh DATA [overhead] [security] [rates] [overload] [slow] [tenants] [chroma]   (all but chroma)
 # DATA: a folder with base.npy and query.npy of normalised rows. Searches are for the 10 nearest rows of
-# one of 10 tenants. slow: other clients beside 7,000 slow ones. tenants: others beside
+# one of 10 tenants. security: what TLS and a token cost a request on a kept connection. slow: other clients beside 7,000 slow ones. tenants: others beside
 # one who keeps to its quota, and then asks ten times as much. chroma: the highest rate of Chroma's
 # server too, from PyPI, over the same rows, which are loaded once, before anything is measured.
 # SECONDS_EACH, ROUNDS and CONNECTIONS change how long; raw lines are printed as they come.
@@ -11,7 +11,7 @@ set -eu
 cd "$(dirname "$0")/.."
 data=$1
 shift
-parts=${*:-overhead rates overload slow tenants}
+parts=${*:-overhead security rates overload slow tenants}
 each=${SECONDS_EACH:-5}
 rounds=${ROUNDS:-3}
 many=${CONNECTIONS:-1000}
@@ -105,6 +105,53 @@ overhead() {
     ask awake
     # shellcheck disable=SC2086
     kill $spinners
+  done
+}
+
+# text_of_bytes: base64url of what comes in.
+text_of_bytes() {
+  base64 -w0 | tr '+/' '-_' | tr -d '='
+}
+
+# A certificate, a key of tokens and a token that it has signed, good for an hour, in $folder.
+secure() {
+  now=$(date +%s)
+  (umask 077
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=bench \
+      -keyout $folder/tls-key.pem -out $folder/tls.pem 2>$folder/openssl-log
+    openssl genpkey -algorithm ed25519 -out $folder/token-key.pem)
+  x=$(openssl pkey -in $folder/token-key.pem -pubout -outform DER | tail -c 32 | text_of_bytes)
+  echo "{\"keys\": [{\"kty\": \"OKP\", \"crv\": \"Ed25519\", \"kid\": \"bench\", \"alg\": \"EdDSA\"," \
+    "\"use\": \"sig\", \"x\": \"$x\"}]}" >$folder/jwks
+  head=$(printf '{"alg":"EdDSA","kid":"bench","typ":"at+jwt"}' | text_of_bytes)
+  claims=$(printf '{"iss":"bench","aud":"vecdb","sub":"bench","iat":%d,"exp":%d,"roles":["reader"]}' \
+    "$now" $((now + 3600)) | text_of_bytes)
+  printf %s "$head.$claims" >$folder/unsigned
+  token=$head.$claims.$(openssl pkeyutl -sign -rawin -inkey $folder/token-key.pem \
+    -in $folder/unsigned | text_of_bytes)
+}
+
+# more WAY: the median of what a search takes longer than in process, of a line of overhead.
+more() {
+  sed -n "s/.*\"$1_more_us\": {\"p50\": \([0-9.-]*\).*/\1/p"
+}
+
+# The same queries on a bare connection and on one with TLS and a token that is shown each time, by
+# turns.
+security() {
+  secure
+  for _ in $(seq "$rounds"); do
+    bare=$(build/bench/overhead $folder/db "$data/query.npy")
+    both=$(OVERHEAD_TOKEN=$token VECDBD_SERVER_TLS_CERTIFICATE=$folder/tls.pem \
+      VECDBD_SERVER_TLS_KEY=$folder/tls-key.pem VECDBD_SECURITY_JWKS=$folder/jwks \
+      VECDBD_SECURITY_ISSUER=bench VECDBD_SECURITY_AUDIENCE=vecdb \
+      build/bench/overhead $folder/db "$data/query.npy")
+    printf '%s\n%s\n' "$bare" "$both" >&2
+    for way in http grpc; do
+      a=$(echo "$bare" | more $way) b=$(echo "$both" | more $way)
+      echo "{\"$way\": \"TLS and a token\", \"bare_us\": $a, \"with_both_us\": $b," \
+        "\"cost_us\": $(awk "BEGIN {print $b - $a}")}"
+    done
   done
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "server/audit.h"
@@ -159,6 +160,7 @@ int main(int argc, char **argv) {
   sigaddset(&stop, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &stop, NULL); /* before threads are made: they inherit it */
   signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* no program that it might be made to run has more */
   vecdbd_descriptors();
   struct srv_server *server = srv_server_start(&config, vecdbd_log, error);
   if (!server) {

@@ -85,9 +85,11 @@ static bool keys_line(void *user, const char *section, const char *name, const c
   if (!key)
     return false;
   bool good = false;
-  if (strcmp(name, "sha256") == 0)
+  if ((strcmp(name, "sha256") == 0 || strcmp(name, "certificate") == 0) && !key->has_hash) {
     good = key->has_hash = key_hash(value, key->hash);
-  else if (strcmp(name, "role") == 0)
+    key->is_certificate = *name == 'c';
+  }
+  if (strcmp(name, "role") == 0)
     good = key_text(value, key->roles);
   else if (strcmp(name, "tenant") == 0)
     good = key_text(value, key->tenant);
@@ -106,7 +108,7 @@ struct srv_api_keys *srv_api_keys_read(const char *path, const char *text, char 
   for (size_t i = 0; good && i < keys->n; i++) {
     good = keys->list[i].has_hash && keys->list[i].roles[0];
     if (!good)
-      snprintf(error, SRV_CONFIG_ERROR, "%.200s: [%s] lacks sha256 or role", path,
+      snprintf(error, SRV_CONFIG_ERROR, "%.200s: [%s] lacks sha256 (or certificate) or role", path,
                keys->list[i].name);
   }
   if (good)
@@ -123,10 +125,12 @@ void srv_api_keys_free(struct srv_api_keys *keys) {
 
 /* ---- Keys ------------------------------------------------------------------------------------ */
 
-const struct srv_api_key *srv_api_keys_find(const struct srv_api_keys *keys, const uint8_t *hash) {
+const struct srv_api_key *srv_api_keys_find(const struct srv_api_keys *keys, const uint8_t *hash,
+                                            bool certificate) {
   const struct srv_api_key *found = NULL;
   for (size_t i = 0; i < keys->n; i++)
-    if (CRYPTO_memcmp(keys->list[i].hash, hash, SRV_API_KEY_HASH) == 0)
+    if (CRYPTO_memcmp(keys->list[i].hash, hash, SRV_API_KEY_HASH) == 0 &&
+        keys->list[i].is_certificate == certificate)
       found = &keys->list[i];
   return found;
 }

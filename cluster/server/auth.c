@@ -13,6 +13,7 @@
 
 #include "server/auth_cache.h"
 #include "server/base64.h"
+#include "server/failures.h"
 #include "server/observe.h"
 #include "server/secure_file.h"
 #include "server/server.h"
@@ -36,6 +37,7 @@ struct srv_auth {
   pthread_mutex_t reading; /* of `stamps`: one thread reads files at a time */
   struct srv_file_stamp stamps[AUTH_FILES];
   struct srv_quotas *quotas;
+  struct srv_failures *failures;
   _Atomic int64_t looked; /* the second in which the files were looked at last */
 };
 
@@ -197,19 +199,8 @@ static bool auth_by_token(struct srv_auth *auth, const char *token, int64_t now,
   return true;
 }
 
-/* "KEY", or "NAME:KEY" as Milvus's clients send user and password. */
-static bool auth_by_key(const char *text, int64_t now, struct srv_identity *who, int64_t *until,
-                        const char **why) {
-  const char *colon = strchr(text, ':'), *secret = colon ? colon + 1 : text;
-  uint8_t hash[SRV_API_KEY_HASH];
-  *why = "no such key";
-  if (!who->rules->keys)
-    return false;
-  srv_sha256(secret, strlen(secret), hash);
-  const struct srv_api_key *key = srv_api_keys_find(who->rules->keys, hash);
-  if (!key || (colon && (strlen(key->name) != (size_t)(colon - text) ||
-                         strncmp(key->name, text, (size_t)(colon - text)) != 0)))
-    return false;
+static bool auth_by_entry(const struct srv_api_key *key, int64_t now, struct srv_identity *who,
+                          int64_t *until, const char **why) {
   *why = "the key has expired";
   if (key->expires <= now)
     return false;
@@ -225,29 +216,69 @@ static bool auth_by_key(const char *text, int64_t now, struct srv_identity *who,
   return true;
 }
 
+/* "KEY", or "NAME:KEY" as Milvus's clients send user and password. */
+static bool auth_by_key(const char *text, int64_t now, struct srv_identity *who, int64_t *until,
+                        const char **why) {
+  const char *colon = strchr(text, ':'), *secret = colon ? colon + 1 : text;
+  uint8_t hash[SRV_API_KEY_HASH];
+  *why = "no such key";
+  if (!who->rules->keys)
+    return false;
+  srv_sha256(secret, strlen(secret), hash);
+  const struct srv_api_key *key = srv_api_keys_find(who->rules->keys, hash, false);
+  if (!key || (colon && (strlen(key->name) != (size_t)(colon - text) ||
+                         strncmp(key->name, text, (size_t)(colon - text)) != 0)))
+    return false;
+  return auth_by_entry(key, now, who, until, why);
+}
+
 /* Three parts without a colon are a token; no key that we make looks so. */
 static bool auth_is_token(const char *text) {
   const char *first = strchr(text, '.'), *second = first ? strchr(first + 1, '.') : NULL;
   return second && !strchr(text, ':');
 }
 
-/* Who shows this. A signature is checked once, and then remembered. */
-static bool auth_identify(struct srv_auth *auth, const char *text, int64_t now,
-                          struct srv_identity *who, const char **why) {
-  struct auth_rules *rules = who->rules;
-  uint8_t hash[SRV_AUTH_CACHE_HASH];
-  int64_t until;
+static bool auth_check(struct srv_auth *auth, const char *text, int64_t now,
+                       struct srv_identity *who, int64_t *until, const char **why) {
   *why = "longer than a token may be";
   if (strlen(text) > SRV_JWT_BYTES)
     return false;
+  return who->rules->jwks && auth_is_token(text) ? auth_by_token(auth, text, now, who, until, why)
+                                                 : auth_by_key(text, now, who, until, why);
+}
+
+/* Who shows this. What has been found right is remembered, and goes in also while its address has
+   to wait for the failures of others there. */
+static bool auth_identify(struct srv_call *call, const char *text, int64_t now, const char **why) {
+  struct srv_auth *auth = call->server->auth;
+  const struct srv_config *config = &call->server->config;
+  struct srv_auth_cache *cache = &call->who->rules->cache;
+  const struct srv_failure_limits limits = {config->failures, config->failure_seconds};
+  uint64_t origin = srv_peer_origin(&call->peer);
+  uint8_t hash[SRV_AUTH_CACHE_HASH];
+  int64_t until;
   srv_sha256(text, strlen(text), hash);
-  if (srv_auth_cache_get(&rules->cache, hash, now, who))
+  if (srv_auth_cache_get(cache, hash, now, call->who))
     return true;
-  bool good = rules->jwks && auth_is_token(text) ? auth_by_token(auth, text, now, who, &until, why)
-                                                 : auth_by_key(text, now, who, &until, why);
+  call->retry_seconds = srv_failures_wait(auth->failures, origin, srv_now_ns());
+  if (call->retry_seconds)
+    return false;
+  bool good = auth_check(auth, text, now, call->who, &until, why);
   if (good)
-    srv_auth_cache_put(&rules->cache, hash, until, who);
+    srv_auth_cache_put(cache, hash, until, call->who);
+  else
+    srv_failures_add(auth->failures, origin, &limits, srv_now_ns());
   return good;
+}
+
+/* Who has the certificate that the connection has shown. */
+static bool auth_by_certificate(const struct srv_call *call, int64_t now, const char **why) {
+  const struct srv_api_keys *keys = call->who->rules->keys;
+  const struct srv_api_key *found =
+      keys ? srv_api_keys_find(keys, call->peer.certificate, true) : NULL;
+  int64_t until;
+  *why = "nobody is known by this certificate";
+  return found && auth_by_entry(found, now, call->who, &until, why);
 }
 
 /* ---- Credentials ----------------------------------------------------------------------------- */
@@ -336,6 +367,14 @@ static bool auth_refuse(struct srv_call *call, int status, const char *why) {
   return false;
 }
 
+/* Nothing was looked at, and so the audit log has nothing of it: else who fails could fill it. */
+static bool auth_hold_off(struct srv_call *call) {
+  srv_call_fail(call, 429, "TOO_MANY_FAILURES",
+                "too many log-ins from this address have failed; try again in %u s",
+                call->retry_seconds);
+  return false;
+}
+
 /* A tenant's limits are those of all who are bound to it together. */
 static bool auth_within_quota(struct srv_call *call) {
   const struct srv_config *config = &call->server->config;
@@ -366,7 +405,8 @@ bool srv_authorize(struct srv_call *call, const struct srv_credentials *shown) {
   int64_t now = (int64_t)time(NULL);
   auth_follow(auth, now);
   const char *text = auth_shown(call, shown, &why);
-  if (!text)
+  bool certified = call->peer.certified && !shown->authorization && !shown->api_key;
+  if (!text && !certified)
     return auth_refuse(call, 401, why);
   struct srv_identity *who = srv_arena_take(&call->arena, sizeof *who);
   if (!who) {
@@ -375,9 +415,9 @@ bool srv_authorize(struct srv_call *call, const struct srv_credentials *shown) {
   }
   who->rules = auth_hold(auth);
   call->who = who;
-  if (!auth_identify(auth, text, now, who, &why)) {
+  if (!(text ? auth_identify(call, text, now, &why) : auth_by_certificate(call, now, &why))) {
     srv_auth_leave(call);
-    return auth_refuse(call, 401, why);
+    return call->retry_seconds ? auth_hold_off(call) : auth_refuse(call, 401, why);
   }
   why = auth_forbids(call);
   if (call->status) /* the collection's name is none */
@@ -433,9 +473,10 @@ struct srv_auth *srv_auth_start(struct srv_server *server, char *error) {
   pthread_mutex_init(&auth->reading, NULL);
   auth->server = server;
   auth->quotas = srv_quotas_new();
+  auth->failures = srv_failures_new();
   auth->required = *config->jwks_file || *config->keys_file;
   snprintf(error, SRV_CONFIG_ERROR, "out of memory");
-  if (auth->quotas && srv_auth_reload(auth, error))
+  if (auth->quotas && auth->failures && srv_auth_reload(auth, error))
     return auth;
   srv_auth_stop(auth);
   return NULL;
@@ -446,6 +487,7 @@ void srv_auth_stop(struct srv_auth *auth) {
     return;
   rules_release(auth->rules);
   srv_quotas_free(auth->quotas);
+  srv_failures_free(auth->failures);
   pthread_mutex_destroy(&auth->mutex);
   pthread_mutex_destroy(&auth->reading);
   free(auth);

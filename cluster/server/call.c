@@ -77,19 +77,32 @@ static int call_status_of(int code) {
   }
 }
 
+const char *srv_call_said(struct srv_call *call, const vecdb_error *error) {
+  int status = call_status_of(error->code);
+  struct srv_line line;
+  if (status != 500 && status != 507)
+    return error->message;
+  if (srv_log_begin(&line, call->server, VECDB_LOG_ERROR, "a request has failed")) {
+    srv_line_call(&line, call);
+    srv_line_text(&line, "why", error->message);
+    srv_log_end(&line, call->server, VECDB_LOG_ERROR);
+  }
+  return vecdb_status_text(error->code);
+}
+
 void srv_call_error(struct srv_call *call, const vecdb_error *error) {
-  const char *name = vecdb_status_name(error->code);
+  const char *name = vecdb_status_name(error->code), *said = srv_call_said(call, error);
   static const char prefix[] = "VECDB_ERR_";
   if (strncmp(name, prefix, sizeof prefix - 1) == 0)
     name += sizeof prefix - 1;
   if (error->code == VECDB_ERR_READ_ONLY && call->denied)
     name = "FORBIDDEN";
   if (call->errors) {
-    srv_call_fail(call, call_status_of(error->code), name, "%s", error->message);
+    srv_call_fail(call, call_status_of(error->code), name, "%s", said);
     return;
   }
   json_t *out =
-      json_pack("{s:s, s:s%}", "code", name, "message", error->message, strlen(error->message));
+      json_pack("{s:s, s:s%}", "code", name, "message", said, strlen(said));
   if (!out)
     out = json_pack("{s:s, s:s}", "code", name, "message", vecdb_status_text(error->code));
   if (out && error->field[0])

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "server/arena.h"
+#include "server/peer.h"
 #include "server/trace.h"
 #include "vecdb.h"
 
@@ -30,6 +31,7 @@ struct srv_call {
   const struct srv_route *route; /* by which it came */
   struct srv_identity *who; /* auth.h; NULL: nobody has to say, or the route is public */
   struct srv_quota_user *quota; /* whom it counts for; NULL: nobody */
+  struct srv_peer peer;     /* where it came from */
   const char *denied;       /* why who asks may not, a static text for logs alone; NULL: may */
   unsigned retry_seconds;   /* of an answer 429 or 503; 0: 1 */
   struct srv_arena arena;
@@ -63,6 +65,9 @@ void srv_call_answer(struct srv_call *call, int status, json_t *answer);
 /* Answers with {"error": {"code", "message", ...}}; code is a word such as "NOT_FOUND". */
 void srv_call_fail(struct srv_call *call, int status, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* What a client is told of an error of the library: its message, but for errors that are the
+   server's own affair, whose messages name its files; these go to the log. */
+const char *srv_call_said(struct srv_call *call, const vecdb_error *error);
 /* Answers with an error of the library. */
 void srv_call_error(struct srv_call *call, const vecdb_error *error);
 void srv_call_no_memory(struct srv_call *call);

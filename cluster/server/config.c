@@ -32,10 +32,15 @@ static const struct config_key config_keys[] = {
     CONFIG_TEXT("server", "milvus", milvus, "",
                 "addresses for gRPC alone, such as 127.0.0.1:19530; empty: none"),
     CONFIG_TEXT("server", "tls_certificate", tls_certificate, "",
-                "PEM file with the certificate and those up to a root; every address then speaks"
-                " TLS; empty: none does"),
+                "PEM file with the certificate and those up to a root, or several, separated by"
+                " commas, taken by the name that a client asks for; every address then speaks TLS;"
+                " empty: none does"),
     CONFIG_TEXT("server", "tls_key", tls_key, "",
-                "PEM file with the certificate's key, not encrypted, mode 0600"),
+                "PEM file with the certificate's key, not encrypted, mode 0600; as many as"
+                " certificates"),
+    CONFIG_TEXT("server", "tls_client_ca", tls_client_ca, "",
+                "PEM file with who has signed clients' certificates; then each client must show"
+                " one; empty: none is asked for"),
     CONFIG_NUMBER("server", "network_threads", network_threads, 1, 1, 64,
                   "threads beyond the workers, to read requests while all those are busy"),
     CONFIG_NUMBER("server", "workers", workers, 4, 1, 1024, "threads that run requests"),
@@ -43,12 +48,17 @@ static const struct config_key config_keys[] = {
                   "requests that may wait for a worker; more are answered 429"),
     CONFIG_NUMBER("server", "connections", connections, 8192, 1, 1000000,
                   "connections at a time; more are closed at once"),
+    CONFIG_LIVE("server", "address_connections", address_connections, 0, 0, 1000000,
+                "connections from one address at a time; more are closed at once; 0: no limit"),
     CONFIG_LIVE("server", "body_bytes", body_bytes, 256u << 20, 1024, 4096ull << 20,
                   "largest body of a request; larger ones are answered 413"),
     CONFIG_NUMBER("server", "idle_seconds", idle_seconds, 60, 1, 86400,
                   "a connection that says nothing for so long is closed"),
     CONFIG_NUMBER("server", "request_seconds", request_seconds, 120, 1, 86400,
                   "a request that has not arrived whole by then is cut off"),
+    CONFIG_LIVE("server", "least_rate", least_rate, 16384, 1, 1u << 30,
+                "bytes of an answer that a client must take each second, beyond request_seconds,"
+                " else it is cut off"),
     CONFIG_LIVE("server", "timeout_ms", timeout_ms, 30000, 1, 86400000,
                   "deadline of requests that bring no timeout_ms"),
     CONFIG_LIVE("server", "drain_seconds", drain_seconds, 30, 0, 86400,
@@ -85,6 +95,10 @@ static const struct config_key config_keys[] = {
                 "yes: metrics are told to everybody"),
     CONFIG_TEXT("security", "insecure", insecure, "no",
                 "yes: serve other machines though nobody has to say who they are"),
+    CONFIG_LIVE("security", "failures", failures, 10, 0, 1000000,
+                "log-ins of one address that may fail before it has to wait; 0: it never has to"),
+    CONFIG_LIVE("security", "failure_seconds", failure_seconds, 60, 1, 3600,
+                "the longest wait; the first is a second, each twice as long as the one before"),
     CONFIG_LIVE("quota", "requests_per_second", requests_per_second, 0, 0, SRV_QUOTA_MOST,
                 "requests of one tenant, or of one who is bound to none; 0: no limit"),
     CONFIG_LIVE("quota", "rows_per_second", rows_per_second, 0, 0, SRV_QUOTA_MOST,

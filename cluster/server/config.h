@@ -17,8 +17,9 @@ enum { SRV_CONFIG_TEXT = 512, SRV_CONFIG_ERROR = 640, SRV_QUOTA_MOST = 100000000
 struct srv_config {
   char listen[SRV_CONFIG_TEXT];            /* addresses, separated by commas: 127.0.0.1:8000 */
   char milvus[SRV_CONFIG_TEXT];            /* such addresses for Milvus's clients; "": none */
-  char tls_certificate[SRV_CONFIG_TEXT];   /* a PEM file; "": no TLS */
-  char tls_key[SRV_CONFIG_TEXT];           /* its key's */
+  char tls_certificate[SRV_CONFIG_TEXT];   /* PEM files; "": no TLS */
+  char tls_key[SRV_CONFIG_TEXT];           /* their keys' */
+  char tls_client_ca[SRV_CONFIG_TEXT];     /* who signs clients' certificates; "": they have none */
   char data[SRV_CONFIG_TEXT];              /* the database folder */
   char durability[SRV_CONFIG_TEXT];        /* commit, interval or off */
   char search_collection[SRV_CONFIG_TEXT]; /* of POST /search */
@@ -42,6 +43,8 @@ struct srv_config {
   _Atomic uint64_t requests_per_second; /* 0 here and below: no limit */
   _Atomic uint64_t rows_per_second;
   _Atomic uint64_t concurrency; /* requests of one tenant at a time */
+  _Atomic uint64_t failures;        /* log-ins that may fail before an address has to wait */
+  _Atomic uint64_t failure_seconds; /* of the longest wait */
   _Atomic uint64_t skew_seconds;  /* that clocks may differ by */
   _Atomic uint64_t token_seconds; /* a token's life, at most */
   _Atomic uint64_t embed_timeout_ms;
@@ -49,9 +52,11 @@ struct srv_config {
   _Atomic uint64_t workers; /* threads that run requests */
   _Atomic uint64_t queue;   /* requests that may wait for a worker */
   _Atomic uint64_t connections;
+  _Atomic uint64_t address_connections; /* of one address; 0: no limit */
   _Atomic uint64_t body_bytes;      /* largest request body */
   _Atomic uint64_t idle_seconds;    /* a connection that says nothing is closed */
   _Atomic uint64_t request_seconds; /* a request must have arrived whole by then */
+  _Atomic uint64_t least_rate;      /* bytes of an answer that a client takes each second */
   _Atomic uint64_t timeout_ms;      /* of a request that brings none */
   char audit_path[SRV_CONFIG_TEXT]; /* folder of the audit log; "": none is kept */
   char audit_sync[SRV_CONFIG_TEXT]; /* commit, interval or off */

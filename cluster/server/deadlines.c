@@ -3,7 +3,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -23,12 +22,21 @@ static int64_t deadlines_now(void) {
   return t.tv_sec;
 }
 
-/* Cuts off who is late: the connection's owner then sees its end. */
+/* The connection's owner then sees its end. The system would go on for as long as the client likes
+   with sending what it has of an answer, so it is told to drop that. */
+static void deadlines_cut(const struct srv_deadline *e) {
+  const struct linger drop = {1, 0};
+  if (atomic_load(&e->taking))
+    setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
+  shutdown(e->fd, SHUT_RDWR);
+}
+
+/* Cuts off who is late. */
 static void deadlines_look(struct srv_deadlines *d) {
   int64_t now = deadlines_now();
-  for (struct srv_deadline *e = d->first; e; e = e->next)
+  for (const struct srv_deadline *e = d->first; e; e = e->next)
     if (atomic_load(&e->due) <= now || atomic_load(&e->silent) <= now)
-      shutdown(e->fd, SHUT_RDWR);
+      deadlines_cut(e);
 }
 
 static void *deadlines_work(void *arg) {
@@ -108,7 +116,16 @@ void srv_deadlines_met(struct srv_deadline *e) {
 
 void srv_deadlines_set(struct srv_deadlines *d, struct srv_deadline *e) {
   atomic_store_explicit(&e->due, deadlines_now() + d->seconds, memory_order_relaxed);
+  atomic_store_explicit(&e->taking, false, memory_order_relaxed);
   srv_deadlines_heard(d, e);
+}
+
+void srv_deadlines_owe(struct srv_deadlines *d, struct srv_deadline *e, uint64_t bytes,
+                       uint64_t rate) {
+  atomic_store_explicit(&e->taking, true, memory_order_relaxed);
+  if (atomic_load_explicit(&e->due, memory_order_relaxed) == INT64_MAX)
+    atomic_store_explicit(&e->due, deadlines_now() + d->seconds + (int64_t)(bytes / rate),
+                          memory_order_relaxed);
 }
 
 void srv_deadlines_heard(struct srv_deadlines *d, struct srv_deadline *e) {

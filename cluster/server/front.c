@@ -30,7 +30,7 @@ struct front_address {
 struct front_client {
   struct front_client *next, *prev;
   struct srv_deadline deadline;
-  int fd;
+  struct srv_stream stream;
 };
 
 struct srv_front {
@@ -60,13 +60,6 @@ static enum srv_sight front_look(int fd) {
   return n == 0 ? SRV_SIGHT_GONE : srv_sight_of(first, (size_t)n);
 }
 
-/* Gives the socket away. */
-static void front_hand(struct srv_front *f, int fd, enum srv_sight sight) {
-  struct srv_stream stream;
-  srv_stream_open(&stream, fd, NULL);
-  srv_sight_hand(f->server, &stream, sight);
-}
-
 static void front_forget(struct srv_front *f, struct front_client *c) {
   srv_deadlines_gone(f->deadlines, &c->deadline);
   if (c->next)
@@ -82,36 +75,36 @@ static void front_forget(struct srv_front *f, struct front_client *c) {
 /* Something has come, or nothing more will: the client has gone or was cut off. What it said before
    is still there to be looked at then. */
 static void front_serve(struct srv_front *f, struct front_client *c, uint32_t events) {
-  enum srv_sight sight = front_look(c->fd);
-  int fd = c->fd;
+  enum srv_sight sight = front_look(c->stream.fd);
+  struct srv_stream stream = c->stream;
   if (sight == SRV_SIGHT_NOTHING && !(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
     return;
-  epoll_ctl(f->epoll, EPOLL_CTL_DEL, fd, NULL);
+  epoll_ctl(f->epoll, EPOLL_CTL_DEL, stream.fd, NULL);
   front_forget(f, c);
-  front_hand(f, fd, sight);
+  srv_sight_hand(f->server, &stream, sight);
 }
 
 /* Keeps a silent client until it says something. Edges are waited for: what was looked at without
    telling enough stays in the socket. */
-static void front_keep(struct srv_front *f, int fd) {
+static void front_keep(struct srv_front *f, struct srv_stream *stream) {
   struct front_client *c =
       f->n_clients < f->server->config.connections ? calloc(1, sizeof *c) : NULL;
   if (!c) {
-    close(fd);
+    srv_stream_close(stream);
     return;
   }
   struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c};
-  c->fd = fd;
+  c->stream = *stream;
   c->next = f->clients;
   if (c->next)
     c->next->prev = c;
   f->clients = c;
   f->n_clients++;
-  srv_deadlines_come(f->deadlines, &c->deadline, fd);
-  if (epoll_ctl(f->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+  srv_deadlines_come(f->deadlines, &c->deadline, stream->fd);
+  if (epoll_ctl(f->epoll, EPOLL_CTL_ADD, stream->fd, &event) == 0)
     return;
   front_forget(f, c);
-  close(fd);
+  srv_stream_close(stream);
 }
 
 /* ---- Addresses ------------------------------------------------------------------------------- */
@@ -128,15 +121,19 @@ static bool front_turn_away(struct srv_front *f, int socket) {
 }
 
 static void front_begin(struct srv_front *f, int fd, enum srv_front_kind kind) {
+  struct srv_server *server = f->server;
+  struct srv_stream stream;
+  if (!srv_stream_open(&stream, fd, server->crowd, server->config.address_connections))
+    return;
   if (f->handshakes) {
-    srv_handshakes_adopt(f->handshakes, fd, kind == SRV_FRONT_MILVUS);
+    srv_handshakes_adopt(f->handshakes, &stream, kind == SRV_FRONT_MILVUS);
     return;
   }
   enum srv_sight sight = kind == SRV_FRONT_MILVUS ? SRV_SIGHT_HTTP2 : front_look(fd);
   if (sight == SRV_SIGHT_NOTHING)
-    front_keep(f, fd);
+    front_keep(f, &stream);
   else
-    front_hand(f, fd, sight);
+    srv_sight_hand(server, &stream, sight);
 }
 
 static void front_accept(struct srv_front *f, const struct front_address *a) {
@@ -287,9 +284,9 @@ void srv_front_stop(struct srv_front *f) {
   if (!f)
     return;
   while (f->clients) {
-    int fd = f->clients->fd;
+    struct srv_stream stream = f->clients->stream;
     front_forget(f, f->clients);
-    close(fd);
+    srv_stream_close(&stream);
   }
   front_close(f);
   srv_handshakes_stop(f->handshakes);

@@ -118,11 +118,14 @@ static bool grpc_flush(struct grpc_conn *c) {
 }
 
 /* The clock runs while the client owes something: the rest of a call, the reading of an answer, or,
-   with no call under way, the next one. A call that ends sets it anew. */
+   with no call under way, the next one. It runs for the oldest call of which something is owed, and
+   other calls do not set it anew. */
 static void grpc_watch(struct grpc_conn *c) {
-  bool owes = c->receiving > 0 || c->n_pending > 0 || !c->calls;
-  if (owes && (!c->timed || c->ended))
+  int32_t owed = srv_grpc_owed(c);
+  bool owes = owed || c->n_pending > 0 || !c->calls;
+  if (owes && (!c->timed || (owed ? owed != c->timing : c->ended)))
     srv_deadlines_set(c->peer->deadlines, &c->deadline);
+  c->timing = owed;
   if (!owes && c->timed)
     srv_deadlines_met(&c->deadline);
   c->timed = owes;
@@ -202,6 +205,7 @@ void srv_grpc_adopt(struct srv_grpc *g, const struct srv_stream *stream) {
     srv_deadlines_come(g->peer.deadlines, &c->deadline, taken.fd);
     c->timed = true;
     c->writing = c->ended = false;
+    c->timing = 0;
     if (!grpc_session(c) || !srv_pool_watch(g->peer.server->pool, &c->source,
                                             srv_stream_awaits(&c->stream, SRV_READABLE)))
       grpc_conn_end(g, c);

@@ -45,6 +45,7 @@ struct grpc_call {
   bool whole;   /* all of it has come */
   bool working; /* a worker has it */
   bool decided; /* status is set: what still comes is dropped */
+  bool answered; /* nghttp2 has the answer */
   enum grpc_status status;
   char reason[GRPC_REASON];
   uint8_t prefix[GRPC_PREFIX];
@@ -74,6 +75,7 @@ static struct grpc_call *grpc_call_begin(struct grpc_conn *conn, int32_t stream)
   c->stream = stream;
   c->arrived_ns = srv_now_ns();
   c->call.server = conn->peer->server;
+  c->call.peer = conn->stream.peer;
   c->call.arena.limit = GRPC_ARENA;
   c->next = conn->calls;
   conn->calls = c;
@@ -95,11 +97,22 @@ static void grpc_call_leave(struct grpc_call *c) {
     at = &(*at)->next;
   *at = c->next;
   grpc_call_came(c);
+  c->conn->unread -= c->answered;
   c->conn->buffered -= c->call.body_bytes;
   c->conn->ended = true;
   c->conn = NULL;
   if (!c->working)
     grpc_call_free(c);
+}
+
+int32_t srv_grpc_owed(const struct grpc_conn *conn) {
+  int32_t oldest = 0;
+  if (conn->receiving == 0 && conn->unread == 0)
+    return 0;
+  for (const struct grpc_call *c = conn->calls; c; c = c->next) /* the newest is the first */
+    if (!c->whole || c->answered)
+      oldest = c->stream;
+  return oldest;
 }
 
 void srv_grpc_forget(struct grpc_conn *conn) {
@@ -168,6 +181,8 @@ static void grpc_submit(struct grpc_call *c) {
   };
   nghttp2_data_provider data = {.source.ptr = c, .read_callback = grpc_fill};
   uint32_t length = htonl((uint32_t)c->call.text_bytes);
+  c->answered = true;
+  c->conn->unread++;
   memcpy(c->out_prefix + 1, &length, sizeof length);
   bool good = c->status == GRPC_OK;
   if (nghttp2_submit_response(c->conn->session, c->stream, headers, good ? 3 : 5,
@@ -305,6 +320,14 @@ static void grpc_take_header(struct grpc_call *c, const char *name, const char *
   }
 }
 
+static void grpc_put_off(struct grpc_call *c) {
+  char text[GRPC_REASON];
+  snprintf(text, sizeof text, "%s; try again in %u s",
+           c->call.who ? "over the quota" : "too many log-ins from this address have failed",
+           c->call.retry_seconds);
+  grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED, text);
+}
+
 /* What srv_authorize said, in gRPC's words. */
 static void grpc_forbid(struct grpc_call *c) {
   if (c->call.status == 401)
@@ -312,7 +335,7 @@ static void grpc_forbid(struct grpc_call *c) {
   else if (c->call.status == 403)
     grpc_refuse(c, GRPC_PERMISSION_DENIED, "this is not permitted");
   else if (c->call.status == 429)
-    grpc_refuse(c, GRPC_RESOURCE_EXHAUSTED, "over the quota; try again later");
+    grpc_put_off(c);
   else
     grpc_refuse(c, GRPC_UNAVAILABLE, "the server is out of memory");
 }

@@ -33,7 +33,9 @@ struct grpc_conn {
   bool writing; /* watched until the client takes more, too */
   bool timed;    /* a deadline runs */
   bool ended;    /* a call has ended since the deadline was looked at */
+  int32_t timing; /* the stream of the call that the deadline is for; 0: for none in particular */
   unsigned receiving;   /* calls that have not come whole */
+  unsigned unread;      /* calls whose answers nghttp2 has, and the client does not have whole */
   uint64_t buffered;    /* bytes of their messages, and of those being answered */
   struct grpc_call *calls;
 };
@@ -41,6 +43,9 @@ struct grpc_conn {
 void srv_grpc_callbacks(nghttp2_session_callbacks *callbacks);
 /* In grpc.c: a worker has given nghttp2 an answer, which is to be written. */
 void srv_grpc_answered(struct grpc_conn *conn);
+/* The stream of the oldest call of which the client owes the rest, or the reading of the answer; 0:
+   there is none. */
+int32_t srv_grpc_owed(const struct grpc_conn *conn);
 /* The connection ends: its calls are freed, or left to their workers. */
 void srv_grpc_forget(struct grpc_conn *conn);
 

@@ -236,6 +236,15 @@ int srv_guard_count(struct srv_call *call, vecdb_collection *collection,
   return rc ? rc : vecdb_count(collection, &own, count, error);
 }
 
+int srv_guard_sparse_counts(struct srv_call *call, vecdb_collection *collection, const char *field,
+                            const uint32_t *indices, size_t n, uint64_t *counts, uint64_t *rows,
+                            vecdb_error *error) {
+  vecdb_filter own;
+  int rc = guard_filter(call, collection, NULL, &own, error);
+  return rc ? rc
+            : vecdb_sparse_counts(collection, field, &own, indices, n, counts, rows, error);
+}
+
 /* A blank filter deletes nothing, here as in the library: it is left as it is. */
 int srv_guard_delete_where(struct srv_call *call, vecdb_collection *collection,
                            const vecdb_filter *filter, uint64_t *deleted, vecdb_error *error) {

@@ -59,6 +59,10 @@ int srv_guard_query(struct srv_call *call, vecdb_collection *collection,
                     const vecdb_query_params *params, vecdb_rows **out, vecdb_error *error);
 int srv_guard_count(struct srv_call *call, vecdb_collection *collection,
                     const vecdb_filter *filter, uint64_t *count, vecdb_error *error);
+/* For a tenant, of its rows. */
+int srv_guard_sparse_counts(struct srv_call *call, vecdb_collection *collection, const char *field,
+                            const uint32_t *indices, size_t n, uint64_t *counts, uint64_t *rows,
+                            vecdb_error *error);
 /* For a tenant, the rows have the field that says whose they are besides those asked for. */
 struct srv_guard_fields {
   const char *const *names;

@@ -121,25 +121,26 @@ static bool handshake_enter(struct srv_handshakes *all, struct handshake *h) {
   return room;
 }
 
-void srv_handshakes_adopt(struct srv_handshakes *all, int fd, bool grpc) {
+void srv_handshakes_adopt(struct srv_handshakes *all, const struct srv_stream *stream, bool grpc) {
+  struct srv_stream taken = *stream;
   struct handshake *h = calloc(1, sizeof *h);
   SSL *tls = h ? srv_tls_open(all->server->tls) : NULL;
   if (!tls || !handshake_enter(all, h)) {
     SSL_free(tls);
     free(h);
-    close(fd);
+    srv_stream_close(&taken);
     return;
   }
+  srv_stream_secure(&taken, tls);
   h->all = all;
   h->grpc = grpc;
-  h->source = (struct srv_source){fd, handshake_look, h, false};
-  srv_stream_open(&h->stream, fd, tls);
-  srv_deadlines_come(all->deadlines, &h->deadline, fd);
+  h->source = (struct srv_source){taken.fd, handshake_look, h, false};
+  h->stream = taken;
+  srv_deadlines_come(all->deadlines, &h->deadline, taken.fd);
   if (srv_pool_watch(all->server->pool, &h->source, SRV_READABLE))
     return;
-  struct srv_stream stream = h->stream;
   handshake_forget(h);
-  srv_stream_close(&stream);
+  srv_stream_close(&taken);
 }
 
 /* ---- Starting and stopping ------------------------------------------------------------------- */

@@ -79,6 +79,7 @@ bool srv_http_headers(struct http_conn *c) {
   struct http_request *r = &c->request;
   struct srv_server *server = c->http->server;
   r->call.header = http_header;
+  r->call.peer = c->stream.peer;
   srv_observe_begin(&r->call, http_header(&r->call, "traceparent"),
                     http_header(&r->call, "tracestate"));
   r->in_flight = true;

@@ -285,6 +285,8 @@ static bool conn_write(struct http_conn *c) {
   while (a->at < a->text.n) {
     ssize_t n = srv_stream_write(&c->stream, a->text.data + a->at, a->text.n - a->at);
     if (n == SRV_STREAM_LATER) {
+      srv_deadlines_owe(c->http->deadlines, &c->deadline, a->text.n - a->at,
+                        c->http->server->config.least_rate);
       srv_deadlines_heard(c->http->deadlines, &c->deadline);
       return conn_await(c, SRV_WRITABLE);
     }

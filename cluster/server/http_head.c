@@ -102,7 +102,7 @@ bool srv_http_head_twice(const struct http_head *h, const char *wanted) {
 
 static bool head_length(const char *text, uint64_t *length) {
   size_t n = strlen(text);
-  if (n == 0 || strspn(text, "0123456789") != n)
+  if (n == 0 || strspn(text, "0123456789") != n || (n > 1 && *text == '0')) /* octal, to some */
     return false;
   *length = n > HEAD_DIGITS ? UINT64_MAX : strtoull(text, NULL, 10);
   return true;

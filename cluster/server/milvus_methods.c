@@ -122,7 +122,7 @@ bool milvus_fail(struct milvus *m, int code, const char *format, ...) {
 }
 
 bool milvus_error(struct milvus *m, const vecdb_error *error) {
-  return milvus_fail(m, srv_milvus_code_of(error->code), "%s", error->message);
+  return milvus_fail(m, srv_milvus_code_of(error->code), "%s", srv_call_said(m->call, error));
 }
 
 bool milvus_no_memory(struct milvus *m) {

@@ -8,6 +8,7 @@
 #include "server/milvus_rest.h"
 #include "server/observe.h"
 #include "server/server.h"
+#include "server/tenant.h"
 
 enum { ROWS_LIMIT = 100 };
 
@@ -44,13 +45,20 @@ static void milvus_put(struct srv_call *call, vecdb_collection *collection, json
   srv_milvus_answer(call, json_pack("{s:i, s:o}", count_name, (int)batch.n_rows, ids_name, out));
 }
 
+/* Fields that rows do not name stay as they are in rows that are there. */
+static int milvus_partial(struct srv_call *call, vecdb_collection *collection,
+                          const vecdb_batch *batch, int64_t *ids, vecdb_error *error) {
+  const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
+  const vecdb_column *column = srv_batch_column(batch, key->name);
+  for (uint32_t i = 0; ids && column && i < batch->n_rows; i++)
+    ids[i] = srv_batch_value(key, column, i).as.integer;
+  return srv_guard_update(call, collection, batch, VECDB_UPDATE_INSERT, NULL, error);
+}
+
 /* "data" is a row or an array of rows. */
 static void milvus_rows(struct srv_call *call, milvus_write *write, const char *count_name,
                         const char *ids_name) {
-  static const char *const keys[] = {"collectionName", "dbName", "data", NULL};
   json_t *data = json_object_get(call->json, "data");
-  if (!srv_only_keys(call, call->json, keys))
-    return;
   if (!json_is_object(data) && !json_is_array(data)) {
     srv_call_fail(call, 400, "ARGUMENT", "\"data\" must be a row or an array of rows");
     return;
@@ -65,11 +73,17 @@ static void milvus_rows(struct srv_call *call, milvus_write *write, const char *
 }
 
 void srv_milvus_insert(struct srv_call *call) {
-  milvus_rows(call, srv_guard_insert, "insertCount", "insertIds");
+  static const char *const keys[] = {"collectionName", "dbName", "data", NULL};
+  if (srv_only_keys(call, call->json, keys))
+    milvus_rows(call, srv_guard_insert, "insertCount", "insertIds");
 }
 
 void srv_milvus_upsert(struct srv_call *call) {
-  milvus_rows(call, srv_guard_upsert, "upsertCount", "upsertIds");
+  static const char *const keys[] = {"collectionName", "dbName", "data", "partialUpdate", NULL};
+  bool partial = false;
+  if (srv_only_keys(call, call->json, keys) &&
+      srv_take_flag(call, call->json, "partialUpdate", &partial))
+    milvus_rows(call, partial ? milvus_partial : srv_guard_upsert, "upsertCount", "upsertIds");
 }
 
 /* ---- Filters and fields ---------------------------------------------------------------------- */
@@ -204,6 +218,7 @@ struct milvus_search {
   const vecdb_field *field;
   vecdb_search_params params;
   vecdb_control control;
+  vecdb_group_by group; /* field NULL: hits are not grouped; "limit" and "offset" count groups */
   uint32_t limit, offset;
 };
 
@@ -255,11 +270,38 @@ static bool milvus_queries(struct milvus_search *s) {
   return true;
 }
 
+/* "groupingField" and "groupSize". Groups are full wherever there are rows for it, so that
+   "strictGroupSize" asks for nothing more. */
+static bool milvus_grouping(struct milvus_search *s, const vecdb_schema *schema) {
+  struct srv_call *call = s->call;
+  const char *name = NULL;
+  bool strict;
+  s->group = (vecdb_group_by)VECDB_GROUP_BY_INIT;
+  s->group.hits = 1;
+  if (!srv_take_text(call, call->json, "groupingField", &name) ||
+      !srv_take_u32(call, call->json, "groupSize", &s->group.hits) ||
+      !srv_take_flag(call, call->json, "strictGroupSize", &strict))
+    return false;
+  const vecdb_field *field = name && *name ? srv_schema_field(schema, name) : NULL;
+  if (name && *name && !field) {
+    srv_call_fail(call, 400, "UNKNOWN_FIELD", "there is no field \"%.100s\"", name);
+    return false;
+  }
+  s->group.field = field ? field->name : NULL;
+  if (!field)
+    s->group.hits = 1;
+  if (s->group.hits > 0 && s->group.hits <= VECDB_MAX_K / s->params.k)
+    return true;
+  srv_call_fail(call, 400, "K", "\"limit\" and \"offset\" times \"groupSize\" must be 1 to %d",
+                VECDB_MAX_K);
+  return false;
+}
+
 static bool milvus_options(struct milvus_search *s, const vecdb_schema *schema) {
   static const char *const keys[] = {
-      "collectionName",   "dbName", "data",       "annsField",    "limit",
-      "offset",           "filter", "exprParams", "outputFields", "searchParams",
-      "consistencyLevel", NULL};
+      "collectionName",   "dbName",        "data",       "annsField",       "limit",
+      "offset",           "filter",        "exprParams", "outputFields",    "searchParams",
+      "consistencyLevel", "groupingField", "groupSize",  "strictGroupSize", NULL};
   struct srv_call *call = s->call;
   const char *name = NULL;
   s->limit = ROWS_LIMIT;
@@ -282,39 +324,63 @@ static bool milvus_options(struct milvus_search *s, const vecdb_schema *schema) 
   s->control.timeout_ms = (uint32_t)call->server->config.timeout_ms;
   s->params.control = &s->control;
   if (s->params.k)
-    return milvus_effort(s) && milvus_queries(s);
+    return milvus_effort(s) && milvus_queries(s) && milvus_grouping(s, schema);
   srv_call_fail(call, 400, "K", "\"limit\" and \"offset\" must be 1 to %d together", VECDB_MAX_K);
   return false;
+}
+
+static int milvus_find(struct milvus_search *s, vecdb_collection *collection, vecdb_hit *hits,
+                       uint32_t *counts, vecdb_rows **rows, vecdb_error *error) {
+  if (!s->group.field)
+    return srv_search_run(s->call, collection, &s->params, hits, counts, NULL, rows, error);
+  s->call->searched = true;
+  return srv_guard_search_groups(s->call, collection, &s->params, &s->group, hits, counts, NULL,
+                                 rows, error);
+}
+
+/* Adds the hits of a list after the first `skip`; how many. */
+static uint32_t milvus_hits(const vecdb_hit *hits, uint32_t n, uint32_t skip,
+                            const vecdb_rows *rows, json_t *out) {
+  uint32_t first = skip < n ? skip : n;
+  for (uint32_t i = first; i < n; i++) {
+    json_t *one = srv_row_write(rows, hits[i].row, SIZE_MAX);
+    json_object_set_new(one, "distance", json_real((double)hits[i].score));
+    json_array_append_new(out, one);
+  }
+  return n - first;
+}
+
+/* The hits of query q after the offset: of one list, or of groups, one after the other. */
+static uint32_t milvus_hits_of(const struct milvus_search *s, uint32_t q, const vecdb_hit *hits,
+                               const uint32_t *counts, const vecdb_rows *rows, json_t *out) {
+  size_t k = s->params.k, size = s->group.hits;
+  uint32_t n = 0;
+  if (!s->group.field)
+    return milvus_hits(hits + q * k, counts[q], s->offset, rows, out);
+  for (size_t g = q * k + s->offset; g < (q + 1) * k; g++)
+    n += milvus_hits(hits + g * size, counts[g], 0, rows, out);
+  return n;
 }
 
 /* The hits of all queries, one after the other; "topks" tells how many each has. */
 static void milvus_run(struct milvus_search *s, vecdb_collection *collection) {
   struct srv_call *call = s->call;
-  uint32_t k = s->params.k, n = s->params.n_queries;
-  vecdb_hit *hits = srv_arena_array(&call->arena, (size_t)n * k, sizeof *hits);
-  uint32_t *counts = srv_arena_array(&call->arena, n, sizeof *counts);
+  size_t lists = (size_t)s->params.n_queries * s->params.k;
+  vecdb_hit *hits = srv_arena_array(&call->arena, lists * s->group.hits, sizeof *hits);
+  uint32_t *counts = srv_arena_array(&call->arena, lists, sizeof *counts);
   vecdb_rows *rows;
   vecdb_error error;
   if (!hits || !counts) {
     srv_call_no_memory(call);
     return;
   }
-  if (srv_search_run(call, collection, &s->params, hits, counts, NULL, &rows, &error) !=
-      VECDB_OK) {
+  if (milvus_find(s, collection, hits, counts, &rows, &error) != VECDB_OK) {
     srv_call_error(call, &error);
     return;
   }
   json_t *out = json_array(), *topks = json_array();
-  for (uint32_t q = 0; q < n; q++) {
-    uint32_t first = s->offset < counts[q] ? s->offset : counts[q];
-    json_array_append_new(topks, json_integer(counts[q] - first));
-    for (uint32_t i = first; i < counts[q]; i++) {
-      const vecdb_hit *hit = &hits[(size_t)q * k + i];
-      json_t *one = srv_row_write(rows, hit->row, SIZE_MAX);
-      json_object_set_new(one, "distance", json_real((double)hit->score));
-      json_array_append_new(out, one);
-    }
-  }
+  for (uint32_t q = 0; q < s->params.n_queries; q++)
+    json_array_append_new(topks, json_integer(milvus_hits_of(s, q, hits, counts, rows, out)));
   vecdb_rows_free(rows);
   srv_call_answer(
       call, 200,

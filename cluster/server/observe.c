@@ -74,7 +74,12 @@ void srv_line_call(struct srv_line *line, const struct srv_call *call) {
     srv_line_text(line, "role", call->who->role);
     srv_line_text(line, "key", call->who->key);
   }
-  srv_line_text(line, "denied", call->denied);
+  if (call->denied) {
+    char peer[SRV_PEER_TEXT];
+    srv_peer_text(&call->peer, peer);
+    srv_line_text(line, "denied", call->denied);
+    srv_line_text(line, "peer", peer);
+  }
 }
 
 static void log_request(struct srv_call *call, uint64_t ns, size_t bytes_out) {

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "server/guard.h"
 #include "server/json_schema.h"
 #include "server/json_sparse.h"
 #include "server/qdrant.h"
@@ -65,8 +66,8 @@ static bool sparse_weigh(struct srv_call *call, vecdb_collection *collection,
   }
   for (size_t i = 0; i < query->n; i++)
     indices[i] = query->pairs[i].index;
-  if (vecdb_sparse_counts(collection, field->name, indices, query->n, counts, &all, &error) !=
-      VECDB_OK) {
+  if (srv_guard_sparse_counts(call, collection, field->name, indices, query->n, counts, &all,
+                              &error) != VECDB_OK) {
     srv_call_error(call, &error);
     return false;
   }

@@ -10,6 +10,7 @@
 
 #include "server/audit.h"
 #include "server/auth.h"
+#include "server/crowd.h"
 #include "server/embed.h"
 #include "server/front.h"
 #include "server/grpc.h"
@@ -63,11 +64,12 @@ static bool server_serve(struct srv_server *s, char *error) {
     return false;
   snprintf(error, SRV_CONFIG_ERROR, "out of memory");
   s->guard = srv_guard_new();
+  s->crowd = srv_crowd_new();
   s->pool = srv_pool_new((unsigned)s->config.workers, (unsigned)s->config.network_threads,
                          (size_t)s->config.queue);
   s->metrics = srv_metrics_new((unsigned)(s->config.workers + s->config.network_threads));
   s->embed = *s->config.embed_url ? srv_embed_start(&s->config) : NULL;
-  if (!s->guard || !s->pool || !s->metrics || (!s->embed && *s->config.embed_url))
+  if (!s->guard || !s->crowd || !s->pool || !s->metrics || (!s->embed && *s->config.embed_url))
     return false;
   if (*s->config.audit_path) {
     s->audit = srv_audit_start(&s->config, server_audit_line, s, error);
@@ -136,6 +138,7 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   srv_audit_stop(s->audit);
   srv_metrics_free(s->metrics);
   srv_guard_free(s->guard);
+  srv_crowd_free(s->crowd);
   bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;
   vecdb_error closing;
   if (vecdb_close(s->db, &closing) != VECDB_OK) {

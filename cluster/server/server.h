@@ -12,6 +12,7 @@
 
 struct srv_audit;
 struct srv_auth;
+struct srv_crowd;
 struct srv_embed;
 struct srv_front;
 struct srv_grpc;
@@ -27,6 +28,7 @@ struct srv_server {
   struct srv_auth *auth; /* who may do what */
   struct srv_guard *guard; /* of rows */
   struct srv_tls *tls;     /* NULL: nobody speaks it */
+  struct srv_crowd *crowd; /* of connections */
   struct srv_pool *pool;
   struct srv_embed *embed;         /* NULL: no embedding service is configured */
   struct srv_milvus_state *milvus; /* what the Milvus dialect keeps */

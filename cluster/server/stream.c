@@ -7,17 +7,27 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-void srv_stream_open(struct srv_stream *s, int fd, SSL *tls) {
+bool srv_stream_open(struct srv_stream *s, int fd, struct srv_crowd *crowd, uint64_t most) {
   int one = 1;
   *s = (struct srv_stream){
-      .fd = fd, .tls = tls, .reading = SRV_READABLE, .writing = SRV_WRITABLE};
+      .fd = fd, .crowd = crowd, .reading = SRV_READABLE, .writing = SRV_WRITABLE};
+  srv_peer_of(fd, &s->peer);
+  if (!srv_crowd_enter(crowd, srv_peer_origin(&s->peer), most)) {
+    close(fd);
+    return false;
+  }
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* answers are whole: no waiting */
-  if (tls)
-    s->broken = SSL_set_fd(tls, fd) != 1;
+  return true;
+}
+
+void srv_stream_secure(struct srv_stream *s, SSL *tls) {
+  s->tls = tls;
+  s->broken = SSL_set_fd(tls, s->fd) != 1;
 }
 
 static ssize_t stream_failed(void) {
@@ -80,14 +90,24 @@ static bool tls_end(struct srv_stream *s) {
   return rc >= 0 || tls_failed(s, rc, &s->writing) != SRV_STREAM_LATER;
 }
 
+/* Keeps which certificate was shown, where it is one that is believed. */
+static void tls_certified(struct srv_stream *s) {
+  const X509 *shown = SSL_get0_peer_certificate(s->tls);
+  s->peer.certified = shown && SSL_get_verify_result(s->tls) == X509_V_OK &&
+                      (SSL_get_verify_mode(s->tls) & SSL_VERIFY_PEER) &&
+                      X509_digest(shown, EVP_sha256(), s->peer.certificate, NULL) == 1;
+}
+
 int srv_stream_shake(struct srv_stream *s) {
   if (s->broken)
     return SRV_STREAM_LOST;
   ERR_clear_error();
   s->reading = SRV_READABLE;
   int rc = SSL_accept(s->tls);
-  if (rc == 1)
+  if (rc == 1) {
+    tls_certified(s);
     return 0;
+  }
   rc = tls_failed(s, rc, &s->reading);
   return rc == 0 ? SRV_STREAM_LOST : rc;
 }
@@ -157,4 +177,5 @@ void srv_stream_close(struct srv_stream *s) {
     SSL_free(s->tls);
   }
   close(s->fd);
+  srv_crowd_leave(s->crowd, srv_peer_origin(&s->peer));
 }

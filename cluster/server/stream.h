@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "server/crowd.h"
+#include "server/peer.h"
 #include "server/pool.h"
 
 enum { SRV_STREAM_FIRST = 16 };
@@ -16,6 +18,8 @@ enum { SRV_STREAM_FIRST = 16 };
 struct srv_stream {
   int fd;   /* does not block */
   SSL *tls; /* NULL: bytes go as they are */
+  struct srv_peer peer;
+  struct srv_crowd *crowd; /* in which it is counted */
   enum srv_ready reading, writing; /* what TLS waits for, to go on with either */
   bool broken; /* nothing more can be said in TLS */
   char first[SRV_STREAM_FIRST]; /* bytes that were looked at and are still to be read */
@@ -25,8 +29,11 @@ struct srv_stream {
 /* Instead of a number of bytes. */
 enum { SRV_STREAM_LATER = -1, SRV_STREAM_LOST = -2 };
 
-/* Takes over a connected socket, and `tls`, a server's side that has said nothing yet, or NULL. */
-void srv_stream_open(struct srv_stream *stream, int fd, SSL *tls);
+/* Takes over a connected socket, and counts it in the crowd; closes it, and is false, when as many
+   as `most` (crowd.h) from the same address are there. */
+bool srv_stream_open(struct srv_stream *stream, int fd, struct srv_crowd *crowd, uint64_t most);
+/* From here on TLS is spoken. Takes over a server's side that has said nothing yet. */
+void srv_stream_secure(struct srv_stream *stream, SSL *tls);
 /* Goes on with TLS's handshake: 0 when it is done, or one of the above. */
 int srv_stream_shake(struct srv_stream *stream);
 /* The first bytes, n <= SRV_STREAM_FIRST of them or as many as have come; they stay to be read. How

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -16,7 +17,21 @@
 #include "server/secure_file.h"
 #include "server/server.h"
 
-enum { TLS_CERTIFICATE, TLS_KEY, TLS_FILES };
+enum { TLS_CERTIFICATES = 16, TLS_FILES = 2 * TLS_CERTIFICATES + 1 };
+
+/* The files that the settings name, in pairs. */
+struct tls_files {
+  char certificates[SRV_CONFIG_TEXT], keys[SRV_CONFIG_TEXT]; /* their texts, cut into pieces */
+  const char *certificate[TLS_CERTIFICATES], *key[TLS_CERTIFICATES];
+  unsigned n;
+};
+
+/* Beside the first certificate, which is for whoever asks for no name that another has. They go
+   with its context. */
+struct tls_others {
+  unsigned n;
+  SSL_CTX *contexts[TLS_CERTIFICATES];
+};
 
 struct srv_tls {
   struct srv_server *server;
@@ -62,6 +77,49 @@ static SSL_CTX *tls_context(void) {
   return NULL;
 }
 
+/* Takes the certificate that has the name for which the client asks. */
+static int tls_by_name(SSL *tls, int *alert, void *user) {
+  const struct tls_others *others = user;
+  const char *name = SSL_get_servername(tls, TLSEXT_NAMETYPE_host_name);
+  (void)alert;
+  if (!name || X509_check_host(SSL_get_certificate(tls), name, 0, 0, NULL) == 1)
+    return SSL_TLSEXT_ERR_OK;
+  for (unsigned i = 0; i < others->n; i++)
+    if (X509_check_host(SSL_CTX_get0_certificate(others->contexts[i]), name, 0, 0, NULL) == 1) {
+      SSL_set_SSL_CTX(tls, others->contexts[i]);
+      break;
+    }
+  return SSL_TLSEXT_ERR_OK;
+}
+
+static void tls_others_free(void *parent, void *data, CRYPTO_EX_DATA *all, int index, long number,
+                            void *pointer) {
+  struct tls_others *others = data;
+  (void)parent;
+  (void)all;
+  (void)index;
+  (void)number;
+  (void)pointer;
+  for (unsigned i = 0; others && i < others->n; i++)
+    SSL_CTX_free(others->contexts[i]);
+  free(others);
+}
+
+/* Makes the first context one that knows others; NULL: out of memory. */
+static struct tls_others *tls_add_others(SSL_CTX *first) {
+  static _Atomic int index = -1;
+  struct tls_others *others = calloc(1, sizeof *others);
+  if (atomic_load(&index) < 0) /* one thread reads files at a time */
+    atomic_store(&index, SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, tls_others_free));
+  if (!others || SSL_CTX_set_ex_data(first, atomic_load(&index), others) != 1) {
+    free(others);
+    return NULL;
+  }
+  SSL_CTX_set_tlsext_servername_callback(first, tls_by_name);
+  SSL_CTX_set_tlsext_servername_arg(first, others);
+  return others;
+}
+
 /* ---- Files ----------------------------------------------------------------------------------- */
 
 static bool tls_fault(const char *path, char *error) {
@@ -100,14 +158,34 @@ static bool tls_add_key(SSL_CTX *context, BIO *pem) {
   return good;
 }
 
-static bool tls_add_file(SSL_CTX *context, const char *path, bool secret, char *error) {
+/* Those who have signed clients' certificates: from here on each client must show one. A ticket is
+   worth as much as the certificate that it was given for, and no more than this context. */
+static bool tls_add_signers(SSL_CTX *context, BIO *pem) {
+  static const unsigned char here[] = "vecdbd";
+  X509_STORE *store = SSL_CTX_get_cert_store(context);
+  X509 *signer;
+  unsigned n = 0;
+  bool good = SSL_CTX_set_session_id_context(context, here, sizeof here - 1) == 1;
+  SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+  while (good && (signer = PEM_read_bio_X509(pem, NULL, tls_no_password, NULL)) != NULL) {
+    good = X509_STORE_add_cert(store, signer) == 1 && SSL_CTX_add_client_CA(context, signer) == 1;
+    X509_free(signer);
+    n++;
+  }
+  return good && n > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+}
+
+typedef bool tls_adder(SSL_CTX *context, BIO *pem);
+
+static bool tls_add_file(SSL_CTX *context, const char *path, tls_adder *add, bool secret,
+                         char *error) {
   size_t n;
   char *text = srv_secure_file(path, secret, &n, error);
   if (!text)
     return false;
   ERR_clear_error();
   BIO *pem = BIO_new_mem_buf(text, (int)n);
-  bool good = pem && (secret ? tls_add_key(context, pem) : tls_add_chain(context, pem));
+  bool good = pem && add(context, pem);
   if (!good)
     tls_fault(path, error);
   ERR_clear_error();
@@ -117,24 +195,78 @@ static bool tls_add_file(SSL_CTX *context, const char *path, bool secret, char *
   return good;
 }
 
-static SSL_CTX *tls_read(const struct srv_config *config, char *error) {
+/* The pieces of a setting; how many, or more than there may be. */
+static unsigned tls_pieces(const char *setting, char *text, const char **pieces) {
+  char *rest = NULL;
+  unsigned n = 0;
+  snprintf(text, SRV_CONFIG_TEXT, "%s", setting);
+  for (char *at = strtok_r(text, ",", &rest); at; at = strtok_r(NULL, ",", &rest)) {
+    if (n < TLS_CERTIFICATES)
+      pieces[n] = at + strspn(at, " ");
+    n++;
+  }
+  return n;
+}
+
+static bool tls_files(const struct srv_config *config, struct tls_files *out, char *error) {
+  out->n = tls_pieces(config->tls_certificate, out->certificates, out->certificate);
+  unsigned n_keys = tls_pieces(config->tls_key, out->keys, out->key);
+  if (out->n > 0 && out->n == n_keys && out->n <= TLS_CERTIFICATES)
+    return true;
+  snprintf(error, SRV_CONFIG_ERROR, "server.tls_certificate and server.tls_key name %u and %u"
+           " files; both must name as many, 1 to %d, also where server.tls_client_ca is set",
+           out->n, n_keys, TLS_CERTIFICATES);
+  return false;
+}
+
+static SSL_CTX *tls_read_pair(const struct srv_config *config, const char *certificate,
+                              const char *key, char *error) {
   SSL_CTX *context = tls_context();
   if (!context) {
     snprintf(error, SRV_CONFIG_ERROR, "out of memory");
     return NULL;
   }
-  if (tls_add_file(context, config->tls_certificate, false, error) &&
-      tls_add_file(context, config->tls_key, true, error))
+  if (tls_add_file(context, certificate, tls_add_chain, false, error) &&
+      tls_add_file(context, key, tls_add_key, true, error) &&
+      (!*config->tls_client_ca ||
+       tls_add_file(context, config->tls_client_ca, tls_add_signers, false, error)))
     return context;
   SSL_CTX_free(context);
+  return NULL;
+}
+
+static SSL_CTX *tls_read(const struct srv_config *config, char *error) {
+  struct tls_files files;
+  if (!tls_files(config, &files, error))
+    return NULL;
+  SSL_CTX *first = tls_read_pair(config, files.certificate[0], files.key[0], error);
+  struct tls_others *others = first ? tls_add_others(first) : NULL;
+  if (first && !others)
+    snprintf(error, SRV_CONFIG_ERROR, "out of memory");
+  for (unsigned i = 1; others && i < files.n; i++) {
+    SSL_CTX *one = tls_read_pair(config, files.certificate[i], files.key[i], error);
+    if (one)
+      others->contexts[others->n++] = one;
+    else
+      others = NULL;
+  }
+  if (others)
+    return first;
+  SSL_CTX_free(first);
   return NULL;
 }
 
 /* ---- Files that change ----------------------------------------------------------------------- */
 
 static void tls_stamp(const struct srv_config *config, struct srv_file_stamp *out) {
-  srv_file_stamp(config->tls_certificate, &out[TLS_CERTIFICATE]);
-  srv_file_stamp(config->tls_key, &out[TLS_KEY]);
+  struct tls_files files;
+  char ignored[SRV_CONFIG_ERROR];
+  memset(out, 0, TLS_FILES * sizeof *out);
+  srv_file_stamp(config->tls_client_ca, out++);
+  for (unsigned i = 0; tls_files(config, &files, ignored) && i < files.n; i++) {
+    srv_file_stamp(files.certificate[i], out++);
+    srv_file_stamp(files.key[i], out++);
+  }
 }
 
 /* The stamps are taken before the files are read: what changes meanwhile is seen the next time. */
@@ -158,8 +290,8 @@ bool srv_tls_reload(struct srv_tls *tls, char *error) {
   return good;
 }
 
-/* Once a second at most. Two files do not change at once: in between they do not fit, and when the
-   second has changed, too, they are read again. */
+/* Once a second at most. Files of a pair do not change at once: in between they do not fit, and
+   when the second has changed, too, they are read again. */
 static void tls_follow(struct srv_tls *tls) {
   int64_t now = (int64_t)time(NULL), looked = atomic_load(&tls->looked);
   struct srv_file_stamp stamps[TLS_FILES];
@@ -188,16 +320,15 @@ SSL *srv_tls_open(struct srv_tls *tls) {
 /* ---- Starting -------------------------------------------------------------------------------- */
 
 bool srv_tls_is_wanted(const struct srv_server *server) {
-  return *server->config.tls_certificate || *server->config.tls_key;
+  const struct srv_config *config = &server->config;
+  return *config->tls_certificate || *config->tls_key || *config->tls_client_ca;
 }
 
 struct srv_tls *srv_tls_start(struct srv_server *server, char *error) {
   const struct srv_config *config = &server->config;
-  if (!*config->tls_certificate || !*config->tls_key) {
-    snprintf(error, SRV_CONFIG_ERROR, "server.tls_certificate and server.tls_key go together: one"
-             " is set, the other is not");
+  struct tls_files files;
+  if (!tls_files(config, &files, error))
     return NULL;
-  }
   struct srv_tls *tls = calloc(1, sizeof *tls);
   if (!tls) {
     snprintf(error, SRV_CONFIG_ERROR, "out of memory");

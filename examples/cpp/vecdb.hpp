@@ -968,14 +968,16 @@ class basic_collection {
       return vecdb_count(p_.get(), &raw, &out, e);
     });
   }
-  /* In how many rows each index is; *all, unless NULL, receives the number of rows. */
+  /* In how many of the rows that pass each index is; *all, unless NULL, receives how many pass. */
   given<std::vector<uint64_t>> sparse_counts(const char *field, span<const uint32_t> indices,
-                                             uint64_t *all = nullptr) noexcept(P::no_throw) {
+                                             uint64_t *all = nullptr,
+                                             const filter &f = {}) noexcept(P::no_throw) {
     using counts = std::vector<uint64_t>;
     return call<counts>([&](counts &out, vecdb_error *e) {
       out.resize(indices.size());
-      return vecdb_sparse_counts(p_.get(), field, indices.data(), indices.size(), out.data(), all,
-                                 e);
+      vecdb_filter raw = f.get();
+      return vecdb_sparse_counts(p_.get(), field, &raw, indices.data(), indices.size(), out.data(),
+                                 all, e);
     });
   }
 

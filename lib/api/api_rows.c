@@ -83,13 +83,13 @@ VECDB_API int vecdb_count(vecdb_collection *collection, const vecdb_filter *filt
 }
 
 VECDB_API int vecdb_sparse_counts(vecdb_collection *collection, const char *field,
-                                  const uint32_t *indices, size_t n, uint64_t *counts,
-                                  uint64_t *rows, vecdb_error *error) {
+                                  const vecdb_filter *filter, const uint32_t *indices, size_t n,
+                                  uint64_t *counts, uint64_t *rows, vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);
   VDB_TRY(vdb_api_need(collection, "collection", err));
   struct vdb_snapshot *snapshot;
   VDB_TRY(vdb_snapshot_take(collection, &snapshot, err));
-  int rc = vdb_query_sparse_counts(snapshot, field, indices, n, counts, rows, err);
+  int rc = vdb_query_sparse_counts(snapshot, field, filter, indices, n, counts, rows, err);
   vdb_snapshot_release(snapshot);
   return rc;
 }

@@ -1,6 +1,8 @@
 /* frequency.c - in how many rows the indices of a sparse field occur; see query.h. */
+#include "query/allow.h"
 #include "query/fields.h"
 #include "query/query.h"
+#include "query/request.h"
 #include "seg/sealed.h"
 
 /* What is counted, and for whom. */
@@ -48,9 +50,52 @@ static uint64_t frequency_rows(const struct frequency *f, const struct vdb_seg_v
   return rows;
 }
 
+static void frequency_all(struct frequency *f) {
+  for (uint32_t i = 0; i < f->snapshot->n_segs; i++) {
+    const struct vdb_seg_view *view = &f->snapshot->segs[i];
+    f->rows += frequency_rows(f, view);
+    if (view->seg->sealed)
+      frequency_sealed(f, view);
+    else
+      frequency_growing(f, view);
+  }
+}
+
+/* In how many rows that pass an index is, by its postings. */
+static uint64_t frequency_postings(struct vdb_postings list, const uint64_t *bits, uint32_t n) {
+  uint64_t count = 0;
+  for (uint64_t p = 0; p < list.n; p++)
+    count += list.items[p].row < n && vdb_bit_get(bits, list.items[p].row);
+  return count;
+}
+
+/* Visitor of vdb_allow_walk. */
+static int frequency_part(void *arg, uint32_t seg, const struct vdb_seg_part *part,
+                          const uint64_t *bits, vecdb_error *err) {
+  struct frequency *f = arg;
+  (void)seg;
+  (void)err;
+  f->rows += vdb_bits_count(bits, part->n);
+  for (size_t i = 0; part->inverted && i < f->n; i++)
+    f->counts[i] += frequency_postings(
+        vdb_inverted_find(&part->inverted[f->field], f->indices[i]), bits, part->n);
+  if (part->inverted)
+    return VECDB_OK;
+  for (size_t row = vdb_bits_next(bits, part->n, 0); row < part->n;
+       row = vdb_bits_next(bits, part->n, row + 1)) {
+    struct vdb_bytes value = vdb_column_bytes(&part->columns[f->field], (uint32_t)row);
+    for (size_t i = 0; i < f->n; i++)
+      f->counts[i] += vdb_sparse_has(value, f->indices[i]);
+  }
+  return VECDB_OK;
+}
+
 VDB_INTERNAL int vdb_query_sparse_counts(const struct vdb_snapshot *snapshot, const char *field,
-                                         const uint32_t *indices, size_t n, uint64_t *counts,
-                                         uint64_t *rows, vecdb_error *err) {
+                                         const vecdb_filter *filter, const uint32_t *indices,
+                                         size_t n, uint64_t *counts, uint64_t *rows,
+                                         vecdb_error *err) {
+  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_filter *compiled;
   struct frequency f = {.snapshot = snapshot, .indices = indices, .n = n, .counts = counts};
   VDB_TRY(vdb_fields_find(snapshot->schema, field, &f.field, err));
   const char *name = snapshot->schema->fields[f.field].name;
@@ -62,15 +107,16 @@ VDB_INTERNAL int vdb_query_sparse_counts(const struct vdb_snapshot *snapshot, co
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "%s is NULL", indices ? "counts" : "indices");
   if (n)
     memset(counts, 0, n * sizeof *counts);
-  for (uint32_t i = 0; i < snapshot->n_segs; i++) {
-    const struct vdb_seg_view *view = &snapshot->segs[i];
-    f.rows += frequency_rows(&f, view);
-    if (view->seg->sealed)
-      frequency_sealed(&f, view);
-    else
-      frequency_growing(&f, view);
+  VDB_TRY(vdb_query_filter(snapshot, filter, &compiled, err));
+  int rc = VECDB_OK;
+  if (compiled) {
+    struct vdb_allow allow = {mem, compiled, snapshot->seq, NULL};
+    rc = vdb_allow_walk(&allow, snapshot, frequency_part, &f, err);
+  } else {
+    frequency_all(&f);
   }
+  vdb_filter_free(mem, compiled);
   if (rows)
     *rows = f.rows;
-  return VECDB_OK;
+  return rc;
 }

@@ -91,11 +91,12 @@ VDB_INTERNAL int vdb_query_scan(const struct vdb_snapshot *snapshot,
                                 vecdb_error *err);
 VDB_INTERNAL int vdb_query_count(const struct vdb_snapshot *snapshot, const vecdb_filter *filter,
                                  uint64_t *count, vecdb_error *err);
-/* counts[i]: rows in which a sparse field has indices[i]; *rows (may be NULL): all rows. Errors:
-   UNKNOWN_FIELD, TYPE, LIMIT, ARGUMENT. */
+/* counts[i]: rows that pass and in which a sparse field has indices[i]; *rows (may be NULL): all
+   that pass. Errors: UNKNOWN_FIELD, TYPE, LIMIT, ARGUMENT, NO_MEMORY, those of the filter. */
 VDB_INTERNAL int vdb_query_sparse_counts(const struct vdb_snapshot *snapshot, const char *field,
-                                         const uint32_t *indices, size_t n, uint64_t *counts,
-                                         uint64_t *rows, vecdb_error *err);
+                                         const vecdb_filter *filter, const uint32_t *indices,
+                                         size_t n, uint64_t *counts, uint64_t *rows,
+                                         vecdb_error *err);
 /* Calls visit for every row that passes and is not deleted, in segment and row order; for delete by
    filter. visit may delete rows. A non-zero return ends the walk with that code. */
 VDB_INTERNAL int vdb_query_each(const struct vdb_snapshot *snapshot, const vecdb_filter *filter,

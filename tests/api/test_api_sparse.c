@@ -267,16 +267,21 @@ static void check_rows(vecdb_collection *coll, const struct model *m) {
   vecdb_rows_free(rows);
 }
 
-static void check_counts(vecdb_collection *coll, const struct model *m) {
+/* Of all rows, or of those whose grp is below a bound. */
+static void check_counts(vecdb_collection *coll, const struct model *m, const char *text,
+                         int32_t below) {
   uint32_t indices[] = {1, 2, 40, INDICES * 9, UINT32_MAX, 1};
   uint64_t counts[AT_COUNT(indices)], rows, all = 0, wanted[AT_COUNT(indices)] = {0};
+  const vecdb_filter filter = {text, 0, NULL, 0};
   for (uint32_t row = 0; row < ROWS; row++) {
-    all += m->rows[row].there;
-    for (size_t i = 0; m->rows[row].there && i < AT_COUNT(indices); i++)
+    bool passes = m->rows[row].there && m->rows[row].group < below;
+    all += passes;
+    for (size_t i = 0; passes && i < AT_COUNT(indices); i++)
       for (size_t p = 0; p < m->rows[row].sparse.n; p++)
         wanted[i] += m->rows[row].pairs[p].index == indices[i];
   }
-  at_ok(vecdb_sparse_counts(coll, "s", indices, AT_COUNT(indices), counts, &rows, &at_err));
+  at_ok(vecdb_sparse_counts(coll, "s", text ? &filter : NULL, indices, AT_COUNT(indices), counts,
+                            &rows, &at_err));
   assert_int_equal(rows, all);
   assert_memory_equal(counts, wanted, sizeof wanted);
 }
@@ -287,7 +292,9 @@ static void check(vecdb *db, vecdb_collection *coll, const struct model *m) {
   check_range(coll, m);
   check_walk(coll, m);
   check_rows(coll, m);
-  check_counts(coll, m);
+  check_counts(coll, m, NULL, INT32_MAX);
+  check_counts(coll, m, "grp < 25", 25);
+  check_counts(coll, m, "grp < 0", 0);
   at_ok(vecdb_check(db, NULL, NULL, NULL, &at_err));
 }
 
@@ -425,7 +432,7 @@ static int use(vecdb_collection *coll, const vecdb_batch *batch, const vecdb_spa
   rc = rc ? rc : vecdb_search(coll, &p, hits, &n, NULL, NULL, &at_err);
   rc = rc ? rc : vecdb_flush(coll, NULL, &at_err);
   rc = rc ? rc : vecdb_search(coll, &p, hits, &n, NULL, NULL, &at_err);
-  rc = rc ? rc : vecdb_sparse_counts(coll, "s", &index, 1, &count, NULL, &at_err);
+  rc = rc ? rc : vecdb_sparse_counts(coll, "s", &p.filter, &index, 1, &count, NULL, &at_err);
   rc = rc ? rc : vecdb_iterator_open(coll, &p, &it, &at_err);
   rc = rc ? rc : vecdb_iterator_next(it, 5, hits, &n, NULL, &at_err);
   vecdb_iterator_close(it);
@@ -535,13 +542,19 @@ static void bad_calls(void **state) {
   at_fails(VECDB_ERR_TYPE, vecdb_index_drop(coll, "s", &at_err));
   uint64_t count;
   uint32_t index = 0;
-  at_fails(VECDB_ERR_TYPE, vecdb_sparse_counts(coll, "grp", &index, 1, &count, NULL, &at_err));
+  const vecdb_filter wrong = {"grp <", 0, NULL, 0};
+  at_fails(VECDB_ERR_FILTER,
+           vecdb_sparse_counts(coll, "s", &wrong, &index, 1, &count, NULL, &at_err));
+  at_fails(VECDB_ERR_TYPE,
+           vecdb_sparse_counts(coll, "grp", NULL, &index, 1, &count, NULL, &at_err));
   at_fails(VECDB_ERR_UNKNOWN_FIELD,
-           vecdb_sparse_counts(coll, "x", &index, 1, &count, NULL, &at_err));
-  at_fails(VECDB_ERR_ARGUMENT, vecdb_sparse_counts(coll, "s", &index, 1, NULL, NULL, &at_err));
+           vecdb_sparse_counts(coll, "x", NULL, &index, 1, &count, NULL, &at_err));
+  at_fails(VECDB_ERR_ARGUMENT,
+           vecdb_sparse_counts(coll, "s", NULL, &index, 1, NULL, NULL, &at_err));
   at_fails(VECDB_ERR_LIMIT,
-           vecdb_sparse_counts(coll, "s", &index, VECDB_MAX_SPARSE + 1, &count, NULL, &at_err));
-  at_ok(vecdb_sparse_counts(coll, "s", NULL, 0, NULL, NULL, &at_err));
+           vecdb_sparse_counts(coll, "s", NULL, &index, VECDB_MAX_SPARSE + 1, &count, NULL,
+                               &at_err));
+  at_ok(vecdb_sparse_counts(coll, "s", NULL, NULL, 0, NULL, NULL, &at_err));
   p = ask(&query, 1, "s is null");
   assert_int_not_equal(vecdb_search(coll, &p, &hit, &n, NULL, NULL, &at_err), VECDB_OK);
   vecdb_collection_release(coll);

@@ -274,6 +274,9 @@ static void test_rows(vdb::collection &c) {
   const uint32_t indices[] = {0, 4, 9};
   CHECK(c.sparse_counts("p", indices, &all) == (std::vector<uint64_t>{100, 100, 0}));
   CHECK(all == n_rows);
+  CHECK(c.sparse_counts("p", indices, &all, vdb::filter("id < 0")) ==
+        (std::vector<uint64_t>{0, 0, 0}));
+  CHECK(all == 0);
 }
 
 static void test_search(vdb::collection &c) {

@@ -7,13 +7,15 @@
 #include "server/auth_cache.h"
 #include "server/authtest.h"
 #include "server/milvus.h"
+#include "server/qdrant.h"
 #include "server/routes.h"
 #include "server/rpctest.h"
 
 static const char policy[] = "; roles for the test\n"
                              "[role curator]\nadmin = *\n"
                              "[role limited]\nread = other_*, elsewhere\nwrite = other_*\n"
-                             "admin = other_*\n";
+                             "admin = other_*\n"
+                             "[role partly]\nadmin = other_*\n";
 
 static void key_file(char *text) {
   *text = '\0';
@@ -25,6 +27,14 @@ static void key_file(char *text) {
   auth_key(text, "limited", "limited", NULL);
   auth_key(text, "bound", "admin, writer", "acme");
   auth_key(text, "nobody", "unheard-of", NULL);
+  auth_key(text, "partly", "partly", NULL);
+  static const char *const roles[] = {"reader", "writer", "admin", "curator", "monitor", "partly"};
+  for (int i = 0; i < 6; i++) {
+    char name[32];
+    snprintf(name, sizeof name, "bound-%s", roles[i]);
+    auth_key(text, name, roles[i], "acme");
+  }
+  auth_key(text, "bound-nobody", "unheard-of", "acme");
 }
 
 static int setup(void **state) {
@@ -144,6 +154,107 @@ static void test_routes(void **state) {
   for (const struct srv_route *route; (route = srv_route_at(n)) != NULL; n++)
     walk(&s->web, route);
   assert_true(n >= 60);
+}
+
+/* ---- Every cell ------------------------------------------------------------------------------ */
+
+/* Roles, and what each may, written out. 0: nothing, else the highest of reading, writing and
+   administering. */
+static const struct cell_role {
+  const char *name;
+  enum srv_permission most;
+  bool some; /* only on collections whose names the library begins with "other_" */
+  bool monitor, operate;
+} cell_roles[] = {
+    {"nobody", SRV_PUBLIC, false, false, false}, {"reader", SRV_READ, false, false, false},
+    {"writer", SRV_WRITE, false, false, false},  {"admin", SRV_ADMIN, false, true, true},
+    {"curator", SRV_ADMIN, false, false, false}, {"monitor", SRV_PUBLIC, false, true, false},
+    {"partly", SRV_ADMIN, true, false, false},
+};
+
+/* One who asks: a role or, NULL, somebody who is not known. */
+struct cell {
+  const struct cell_role *role;
+  bool bound;   /* to a tenant */
+  bool require; /* the settings want everybody but administrators to be */
+  const char *collection, *api;
+};
+
+static bool cell_granted(const struct cell *c, const struct srv_route *route) {
+  const struct cell_role *role = c->role;
+  bool named = strstr(route->path, "{collection}") != NULL;
+  bool other = strncmp(c->collection, "other_", 6) == 0 && strcmp(c->api, "qdrant") != 0;
+  return role->most >= route->permission && (!role->some || !named || other);
+}
+
+static int cell_status(const struct cell *c, const struct srv_route *route) {
+  const struct cell_role *role = c->role;
+  enum srv_permission p = route->permission;
+  if (p == SRV_PUBLIC)
+    return 0;
+  if (!role)
+    return 401;
+  if (c->bound && (p == SRV_ADMIN || p == SRV_MONITOR || p == SRV_OPERATE))
+    return 403;
+  if (!c->bound && c->require && (role->most != SRV_ADMIN || role->some))
+    return 403;
+  if (p == SRV_MONITOR || p == SRV_OPERATE)
+    return p == SRV_MONITOR ? (role->monitor ? 0 : 403) : (role->operate ? 0 : 403);
+  return p == SRV_KNOWN || cell_granted(c, route) ? 0 : 403;
+}
+
+static void cell_check(struct srv_server *server, const struct cell *c,
+                       const struct srv_route *route, const char *key) {
+  struct srv_call call = {.server = server, .route = route};
+  const struct srv_credentials shown = {.api_key = key};
+  char collection[32];
+  snprintf(collection, sizeof collection, "%s", c->collection);
+  call.args[0] = collection;
+  call.errors = strcmp(c->api, "qdrant") == 0 ? srv_qdrant_error : NULL;
+  bool may = srv_authorize(&call, &shown);
+  int wanted = cell_status(c, route);
+  if (may != (wanted == 0) || call.status != wanted)
+    fail_msg("%s %s, %s, %s: %d, not %d", route->method, route->path, key ? key : "no key",
+             c->collection, call.status, wanted);
+  srv_call_free(&call);
+}
+
+/* Each route and method beside each role: of no tenant, bound to one, of no one who is known. */
+static size_t cells_of(struct srv_server *server, struct cell *c, const struct srv_route *route) {
+  enum { ROLES = sizeof cell_roles / sizeof cell_roles[0] };
+  c->role = NULL;
+  c->bound = false;
+  cell_check(server, c, route, NULL);
+  cell_check(server, c, route, "admin-secret ");
+  for (size_t r = 0; r < ROLES; r++) {
+    char key[64];
+    c->role = &cell_roles[r];
+    for (int bound = 0; bound < 2; bound++) {
+      c->bound = bound;
+      snprintf(key, sizeof key, "%s%s-secret", bound ? "bound-" : "", c->role->name);
+      cell_check(server, c, route, key);
+    }
+  }
+  return 2 + 2 * ROLES;
+}
+
+static void test_cells(void **state) {
+  struct secured *s = *state;
+  struct srv_server *server = s->web.server;
+  struct cell c = {0};
+  size_t cells = 0;
+  for (int require = 0; require < 2; require++) {
+    c.require = require;
+    snprintf(server->config.require_tenant, sizeof server->config.require_tenant, "%s",
+             require ? "yes" : "no");
+    for (int other = 0; other < 2; other++) {
+      const struct srv_route *route;
+      c.collection = other ? "other_1" : "docs";
+      for (size_t i = 0; (route = srv_route_numbered(i, &c.api)) != NULL; i++)
+        cells += cells_of(server, &c, route);
+    }
+  }
+  assert_true(cells >= 7000);
 }
 
 /* Grants name collections as the library does, and the copies of them. */
@@ -465,6 +576,7 @@ int main(void) {
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
   const struct CMUnitTest tests[] = {
       SERVED(test_routes),         SERVED(test_grants),      SERVED(test_methods),
+      SERVED(test_cells),
       SERVED(test_aliases),        SERVED(test_tokens),      SERVED(test_identity),
       SERVED(test_reload),         SERVED(test_change_is_seen), SERVED(test_revoked),
       SERVED(test_bad_files),      cmocka_unit_test(test_open_to_others),

@@ -2,6 +2,8 @@
  * test_front.c - every protocol on one address: told by the first bytes, however they come; clients
  * that say nothing; too many of them; and no descriptors left. TSAN: yes
  */
+#include "base/rng.h"
+#include "server/crowd.h"
 #include "server/rpctest.h"
 
 #include <netinet/in.h>
@@ -213,12 +215,94 @@ static void test_no_descriptors(void **state) {
   web_end(&w);
 }
 
+/* Beside an array. */
+static void test_crowd(void **state) {
+  (void)state;
+  enum { ORIGINS = 50, MOST = 4 };
+  uint64_t there[ORIGINS] = {0};
+  struct srv_crowd *crowd = srv_crowd_new();
+  struct vdb_rng rng = {5};
+  for (int i = 0; i < 20000; i++) {
+    uint64_t origin = vdb_rng_below(&rng, ORIGINS);
+    if (vdb_rng_below(&rng, 2) && there[origin]) {
+      srv_crowd_leave(crowd, origin);
+      there[origin]--;
+    } else {
+      uint64_t most = origin ? MOST : 0;
+      bool room = !most || there[origin] < most;
+      assert_int_equal(srv_crowd_enter(crowd, origin, most), room);
+      there[origin] += room;
+    }
+  }
+  for (uint64_t origin = 0; origin < ORIGINS; origin++)
+    while (there[origin]-- > 0)
+      srv_crowd_leave(crowd, origin);
+  srv_crowd_free(crowd);
+}
+
+/* A connection from 127.0.0.HOST. */
+static int connect_from(const struct web *w, unsigned host) {
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)w->port)};
+  struct sockaddr_in own = {.sin_family = AF_INET};
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  own.sin_addr.s_addr = htonl(0x7f000000u + host);
+  assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof own), 0);
+  assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+  return fd;
+}
+
+/* Whether a connection is served, and stays. */
+static bool is_served(int fd) {
+  char c;
+  send(fd, get_health, sizeof get_health - 1, MSG_NOSIGNAL);
+  return recv(fd, &c, 1, 0) == 1;
+}
+
+/* One address may have so many connections, whatever they do; another has its own. */
+static void test_address_connections(void **state) {
+  (void)state;
+  enum { MOST = 4 };
+  struct web w;
+  int fds[MOST];
+  web_init(&w);
+  w.config.address_connections = MOST;
+  w.config.idle_seconds = 60;
+  front_start(&w);
+  for (int i = 0; i < MOST; i++) {
+    fds[i] = connect_from(&w, 2);
+    if (i % 2) /* the others say nothing */
+      assert_true(is_served(fds[i]));
+  }
+  for (int i = 0; i < 3; i++) {
+    int more = connect_from(&w, 2), other = connect_from(&w, 3);
+    assert_true(is_served(other)); /* which came later */
+    assert_false(is_served(more));
+    close(more);
+    close(other);
+  }
+  close(fds[0]);
+  close(fds[1]);
+  for (int served = 0; served < 2;) { /* once the server has seen that they are closed */
+    int fd = connect_from(&w, 2);
+    bool good = is_served(fd);
+    if (good)
+      fds[served++] = fd;
+    else
+      close(fd);
+  }
+  for (int i = 0; i < MOST; i++)
+    close(fds[i]);
+  web_end(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_one_address), cmocka_unit_test(test_slow_preface),
       cmocka_unit_test(test_neither),     cmocka_unit_test(test_silence),
       cmocka_unit_test(test_too_many),    cmocka_unit_test(test_half_said),
-      cmocka_unit_test(test_no_descriptors),
+      cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_crowd),
+      cmocka_unit_test(test_address_connections),
   };
   return cmocka_run_group_tests_name("front", tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
  */
 #include "server/rpctest.h"
 
+#include <time.h>
+
 #include "server/milvus_state.h"
 
 /* ---- Protobuf -------------------------------------------------------------------------------- */
@@ -348,6 +350,33 @@ static void test_grpc_slow(void **state) {
   web_end(&w);
 }
 
+/* Who takes nothing of an answer is cut off after request_seconds, however many other calls it
+   makes meanwhile. */
+static void test_grpc_unread(void **state) {
+  (void)state;
+  static const nghttp2_settings_entry closed[] = {{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0}};
+  const struct timespec pause = {0, 50000000};
+  struct web w;
+  struct rpc c;
+  bool there = true;
+  grpc_start(&w);
+  w.config.request_seconds = 1;
+  web_start(&w);
+  rpc_open(&w, &c);
+  nghttp2_submit_settings(c.session, NGHTTP2_FLAG_NONE, closed, 1);
+  rpc_start(&c, SERVICE "GetVersion", "application/grpc", NULL, NULL, "\0\0\0\0\0", 5);
+  for (unsigned i = 1; there && i < 400; i++) {
+    c.n_calls = 1; /* the place of the call before, which is answered without a message */
+    there = rpc_submit(&c, SERVICE "None", "application/grpc", NULL, NULL, "\0\0\0\0\0", 5) &&
+            rpc_receive(&c, i);
+    nanosleep(&pause, NULL);
+  }
+  assert_false(there);
+  assert_false(c.calls[0].closed);
+  rpc_end(&c);
+  web_end(&w);
+}
+
 /* One row: k, and the vector v. */
 static size_t insert_one(uint8_t *to, size_t room) {
   static const float one = 1;
@@ -405,7 +434,7 @@ int main(void) {
       cmocka_unit_test(test_grpc_garbage),    cmocka_unit_test(test_grpc_overload),
       cmocka_unit_test(test_grpc_gone),       cmocka_unit_test(test_grpc_slow),
       cmocka_unit_test(test_grpc_restart),    cmocka_unit_test(test_grpc_bad_records),
-      cmocka_unit_test(test_grpc_alike),
+      cmocka_unit_test(test_grpc_alike),      cmocka_unit_test(test_grpc_unread),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

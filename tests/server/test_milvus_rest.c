@@ -79,6 +79,71 @@ static void test_quick(void **state) {
   expect(w, COLLECTIONS "/has", "{\"collectionName\": \"q\"}", "{\"has\": false}");
 }
 
+/* Fields that a partial upsert does not name stay; new rows take defaults. */
+static void test_partial(void **state) {
+  const struct web *w = *state;
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"p\", \"fields\": ["
+         "{\"name\": \"k\", \"type\": \"INT64\", \"primary_key\": true},"
+         " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         " {\"name\": \"a\", \"type\": \"INT32\", \"default\": 5},"
+         " {\"name\": \"b\", \"type\": \"INT32\", \"default\": 6}]}");
+  expect(w, ENTITIES "/insert",
+         "{\"collectionName\": \"p\", \"data\": {\"k\": 1, \"v\": [1], \"a\": 2, \"b\": 3}}",
+         "{\"insertCount\": 1, \"insertIds\": [1]}");
+  expect(w, ENTITIES "/upsert",
+         "{\"collectionName\": \"p\", \"partialUpdate\": true, \"data\": [{\"k\": 1, \"v\": [7]},"
+         " {\"k\": 2, \"v\": [8]}]}",
+         "{\"upsertCount\": 2, \"upsertIds\": [1, 2]}");
+  expect(w, ENTITIES "/query", "{\"collectionName\": \"p\", \"filter\": \"\"}",
+         "[{\"k\": 1, \"v\": [7.0], \"a\": 2, \"b\": 3}, {\"k\": 2, \"v\": [8.0], \"a\": 5,"
+         " \"b\": 6}]");
+  expect(w, ENTITIES "/upsert",
+         "{\"collectionName\": \"p\", \"partialUpdate\": false, \"data\": {\"k\": 1, \"v\": [9]}}",
+         "{\"upsertCount\": 1, \"upsertIds\": [1]}");
+  expect(w, ENTITIES "/get", "{\"collectionName\": \"p\", \"id\": 1}",
+         "[{\"k\": 1, \"v\": [9.0], \"a\": 5, \"b\": 6}]");
+  json_decref(ask(w, 1100, ENTITIES "/upsert",
+                  "{\"collectionName\": \"p\", \"partialUpdate\": \"yes\", \"data\": {\"k\": 1}}"));
+}
+
+/* Rows 1 to 12 lie at 1 to 12, in groups of 3: a group is as near as its nearest row. */
+static void test_groups(void **state) {
+  const struct web *w = *state;
+  char body[1024], *at = body;
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"g\", \"fields\": ["
+         "{\"name\": \"k\", \"type\": \"INT64\", \"primary_key\": true},"
+         " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1, \"metric\": \"L2\"},"
+         " {\"name\": \"g\", \"type\": \"INT32\"}]}");
+  at += sprintf(at, "{\"collectionName\": \"g\", \"data\": [");
+  for (int i = 1; i <= 12; i++)
+    at += sprintf(at, "%s{\"k\": %d, \"v\": [%d], \"g\": %d}", i > 1 ? ", " : "", i, i,
+                  (i - 1) / 3);
+  strcpy(at, "]}");
+  json_decref(ask(w, 0, ENTITIES "/insert", body));
+  expect(w, ENTITIES "/search",
+         "{\"collectionName\": \"g\", \"data\": [[0]], \"limit\": 2, \"groupingField\": \"g\"}",
+         "[{\"k\": 1, \"distance\": 1.0}, {\"k\": 4, \"distance\": 16.0}]");
+  expect(w, ENTITIES "/search",
+         "{\"collectionName\": \"g\", \"data\": [[0], [13]], \"limit\": 1, \"offset\": 1,"
+         " \"groupingField\": \"g\", \"groupSize\": 2, \"strictGroupSize\": true,"
+         " \"outputFields\": [\"g\"]}",
+         "[{\"k\": 4, \"g\": 1, \"distance\": 16.0}, {\"k\": 5, \"g\": 1, \"distance\": 25.0},"
+         " {\"k\": 9, \"g\": 2, \"distance\": 16.0}, {\"k\": 8, \"g\": 2, \"distance\": 25.0}]");
+  static const char *const wrong[] = {
+      "\"limit\": 2, \"groupingField\": \"none\"", "\"limit\": 2, \"groupingField\": 3",
+      "\"limit\": 2, \"groupingField\": \"v\"",
+      "\"limit\": 2, \"groupingField\": \"g\", \"groupSize\": 0",
+      "\"limit\": 1000, \"groupingField\": \"g\", \"groupSize\": 17"};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    snprintf(body, sizeof body, "{\"collectionName\": \"g\", \"data\": [[0]], %s}", wrong[i]);
+    json_t *answer = web_expect(w, 200, "POST", ENTITIES "/search", body);
+    assert_true(json_integer_value(json_object_get(answer, "code")) != 0);
+    json_decref(answer);
+  }
+}
+
 static void test_schema(void **state) {
   const struct web *w = *state;
   expect(
@@ -172,6 +237,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_quick, setup, teardown),
       cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_partial, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -485,18 +485,49 @@ static void test_wrong_requests(void **state) {
   json_decref(rows);
 }
 
+/* Whether the description of a route says what it asks of the caller. */
+static bool says_permission(json_t *route, enum srv_permission permission) {
+  static const char *const names[] = {
+      [SRV_PUBLIC] = "public", [SRV_KNOWN] = "known",     [SRV_READ] = "read",
+      [SRV_WRITE] = "write",   [SRV_ADMIN] = "admin",     [SRV_MONITOR] = "monitor",
+      [SRV_OPERATE] = "operate"};
+  const char *name = json_string_value(json_object_get(route, "x-permission"));
+  json_t *none = json_object_get(route, "security"); /* as one asks for no more than the rest */
+  return name && strcmp(name, names[permission]) == 0 &&
+         (permission == SRV_PUBLIC ? json_is_array(none) && json_array_size(none) == 0 : !none);
+}
+
+/* Both ways to say who asks are described, and wanted unless a route says otherwise. */
+static void has_security(json_t *document) {
+  json_t *schemes =
+      json_object_get(json_object_get(document, "components"), "securitySchemes");
+  json_t *wanted = json_object_get(document, "security"), *one;
+  size_t i;
+  assert_int_equal(json_object_size(schemes), 2);
+  assert_int_equal(json_array_size(wanted), 2);
+  json_array_foreach(wanted, i, one) {
+    assert_int_equal(json_object_size(one), 1);
+    assert_non_null(json_object_get(schemes, json_object_iter_key(json_object_iter(one))));
+  }
+  one = json_object_get(schemes, "apiKey");
+  assert_string_equal(json_string_value(json_object_get(one, "name")), "api-key");
+  assert_string_equal(json_string_value(json_object_get(one, "in")), "header");
+}
+
 /* Each route is described, and nothing else is. */
 static void test_description(void **state) {
   const struct web *w = *state;
   json_t *document = web_expect(w, 200, "GET", "/openapi.json", NULL);
   json_t *paths = json_object_get(document, "paths");
+  has_security(document);
   size_t n, described = 0;
   const struct srv_route *routes = srv_routes(&n);
   for (size_t i = 0; i < n; i++) {
     char method[16] = "";
     for (size_t c = 0; routes[i].method[c]; c++)
       method[c] = (char)(routes[i].method[c] | 0x20);
-    if (!json_object_get(json_object_get(paths, routes[i].path), method))
+    json_t *route = json_object_get(json_object_get(paths, routes[i].path), method);
+    if (!route || !says_permission(route, routes[i].permission))
       fail_msg("%s %s is not in openapi.json", routes[i].method, routes[i].path);
   }
   const char *path, *key;
@@ -530,6 +561,21 @@ static char noted[256];
 
 static void note(const char *line) {
   strncat(noted, line, sizeof noted - 1 - strlen(noted));
+}
+
+/* What is wrong with the server's files is told without naming them. */
+static void test_own_affairs(void **state) {
+  const struct web *w = *state;
+  char path[SRV_CONFIG_TEXT + 16];
+  snprintf(path, sizeof path, "%s.snapshots", w->config.data);
+  FILE *f = fopen(path, "w"); /* where a folder should be */
+  assert_non_null(f);
+  fclose(f);
+  struct web_answer a = web_ask(w, "POST", "/v1/snapshots", "{\"name\": \"x\"}");
+  assert_int_equal(a.status, 500);
+  assert_null(strstr(a.text, w->folder));
+  assert_non_null(strstr(a.text, "\"message\""));
+  web_done(&a);
 }
 
 /* New settings hold for the next request of a connection that stays open. */
@@ -577,6 +623,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_description, setup, teardown),
       cmocka_unit_test_setup_teardown(test_restart, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_new_settings, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_own_affairs, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,7 @@ static int setup(void **state) {
   auth_key(keys, "odd", "writer", "07");
   auth_key(keys, "admin", "admin", NULL);
   auth_init(s, keys, "");
+  snprintf(s->web.config.search_collection, sizeof s->web.config.search_collection, "docs");
   snprintf(s->web.config.milvus, sizeof s->web.config.milvus, "127.0.0.1:0");
   snprintf(s->web.config.durability, sizeof s->web.config.durability, "off");
   web_start(&s->web);
@@ -125,6 +126,8 @@ static const struct {
     {200, "POST", DOCS "/query", "{\"filter\": \"true or tenant_id == 'rival'\"}"},
     {200, "POST", DOCS "/query", "{\"filter\": \"text != ') or (true' or true\"}"},
     {200, "POST", DOCS "/query", "{}"},
+    {200, "POST", DOCS "/explain", "{\"vector\": [20, 0], \"filter\": \"text == 'of rival'\"}"},
+    {0, "POST", "/search", "{\"query\": \"rival\", \"top_k\": 50, \"fields\": [\"text\"]}"},
     {200, "POST", DOCS "/query", "{\"filter\": \"  \"}"},
     {200, "POST", DOCS "/query", "{\"after\": 5, \"offset\": 1}"},
     {200, "POST", DOCS "/rows/get", "{\"keys\": [1, 6, 2, 7, 7, 99]}"},
@@ -177,6 +180,15 @@ static const struct {
                                           " \"tenant_id\", \"group_size\": 20,"
                                           " \"with_payload\": true}"},
     {200, "POST", POINTS "/search", "{\"vector\": [20, 0], \"limit\": 50, \"with_payload\": true}"},
+    {200, "POST", POINTS "/search/batch", "{\"searches\": [{\"vector\": [20, 0], \"limit\": 50,"
+                                          " \"with_payload\": true}]}"},
+    {200, "POST", POINTS "/query/batch", "{\"searches\": [{\"query\": [20, 0], \"limit\": 50,"
+                                         " \"with_payload\": true}]}"},
+    {200, "POST", POINTS "/search/groups", "{\"vector\": [20, 0], \"limit\": 5, \"group_by\":"
+                                           " \"tenant_id\", \"group_size\": 20,"
+                                           " \"with_payload\": true}"},
+    {200, "POST", POINTS "/count", "{\"filter\": {\"must\": [{\"key\": \"tenant_id\", \"match\":"
+                                   " {\"value\": \"rival\"}}]}}"},
     {0, "POST", POINTS "/query", "{\"prefetch\": [{\"query\": [20, 0]}, {\"query\": [9, 0]}],"
                                  " \"query\": {\"fusion\": \"rrf\"}, \"with_payload\": true}"},
     {200, "POST", POINTS "/delete", "{\"points\": [6, 7]}"},
@@ -185,6 +197,8 @@ static const struct {
     {200, "POST", POINTS "/payload", "{\"points\": [6], \"payload\": {\"text\": \"taken\"}}"},
     {200, "PUT", POINTS "/payload", "{\"points\": [6], \"payload\": {\"tenant_id\": \"acme\"}}"},
     {200, "POST", POINTS "/payload/clear", "{\"points\": [6, 7]}"},
+    {200, "POST", POINTS "/payload/delete", "{\"points\": [6, 7], \"keys\": [\"text\"]}"},
+    {403, "POST", POINTS "/payload/delete", "{\"points\": [1], \"keys\": [\"tenant_id\"]}"},
     {403, "POST", POINTS "/payload/clear", "{\"points\": [1]}"},
     {403, "POST", POINTS "/payload", "{\"points\": [1], \"payload\": {\"tenant_id\": \"rival\"}}"},
     {403, "POST", POINTS "/payload", "{\"points\": [1], \"payload\": {\"tenant_id\":"
@@ -199,6 +213,8 @@ static const struct {
     {200, "POST", ROWS "/get", "{\"collectionName\": \"docs\", \"id\": [6, 1]}"},
     {200, "POST", ROWS "/search", "{\"collectionName\": \"docs\", \"data\": [[20, 0]],"
                                   " \"limit\": 50, \"outputFields\": [\"text\"]}"},
+    {403, "POST", ROWS "/insert", "{\"collectionName\": \"docs\", \"data\": [{\"k\": 100, \"v\":"
+                                  " [0, 0], \"tenant_id\": \"rival\"}]}"},
     {0, "POST", ROWS "/delete", "{\"collectionName\": \"docs\", \"filter\": \"k > 5\"}"},
     {403, "POST", ROWS "/upsert", "{\"collectionName\": \"docs\", \"data\": [{\"k\": 6, \"v\":"
                                   " [0, 0], \"tenant_id\": \"acme\"}]}"},
@@ -222,6 +238,48 @@ static void test_tries(void **state) {
   assert_true(json_equal(before, after));
   json_decref(before);
   json_decref(after);
+}
+
+/* Routes that a tenant may ask and that have nothing of rows to show, by what the answers are made
+   of: names, schemas and settings of collections; counts, which test_counts has. */
+static const char *const rowless[] = {
+    "GET /v1/collections",
+    "GET /v1/collections/{collection}",
+    "GET /v1/collections/{collection}/stats",
+    "POST /v1/collections/{collection}/flush",
+    "GET /collections",
+    "GET /collections/{collection}",
+    "GET /collections/{collection}/exists",
+    "POST /v2/vectordb/collections/list",
+    "POST /v2/vectordb/collections/describe",
+    "POST /v2/vectordb/collections/has",
+    "POST /v2/vectordb/collections/load",
+    "POST /v2/vectordb/collections/release",
+    "POST /v2/vectordb/collections/get_load_state",
+};
+
+/* Each route over HTTP by which rows are read or written is asked for another's rows above. */
+static void test_routes(void **state) {
+  (void)state;
+  bool tried[256] = {false};
+  const struct srv_route *route;
+  for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+    struct srv_call call = {0};
+    char allow[SRV_ALLOW];
+    route = srv_route_find(&call, tries[i].method, tries[i].path, allow);
+    assert_non_null(route);
+    tried[srv_route_number(route)] = true;
+    srv_arena_free(&call.arena);
+  }
+  for (size_t i = 0; (route = srv_route_at(i)) != NULL; i++) {
+    char name[128];
+    bool known = tried[i] || (route->permission != SRV_READ && route->permission != SRV_WRITE);
+    snprintf(name, sizeof name, "%s %s", route->method, route->path);
+    for (size_t r = 0; r < sizeof rowless / sizeof rowless[0]; r++)
+      known = known || strcmp(name, rowless[r]) == 0;
+    if (!known)
+      fail_msg("%s is not tried by another tenant", name);
+  }
 }
 
 /* Numbers count only the tenant's rows. */
@@ -275,6 +333,38 @@ static void test_plans(void **state) {
   json_t *plan = web_expect(&s->web, 200, "POST", DOCS "/explain", bodies[0]);
   assert_non_null(strstr(json_string_value(json_object_get(plan, "plan")), "45 rows"));
   json_decref(plan);
+}
+
+/* How rare an index is is counted among the tenant's points. */
+static void test_idf(void **state) {
+  struct secured *s = *state;
+  static const char ask[] = "{\"query\": {\"indices\": [3], \"values\": [1]}, \"using\": \"s\"}";
+  static const struct {
+    const char *who;
+    double all, with;
+  } seen[] = {{"acme", 2, 1}, {"rival", OTHERS, OTHERS}, {"admin", 2 + OTHERS, 1 + OTHERS}};
+  char *body = malloc(1 << 16), *at = body;
+  as(&s->web, "admin");
+  web_do(&s->web, 200, "PUT", "/collections/sparse",
+         "{\"sparse_vectors\": {\"s\": {\"modifier\": \"idf\"}}}");
+  at += sprintf(at, "{\"points\": [");
+  for (int i = 1; i <= 2 + OTHERS; i++)
+    at += sprintf(at, "%s{\"id\": %d, \"vector\": {\"s\": {\"indices\": [%d], \"values\": [1]}},"
+                      " \"payload\": {\"tenant_id\": \"%s\"}}",
+                  i > 1 ? ", " : "", i, i == 2 ? 4 : 3, i <= 2 ? "acme" : "rival");
+  strcpy(at, "]}");
+  web_do(&s->web, 200, "PUT", "/collections/sparse/points", body);
+  free(body);
+  for (size_t i = 0; i < sizeof seen / sizeof seen[0]; i++) {
+    as(&s->web, seen[i].who);
+    json_t *found = web_expect(&s->web, 200, "POST", "/collections/sparse/points/query", ask);
+    json_t *points = json_object_get(json_object_get(found, "result"), "points");
+    assert_true(json_array_size(points) > 0);
+    double score = json_number_value(json_object_get(json_array_get(points, 0), "score"));
+    double idf = log((seen[i].all - seen[i].with + 0.5) / (seen[i].with + 0.5) + 1);
+    assert_true(fabs(score - idf) < 1e-6);
+    json_decref(found);
+  }
 }
 
 /* What acme may do to its own. */
@@ -520,7 +610,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       SERVED(test_tries), SERVED(test_counts), SERVED(test_plans), SERVED(test_own),
       SERVED(test_same_as_filter), SERVED(test_hostile_filters), SERVED(test_contention),
-      SERVED(test_rpc),
+      SERVED(test_rpc), SERVED(test_idf), cmocka_unit_test(test_routes),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

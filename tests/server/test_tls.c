@@ -3,165 +3,22 @@
  * cut, clients that do not shake hands, settings that are wrong, and certificates that change under
  * load. TSAN: yes
  */
-#include "server/rpctest.h"
+#include "server/tlstest.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <stdatomic.h>
-#include <sys/stat.h>
 
 #include "server/tls.h"
 
-enum { TLS_PATH = 128, TLS_ANSWER = 64 * 1024 };
-
-static const char get_health[] = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-static const unsigned char alpn_http[] = "\x08http/1.1", alpn_both[] = "\x02h2\x08http/1.1",
-                           alpn_h2[] = "\x02h2", alpn_other[] = "\x06spdy/9";
-
-struct secure {
-  struct web web;
-  char certificate[TLS_PATH], key[TLS_PATH];
-  SSL_CTX *client; /* asks for no certificate's owner */
-};
-
-/* ---- Certificates ---------------------------------------------------------------------------- */
-
-static X509 *certificate_make(EVP_PKEY *key, long serial) {
-  X509 *x = X509_new();
-  X509_EXTENSION *name = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "IP:127.0.0.1");
-  X509_set_version(x, X509_VERSION_3);
-  ASN1_INTEGER_set(X509_get_serialNumber(x), serial);
-  X509_gmtime_adj(X509_getm_notBefore(x), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(x), 3600);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
-                             (const uint8_t *)"vecdb test", -1, -1, 0);
-  X509_set_issuer_name(x, X509_get_subject_name(x));
-  X509_set_pubkey(x, key);
-  X509_add_ext(x, name, -1);
-  assert_true(X509_sign(x, key, EVP_sha256()) > 0);
-  X509_EXTENSION_free(name);
-  return x;
-}
-
-/* Has a file appear whole, in the place of the one before. */
-static FILE *file_begin(const char *path, char *fresh) {
-  snprintf(fresh, TLS_PATH + 8, "%s.new", path);
-  FILE *f = fopen(fresh, "w");
-  assert_non_null(f);
-  return f;
-}
-
-static void file_end(FILE *f, const char *fresh, const char *path, mode_t mode) {
-  assert_int_equal(fclose(f), 0);
-  assert_int_equal(chmod(fresh, mode), 0);
-  assert_int_equal(rename(fresh, path), 0);
-}
-
-/* A new key, and a certificate with this number. */
-static void certificate_write(const struct secure *s, long serial) {
-  char fresh[TLS_PATH + 8];
-  EVP_PKEY *key = EVP_EC_gen("P-256");
-  X509 *x = certificate_make(key, serial);
-  FILE *f = file_begin(s->certificate, fresh);
-  assert_int_equal(PEM_write_X509(f, x), 1);
-  file_end(f, fresh, s->certificate, 0644);
-  f = file_begin(s->key, fresh);
-  assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
-  file_end(f, fresh, s->key, 0600);
-  X509_free(x);
-  EVP_PKEY_free(key);
-}
-
-static void text_write(const char *path, const char *text, mode_t mode) {
-  char fresh[TLS_PATH + 8];
-  FILE *f = file_begin(path, fresh);
-  fputs(text, f);
-  file_end(f, fresh, path, mode);
-}
-
-/* ---- Server and clients ---------------------------------------------------------------------- */
-
-static void secure_init(struct secure *s) {
-  web_init(&s->web);
-  snprintf(s->certificate, sizeof s->certificate, "%s/certificate.pem", s->web.folder);
-  snprintf(s->key, sizeof s->key, "%s/key.pem", s->web.folder);
-  snprintf(s->web.config.tls_certificate, SRV_CONFIG_TEXT, "%s", s->certificate);
-  snprintf(s->web.config.tls_key, SRV_CONFIG_TEXT, "%s", s->key);
-  certificate_write(s, 1);
-  s->web.ca = s->certificate;
-  s->client = SSL_CTX_new(TLS_client_method());
-  SSL_CTX_set_security_level(s->client, 0);
-}
-
-static void secure_start(struct secure *s) {
-  secure_init(s);
-  web_start(&s->web);
-}
-
-static void secure_end(struct secure *s) {
-  SSL_CTX_free(s->client);
-  web_end(&s->web);
-}
-
-struct client {
-  int fd;
-  SSL *tls;
-};
-
-static void client_begin(const struct secure *s, struct client *c, const unsigned char *alpn) {
-  c->fd = web_connect(&s->web);
-  c->tls = SSL_new(s->client);
-  SSL_set_fd(c->tls, c->fd);
-  if (alpn)
-    SSL_set_alpn_protos(c->tls, alpn, (unsigned)strlen((const char *)alpn));
-}
-
-static void client_end(struct client *c) {
-  SSL_free(c->tls);
-  close(c->fd);
-}
-
-static void client_open(const struct secure *s, struct client *c, const unsigned char *alpn) {
-  client_begin(s, c, alpn);
-  if (SSL_connect(c->tls) != 1)
-    fail_msg("no handshake: %s", ERR_reason_error_string(ERR_peek_last_error()));
-}
+static const unsigned char alpn_both[] = "\x02h2\x08http/1.1", alpn_h2[] = "\x02h2",
+                           alpn_other[] = "\x06spdy/9";
 
 static long client_serial(const struct client *c) {
   X509 *x = SSL_get1_peer_certificate(c->tls);
   long serial = ASN1_INTEGER_get(X509_get0_serialNumber(x));
   X509_free(x);
   return serial;
-}
-
-/* Reads one answer whole; its status, 0: none came. */
-static int client_answer(struct client *c) {
-  char answer[TLS_ANSWER];
-  size_t n = 0, wanted = sizeof answer - 1;
-  int status = 0;
-  while (n < wanted) {
-    int got = SSL_read(c->tls, answer + n, (int)(wanted - n));
-    if (got <= 0)
-      return 0;
-    n += (size_t)got;
-    answer[n] = '\0';
-    const char *body = strstr(answer, "\r\n\r\n");
-    const char *length = body ? strcasestr(answer, "Content-Length:") : NULL;
-    if (length)
-      wanted = (size_t)(body + 4 - answer) + strtoul(length + 15, NULL, 10);
-  }
-  return sscanf(answer, "HTTP/1.%*d %d", &status) == 1 ? status : 0;
-}
-
-static bool client_write(struct client *c, const char *bytes, size_t n) {
-  return SSL_write(c->tls, bytes, (int)n) == (int)n;
-}
-
-static int client_ask(struct client *c, const char *request) {
-  return client_write(c, request, strlen(request)) ? client_answer(c) : 0;
 }
 
 static void secure_is_served(const struct secure *s) {
@@ -506,13 +363,6 @@ static void test_too_many(void **state) {
 
 /* ---- Files ----------------------------------------------------------------------------------- */
 
-static void start_fails(struct secure *s, const char *why) {
-  char error[SRV_CONFIG_ERROR] = "";
-  assert_null(srv_server_start(&s->web.config, NULL, error));
-  if (!strstr(error, why))
-    fail_msg("\"%s\" says nothing of %s", error, why);
-}
-
 static void test_wrong_files(void **state) {
   (void)state;
   static const char pem[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -546,6 +396,9 @@ static void test_wrong_files(void **state) {
   start_fails(&s, "certificate.pem");
   *s.web.config.tls_certificate = '\0';
   start_fails(&s, "server.tls_certificate");
+  *s.web.config.tls_key = '\0';
+  snprintf(s.web.config.tls_client_ca, SRV_CONFIG_TEXT, "%s", s.certificate);
+  start_fails(&s, "server.tls_client_ca");
   secure_end(&s);
 }
 
@@ -556,6 +409,58 @@ static long serial_now(const struct secure *s) {
   long serial = client_serial(&c);
   client_end(&c);
   return serial;
+}
+
+/* The number of the certificate that a client gets who asks for a name; NULL: for none. */
+static long serial_of(const struct secure *s, const char *name, int version) {
+  struct client c;
+  client_begin(s, &c, alpn_http);
+  SSL_set_max_proto_version(c.tls, version);
+  if (name)
+    SSL_set_tlsext_host_name(c.tls, name);
+  assert_int_equal(SSL_connect(c.tls), 1);
+  assert_int_equal(client_ask(&c, get_health), 200);
+  long serial = client_serial(&c);
+  client_end(&c);
+  return serial;
+}
+
+/* Each name has its certificate; who asks for none, or for another, gets the first. */
+static void test_names(void **state) {
+  (void)state;
+  static const struct {
+    const char *name;
+    long serial;
+  } names[] = {{NULL, 1}, {"a.test", 2}, {"x.b.test", 3}, {"b.test", 1}, {"x.y.b.test", 1},
+               {"A.TEST", 2}, {"c.test", 1}};
+  struct secure s;
+  char a[TLS_PATH], a_key[TLS_PATH], b[TLS_PATH], b_key[TLS_PATH], error[SRV_CONFIG_ERROR] = "";
+  secure_init(&s);
+  snprintf(a, sizeof a, "%s/a.pem", s.web.folder);
+  snprintf(a_key, sizeof a_key, "%s/a-key.pem", s.web.folder);
+  snprintf(b, sizeof b, "%s/b.pem", s.web.folder);
+  snprintf(b_key, sizeof b_key, "%s/b-key.pem", s.web.folder);
+  pair_write(a, a_key, 2, "DNS:a.test");
+  pair_write(b, b_key, 3, "DNS:*.b.test");
+  snprintf(s.web.config.tls_certificate, SRV_CONFIG_TEXT, "%s, %s,%s", s.certificate, a, b);
+  snprintf(s.web.config.tls_key, SRV_CONFIG_TEXT, "%s,%s", s.key, a_key);
+  start_fails(&s, "name 3 and 2 files");
+  snprintf(s.web.config.tls_key, SRV_CONFIG_TEXT, "%s,%s, %s", s.key, b_key, a_key);
+  start_fails(&s, "mismatch"); /* in another order */
+  snprintf(s.web.config.tls_key, SRV_CONFIG_TEXT, "%s,%s, %s", s.key, a_key, b_key);
+  web_start(&s.web);
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    assert_int_equal(serial_of(&s, names[i].name, TLS1_3_VERSION), names[i].serial);
+    assert_int_equal(serial_of(&s, names[i].name, TLS1_2_VERSION), names[i].serial);
+  }
+  pair_write(b, b_key, 4, "DNS:b.test");
+  assert_true(srv_tls_reload(s.web.server->tls, error));
+  assert_int_equal(serial_of(&s, "b.test", TLS1_3_VERSION), 4);
+  assert_int_equal(serial_of(&s, "x.b.test", TLS1_3_VERSION), 1);
+  pair_write(a, b_key, 5, "DNS:a.test"); /* whose key is not where it should be */
+  assert_false(srv_tls_reload(s.web.server->tls, error));
+  assert_int_equal(serial_of(&s, "a.test", TLS1_3_VERSION), 2);
+  secure_end(&s);
 }
 
 /* Wrong files change nothing, right ones are seen without being told of. */
@@ -640,7 +545,7 @@ int main(void) {
       cmocka_unit_test(test_renewal),       cmocka_unit_test(test_garbage),
       cmocka_unit_test(test_silence),       cmocka_unit_test(test_too_many),
       cmocka_unit_test(test_wrong_files),   cmocka_unit_test(test_changed_files),
-      cmocka_unit_test(test_reload_under_load),
+      cmocka_unit_test(test_names),         cmocka_unit_test(test_reload_under_load),
   };
   signal(SIGPIPE, SIG_IGN); /* as vecdbd does */
   return cmocka_run_group_tests_name("tls", tests, NULL, NULL);

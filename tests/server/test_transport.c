@@ -9,6 +9,7 @@
 #include <semaphore.h>
 #include <time.h>
 
+#include "server/http_head.h"
 #include "server/webtest.h"
 
 /* ---- A service that embeds texts when it is told to -------------------------------------------
@@ -163,9 +164,62 @@ static void test_bad_service(void **state) {
 
 /* Requests whose end could be seen in two places, and requests that are none: 4xx or no answer, and
    never the answer to a request hidden inside. */
+static const char hidden[] = "DELETE /v1/collections/passages HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/* Sends a request and the hidden one behind it: the first must be refused, the other not be run. */
+static void is_refused(const struct web *w, const char *head, const char *body) {
+  char bytes[1024], answer[4096];
+  int n = snprintf(bytes, sizeof bytes, "%s\r\n%s%s", head, body, hidden);
+  int status = web_raw(w, bytes, (size_t)n, answer, sizeof answer);
+  if (status != 0 && (status < 400 || status > 499))
+    fail_msg("\"%s\" \"%s\": status %d", head, body, status);
+  web_do(w, 200, "GET", "/v1/collections/passages", NULL); /* the hidden request was not run */
+}
+
+/* Each value of a header, or size of a chunk, that some reader might take for another. */
+static void test_ambiguous(void **state) {
+  (void)state;
+  static const char *const lengths[] = {
+      "",     "two", "02",  "010", "0x2", "2 2", "2, 2", "2,2",  "2;2",   "+2",   "-2",
+      "2.0",  "2e0", "2_0", "'2'", "\"2\"", "2\v", "2-",   "\xc2\xb2", "2\t2", "2\x7f",
+      "000000000000000000002", "18446744073709551618"};
+  static const char *const codings[] = {
+      "",         "identity",        "gzip",       "chunke",     "chunkedd",   "chunked,",
+      ",chunked", "chunked,chunked", "chunked;q",  "\"chunked\"", "gzip,chunked", "chunked gzip",
+      "\vchunked", "chunked\v",       "chunked\xa0", "c hunked",   "chunked=1",  "x, chunked"};
+  static const char *const sizes[] = {"",    "g",   "0x2", "+2",   "-2",    " 2",    "\t2",
+                                      "2,2", "2.0", "2_",  "2\v", "\xb2", "\"2\"",
+                                      "11111111111111111"};
+  static const char *const names[] = {"Content-Length ", "Content-Length\t", "Transfer-Encoding ",
+                                      "Content Length",  "Content-Length:",  "(Content-Length)"};
+  static const char start[] = "POST /v1/collections HTTP/1.1\r\nHost: x\r\n";
+  struct web w;
+  char head[512], body[128];
+  web_init(&w);
+  web_start(&w);
+  make_passages(&w);
+  for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+    snprintf(head, sizeof head, "%sContent-Length: %s\r\n", start, lengths[i]);
+    is_refused(&w, head, "{}");
+  }
+  for (size_t i = 0; i < sizeof codings / sizeof codings[0]; i++) {
+    snprintf(head, sizeof head, "%sTransfer-Encoding: %s\r\n", start, codings[i]);
+    is_refused(&w, head, "2\r\n{}\r\n0\r\n\r\n");
+  }
+  snprintf(head, sizeof head, "%sTransfer-Encoding: chunked\r\n", start);
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    snprintf(body, sizeof body, "%s\r\n{}\r\n0\r\n\r\n", sizes[i]);
+    is_refused(&w, head, body);
+  }
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    snprintf(head, sizeof head, "%s%s: 2\r\n", start, names[i]);
+    is_refused(&w, head, "{}");
+  }
+  web_end(&w);
+}
+
 static void test_framing(void **state) {
   (void)state;
-  static const char hidden[] = "DELETE /v1/collections/passages HTTP/1.1\r\nHost: x\r\n\r\n";
   static const struct {
     const char *head;
     const char *body;
@@ -216,14 +270,8 @@ static void test_framing(void **state) {
   web_init(&w);
   web_start(&w);
   make_passages(&w);
-  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-    char bytes[1024], answer[4096];
-    int n = snprintf(bytes, sizeof bytes, "%s\r\n%s%s", cases[i].head, cases[i].body, hidden);
-    int status = web_raw(&w, bytes, (size_t)n, answer, sizeof answer);
-    if (status != 0 && (status < 400 || status > 499))
-      fail_msg("case %zu: status %d", i, status);
-    web_do(&w, 200, "GET", "/v1/collections/passages", NULL); /* the hidden request was not run */
-  }
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+    is_refused(&w, cases[i].head, cases[i].body);
   web_end(&w);
 }
 
@@ -327,13 +375,34 @@ static void test_pieces(void **state) {
   web_end(&w);
 }
 
+/* The status of a request whose one header has so many bytes. */
+static int with_header(const struct web *w, int bytes) {
+  char answer[4096], *request = malloc((size_t)bytes + 128), *at = request;
+  at += sprintf(at, "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ");
+  memset(at, 'x', (size_t)bytes);
+  strcpy(at + bytes, "\r\n\r\n");
+  int status = web_raw(w, request, strlen(request), answer, sizeof answer);
+  free(request);
+  return status;
+}
+
 static void test_limits(void **state) {
   (void)state;
+  /* What is kept of the other parts of the head: each with a NUL. */
+  enum { BODY = 4096, REST = sizeof "/healthz" + sizeof "Host" + sizeof "x" + sizeof "X" + 1 };
   struct web w;
   web_init(&w);
-  w.config.body_bytes = 4096;
+  w.config.body_bytes = BODY;
   web_start(&w);
   make_passages(&w);
+  char exact[BODY + 2];
+  memset(exact, ' ', sizeof exact);
+  memcpy(exact + BODY - 2, "{}", 3);
+  web_do(&w, 200, "POST", "/v1/collections/passages/query", exact);
+  memcpy(exact + BODY - 2, " {}", 4);
+  web_fails(&w, 413, "TOO_LARGE", "POST", "/v1/collections/passages/query", exact);
+  assert_int_equal(with_header(&w, SRV_HTTP_HEAD_BYTES - REST), 200);
+  assert_int_equal(with_header(&w, SRV_HTTP_HEAD_BYTES - REST + 1), 431);
   char *body = malloc(8193), answer[4096];
   memset(body, ' ', 8192);
   body[8192] = '\0';
@@ -385,6 +454,56 @@ static void test_slow_clients(void **state) {
     close(slow[i]);
   }
   web_do(&w, 200, "GET", "/healthz", NULL);
+  web_end(&w);
+}
+
+/* Rows whose texts are some megabytes together. */
+static void make_texts(const struct web *w, int rows, int bytes) {
+  char *body = malloc((size_t)rows * (size_t)(bytes + 64)), *at = body;
+  char *text = malloc((size_t)bytes + 1);
+  memset(text, 't', (size_t)bytes);
+  text[bytes] = '\0';
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"texts\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\","
+         " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         " {\"name\": \"t\", \"type\": \"VARCHAR\", \"max_length\": 65535}]}");
+  at += sprintf(at, "{\"rows\": [");
+  for (int i = 0; i < rows; i++)
+    at += sprintf(at, "%s{\"k\": %d, \"v\": [1], \"t\": \"%s\"}", i ? ", " : "", i, text);
+  strcpy(at, "]}");
+  web_do(w, 200, "POST", "/v1/collections/texts/rows", body);
+  free(text);
+  free(body);
+}
+
+/* An answer that is taken in drops is cut off, though the client is never silent for long. */
+static void test_drip(void **state) {
+  (void)state;
+  enum { ROWS = 200, TEXT = 60000 };
+  static const char ask[] = "POST /v1/collections/texts/query HTTP/1.1\r\nHost: x\r\n"
+                            "Content-Length: 17\r\n\r\n{\"limit\": 100000}";
+  const struct timespec pause = {0, 10000000};
+  char drop[512];
+  int room = 4096;
+  size_t taken = 0;
+  ssize_t n;
+  struct web w;
+  web_init(&w);
+  w.config.idle_seconds = 60;
+  w.config.request_seconds = 1;
+  w.config.least_rate = 1u << 30;
+  snprintf(w.config.durability, sizeof w.config.durability, "off");
+  web_start(&w);
+  make_texts(&w, ROWS, TEXT);
+  int fd = web_connect(&w);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+  assert_int_equal(send(fd, ask, sizeof ask - 1, MSG_NOSIGNAL), sizeof ask - 1);
+  while ((n = recv(fd, drop, sizeof drop, 0)) > 0 && taken < ROWS * TEXT) {
+    taken += (size_t)n;
+    nanosleep(&pause, NULL);
+  }
+  assert_true(taken > 0 && taken < ROWS * TEXT);
+  close(fd);
   web_end(&w);
 }
 
@@ -580,8 +699,10 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_front_search), cmocka_unit_test(test_bad_service),
       cmocka_unit_test(test_framing),      cmocka_unit_test(test_limits),
+      cmocka_unit_test(test_ambiguous),
       cmocka_unit_test(test_protocol),     cmocka_unit_test(test_pieces),
       cmocka_unit_test(test_slow_clients), cmocka_unit_test(test_overload),
+      cmocka_unit_test(test_drip),
       cmocka_unit_test(test_drain),        cmocka_unit_test(test_config),
       cmocka_unit_test(test_bad_start),
       cmocka_unit_test(test_pipelined),    cmocka_unit_test(test_idle),

@@ -17,7 +17,7 @@ static void write_row(vecdb_collection *coll, int64_t id, vecdb_error *error) {
   check(vecdb_upsert(coll, &batch, NULL, error), error);
 }
 
-/* The writing process: a row for each byte that it is sent, which it sends back when it is there. */
+/* The writing process: a row for each byte that it is sent, which it sends back then. */
 static void write_rows(int in, int out) {
   const vecdb_field fields[] = {
       {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},

@@ -1,7 +1,7 @@
 /*
- * machine.h - the data of a shard (replica/machine.h) as a vecdb database. Replication's thread puts
- * committed entries into a queue and goes on; one job at a time applies them, in order. README.md
- * says why a crash at any moment leaves the data of exactly one position.
+ * machine.h - the data of a shard (replica/machine.h) as a vecdb database. Replication's thread
+ * puts committed entries into a queue and goes on; one job at a time applies them, in order.
+ * README.md says why a crash at any moment leaves the data of exactly one position.
  */
 #ifndef CLUSTER_NODE_MACHINE_H
 #define CLUSTER_NODE_MACHINE_H

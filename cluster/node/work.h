@@ -1,6 +1,6 @@
 /*
- * work.h - a few threads for what may block: jobs are run by one of them, in the order in which they
- * came, and their ends are told to the thread that owns it all.
+ * work.h - a few threads for what may block: jobs are run by one of them, in the order in which
+ * they came, and their ends are told to the thread that owns it all.
  */
 #ifndef CLUSTER_NODE_WORK_H
 #define CLUSTER_NODE_WORK_H

@@ -103,6 +103,11 @@ static bool milvus_field(struct srv_call *call, json_t *json, bool auto_id, vecd
     srv_call_fail(call, 400, "SCHEMA", "a field must be an object");
     return false;
   }
+  json_t *other = json_object_get(json, "defaultValue");
+  if (other && !json_is_null(other)) {
+    srv_call_fail(call, 400, "OPTION", "\"defaultValue\" is not served here");
+    return false;
+  }
   if (!srv_take_text(call, json, "fieldName", &field->name) ||
       !milvus_type(call, json, "dataType", &field->type) ||
       !srv_take_flag(call, json, "isPrimary", &key) ||
@@ -225,6 +230,27 @@ void srv_milvus_create(struct srv_call *call) {
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_object());
+}
+
+/* "schema" is the new field, as one of a collection is written; rows that are there have null. */
+void srv_milvus_field_add(struct srv_call *call) {
+  static const char *const keys[] = {"collectionName", "dbName", "schema", NULL};
+  vecdb_field field;
+  vecdb_schema schema = VECDB_SCHEMA_INIT;
+  vecdb_error error;
+  schema.fields = &field;
+  schema.n_fields = 1;
+  if (!srv_only_keys(call, call->json, keys) ||
+      !milvus_field(call, json_object_get(call->json, "schema"), false, &field))
+    return;
+  vecdb_collection *collection = srv_milvus_collection(call);
+  if (!collection)
+    return;
+  if (vecdb_fields_add(collection, &schema, NULL, &error) != VECDB_OK)
+    srv_call_error(call, &error);
+  else
+    srv_milvus_answer(call, json_object());
+  vecdb_collection_release(collection);
 }
 
 static int milvus_add(void *user, const char *name) {

@@ -21,7 +21,8 @@ const char *srv_milvus_collection_name(struct srv_call *call);
 
 /* Collections. Loading and releasing say yes: what is searched is always there. */
 srv_handler srv_milvus_create, srv_milvus_list, srv_milvus_describe, srv_milvus_has,
-    srv_milvus_drop, srv_milvus_load, srv_milvus_load_state, srv_milvus_stats;
+    srv_milvus_drop, srv_milvus_load, srv_milvus_load_state, srv_milvus_stats,
+    srv_milvus_field_add;
 
 /* ---- milvus_rest_rows.c ---------------------------------------------------------------------- */
 

@@ -90,6 +90,8 @@ static const struct srv_route milvus_routes[] = {
     {"POST", MILVUS_COLLECTIONS "/describe", SRV_READ, SRV_BODY_JSON, false, srv_milvus_describe},
     {"POST", MILVUS_COLLECTIONS "/has", SRV_READ, SRV_BODY_JSON, false, srv_milvus_has},
     {"POST", MILVUS_COLLECTIONS "/drop", SRV_ADMIN, SRV_BODY_JSON, false, srv_milvus_drop},
+    {"POST", MILVUS_COLLECTIONS "/fields/add", SRV_ADMIN, SRV_BODY_JSON, false,
+     srv_milvus_field_add},
     {"POST", MILVUS_COLLECTIONS "/load", SRV_READ, SRV_BODY_JSON, false, srv_milvus_load},
     {"POST", MILVUS_COLLECTIONS "/release", SRV_READ, SRV_BODY_JSON, false, srv_milvus_load},
     {"POST", MILVUS_COLLECTIONS "/get_load_state", SRV_READ, SRV_BODY_JSON, false,

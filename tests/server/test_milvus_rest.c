@@ -107,6 +107,38 @@ static void test_partial(void **state) {
                   "{\"collectionName\": \"p\", \"partialUpdate\": \"yes\", \"data\": {\"k\": 1}}"));
 }
 
+/* A field is added while rows are there, which have null in it. */
+static void test_field(void **state) {
+  const struct web *w = *state;
+  expect(w, COLLECTIONS "/create", "{\"collectionName\": \"f\", \"dimension\": 1}", "{}");
+  expect(w, ENTITIES "/insert",
+         "{\"collectionName\": \"f\", \"data\": {\"id\": 1, \"vector\": [1]}}",
+         "{\"insertCount\": 1, \"insertIds\": [1]}");
+  expect(w, COLLECTIONS "/fields/add",
+         "{\"collectionName\": \"f\", \"schema\": {\"fieldName\": \"t\", \"dataType\": \"VarChar\","
+         " \"nullable\": true, \"elementTypeParams\": {\"max_length\": \"9\"}}}",
+         "{}");
+  expect(w, ENTITIES "/insert",
+         "{\"collectionName\": \"f\", \"data\": {\"id\": 2, \"vector\": [1], \"t\": \"new\"}}",
+         "{\"insertCount\": 1, \"insertIds\": [2]}");
+  expect(w, ENTITIES "/query",
+         "{\"collectionName\": \"f\", \"filter\": \"\", \"outputFields\": [\"t\"]}",
+         "[{\"id\": 1, \"t\": null}, {\"id\": 2, \"t\": \"new\"}]");
+  static const char *const wrong[] = {
+      "", ", \"schema\": 1", ", \"schema\": {\"fieldName\": \"u\", \"dataType\": \"Int8\"}",
+      ", \"schema\": {\"fieldName\": \"t\", \"dataType\": \"Int8\", \"nullable\": true}",
+      ", \"schema\": {\"fieldName\": \"u\", \"dataType\": \"Int64\", \"isPrimary\": true}",
+      ", \"schema\": {\"fieldName\": \"u\", \"dataType\": \"Int8\", \"nullable\": true,"
+      " \"defaultValue\": 3}"};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    char body[512];
+    snprintf(body, sizeof body, "{\"collectionName\": \"f\"%s}", wrong[i]);
+    json_t *answer = web_expect(w, 200, "POST", COLLECTIONS "/fields/add", body);
+    assert_true(json_integer_value(json_object_get(answer, "code")) != 0);
+    json_decref(answer);
+  }
+}
+
 /* Rows 1 to 12 lie at 1 to 12, in groups of 3: a group is as near as its nearest row. */
 static void test_groups(void **state) {
   const struct web *w = *state;
@@ -239,6 +271,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
       cmocka_unit_test_setup_teardown(test_partial, setup, teardown),
       cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_field, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

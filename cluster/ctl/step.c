@@ -106,7 +106,8 @@ static void step_catching_up(struct ctl_step *s) {
     step_wait(s, "for the target to be in sync");
 }
 
-/* The source leaves only when enough others are in sync, and leads no more. */
+/* The primary lets the source go, for it alone knows whether the others in sync are there; here it
+   is taken out only when nothing counts on it any more. */
 static void step_switching(struct ctl_step *s) {
   struct doc_shard *shard = &s->shard;
   uint32_t source = s->move.source;
@@ -114,13 +115,19 @@ static void step_switching(struct ctl_step *s) {
     step_to(s, DOC_MOVE_DONE);
     return;
   }
+  if (!doc_has(shard->isr, shard->n_isr, s->move.target)) {
+    step_to(s, DOC_MOVE_CATCHING_UP); /* it has fallen out again */
+    return;
+  }
   if (shard->primary == source) {
     step_wait(s, "for the source to hand over");
     return;
   }
-  bool in = doc_has(shard->isr, shard->n_isr, source);
-  if (!doc_has(shard->isr, shard->n_isr, s->move.target) || shard->state != DOC_SHARD_ACTIVE ||
-      shard->n_isr - in < shard->min_isr) {
+  if (doc_has(shard->isr, shard->n_isr, source)) {
+    step_wait(s, "for the primary to let the source go");
+    return;
+  }
+  if (shard->state != DOC_SHARD_ACTIVE || shard->n_isr < shard->min_isr) {
     step_wait(s, "for enough replicas in sync");
     return;
   }

@@ -6,7 +6,8 @@
  *   planned      the controller makes the target a learner
  *   copying      the primary sends segments; who copies writes bytes_done and bytes_total
  *   catching-up  the target follows the log; the primary takes it into the ISR (Grow)
- *   switching    a primary that is the source hands over; then the controller takes the source out
+ *   switching    a primary that is the source hands over; the primary lets the source leave the ISR
+ *                (REP_EV_LEAVE); then the controller takes it out
  */
 #ifndef CLUSTER_CTL_STEP_H
 #define CLUSTER_CTL_STEP_H

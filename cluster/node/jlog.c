@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "node/files.h"
 #include "node/jlog_int.h"
@@ -167,11 +168,12 @@ static struct jlog_record jlog_now(const struct jlog *j) {
 
 /* ---- Orphans ---- */
 
-/* A new file of orphans; 0, or an errno value. */
-static int jlog_orphan_open(struct jlog *j, uint64_t epoch, char *folder, vecdb_file **file) {
+/* A new file of orphans with its head, of entries from e on; 0, or an errno value. */
+static int jlog_orphan_open(struct jlog *j, const struct rep_entry *e, char *folder,
+                            vecdb_file **file) {
   char path[JLOG_PATH], name[64];
   const vecdb_vfs *vfs = j->o.vfs;
-  snprintf(name, sizeof name, "%llu-%llu.orphans", (unsigned long long)epoch,
+  snprintf(name, sizeof name, "%llu-%llu.orphans", (unsigned long long)e->pos.epoch,
            (unsigned long long)j->ordinal);
   if (!files_join(folder, JLOG_PATH, j->folder, "orphans") ||
       !files_join(path, sizeof path, folder, name))
@@ -179,7 +181,14 @@ static int jlog_orphan_open(struct jlog *j, uint64_t epoch, char *folder, vecdb_
   int error = vfs->make_dir(vfs, folder);
   error = error == EEXIST ? 0 : error;
   error = error ? error : vfs->sync_dir(vfs, j->folder);
-  return error ? error : vfs->open(vfs, path, VECDB_OPEN_CREATE, file);
+  error = error ? error : vfs->open(vfs, path, VECDB_OPEN_CREATE, file);
+  struct orphan_head head = j->o.from;
+  uint8_t bytes[ORPHAN_HEAD];
+  head.promised = j->state.promised;
+  head.after = e->pos.seq - 1;
+  head.time_ms = (uint64_t)time(NULL) * 1000;
+  orphan_head_write(&head, bytes);
+  return error ? error : vfs->write(*file, bytes, sizeof bytes, 0);
 }
 
 /* Entries behind `after`, durably, in a file of their own. */
@@ -187,20 +196,19 @@ static bool jlog_orphan(struct jlog *j, uint64_t after) {
   char folder[JLOG_PATH];
   const vecdb_vfs *vfs = j->o.vfs;
   vecdb_file *file = NULL;
-  uint64_t at = 0;
+  uint64_t at = ORPHAN_HEAD;
   int error = j->failed ? EIO : 0;
-  struct jlog_record r = {.has_entry = true};
+  struct rep_entry e;
   for (uint64_t seq = after + 1; seq <= j->last && !error; seq++) {
-    if (!jlog_read(j, seq, &r.entry))
+    if (!jlog_read(j, seq, &e))
       continue;
     if (!file)
-      error = jlog_orphan_open(j, r.entry.pos.epoch, folder, &file);
-    size_t n = jlog_size(r.entry.n);
+      error = jlog_orphan_open(j, &e, folder, &file);
+    size_t n = orphan_bytes(e.n);
     if (!error && !jlog_scratch(j, n))
       error = ENOMEM;
     if (!error) {
-      r.last = seq;
-      jlog_record_write(&r, jlog_seed(j->o.id, 0), j->scratch);
+      orphan_write(&e, j->scratch);
       error = vfs->write(file, j->scratch, n, at);
       at += n;
     }

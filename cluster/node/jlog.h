@@ -8,6 +8,7 @@
 #ifndef CLUSTER_NODE_JLOG_H
 #define CLUSTER_NODE_JLOG_H
 
+#include "replica/orphan.h"
 #include "replica/store.h"
 #include "vecdb.h"
 
@@ -19,6 +20,7 @@ struct jlog_options {
   const vecdb_vfs *vfs; /* outlives the log */
   const char *folder;   /* made when it is not there; its parent is */
   uint64_t id;          /* of this log: files of another are not taken for its own */
+  struct orphan_head from; /* shard, node and store, for the heads of files of orphans */
   uint64_t segment_bytes; /* 0: 16 MiB */
   uint64_t cache_bytes;   /* of entries kept in memory; 0: 32 MiB, the least that serves */
 };
@@ -45,9 +47,5 @@ bool jlog_sync_end(struct jlog *j, bool ok);
 
 /* Bytes of the log's files. */
 uint64_t jlog_bytes(const struct jlog *j);
-
-/* Calls visit with every entry of a file of orphans. False: it cannot be read whole. */
-bool jlog_orphans(const vecdb_vfs *vfs, const char *path, uint64_t id,
-                  void (*visit)(void *arg, const struct rep_entry *e), void *arg);
 
 #endif

@@ -207,24 +207,3 @@ bool jlog_recover(struct jlog *j, struct jlog_found *found, char *why) {
     snprintf(why, JLOG_WHY, "the log in %.150s cannot be read: %s", j->folder, strerror(error));
   return !error;
 }
-
-bool jlog_orphans(const vecdb_vfs *vfs, const char *path, uint64_t id,
-                  void (*visit)(void *arg, const struct rep_entry *e), void *arg) {
-  vecdb_file *file;
-  uint64_t n = 0, at = 0;
-  if (vfs->open(vfs, path, VECDB_OPEN_READ, &file))
-    return false;
-  uint8_t *data = vfs->length(file, &n) ? NULL : malloc(n + 1);
-  bool whole = data && !vfs->read(file, data, n, 0);
-  vfs->close(file);
-  while (whole && at < n) {
-    struct jlog_record r;
-    size_t size = jlog_record_read(data + at, n - at, jlog_seed(id, 0), &r);
-    whole = size && r.has_entry;
-    if (whole)
-      visit(arg, &r.entry);
-    at += size;
-  }
-  free(data);
-  return whole;
-}

@@ -120,11 +120,36 @@ static bool config_slow(const struct rep *r, const struct rep_peer *p) {
   return r->now - p->heard > r->o.slow_ms || r->now - p->progress > r->o.slow_ms || p->broken;
 }
 
+/* Whether a member that is to leave may: all others have answered since that was said, and have
+   what is committed. The record alone does not show it: a member may have lost its disk. */
+static bool config_leaves(struct rep *r, const struct rep_peer *p) {
+  if (p->node != r->leaving)
+    return false;
+  for (uint32_t i = 1; i < r->config.n_isr; i++) {
+    const struct rep_peer *q = rep_peer_of(r, r->config.isr[i].node);
+    if (q == p || PLANT(LEAVE_AT_ONCE, false, true))
+      continue;
+    if (!q || q->round < r->leaving_round || rep_lead_durable(r, &r->config.isr[i]) < r->commit)
+      return false;
+  }
+  return true;
+}
+
+void rep_config_leave(struct rep *r, uint32_t node) {
+  if (r->role != REP_LEADING || rep_isr_at(&r->config, node) <= 0)
+    return;
+  if (r->leaving != node)
+    r->leaving_round = r->round + 1;
+  r->leaving = node;
+  r->leaving_said = r->now;
+}
+
 static void config_shrink(struct rep *r) {
   for (uint32_t i = 1; i < r->config.n_isr; i++) {
     struct rep_peer *p = rep_peer_of(r, r->config.isr[i].node);
     bool gone = p && p->store.hi | p->store.lo && !rep_same_store(p->store, r->config.isr[i].store);
-    if (!p || !(config_slow(r, p) || gone) || !config_may_shrink(r) || !config_may_begin(r))
+    if (!p || !(config_slow(r, p) || gone || config_leaves(r, p)) || !config_may_shrink(r) ||
+        !config_may_begin(r))
       continue;
     if (rep_config_demote(&r->txn.config, p->node))
       config_begin(r, REP_SHRINK);
@@ -145,7 +170,7 @@ static bool config_ready(const struct rep *r, const struct rep_peer *p) {
 static void config_grow(struct rep *r) {
   for (uint32_t i = 0; i < REP_MEMBERS; i++) {
     struct rep_peer *p = &r->peers[i];
-    if (!p->node || !config_ready(r, p) || r->have_txn)
+    if (!p->node || p->node == r->leaving || !config_ready(r, p) || r->have_txn)
       continue;
     int at = rep_isr_at(&r->config, p->node), learner = rep_learner_at(&r->config, p->node);
     if (at >= 0 ? rep_same_store(r->config.isr[at].store, p->store) : learner < 0)
@@ -225,6 +250,9 @@ void rep_config_tick(struct rep *r) {
   }
   if (r->have_txn && r->now - r->txn_sent >= PLANT(TXN_ONCE, 2 * r->o.retry_ms, UINT64_MAX))
     config_send(r);
+  bool left = rep_isr_at(&r->config, r->leaving) < 0 && rep_learner_at(&r->config, r->leaving) < 0;
+  if (left || r->now - r->leaving_said > 10 * r->o.slow_ms)
+    r->leaving = 0;
   if (r->role == REP_LEADING) {
     config_shrink(r);
     rep_config_progress(r);

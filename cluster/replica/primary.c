@@ -15,7 +15,7 @@ void rep_lead(struct rep *r) {
   r->noop = 0;
   r->serving = false;
   r->round = r->confirmed = 0;
-  r->handoff = 0;
+  r->handoff = r->leaving = 0;
   r->owes_ack = r->owes_probed = false;
   r->async_acked = r->tail.seq;
   r->install.id = 0;

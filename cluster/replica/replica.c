@@ -182,6 +182,7 @@ void rep_step(struct rep *r, uint64_t now, const struct rep_event *ev) {
     case REP_EV_WRITE: rep_write(r, ev); break;
     case REP_EV_READ: rep_read(r, ev); break;
     case REP_EV_HANDOFF: rep_config_hand_over(r, ev->node); break;
+    case REP_EV_LEAVE: rep_config_leave(r, ev->node); break;
   }
   rep_check_commit(r);
   if (r->role == REP_LEADING)

@@ -110,7 +110,8 @@ enum rep_event_type {
   REP_EV_DOWN,       /* node: refuses connections */
   REP_EV_WRITE,      /* ticket, op, ack, data */
   REP_EV_READ,       /* ticket, level, token, number: max_age in ms (REP_LOCAL) */
-  REP_EV_HANDOFF     /* node: is to be the primary */
+  REP_EV_HANDOFF,    /* node: is to be the primary */
+  REP_EV_LEAVE       /* node: is to leave the ISR; to be said again until it has */
 };
 
 enum rep_outcome { REP_TXN_DONE, REP_TXN_FAILED, REP_TXN_UNKNOWN };

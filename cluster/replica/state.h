@@ -111,6 +111,8 @@ struct rep {
   uint64_t round, confirmed, round_began, beat;
   uint32_t handoff; /* 0: none */
   uint64_t handoff_began;
+  uint32_t leaving; /* is to leave the ISR; 0: none */
+  uint64_t leaving_round, leaving_said;
   uint64_t async_acked;
   uint32_t uncommitted_acks;
   struct rep_wait *waits; /* o.window of them, by seq */
@@ -156,6 +158,8 @@ void rep_config_refresh(struct rep *r);
 void rep_config_progress(struct rep *r);
 /* As primary: another is to lead, once it has all. */
 void rep_config_hand_over(struct rep *r, uint32_t node);
+/* As primary: a member is to leave the ISR, once all others are known to be there. */
+void rep_config_leave(struct rep *r, uint32_t node);
 /* Whether this node is a member of the ISR with its present store. */
 bool rep_config_member(const struct rep *r, const struct rep_config *c);
 

@@ -55,7 +55,24 @@ static void moves_ask(struct sim_world *w, const struct ctl_step *step) {
   ctl_change_free(&change);
 }
 
-/* A new move, from one of the record's nodes, or for a replica more, to any other node. */
+/* From where to where: from a member to any node; in the end, to a node that is no replica. */
+static bool moves_choose(struct sim_world *w, struct ctl_step *step) {
+  const struct doc_shard *shard = &step->shard;
+  if (!w->healing) {
+    step->move.source = shard->isr[sim_below(w, shard->n_isr)];
+    step->move.target = 1 + (uint32_t)sim_below(w, w->n_nodes);
+    return step->move.source != step->move.target;
+  }
+  for (uint32_t i = 1; i <= w->n_nodes; i++) {
+    bool in = i == w->left_out;
+    for (uint32_t k = 0; k < shard->n_replicas; k++)
+      in |= shard->replicas[k].node == i;
+    if (!in)
+      step->move.target = i;
+  }
+  return step->move.target;
+}
+
 static void moves_plan(struct sim_world *w, const struct cache_view *view) {
   const struct cache_entry *shard = cache_find(view, DOC_PATH_SHARD, SIM_COLLECTION, SIM_SHARD);
   const struct cache_entry *old = cache_find(view, DOC_PATH_MOVE, SIM_COLLECTION, SIM_SHARD);
@@ -70,9 +87,7 @@ static void moves_plan(struct sim_world *w, const struct cache_view *view) {
     step.move.id = before->id + 1;
     step.move_mod = old->mod;
   }
-  step.move.source = step.shard.isr[sim_below(w, step.shard.n_isr)];
-  step.move.target = 1 + (uint32_t)sim_below(w, w->n_nodes);
-  if (step.move.source != step.move.target)
+  if (moves_choose(w, &step))
     moves_ask(w, &step);
 }
 
@@ -83,23 +98,26 @@ static void moves_wait(struct sim_world *w, const struct ctl_step *step) {
   if (step->move.step == DOC_MOVE_COPYING && sim_chance(w, 0.3)) {
     mine.move.bytes_done = mine.move.bytes_total = 1;
     moves_ask(w, &mine);
-  } else if (step->move.step == DOC_MOVE_SWITCHING && leading && leading->id == step->move.source) {
-    struct rep_event ev = {.type = REP_EV_HANDOFF, .node = step->move.target};
+  } else if (step->move.step == DOC_MOVE_SWITCHING && leading) {
+    bool leads = leading->id == step->move.source;
+    struct rep_event ev = {.type = leads ? REP_EV_HANDOFF : REP_EV_LEAVE};
+    ev.node = leads ? step->move.target : step->move.source;
     sim_node_step(leading, &ev);
   }
 }
 
 static void moves_look(struct sim_world *w, const struct cache_view *view) {
-  struct ctl_step step;
+  struct ctl_step step, cancel;
   bool any = ctl_step(view, SIM_COLLECTION, SIM_SHARD, &step);
-  if (any && !w->healing && sim_chance(w, 0.02) &&
-      ctl_cancel(view, SIM_COLLECTION, SIM_SHARD, "by chance", &step))
-    moves_ask(w, &step);
+  bool cancels = w->healing ? any && step.move.target == w->left_out : sim_chance(w, 0.02);
+  if (any && cancels && step.next != CTL_NEXT_OVER &&
+      ctl_cancel(view, SIM_COLLECTION, SIM_SHARD, "it is not wanted any more", &cancel))
+    moves_ask(w, &cancel);
   else if (any && step.next == CTL_NEXT_STEP)
     moves_ask(w, &step);
   else if (any && step.next == CTL_NEXT_WAIT)
     moves_wait(w, &step);
-  else if (!w->healing && sim_chance(w, 0.3))
+  else if (sim_chance(w, 0.3))
     moves_plan(w, view);
 }
 

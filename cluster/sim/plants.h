@@ -50,6 +50,7 @@
   P(OLD_ROT_BREAKS, "a damaged entry that the data has breaks the primary")          \
   P(LAST_ROT, "nobody can go on behind a damaged entry that was applied last")     \
   P(HANDOFF_ANY, "any order to hand over stops the writes")                        \
+  P(LEAVE_AT_ONCE, "a member leaves before the others are known to be there")      \
   P(PIECES_ON, "who takes a snapshot anew is sent what it wanted before")          \
   P(NO_RESEND, "entries that were lost are not sent again")
 

@@ -111,6 +111,15 @@ static bool tc_play_move(struct tc *t, const struct cache_view *view, uint32_t a
   } else if (step.move.step == DOC_MOVE_SWITCHING && shard->primary == step.move.source) {
     shard->primary = target;
     shard->epoch++;
+  } else if (step.move.step == DOC_MOVE_SWITCHING &&
+             doc_has(shard->isr, shard->n_isr, step.move.source)) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < shard->n_isr; i++)
+      if (shard->isr[i] != step.move.source)
+        shard->isr[kept++] = shard->isr[i];
+    shard->isr[kept] = 0;
+    shard->n_isr = kept;
+    shard->learners[shard->n_learners++] = step.move.source;
   } else {
     return false;
   }

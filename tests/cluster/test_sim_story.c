@@ -97,6 +97,34 @@ static void test_hand_over_to_nobody(void **state) {
   test_end(w);
 }
 
+static void test_leave(struct sim_world *w, uint32_t node, int times) {
+  struct rep_event ev = {.type = REP_EV_LEAVE, .node = node};
+  for (int i = 0; i < times; i++) {
+    sim_node_step(sim_node_leading(w), &ev);
+    sim_story_for(w, 100000);
+  }
+}
+
+/* A member leaves the ISR only when all others are known to be there: not while the record has one
+   whose disk is gone. */
+static void test_leaves_late(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  sim_wipe(&w->nodes[3], 600000000);
+  test_leave(w, 2, 30);
+  assert_true(rep_isr_at(sim_meta_record(w), 2) > 0);
+  sim_node_start(&w->nodes[3]);
+  test_leave(w, 2, 30);
+  const struct rep_config *c = sim_meta_record(w);
+  int at = rep_isr_at(c, 3);
+  assert_true(rep_isr_at(c, 2) < 0 && at > 0);
+  assert_true(rep_same_store(c->isr[at].store, w->nodes[3].uuid));
+  for (uint32_t i = 0; i + 1 < w->n_records; i++) /* that was the last that happened */
+    assert_true(rep_isr_at(&w->records[i], 2) >= 0);
+  sim_story_for(w, 12000000); /* nobody says it any more */
+  test_end(w);
+}
+
 /* What a transaction under way may make of the record counts when a disk is to be lost: node 2 has
    asked for an ISR of 2 and 1 alone, and 1 has lost its disk, so 2 must not lose its own although 3
    is a sound member still. */
@@ -285,6 +313,7 @@ int main(void) {
       cmocka_unit_test(test_old_entry_rots),
       cmocka_unit_test(test_last_entry_rots),
       cmocka_unit_test(test_hand_over_to_nobody),
+      cmocka_unit_test(test_leaves_late),
       cmocka_unit_test(test_asked_counts),
       cmocka_unit_test(test_hidden_rot_counts),
       cmocka_unit_test(test_data_differs),

@@ -170,10 +170,11 @@ static bool config_ready(const struct rep *r, const struct rep_peer *p) {
 static void config_grow(struct rep *r) {
   for (uint32_t i = 0; i < REP_MEMBERS; i++) {
     struct rep_peer *p = &r->peers[i];
-    if (!p->node || p->node == r->leaving || !config_ready(r, p) || r->have_txn)
+    if (!p->node || !config_ready(r, p) || r->have_txn)
       continue;
     int at = rep_isr_at(&r->config, p->node), learner = rep_learner_at(&r->config, p->node);
-    if (at >= 0 ? rep_same_store(r->config.isr[at].store, p->store) : learner < 0)
+    if (at >= 0 ? rep_same_store(r->config.isr[at].store, p->store)
+                : learner < 0 || p->node == r->leaving)
       continue;
     if (!config_may_begin(r))
       return;

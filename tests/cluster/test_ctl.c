@@ -441,6 +441,67 @@ static void test_move(void **state) {
   tc_end(&t);
 }
 
+/* The shard's move and record, as a change to be made. */
+static struct ctl_step tc_now(struct tc *t) {
+  struct ctl_step step;
+  const struct cache_view *view = ctl_view(&t->nodes);
+  const struct cache_entry *m = cache_find(view, DOC_PATH_MOVE, 1, 0);
+  const struct cache_entry *s = cache_find(view, DOC_PATH_SHARD, 1, 0);
+  step = (struct ctl_step){.move = *(const struct doc_move *)m->doc,
+                           .shard = *(const struct doc_shard *)s->doc,
+                           .move_mod = m->mod,
+                           .shard_mod = s->mod,
+                           .shard_changes = true};
+  cache_give(view);
+  return step;
+}
+
+/* While it switches, a source in the ISR is the primary's to let go; and a target that falls out of
+   it has to catch up again. */
+static void test_switching(void **state) {
+  struct tc t;
+  char text[4096];
+  size_t steps, open;
+  bool held;
+  (void)state;
+  tc_begin(&t, model_new(8));
+  struct doc_coll coll = tc_coll("rows", 1, 2);
+  assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+  tc_settle(&t);
+  const struct cache_view *view = ctl_view(&t.ctl);
+  const struct doc_shard *shard = cache_doc(view, DOC_PATH_SHARD, 1, 0);
+  uint32_t source = shard->isr[1], target = 1;
+  while (doc_has(shard->isr, shard->n_isr, target) || (target + 1) / 2 == (shard->isr[0] + 1) / 2)
+    target++; /* zones have two nodes each */
+  cache_give(view);
+  snprintf(text, sizeof text,
+           "move --collection rows --shard 0 --target-node %u --source-node %u", target, source);
+  assert_int_equal(tc_type(&t, text, text, sizeof text), 0);
+  tc_settle(&t);
+  for (struct ctl_step now = tc_now(&t); now.move.step < DOC_MOVE_SWITCHING; now = tc_now(&t)) {
+    assert_int_equal(ctl_drive(&t.ctl, &steps, &open), CTL_OK);
+    tc_settle(&t);
+    if (tc_now(&t).move.step < DOC_MOVE_SWITCHING)
+      tc_play(&t);
+    tc_settle(&t);
+  }
+  assert_int_equal(ctl_drive(&t.ctl, &steps, &open), CTL_OK);
+  tc_settle(&t);
+  struct ctl_step now = tc_now(&t);
+  assert_true(now.move.step == DOC_MOVE_SWITCHING && now.shard.n_isr == 3);
+  assert_true(doc_has(now.shard.isr, 3, source) && now.shard.isr[2] == target);
+  now.shard.isr[--now.shard.n_isr] = 0;
+  now.shard.learners[now.shard.n_learners++] = target;
+  assert_int_equal(ctl_apply(&t.nodes, &now, &held), CTL_OK);
+  assert_true(held);
+  tc_settle(&t);
+  assert_int_equal(ctl_drive(&t.ctl, &steps, &open), CTL_OK);
+  tc_settle(&t);
+  assert_int_equal(tc_now(&t).move.step, DOC_MOVE_CATCHING_UP);
+  tc_finish(&t, 2, false);
+  tc_end(&t);
+}
+
 /* The node runs, with a disk of this name. */
 static void tc_live(struct tc *t, uint32_t id, uint8_t disk) {
   struct doc_live live = {.id = id, .store.bytes = {disk}, .protocol_min = 1, .protocol_max = 1};
@@ -553,6 +614,7 @@ int main(void) {
       cmocka_unit_test(test_model),  cmocka_unit_test(test_crashes),  cmocka_unit_test(test_etcd),
       cmocka_unit_test(test_faults), cmocka_unit_test(test_refusals), cmocka_unit_test(test_move),
       cmocka_unit_test(test_create), cmocka_unit_test(test_force),
+      cmocka_unit_test(test_switching),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

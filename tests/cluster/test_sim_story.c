@@ -125,6 +125,17 @@ static void test_leaves_late(void **state) {
   test_end(w);
 }
 
+/* A member that is to leave, but cannot, for it would be one too few, counts with its new disk. */
+static void test_cannot_leave(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(2);
+  sim_wipe(&w->nodes[2], 100000);
+  test_leave(w, 2, 50);
+  const struct rep_config *c = sim_meta_record(w);
+  assert_true(c->n_isr == 2 && rep_same_store(c->isr[1].store, w->nodes[2].uuid));
+  test_end(w);
+}
+
 /* What a transaction under way may make of the record counts when a disk is to be lost: node 2 has
    asked for an ISR of 2 and 1 alone, and 1 has lost its disk, so 2 must not lose its own although 3
    is a sound member still. */
@@ -314,6 +325,7 @@ int main(void) {
       cmocka_unit_test(test_last_entry_rots),
       cmocka_unit_test(test_hand_over_to_nobody),
       cmocka_unit_test(test_leaves_late),
+      cmocka_unit_test(test_cannot_leave),
       cmocka_unit_test(test_asked_counts),
       cmocka_unit_test(test_hidden_rot_counts),
       cmocka_unit_test(test_data_differs),

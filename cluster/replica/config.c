@@ -252,7 +252,7 @@ void rep_config_tick(struct rep *r) {
   if (r->have_txn && r->now - r->txn_sent >= PLANT(TXN_ONCE, 2 * r->o.retry_ms, UINT64_MAX))
     config_send(r);
   bool left = rep_isr_at(&r->config, r->leaving) < 0 && rep_learner_at(&r->config, r->leaving) < 0;
-  if (left || r->now - r->leaving_said > 10 * r->o.slow_ms)
+  if (left || r->now - r->leaving_said > 3 * r->o.slow_ms)
     r->leaving = 0;
   if (r->role == REP_LEADING) {
     config_shrink(r);

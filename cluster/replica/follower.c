@@ -176,6 +176,14 @@ static void follow_forward(struct rep *r, const struct rep_msg *m) {
   rep_send(r);
 }
 
+/* What a repaired replica had to have before it may lead is there; a later life knows it, too. */
+static void follow_healed(struct rep *r) {
+  if (!r->state.heal || r->state.broken || rep_min(r->match, r->durable) < r->state.heal)
+    return;
+  r->state.heal = 0;
+  (void)rep_journal_save(r);
+}
+
 static void follow_append(struct rep *r, const struct rep_msg *m) {
   uint32_t flags = 0;
   if (!rep_follow(r, m, m->primary))
@@ -201,6 +209,9 @@ static void follow_append(struct rep *r, const struct rep_msg *m) {
   uint64_t known = PLANT(COMMIT_BEYOND_MATCH, r->match, r->tail.seq);
   r->commit = rep_max(r->commit, rep_min(m->commit, known));
   follow_freshness(r, m);
+  follow_healed(r);
+  if (r->role == REP_STOPPED)
+    return;
   r->owes_ack |= r->durable < r->match;
   if (!m->n_entries || !r->owes_ack || PLANT(ACK_UNSYNCED, false, true)) {
     bool later = r->durable < r->match;
@@ -224,6 +235,9 @@ void rep_follow_message(struct rep *r, const struct rep_msg *m) {
 }
 
 void rep_follow_synced(struct rep *r) {
+  follow_healed(r);
+  if (r->role == REP_STOPPED)
+    return;
   if (r->owes_probed)
     follow_probed(r);
   if (r->owes_ack)

@@ -208,6 +208,28 @@ static void test_primary_differs(void **state) {
   test_end(w);
 }
 
+/* A member that was repaired and has had all since then may lead, also after a restart, before it
+   has heard of a primary again. */
+static void test_repaired_leads(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  struct sim_node *n = &w->nodes[3];
+  n->map.durable = (struct sim_data){0};
+  test_rot(n, test_info(w, 3).last - 3);
+  sim_node_crash(n, 100000);
+  sim_story_for(w, 4000000);
+  assert_true(test_result.snapshots == 1 && rep_isr_at(sim_meta_record(w), 3) > 0);
+  sim_node_crash(&w->nodes[1], 600000000);
+  sim_node_crash(&w->nodes[2], 600000000);
+  sim_node_crash(n, 100000);
+  sim_story_for(w, 4000000);
+  assert_int_equal(sim_meta_record(w)->isr[0].node, 3);
+  sim_node_start(&w->nodes[1]);
+  sim_node_start(&w->nodes[2]);
+  sim_story_for(w, 4000000);
+  test_end(w);
+}
+
 /* ---- Unclean starts ---- */
 
 /* Node 3 is behind, and is back when the two others, which are in sync, are away. */
@@ -330,6 +352,7 @@ int main(void) {
       cmocka_unit_test(test_hidden_rot_counts),
       cmocka_unit_test(test_data_differs),
       cmocka_unit_test(test_primary_differs),
+      cmocka_unit_test(test_repaired_leads),
       cmocka_unit_test(test_disks_gone),
       cmocka_unit_test(test_disks_back),
       cmocka_unit_test(test_cut_off_goes_on),

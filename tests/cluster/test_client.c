@@ -122,7 +122,11 @@ static void tc_same_search(struct tc *t, const float *queries, uint32_t n, uint3
   p.filter.text = filter;
   p.fields = fields;
   p.n_fields = 1;
-  assert_int_equal(vecdb_client_search(t->client, "docs", &p, NULL, &answer, NULL), VECDB_OK);
+  vecdb_error error = {0};
+  int code = vecdb_client_search(t->client, "docs", &p, NULL, &answer, &error);
+  if (code)
+    print_message("%s\n", error.message);
+  assert_int_equal(code, VECDB_OK);
   p.plan = VECDB_PLAN_EXACT;
   assert_int_equal(vecdb_search(t->rows, &p, hits, counts, NULL, NULL, NULL), VECDB_OK);
   for (uint32_t q = 0; q < n; q++) {

@@ -261,6 +261,21 @@ $(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+# The client library: what of the cluster it needs, in one object whose inner names are its own.
+CLIENT_SRC := $(sort $(foreach d,client router wire net,$(wildcard cluster/$(d)/*.c))) \
+  cluster/place/route.c $(filter-out cluster/meta/etcd% cluster/meta/model%,$(wildcard cluster/meta/*.c))
+CLIENT_LIBS := -ljansson -lssl -lcrypto -lm
+build/client.o: $(CLIENT_SRC:%.c=build/release/%.o)
+	$(Q)$(CC) -r -nostdlib -o $@ $^ && objcopy --localize-hidden $@
+build/libvecdb-client.a: build/client.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $<
+build/libvecdb-client.so: build/client.o
+	$(Q)$(CC) -shared -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< \
+	  $(CLIENT_LIBS)
+build/cluster-client: build/release/examples/cluster/client.o build/libvecdb-client.a
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
+cluster-client: build/libvecdb-client.a build/libvecdb-client.so build/cluster-client ## the cluster's C client, and an example
+	@:
 cluster: build/vecdb-cluster ## the command that plans a cluster's moves, build/vecdb-cluster
 	@:
 server: ## the server, build/vecdbd
@@ -642,7 +657,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client serve embeddings \
   shell shell-test cpp-test \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \

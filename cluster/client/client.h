@@ -87,7 +87,7 @@ void plain_map(vecdb_client *c, struct entry *entry);
 void plain_survey(vecdb_client *c, struct entry *entry);
 void plain_job(vecdb_client *c, struct job *job);
 void plain_answer(vecdb_client *c, uint32_t node, uint64_t id, const void *data, size_t n);
-void plain_down(vecdb_client *c, uint32_t node);
+void plain_down(vecdb_client *c, uint32_t node, bool sent);
 void plain_tick(vecdb_client *c);
 int64_t plain_due(const vecdb_client *c);
 /* The entry of the name, made when it is new; NULL: no memory. */

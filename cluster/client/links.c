@@ -94,6 +94,7 @@ static void links_down(void *arg, struct net_conn *conn, enum net_reason reason,
   if (!node)
     return;
   snprintf(l->why, sizeof l->why, "node %u: %s", node->id, *why ? why : net_reason_name(reason));
+  bool sent = node->up;
   node->conn = NULL;
   node->up = false;
   node->backoff_us = node->backoff_us ? 2 * node->backoff_us : LINKS_FIRST_US;
@@ -102,7 +103,7 @@ static void links_down(void *arg, struct net_conn *conn, enum net_reason reason,
   node->not_before_us = l->now_us + node->backoff_us;
   links_forget(node);
   if (reason != NET_CLOSED)
-    l->handler.down(l->handler.arg, node->id);
+    l->handler.down(l->handler.arg, node->id, sent);
 }
 
 /* ---- Opening ---- */

@@ -11,8 +11,8 @@ struct links;
 
 struct links_handler {
   void (*up)(void *arg, uint32_t node);
-  /* What was sent and not answered is lost. */
-  void (*down)(void *arg, uint32_t node);
+  /* What was sent and not answered is lost; not `sent`: it never left this process. */
+  void (*down)(void *arg, uint32_t node, bool sent);
   /* The payload is freed after the call unless it is taken over, as net_handler.frame says. */
   void (*answer)(void *arg, uint32_t node, struct frame *frame);
   void *arg;

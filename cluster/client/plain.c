@@ -231,8 +231,8 @@ static void plain_end(vecdb_client *c, struct plain *p, int code, const char *wo
 }
 
 /* The node will not answer any more. What may have been done is not done again. */
-static void plain_lost(vecdb_client *c, struct plain *p) {
-  if (p->job) {
+static void plain_lost(vecdb_client *c, struct plain *p, bool sent) {
+  if (p->job && sent) {
     plain_end(c, p, WIRE_UNKNOWN, "a node went away before it answered: it may have happened");
     return;
   }
@@ -241,17 +241,17 @@ static void plain_lost(vecdb_client *c, struct plain *p) {
 }
 
 /* Whether there was one to be looked at, after which the list may be another. */
-static bool plain_down_one(vecdb_client *c, uint32_t node) {
+static bool plain_down_one(vecdb_client *c, uint32_t node, bool sent) {
   for (struct plain *p = c->plains; p; p = p->next)
     if (p->id && p->node == node) {
-      plain_lost(c, p);
+      plain_lost(c, p, sent);
       return true;
     }
   return false;
 }
 
-void plain_down(vecdb_client *c, uint32_t node) {
-  while (plain_down_one(c, node))
+void plain_down(vecdb_client *c, uint32_t node, bool sent) {
+  while (plain_down_one(c, node, sent))
     continue;
 }
 
@@ -261,7 +261,7 @@ static void plain_late(vecdb_client *c, struct plain *p) {
     snprintf(words, sizeof words, "no node answered in time; last: %.300s", links_why(c->links));
     plain_end(c, p, p->job && p->id ? WIRE_UNKNOWN : WIRE_NO_NODE, words);
   } else if (p->id) {
-    plain_lost(c, p);
+    plain_lost(c, p, true);
   } else {
     plain_send(c, p);
   }

@@ -156,10 +156,10 @@ static void client_up(void *arg, uint32_t node) {
   router_up(c->router, c->now_us, node);
 }
 
-static void client_down(void *arg, uint32_t node) {
+static void client_down(void *arg, uint32_t node, bool sent) {
   vecdb_client *c = arg;
   router_down(c->router, c->now_us, node);
-  plain_down(c, node);
+  plain_down(c, node, sent);
 }
 
 static void client_answer(void *arg, uint32_t node, struct frame *frame) {

@@ -348,6 +348,8 @@ static void test_nobody(void **state) {
   other = tc_client(t, nt_cluster);
   assert_int_equal(vecdb_client_count(other, "docs", NULL, &count, &call, &error),
                    VECDB_CLIENT_NO_NODE);
+  assert_int_equal(vecdb_client_create(other, "new", &tc_schema, NULL, &call, &error),
+                   VECDB_CLIENT_NO_NODE);
   vecdb_client_close(other);
   tc_close(t);
 }

@@ -76,7 +76,7 @@ SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++
 # The cluster: likewise. Its programs are the files with a main in cluster/ctl.
-CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router,\
+CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router client,\
   $(call helpers,cluster/$(d))))
 SIM_SRC := $(sort $(wildcard cluster/sim/*.c))
 PLANTED_SRC := $(SIM_SRC) $(sort $(wildcard cluster/replica/*.c))
@@ -167,9 +167,10 @@ build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
 build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
     build/$(1)/libcluster.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$(GROUP) -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
+build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
 build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
@@ -260,6 +261,21 @@ $(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+# The client library: what of the cluster it needs, in one object whose inner names are its own.
+CLIENT_SRC := $(sort $(foreach d,client router wire net,$(wildcard cluster/$(d)/*.c))) \
+  cluster/place/route.c $(filter-out cluster/meta/etcd% cluster/meta/model%,$(wildcard cluster/meta/*.c))
+CLIENT_LIBS := -ljansson -lssl -lcrypto -lm
+build/client.o: $(CLIENT_SRC:%.c=build/release/%.o)
+	$(Q)$(CC) -r -nostdlib -o $@ $^ && objcopy --localize-hidden $@
+build/libvecdb-client.a: build/client.o
+	$(Q)rm -f $@ && $(AR) rcs $@ $<
+build/libvecdb-client.so: build/client.o
+	$(Q)$(CC) -shared -Wl,-z,defs -Wl,-z,relro -Wl,-z,now -pthread $(CFLAGS) $(LDFLAGS) -o $@ $< \
+	  $(CLIENT_LIBS)
+build/cluster-client: build/release/examples/cluster/client.o build/libvecdb-client.a
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
+cluster-client: build/libvecdb-client.a build/libvecdb-client.so build/cluster-client ## the cluster's C client, and an example
+	@:
 cluster: build/vecdb-cluster ## the command that plans a cluster's moves, build/vecdb-cluster
 	@:
 server: ## the server, build/vecdbd
@@ -641,7 +657,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client serve embeddings \
   shell shell-test cpp-test \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \

@@ -25,15 +25,15 @@ static bool choose_busy(struct router *r, uint32_t node, int64_t now_us) {
   return h && now_us < h->busy_until_us;
 }
 
-/* Those of the shard that may be asked. When more than half are left alone, none is: then it is
-   more likely that the way there is bad than that all of them are. */
+/* Those of the shard that may be asked. When all are left alone, none is: then it is more likely
+   that the way there is bad than that all of them are. */
 static uint32_t choose_among(struct router *r, const struct part *p,
                              const struct router_shard *shard, uint32_t but, int64_t now_us,
                              uint32_t *out) {
   uint32_t open = 0, n = 0;
   for (uint32_t i = 0; i < shard->n; i++)
     open += choose_open(r, shard->nodes[i], now_us);
-  bool all = open * 2 > shard->n;
+  bool all = open == shard->n;
   for (uint32_t i = 0; i < shard->n; i++) {
     uint32_t node = shard->nodes[i];
     if (node != but && (all || !choose_open(r, node, now_us)) && !choose_busy(r, node, now_us))

@@ -4,7 +4,7 @@
 #   release  the library, examples and benchmarks     asan  address and undefined-behaviour checks
 #   check    optimised, with assertions: the tests    tsan  data races
 #   debug    for a debugger, with assertions          fuzz  libFuzzer, clang
-# Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  INSTALL=no (never install packages)
+# Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  OPENSSL=1  INSTALL=no (install no packages)
 #           JOBS=3 (at a time)  N= (seconds, states, cycles or operations of a long test)
 # CC, CXX, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX, LIBDIR, INCLUDEDIR, DESTDIR as usual.
 
@@ -35,6 +35,11 @@ ifdef BLAS
 BASE += -DVDB_WITH_BLAS
 LIBS += -lopenblas
 endif
+ifdef OPENSSL
+BASE += -DVDB_WITH_OPENSSL
+LIBS += -lcrypto
+endif
+SWITCHED = $(if $(URING),uring) $(if $(BLAS),blas) $(if $(OPENSSL),openssl)
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CC.release = $(CC)
@@ -68,7 +73,8 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
 CLUSTER_BENCH_SRC := bench/wire.c
-BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC),$(call programs,bench))
+CRYPT_BENCH_SRC := bench/encrypt.c
+BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC) $(CRYPT_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
 # built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
@@ -85,7 +91,7 @@ CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
 
 # The shell needs libraries of its own, too.
 SHELL_SRC := $(sort $(wildcard examples/shell/*.c))
-SHELL_LIBS := -ledit -ljansson -lcurl
+SHELL_LIBS := -ledit -ljansson -lcurl -lcrypto
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
@@ -106,7 +112,7 @@ say = $(if $(V)$(QUIET),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 remember = @mkdir -p $(@D); [ '$(1)' = "$$(cat $@ 2>/dev/null)" ] || echo '$(1)' >$@
 # make for the steps of a target, with JOBS at a time unless the caller said -j.
 SUB = +@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
-DEPS = CC='$(CC)' CXX='$(CXX)' INSTALL='$(INSTALL)' .ci/deps $(if $(URING),uring) $(if $(BLAS),blas)
+DEPS = CC='$(CC)' CXX='$(CXX)' INSTALL='$(INSTALL)' .ci/deps $(SWITCHED)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -116,7 +122,7 @@ FORCE: ;@:
 # ---- The library ----------------------------------------------------------------------------------
 
 all: ## the static and the shared library, in build/
-	@CC='$(CC)' INSTALL=no .ci/deps lib $(if $(URING),uring) $(if $(BLAS),blas)
+	@CC='$(CC)' INSTALL=no .ci/deps lib $(SWITCHED)
 	$(SUB) libraries exports
 .DEFAULT_GOAL := all
 
@@ -192,7 +198,13 @@ build/$(1)/tests/cluster/test_sim build/$(1)/tests/cluster/test_planted:
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
-build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/libvecdb.a
+# Encryption, for programs that have it whatever OPENSSL says: to be linked before the library.
+build/$(1)/with-openssl.o: lib/os/crypt.c lib/os/crypt.h build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)
+	$$(Q)$$(CC.$(1)) $$(BASE) $$(if $$(OPENSSL),,-DVDB_WITH_OPENSSL) $$(FLAGS.$(1)) $$(CPPFLAGS) \
+	  $$(CFLAGS) -c -o $$@ $$<
+build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/with-openssl.o build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
 -include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d build/$(1)/planted/*/*/*.d)
@@ -494,6 +506,20 @@ build/uring/tests/%: build/asan/tests/%.o build/uring/vfs_uring.o build/asan/lib
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -luring
+
+# And with encryption. Tests say in a comment that they are worth it.
+CRYPT_SRC := $(call marked,CRYPT: yes,$(TEST_SRC))
+PROGRAMS.crypt := $(CRYPT_SRC:%.c=build/crypt/%)
+build/crypt/tests/%: build/asan/tests/%.o build/asan/with-openssl.o build/asan/libtlib.a \
+    build/asan/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lcrypto
+build/crypt/fast/%: build/check/tests/%.o build/check/with-openssl.o build/check/libtlib.a \
+    build/check/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lcrypto
 
 # The same with OpenBLAS.
 BLAS_TESTS := unit/test_tile unit/test_index unit/test_flat_batch unit/test_kmeans api/test_api_search

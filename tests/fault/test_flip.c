@@ -9,7 +9,9 @@
  * killed, may lack its last record; damage to any record before that is found. And a log that was
  * cut short or is gone may end anywhere.
  *
- * VDB_SEED: the first database. VDB_N: how many.
+ * VDB_SEED: the first database. VDB_N: how many. VDB_ENCRYPT: encrypted; then the default finds all.
+ *
+ * CRYPT: yes
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -93,8 +95,9 @@ static void flip_make(struct flip_base *base, uint64_t seed, bool closed) {
   simdisk_settle(base->disk);
   base->w.durable = base->w.shape = flushed; /* states since then are in the log */
   simdisk_each(base->disk, flip_visit, base);
-  static const char *const kinds[] = {".rows", ".idx", ".del", ".wal", "MANIFEST"};
-  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+  static const char *const kinds[] = {".rows", ".idx", ".del", ".wal", "MANIFEST", "KEYS"};
+  size_t n_kinds = sizeof kinds / sizeof *kinds - !workload_encrypted();
+  for (size_t k = 0; k < n_kinds; k++) {
     bool there = false;
     for (uint32_t f = 0; f < base->n; f++)
       there = there || strstr(base->paths[f], kinds[k]);
@@ -115,6 +118,7 @@ static bool flip_look(struct flip_base *base, struct simdisk *disk, bool full, b
                       uint64_t where) {
   vecdb_options o = VECDB_OPTIONS_INIT;
   o.vfs = simdisk_vfs(disk);
+  o.encryption = workload_options(&base->w).encryption;
   o.flags = VECDB_READ_ONLY | VECDB_HOST_DRIVEN;
   o.threads = 1;
   o.verify = full ? VECDB_VERIFY_FULL : VECDB_VERIFY_META;
@@ -123,7 +127,7 @@ static bool flip_look(struct flip_base *base, struct simdisk *disk, bool full, b
   base->trials++;
   int rc = vecdb_open("db", &o, &db, &err);
   if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_NEWER_FORMAT || rc == VECDB_ERR_NOT_A_DATABASE ||
-      rc == VECDB_ERR_NOT_FOUND) {
+      rc == VECDB_ERR_NOT_FOUND || (rc == VECDB_ERR_KEY && o.encryption)) {
     base->found_out++;
     return true;
   }
@@ -144,7 +148,7 @@ static bool flip_look(struct flip_base *base, struct simdisk *disk, bool full, b
   if (ok && full && !sound)
     ok = model_differs("the check finds a fault that full verification has not: %s", err.message);
   vecdb_close(db, NULL);
-  return ok || !full; /* by default vectors are not verified */
+  return ok || !(full || o.encryption); /* by default plain vectors are not verified */
 }
 
 static void flip_report(struct flip_base *base, const char *path, const char *what,

@@ -240,6 +240,15 @@ bench-full: ## everything, beside the peers that PyPI has: DATA=, ONLY= some of 
 	$(SUB) QUIET=1 bench-programs
 	@DATA='$(DATA)' $(if $(ONLY),ONLY='$(ONLY)') bench/run.sh full
 
+# With and without encryption; random vectors will do.
+build/bench/encrypt: build/release/bench/encrypt.o $(patsubst %.c,build/release/%.o,$(call helpers,bench)) \
+    build/release/with-openssl.o build/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcrypto
+bench-encrypt: build/bench/encrypt ## what encryption costs: ROWS=, DIM=
+	@$< $(or $(ROWS),100000) $(or $(DIM),384)
+
 bench-server: ## the server under load: DATA= a folder with base.npy and query.npy, PARTS=
 	@$(DEPS) lib server
 	$(SUB) QUIET=1 build/vecdbd build/bench/load build/bench/overhead
@@ -507,9 +516,12 @@ build/uring/tests/%: build/asan/tests/%.o build/uring/vfs_uring.o build/asan/lib
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -luring
 
-# And with encryption. Tests say in a comment that they are worth it.
+# And with encryption. Tests say in a comment that they are worth it; those that take a key from
+# VDB_ENCRYPT are for a longer run.
 CRYPT_SRC := $(call marked,CRYPT: yes,$(TEST_SRC))
-PROGRAMS.crypt := $(CRYPT_SRC:%.c=build/crypt/%)
+CRYPT_LONG := $(patsubst tests/%.c,build/crypt/fast/%,$(filter tests/crash/% tests/fault/% tests/model/%,$(CRYPT_SRC)))
+PROGRAMS.crypt := $(addprefix build/crypt/tests/,unit/test_crypt api/test_encrypt) \
+  build/crypt/fast/crash/test_crash build/crypt/fast/fault/test_flip
 build/crypt/tests/%: build/asan/tests/%.o build/asan/with-openssl.o build/asan/libtlib.a \
     build/asan/libvecdb.a
 	@mkdir -p $(@D)
@@ -546,16 +558,17 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test breach-test clang-test tidy header-test symbols install-test \
-  examples-test shell-test cpp-test abi-test manual uring-test peers-quick deploy-names,"step:$(t) make $(t)")
+  examples-test shell-test cpp-test abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about thirteen minutes on two cores
-	@$(DEPS) lib tests server shell cluster $(if $(filter no,$(INSTALL)),,uring)
+	@$(DEPS) lib tests server shell cluster openssl $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
 	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
-test-programs: build/asan/vecdb $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
+test-programs: build/asan/vecdb $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring) \
+  $(PROGRAMS.crypt)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
 	@:
@@ -569,6 +582,12 @@ scalar: $(PROGRAMS.check) ## the tests that reach the distance kernels, with the
 	@$(RUN) $(JOBS.scalar)
 uring-test: $(PROGRAMS.uring) ## the tests that read by io_uring, where liburing and the kernel have it
 	@$(if $^,true,echo 'skipped: liburing is not installed') $(foreach p,$^,&& $(p))
+crypt-test: $(PROGRAMS.crypt) ## encryption, and power cuts and damage on encrypted databases
+	@$(foreach p,$(filter build/crypt/tests/%,$^),$(p) &&) true
+	@$(foreach p,$(filter build/crypt/fast/%,$^),VDB_ENCRYPT=1 VDB_STRIDE=97 \
+	  VDB_N=$(if $(findstring flip,$(p)),1,1500) $(p) &&) true
+crypt: $(CRYPT_LONG) ## the long tests on encrypted databases: N states, cycles or operations each
+	@$(foreach p,$^,VDB_ENCRYPT=1 $(if $(N),VDB_N=$(N)) $(p) &&) true
 fuzz-replay: $(PROGRAMS.replay) ## each fuzz target over its kept corpus, under the sanitizers
 	@$(RUN) $(JOBS.replay)
 
@@ -659,7 +678,7 @@ install-test: ## installs to a scratch folder and builds against it by pkg-confi
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
 
 deps: ## installs the packages that building and testing need
-	@$(DEPS) lib tests server shell cluster uring
+	@$(DEPS) lib tests server shell cluster openssl uring
 
 clean: ## removes build/
 	rm -rf build
@@ -672,6 +691,7 @@ help: ## this list
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols abi-test abi-record manual breach-test clang-test \
-  header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
+  header-test test test-programs quick debug asan tsan scalar uring-test crypt-test crypt bench-encrypt \
+  blas-test neon-test \
   baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

@@ -294,11 +294,16 @@ enum {
 
 /*
  * Encryption of all files of a database, in builds with OpenSSL (make OPENSSL=1); elsewhere a
- * database with it, or an encrypted one, is VECDB_ERR_UNSUPPORTED. Files are encrypted by data keys,
- * which the library makes; these are in the file KEYS of the folder, wrapped by a key of the host's,
- * which has a name. Either get_key gives that key, or wrap and unwrap do with it what they must, so
- * that it need never leave a device or a service. A new database is encrypted from its first byte
- * on; a plain one cannot become encrypted, except through a new one.
+ * database with it, or an encrypted one, is VECDB_ERR_UNSUPPORTED. Files are encrypted by data
+ * keys, which the library makes; these are in the file KEYS of the folder, wrapped by a key of the
+ * host's, which has a name. Either get_key gives that key, or wrap and unwrap do with it what they
+ * must, so that it need never leave a device or a service. A new database is encrypted from its
+ * first byte on; a plain one cannot become encrypted, except through a new one.
+ * A byte that was changed is VECDB_ERR_CORRUPT wherever it is read, also without VERIFY_FULL. Files
+ * of segments are not read in place: they are decrypted into memory when they are opened, which
+ * memory_limit and vecdb_stats.bytes_allocated count; of a DISK index only what it has in memory
+ * anyway. Names of files, their sizes, the numbers of writes and collections, and the names of keys
+ * can be read by anyone.
  * Callbacks return 0, or anything else for no, which is VECDB_ERR_KEY. They are called from the
  * thread that opens, refreshes, backs up or re-keys, or from the one of VECDB_FOLLOW, one at a
  * time per database; they may not call the library.
@@ -1138,8 +1143,8 @@ enum {
  * written later is encrypted by a new data key; older files keep theirs until a merge, or
  * vecdb_compact of their collection, writes them anew. Data keys that no file uses any more go with
  * the next call. After a crash the former key opens the database, or the new one. Any thread, also
- * beside writes and searches; readers in other processes go on. Errors: ARGUMENT for a database that
- * is not encrypted, OPTION, LIMIT, READ_ONLY, KEY, IO, DISK_FULL, NO_MEMORY.
+ * beside writes and searches; readers in other processes go on. Errors: ARGUMENT for a database
+ * that is not encrypted, OPTION, LIMIT, READ_ONLY, KEY, IO, DISK_FULL, NO_MEMORY.
  */
 VECDB_API int vecdb_rekey(vecdb *db, const char *key_id, uint32_t flags, vecdb_error *error);
 

@@ -1,9 +1,9 @@
 /*
  * backup.c - copies of a database as of one moment, and back. A backup is a database folder without
  * a log. It is written from snapshots of all collections, which keep their segments and files, so
- * that no lock is held meanwhile: files of sealed segments are copied as they are (encrypted, if they
- * are: KEYS is copied, too), growing segments and deletes become files of the copy. The manifest comes last: what a crash cuts off is not a
- * database. What fails or is cancelled is removed.
+ * that no lock is held meanwhile: files of sealed segments are copied as they are, growing segments
+ * and deletes become files of the copy; an encrypted one has all data keys. The manifest comes
+ * last: what a crash cuts off is not a database. What fails or is cancelled is removed.
  */
 #include <errno.h>
 #include <stdio.h>

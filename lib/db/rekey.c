@@ -1,5 +1,5 @@
-/* rekey.c - other keys for an encrypted database that is open; see vecdb_rekey. What is removed from
-   KEYS is what no file in the folder names, so a file that is made meanwhile has the current key. */
+/* rekey.c - other keys for an encrypted database that is open; see vecdb_rekey. What no file in the
+   folder names is removed from KEYS, so a file that is made meanwhile has the current key. */
 #include "db/db.h"
 #include "store/store_format.h"
 

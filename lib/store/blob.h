@@ -52,8 +52,8 @@ VDB_INTERNAL void vdb_blob_abort(struct vdb_blob_writer *w);
 struct vdb_blob;
 /* Maps the file and checks header, trailer, table and `id`; sections are checked when first found
    (vdb_sect_reader.find, any thread), or all of them now when `full`. In a database that is
-   encrypted (env->keys) they are decrypted then, and stay in memory. Errors: CORRUPT naming the file
-   (with os_code ENOENT when it is missing), NEWER_FORMAT, IO, NO_MEMORY, KEY, UNSUPPORTED. */
+   encrypted (env->keys) they are decrypted then, and stay in memory. Errors: CORRUPT naming the
+   file (with os_code ENOENT when it is missing), NEWER_FORMAT, IO, NO_MEMORY, KEY, UNSUPPORTED. */
 VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
                                const struct vdb_blob_id *id, bool full, struct vdb_blob **out,
                                vecdb_error *err);

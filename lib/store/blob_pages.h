@@ -44,8 +44,9 @@ VDB_INTERNAL int vdb_pages_find(struct vdb_pages *pages, size_t i, const uint8_t
 /* Decrypts all of section i, and keeps nothing. `stop` as for vdb_blob_verify. */
 VDB_INTERNAL int vdb_pages_check(const struct vdb_pages *pages, size_t i, const uint8_t *map,
                                  bool (*stop)(void *), void *stop_arg, vecdb_error *err);
-/* Puts a queue that decrypts what is read of section i before the queue *inout, which it takes over,
-   also when it fails. A read is of whole pages; EBADMSG is one that was changed. 0 or ENOMEM. */
+/* Puts a queue that decrypts what is read of section i before the queue *inout, which it takes
+   over, also when it fails. A read is of whole pages; EBADMSG is one that was changed. 0 or
+   ENOMEM. */
 VDB_INTERNAL int vdb_pages_queue(const struct vdb_pages *pages, size_t i,
                                  vecdb_read_queue **inout);
 

@@ -92,8 +92,8 @@ static int blobr_read(struct vdb_blob *b, vecdb_file *file, void *out, size_t n,
   return os ? vdb_fail_os(err, os, "cannot read", b->path) : VECDB_OK;
 }
 
-/* Prepares the pages of an encrypted file, whose table is there; refuses a plain one where it should
-   be encrypted. */
+/* Prepares the pages of an encrypted file, whose table is there; refuses a plain one where it
+   should be encrypted. */
 static int blobr_key(struct vdb_blob *b, vecdb_file *file, const struct store_blob_header *h,
                      const struct store_blob_trailer *t, vecdb_error *err) {
   struct vdb_file_key key = {.kind = h->kind, .number = h->number, .id = h->key};

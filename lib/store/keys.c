@@ -17,8 +17,9 @@ struct keys_data_key {
 
 /* What is kept out of core dumps. */
 struct keys_secret {
-  struct keys_data_key data[VECDB_MAX_DATA_KEYS];
+  size_t bytes;                /* of the whole */
   uint8_t host[VDB_KEY_BYTES]; /* the host's, while it is used */
+  struct keys_data_key data[];
 };
 
 struct vdb_keys {
@@ -34,6 +35,20 @@ struct vdb_keys {
 };
 
 /* ---- making and freeing ---- */
+
+/* Room for n data keys; NULL when there is no memory. */
+static struct keys_secret *keys_secret_new(uint32_t n) {
+  size_t bytes = sizeof(struct keys_secret) + n * sizeof(struct keys_data_key);
+  struct keys_secret *secret = vdb_secret_new(bytes);
+  if (secret)
+    secret->bytes = bytes;
+  return secret;
+}
+
+static void keys_secret_free(struct keys_secret *secret) {
+  if (secret)
+    vdb_secret_free(secret, secret->bytes);
+}
 
 static int keys_check_hooks(const vecdb_encryption *e, vecdb_error *err) {
   if (e->size != sizeof *e)
@@ -68,14 +83,14 @@ VDB_INTERNAL int vdb_keys_new(struct vdb_env *env, const char *dir, const vecdb_
   keys->dir = dir;
   keys->hooks = *e;
   int rc = keys_set_name(keys->key_id, e->key_id, err);
-  keys->secret = rc ? NULL : vdb_secret_new(sizeof *keys->secret);
+  keys->secret = rc ? NULL : keys_secret_new(0);
   if (!rc && !keys->secret)
     rc = vdb_fail_memory(err);
   int os = rc ? 0 : vdb_mutex_init(&keys->mutex);
   if (os)
     rc = vdb_fail_os(err, os, "cannot make a mutex for", dir);
   if (rc) {
-    vdb_secret_free(keys->secret, sizeof *keys->secret);
+    keys_secret_free(keys->secret);
     vdb_free(&env->mem, keys);
     return rc;
   }
@@ -87,7 +102,7 @@ VDB_INTERNAL void vdb_keys_free(struct vdb_keys *keys) {
   if (!keys)
     return;
   vdb_mutex_destroy(&keys->mutex);
-  vdb_secret_free(keys->secret, sizeof *keys->secret);
+  keys_secret_free(keys->secret);
   vdb_free(&keys->env->mem, keys);
 }
 
@@ -196,7 +211,7 @@ static int keys_cipher(struct vdb_keys *keys, const struct keys_data_key *key,
 
 /* Takes over what KEYS says. */
 static int keys_adopt(struct vdb_keys *keys, const struct vdb_keys_file *file, vecdb_error *err) {
-  struct keys_secret *fresh = vdb_secret_new(sizeof *fresh);
+  struct keys_secret *fresh = keys_secret_new(file->n);
   if (!fresh)
     return vdb_fail_memory(err);
   int rc = VECDB_OK;
@@ -205,10 +220,10 @@ static int keys_adopt(struct vdb_keys *keys, const struct vdb_keys_file *file, v
     rc = keys_unwrap(keys, file->key_id, &file->entries[i], fresh->data[i].key, err);
   }
   if (rc) {
-    vdb_secret_free(fresh, sizeof *fresh);
+    keys_secret_free(fresh);
     return rc;
   }
-  vdb_secret_free(keys->secret, sizeof *keys->secret);
+  keys_secret_free(keys->secret);
   keys->secret = fresh;
   keys->n = file->n;
   keys->current = file->current;
@@ -248,9 +263,8 @@ static uint32_t keys_chosen(const struct vdb_keys *keys, const struct vdb_keys_c
     if (key->id == keys->current || !change->in_use || change->in_use(change->arg, key->id))
       data[n++] = *key;
   }
-  if (change->new_data_key)
-    n = n < VECDB_MAX_DATA_KEYS ? n + 1 : 0;
-  return n;
+  n += change->new_data_key;
+  return n <= VECDB_MAX_DATA_KEYS ? n : 0;
 }
 
 /* Wraps the n keys of `fresh`, the last of them the current one. */
@@ -317,19 +331,19 @@ static int keys_replace(struct vdb_keys *keys, const struct vdb_keys_change *cha
   keys->n = n;
   keys->current = file->current;
   memcpy(keys->key_id, file->key_id, sizeof keys->key_id);
-  vdb_secret_free(old, sizeof *old);
+  keys_secret_free(old);
   return VECDB_OK;
 }
 
 static int keys_change_locked(struct vdb_keys *keys, const struct vdb_keys_change *change,
                               vecdb_error *err) {
   struct vdb_keys_file file = {0};
-  struct keys_secret *fresh = vdb_secret_new(sizeof *fresh);
+  struct keys_secret *fresh = keys_secret_new(keys->n + 1);
   if (!fresh)
     return vdb_fail_memory(err);
   int rc = keys_replace(keys, change, fresh, &file, err);
   if (rc)
-    vdb_secret_free(fresh, sizeof *fresh);
+    keys_secret_free(fresh);
   vdb_keys_file_fini(&keys->env->mem, &file);
   return rc;
 }

@@ -1,7 +1,7 @@
 /*
- * keys.h - the data keys of an encrypted database: the file KEYS, which has them wrapped by a key of
- * the host's, and the ciphers of files, derived from them. README.md draws the bytes and argues why
- * no nonce comes twice.
+ * keys.h - the data keys of an encrypted database: the file KEYS, which has them wrapped by a key
+ * of the host's, and the ciphers of files, derived from them. README.md draws the bytes and argues
+ * why no nonce comes twice.
  *
  * An env without keys stands for plain files; then the calls that take an env give a NULL cipher
  * for those, and refuse the others.

@@ -1,5 +1,5 @@
-/* keys_file.c - the file KEYS as bytes, its reading and its replacement; see keys_file.h. Everything
-   read is taken for hostile. */
+/* keys_file.c - the file KEYS as bytes, its reading and its replacement; see keys_file.h.
+   Everything read is taken for hostile. */
 #include "store/keys_file.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /*
- * test_encrypt.c - encrypted databases through the public interface: nothing readable in any file at
- * any moment, also when the process is killed; wrong, missing and unwanted keys; other keys while
- * the database is used; readers, copies, DISK indexes, accounts of memory. In a build without
- * encryption: that it says so.
+ * test_encrypt.c - encrypted databases through the public interface: nothing readable in any file
+ * at any moment, also when the process is killed; wrong, missing and unwanted keys; other keys
+ * while the database is used; readers, copies, DISK indexes, accounts of memory. In a build
+ * without encryption: that it says so.
  *
  * CRYPT: yes
  */
@@ -469,8 +469,8 @@ static void backup_and_restore(void **state) {
   at_remove(folder);
 }
 
-/* Two copies of a folder go on by themselves and write the same. *same of *blocks of their files, of
-   16 bytes that are not zero, are alike. */
+/* Two copies of a folder go on by themselves and write the same. *same of *blocks of their files,
+   of 16 bytes that are not zero, are alike. */
 static void write_alike(const vecdb_encryption *e, size_t *same, size_t *blocks) {
   static const char *const names[] = {"MANIFEST", "0000000000000001.rows", "0000000000000002.wal"};
   char *folders[] = {at_folder(), at_folder()};

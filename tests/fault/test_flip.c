@@ -9,7 +9,8 @@
  * killed, may lack its last record; damage to any record before that is found. And a log that was
  * cut short or is gone may end anywhere.
  *
- * VDB_SEED: the first database. VDB_N: how many. VDB_ENCRYPT: encrypted; then the default finds all.
+ * VDB_SEED: the first database. VDB_N: how many. VDB_STRIDE: 1 in so many flips and cuts.
+ * VDB_ENCRYPT: encrypted, when the default verification finds all, too.
  *
  * CRYPT: yes
  */
@@ -164,7 +165,7 @@ static void flip_report(struct flip_base *base, const char *path, const char *wh
 static void flip_bytes(struct flip_base *base, uint32_t f, bool closed) {
   const char *path = base->paths[f];
   bool all = strstr(path, "MANIFEST") != NULL;
-  uint64_t stride = FLIP_STRIDE * (closed || all || flip_is_log(path) ? 1 : FLIP_AGAIN);
+  uint64_t stride = FLIP_STRIDE * flip_number("VDB_STRIDE", 1) * (closed || all || flip_is_log(path) ? 1 : FLIP_AGAIN);
   uint32_t durable = base->w.durable;
   base->w.durable = base->w.n_history - 2; /* at most the last write may be missing */
   for (uint64_t at = base->w.config.seed % stride; at < base->lengths[f]; at += stride) {
@@ -184,7 +185,8 @@ static void flip_bytes(struct flip_base *base, uint32_t f, bool closed) {
 }
 
 static void flip_cuts(struct flip_base *base, uint32_t f) {
-  for (uint64_t length = 0; length < base->lengths[f]; length += 1 + length % 13) {
+  uint64_t stride = flip_number("VDB_STRIDE", 1);
+  for (uint64_t length = 0; length < base->lengths[f]; length += stride * (1 + length % 13)) {
     struct simdisk *copy = simdisk_clone(base->disk);
     assert_int_equal(simdisk_cut(copy, base->paths[f], length), 0);
     bool earlier = flip_is_log(base->paths[f]);

@@ -91,7 +91,8 @@ void workload_fini(struct workload *w);
 /* A second workload in the same state, closed, on another VFS. */
 void workload_fork(struct workload *out, const struct workload *w, const vecdb_vfs *vfs);
 
-/* Whether databases are to be encrypted: VDB_ENCRYPT is set. Operations come in another order then. */
+/* Whether databases are to be encrypted: VDB_ENCRYPT is set. Operations come in another order
+   then. */
 bool workload_encrypted(void);
 /* The options that the workload opens with. */
 vecdb_options workload_options(struct workload *w);

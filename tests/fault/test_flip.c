@@ -165,7 +165,9 @@ static void flip_report(struct flip_base *base, const char *path, const char *wh
 static void flip_bytes(struct flip_base *base, uint32_t f, bool closed) {
   const char *path = base->paths[f];
   bool all = strstr(path, "MANIFEST") != NULL;
-  uint64_t stride = FLIP_STRIDE * flip_number("VDB_STRIDE", 1) * (closed || all || flip_is_log(path) ? 1 : FLIP_AGAIN);
+  uint64_t stride = FLIP_STRIDE * flip_number("VDB_STRIDE", 1);
+  if (!closed && !all && !flip_is_log(path))
+    stride *= FLIP_AGAIN;
   uint32_t durable = base->w.durable;
   base->w.durable = base->w.n_history - 2; /* at most the last write may be missing */
   for (uint64_t at = base->w.config.seed % stride; at < base->lengths[f]; at += stride) {

@@ -35,7 +35,7 @@ struct vdb_pages_open {
    NO_MEMORY. */
 VDB_INTERNAL int vdb_pages_new(const struct vdb_pages_open *open, struct vdb_cipher *cipher,
                                struct vdb_pages **out, vecdb_error *err);
-/* Ends all borrowings, and wipes what was decrypted. NULL is fine. */
+/* Ends all borrowings. NULL is fine. */
 VDB_INTERNAL void vdb_pages_free(struct vdb_pages *pages);
 /* The bytes of section i of the file that is mapped at `map`: decrypted when first asked for, by
    any thread. CORRUPT with the place of the page, NO_MEMORY. */

@@ -304,9 +304,10 @@ enum {
  * memory_limit and vecdb_stats.bytes_allocated count; of a DISK index only what it has in memory
  * anyway. Names of files, their sizes, the numbers of writes and collections, and the names of keys
  * can be read by anyone.
- * Callbacks return 0, or anything else for no, which is VECDB_ERR_KEY. They are called from the
- * thread that opens, refreshes, backs up or re-keys, or from the one of VECDB_FOLLOW, one at a
- * time per database; they may not call the library.
+ * Callbacks return 0, or anything else for no, which is VECDB_ERR_KEY. They are called when a
+ * database is opened, copied or re-keyed, and when a reader meets a new data key: by the thread
+ * that does it, which may be one of the library's, one at a time per database. They may not call
+ * the library.
  */
 typedef struct vecdb_encryption {
   uint32_t size;
@@ -1133,6 +1134,7 @@ VECDB_API int vecdb_backup(vecdb *db, const char *path, const vecdb_control *con
 VECDB_API int vecdb_restore(const char *from, const char *to, const vecdb_options *options,
                             vecdb_error *error);
 
+/* Flags of vecdb_rekey. */
 enum {
   VECDB_REKEY_NEW_DATA_KEY = 1u << 0 /* what is written from now on gets a new data key */
 };

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+enum { PAGES_RUN = 1 << 18 }; /* bytes decrypted between two polls */
+
 struct vdb_pages {
   struct vdb_mem *mem;
   struct vdb_cipher *cipher; /* only cloned: many threads may read */
@@ -173,18 +175,17 @@ VDB_INTERNAL int vdb_pages_find(struct vdb_pages *p, size_t i, const uint8_t *ma
 
 VDB_INTERNAL int vdb_pages_check(const struct vdb_pages *p, size_t i, const uint8_t *map,
                                  bool (*stop)(void *), void *stop_arg, vecdb_error *err) {
-  enum { RUN = 1 << 18 }; /* bytes between two polls */
   if (i >= p->n)
     return VECDB_OK; /* the tags: checked with the frame */
   const struct store_blob_entry *e = &p->table[i];
   struct vdb_cipher *cipher;
-  uint8_t *scratch = vdb_alloc(p->mem, RUN);
+  uint8_t *scratch = vdb_alloc(p->mem, PAGES_RUN);
   if (!scratch)
     return vdb_fail_memory(err);
   int rc = vdb_cipher_clone(p->cipher, &cipher, err);
   uint64_t page = 0;
-  for (uint64_t done = 0; !rc && done < e->length; done += RUN) {
-    size_t n = vdb_min_size((size_t)(e->length - done), RUN);
+  for (uint64_t done = 0; !rc && done < e->length; done += PAGES_RUN) {
+    size_t n = vdb_min_size((size_t)(e->length - done), PAGES_RUN);
     int os = pages_open_run(p, cipher, i, &page, map + e->offset + done, scratch, n);
     if (os)
       rc = pages_failed(p, i, page, os, err);

@@ -504,7 +504,7 @@ VDB_INTERNAL int vdb_recover_read(struct vecdb *db, const vecdb_options *options
     bool again = false;
     if (rc == VECDB_OK)
       again = recover_trimmed(db, out->wal_first);
-    else if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_IO)
+    else if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_IO || rc == VECDB_ERR_KEY)
       again = vdb_recover_overtaken(db, out->generation);
     if (!again)
       break;

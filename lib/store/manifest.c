@@ -145,8 +145,8 @@ static int man_load(struct vdb_env *env, vecdb_file *file, const char *path,
   return rc;
 }
 
-VDB_INTERNAL int vdb_manifest_read(struct vdb_env *env, const char *dir, struct vdb_manifest *out,
-                                   vecdb_error *err) {
+static int man_read(struct vdb_env *env, const char *dir, struct vdb_manifest *out,
+                    vecdb_error *err) {
   char path[STORE_PATH_MAX];
   memset(out, 0, sizeof *out);
   VDB_TRY(man_path(path, sizeof path, dir, "MANIFEST", err));
@@ -159,6 +159,14 @@ VDB_INTERNAL int vdb_manifest_read(struct vdb_env *env, const char *dir, struct 
   int rc = man_load(env, file, path, out, err);
   env->vfs->close(file);
   return rc;
+}
+
+VDB_INTERNAL int vdb_manifest_read(struct vdb_env *env, const char *dir, struct vdb_manifest *out,
+                                   vecdb_error *err) {
+  int rc = man_read(env, dir, out, err);
+  /* A writer in another process may have replaced it, and given its data key up, since it was read:
+     then another one is there. */
+  return rc == VECDB_ERR_KEY && env->keys ? man_read(env, dir, out, err) : rc;
 }
 
 /* ---- writing ---- */

@@ -4,7 +4,7 @@
 #   release  the library, examples and benchmarks     asan  address and undefined-behaviour checks
 #   check    optimised, with assertions: the tests    tsan  data races
 #   debug    for a debugger, with assertions          fuzz  libFuzzer, clang
-# Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  INSTALL=no (never install packages)
+# Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  OPENSSL=1  INSTALL=no (install no packages)
 #           JOBS=3 (at a time)  N= (seconds, states, cycles or operations of a long test)
 # CC, CXX, CPPFLAGS, CFLAGS, LDFLAGS, PREFIX, LIBDIR, INCLUDEDIR, DESTDIR as usual.
 
@@ -35,6 +35,11 @@ ifdef BLAS
 BASE += -DVDB_WITH_BLAS
 LIBS += -lopenblas
 endif
+ifdef OPENSSL
+BASE += -DVDB_WITH_OPENSSL
+LIBS += -lcrypto
+endif
+SWITCHED = $(if $(URING),uring) $(if $(BLAS),blas) $(if $(OPENSSL),openssl)
 
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CC.release = $(CC)
@@ -68,7 +73,8 @@ FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
 CLUSTER_BENCH_SRC := bench/wire.c
-BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC),$(call programs,bench))
+CRYPT_BENCH_SRC := bench/encrypt.c
+BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC) $(CRYPT_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
 # built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
@@ -85,7 +91,7 @@ CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
 
 # The shell needs libraries of its own, too.
 SHELL_SRC := $(sort $(wildcard examples/shell/*.c))
-SHELL_LIBS := -ledit -ljansson -lcurl
+SHELL_LIBS := -ledit -ljansson -lcurl -lcrypto
 
 # Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
 # the distance kernels run once more with the plain ones.
@@ -106,7 +112,7 @@ say = $(if $(V)$(QUIET),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 remember = @mkdir -p $(@D); [ '$(1)' = "$$(cat $@ 2>/dev/null)" ] || echo '$(1)' >$@
 # make for the steps of a target, with JOBS at a time unless the caller said -j.
 SUB = +@$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
-DEPS = CC='$(CC)' CXX='$(CXX)' INSTALL='$(INSTALL)' .ci/deps $(if $(URING),uring) $(if $(BLAS),blas)
+DEPS = CC='$(CC)' CXX='$(CXX)' INSTALL='$(INSTALL)' .ci/deps $(SWITCHED)
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -116,7 +122,7 @@ FORCE: ;@:
 # ---- The library ----------------------------------------------------------------------------------
 
 all: ## the static and the shared library, in build/
-	@CC='$(CC)' INSTALL=no .ci/deps lib $(if $(URING),uring) $(if $(BLAS),blas)
+	@CC='$(CC)' INSTALL=no .ci/deps lib $(SWITCHED)
 	$(SUB) libraries exports
 .DEFAULT_GOAL := all
 
@@ -193,7 +199,13 @@ build/$(1)/tests/cluster/test_sim build/$(1)/tests/cluster/test_planted:
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
-build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/libvecdb.a
+# Encryption, for programs that have it whatever OPENSSL says: to be linked before the library.
+build/$(1)/with-openssl.o: lib/os/crypt.c lib/os/crypt.h build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$@)
+	$$(Q)$$(CC.$(1)) $$(BASE) $$(if $$(OPENSSL),,-DVDB_WITH_OPENSSL) $$(FLAGS.$(1)) $$(CPPFLAGS) \
+	  $$(CFLAGS) -c -o $$@ $$<
+build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/with-openssl.o build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
 -include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d build/$(1)/planted/*/*/*.d)
@@ -228,6 +240,15 @@ bench: ## some minutes of measuring, as tables: DATA= a folder of data sets (ben
 bench-full: ## everything, beside the peers that PyPI has: DATA=, ONLY= some of its parts
 	$(SUB) QUIET=1 bench-programs
 	@DATA='$(DATA)' $(if $(ONLY),ONLY='$(ONLY)') bench/run.sh full
+
+# With and without encryption; random vectors will do.
+build/bench/encrypt: build/release/bench/encrypt.o $(patsubst %.c,build/release/%.o,$(call helpers,bench)) \
+    build/release/with-openssl.o build/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcrypto
+bench-encrypt: build/bench/encrypt ## what encryption costs: ROWS=, DIM=
+	@$< $(or $(ROWS),100000) $(or $(DIM),384)
 
 bench-server: ## the server under load: DATA= a folder with base.npy and query.npy, PARTS=
 	@$(DEPS) lib server
@@ -511,6 +532,23 @@ build/uring/tests/%: build/asan/tests/%.o build/uring/vfs_uring.o build/asan/lib
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -luring
 
+# And with encryption. Tests say in a comment that they are worth it; those that take a key from
+# VDB_ENCRYPT are for a longer run.
+CRYPT_SRC := $(call marked,CRYPT: yes,$(TEST_SRC))
+CRYPT_LONG := $(patsubst tests/%.c,build/crypt/fast/%,$(filter tests/crash/% tests/fault/% tests/model/%,$(CRYPT_SRC)))
+PROGRAMS.crypt := $(addprefix build/crypt/tests/,unit/test_crypt api/test_encrypt) \
+  build/crypt/fast/crash/test_crash build/crypt/fast/fault/test_flip
+build/crypt/tests/%: build/asan/tests/%.o build/asan/with-openssl.o build/asan/libtlib.a \
+    build/asan/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lcrypto
+build/crypt/fast/%: build/check/tests/%.o build/check/with-openssl.o build/check/libtlib.a \
+    build/check/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lcrypto
+
 # The same with OpenBLAS.
 BLAS_TESTS := unit/test_tile unit/test_index unit/test_flat_batch unit/test_kmeans api/test_api_search
 PROGRAMS.blas := $(BLAS_TESTS:%=build/blas/tests/%)
@@ -536,16 +574,17 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test breach-test clang-test tidy header-test symbols install-test \
-  examples-test shell-test cpp-test abi-test manual uring-test peers-quick deploy-names,"step:$(t) make $(t)")
+  examples-test shell-test cpp-test abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about thirteen minutes on two cores
-	@$(DEPS) lib tests server shell cluster $(if $(filter no,$(INSTALL)),,uring)
+	@$(DEPS) lib tests server shell cluster openssl $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
 	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
-test-programs: build/asan/vecdb $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring)
+test-programs: build/asan/vecdb $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring) \
+  $(PROGRAMS.crypt)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
 	@:
@@ -559,6 +598,12 @@ scalar: $(PROGRAMS.check) ## the tests that reach the distance kernels, with the
 	@$(RUN) $(JOBS.scalar)
 uring-test: $(PROGRAMS.uring) ## the tests that read by io_uring, where liburing and the kernel have it
 	@$(if $^,true,echo 'skipped: liburing is not installed') $(foreach p,$^,&& $(p))
+crypt-test: $(PROGRAMS.crypt) ## encryption, and power cuts and damage on encrypted databases
+	@$(foreach p,$(filter build/crypt/tests/%,$^),$(p) &&) true
+	@$(foreach p,$(filter build/crypt/fast/%,$^),VDB_ENCRYPT=1 VDB_STRIDE=97 \
+	  VDB_N=$(if $(findstring flip,$(p)),1,1500) $(p) &&) true
+crypt: $(CRYPT_LONG) ## the long tests on encrypted databases: N states, cycles or operations each
+	@$(foreach p,$^,VDB_ENCRYPT=1 $(if $(N),VDB_N=$(N)) $(p) &&) true
 fuzz-replay: $(PROGRAMS.replay) ## each fuzz target over its kept corpus, under the sanitizers
 	@$(RUN) $(JOBS.replay)
 
@@ -649,7 +694,7 @@ install-test: ## installs to a scratch folder and builds against it by pkg-confi
 	@CC='$(CC)' MAKE='$(MAKE)' sh tests/tidy/install.sh
 
 deps: ## installs the packages that building and testing need
-	@$(DEPS) lib tests server shell cluster uring
+	@$(DEPS) lib tests server shell cluster openssl uring
 
 clean: ## removes build/
 	rm -rf build
@@ -662,6 +707,7 @@ help: ## this list
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols abi-test abi-record manual breach-test clang-test \
-  header-test test test-programs quick debug asan tsan scalar uring-test blas-test neon-test \
+  header-test test test-programs quick debug asan tsan scalar uring-test crypt-test crypt bench-encrypt \
+  blas-test neon-test \
   baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

@@ -41,7 +41,7 @@ extern "C" {
 #define VECDB_VERSION_PATCH 0
 #define VECDB_VERSION_STRING "0.1.0"
 /* Format of the files. A library opens its own format and older ones, and refuses newer ones. */
-#define VECDB_FORMAT_VERSION 4
+#define VECDB_FORMAT_VERSION 5
 
 #if defined(VECDB_STATIC)
 #define VECDB_API
@@ -114,6 +114,8 @@ typedef enum vecdb_status {
   VECDB_ERR_CORRUPT = 63,        /* a checksum or structure check failed */
   VECDB_ERR_NEWER_FORMAT = 64,   /* written by a newer library */
   VECDB_ERR_NOT_A_DATABASE = 65, /* the directory holds something else */
+  VECDB_ERR_KEY = 66,            /* encrypted and no key given, or the wrong one; or a key given for
+                                    what is not encrypted */
   VECDB_ERR_INTERNAL = 99        /* a bug in vecdb; please report it */
 } vecdb_status;
 
@@ -286,6 +288,43 @@ enum {
                                        HOST_DRIVEN: vecdb_refresh alone does */
 };
 
+#define VECDB_KEY_BYTES 32          /* of a key */
+#define VECDB_MAX_WRAPPED 1024      /* bytes of a wrapped data key */
+#define VECDB_MAX_DATA_KEYS 1024    /* of a database */
+
+/*
+ * Encryption of all files of a database, in builds with OpenSSL (make OPENSSL=1); elsewhere a
+ * database with it, or an encrypted one, is VECDB_ERR_UNSUPPORTED. Files are encrypted by data
+ * keys, which the library makes; these are in the file KEYS of the folder, wrapped by a key of the
+ * host's, which has a name. Either get_key gives that key, or wrap and unwrap do with it what they
+ * must, so that it need never leave a device or a service. A new database is encrypted from its
+ * first byte on; a plain one cannot become encrypted, except through a new one.
+ * A byte that was changed is VECDB_ERR_CORRUPT wherever it is read, also without VERIFY_FULL. Files
+ * of segments are not read in place: they are decrypted into memory when they are opened, which
+ * memory_limit and vecdb_stats.bytes_allocated count; of a DISK index only what it has in memory
+ * anyway. Names of files, their sizes, the numbers of writes and collections, and the names of keys
+ * can be read by anyone.
+ * Callbacks return 0, or anything else for no, which is VECDB_ERR_KEY. They are called when a
+ * database is opened, copied or re-keyed, and when a reader meets a new data key: by the thread
+ * that does it, which may be one of the library's, one at a time per database. They may not call
+ * the library.
+ */
+typedef struct vecdb_encryption {
+  uint32_t size;
+  const char *key_id; /* name of the key for a new database, 1 to 255 bytes; it stands in KEYS in
+                         plain. An existing database names its own. Copied */
+  /* Stores the key of that name. It is wiped after use. */
+  int (*get_key)(void *user, const char *key_id, uint8_t key[VECDB_KEY_BYTES]);
+  /* Both, or neither: then get_key is used. wrap stores at most VECDB_MAX_WRAPPED bytes, and how
+     many. unwrap must find out what was not wrapped by that key. */
+  int (*wrap)(void *user, const char *key_id, const uint8_t data_key[VECDB_KEY_BYTES],
+              uint8_t *wrapped, size_t *n);
+  int (*unwrap)(void *user, const char *key_id, const uint8_t *wrapped, size_t n,
+                uint8_t data_key[VECDB_KEY_BYTES]);
+  void *user;
+} vecdb_encryption;
+#define VECDB_ENCRYPTION_INIT {sizeof(vecdb_encryption), NULL, NULL, NULL, NULL, NULL}
+
 /* How a database is opened. */
 typedef struct vecdb_options {
   uint32_t size;
@@ -309,9 +348,11 @@ typedef struct vecdb_options {
   vecdb_log_fn log;                 /* NULL: none */
   void *log_user;
   const vecdb_control *control;     /* of the opening itself (recovery) */
+  const vecdb_encryption *encryption; /* NULL: files are plain. Copied; `user` must outlive the
+                                         database */
 } vecdb_options;
 #define VECDB_OPTIONS_INIT {sizeof(vecdb_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                            NULL, NULL, NULL, NULL, NULL, NULL}
+                            NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /*
  * Opens the database in folder `path`, making it if there is none, and recovers what was
@@ -322,7 +363,7 @@ typedef struct vecdb_options {
  * take no lock, so the folder may be a copy or on a file system that cannot be written, and a
  * reader that is killed is missed by nobody.
  * options may be NULL. Errors: ARGUMENT, OPTION, BUSY, IO, NO_MEMORY, CORRUPT, NEWER_FORMAT,
- * NOT_A_DATABASE, NOT_FOUND, CANCELLED, TIMEOUT. Release with vecdb_close.
+ * NOT_A_DATABASE, NOT_FOUND, CANCELLED, TIMEOUT, KEY, UNSUPPORTED. Release with vecdb_close.
  */
 VECDB_API int vecdb_open(const char *path, const vecdb_options *options, vecdb **out,
                          vecdb_error *error);
@@ -1092,6 +1133,22 @@ VECDB_API int vecdb_backup(vecdb *db, const char *path, const vecdb_control *con
    that fails. options: as for open; their control is of the whole call. */
 VECDB_API int vecdb_restore(const char *from, const char *to, const vecdb_options *options,
                             vecdb_error *error);
+
+/* Flags of vecdb_rekey. */
+enum {
+  VECDB_REKEY_NEW_DATA_KEY = 1u << 0 /* what is written from now on gets a new data key */
+};
+/*
+ * Wraps the data keys of an encrypted database anew, by the host's key of the name key_id (NULL: of
+ * the name that it has). That takes no longer than the callbacks; afterwards the former key opens
+ * the database no more, but copies of the folder from before it still. With NEW_DATA_KEY what is
+ * written later is encrypted by a new data key; older files keep theirs until a merge, or
+ * vecdb_compact of their collection, writes them anew. Data keys that no file uses any more go with
+ * the next call. After a crash the former key opens the database, or the new one. Any thread, also
+ * beside writes and searches; readers in other processes go on. Errors: ARGUMENT for a database
+ * that is not encrypted, OPTION, LIMIT, READ_ONLY, KEY, IO, DISK_FULL, NO_MEMORY.
+ */
+VECDB_API int vecdb_rekey(vecdb *db, const char *key_id, uint32_t flags, vecdb_error *error);
 
 /* ---- Helpers -------------------------------------------------------------------------------- */
 

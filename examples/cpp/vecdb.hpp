@@ -1195,6 +1195,12 @@ class basic_database {
       return vecdb_backup(p_.get(), path, detail::raw(c), e);
     }, c);
   }
+  /* Of an encrypted database; key_id may be NULL. */
+  given<done> rekey(const char *key_id, uint32_t flags) noexcept(P::no_throw) {
+    return call<done>([&](done &, vecdb_error *e) {
+      return vecdb_rekey(p_.get(), key_id, flags, e);
+    });
+  }
   static given<done> restore(const char *from, const char *to,
                              const vecdb_options &options = VECDB_OPTIONS_INIT,
                              control *c = nullptr) noexcept(P::no_throw) {

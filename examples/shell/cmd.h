@@ -21,7 +21,7 @@ command_fn cmd_insert, cmd_upsert, cmd_update, cmd_get, cmd_scan, cmd_count, cmd
 /* cmd_search.c */
 command_fn cmd_search, cmd_explain;
 /* cmd_admin.c: the database as a whole */
-command_fn cmd_info, cmd_stats, cmd_check, cmd_backup, cmd_restore;
+command_fn cmd_info, cmd_stats, cmd_check, cmd_backup, cmd_restore, cmd_rekey;
 command_fn cmd_compact, cmd_flush, cmd_wait, cmd_warm;
 /* command.c: the shell itself */
 command_fn cmd_help, cmd_set, cmd_quit;

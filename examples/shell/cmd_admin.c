@@ -159,12 +159,24 @@ int cmd_backup(struct shell *shell, const struct call *call, vecdb_error *error)
 }
 
 int cmd_restore(struct shell *shell, const struct call *call, vecdb_error *error) {
-  (void)shell;
   vecdb_options options = VECDB_OPTIONS_INIT;
+  options.encryption = shell->encryption;
   options.control = control_begin("restoring");
   int status = vecdb_restore(call->place[0], call->place[1], &options, error);
   control_end();
   return status;
+}
+
+int cmd_rekey(struct shell *shell, const struct call *call, vecdb_error *error) {
+  const char *fresh = call_option(call, "new");
+  bool new_data_key = false;
+  int status = need_database(shell, error);
+  if (!status && fresh)
+    status = parse_switch(fresh, &new_data_key, error);
+  if (status)
+    return status;
+  return vecdb_rekey(shell->db, call->n_places ? call->place[0] : NULL,
+                     new_data_key ? VECDB_REKEY_NEW_DATA_KEY : 0, error);
 }
 
 /* ---- Upkeep ---- */

@@ -16,6 +16,7 @@ static int open_database(struct shell *shell, vecdb_error *error) {
     return need_database(shell, error);
   vecdb_options options = VECDB_OPTIONS_INIT;
   options.flags = shell->flags;
+  options.encryption = shell->encryption;
   return vecdb_open(shell->path, &options, &shell->db, error);
 }
 

@@ -72,6 +72,9 @@ const struct command commands[] = {
     {"backup", "DIR", "copies the database into a new folder", cmd_backup, NULL},
     {"restore", "FROM_DIR DIR", "checks a backup and copies it into a new folder", cmd_restore,
      NULL},
+    {"rekey", "[NAME] [new=yes|no]", "wraps the keys of the database by another one", cmd_rekey,
+     "NAME is a key of --key-file; new=yes: what is written from now on gets a new data key, and\n"
+     "`compact` brings older rows under it."},
     {"compact", "COLLECTION", "merges segments, and leaves deleted rows out", cmd_compact, NULL},
     {"flush", "COLLECTION", "writes rows in memory to a segment", cmd_flush, NULL},
     {"wait", "COLLECTION", "waits for the work in the background", cmd_wait, NULL},

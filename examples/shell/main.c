@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "keyfile.h"
 #include "lines.h"
 #include "shell.h"
 #include "words.h"
@@ -21,6 +22,8 @@ static const char usage[] =
     "  -r, --read-only     opens the database for reading, beside a program that writes\n"
     "  -f, --follow        likewise, and sees what that program writes\n"
     "  -k, --keep-going    goes on after a command that fails\n"
+    "      --key-file=FILE keys of an encrypted database: a name and 64 hexadecimal digits a\n"
+    "                      line; `create` makes an encrypted one, by the first key\n"
     "      --embed=URL     the embedding service for text=... (VECDB_EMBED_URL)\n"
     "      --model=NAME    its model (VECDB_EMBED_MODEL)\n"
     "  -h, --help          this, and the commands\n"
@@ -31,6 +34,7 @@ static const char usage[] =
 struct arguments {
   char **commands; /* of -c */
   size_t n_commands;
+  const char *key_file; /* NULL: none */
 };
 
 static void set_from(char **setting, const char *value) {
@@ -48,7 +52,8 @@ static bool arguments_read(int argc, char **argv, struct shell *shell, struct ar
       {"read-only", no_argument, NULL, 'r'},     {"follow", no_argument, NULL, 'f'},
       {"keep-going", no_argument, NULL, 'k'},    {"embed", required_argument, NULL, 'e'},
       {"model", required_argument, NULL, 'm'},   {"help", no_argument, NULL, 'h'},
-      {"version", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
+      {"version", no_argument, NULL, 'V'},       {"key-file", required_argument, NULL, 'K'},
+      {NULL, 0, NULL, 0}};
   int c;
   *status = VECDB_OK;
   while ((c = getopt_long(argc, argv, "c:jrfkhV", known, NULL)) != -1) {
@@ -74,6 +79,9 @@ static bool arguments_read(int argc, char **argv, struct shell *shell, struct ar
         break;
       case 'm':
         set_from(&shell->model, optarg);
+        break;
+      case 'K':
+        out->key_file = optarg;
         break;
       case 'h':
         fputs(usage, stdout);
@@ -103,6 +111,7 @@ static int shell_open(struct shell *shell) {
   if (!shell->path)
     return VECDB_OK;
   options.flags = shell->flags | VECDB_MUST_EXIST;
+  options.encryption = shell->encryption;
   options.control = control_begin("opening");
   control_command(true);
   int status = strcmp(shell->path, ":memory:") == 0
@@ -184,9 +193,22 @@ static int run(struct shell *shell, const struct arguments *arguments) {
   return VECDB_OK;
 }
 
+/* Reads the keys, if there is a file of them. */
+static int shell_keys(struct shell *shell, const char *path, struct keyfile *keys) {
+  vecdb_error error;
+  if (!path)
+    return VECDB_OK;
+  int status = keyfile_open(keys, path, &error);
+  if (status)
+    report(shell, &error);
+  shell->encryption = &keys->encryption;
+  return status;
+}
+
 int main(int argc, char **argv) {
   struct shell shell = {0};
   struct arguments arguments = {0};
+  struct keyfile keys = {0};
   int status;
   setlocale(LC_CTYPE, "");
   if (MB_CUR_MAX == 1) /* the texts of a database are UTF-8 wherever it is opened */
@@ -199,7 +221,9 @@ int main(int argc, char **argv) {
   if (arguments_read(argc, argv, &shell, &arguments, &status)) {
     shell.interactive = !arguments.n_commands && isatty(STDIN_FILENO);
     control_install(shell.interactive);
-    status = shell_open(&shell);
+    status = shell_keys(&shell, arguments.key_file, &keys);
+    if (!status)
+      status = shell_open(&shell);
     if (!status)
       status = run(&shell, &arguments);
     int closing = shell_close(&shell);
@@ -208,6 +232,7 @@ int main(int argc, char **argv) {
   if (fflush(stdout) != 0 && !status)
     status = VECDB_ERR_IO;
   curl_global_cleanup();
+  keyfile_close(&keys);
   free(arguments.commands);
   free(shell.embed_url);
   free(shell.model);

@@ -6,6 +6,7 @@
  *   table     rows for people            schema   a schema line into a schema, and back
  *   vecfile   files of vectors           rows     JSON and files of vectors into batches
  *   embed     text into a vector         cmd_*    the commands, by subject
+ *   keyfile   keys of databases
  *   command   the table of commands      edit     the prompt: history and completion
  */
 #ifndef SHELL_H
@@ -29,6 +30,7 @@ struct shell {
   uint32_t width; /* columns of a table; 0: the terminal's */
   char *embed_url;
   char *model;
+  const vecdb_encryption *encryption; /* of --key-file; NULL: none */
 };
 
 /* ---- Errors ---- */

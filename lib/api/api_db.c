@@ -113,3 +113,15 @@ VECDB_API int vecdb_restore(const char *from, const char *to, const vecdb_option
   VDB_TRY(vdb_api_need(to, "to", err));
   return vdb_restore(from, to, options, err);
 }
+
+VECDB_API int vecdb_rekey(vecdb *db, const char *key_id, uint32_t flags, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(db, "db", err));
+  if (flags & ~(uint32_t)VECDB_REKEY_NEW_DATA_KEY)
+    return vdb_fail(err, VECDB_ERR_OPTION, "flags 0x%x are not all known", flags);
+  if (!db->keys)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "the database is not encrypted");
+  if (!db->wal)
+    return vdb_fail(err, VECDB_ERR_READ_ONLY, "the database is open for reading only");
+  return vdb_rekey(db, key_id, (flags & VECDB_REKEY_NEW_DATA_KEY) != 0, err);
+}

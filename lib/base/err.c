@@ -50,6 +50,7 @@ static const struct err_text err_texts[] = {
     ERR_TEXT(VECDB_ERR_CORRUPT, "a file is damaged"),
     ERR_TEXT(VECDB_ERR_NEWER_FORMAT, "the file was written by a newer version"),
     ERR_TEXT(VECDB_ERR_NOT_A_DATABASE, "the folder is not a database"),
+    ERR_TEXT(VECDB_ERR_KEY, "a key is missing, wrong or not wanted"),
     ERR_TEXT(VECDB_ERR_INTERNAL, "an internal invariant failed"),
 };
 
@@ -130,6 +131,8 @@ VDB_INTERNAL int vdb_fail_os(vecdb_error *err, int os_code, const char *what, co
     code = VECDB_ERR_NO_MEMORY;
   else if (os_code == EBUSY)
     code = VECDB_ERR_BUSY;
+  else if (os_code == EBADMSG)
+    code = VECDB_ERR_CORRUPT;
   char buffer[96] = "unknown error";
   const char *reason = ERR_REASON(strerror_r(os_code, buffer, sizeof buffer), buffer);
   vdb_fail(err, code, "%s %.256s: %s", what, path, reason);

@@ -17,7 +17,7 @@ VDB_INTERNAL int vdb_fail_at(vecdb_error *err, int code, int64_t row, const char
 VDB_INTERNAL int vdb_fail_pos(vecdb_error *err, int code, int64_t position, const char *format, ...)
     VDB_PRINTF(4, 5);
 /* Turns an errno value into a code (ENOSPC and EDQUOT: DISK_FULL, ENOMEM: NO_MEMORY, EBUSY: BUSY,
-   else IO) with the message "what path: reason". */
+   EBADMSG: CORRUPT, else IO) with the message "what path: reason". */
 VDB_INTERNAL int vdb_fail_os(vecdb_error *err, int os_code, const char *what, const char *path);
 /* VECDB_ERR_NO_MEMORY with the standard message. */
 VDB_INTERNAL int vdb_fail_memory(vecdb_error *err);

@@ -2,8 +2,8 @@
  * backup.c - copies of a database as of one moment, and back. A backup is a database folder without
  * a log. It is written from snapshots of all collections, which keep their segments and files, so
  * that no lock is held meanwhile: files of sealed segments are copied as they are, growing segments
- * and deletes become files of the copy. The manifest comes last: what a crash cuts off is not a
- * database. What fails or is cancelled is removed.
+ * and deletes become files of the copy; an encrypted one has all data keys. The manifest comes
+ * last: what a crash cuts off is not a database. What fails or is cancelled is removed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -146,7 +146,7 @@ static void backup_remove_blob(const struct backup *b, enum vdb_blob_kind kind,
 
 /* Removes what was made of the copy, the manifest first, as far as that is possible. */
 static void backup_remove(const struct backup *b) {
-  static const char *const names[] = {"/MANIFEST", "/MANIFEST.tmp"};
+  static const char *const names[] = {"/MANIFEST", "/MANIFEST.tmp", "/KEYS", "/KEYS.tmp"};
   const vecdb_vfs *vfs = b->env->vfs;
   for (size_t i = 0; i < VDB_COUNT(names); i++) {
     char path[4096];
@@ -165,10 +165,11 @@ static void backup_remove(const struct backup *b) {
   vfs->remove(vfs, b->to);
 }
 
-static int backup_fill(struct backup *b, vecdb_error *err) {
-  for (uint32_t i = 0; i < b->manifest.n_collections; i++)
-    VDB_TRY(backup_collection(b, &b->parts[i], err));
+/* Completes the copy: no other data keys can come between KEYS and the manifest. */
+static int backup_finish(struct backup *b, vecdb_error *err) {
   const vecdb_vfs *vfs = b->env->vfs;
+  if (b->db->keys)
+    VDB_TRY(vdb_keys_copy(b->db->keys, b->env, b->to, err));
   int os = vfs->sync_dir(vfs, b->to);
   if (os)
     return vdb_fail_os(err, os, "syncing folder", b->to);
@@ -176,6 +177,15 @@ static int backup_fill(struct backup *b, vecdb_error *err) {
   b->manifest.next_file = vdb_change_file(b->db);
   bool unknown;
   return vdb_manifest_write(b->env, b->to, &b->manifest, &unknown, err);
+}
+
+static int backup_fill(struct backup *b, vecdb_error *err) {
+  for (uint32_t i = 0; i < b->manifest.n_collections; i++)
+    VDB_TRY(backup_collection(b, &b->parts[i], err));
+  vdb_mutex_lock(&b->db->manifest_mu);
+  int rc = backup_finish(b, err);
+  vdb_mutex_unlock(&b->db->manifest_mu);
+  return rc;
 }
 
 static int backup_write(struct backup *b, vecdb_error *err) {
@@ -287,6 +297,13 @@ static void backup_end(struct backup *b) {
   vdb_free(mem, b->parts);
 }
 
+/* While there is a copy being made, no data key is given up. */
+static void backup_count(struct vecdb *db, int more) {
+  vdb_mutex_lock(&db->manifest_mu);
+  db->copies += (uint32_t)more;
+  vdb_mutex_unlock(&db->manifest_mu);
+}
+
 VDB_INTERNAL int vdb_backup(struct vecdb *db, const char *path, struct vdb_control *control,
                             vecdb_error *err) {
   struct backup b = {.db = db, .env = &db->env, .to = path, .control = control};
@@ -296,12 +313,15 @@ VDB_INTERNAL int vdb_backup(struct vecdb *db, const char *path, struct vdb_contr
     vecdb_options options = VECDB_OPTIONS_INIT;
     options.allocator = &db->env.mem.table;
     VDB_TRY(vdb_env_init(&system, &options, false, err));
+    system.keys = db->keys;
     b.env = &system;
   }
+  backup_count(db, 1);
   int rc = backup_begin(&b, err);
   if (!rc)
     rc = backup_write(&b, err);
   backup_end(&b);
+  backup_count(db, -1);
   if (elsewhere)
     vdb_env_fini(&system);
   return rc;

@@ -18,6 +18,7 @@
 #include "os/pool.h"
 #include "seg/growing.h"
 #include "seg/sealed.h"
+#include "store/keys.h"
 #include "store/manifest.h"
 #include "store/wal.h"
 
@@ -124,6 +125,7 @@ struct vdb_recovered {
 
 struct vecdb {
   struct vdb_env env;
+  struct vdb_keys *keys; /* of env; NULL: files are plain */
   char *dir;
   uint32_t flags;
   int32_t durability;
@@ -140,6 +142,7 @@ struct vecdb {
 
   struct vdb_mutex manifest_mu;
   uint64_t generation;      /* manifest_mu */
+  uint32_t copies;          /* manifest_mu; backups that run */
   uint64_t next_segment;    /* manifest_mu */
   uint32_t next_collection; /* manifest_mu */
   _Atomic uint64_t next_file;
@@ -187,6 +190,11 @@ VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err);
 VDB_INTERNAL int vdb_db_check_options(const vecdb_options *o, vecdb_error *err);
 /* Makes the name of the folder `path` durable. */
 VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb_error *err);
+
+/* ---- rekey.c ---- */
+/* See vecdb_rekey; the database is encrypted and open for writing. */
+VDB_INTERNAL int vdb_rekey(struct vecdb *db, const char *key_id, bool new_data_key,
+                           vecdb_error *err);
 
 /* ---- recover.c ---- */
 /* Loads collections and segments from the manifest, replays the log, removes files nobody names. */

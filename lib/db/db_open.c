@@ -154,11 +154,15 @@ static void open_free(struct vecdb *db) {
   vdb_pool_free(db->pool);
   if (db->lock)
     db->lock->vfs->close(db->lock);
+  vdb_keys_free(db->keys);
   vdb_free(&db->env.mem, db->dir);
   open_unlock_all(db);
 }
 
 static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  if (options->encryption)
+    VDB_TRY(vdb_keys_new(&db->env, db->dir, options->encryption, &db->keys, err));
+  db->env.keys = db->keys;
   VDB_TRY(vdb_pool_new(&db->env, db->flags & VECDB_HOST_DRIVEN ? 1 : db->env.threads, &db->pool,
                        err));
   VDB_TRY(open_folder(db, err));

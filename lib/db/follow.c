@@ -107,7 +107,7 @@ static int follow_look(struct vecdb *db, vecdb_refresh_info *info, vecdb_error *
   if (!reload)
     rc = follow_log(db, &info->records, &reload, err);
   /* What makes no sense may be a file that is no longer the log: the manifest says. */
-  if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_IO)
+  if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_IO || rc == VECDB_ERR_KEY)
     reload = vdb_recover_overtaken(db, db->generation);
   if (!reload)
     return rc;

@@ -385,9 +385,18 @@ static int merge_sealed_list(struct vecdb_collection *coll, struct vdb_version *
   return VECDB_OK;
 }
 
-/* Whether writing a segment anew frees anything. */
+/* Whether the segment's files are encrypted by a data key that new files do not get. */
+static bool merge_of_old_key(const struct vdb_seg *seg) {
+  uint32_t current = vdb_keys_current(seg->env);
+  bool old = vdb_blob_key(seg->sealed->blob) != current;
+  for (uint32_t f = 0; !old && f < seg->schema->n_fields; f++)
+    old = seg->indexes[f] && vdb_blob_key(seg->indexes[f]->blob) != current;
+  return old;
+}
+
+/* Whether writing a segment anew frees anything, or puts it under the current data key. */
 static bool merge_pays(const struct vdb_seg *seg) {
-  bool pays = vdb_tombs_count(seg->tombs) > 0 || seg->sealed->stale;
+  bool pays = vdb_tombs_count(seg->tombs) > 0 || seg->sealed->stale || merge_of_old_key(seg);
   int64_t now = seg->schema->expiry == 0 ? 0 : vdb_wall_ms(seg->env);
   for (uint32_t row = 0; !pays && seg->schema->expiry > 0 && row < seg->sealed->n_rows; row++)
     pays = vdb_row_expired(seg->schema, seg->sealed->columns, row, now);

@@ -352,6 +352,15 @@ struct recover_folder {
   bool foreign; /* something else */
 };
 
+/* Files that a database may leave before it has a manifest. */
+static bool recover_harmless(const char *name) {
+  static const char *const names[] = {"LOCK", "MANIFEST.tmp", "KEYS", "KEYS.tmp"};
+  for (size_t i = 0; i < VDB_COUNT(names); i++)
+    if (strcmp(name, names[i]) == 0)
+      return true;
+  return false;
+}
+
 static void recover_visit_folder(void *arg, const char *name) {
   struct recover_folder *folder = arg;
   enum vdb_blob_kind kind;
@@ -360,7 +369,7 @@ static void recover_visit_folder(void *arg, const char *name) {
     folder->ours = true;
   else if (strcmp(name, "MANIFEST") == 0)
     folder->manifest = true;
-  else if (strcmp(name, "LOCK") != 0 && strcmp(name, "MANIFEST.tmp") != 0)
+  else if (!recover_harmless(name))
     folder->foreign = true;
 }
 
@@ -387,6 +396,8 @@ static int recover_create(struct vecdb *db, const vecdb_options *options, vecdb_
   VDB_TRY(vdb_recover_look(db, err));
   /* Also when the folder was there: a process that made it may have ended before it did this. */
   VDB_TRY(vdb_db_sync_parent(&db->env, db->dir, err));
+  if (db->keys)
+    VDB_TRY(vdb_keys_create(db->keys, err));
   struct vdb_change change = {0};
   bool keep;
   vdb_mutex_lock(&db->manifest_mu);
@@ -493,7 +504,7 @@ VDB_INTERNAL int vdb_recover_read(struct vecdb *db, const vecdb_options *options
     bool again = false;
     if (rc == VECDB_OK)
       again = recover_trimmed(db, out->wal_first);
-    else if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_IO)
+    else if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_IO || rc == VECDB_ERR_KEY)
       again = vdb_recover_overtaken(db, out->generation);
     if (!again)
       break;

@@ -19,6 +19,7 @@ struct vdb_env {
   uint64_t seed;
   unsigned threads; /* workers for parallel work, at least 1 */
   vecdb_vfs *owned_vfs; /* of a ":memory:" database; freed with the env */
+  struct vdb_keys *keys; /* that files are encrypted by (store/keys.h), borrowed; NULL: none are */
 };
 
 /* options must have been checked. On failure nothing is to be released. */

@@ -1,13 +1,13 @@
 /*
  * blob.h - a file of named sections, written once, then only mapped and read.
  *
- *   header, 64 bytes:  "vecdbblb", u32 format version, u32 kind, u64 file number, zeros, u64 XXH3
- *                      of the above
+ *   header, 64 bytes:  "vecdbblb", u32 format version, u32 kind, u64 file number, u32 data key (0:
+ *                      plain), u32 0, 16 bytes of salt, zeros, u64 XXH3 of the above
  *   sections, each 64-byte aligned, zero-padded, without gaps
  *   table: per section u32 tag, u32 number, u64 offset, u64 length, u64 XXH3 of the bytes;
  *                      zero-padded
  *   trailer, 64 bytes: u64 table offset, u32 sections, u32 kind, u64 file number, u64 file length,
- *                      zeros, u64 XXH3 of the table, u64 XXH3 of the trailer
+ *                      16 bytes of tag, u64 XXH3 of the table, u64 XXH3 of the trailer
  *
  * The manifest keeps the length and the table's hash of every file (vdb_blob_id), so a stale,
  * swapped or cut file is found at open. Padding is checked to be zero by verify.
@@ -51,8 +51,9 @@ VDB_INTERNAL void vdb_blob_abort(struct vdb_blob_writer *w);
 
 struct vdb_blob;
 /* Maps the file and checks header, trailer, table and `id`; sections are checked when first found
-   (vdb_sect_reader.find, any thread), or all of them now when `full`. Errors: CORRUPT naming the
-   file (with os_code ENOENT when it is missing), NEWER_FORMAT, IO, NO_MEMORY. */
+   (vdb_sect_reader.find, any thread), or all of them now when `full`. In a database that is
+   encrypted (env->keys) they are decrypted then, and stay in memory. Errors: CORRUPT naming the
+   file (with os_code ENOENT when it is missing), NEWER_FORMAT, IO, NO_MEMORY, KEY, UNSUPPORTED. */
 VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
                                const struct vdb_blob_id *id, bool full, struct vdb_blob **out,
                                vecdb_error *err);
@@ -63,7 +64,9 @@ VDB_INTERNAL const struct vdb_sect_reader *vdb_blob_reader(const struct vdb_blob
    says true. Any thread. */
 VDB_INTERNAL int vdb_blob_verify(const struct vdb_blob *blob, bool (*stop)(void *), void *stop_arg,
                                  vecdb_error *err);
-/* The mapping, for warm-up. */
+/* Id of the data key that the file is encrypted by; 0: plain. */
+VDB_INTERNAL uint32_t vdb_blob_key(const struct vdb_blob *blob);
+/* The mapping of the file as it is, for warm-up and copies. */
 VDB_INTERNAL const void *vdb_blob_bytes(const struct vdb_blob *blob, size_t *n);
 
 #endif

@@ -1,13 +1,16 @@
 /*
  * blob_read.c - opening, mapping and checking section files. Header, trailer and table are read
  * into memory and checked there, so that what is interpreted cannot change afterwards; sections are
- * borrowed from the mapping, and checked once, when they are first asked for.
+ * borrowed from the mapping, and checked once, when they are first asked for. Those of an encrypted
+ * file are decrypted into memory then (blob_pages.h), and what is mapped is only copied.
  */
 #include <errno.h>
 #include <stdatomic.h>
 
 #include "os/queue.h"
 #include "store/blob.h"
+#include "store/blob_pages.h"
+#include "store/keys.h"
 #include "store/store_format.h"
 
 enum { BLOBR_CHUNK = 4 << 20 }; /* bytes hashed between two polls */
@@ -23,6 +26,8 @@ struct vdb_blob {
   _Atomic uint8_t *checked; /* per section: 1 once its hash has held */
   size_t n;
   uint64_t table_at;
+  uint32_t key;            /* id of the data key; 0: plain */
+  struct vdb_pages *pages; /* of an encrypted file; else NULL */
   char *path;
 };
 
@@ -87,6 +92,21 @@ static int blobr_read(struct vdb_blob *b, vecdb_file *file, void *out, size_t n,
   return os ? vdb_fail_os(err, os, "cannot read", b->path) : VECDB_OK;
 }
 
+/* Prepares the pages of an encrypted file, whose table is there; refuses a plain one where it
+   should be encrypted. */
+static int blobr_key(struct vdb_blob *b, vecdb_file *file, const struct store_blob_header *h,
+                     const struct store_blob_trailer *t, vecdb_error *err) {
+  struct vdb_file_key key = {.kind = h->kind, .number = h->number, .id = h->key};
+  struct vdb_cipher *cipher;
+  memcpy(key.salt, h->key_salt, sizeof key.salt);
+  VDB_TRY(vdb_keys_read(b->env, &key, b->path, &cipher, err));
+  if (!cipher)
+    return VECDB_OK;
+  b->key = h->key;
+  struct vdb_pages_open open = {&b->env->mem, file, b->path, h, b->table, b->n, t};
+  return vdb_pages_new(&open, cipher, &b->pages, err);
+}
+
 static int blobr_load(struct vdb_blob *b, vecdb_file *file, const struct vdb_blob_id *id,
                       vecdb_error *err) {
   struct store_blob_header h;
@@ -115,6 +135,7 @@ static int blobr_load(struct vdb_blob *b, vecdb_file *file, const struct vdb_blo
   if (vdb_hash64(b->table, b->n * sizeof *b->table) != t.table_hash)
     return blobr_corrupt(b, t.table, "its table is not valid", err);
   VDB_TRY(blobr_check_table(b, err));
+  VDB_TRY(blobr_key(b, file, &h, &t, err));
   const void *map;
   os = b->env->vfs->map(file, (size_t)length, &map);
   if (os)
@@ -152,6 +173,10 @@ static int blobr_find(const struct vdb_sect_reader *reader, uint32_t tag, uint32
     const struct store_blob_entry *e = &b->table[i];
     if (e->tag != tag || e->number != number)
       continue;
+    if (b->pages) {
+      *n = (size_t)e->length;
+      return vdb_pages_find(b->pages, i, b->map, data, err);
+    }
     if (!bulk && !atomic_load_explicit(&b->checked[i], memory_order_acquire))
       VDB_TRY(blobr_check_section(b, i, NULL, NULL, err));
     *data = b->map + e->offset;
@@ -167,12 +192,15 @@ struct blobr_source {
   struct vdb_sect_source base;
   struct vdb_mem *mem;
   vecdb_file *file;
+  const struct vdb_pages *pages; /* of the blob, which outlives the source; NULL: plain */
+  size_t section;
 };
 
 static int blobr_source_queue(struct vdb_sect_source *source, uint32_t depth,
                               vecdb_read_queue **out) {
   struct blobr_source *s = (struct blobr_source *)source;
-  return vdb_queue_open(s->mem, s->file, depth, out);
+  int os = vdb_queue_open(s->mem, s->file, depth, out);
+  return os || !s->pages ? os : vdb_pages_queue(s->pages, s->section, out);
 }
 
 static void blobr_source_close(struct vdb_sect_source *source) {
@@ -198,6 +226,8 @@ static int blobr_source_open(const struct vdb_blob *b, const struct store_blob_e
   }
   s->base = (struct vdb_sect_source){e->offset, e->length, blobr_source_queue, blobr_source_close};
   s->mem = &b->env->mem;
+  s->pages = b->pages;
+  s->section = (size_t)(e - b->table);
   *out = &s->base;
   return VECDB_OK;
 }
@@ -247,10 +277,15 @@ static int blobr_check_frame(const struct vdb_blob *b, vecdb_error *err) {
 VDB_INTERNAL int vdb_blob_verify(const struct vdb_blob *blob, bool (*stop)(void *), void *stop_arg,
                                  vecdb_error *err) {
   VDB_TRY(blobr_check_frame(blob, err));
-  for (size_t i = 0; i < blob->n; i++)
+  for (size_t i = 0; i < blob->n; i++) {
     VDB_TRY(blobr_check_section(blob, i, stop, stop_arg, err));
+    if (blob->pages)
+      VDB_TRY(vdb_pages_check(blob->pages, i, blob->map, stop, stop_arg, err));
+  }
   return VECDB_OK;
 }
+
+VDB_INTERNAL uint32_t vdb_blob_key(const struct vdb_blob *blob) { return blob->key; }
 
 /* ---- opening and closing ---- */
 
@@ -260,6 +295,7 @@ VDB_INTERNAL void vdb_blob_close(struct vdb_blob *blob) {
   struct vdb_mem *mem = &blob->env->mem;
   if (blob->map)
     blob->env->vfs->unmap(blob->env->vfs, blob->map, (size_t)blob->length);
+  vdb_pages_free(blob->pages);
   vdb_free(mem, blob->table);
   vdb_free(mem, (void *)blob->checked);
   vdb_free(mem, blob->path);

@@ -1,10 +1,12 @@
 /*
  * blob_write.c - writing a section file: header, sections one after the other, table, trailer.
  * Bytes are hashed as they come; small appends gather in a buffer, large ones go straight to the
- * file.
+ * file. In an encrypted file they become pages first, and the hashes are of what is in the file.
  */
 #include "base/check.h"
 #include "store/blob.h"
+#include "store/blob_pages.h"
+#include "store/keys.h"
 #include "store/store_format.h"
 
 enum {
@@ -28,6 +30,14 @@ struct vdb_blob_writer {
   vecdb_error error;
   enum vdb_blob_kind kind;
   uint64_t number;
+  struct store_blob_header header;
+  struct vdb_cipher *cipher; /* NULL: the file is plain */
+  uint8_t *page;             /* the open section's last bytes, of which no page is full */
+  size_t in_page;
+  uint64_t pages;  /* of the open section so far */
+  uint8_t *tags;   /* of all pages, VDB_TAG_BYTES each */
+  size_t n_tags;   /* bytes of them */
+  size_t tags_capacity;
   char path[STORE_PATH_MAX];
 };
 
@@ -83,6 +93,51 @@ static int blobw_pad(struct vdb_blob_writer *w, vecdb_error *err) {
   return blobw_put(w, zeros, (size_t)(vdb_round_up(w->end, STORE_BLOB_ALIGN) - w->end), err);
 }
 
+/* ---- pages of an encrypted file ---- */
+
+/* Encrypts a page, into the buffer. */
+static int blobw_seal_page(struct vdb_blob_writer *w, const void *data, size_t n,
+                           vecdb_error *err) {
+  if (n > BLOBW_BUFFER - w->buffered)
+    VDB_TRY(blobw_flush(w, err));
+  if (!VDB_GROW(&w->env->mem, w->tags, w->tags_capacity, w->n_tags + VDB_TAG_BYTES))
+    return vdb_fail_memory(err);
+  struct vdb_message m = {.space = (uint32_t)(w->n - 1), .number = w->pages, .n = n};
+  uint8_t *out = w->buffer + w->buffered;
+  if (vdb_cipher_seal(w->cipher, &m, data, out, w->tags + w->n_tags) != 0)
+    return vdb_fail_memory(err);
+  vdb_hash_add(&w->hash, out, n);
+  w->n_tags += VDB_TAG_BYTES;
+  w->pages++;
+  w->buffered += n;
+  w->end += n;
+  return VECDB_OK;
+}
+
+static int blobw_seal_rest(struct vdb_blob_writer *w, vecdb_error *err) {
+  size_t n = w->in_page;
+  w->in_page = 0;
+  return n > 0 ? blobw_seal_page(w, w->page, n, err) : VECDB_OK;
+}
+
+static int blobw_put_sealed(struct vdb_blob_writer *w, const uint8_t *data, size_t n,
+                            vecdb_error *err) {
+  while (n > 0) {
+    size_t take = vdb_min_size(n, STORE_PAGE - w->in_page);
+    if (take == STORE_PAGE) {
+      VDB_TRY(blobw_seal_page(w, data, take, err));
+    } else {
+      memcpy(w->page + w->in_page, data, take);
+      w->in_page += take;
+      if (w->in_page == STORE_PAGE)
+        VDB_TRY(blobw_seal_rest(w, err));
+    }
+    data += take;
+    n -= take;
+  }
+  return VECDB_OK;
+}
+
 /* ---- sections ---- */
 
 /* Remembers the first failure. */
@@ -114,6 +169,7 @@ static int blobw_start(struct vdb_blob_writer *w, uint32_t tag, uint32_t number,
   struct store_blob_entry entry = {tag, number, w->end, 0, 0};
   w->table[w->n++] = entry;
   w->open = true;
+  w->pages = 0;
   vdb_hash_begin(&w->hash);
   return VECDB_OK;
 }
@@ -133,6 +189,8 @@ static int blobw_append(struct vdb_sect_writer *sections, const void *data, size
     return blobw_stick(w, vdb_fail(err, VECDB_ERR_INTERNAL, "an append outside a section"), err);
   if (n == 0)
     return VECDB_OK;
+  if (w->cipher)
+    return blobw_stick(w, blobw_put_sealed(w, data, n, err), err);
   vdb_hash_add(&w->hash, data, n);
   return blobw_stick(w, blobw_put(w, data, n, err), err);
 }
@@ -142,6 +200,7 @@ static int blobw_end(struct vdb_sect_writer *sections, vecdb_error *err) {
   VDB_TRY(blobw_again(w, err));
   if (!w->open)
     return blobw_stick(w, vdb_fail(err, VECDB_ERR_INTERNAL, "no section is open"), err);
+  VDB_TRY(blobw_stick(w, blobw_seal_rest(w, err), err));
   w->open = false;
   struct store_blob_entry *entry = &w->table[w->n - 1];
   entry->length = w->end - entry->offset;
@@ -172,6 +231,11 @@ static void blobw_free(struct vdb_blob_writer *w) {
   struct vdb_mem *mem = &w->env->mem;
   if (w->file)
     w->env->vfs->close(w->file);
+  vdb_cipher_free(w->cipher);
+  if (w->page)
+    vdb_wipe(w->page, STORE_PAGE);
+  vdb_free(mem, w->page);
+  vdb_free(mem, w->tags);
   vdb_free(mem, w->buffer);
   vdb_free(mem, w->table);
   vdb_free(mem, w);
@@ -189,6 +253,18 @@ VDB_INTERNAL void vdb_blob_abort(struct vdb_blob_writer *w) {
   blobw_free(w);
 }
 
+/* Begins to encrypt, if the database is encrypted. */
+static int blobw_key(struct vdb_blob_writer *w, vecdb_error *err) {
+  struct vdb_file_key key = {.kind = (uint32_t)w->kind, .number = w->number};
+  VDB_TRY(vdb_keys_write(w->env, &key, &w->cipher, err));
+  if (!w->cipher)
+    return VECDB_OK;
+  w->header.key = key.id;
+  memcpy(w->header.key_salt, key.salt, sizeof key.salt);
+  w->page = vdb_alloc(&w->env->mem, STORE_PAGE);
+  return w->page ? VECDB_OK : vdb_fail_memory(err);
+}
+
 static int blobw_prepare(struct vdb_blob_writer *w, const char *dir, vecdb_error *err) {
   const vecdb_vfs *vfs = w->env->vfs;
   w->capacity = 0;
@@ -201,14 +277,14 @@ static int blobw_prepare(struct vdb_blob_writer *w, const char *dir, vecdb_error
     w->file = NULL;
     return vdb_fail_os(err, os, "cannot create", w->path);
   }
-  struct store_blob_header h;
-  memset(&h, 0, sizeof h);
-  memcpy(h.magic, STORE_BLOB_MAGIC, sizeof h.magic);
-  h.version = VECDB_FORMAT_VERSION;
-  h.kind = (uint32_t)w->kind;
-  h.number = w->number;
-  h.hash = vdb_store_hash(&h, sizeof h);
-  return blobw_put(w, &h, sizeof h, err);
+  struct store_blob_header *h = &w->header;
+  memcpy(h->magic, STORE_BLOB_MAGIC, sizeof h->magic);
+  h->version = VECDB_FORMAT_VERSION;
+  h->kind = (uint32_t)w->kind;
+  h->number = w->number;
+  VDB_TRY(blobw_key(w, err));
+  h->hash = vdb_store_hash(h, sizeof *h);
+  return blobw_put(w, h, sizeof *h, err);
 }
 
 VDB_INTERNAL int vdb_blob_create(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
@@ -233,10 +309,23 @@ VDB_INTERNAL int vdb_blob_create(struct vdb_env *env, const char *dir, enum vdb_
   return rc;
 }
 
+/* The tags, as the last section. They are no secret. */
+static int blobw_put_tags(struct vdb_blob_writer *w, vecdb_error *err) {
+  VDB_TRY(blobw_start(w, STORE_BLOB_TAGS, 0, err));
+  w->open = false;
+  vdb_hash_add(&w->hash, w->tags, w->n_tags);
+  VDB_TRY(blobw_put(w, w->tags, w->n_tags, err));
+  w->table[w->n - 1].length = w->n_tags;
+  w->table[w->n - 1].hash = vdb_hash_end(&w->hash);
+  return blobw_pad(w, err);
+}
+
 static int blobw_close_file(struct vdb_blob_writer *w, struct vdb_blob_id *id, vecdb_error *err) {
   VDB_TRY(blobw_again(w, err));
   if (w->open)
     return vdb_fail(err, VECDB_ERR_INTERNAL, "a section was not ended");
+  if (w->cipher)
+    VDB_TRY(blobw_put_tags(w, err));
   struct store_blob_trailer t;
   memset(&t, 0, sizeof t);
   t.table = w->end;
@@ -247,6 +336,9 @@ static int blobw_close_file(struct vdb_blob_writer *w, struct vdb_blob_id *id, v
   VDB_TRY(blobw_put(w, w->table, w->n * sizeof *w->table, err));
   VDB_TRY(blobw_pad(w, err));
   t.length = w->end + sizeof t;
+  struct vdb_blob_frame frame = {&w->header, w->table, w->tags, w->n_tags, &t};
+  if (w->cipher && vdb_blob_frame_seal(w->cipher, &frame, t.tag) != 0)
+    return vdb_fail_memory(err);
   t.hash = vdb_store_hash(&t, sizeof t);
   VDB_TRY(blobw_put(w, &t, sizeof t, err));
   VDB_TRY(blobw_flush(w, err));

@@ -58,8 +58,8 @@ struct vdb_manifest {
 };
 
 /* Reads and checks dir/MANIFEST. NOT_FOUND: no such file. CORRUPT, NEWER_FORMAT, NOT_A_DATABASE
-   (other magic), IO, NO_MEMORY. Release the contents with vdb_manifest_fini; on failure there is
-   nothing to be released. */
+   (other magic), IO, NO_MEMORY, KEY, UNSUPPORTED. Release the contents with vdb_manifest_fini; on
+   failure there is nothing to be released. */
 VDB_INTERNAL int vdb_manifest_read(struct vdb_env *env, const char *dir, struct vdb_manifest *out,
                                    vecdb_error *err);
 /*

@@ -7,11 +7,14 @@
 #define VDB_STORE_FORMAT_H
 
 #include "base/err.h"
+#include "base/sect.h"
 #include "base/sum.h"
+#include "os/crypt.h"
 
 #define STORE_WAL_MAGIC "vecdbwal"
 #define STORE_BLOB_MAGIC "vecdbblb"
 #define STORE_MANIFEST_MAGIC "vecdbman"
+#define STORE_KEYS_MAGIC "vecdbkey"
 #define STORE_RECORD_MAGIC 0x4365526cu /* "lReC" */
 
 enum {
@@ -24,17 +27,22 @@ enum {
   STORE_BLOB_SECTIONS_MAX = 4096,
   STORE_MANIFEST_HEAD = 32,        /* bytes before the body */
   STORE_MANIFEST_MAX = 1 << 30,
-  STORE_RECORD_BODY_MAX = 1 << 30
+  STORE_RECORD_BODY_MAX = 1 << 30, /* before it is encrypted */
+  STORE_PAGE = 4096                /* bytes of a section that are encrypted as one message */
 };
+
+/* Messages of a file's cipher, beside the sections' pages, whose spaces are the sections' places in
+   the table: what is only authenticated. */
+#define STORE_SPACE_FRAME UINT32_MAX
 
 struct store_wal_header {
   char magic[STORE_MAGIC_BYTES];
   uint32_t version;
-  uint32_t zero;
+  uint32_t key;    /* id of the data key; 0: plain */
   uint64_t number; /* of the file, as in its name */
   uint64_t base;   /* the last sequence number before this file */
   uint64_t salt;   /* repeated in every record */
-  uint64_t zeros[2];
+  uint8_t key_salt[VDB_SALT_BYTES];
   uint64_t hash;   /* of the bytes before */
 };
 
@@ -55,12 +63,17 @@ struct store_blob_header {
   uint32_t version;
   uint32_t kind; /* a vdb_blob_kind */
   uint64_t number;
-  uint64_t zeros[4];
+  uint32_t key; /* id of the data key; 0: plain */
+  uint32_t zero;
+  uint8_t key_salt[VDB_SALT_BYTES];
+  uint64_t zeros;
   uint64_t hash; /* of the bytes before */
 };
 
 /* Zeros before a section that starts at a block; by its place in the table. */
 #define STORE_BLOB_GAP VDB_TAG('G', 'A', 'P', '.')
+/* Of an encrypted file, the last section: the tags of all pages of the others, in their order. */
+#define STORE_BLOB_TAGS VDB_TAG('T', 'A', 'G', 'S')
 
 struct store_blob_entry {
   uint32_t tag;
@@ -76,7 +89,7 @@ struct store_blob_trailer {
   uint32_t kind;
   uint64_t number;
   uint64_t length;   /* of the file */
-  uint64_t zeros[2];
+  uint8_t tag[VDB_TAG_BYTES]; /* of header, table, tags and the bytes before; zeros when plain */
   uint64_t table_hash;
   uint64_t hash;     /* of the bytes before */
 };

@@ -2,8 +2,10 @@
  * wal.h - the write-ahead log: numbered files of checksummed records. README.md draws the bytes and
  * argues why the rules below are right.
  *
- * File header, 64 bytes: "vecdbwal", u32 format version, u32 0, u64 file number, u64 base (the last
- * sequence number before this file), u64 salt (new for each file), zeros, u64 XXH3 of the above.
+ * File header, 64 bytes: "vecdbwal", u32 format version, u32 data key (0: plain), u64 file number,
+ * u64 base (the last sequence number before this file), u64 salt (new for each file), 16 bytes of
+ * salt for the key, u64 XXH3 of the above; in an encrypted file 16 bytes of tag follow
+ * (wal_crypt.h).
  * Record, 8-byte aligned: header of 56 bytes: u32 magic, u32 body length, u64 sequence number, u64
  * salt, u64 durable (the offset in this file up to which everything was known to be synced when the
  * record was written), u32 collection, u32 type, u64 XXH3 of the body and its padding, u64 XXH3 of

@@ -6,6 +6,7 @@
 
 #include "store/store_format.h"
 #include "store/wal.h"
+#include "store/wal_crypt.h"
 
 #define WALR_SUFFIX ".wal"
 
@@ -70,6 +71,9 @@ struct walr_file {
   vecdb_file *file;
   uint64_t length;
   uint64_t salt; /* of its records */
+  struct vdb_cipher *cipher; /* NULL: plain */
+  uint8_t *body;             /* of a record, decrypted */
+  size_t body_capacity;
   uint8_t *window;
   size_t capacity;
   uint64_t start; /* file offset of the window */
@@ -103,6 +107,14 @@ static void walr_close(struct walr_file *f) {
   if (f->file)
     f->env->vfs->close(f->file);
   f->file = NULL;
+  vdb_cipher_free(f->cipher);
+  f->cipher = NULL;
+}
+
+/* Frees what was used for reading. */
+static void walr_fini(struct walr_file *f) {
+  vdb_free(&f->env->mem, f->window);
+  vdb_free(&f->env->mem, f->body);
 }
 
 static void walr_forget(struct walr_file *f) { f->n = 0; }
@@ -159,18 +171,20 @@ static int walr_all_zero(struct walr_file *f, uint64_t offset, bool *zero, vecdb
   return VECDB_OK;
 }
 
-/* Reads the header of the open file. *valid false: the file never was. */
+/* Reads the header of the open file, and makes its records readable. *valid false: the file never
+   was. */
 static int walr_read_head(struct walr_file *f, uint64_t number, struct walr_head *out, bool *valid,
                           vecdb_error *err) {
   struct store_wal_header h;
-  *valid = false;
-  if (f->length >= sizeof h) {
-    const uint8_t *p;
-    VDB_TRY(walr_need(f, 0, sizeof h, &p, err));
-    memcpy(&h, p, sizeof h);
-    *valid = memcmp(h.magic, STORE_WAL_MAGIC, STORE_MAGIC_BYTES) == 0 &&
-             h.version != 0 && h.hash == vdb_store_hash(&h, sizeof h);
-  }
+  uint8_t begin[WAL_BEGIN_MAX];
+  size_t n = vdb_min_size((size_t)f->length, sizeof begin);
+  int os = n > 0 ? f->env->vfs->read(f->file, begin, n, 0) : 0;
+  if (os)
+    return vdb_fail_os(err, os, "cannot read", f->path);
+  memset(&h, 0, sizeof h);
+  memcpy(&h, begin, vdb_min_size(n, sizeof h));
+  *valid = n >= sizeof h && memcmp(h.magic, STORE_WAL_MAGIC, STORE_MAGIC_BYTES) == 0 &&
+           h.version != 0 && h.hash == vdb_store_hash(&h, sizeof h);
   if (!*valid) {
     bool zero;
     VDB_TRY(walr_all_zero(f, STORE_HEADER_BYTES, &zero, err));
@@ -183,8 +197,9 @@ static int walr_read_head(struct walr_file *f, uint64_t number, struct walr_head
     return walr_corrupt(f, 0, "it holds another file", err);
   out->number = number;
   out->base = h.base;
-  out->salt = h.salt;
-  return VECDB_OK;
+  out->salt = f->salt = h.salt;
+  const uint8_t *tag = n == sizeof begin ? begin + sizeof h : NULL;
+  return vdb_walc_of(f->env, &h, tag, f->path, &f->cipher, err);
 }
 
 /* ---- records ---- */
@@ -218,7 +233,7 @@ static int walr_read_record(struct walr_file *f, uint64_t offset, struct store_w
     return VECDB_OK;
   const uint8_t *p;
   VDB_TRY(walr_need(f, offset, sizeof *h, &p, err));
-  if (!walr_is_header(p, f->salt, h) || h->length > STORE_RECORD_BODY_MAX)
+  if (!walr_is_header(p, f->salt, h) || h->length > STORE_RECORD_BODY_MAX + VDB_TAG_BYTES)
     return VECDB_OK;
   uint64_t size = vdb_store_record_bytes(h->length);
   if (size > f->length - offset)
@@ -254,9 +269,29 @@ static int walr_was_durable(struct walr_file *f, uint64_t offset, bool *found, v
   return VECDB_OK;
 }
 
+/* Decrypts the body of a good record, which is torn no more: what fails here was forged. */
+static int walr_open_body(struct walr_file *f, uint64_t offset, const struct store_wal_record *h,
+                          const uint8_t **body, size_t *n, vecdb_error *err) {
+  *n = h->length;
+  if (!f->cipher)
+    return VECDB_OK;
+  if (!VDB_GROW(&f->env->mem, f->body, f->body_capacity, vdb_max_size(h->length, 1)))
+    return vdb_fail_memory(err);
+  int os = vdb_walc_open(f->cipher, offset, h, *body, f->body);
+  if (os == EBADMSG)
+    return walr_corrupt(f, offset, "a record was not written with the database's key", err);
+  if (os)
+    return vdb_fail_memory(err);
+  *body = f->body;
+  *n = h->length - VDB_TAG_BYTES;
+  return VECDB_OK;
+}
+
 /* Checks and applies the good record h at `offset`. */
 static int walr_take(struct walr_scan *s, uint64_t offset, const struct store_wal_record *h,
                      const uint8_t *body, vecdb_error *err) {
+  size_t n;
+  VDB_TRY(walr_open_body(&s->f, offset, h, &body, &n, err));
   if (h->durable > offset || h->durable < s->durable || h->durable % STORE_RECORD_ALIGN)
     return walr_corrupt(&s->f, offset, "a record names an impossible offset", err);
   s->durable = h->durable;
@@ -269,7 +304,7 @@ static int walr_take(struct walr_scan *s, uint64_t offset, const struct store_wa
   if (h->seq != s->reached + 1)
     return walr_corrupt(&s->f, offset, "a record is out of order", err);
   if (h->seq > s->after) {
-    struct vdb_wal_record record = {h->seq, h->collection, h->type, body, h->length};
+    struct vdb_wal_record record = {h->seq, h->collection, h->type, body, n};
     VDB_TRY(s->apply(s->arg, &record, err));
   }
   s->reached = h->seq;
@@ -350,6 +385,22 @@ static int walr_read_heads(struct walr_scan *s, const char *dir, const struct wa
   return VECDB_OK;
 }
 
+/* Reads the open file, whose head was read before, up to number `limit`; closes it. */
+static int walr_read_whole(struct walr_scan *s, const struct walr_head *head, uint64_t limit,
+                           bool torn, vecdb_error *err) {
+  struct walr_head again;
+  bool valid;
+  int rc = walr_read_head(&s->f, head->number, &again, &valid, err);
+  if (!rc && (!valid || again.salt != head->salt))
+    rc = walr_corrupt(&s->f, 0, "it has changed while it was read", err);
+  if (!rc) {
+    s->durable = s->end = vdb_walc_begin(s->f.cipher != NULL);
+    rc = walr_read_file(s, limit, torn, err);
+  }
+  walr_close(&s->f);
+  return rc;
+}
+
 static int walr_read_all(struct walr_scan *s, const char *dir, const struct walr_list *list,
                          struct vdb_wal_scan *out, vecdb_error *err) {
   s->heads = vdb_alloc_array(&s->f.env->mem, list->n, sizeof *s->heads);
@@ -367,15 +418,11 @@ static int walr_read_all(struct walr_scan *s, const char *dir, const struct walr
       return walr_corrupt(&s->f, 0, "it was removed while the log was read", err);
     if (gone) /* it held nothing that is needed: a writer left it, or made it needless since */
       continue;
-    s->f.salt = s->heads[i].salt;
-    s->durable = s->end = STORE_HEADER_BYTES;
-    int rc = walr_read_file(s, limit, last || limit <= s->after, err);
-    walr_close(&s->f);
-    VDB_TRY(rc);
+    VDB_TRY(walr_read_whole(s, &s->heads[i], limit, last || limit <= s->after, err));
   }
   if (s->n_heads > 0) {
     out->tail.file = s->heads[s->n_heads - 1].number;
-    out->tail.salt = s->f.salt;
+    out->tail.salt = s->heads[s->n_heads - 1].salt;
     out->tail.offset = s->end;
     out->tail.durable = s->durable;
   }
@@ -418,7 +465,7 @@ VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t fir
   out->tail.seq = out->last_seq;
   out->tail.highest = list.highest;
   out->next_file = list.highest < first_file ? first_file : list.highest + 1;
-  vdb_free(&env->mem, s->f.window);
+  walr_fini(&s->f);
   vdb_free(&env->mem, s->heads);
   vdb_free(&env->mem, s);
   vdb_free(&env->mem, list.numbers);
@@ -436,7 +483,11 @@ static int walr_read_tail(struct walr_scan *s, struct vdb_wal_tail *tail, vecdb_
   VDB_TRY(walr_unwritten(&s->f, tail->offset, &unwritten, err));
   if (unwritten)
     return VECDB_OK;
-  s->f.salt = tail->salt;
+  struct walr_head head;
+  bool valid;
+  VDB_TRY(walr_read_head(&s->f, tail->file, &head, &valid, err));
+  if (!valid || head.salt != tail->salt)
+    return walr_corrupt(&s->f, 0, "it has changed since it was read", err);
   s->end = tail->offset;
   s->durable = tail->durable;
   s->after = s->reached = tail->seq;
@@ -469,7 +520,7 @@ VDB_INTERNAL int vdb_wal_read_on(struct vdb_env *env, const char *dir, struct vd
   if (!rc && !*moved)
     rc = walr_read_tail(s, tail, err);
   walr_close(&s->f);
-  vdb_free(&env->mem, s->f.window);
+  walr_fini(&s->f);
   vdb_free(&env->mem, s);
   return rc;
 }

@@ -3,12 +3,14 @@
  * written without a sync is kept in memory until it is synced, so that a file that fails can be
  * left for good and its records written again, into a new one. See wal.h.
  */
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/check.h"
 #include "store/store_format.h"
 #include "store/wal.h"
+#include "store/wal_crypt.h"
 
 enum {
   WALW_KEEP = 64 << 20,        /* a buffer grown beyond this is given back after its write */
@@ -48,6 +50,8 @@ struct vdb_wal {
   uint64_t number;             /* of file */
   uint64_t base;               /* of file */
   uint64_t salt;
+  struct vdb_cipher *cipher;  /* of file; NULL: plain */
+  struct walw_buffer sealed;  /* records of an encrypted file on their way to it */
   uint64_t end;      /* where the next record goes */
   uint64_t synced;   /* file offset up to which all is known to be synced */
   uint64_t reserved; /* file offset up to which space is reserved */
@@ -125,7 +129,9 @@ static void walw_free(struct vdb_wal *wal) {
   struct vdb_mem *mem = &wal->env->mem;
   if (wal->file)
     wal->env->vfs->close(wal->file);
+  vdb_cipher_free(wal->cipher);
   vdb_mutex_destroy(&wal->mutex);
+  vdb_free(mem, wal->sealed.data);
   vdb_free(mem, wal->fill.data);
   vdb_free(mem, wal->taken.data);
   vdb_free(mem, wal->unsynced.data);
@@ -174,6 +180,8 @@ VDB_INTERNAL int vdb_wal_new(struct vdb_env *env, const char *dir, const struct 
 /* Never writes or syncs the current file again. */
 static void walw_leave(struct vdb_wal *wal) {
   wal->env->vfs->close(wal->file);
+  vdb_cipher_free(wal->cipher);
+  wal->cipher = NULL;
   wal->file = NULL;
   wal->rotate = false;
   wal->left = true;
@@ -225,12 +233,33 @@ static bool walw_check_doubt(struct vdb_wal *wal, size_t n) {
   return n > 0 && b->last_seq == wal->durable_seq;
 }
 
+/* Decrypts the n bytes of whole records in `unsynced`, which stood at `from` in an encrypted file
+   that begins with `begin`. */
+static int walw_open_doubt(struct vdb_wal *wal, const char *path, const uint8_t *begin,
+                           uint64_t from, size_t n, vecdb_error *err) {
+  struct store_wal_header head;
+  struct store_wal_record h;
+  struct vdb_cipher *cipher;
+  uint8_t *data = wal->unsynced.data;
+  int os = 0;
+  memcpy(&head, begin, sizeof head);
+  VDB_TRY(vdb_walc_of(wal->env, &head, begin + sizeof head, path, &cipher, err));
+  for (size_t at = 0; cipher && !os && at < n; at += (size_t)vdb_store_record_bytes(h.length)) {
+    memcpy(&h, data + at, sizeof h);
+    uint8_t *body = data + at + sizeof h;
+    os = vdb_walc_open(cipher, from + at, &h, body, body);
+  }
+  vdb_cipher_free(cipher);
+  return os ? vdb_fail_os(err, os, "cannot decrypt", path) : VECDB_OK;
+}
+
 /* Reads records [from, to) of the file `path` to the empty `unsynced`. */
 static int walw_read_doubt(struct vdb_wal *wal, const char *path, uint64_t from, uint64_t to,
                            vecdb_error *err) {
   const vecdb_vfs *vfs = wal->env->vfs;
   struct walw_buffer *b = &wal->unsynced;
   size_t n = (size_t)(to - from);
+  uint8_t begin[WAL_BEGIN_MAX];
   if (!VDB_GROW(&wal->env->mem, b->data, b->capacity, n))
     return vdb_fail_memory(err);
   vecdb_file *file;
@@ -238,11 +267,15 @@ static int walw_read_doubt(struct vdb_wal *wal, const char *path, uint64_t from,
   if (os)
     return vdb_fail_os(err, os, "cannot open", path);
   os = vfs->read(file, b->data, n, from);
+  if (!os && wal->env->keys)
+    os = vfs->read(file, begin, sizeof begin, 0);
   vfs->close(file);
   if (os)
     return vdb_fail_os(err, os, "cannot read", path);
   if (!walw_check_doubt(wal, n))
     return vdb_fail(err, VECDB_ERR_CORRUPT, "%s has changed since it was read", path);
+  if (wal->env->keys)
+    VDB_TRY(walw_open_doubt(wal, path, begin, from, n, err));
   b->n = b->hashed = n;
   return VECDB_OK;
 }
@@ -305,51 +338,107 @@ static uint64_t walw_new_salt(struct vdb_wal *wal, uint64_t number, uint64_t sta
   return salt;
 }
 
-/* Writes header and unsynced records to the file and syncs it. */
-static int walw_fill(struct vdb_wal *wal, vecdb_file *file, const struct store_wal_header *h) {
+/* A file that is written to, and the place for what comes next. */
+struct walw_target {
+  vecdb_file *file;
+  struct vdb_cipher *cipher; /* NULL: plain */
+  uint64_t salt;
+  uint64_t offset;
+  uint64_t durable; /* for the records' headers */
+};
+
+/* Encrypts the records of a buffer, into `sealed`. */
+static int walw_seal(struct vdb_wal *wal, const struct walw_target *t,
+                     const struct walw_buffer *b) {
+  struct walw_buffer *out = &wal->sealed;
+  if (!VDB_GROW(&wal->env->mem, out->data, out->capacity, b->n))
+    return ENOMEM;
+  for (size_t at = 0; at < b->n;) {
+    struct store_wal_record h;
+    size_t size = walw_record_at(b, at, &h);
+    h.salt = t->salt;
+    h.durable = t->durable;
+    memcpy(b->data + at, &h, sizeof h);
+    int os = vdb_walc_seal(t->cipher, t->offset + at, b->data + at, out->data + at);
+    if (os)
+      return os;
+    at += size;
+  }
+  return 0;
+}
+
+/* Writes the records of a buffer. */
+static int walw_put(struct vdb_wal *wal, const struct walw_target *t, struct walw_buffer *b) {
   const vecdb_vfs *vfs = wal->env->vfs;
-  struct walw_buffer *b = &wal->unsynced;
-  walw_stamp(b, h->salt, STORE_HEADER_BYTES);
-  int os = vfs->write(file, h, sizeof *h, 0);
-  if (!os && b->n > 0)
-    os = vfs->write(file, b->data, b->n, sizeof *h);
-  return os ? os : walw_sync_timed(wal, file);
+  if (b->n == 0)
+    return 0;
+  if (!t->cipher) {
+    walw_stamp(b, t->salt, t->durable);
+    return vfs->write(t->file, b->data, b->n, t->offset);
+  }
+  int os = walw_seal(wal, t, b);
+  if (!os)
+    os = vfs->write(t->file, wal->sealed.data, b->n, t->offset);
+  walw_buffer_clear(&wal->env->mem, &wal->sealed);
+  return os;
+}
+
+/* Writes what the file begins with and the unsynced records to it, and syncs it. */
+static int walw_fill(struct vdb_wal *wal, const struct walw_target *t, const uint8_t *begin) {
+  int os = wal->env->vfs->write(t->file, begin, (size_t)t->offset, 0);
+  if (!os)
+    os = walw_put(wal, t, &wal->unsynced);
+  return os ? os : walw_sync_timed(wal, t->file);
+}
+
+/* Makes the file of `t`, which begins with `begin`, and gives it its name, all synced. When it
+   fails the file is gone. */
+static int walw_make(struct vdb_wal *wal, const char *path, struct walw_target *t,
+                     const uint8_t *begin, vecdb_error *err) {
+  const vecdb_vfs *vfs = wal->env->vfs;
+  char temp[STORE_PATH_MAX];
+  VDB_TRY(walw_temp_path(temp, wal->dir, err));
+  vfs->remove(vfs, temp); /* one that a crash or a failure has left: never written again */
+  int os = vfs->open(vfs, temp, VECDB_OPEN_CREATE, &t->file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot create", temp);
+  os = walw_fill(wal, t, begin);
+  if (!os)
+    os = vfs->rename(vfs, temp, path);
+  if (!os)
+    os = vfs->sync_dir(vfs, wal->dir);
+  if (!os)
+    return VECDB_OK;
+  vfs->close(t->file);
+  vfs->remove(vfs, temp);
+  vfs->remove(vfs, path);
+  return vdb_fail_os(err, os, "cannot create", path);
 }
 
 /* Makes file `number`, with all that is unsynced in it, and syncs it and its name. */
 static int walw_create(struct vdb_wal *wal, const char *path, uint64_t number, vecdb_error *err) {
-  const vecdb_vfs *vfs = wal->env->vfs;
-  char temp[STORE_PATH_MAX];
-  VDB_TRY(walw_temp_path(temp, wal->dir, err));
   struct store_wal_header h;
+  uint8_t begin[WAL_BEGIN_MAX];
   memset(&h, 0, sizeof h);
   memcpy(h.magic, STORE_WAL_MAGIC, sizeof h.magic);
   h.version = VECDB_FORMAT_VERSION;
   h.number = number;
   h.base = wal->durable_seq;
   h.salt = walw_new_salt(wal, number, walw_stale_salt(wal, path));
-  h.hash = vdb_store_hash(&h, sizeof h);
-  vecdb_file *file;
-  vfs->remove(vfs, temp); /* one that a crash or a failure has left: never written again */
-  int os = vfs->open(vfs, temp, VECDB_OPEN_CREATE, &file);
-  if (os)
-    return vdb_fail_os(err, os, "cannot create", temp);
-  os = walw_fill(wal, file, &h);
-  if (!os)
-    os = vfs->rename(vfs, temp, path);
-  if (!os)
-    os = vfs->sync_dir(vfs, wal->dir);
-  if (os) {
-    vfs->close(file);
-    vfs->remove(vfs, temp);
-    vfs->remove(vfs, path);
-    return vdb_fail_os(err, os, "cannot create", path);
+  struct walw_target t = {.salt = h.salt};
+  VDB_TRY(vdb_walc_new(wal->env, &h, &t.cipher, begin, err));
+  t.offset = t.durable = vdb_walc_begin(t.cipher != NULL);
+  int rc = walw_make(wal, path, &t, begin, err);
+  if (rc) {
+    vdb_cipher_free(t.cipher);
+    return rc;
   }
-  wal->file = file;
+  wal->file = t.file;
+  wal->cipher = t.cipher;
   wal->number = number;
   wal->base = h.base;
   wal->salt = h.salt;
-  wal->end = wal->synced = wal->reserved = STORE_HEADER_BYTES + wal->unsynced.n;
+  wal->end = wal->synced = wal->reserved = t.offset + wal->unsynced.n;
   wal->ahead = WALW_RESERVE_FIRST;
   wal->written_seq = wal->unsynced.n > 0 ? wal->unsynced.last_seq : h.base;
   wal->durable_seq = wal->written_seq;
@@ -392,8 +481,8 @@ static int walw_append(struct vdb_wal *wal, struct walw_buffer *b, vecdb_error *
     /* a failure here is no fault: the write itself finds out whether there is space */
     vfs->reserve(wal->file, wal->reserved);
   }
-  walw_stamp(b, wal->salt, wal->synced);
-  int os = vfs->write(wal->file, b->data, b->n, wal->end);
+  struct walw_target t = {wal->file, wal->cipher, wal->salt, wal->end, wal->synced};
+  int os = walw_put(wal, &t, b);
   if (os)
     return vdb_fail_os(err, os, "cannot write the log in", wal->dir);
   wal->end = end;
@@ -457,13 +546,14 @@ VDB_INTERNAL int vdb_wal_add(struct vdb_wal *wal, uint32_t collection, enum vdb_
     if (__builtin_add_overflow(n, parts[i].n, &n) || n > STORE_RECORD_BODY_MAX)
       return vdb_fail(err, VECDB_ERR_LIMIT, "a write of over %d bytes", STORE_RECORD_BODY_MAX);
   struct walw_buffer *b = &wal->fill;
-  size_t size = (size_t)vdb_store_record_bytes(n);
+  size_t length = n + (wal->env->keys ? VDB_TAG_BYTES : 0);
+  size_t size = (size_t)vdb_store_record_bytes(length);
   if (!VDB_GROW(&wal->env->mem, b->data, b->capacity, b->n + size))
     return vdb_fail_memory(err);
   struct store_wal_record h;
   memset(&h, 0, sizeof h);
   h.magic = STORE_RECORD_MAGIC;
-  h.length = (uint32_t)n;
+  h.length = (uint32_t)length;
   h.seq = ++wal->last_seq;
   h.collection = collection;
   h.type = (uint32_t)type;
@@ -557,7 +647,7 @@ VDB_INTERNAL void vdb_wal_rewind(struct vdb_wal *wal, uint64_t last_seq) {
 }
 
 VDB_INTERNAL void vdb_wal_rotate(struct vdb_wal *wal) {
-  if (!wal->file || wal->end == STORE_HEADER_BYTES)
+  if (!wal->file || wal->end == vdb_walc_begin(wal->cipher != NULL))
     return;
   wal->rotate = true;
   atomic_store(&wal->next_file, wal->number + 1);
@@ -635,19 +725,20 @@ static int walw_end(struct vdb_wal *wal, vecdb_error *err) {
     VDB_TRY(walw_begin(wal, err));
   if (!wal->file)
     return VECDB_OK;
+  uint8_t bytes[STORE_RECORD_BYTES + VDB_TAG_BYTES] = {0};
   struct store_wal_record h;
   memset(&h, 0, sizeof h);
   h.magic = STORE_RECORD_MAGIC;
+  h.length = wal->cipher ? VDB_TAG_BYTES : 0;
   h.seq = wal->written_seq;
-  h.salt = wal->salt;
-  h.durable = wal->end;
   h.type = VDB_WAL_END;
-  h.body_hash = vdb_hash64("", 0);
-  h.hash = vdb_store_hash(&h, sizeof h);
+  memcpy(bytes, &h, sizeof h);
+  struct walw_buffer end = {bytes, sizeof h + h.length, sizeof bytes, 0, h.seq};
+  struct walw_target t = {wal->file, wal->cipher, wal->salt, wal->end, wal->end};
   const vecdb_vfs *vfs = wal->env->vfs;
-  int os = vfs->write(wal->file, &h, sizeof h, wal->end);
+  int os = walw_put(wal, &t, &end);
   if (!os) {
-    vfs->truncate(wal->file, wal->end + sizeof h); /* gives reserved space back */
+    vfs->truncate(wal->file, wal->end + end.n); /* gives reserved space back */
     os = vfs->sync(wal->file);
   }
   return os ? vdb_fail_os(err, os, "cannot end the log in", wal->dir) : VECDB_OK;

@@ -381,6 +381,7 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   CHECK(faults.empty() && c.stats().rows == n_rows);
   db.backup((folder + "/copy").c_str());
   CHECK(code_of([&] { db.backup((folder + "/copy").c_str()); }) == VECDB_ERR_EXISTS);
+  CHECK(code_of([&] { db.rekey("k", 0); }) == VECDB_ERR_ARGUMENT); /* it is not encrypted */
   vdb::database::restore((folder + "/copy").c_str(), (folder + "/again").c_str());
   auto again = vdb::database::open((folder + "/again").c_str());
   CHECK(again.open_collection("c").count() == n_rows);

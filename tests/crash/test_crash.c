@@ -7,6 +7,9 @@
  * and in some the process is killed first, so that the system still knows what the disk does not.
  *
  * VDB_N: how many states. VDB_SEED: the first workload. One workload alone: VDB_SEED=s VDB_N=1.
+ * VDB_ENCRYPT: databases are encrypted, and change their keys.
+ *
+ * CRYPT: yes
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,6 +6,7 @@
  * call in flight besides.
  *
  * VDB_N: databases of the first two. VDB_SEED: the first of them. TSAN: yes
+ * VDB_ENCRYPT: databases are encrypted. CRYPT: yes
  */
 #include <errno.h>
 #include <pthread.h>

@@ -9,7 +9,10 @@
  * killed, may lack its last record; damage to any record before that is found. And a log that was
  * cut short or is gone may end anywhere.
  *
- * VDB_SEED: the first database. VDB_N: how many.
+ * VDB_SEED: the first database. VDB_N: how many. VDB_STRIDE: 1 in so many flips and cuts.
+ * VDB_ENCRYPT: encrypted, when the default verification finds all, too.
+ *
+ * CRYPT: yes
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -93,8 +96,9 @@ static void flip_make(struct flip_base *base, uint64_t seed, bool closed) {
   simdisk_settle(base->disk);
   base->w.durable = base->w.shape = flushed; /* states since then are in the log */
   simdisk_each(base->disk, flip_visit, base);
-  static const char *const kinds[] = {".rows", ".idx", ".del", ".wal", "MANIFEST"};
-  for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+  static const char *const kinds[] = {".rows", ".idx", ".del", ".wal", "MANIFEST", "KEYS"};
+  size_t n_kinds = sizeof kinds / sizeof *kinds - !workload_encrypted();
+  for (size_t k = 0; k < n_kinds; k++) {
     bool there = false;
     for (uint32_t f = 0; f < base->n; f++)
       there = there || strstr(base->paths[f], kinds[k]);
@@ -115,6 +119,7 @@ static bool flip_look(struct flip_base *base, struct simdisk *disk, bool full, b
                       uint64_t where) {
   vecdb_options o = VECDB_OPTIONS_INIT;
   o.vfs = simdisk_vfs(disk);
+  o.encryption = workload_options(&base->w).encryption;
   o.flags = VECDB_READ_ONLY | VECDB_HOST_DRIVEN;
   o.threads = 1;
   o.verify = full ? VECDB_VERIFY_FULL : VECDB_VERIFY_META;
@@ -123,7 +128,7 @@ static bool flip_look(struct flip_base *base, struct simdisk *disk, bool full, b
   base->trials++;
   int rc = vecdb_open("db", &o, &db, &err);
   if (rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_NEWER_FORMAT || rc == VECDB_ERR_NOT_A_DATABASE ||
-      rc == VECDB_ERR_NOT_FOUND) {
+      rc == VECDB_ERR_NOT_FOUND || (rc == VECDB_ERR_KEY && o.encryption)) {
     base->found_out++;
     return true;
   }
@@ -144,7 +149,7 @@ static bool flip_look(struct flip_base *base, struct simdisk *disk, bool full, b
   if (ok && full && !sound)
     ok = model_differs("the check finds a fault that full verification has not: %s", err.message);
   vecdb_close(db, NULL);
-  return ok || !full; /* by default vectors are not verified */
+  return ok || !(full || o.encryption); /* by default plain vectors are not verified */
 }
 
 static void flip_report(struct flip_base *base, const char *path, const char *what,
@@ -160,7 +165,9 @@ static void flip_report(struct flip_base *base, const char *path, const char *wh
 static void flip_bytes(struct flip_base *base, uint32_t f, bool closed) {
   const char *path = base->paths[f];
   bool all = strstr(path, "MANIFEST") != NULL;
-  uint64_t stride = FLIP_STRIDE * (closed || all || flip_is_log(path) ? 1 : FLIP_AGAIN);
+  uint64_t stride = FLIP_STRIDE * flip_number("VDB_STRIDE", 1);
+  if (!closed && !all && !flip_is_log(path))
+    stride *= FLIP_AGAIN;
   uint32_t durable = base->w.durable;
   base->w.durable = base->w.n_history - 2; /* at most the last write may be missing */
   for (uint64_t at = base->w.config.seed % stride; at < base->lengths[f]; at += stride) {
@@ -180,7 +187,8 @@ static void flip_bytes(struct flip_base *base, uint32_t f, bool closed) {
 }
 
 static void flip_cuts(struct flip_base *base, uint32_t f) {
-  for (uint64_t length = 0; length < base->lengths[f]; length += 1 + length % 13) {
+  uint64_t stride = flip_number("VDB_STRIDE", 1);
+  for (uint64_t length = 0; length < base->lengths[f]; length += stride * (1 + length % 13)) {
     struct simdisk *copy = simdisk_clone(base->disk);
     assert_int_equal(simdisk_cut(copy, base->paths[f], length), 0);
     bool earlier = flip_is_log(base->paths[f]);

@@ -5,6 +5,7 @@
  * handle, and after closing or a power cut.
  *
  * VDB_SEED: the first prepared state. VDB_N: how many of them.
+ * VDB_ENCRYPT: databases are encrypted. CRYPT: yes
  */
 #include <errno.h>
 #include <setjmp.h>

@@ -5,6 +5,7 @@
  * there is memory again, in the same handle and after it is opened anew.
  *
  * VDB_SEED: the first prepared state. VDB_N: how many of them.
+ * VDB_ENCRYPT: databases are encrypted. CRYPT: yes
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,6 +5,7 @@
  * page, counts, with and without filters), now and then the whole content, and the check.
  *
  * VDB_N: operations. VDB_SEED: the first database.
+ * VDB_ENCRYPT: databases are encrypted. CRYPT: yes
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -36,7 +36,7 @@ PATIENCE = float(os.environ.get("PATIENCE", 60))  # seconds until a shell that s
 OK, ARGUMENT, OPTION, LIMIT, NAME, SCHEMA, NOT_FOUND, EXISTS, UNKNOWN_FIELD = range(9)
 MISSING_FIELD, TYPE, DIMENSION = 9, 10, 11
 NULL_VALUE, TOO_LONG, FILTER, FILTER_PARAM, K, INDEX_PARAM, READ_ONLY, RANGE = 15, 16, 18, 19, 20, 21, 22, 23
-BUSY, CANCELLED, UNSUPPORTED, CORRUPT, NOT_A_DATABASE = 40, 42, 45, 63, 65
+BUSY, CANCELLED, UNSUPPORTED, CORRUPT, NOT_A_DATABASE, KEY = 40, 42, 45, 63, 65, 66
 
 
 def run(*arguments, text=None):
@@ -512,10 +512,29 @@ class Scripts(Case):
         self.path("other/x", "y")
         self.assertEqual(run(self.path("other"), "-c", "create d id int64 key, v vector(2)")[0], NOT_A_DATABASE)
 
+    def test_encryption(self):
+        one, two = "one " + "0f" * 32, "two " + "A5" * 32
+        keys = self.path("keys", f"# of a test\n{one}\n\n{two}\n")
+        make = 'create d id int64 key, s varchar(40), v vector(2); insert d {"id": 1, "s": "marmot", "v": [1, 2]}'
+        status, out, errors = run("--key-file", keys, "--json", self.db, "-c", make, "-c", "compact d; rekey two new=yes; count d")
+        self.assertEqual((status, values(out)), (0, [{"count": 1}]), errors)
+        for name in os.listdir(self.db):
+            with open(os.path.join(self.db, name), "rb") as file:
+                self.assertNotIn(b"marmot", file.read())
+        self.assertEqual(run(self.db, "-c", "count d")[0], KEY)
+        self.assertEqual(run("--key-file", self.path("first", one), self.db, "-c", "count d")[0], KEY)
+        self.assertEqual(run("--key-file", self.path("second", two), self.db, "-c", "check; rekey three")[0], KEY)
+        self.assertEqual(run("--key-file", self.path("second"), self.db, "-c", "check; rekey; compact d")[0], 0)
+        for text in ("", "one", "one 12", "one " + "g" * 64, one + "0", one + " x", "x" * 256 + one[3:]):
+            self.assertEqual(run("--key-file", self.path("bad", text), self.db, "-c", "list")[0], KEY, text)
+        self.assertEqual(run("--key-file", self.path("none"), self.db, "-c", "list")[0], NOT_FOUND)
+        self.assertEqual(run("--key-file", keys, self.path("plain"), "-c", "rekey")[0], NOT_FOUND)
+        self.assertEqual(run(self.path("plain"), "-c", "create d id int64 key, v vector(2); rekey")[0], ARGUMENT)
+
     def test_help(self):
         status, out, _ = run("--help")
         names = [line.split("  ")[1] for line in out.split("Commands:\n")[1].splitlines() if line.startswith("  ")]
-        self.assertEqual((status, len(names)), (0, 29))
+        self.assertEqual((status, len(names)), (0, 30))
         for name in names:
             status, text, _ = run("-c", f"help {name}") if name in ("search", "index list") else (0, f"usage:  {name}", "")
             self.assertTrue(status == 0 and f"usage:  {name}" in text, name)

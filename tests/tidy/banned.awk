@@ -13,7 +13,7 @@ BEGIN {
   ban("memory", "^lib/base/mem\\.c$",
       "malloc calloc realloc reallocarray free aligned_alloc posix_memalign memalign strdup strndup \
        getline getdelim asprintf vasprintf")
-  ban("files", "^lib/os/vfs_[a-z]+\\.c$",
+  ban("files", "^lib/os/(vfs_[a-z]+|secret)\\.c$",
       "open openat creat read pread preadv write pwrite pwritev fsync fdatasync sync sync_file_range \
        mmap munmap mremap msync madvise posix_madvise posix_fadvise rename renameat unlink unlinkat \
        remove mkdir rmdir opendir readdir closedir scandir stat fstat lstat statvfs ftruncate truncate \

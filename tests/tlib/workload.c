@@ -8,7 +8,7 @@
 static const char *const workload_names[WORKLOAD_OPS] = {
     "create", "drop",         "insert", "upsert",    "update",  "delete",
     "delete_where", "flush",  "flush_all", "compact", "index_create", "index_drop",
-    "step",   "reopen",       "backup", "alter",     "expire",  "tick"};
+    "step",   "reopen",       "backup", "alter",     "expire",  "tick", "rekey"};
 static const uint8_t workload_weights[WORKLOAD_OPS] = {5, 2, 16, 28, 10, 14, 6, 7,
                                                        2, 4, 4,  2,  10, 3, 1, 5, 1, 4};
 
@@ -101,7 +101,17 @@ static uint64_t workload_wall(void *user) {
   return w->ticks * MODEL_TICK_MS * 1000000;
 }
 
+static int workload_key(void *user, const char *key_id, uint8_t key[VECDB_KEY_BYTES]) {
+  (void)user;
+  memset(key, key_id[0], VECDB_KEY_BYTES);
+  return strcmp(key_id, "workload") != 0 && strcmp(key_id, "second") != 0;
+}
+
+bool workload_encrypted(void) { return getenv("VDB_ENCRYPT") != NULL; }
+
 vecdb_options workload_options(struct workload *w) {
+  static const vecdb_encryption encryption = {
+      .size = sizeof encryption, .key_id = "workload", .get_key = workload_key};
   static vecdb_clock clock;
   vecdb_options o = VECDB_OPTIONS_INIT;
   o.flags = w->config.flags;
@@ -113,6 +123,8 @@ vecdb_options workload_options(struct workload *w) {
   o.threads = 1;
   o.vfs = w->config.vfs;
   o.allocator = w->config.allocator;
+  if (workload_encrypted())
+    o.encryption = &encryption;
   if (w->config.flags & VECDB_HOST_DRIVEN) {
     clock.monotonic_ns = workload_clock;
     clock.wall_ns = workload_wall;
@@ -431,6 +443,12 @@ static int workload_backup(struct workload *w) {
   return rc;
 }
 
+static int workload_rekey(struct workload *w) {
+  const char *name = vdb_rng_below(&w->rng, 2) ? "second" : "workload";
+  uint32_t flags = vdb_rng_below(&w->rng, 2) ? VECDB_REKEY_NEW_DATA_KEY : 0;
+  return vecdb_rekey(w->db, vdb_rng_below(&w->rng, 3) ? name : NULL, flags, &w->err);
+}
+
 static int workload_on_coll(struct workload *w, enum workload_op op, uint32_t c) {
   vecdb_collection *coll;
   int rc = vecdb_collection_get(w->db, model_name(c), &coll, &w->err);
@@ -457,7 +475,8 @@ static int workload_on_coll(struct workload *w, enum workload_op op, uint32_t c)
 int workload_do(struct workload *w, enum workload_op op) {
   uint32_t c = workload_existing(w, true);
   bool on_db = op == WORKLOAD_CREATE || op == WORKLOAD_FLUSH_ALL || op == WORKLOAD_STEP ||
-               op == WORKLOAD_REOPEN || op == WORKLOAD_BACKUP || op == WORKLOAD_TICK;
+               op == WORKLOAD_REOPEN || op == WORKLOAD_BACKUP || op == WORKLOAD_TICK ||
+               op == WORKLOAD_REKEY;
   if (c == MODEL_COLLS && !on_db)
     op = WORKLOAD_CREATE;
   w->op = op;
@@ -475,6 +494,7 @@ int workload_do(struct workload *w, enum workload_op op) {
     case WORKLOAD_STEP: rc = workload_step(w); break;
     case WORKLOAD_REOPEN: rc = workload_reopen(w); break;
     case WORKLOAD_BACKUP: rc = workload_backup(w); break;
+    case WORKLOAD_REKEY: rc = workload_rekey(w); break;
     case WORKLOAD_TICK:
       workload_tick(w);
       rc = VECDB_OK;
@@ -488,8 +508,10 @@ int workload_do(struct workload *w, enum workload_op op) {
 }
 
 int workload_next(struct workload *w) {
-  const uint8_t *weights = w->config.weights ? w->config.weights : workload_weights;
+  uint8_t weights[WORKLOAD_OPS];
   uint32_t total = 0, op = 0;
+  memcpy(weights, w->config.weights ? w->config.weights : workload_weights, sizeof weights);
+  weights[WORKLOAD_REKEY] = workload_encrypted() ? 6 : 0;
   for (uint32_t i = 0; i < WORKLOAD_OPS; i++)
     total += weights[i];
   uint32_t at = vdb_rng_below(&w->rng, total);

@@ -40,6 +40,7 @@ enum workload_op {
   WORKLOAD_ALTER,  /* adds, renames or drops the extra field */
   WORKLOAD_EXPIRE, /* lets rows expire from now on */
   WORKLOAD_TICK,   /* sets the clock forward */
+  WORKLOAD_REKEY,  /* of an encrypted database: other keys */
   WORKLOAD_OPS
 };
 
@@ -90,6 +91,9 @@ void workload_fini(struct workload *w);
 /* A second workload in the same state, closed, on another VFS. */
 void workload_fork(struct workload *out, const struct workload *w, const vecdb_vfs *vfs);
 
+/* Whether databases are to be encrypted: VDB_ENCRYPT is set. Operations come in another order
+   then. */
+bool workload_encrypted(void);
 /* The options that the workload opens with. */
 vecdb_options workload_options(struct workload *w);
 int workload_open(struct workload *w);

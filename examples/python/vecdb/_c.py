@@ -43,7 +43,7 @@ class Options(Sized):
                 ("seal_bytes", c_uint64), ("wal_bytes", c_uint64), ("memory_limit", c_uint64),
                 ("seed", c_uint64), ("allocator", c_void_p), ("vfs", c_void_p),
                 ("clock", c_void_p), ("log", c_void_p), ("log_user", c_void_p),
-                ("control", POINTER(Control))]
+                ("control", POINTER(Control)), ("encryption", c_void_p)]
 
 
 class IndexParams(Sized):
@@ -115,7 +115,7 @@ class SearchParams(Sized):
                 ("filter", Filter), ("ef", c_uint32), ("nprobe", c_uint32), ("recall", c_float),
                 ("plan", c_int32), ("threads", c_uint32), ("flags", c_uint32),
                 ("beam", c_uint32), ("fields", POINTER(c_char_p)), ("n_fields", c_size_t),
-                ("control", POINTER(Control))]
+                ("control", POINTER(Control)), ("encryption", c_void_p)]
 
 
 class SearchInfo(Sized):

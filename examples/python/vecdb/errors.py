@@ -14,7 +14,8 @@ __all__ = [
     "FilterParamError", "KError", "IndexParamError", "ReadOnlyError", "RangeError",
     "SparseError", "BusyError", "ClosedError", "CancelledError", "DeadlineError",
     "BufferTooSmallError", "UnsupportedError", "NoMemoryError", "StorageError", "DiskFullError",
-    "CorruptError", "NewerFormatError", "NotADatabaseError", "InternalError"]
+    "CorruptError", "NewerFormatError", "NotADatabaseError", "EncryptionKeyError",
+    "InternalError"]
 
 _classes: dict[int, type["VecdbError"]] = {}
 
@@ -181,6 +182,10 @@ class NewerFormatError(VecdbError, code=64):
 
 class NotADatabaseError(VecdbError, code=65):
     """The folder holds something else."""
+
+
+class EncryptionKeyError(VecdbError, code=66):
+    """The database is encrypted: this package cannot open it."""
 
 
 class InternalError(VecdbError, code=99):

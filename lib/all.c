@@ -18,6 +18,9 @@
 #include "os/vfs_posix.c"
 #include "os/vfs_uring.c"
 
+#include "kern/bits.c"
+#include "kern/bits_avx2.c"
+#include "kern/bits_neon.c"
 #include "kern/cpu.c"
 #include "kern/fastscan.c"
 #include "kern/fastscan_avx2.c"
@@ -50,6 +53,7 @@
 #include "index/disk_search.c"
 #include "index/flat.c"
 #include "index/flat_batch.c"
+#include "index/flat_bits.c"
 #include "index/half_rows.c"
 #include "index/hnsw.c"
 #include "index/hnsw_build.c"

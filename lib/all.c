@@ -5,6 +5,7 @@
 
 #include "base/err.c"
 #include "base/mem.c"
+#include "base/sect_memory.c"
 #include "base/sum.c"
 #include "base/topk.c"
 
@@ -40,6 +41,7 @@
 #include "kern/walk_avx512.c"
 #include "kern/walk_neon.c"
 
+#include "index/bakeoff.c"
 #include "index/bin_flat.c"
 #include "index/bin_ivf.c"
 #include "index/bin_ivf_build.c"

@@ -3,6 +3,7 @@
 
 #include "base/bitmap.h"
 #include "index/flat_bits.h"
+#include "index/ivf.h"
 
 enum {
   BIN_IVF_STEP = 256,    /* rows compared at a time, whole blocks */
@@ -134,7 +135,8 @@ struct bin_ivf_walk {
   struct vdb_search *s;
   uint8_t *offsets; /* of the query, for turned rows */
   uint32_t ones;    /* bits set in the query */
-  struct vdb_near *near; /* lists by their centroids' keys */
+  float *list_keys;      /* of the centroids */
+  struct vdb_near *near; /* all lists; those looked through first */
   uint16_t far[BIN_IVF_STEP];
   uint16_t row_ones[BIN_IVF_STEP]; /* JACCARD */
   float keys[BIN_IVF_STEP];
@@ -230,7 +232,7 @@ static size_t bin_ivf_list_by_rows(struct bin_ivf_walk *w, uint32_t list) {
   return seen;
 }
 
-/* The lists with their centroids' keys. */
+/* Keys of the centroids. */
 static void bin_ivf_rank(struct bin_ivf_walk *w) {
   const struct bin_ivf *ivf = w->ivf;
   const struct vdb_vecs *v = &ivf->base.vecs;
@@ -243,9 +245,22 @@ static void bin_ivf_rank(struct bin_ivf_walk *w) {
     else
       bin_ivf_far(w, bin_ivf_block(ivf, ivf->centres, at / VDB_BITS_ROWS), vdb_bin_ivf_blocks(n));
     for (uint32_t i = 0; i < n; i++)
-      w->near[at + i] = (struct vdb_near){ivf->by_rows ? w->keys[i] : bin_ivf_key(w, i), at + i};
+      w->list_keys[at + i] = ivf->by_rows ? w->keys[i] : bin_ivf_key(w, i);
   }
   w->s->distances += ivf->n_lists;
+}
+
+/* Brings the nearest `want` lists to the front, the nearest few of them first. */
+static void bin_ivf_choose(struct bin_ivf_walk *w, size_t want) {
+  size_t front = 0, back = w->ivf->n_lists;
+  float bound = vdb_ivf_cut(w->list_keys, back, want);
+  for (uint32_t i = 0; i < w->ivf->n_lists; i++) {
+    size_t at = w->list_keys[i] <= bound ? front++ : --back;
+    w->near[at] = (struct vdb_near){w->list_keys[i], i};
+  }
+  vdb_near_select(w->near, front, want);
+  if (want > BIN_IVF_FIRST)
+    vdb_near_select(w->near, want, BIN_IVF_FIRST);
 }
 
 /* Asks for the beginning of a list. */
@@ -266,10 +281,10 @@ static void bin_ivf_probe(struct bin_ivf_walk *w) {
   size_t most = vdb_min_size(s->effort ? s->effort : 1, ivf->n_lists);
   size_t want = s->top.k * (s->allow || s->accept ? BIN_IVF_FILTERED : 1);
   size_t seen = 0;
+  bin_ivf_choose(w, most);
   for (size_t done = 0; done < most;) {
-    vdb_near_select(w->near + done, ivf->n_lists - done, most - done);
-    if (most - done > BIN_IVF_FIRST)
-      vdb_near_select(w->near + done, most - done, BIN_IVF_FIRST);
+    if (done > 0)
+      vdb_near_select(w->near + done, ivf->n_lists - done, most - done);
     for (; done < most; done++) {
       uint32_t list = w->near[done].row;
       if (s->stop && s->stop(s->stop_arg))
@@ -291,8 +306,9 @@ static int bin_ivf_search(const struct vdb_index *index, struct vdb_search *s, v
     return VECDB_OK;
   struct bin_ivf_walk w = {.ivf = ivf, .s = s};
   w.offsets = vdb_alloc(s->mem, 2 * row_bytes);
+  w.list_keys = vdb_alloc_array(s->mem, ivf->n_lists, sizeof *w.list_keys);
   w.near = vdb_alloc_array(s->mem, ivf->n_lists, sizeof *w.near);
-  bool memory = w.offsets && w.near;
+  bool memory = w.offsets && w.list_keys && w.near;
   if (memory) {
     vdb_bits_offsets(s->query->data, row_bytes, w.offsets);
     w.ones = (uint32_t)vdb_vec_norm(s->query->data, VDB_BITS, v->dim);
@@ -301,6 +317,7 @@ static int bin_ivf_search(const struct vdb_index *index, struct vdb_search *s, v
     vdb_topk_sort(&s->top);
   }
   vdb_free(s->mem, w.offsets);
+  vdb_free(s->mem, w.list_keys);
   vdb_free(s->mem, w.near);
   return memory ? VECDB_OK : vdb_fail_memory(err);
 }

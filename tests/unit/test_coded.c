@@ -200,7 +200,7 @@ static void binary_rows(void **state) {
 static void add_section(struct built *b, uint32_t tag, const void *data, size_t n) {
   struct vdb_sect_writer *out = &b->sections.writer;
   vecdb_error err;
-  assert_int_equal(out->begin(out, tag, 0, &err), VECDB_OK);
+  assert_int_equal(out->begin(out, tag, 3, &err), VECDB_OK);
   assert_int_equal(out->append(out, data, n, &err), VECDB_OK);
   assert_int_equal(out->end(out, &err), VECDB_OK);
 }

@@ -5,6 +5,7 @@
 
 #include "base/err.c"
 #include "base/mem.c"
+#include "base/sect_memory.c"
 #include "base/sum.c"
 #include "base/topk.c"
 
@@ -20,6 +21,9 @@
 #include "os/vfs_posix.c"
 #include "os/vfs_uring.c"
 
+#include "kern/bits.c"
+#include "kern/bits_avx2.c"
+#include "kern/bits_neon.c"
 #include "kern/cpu.c"
 #include "kern/fastscan.c"
 #include "kern/fastscan_avx2.c"
@@ -39,6 +43,7 @@
 #include "kern/walk_avx512.c"
 #include "kern/walk_neon.c"
 
+#include "index/bakeoff.c"
 #include "index/bin_flat.c"
 #include "index/bin_ivf.c"
 #include "index/bin_ivf_build.c"
@@ -52,6 +57,7 @@
 #include "index/disk_search.c"
 #include "index/flat.c"
 #include "index/flat_batch.c"
+#include "index/flat_bits.c"
 #include "index/half_rows.c"
 #include "index/hnsw.c"
 #include "index/hnsw_build.c"

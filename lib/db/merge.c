@@ -74,6 +74,37 @@ static int merge_write_index(const struct merge_map *map, struct vdb_seg_index_b
   return rc;
 }
 
+/* What AUTO stands for in a segment: by its size, and of a large one by a bake-off, whose result
+   stays in `bakeoff`. */
+static int merge_auto(struct vdb_seg_index_build *build, const struct vdb_index_field *over,
+                      struct vdb_bakeoff *bakeoff, vecdb_error *err) {
+  const struct vdb_vecs *vecs = &build->seg->sealed->vecs[build->field];
+  vecdb_index_params settings = build->params, lists;
+  vdb_index_auto(&settings, over, vecs->n, &build->params);
+  build->params.size = sizeof build->params;
+  bool graph = vdb_index_kind(build->params.type)->coarse == VDB_COARSE_GRAPH;
+  if (!graph || !vdb_bakeoff_wanted(vecs) ||
+      !vdb_index_auto_lists(&settings, over, vecs->n, &lists))
+    return VECDB_OK;
+  lists.size = sizeof lists;
+  VDB_TRY(vdb_index_params_fill(&build->params, over, err));
+  VDB_TRY(vdb_index_params_fill(&lists, over, err));
+  struct vdb_bakeoff_case c = {.mem = &build->seg->env->mem,
+                               .vecs = vecs,
+                               .par = build->par,
+                               .graph = &build->params,
+                               .lists = &lists,
+                               .recall = settings.recall > 0 ? settings.recall : VDB_DEFAULT_RECALL,
+                               .seed = build->seed,
+                               .stop = build->control ? vdb_control_stop : NULL,
+                               .stop_arg = build->control};
+  VDB_TRY(vdb_bakeoff_hold(&c, bakeoff, err));
+  build->bakeoff = bakeoff;
+  if (bakeoff->lists_taken)
+    build->params = lists;
+  return VECDB_OK;
+}
+
 /* Builds and opens one index of a sealed segment that is not published yet, or is a private
    copy; `map` says what it was merged from, or is NULL. */
 static int merge_build_index(struct vecdb_collection *coll, const struct merge_map *map,
@@ -82,11 +113,12 @@ static int merge_build_index(struct vecdb_collection *coll, const struct merge_m
   struct vecdb *db = coll->db;
   const struct vdb_field *field = &coll->schema->fields[f];
   struct vdb_par par = vdb_pool_par(db->pool, 0);
-  struct vdb_seg_index_build build = {seg,  db->dir, vdb_change_file(db), f, *settings,
-                                      &par, NULL,    db->env.seed,        control};
+  struct vdb_seg_index_build build = {seg,  db->dir, vdb_change_file(db), f,       *settings,
+                                      &par, NULL,    db->env.seed,        control, NULL};
   struct vdb_index_field over = vdb_seg_index_field(field);
+  struct vdb_bakeoff bakeoff;
   if (build.params.type == VECDB_INDEX_AUTO)
-    vdb_index_auto(settings, &over, seg->sealed->n_rows, &build.params);
+    VDB_TRY(merge_auto(&build, &over, &bakeoff, err));
   build.params.size = sizeof build.params;
   VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
   vdb_index_params_settle(&build.params, seg->sealed->n_rows);

@@ -13,6 +13,9 @@
 #include "base/curve.h"
 #include "index/index.h"
 
+/* Where neither settings nor a search ask for a recall. */
+#define VDB_DEFAULT_RECALL 0.95f
+
 enum { VDB_CURVE_ROWS = 1000 }; /* fewest rows that are worth measuring */
 
 struct vdb_curve_measure {

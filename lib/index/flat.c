@@ -7,7 +7,8 @@
 #include "index/index.h"
 
 enum {
-  FLAT_BLOCK = 256,          /* rows per call of a kernel; a multiple of 64 */
+  FLAT_SOME = 16,             /* keys looked at together */
+  FLAT_BLOCK = 256,           /* rows per call of a kernel; a multiple of 64 */
   FLAT_DENSE = FLAT_BLOCK / 2 /* allowed rows from which a block is compared whole */
 };
 
@@ -39,13 +40,35 @@ static void flat_gather(struct flat_scan *f) {
   f->n_ids = 0;
 }
 
+typedef float flat_floats __attribute__((vector_size(16)));
+typedef int32_t flat_ints __attribute__((vector_size(16)));
+
+/* Whether one of FLAT_SOME keys is at most `bound`. */
+VDB_INLINE bool flat_any(const float *keys, float bound) {
+  flat_ints any = {0};
+  uint64_t halves[2];
+  for (size_t i = 0; i < FLAT_SOME; i += 4) {
+    flat_floats v;
+    memcpy(&v, keys + i, sizeof v);
+    any |= v <= bound;
+  }
+  memcpy(halves, &any, sizeof halves);
+  return (halves[0] | halves[1]) != 0;
+}
+
+/* Hardly any row is near enough once there are some: several are turned down at a time. */
 static void flat_dense(struct flat_scan *f, uint32_t first, uint32_t n) {
   const uint64_t *allow = f->s->allow;
   vdb_keys_range(f->vecs, f->s->query, first, n, f->keys);
   f->s->distances += n;
-  for (uint32_t i = 0; i < n; i++)
-    if (!allow || vdb_bit_get(allow, first + i))
-      vdb_flat_offer(f->s, f->base + first + i, f->keys[i]);
+  for (uint32_t at = 0, end; at < n; at = end) {
+    end = vdb_min_u32(at + FLAT_SOME, n);
+    if (end - at == FLAT_SOME && !flat_any(f->keys + at, vdb_topk_bound(&f->s->top)))
+      continue;
+    for (uint32_t i = at; i < end; i++)
+      if (!allow || vdb_bit_get(allow, first + i))
+        vdb_flat_offer(f->s, f->base + first + i, f->keys[i]);
+  }
 }
 
 static void flat_sparse(struct flat_scan *f, uint32_t first, uint32_t n) {

@@ -16,12 +16,16 @@
  *
  * all of which are scale[row] * below[query] + shift[row]. Norms so large or small that squares or
  * inverses leave the range of floats drop nothing.
+ *
+ * Rows of bits are counted instead: flat_bits.c.
  */
 #include <math.h>
 
 #include "base/bitmap.h"
 #include "base/check.h"
+#include "index/flat_bits.h"
 #include "index/index.h"
+#include "kern/bits.h"
 #include "kern/tile.h"
 
 enum {
@@ -33,6 +37,7 @@ static const float batch_large = 1e18f;
 
 struct vdb_flat_batch {
   struct vdb_mem *mem;
+  struct vdb_flat_bits *bits; /* does it all for rows of bits; else NULL */
   struct vdb_search *s; /* one a query */
   uint32_t n;
   uint32_t columns; /* n, rounded up to BATCH_LANES */
@@ -67,7 +72,9 @@ static void batch_floats(const void *from, enum vdb_elem elem, size_t dim, float
 }
 
 VDB_INTERNAL bool vdb_flat_batch_fits(enum vdb_elem elem) {
-  return elem != VDB_BITS && vdb_tile_fast();
+  if (elem == VDB_BITS)
+    return vdb_bits_table() != vdb_bits_available(0);
+  return vdb_tile_fast();
 }
 
 static bool batch_alloc(struct vdb_flat_batch *b) {
@@ -114,9 +121,14 @@ VDB_INTERNAL int vdb_flat_batch_new(const struct vdb_vecs *like, struct vdb_sear
   b->dim = like->dim;
   b->slack = (2.0 * b->dim + 40) * 0x1p-24;
   b->tiny = (float)b->dim * 0x1p-148f;
-  if (!batch_alloc(b) || !batch_queries(b, like->elem)) {
+  int rc = VECDB_OK;
+  if (like->elem == VDB_BITS)
+    rc = vdb_flat_bits_new(like, s, n, &b->bits, err);
+  else if (!batch_alloc(b) || !batch_queries(b, like->elem))
+    rc = vdb_fail_memory(err);
+  if (rc != VECDB_OK) {
     vdb_flat_batch_free(b);
-    return vdb_fail_memory(err);
+    return rc;
   }
   *out = b;
   return VECDB_OK;
@@ -125,6 +137,7 @@ VDB_INTERNAL int vdb_flat_batch_new(const struct vdb_vecs *like, struct vdb_sear
 VDB_INTERNAL void vdb_flat_batch_free(struct vdb_flat_batch *b) {
   if (!b)
     return;
+  vdb_flat_bits_free(b->bits);
   vdb_free(b->mem, b->packed);
   vdb_free(b->mem, b->rows);
   vdb_free(b->mem, b->products);
@@ -256,6 +269,10 @@ VDB_INTERNAL void vdb_flat_batch_scan(struct vdb_flat_batch *b, const struct vdb
                                       uint32_t base, const uint64_t *allow) {
   const struct vdb_search *s = b->s;
   vdb_assert(vecs->dim == b->dim);
+  if (b->bits) {
+    vdb_flat_bits_scan(b->bits, vecs, base, allow);
+    return;
+  }
   for (size_t row = 0; s->top.k > 0;) {
     uint32_t most = s->top.n < s->top.k ? BATCH_FIRST : BATCH_ROWS;
     if (allow)

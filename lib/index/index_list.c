@@ -297,6 +297,20 @@ VDB_INTERNAL void vdb_index_auto(const vecdb_index_params *params,
   out->type = VECDB_INDEX_FLAT;
 }
 
+VDB_INTERNAL bool vdb_index_auto_lists(const vecdb_index_params *params,
+                                       const struct vdb_index_field *field, uint64_t rows,
+                                       vecdb_index_params *out) {
+  uint64_t copies = field->elem == VDB_F32 ? field->dim * sizeof(uint16_t) : 0;
+  *out = *params;
+  out->type = VECDB_INDEX_IVF_RABITQ;
+  out->m = out->ef_construction = out->ef = 0;
+  out->memory_bytes = 0;
+  if (params->ef > 0 || !vdb_index_ops_of(out->type, field->elem))
+    return false;
+  uint64_t each = index_row_memory(out, field) + copies;
+  return params->memory_bytes == 0 || each * rows <= params->memory_bytes;
+}
+
 /* About 4 sqrt(rows) lists: as much work to choose lists as to look through them at some tens of
    probes. */
 static uint32_t index_nlist(uint32_t rows) {

@@ -85,13 +85,6 @@ VDB_INLINE void kern_short_words(const void *from, size_t n, uint64_t out[2]) {
   }
 }
 
-/* The float of a BITS kernel's counts: of bits that differ, and of bits that one of the two has.
-   JACCARD is 1 - |and| / |or| with one rounding; no branch, so that four are done at once. */
-VDB_INLINE float kern_bits_float(enum vdb_op op, uint32_t differ, uint32_t any) {
-  float x = (float)(int32_t)differ;
-  return op == VDB_OP_HAMMING ? x : x / (float)(int32_t)(any + (any == 0));
-}
-
 /*
  * The float of an I8 kernel's sum modulo 2^32. That is the true sum: L2 is at most 65,535 * 255^2,
  * below 2^32, and DOT is between -2^30 and 2^30.

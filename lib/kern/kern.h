@@ -54,6 +54,13 @@ VDB_INTERNAL const struct vdb_kern_table *vdb_kern(void);
 /* The i-th table this processor can run (0: scalar), or NULL past the last; for tests. */
 VDB_INTERNAL const struct vdb_kern_table *vdb_kern_available(size_t i);
 
+/* The float of a BITS kernel's counts: of bits that differ, and of bits that one of the two has.
+   JACCARD is 1 - |and| / |or| with one rounding; no branch, so that four are done at once. */
+VDB_INLINE float vdb_bits_float(enum vdb_op op, uint32_t differ, uint32_t any) {
+  float x = (float)(int32_t)differ;
+  return op == VDB_OP_HAMMING ? x : x / (float)(int32_t)(any + (any == 0));
+}
+
 /* Bytes of one row. */
 VDB_INLINE size_t vdb_elem_row_bytes(enum vdb_elem elem, size_t dim) {
   switch (elem) {

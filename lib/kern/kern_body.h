@@ -257,7 +257,7 @@ KB_INLINE float KB(bits_one)(enum vdb_elem elem, enum vdb_op op, const uint8_t *
     KB(term_bits)(op, &x, &any, KB(row_bits)(query + i, 0), KB(row_bits)(row + i, 0));
   if (i < n)
     KB(term_bits)(op, &x, &any, KB(row_bits)(query + i, n - i), KB(row_bits)(row + i, n - i));
-  return kern_bits_float(op, KBI(isum)(x), KBI(isum)(any));
+  return vdb_bits_float(op, KBI(isum)(x), KBI(isum)(any));
 }
 
 KB_INLINE void KB(bits_four)(enum vdb_elem elem, enum vdb_op op, const uint8_t *query,
@@ -280,7 +280,7 @@ KB_INLINE void KB(bits_four)(enum vdb_elem elem, enum vdb_op op, const uint8_t *
   KBI(isum4)(x, a, b, c, d);
   KBI(isum4)(any, any_a, any_b, any_c, any_d);
   for (size_t j = 0; j < 4; j++)
-    out[j] = kern_bits_float(op, x[j], any[j]);
+    out[j] = vdb_bits_float(op, x[j], any[j]);
 }
 
 KB_KERNEL(bits_hamming, bits, VDB_BITS, VDB_OP_HAMMING)

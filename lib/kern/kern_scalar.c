@@ -141,7 +141,7 @@ VDB_INLINE float kern_bits_scalar(enum vdb_op op, const uint8_t *query, const ui
     differ += (uint32_t)__builtin_popcountll(q ^ r);
     any += (uint32_t)__builtin_popcountll(q | r);
   }
-  return kern_bits_float(op, differ, any);
+  return vdb_bits_float(op, differ, any);
 }
 
 /* ---- Tiles ----------------------------------------------------------------------------------- */

@@ -54,6 +54,18 @@ static void explain_effort(const struct vdb_request *r, const struct vdb_plan_se
   explain_add(out, "\n");
 }
 
+/* How AUTO's choice was made, where there was a bake-off. */
+static void explain_bakeoff(const struct vdb_bakeoff *b, struct vdb_writer *out) {
+  const struct vdb_index_kind *graph = vdb_index_kind(b->graph), *lists = vdb_index_kind(b->lists);
+  if (b->sample == 0)
+    return;
+  explain_add(out, "  bake-off: recall %.3g is expected of %s in %.0f us, of %s in %.0f us",
+              (double)b->recall, graph->name, (double)b->graph_us, lists->name,
+              (double)b->lists_us);
+  explain_add(out, ", by %u rows; taken: %s\n", b->sample,
+              b->lists_taken ? lists->name : graph->name);
+}
+
 /* What AUTO made of a sealed segment. */
 static void explain_auto(const struct vdb_request *r, const struct vdb_plan_seg *p,
                          struct vdb_writer *out) {
@@ -71,6 +83,7 @@ static void explain_auto(const struct vdb_request *r, const struct vdb_plan_seg 
   if (budget > 0)
     explain_add(out, " of memory_bytes %llu", (unsigned long long)budget);
   explain_add(out, "\n");
+  explain_bakeoff(&p->index->bakeoff, out);
 }
 
 static void explain_cost(const struct vdb_request *r, const struct vdb_plan_seg *p,

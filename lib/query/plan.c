@@ -8,8 +8,6 @@ enum {
   PLAN_PROBE = 3            /* so many times must a scan cost what a walk may */
 };
 
-#define PLAN_DEFAULT_RECALL 0.95f
-
 VDB_INTERNAL const struct vdb_seg_index *vdb_plan_index(const struct vdb_request *request,
                                                         const struct vdb_seg_view *view) {
   const vecdb_index_params *settings = &request->snapshot->index[request->field_no];
@@ -22,7 +20,7 @@ VDB_INTERNAL float vdb_plan_recall(const struct vdb_request *request) {
   const vecdb_index_params *settings = &request->snapshot->index[request->field_no];
   if (request->recall > 0)
     return request->recall;
-  return settings->recall > 0 ? settings->recall : PLAN_DEFAULT_RECALL;
+  return settings->recall > 0 ? settings->recall : VDB_DEFAULT_RECALL;
 }
 
 /* By the curve; where the recall is out of reach all that was measured, or nothing if it was asked

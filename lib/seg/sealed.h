@@ -105,6 +105,7 @@ struct vdb_seg_index_build {
   const struct vdb_index_from *from; /* or NULL */
   uint64_t seed;
   struct vdb_control *control; /* or NULL */
+  const struct vdb_bakeoff *bakeoff; /* by which the type was taken; NULL: none */
 };
 VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct vdb_blob_id *id,
                                      vecdb_error *err);

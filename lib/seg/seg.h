@@ -13,6 +13,7 @@
 
 #include "attr/attr_index.h"
 #include "attr/batch.h"
+#include "index/bakeoff.h"
 #include "index/curve.h"
 #include "os/env.h"
 #include "seg/tombs.h"
@@ -33,6 +34,7 @@ struct vdb_seg_index {
   struct vdb_index *index;
   vecdb_index_params params; /* it was built with; the type is never AUTO */
   struct vdb_curve curve;
+  struct vdb_bakeoff bakeoff; /* all zero: none was held */
   uint32_t field;
   _Atomic bool obsolete;
 };

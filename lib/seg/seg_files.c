@@ -35,6 +35,8 @@ VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct
       .number = b->field,
   };
   int rc = ops->build(&build, err);
+  if (!rc && b->bakeoff)
+    rc = vdb_bakeoff_write(b->bakeoff, build.out, b->field, err);
   if (rc) {
     vdb_blob_abort(blob);
     if (rc == VECDB_ERR_CANCELLED && b->control)
@@ -71,6 +73,7 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct v
     vdb_seg_index_unref(index);
     return rc;
   }
+  vdb_bakeoff_read(vdb_blob_reader(index->blob), o->field, &index->bakeoff);
   *out = index;
   return VECDB_OK;
 }

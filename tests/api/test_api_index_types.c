@@ -423,6 +423,47 @@ static void expect_explained(vecdb_collection *coll, const struct data *d, struc
   assert_non_null(strstr(text, kept.type < 0 ? "no index fits memory_bytes" : expected));
 }
 
+/* A segment that is large enough for a bake-off: explain tells of it, and of what was taken. */
+static void bake_off(void **state) {
+  (void)state;
+  enum { LARGE = 1 << 15, SMALL_DIM = 4 };
+  if (turns() > 1)
+    return;
+  struct data *d = calloc(1, sizeof *d);
+  float *rows = malloc(LARGE * SMALL_DIM * sizeof *rows);
+  int64_t *ids = malloc(LARGE * sizeof *ids);
+  int32_t *n = calloc(LARGE, sizeof *n);
+  uint32_t seed = 5;
+  *d = (struct data){.type = VECDB_FLOAT_VECTOR, .metric = VECDB_L2, .dim = SMALL_DIM};
+  for (uint32_t i = 0; i < LARGE * SMALL_DIM; i++)
+    rows[i] = (float)at_unit(&seed);
+  for (uint32_t i = 0; i < LARGE; i++)
+    ids[i] = i;
+  vecdb *db = open_db(":memory:");
+  vecdb_collection *coll;
+  at_ok(create(db, d, "AUTO(m=4, ef_construction=8)", &coll));
+  const vecdb_column columns[] = {
+      {.field = "id", .data = ids}, {.field = "n", .data = n}, {.field = "v", .data = rows}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, AT_COUNT(columns), LARGE};
+  at_ok(vecdb_insert(coll, &batch, NULL, &at_err));
+  at_ok(vecdb_compact(coll, NULL, &at_err));
+  struct kept kept = {0, -1};
+  at_ok(vecdb_index_list(coll, "v", see_memory, &kept, &at_err));
+  assert_true(kept.type == VECDB_INDEX_HNSW || kept.type == VECDB_INDEX_IVF_RABITQ);
+  vecdb_search_params params = search_for(d, 0, &all_rows);
+  char text[4096], taken[100];
+  at_ok(vecdb_explain(coll, &params, text, sizeof text, NULL, &at_err));
+  snprintf(taken, sizeof taken, "by 8192 rows; taken: %s\n", vecdb_index_type_name(kept.type));
+  assert_non_null(strstr(text, "  bake-off: recall 0.95 is expected of HNSW in "));
+  assert_non_null(strstr(text, taken));
+  vecdb_collection_release(coll);
+  at_close(db);
+  free(n);
+  free(ids);
+  free(rows);
+  free(d);
+}
+
 /* AUTO stays below its memory, whatever it takes, and finds as much. */
 static void budgets(void **state) {
   (void)state;
@@ -622,7 +663,7 @@ static void index_anew(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(refused),   cmocka_unit_test(adjusted),
-      cmocka_unit_test(budgets),   cmocka_unit_test(floats_l2),
+      cmocka_unit_test(bake_off), cmocka_unit_test(budgets),   cmocka_unit_test(floats_l2),
       cmocka_unit_test(floats_ip), cmocka_unit_test(floats_cosine),
       cmocka_unit_test(bits),      cmocka_unit_test(index_anew),
   };

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "index/bin_ivf.h"
+
 #include "../tlib/ixreal.h"
 #include "../tlib/thorough.h"
 
@@ -191,6 +193,78 @@ static void binary_rows(void **state) {
     expect(&b, &truth, 80, .9, "binary, case", i);
     expect(&b, &truth, 160, .95, "binary, case", i);
     expect(&b, &truth, UINT32_MAX, 1, "binary, case", i);
+    built_close(&b);
+  }
+}
+
+static void add_section(struct built *b, uint32_t tag, const void *data, size_t n) {
+  struct vdb_sect_writer *out = &b->sections.writer;
+  vecdb_error err;
+  assert_int_equal(out->begin(out, tag, 3, &err), VECDB_OK);
+  assert_int_equal(out->append(out, data, n, &err), VECDB_OK);
+  assert_int_equal(out->end(out, &err), VECDB_OK);
+}
+
+/* An index as format 1 had it: lists of every seventh row, rows and centroids as they are. */
+static void format_1(struct built *b) {
+  enum { LISTS = 7 };
+  const struct vdb_vecs *v = &b->data.vecs;
+  struct vdb_bin_ivf_header header = {1, v->n, v->dim, v->metric, LISTS, 0};
+  uint32_t starts[LISTS + 1], slot = 0, *rows = malloc(v->n * sizeof *rows);
+  size_t bytes = v->dim / 8;
+  uint8_t *bits = malloc(v->n * bytes), centres[LISTS * 64] = {0};
+  vecdb_error err;
+  for (uint32_t list = 0; list < LISTS; list++) {
+    starts[list] = slot;
+    memcpy(centres + list * bytes, v->data + list * v->stride, bytes);
+    for (uint32_t row = list; row < v->n; row += LISTS, slot++) {
+      rows[slot] = row;
+      memcpy(bits + slot * bytes, v->data + row * v->stride, bytes);
+    }
+  }
+  starts[LISTS] = slot;
+  vdb_mem_init(&b->mem, NULL, 0);
+  ix_sections_init(&b->sections);
+  add_section(b, VDB_BIN_IVF_TAG, &header, sizeof header);
+  add_section(b, VDB_BIN_IVF_TAG_CENTRES, centres, LISTS * bytes);
+  add_section(b, VDB_BIN_IVF_TAG_STARTS, starts, sizeof starts);
+  add_section(b, VDB_BIN_IVF_TAG_ROWS, rows, v->n * sizeof *rows);
+  add_section(b, VDB_BIN_IVF_TAG_BITS, bits, v->n * bytes);
+  free(rows);
+  free(bits);
+  assert_int_equal(
+      ix_open_type(&b->mem, &b->data, VECDB_INDEX_BIN_IVF, &b->sections, &b->index, &err), 0);
+}
+
+static void older_format(void **state) {
+  static const int32_t metrics[] = {VECDB_HAMMING, VECDB_JACCARD};
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    struct built b;
+    ix_data_make(&b.data, VDB_BITS, metrics[i], 500, 72, 2);
+    format_1(&b);
+    struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
+    expect(&b, &truth, UINT32_MAX, 1, "format 1, metric", i);
+    uint64_t allow[500 / 64 + 1];
+    memset(allow, 0x55, sizeof allow);
+    truth = ix_truth_of(&b.data, allow, K);
+    assert_true(recall(&b, &truth, (struct vdb_search){.effort = 7, .allow = allow}, 1e-4) == 1);
+    built_close(&b);
+  }
+}
+
+/* Lists of fewer rows than a block, of one, of none, and of several blocks; all of them are looked
+   through, so that answers are exact. */
+static void binary_lists(void **state) {
+  static const int32_t metrics[] = {VECDB_HAMMING, VECDB_JACCARD};
+  static const uint32_t lists[] = {1, 3, 40, 62};
+  (void)state;
+  for (size_t i = 0; i < 2 * VDB_COUNT(lists); i++) {
+    struct built b;
+    ix_data_make(&b.data, VDB_BITS, metrics[i % 2], 500, 8 + 40 * i, 1 + i % 3);
+    built_open(&b, P(.type = VECDB_INDEX_BIN_IVF, .nlist = lists[i / 2]));
+    struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
+    expect(&b, &truth, UINT32_MAX, 1, "lists, case", i);
     built_close(&b);
   }
 }
@@ -475,7 +549,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(recall_floors),
       cmocka_unit_test(real_data),
-      cmocka_unit_test(binary_rows),
+      cmocka_unit_test(binary_rows), cmocka_unit_test(binary_lists),
+      cmocka_unit_test(older_format),
       cmocka_unit_test(filters),
       cmocka_unit_test(scans),
       cmocka_unit_test(refines),

@@ -29,6 +29,8 @@ static const struct {
      VDB_F32, VECDB_COSINE, VECDB_IP},
     {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_IVF},
      VDB_BITS, VECDB_JACCARD, VECDB_HAMMING},
+    {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_IVF},
+     VDB_BITS, VECDB_HAMMING, VECDB_JACCARD},
 };
 
 static void whole(struct ix_whole *w, size_t f) {

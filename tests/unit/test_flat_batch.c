@@ -141,6 +141,21 @@ static void all_types(void **state) {
       }
 }
 
+static void bits(void **state) {
+  static const int32_t metrics[] = {VECDB_HAMMING, VECDB_JACCARD};
+  static const size_t dims[] = {8, 56, 256, 392, 1032};
+  (void)state;
+  for (size_t m = 0; m < VDB_COUNT(metrics); m++)
+    for (size_t d = 0; d < VDB_COUNT(dims); d++) {
+      struct batch_case c = {.k = 0};
+      ix_data_make(&c.data, VDB_BITS, metrics[m], 777 + 300 * d, dims[d], 1 + d % 3);
+      memset(c.data.rows + 5 * c.data.vecs.stride, 0, dims[d] / 8);
+      memset(c.data.queries, 0, dims[d] / 8);
+      check_all_ways(c);
+      ix_data_free(&c.data);
+    }
+}
+
 /* The nearest rows are right, and rows whose scores are equal come in order. */
 static void beside_doubles(void **state) {
   static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
@@ -259,7 +274,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(all_types),     cmocka_unit_test(beside_doubles),
       cmocka_unit_test(at_the_ends),   cmocka_unit_test(odd_addresses),
-      cmocka_unit_test(stops),
+      cmocka_unit_test(stops),         cmocka_unit_test(bits),
   };
   return cmocka_run_group_tests_name("flat_batch", tests, NULL, NULL);
 }

@@ -76,7 +76,7 @@ SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++
 # The cluster: likewise. Its programs are the files with a main in cluster/ctl.
-CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router,\
+CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router client,\
   $(call helpers,cluster/$(d))))
 SIM_SRC := $(sort $(wildcard cluster/sim/*.c))
 PLANTED_SRC := $(SIM_SRC) $(sort $(wildcard cluster/replica/*.c))
@@ -260,7 +260,18 @@ $(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
-cluster: build/vecdb-cluster ## the command that plans a cluster's moves, build/vecdb-cluster
+build/vecdb-node: build/release/cluster/node/vecdb_node.o build/release/libcluster.a build/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+build/cluster_demo: build/release/cluster/demo/cluster_demo.o build/release/examples/demo_data.o \
+    build/release/libcluster.a build/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+cluster-demo: ## three etcd members, three nodes, the demo's passages, and a node killed meanwhile
+	@$(DEPS) lib cluster etcd
+	$(SUB) QUIET=1 build/vecdb-node build/vecdb-cluster build/cluster_demo
+	@sh cluster/demo/demo.sh
+cluster: build/vecdb-cluster build/vecdb-node ## a node, build/vecdb-node, and the command, build/vecdb-cluster
 	@:
 server: ## the server, build/vecdbd
 	@$(DEPS) lib server
@@ -641,7 +652,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-demo serve embeddings \
   shell shell-test cpp-test \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \

@@ -1,0 +1,343 @@
+/* calls.c - what users ask: each call is a job for the client's thread; see vecdb_client.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/client.h"
+#include "client/session.h"
+
+static int calls_fail(vecdb_error *error, int code, const char *field, const char *words) {
+  if (error) {
+    *error = (vecdb_error){.code = code, .row = -1, .position = -1};
+    snprintf(error->field, sizeof error->field, "%.63s", field);
+    snprintf(error->message, sizeof error->message, "%s", words);
+  }
+  return code;
+}
+
+/* ---- One job ---- */
+
+static int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                       struct job *job, vecdb_error *error) {
+  uint32_t timeout_ms = call && call->timeout_ms ? call->timeout_ms : c ? c->timeout_ms : 0;
+  if (!c || !name)
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "client and collection must be given");
+  if (!*name || strlen(name) > VECDB_MAX_NAME)
+    return calls_fail(error, VECDB_ERR_NAME, "", "a collection's name has 1 to 255 bytes");
+  if (call && (call->size != sizeof *call || call->level < 0 || call->level > WIRE_STRONG ||
+               call->ack < 0 || call->ack > VECDB_CLIENT_ACK_ASYNC))
+    return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_client_call is not understood");
+  job->name = name;
+  job->deadline_us = client_clock() + timeout_ms * (int64_t)1000;
+  if (!call)
+    return VECDB_OK;
+  job->message.read.level = (uint8_t)call->level;
+  job->message.read.max_age_ms = call->max_age_ms;
+  job->message.write.ack = (uint8_t)call->ack;
+  job->ask.partial = call->partial;
+  job->ask.shard_recall = call->shard_recall;
+  job->ask.session = call->session ? &call->session->seen : NULL;
+  return VECDB_OK;
+}
+
+static void calls_free(struct job *job) {
+  wire_mem_free(&job->mem);
+  router_result_free(job->result);
+}
+
+/* Waits for it; what it says of failures goes to `error`. */
+static int calls_run(vecdb_client *c, struct job *job, vecdb_error *error) {
+  client_do(c, job);
+  if (job->code && error)
+    *error = job->error;
+  return job->code;
+}
+
+/* A job whose result is one number, or nothing. */
+static int calls_number(vecdb_client *c, struct job *job, uint64_t *number, vecdb_error *error) {
+  int code = calls_run(c, job, error);
+  if (!code && number)
+    *number = job->result->number;
+  calls_free(job);
+  return code;
+}
+
+static int calls_answer(vecdb_client *c, struct job *job, vecdb_client_answer **out,
+                        vecdb_error *error) {
+  vecdb_client_answer *answer = calloc(1, sizeof *answer);
+  if (!answer)
+    return calls_fail(error, VECDB_ERR_NO_MEMORY, "", "out of memory");
+  int code = calls_run(c, job, error);
+  if (!code) {
+    answer->result = job->result;
+    job->result = NULL;
+    *out = answer;
+  } else {
+    free(answer);
+  }
+  calls_free(job);
+  return code;
+}
+
+/* ---- Writes ---- */
+
+static int calls_prepare_batch(struct job *job, const struct router_map *map, vecdb_error *error) {
+  return wire_columns_of_batch(&map->schema, job->params, &job->mem, &job->message.rows, error);
+}
+
+static int calls_prepare_nothing(struct job *job, const struct router_map *map,
+                                 vecdb_error *error) {
+  (void)job;
+  (void)map;
+  (void)error;
+  return VECDB_OK;
+}
+
+static int calls_batch(vecdb_client *c, const char *name, uint8_t kind, const vecdb_batch *batch,
+                       const vecdb_client_call *call, vecdb_error *error) {
+  struct job job = {.prepare = calls_prepare_batch, .params = batch};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  if (!batch || batch->size != sizeof *batch || batch->column_size != sizeof(vecdb_column))
+    return calls_fail(error, batch ? VECDB_ERR_OPTION : VECDB_ERR_ARGUMENT, "",
+                      "the batch is not understood");
+  job.message.kind = WIRE_WRITE;
+  job.message.write.kind = kind;
+  job.message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_BATCH);
+  return calls_number(c, &job, NULL, error);
+}
+
+int vecdb_client_insert(vecdb_client *c, const char *name, const vecdb_batch *batch,
+                        const vecdb_client_call *call, vecdb_error *error) {
+  return calls_batch(c, name, WIRE_INSERT, batch, call, error);
+}
+
+int vecdb_client_upsert(vecdb_client *c, const char *name, const vecdb_batch *batch,
+                        const vecdb_client_call *call, vecdb_error *error) {
+  return calls_batch(c, name, WIRE_UPSERT, batch, call, error);
+}
+
+int vecdb_client_delete(vecdb_client *c, const char *name, const vecdb_keys *keys,
+                        uint64_t *deleted, const vecdb_client_call *call, vecdb_error *error) {
+  struct job job = {.prepare = calls_prepare_nothing};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  if (!keys || keys->n > VECDB_MAX_BATCH_ROWS)
+    return calls_fail(error, keys ? VECDB_ERR_LIMIT : VECDB_ERR_ARGUMENT, "",
+                      "keys must be given, and not too many");
+  job.message.kind = WIRE_WRITE;
+  job.message.write.kind = WIRE_DELETE;
+  job.message.keys = *keys;
+  job.message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_KEYS);
+  return calls_number(c, &job, deleted, error);
+}
+
+int vecdb_client_delete_where(vecdb_client *c, const char *name, const vecdb_filter *filter,
+                              uint64_t *deleted, const vecdb_client_call *call,
+                              vecdb_error *error) {
+  struct job job = {.prepare = calls_prepare_nothing};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  if (!filter || !filter->text)
+    return calls_fail(error, VECDB_ERR_FILTER, "", "a filter must be given");
+  job.message.kind = WIRE_WRITE;
+  job.message.write.kind = WIRE_DELETE_WHERE;
+  job.message.filter = *filter;
+  job.message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_FILTER);
+  return calls_number(c, &job, deleted, error);
+}
+
+/* ---- Reads ---- */
+
+static void calls_filter(struct job *job, const vecdb_filter *filter) {
+  if (!filter || !filter->text)
+    return;
+  job->message.filter = *filter;
+  job->message.has |= WIRE_HAS(WIRE_FILTER);
+}
+
+/* NULL names: what the kind of request takes that to be. */
+static bool calls_fields(struct job *job, const char *const *names, size_t n) {
+  if (!names)
+    return true;
+  if (n > VECDB_MAX_FIELDS)
+    return false;
+  job->message.fields = (struct wire_names){names, (uint32_t)n};
+  job->message.has |= WIRE_HAS(WIRE_FIELDS);
+  return true;
+}
+
+static int calls_prepare_search(struct job *job, const struct router_map *map, vecdb_error *error) {
+  const vecdb_search_params *p = job->params;
+  struct wire_search *s = &job->message.search;
+  const vecdb_field *f = router_map_vector(map, p->field);
+  if (!f || f->type < VECDB_FLOAT_VECTOR)
+    return calls_fail(error, VECDB_ERR_UNKNOWN_FIELD, p->field ? p->field : "",
+                      "the collection has no such vector field");
+  if (p->dim && wire_type_dense(f->type) && p->dim != f->dim)
+    return calls_fail(error, VECDB_ERR_DIMENSION, f->name,
+                      "the queries have another dimension than the field");
+  *s = (struct wire_search){.field = p->field ? p->field : "",
+                            .type = f->type,
+                            .dim = wire_type_dense(f->type) ? f->dim : 0,
+                            .n_queries = p->n_queries ? p->n_queries : 1,
+                            .k = p->k,
+                            .ef = p->ef,
+                            .nprobe = p->nprobe,
+                            .recall = p->recall,
+                            .plan = p->plan,
+                            .queries = p->queries};
+  return VECDB_OK;
+}
+
+int vecdb_client_search(vecdb_client *c, const char *name, const vecdb_search_params *params,
+                        const vecdb_client_call *call, vecdb_client_answer **out,
+                        vecdb_error *error) {
+  struct job job = {.prepare = calls_prepare_search, .params = params};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  if (!params || !out || !params->queries)
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "params, queries and out must be given");
+  *out = NULL;
+  if (params->size != sizeof *params || params->query_stride)
+    return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_search_params is not understood");
+  if (!params->k || params->k > VECDB_MAX_K)
+    return calls_fail(error, VECDB_ERR_K, "", "k is 1 to 16,384");
+  if (params->n_queries > VECDB_MAX_QUERIES || params->plan < 0 ||
+      params->plan > VECDB_PLAN_CODES ||
+      !calls_fields(&job, params->n_fields ? params->fields : NULL, params->n_fields))
+    return calls_fail(error, VECDB_ERR_LIMIT, "", "too many queries or fields, or no such plan");
+  job.message.kind = WIRE_SEARCH;
+  job.message.has |= WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_VECTORS) | WIRE_HAS(WIRE_READ);
+  calls_filter(&job, &params->filter);
+  return calls_answer(c, &job, out, error);
+}
+
+int vecdb_client_get(vecdb_client *c, const char *name, const vecdb_keys *keys,
+                     const vecdb_client_fields *fields, const vecdb_client_call *call,
+                     vecdb_client_answer **out, vecdb_error *error) {
+  static const char *const none[] = {NULL};
+  struct job job = {.prepare = calls_prepare_nothing};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  if (!keys || !out)
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "keys and out must be given");
+  *out = NULL;
+  const char *const *names = !fields ? NULL : fields->n ? fields->names : none;
+  if (keys->n > VECDB_MAX_BATCH_ROWS || !calls_fields(&job, names, fields ? fields->n : 0))
+    return calls_fail(error, VECDB_ERR_LIMIT, "", "too many keys or fields");
+  job.message.kind = WIRE_GET;
+  job.message.keys = *keys;
+  job.message.has |= WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_KEYS) | WIRE_HAS(WIRE_READ);
+  return calls_answer(c, &job, out, error);
+}
+
+int vecdb_client_query(vecdb_client *c, const char *name, const vecdb_query_params *params,
+                       const vecdb_client_call *call, vecdb_client_answer **out,
+                       vecdb_error *error) {
+  struct job job = {.prepare = calls_prepare_nothing};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  if (!params || !out)
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "params and out must be given");
+  *out = NULL;
+  if (params->size != sizeof *params || params->after.n > 1)
+    return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_query_params is not understood");
+  if (!calls_fields(&job, params->fields, params->n_fields))
+    return calls_fail(error, VECDB_ERR_LIMIT, "", "too many fields");
+  job.message.kind = WIRE_QUERY;
+  job.message.page = (struct wire_page){params->limit, params->offset};
+  job.message.keys = params->after;
+  job.message.has |= WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_PAGE) | WIRE_HAS(WIRE_READ) |
+                     (params->after.n ? WIRE_HAS(WIRE_KEYS) : 0);
+  calls_filter(&job, &params->filter);
+  return calls_answer(c, &job, out, error);
+}
+
+int vecdb_client_count(vecdb_client *c, const char *name, const vecdb_filter *filter,
+                       uint64_t *count, const vecdb_client_call *call, vecdb_error *error) {
+  struct job job = {.prepare = calls_prepare_nothing};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  job.message.kind = WIRE_COUNT;
+  job.message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_READ);
+  calls_filter(&job, filter);
+  return calls_number(c, &job, count, error);
+}
+
+/* ---- Collections ---- */
+
+static int calls_document(const char *name, const vecdb_schema *schema,
+                          const vecdb_client_layout *layout, char **text, vecdb_error *error) {
+  static const vecdb_client_layout usual = VECDB_CLIENT_LAYOUT_INIT;
+  const vecdb_client_layout *l = layout ? layout : &usual;
+  uint32_t replicas = l->replicas ? l->replicas : 1;
+  struct doc_coll doc = {.id = 1, /* the cluster gives it another */
+                         .window = 1,
+                         .slots = 16384,
+                         .shards = l->shards ? l->shards : 1,
+                         .replicas = replicas,
+                         .schema_version = 1,
+                         .index_version = 1,
+                         .min_isr = l->min_isr ? l->min_isr : (replicas + 1) / 2};
+  size_t n;
+  if (l->size != sizeof *l || l->ack < 0 || l->ack > VECDB_CLIENT_ACK_ASYNC)
+    return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_client_layout is not understood");
+  if (strlen(name) >= sizeof doc.name)
+    return calls_fail(error, VECDB_ERR_NAME, "", "a cluster's collections have up to 63 bytes");
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    if (schema->fields[i].flags & VECDB_AUTO_ID)
+      return calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
+                        "shards do not number rows: give keys");
+  snprintf(doc.name, sizeof doc.name, "%s", name);
+  doc.ack = l->ack ? (enum doc_ack)(l->ack - 1) : DOC_ACK_SYNC;
+  doc.schema = wire_schema_write(schema);
+  *text = doc.schema ? doc_coll_write(&doc, &n) : NULL;
+  free(doc.schema);
+  return *text ? VECDB_OK
+               : calls_fail(error, VECDB_ERR_SCHEMA, "",
+                            "shards, replicas or the schema are out of range");
+}
+
+int vecdb_client_create(vecdb_client *c, const char *name, const vecdb_schema *schema,
+                        const vecdb_client_layout *layout, const vecdb_client_call *call,
+                        vecdb_error *error) {
+  struct job job = {.prepare = NULL};
+  char *text = NULL;
+  int code = calls_begin(c, name, call, &job, error);
+  if (!code &&
+      (!schema || schema->size != sizeof *schema || schema->field_size != sizeof(vecdb_field)))
+    code = calls_fail(error, VECDB_ERR_ARGUMENT, "", "a schema must be given");
+  if (!code)
+    code = calls_document(name, schema, layout, &text, error);
+  if (code)
+    return code;
+  job.message.kind = WIRE_CREATE;
+  job.message.has = WIRE_HAS(WIRE_NAME);
+  job.message.name = (struct wire_name){name, text};
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  free(text);
+  return code;
+}
+
+int vecdb_client_drop(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                      vecdb_error *error) {
+  struct job job = {.prepare = NULL};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  job.message.kind = WIRE_DROP;
+  job.message.has = WIRE_HAS(WIRE_NAME);
+  job.message.name = (struct wire_name){name, ""};
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  return code;
+}

@@ -1,0 +1,98 @@
+/* client.h - a client's thread, what it is asked and what it knows. For the files of this folder.
+ */
+#ifndef CLUSTER_CLIENT_H
+#define CLUSTER_CLIENT_H
+
+#include <pthread.h>
+
+#include "client/links.h"
+#include "client/vecdb_client.h"
+#include "router/router.h"
+
+/* A call of a user, who waits for it. */
+struct job {
+  struct job *next;
+  const char *name; /* of the collection */
+  int64_t deadline_us;
+  /* Fills in `message` by the collection's map; a code. NULL: the message is whole and goes to any
+     node (CREATE, DROP). */
+  int (*prepare)(struct job *job, const struct router_map *map, vecdb_error *error);
+  const void *params; /* what prepare makes the message of */
+  struct wire_message message;
+  struct wire_mem mem;
+  struct router_ask ask;
+  struct router_result *result;
+  vecdb_error error;
+  int code;
+  bool done;
+};
+
+/* A collection by its name. */
+struct entry {
+  struct entry *next;
+  char name[VECDB_MAX_NAME + 1];
+  uint32_t collection; /* 0: its map has not come yet */
+  bool asking;
+  bool wanted;
+  bool surveyed; /* the summaries of its shards were asked for */
+  int64_t asked_us;
+  struct job *waiting; /* for the map */
+};
+
+/* A request that any node answers, or that no router makes: MAP, CREATE, DROP, STATS. */
+struct plain {
+  struct plain *next;
+  uint64_t id; /* 0: not sent at the moment */
+  uint32_t node;
+  uint32_t shard; /* STATS */
+  int64_t due_us; /* another try, when it was not sent; else when patience ends */
+  int64_t deadline_us;
+  struct entry *entry; /* MAP, STATS */
+  struct job *job;     /* CREATE, DROP */
+  struct wire_message message;
+};
+
+struct vecdb_client {
+  pthread_t thread;
+  pthread_mutex_t mutex; /* of the list of new jobs, `closing`, and each job's `done` */
+  pthread_cond_t cond;
+  struct job *new_jobs;
+  bool closing;
+  int wake; /* eventfd */
+  uint32_t timeout_ms;
+  /* The thread's own. */
+  struct links *links;
+  struct router *router;
+  struct entry *entries;
+  struct plain *plains;
+  uint64_t next_id;
+  int64_t now_us;
+};
+
+/* thread.c: hands the job to the thread and waits until it is done. */
+void client_do(vecdb_client *c, struct job *job);
+void *client_thread(void *arg);
+/* The router's host and what links tell. */
+struct router_host client_host(vecdb_client *c);
+struct links_handler client_links(vecdb_client *c);
+void client_finish(vecdb_client *c, struct job *job);
+/* The collection is known: the router takes over. */
+void client_route(vecdb_client *c, struct entry *e, struct job *job);
+void client_fail(vecdb_client *c, struct job *job, int code, const char *words);
+int64_t client_clock(void);
+
+/* plain.c: asks for the collection's map, unless that is under way. */
+void plain_map(vecdb_client *c, struct entry *entry);
+/* Asks the shards of a collection where their vectors are, once. */
+void plain_survey(vecdb_client *c, struct entry *entry);
+void plain_job(vecdb_client *c, struct job *job);
+void plain_answer(vecdb_client *c, uint32_t node, uint64_t id, const void *data, size_t n);
+void plain_down(vecdb_client *c, uint32_t node);
+void plain_tick(vecdb_client *c);
+int64_t plain_due(const vecdb_client *c);
+/* The entry of the name, made when it is new; NULL: no memory. */
+struct entry *plain_entry(vecdb_client *c, const char *name);
+struct entry *plain_entry_of(const vecdb_client *c, uint32_t collection);
+void plain_close(vecdb_client *c);
+
+#endif

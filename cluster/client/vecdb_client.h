@@ -1,0 +1,181 @@
+/*
+ * vecdb_client.h - a client of a vecdb cluster. It finds a collection's shards by itself and asks
+ * them directly; no node stands between. Schemas, batches, filters and values are vecdb.h's.
+ *
+ * Conventions
+ *   Errors     Calls return 0 or a code: a vecdb_status of vecdb.h, or a VECDB_CLIENT_* of this
+ *              file. The last parameter may be NULL; otherwise it is filled on failure.
+ *   Time       Every call ends by its deadline.
+ *   Threads    Any thread may use a client at any time; a session and an answer belong to one
+ *              thread at a time. After fork() the child may not use clients.
+ *   Ownership  What a call is given is needed until it returns, and not after.
+ *   Writes     are tried again after failures and applied once. Rows that belong to one shard and
+ *              fit into 4 MiB are written all or not at all; a batch over several shards may be
+ *              written in part when the call fails. After VECDB_CLIENT_UNKNOWN what was not
+ *              acknowledged may or may not be there.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef VECDB_CLIENT_H
+#define VECDB_CLIENT_H
+
+#include "vecdb.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum vecdb_client_code {
+  VECDB_CLIENT_NOT_PRIMARY = 200, /* the shard changed hands until time was up */
+  VECDB_CLIENT_NO_REPLICA = 201,  /* likewise: the shard was not where it should be */
+  VECDB_CLIENT_OVERLOADED = 202,  /* too much to do, there or here: later */
+  VECDB_CLIENT_UNAVAILABLE = 203, /* a shard could not answer in time */
+  VECDB_CLIENT_UNKNOWN = 204,     /* the write may have happened or not */
+  VECDB_CLIENT_NOT_FRESH = 205,   /* no replica was as new as the read wanted */
+  VECDB_CLIENT_LOST = 206,        /* session: a write that it saw was lost (ack ASYNC alone) */
+  VECDB_CLIENT_OLD_OP = 207,      /* the write came too late to know whether it happened */
+  VECDB_CLIENT_SCHEMA = 208,      /* the schema changed meanwhile */
+  VECDB_CLIENT_PROTOCOL = 209,    /* a message that could not be read */
+  VECDB_CLIENT_SOME_SHARDS = 210, /* some shards gave no answer */
+  VECDB_CLIENT_NO_NODE = 211      /* no node could be reached; the message says what was tried */
+} vecdb_client_code;
+
+typedef struct vecdb_client vecdb_client;
+typedef struct vecdb_client_session vecdb_client_session;
+typedef struct vecdb_client_answer vecdb_client_answer;
+
+typedef struct vecdb_client_options {
+  uint32_t size;
+  const char *nodes;     /* some nodes of the cluster: "1@10.0.0.1:7000,2@10.0.0.2:7000" */
+  const char *cluster;   /* its id, 32 hex digits */
+  const char *ca_file;   /* PEM; NULL: no TLS, which works on loopback alone */
+  const char *cert_file; /* of this client: vdb://CLUSTER/node/ID */
+  const char *key_file;
+  uint32_t id;         /* that ID, of 2147483649 and above; 0: a random one, without TLS */
+  uint32_t timeout_ms; /* of calls that say nothing else; 0: 10,000 */
+} vecdb_client_options;
+#define VECDB_CLIENT_OPTIONS_INIT \
+  { sizeof(vecdb_client_options), NULL, NULL, NULL, NULL, NULL, 0, 0 }
+
+typedef enum vecdb_client_level {
+  VECDB_CLIENT_LOCAL = 0,   /* what a replica has that is not older than max_age_ms */
+  VECDB_CLIENT_SESSION = 1, /* at least what the session wrote and read */
+  VECDB_CLIENT_STRONG = 2   /* every write that was acknowledged before the call began */
+} vecdb_client_level;
+
+typedef enum vecdb_client_ack {
+  VECDB_CLIENT_ACK_DEFAULT = 0, /* the collection's */
+  VECDB_CLIENT_ACK_SYNC = 1,    /* on the disks of all replicas in sync */
+  VECDB_CLIENT_ACK_CHAIN = 2,   /* the same, passed along a chain */
+  VECDB_CLIENT_ACK_ASYNC = 3    /* on the primary's disk */
+} vecdb_client_ack;
+
+/* How one call is made; NULL: all zero. */
+typedef struct vecdb_client_call {
+  uint32_t size;
+  uint32_t timeout_ms; /* 0: the client's */
+  int32_t level;       /* reads: a vecdb_client_level */
+  uint32_t max_age_ms; /* LOCAL; 0: the node's choice */
+  int32_t ack;         /* writes: a vecdb_client_ack */
+  uint32_t partial;    /* reads: 1: shards that gave no answer in time may be missing */
+  float shard_recall;  /* searches: share of the neighbours that the shards asked must have, so that
+                          not all need be asked; 0: all */
+  vecdb_client_session *session; /* NULL: none */
+} vecdb_client_call;
+#define VECDB_CLIENT_CALL_INIT \
+  { sizeof(vecdb_client_call), 0, 0, 0, 0, 0, 0, NULL }
+
+/* Begins; connections are made when they are needed. Errors: ARGUMENT, OPTION, NO_MEMORY, IO
+   (certificates). */
+VECDB_API int vecdb_client_open(const vecdb_client_options *options, vecdb_client **out,
+                                vecdb_error *error);
+/* Calls that are under way on other threads must have ended. */
+VECDB_API void vecdb_client_close(vecdb_client *client);
+/* The name of a code, such as "VECDB_CLIENT_OVERLOADED"; "" for those of vecdb.h. */
+VECDB_API const char *vecdb_client_code_name(int code);
+/* The level of a name: "local", "session", "strong", and Milvus's "Eventually", "Bounded",
+   "Session", "Strong"; -1: none. */
+VECDB_API int vecdb_client_level_parse(const char *name);
+
+/* A session is of one collection. NULL: no memory. */
+VECDB_API vecdb_client_session *vecdb_client_session_new(void);
+VECDB_API void vecdb_client_session_free(vecdb_client_session *session);
+
+/* How a collection is spread. */
+typedef struct vecdb_client_layout {
+  uint32_t size;
+  uint32_t shards;   /* 0: 1 */
+  uint32_t replicas; /* 0: 1 */
+  uint32_t min_isr;  /* replicas that a write needs; 0: half of them, rounded up */
+  int32_t ack;       /* a vecdb_client_ack; DEFAULT: SYNC */
+} vecdb_client_layout;
+#define VECDB_CLIENT_LAYOUT_INIT \
+  { sizeof(vecdb_client_layout), 0, 0, 0, 0 }
+
+/* layout may be NULL. AUTO_ID keys are UNSUPPORTED. */
+VECDB_API int vecdb_client_create(vecdb_client *client, const char *collection,
+                                  const vecdb_schema *schema, const vecdb_client_layout *layout,
+                                  const vecdb_client_call *call, vecdb_error *error);
+VECDB_API int vecdb_client_drop(vecdb_client *client, const char *collection,
+                                const vecdb_client_call *call, vecdb_error *error);
+
+VECDB_API int vecdb_client_insert(vecdb_client *client, const char *collection,
+                                  const vecdb_batch *batch, const vecdb_client_call *call,
+                                  vecdb_error *error);
+VECDB_API int vecdb_client_upsert(vecdb_client *client, const char *collection,
+                                  const vecdb_batch *batch, const vecdb_client_call *call,
+                                  vecdb_error *error);
+/* *deleted may be NULL. */
+VECDB_API int vecdb_client_delete(vecdb_client *client, const char *collection,
+                                  const vecdb_keys *keys, uint64_t *deleted,
+                                  const vecdb_client_call *call, vecdb_error *error);
+VECDB_API int vecdb_client_delete_where(vecdb_client *client, const char *collection,
+                                        const vecdb_filter *filter, uint64_t *deleted,
+                                        const vecdb_client_call *call, vecdb_error *error);
+
+/* Names of fields. */
+typedef struct vecdb_client_fields {
+  const char *const *names;
+  size_t n;
+} vecdb_client_fields;
+
+/* As vecdb_search, vecdb_get, vecdb_query and vecdb_count; threads, beam, strides and control have
+   no effect. Answers are freed by the caller; *out is NULL on failure. */
+VECDB_API int vecdb_client_search(vecdb_client *client, const char *collection,
+                                  const vecdb_search_params *params, const vecdb_client_call *call,
+                                  vecdb_client_answer **out, vecdb_error *error);
+/* fields NULL: all. */
+VECDB_API int vecdb_client_get(vecdb_client *client, const char *collection, const vecdb_keys *keys,
+                               const vecdb_client_fields *fields, const vecdb_client_call *call,
+                               vecdb_client_answer **out, vecdb_error *error);
+VECDB_API int vecdb_client_query(vecdb_client *client, const char *collection,
+                                 const vecdb_query_params *params, const vecdb_client_call *call,
+                                 vecdb_client_answer **out, vecdb_error *error);
+VECDB_API int vecdb_client_count(vecdb_client *client, const char *collection,
+                                 const vecdb_filter *filter, uint64_t *count,
+                                 const vecdb_client_call *call, vecdb_error *error);
+
+/* ---- Answers; values are borrowed from them ---- */
+
+VECDB_API void vecdb_client_answer_free(vecdb_client_answer *answer);
+/* Rows of a query of a search; of other answers query 0 has them all. */
+VECDB_API size_t vecdb_client_answer_rows(const vecdb_client_answer *answer, size_t query);
+/* 0 outside the table, and where there are no scores. */
+VECDB_API float vecdb_client_answer_score(const vecdb_client_answer *answer, size_t query,
+                                          size_t row);
+/* The key of a row, and the value of a field; a null value where there is none. */
+VECDB_API vecdb_value vecdb_client_answer_key(const vecdb_client_answer *answer, size_t query,
+                                              size_t row);
+VECDB_API vecdb_value vecdb_client_answer_value(const vecdb_client_answer *answer, size_t query,
+                                                size_t row, const char *field);
+/* 1 where the i-th key of a get was there. */
+VECDB_API int vecdb_client_answer_found(const vecdb_client_answer *answer, size_t i);
+/* 1 when something is missing; how many shards answered of how many that were asked. */
+VECDB_API int vecdb_client_answer_partial(const vecdb_client_answer *answer, uint32_t *ok,
+                                          uint32_t *asked);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

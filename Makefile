@@ -167,9 +167,10 @@ build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
 build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
     build/$(1)/libcluster.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$(GROUP) -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
+build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
 build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^

@@ -36,7 +36,7 @@ static uint64_t slot_take(struct router *r, struct part *p, uint32_t which) {
 static void slot_give(struct router *r, uint64_t id) {
   uint32_t i = (uint32_t)id;
   r->slots[i].part = NULL;
-  r->slots[i].generation++;
+  r->slots[i].generation = r->slots[i].generation % INT32_MAX + 1; /* never 0 */
   r->slots[i].next_free = r->free_slot;
   r->free_slot = i;
 }

@@ -53,8 +53,8 @@ void router_session_free(struct router_session *session);
 
 struct router_host {
   void *arg;
-  /* The payload is the router's; deadline_ms is what is left, at least 1. False: not to be reached
-     now. */
+  /* The payload is the router's; the highest bit of `request` is never set; deadline_ms is what is
+     left, at least 1. False: not to be reached now. */
   bool (*send)(void *arg, uint32_t node, uint64_t request, uint32_t deadline_ms,
                const void *payload, size_t n);
   /* Nobody waits for that answer any more. */

@@ -43,9 +43,9 @@ size_t wire_columns_row_bytes(const struct wire_columns *columns, uint32_t i);
    is in `in` or `mem`. */
 void wire_columns_read(struct wire_in *in, struct wire_mem *mem, struct wire_columns *out);
 
-/* A batch as columns, its types by the schema: UNKNOWN_FIELD and DIMENSION are found here, since
-   the bytes could not be read otherwise; everything else by the node that has the rows. `error` is
-   filled but for its code's text. */
+/* A batch as columns that borrow from it, not from the schema; their types by the schema:
+   UNKNOWN_FIELD and DIMENSION are found here, since the bytes could not be read otherwise;
+   everything else by the node that has the rows. `error` is filled but for its code's text. */
 int wire_columns_of_batch(const vecdb_schema *schema, const vecdb_batch *batch,
                           struct wire_mem *mem, struct wire_columns *out, vecdb_error *error);
 /* Columns that were read as a batch: TYPE where a column is not of its field's type, UNKNOWN_FIELD,

@@ -44,7 +44,7 @@ int wire_columns_of_batch(const vecdb_schema *schema, const vecdb_batch *batch,
     if (c->dim && c->dim != f->dim && wire_type_dense(f->type))
       return make_fail(error, VECDB_ERR_DIMENSION, f->name, "%.64s has %u dimensions, not %u",
                        f->name, f->dim, c->dim);
-    columns[i] = (struct wire_column){f->name,
+    columns[i] = (struct wire_column){c->field,
                                       f->type,
                                       f->type == VECDB_ARRAY ? f->element_type : 0,
                                       wire_type_dense(f->type) ? f->dim : 0,

@@ -1,0 +1,483 @@
+/* nodetest.c - three nodes for tests of clients; see nodetest.h. */
+#include "cluster/nodetest.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "meta/key.h"
+#include "net/cert.h"
+#include "wire/schema.h"
+
+const char nt_cluster[] = "000102030405060708090a0b0c0d0e0f";
+
+/* Failing memory is not what this is about. */
+static void *nt_must(void *p) {
+  if (!p)
+    abort();
+  return p;
+}
+
+static void nt_true(bool good) {
+  if (!good)
+    abort();
+}
+
+static int64_t nt_clock(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* ---- Documents ---- */
+
+static void nt_document(struct wire_message *m, uint32_t kind, uint32_t a, uint32_t b, int64_t mod,
+                        char *text) {
+  struct wire_document *documents = (struct wire_document *)(uintptr_t)m->documents;
+  documents[m->n_documents++] =
+      (struct wire_document){kind, a, b, mod, nt_must(text), strlen(text)};
+}
+
+static char *nt_shard_text(const struct nt *nt, uint32_t i) {
+  struct doc_shard doc = {
+      .collection = 1, .number = i, .epoch = nt->epoch[i], .primary = nt->primary[i], .min_isr = 1};
+  size_t n;
+  for (uint32_t node = 1; node <= NT_NODES; node++) {
+    doc.replicas[doc.n_replicas++] = (struct doc_replica){node, {{1}}};
+    doc.isr[doc.n_isr++] = node;
+  }
+  return doc_shard_write(&doc, &n);
+}
+
+static void nt_map(struct nt *nt, const struct wire_message *ask, struct wire_message *m) {
+  if (!nt->document || strcmp(ask->name.name, nt->name) != 0) {
+    m->result.code = VECDB_ERR_NOT_FOUND;
+    m->result.message = "no such collection";
+    return;
+  }
+  uint16_t *of = nt_must(calloc(16384, sizeof *of));
+  struct doc_slots slots = {16384, of};
+  size_t n;
+  for (uint32_t i = 0; i < 16384; i++)
+    of[i] = (uint16_t)(i % NT_SHARDS);
+  m->documents = nt_must(calloc(2 + NT_SHARDS + NT_NODES, sizeof *m->documents));
+  nt_document(m, DOC_PATH_COLL, 1, 0, nt->revision, strdup(nt->document));
+  nt_document(m, DOC_PATH_SLOTS, 1, 0, 1, doc_slots_write(&slots, &n));
+  for (uint32_t i = 0; i < NT_SHARDS; i++)
+    nt_document(m, DOC_PATH_SHARD, 1, i, nt->revision, nt_shard_text(nt, i));
+  for (uint32_t i = 1; i <= NT_NODES; i++) {
+    struct doc_node doc = {.id = i, .weight = 100};
+    snprintf(doc.name, sizeof doc.name, "n%u", i);
+    snprintf(doc.address, sizeof doc.address, "127.0.0.1:%d", nt->nodes[i].port);
+    nt_document(m, DOC_PATH_NODE, i, 0, 1, doc_node_write(&doc, &n));
+  }
+  m->has |= WIRE_HAS(WIRE_DOCUMENTS_OF);
+  free(of);
+}
+
+/* ---- What is asked of a shard ---- */
+
+struct nt_reply {
+  struct wire_message m;
+  struct wire_mem mem;
+  vecdb_error error;
+  vecdb_rows *rows;
+  vecdb_hit *hits;
+  const char *names[VECDB_MAX_FIELDS];
+};
+
+static vecdb_collection *nt_shard(struct nt *nt, uint32_t shard) {
+  char name[16];
+  vecdb_collection *collection;
+  snprintf(name, sizeof name, "s%u", shard);
+  return vecdb_collection_get(nt->db, name, &collection, NULL) ? NULL : collection;
+}
+
+static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_reply *r) {
+  struct doc_coll doc;
+  vecdb_schema schema;
+  char why[DOC_TEXT_MAX], name[16];
+  if (nt->document) {
+    r->m.result.code = VECDB_ERR_EXISTS;
+    return;
+  }
+  nt_true(doc_coll_read((struct meta_bytes){ask->name.text, strlen(ask->name.text)}, &doc, why) ==
+          DOC_OK);
+  nt_true(doc.shards == NT_SHARDS && doc.slots == 16384);
+  nt_true(!wire_schema_read(doc.schema, strlen(doc.schema), &r->mem, &schema, why));
+  for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
+    snprintf(name, sizeof name, "s%u", i);
+    r->m.result.code = vecdb_collection_create(nt->db, name, &schema, NULL, &r->error);
+  }
+  size_t n;
+  nt->document = doc_coll_write(&doc, &n);
+  snprintf(nt->name, sizeof nt->name, "%s", ask->name.name);
+  nt->revision++;
+  doc_coll_free(&doc);
+}
+
+static void nt_drop(struct nt *nt, struct nt_reply *r) {
+  char name[16];
+  r->m.result.code = nt->document ? VECDB_OK : VECDB_ERR_NOT_FOUND;
+  for (uint32_t i = 0; i < NT_SHARDS && nt->document; i++) {
+    snprintf(name, sizeof name, "s%u", i);
+    vecdb_collection_drop(nt->db, name, NULL);
+  }
+  free(nt->document);
+  nt->document = NULL;
+}
+
+static int nt_write(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
+  const vecdb_schema *schema = vecdb_collection_schema(c);
+  vecdb_batch batch;
+  r->m.has |= WIRE_HAS(WIRE_NUMBER);
+  if (ask->write.kind == WIRE_DELETE)
+    return vecdb_delete(c, &ask->keys, &r->m.number, &r->error);
+  if (ask->write.kind == WIRE_DELETE_WHERE)
+    return vecdb_delete_where(c, &ask->filter, &r->m.number, NULL, &r->error);
+  int code = wire_batch_of_columns(schema, &ask->rows, &r->mem, &batch, &r->error);
+  if (code)
+    return code;
+  return ask->write.kind == WIRE_INSERT ? vecdb_insert(c, &batch, NULL, &r->error)
+                                        : vecdb_upsert(c, &batch, NULL, &r->error);
+}
+
+/* A write whose number was seen is done already. */
+static int nt_write_once(struct nt *nt, uint32_t shard, vecdb_collection *c,
+                         const struct wire_message *ask, struct nt_reply *r) {
+  uint64_t op = ask->write.client * 1000003 + ask->write.count;
+  for (uint32_t i = 0; i < nt->n_counts[shard]; i++)
+    if (nt->counts[shard][i] == op)
+      return VECDB_OK;
+  nt_true(nt->n_counts[shard] < 4096);
+  nt->counts[shard][nt->n_counts[shard]++] = op;
+  return nt_write(c, ask, r);
+}
+
+static const char *nt_row_name(const void *arg, size_t column) {
+  return vecdb_rows_field(arg, column);
+}
+
+static vecdb_value nt_row_value(const void *arg, size_t row, size_t column) {
+  return vecdb_rows_value(arg, row, column);
+}
+
+/* Rows of a search come in the order of its hits. */
+static vecdb_value nt_hit_value(const void *arg, size_t row, size_t column) {
+  const struct nt_reply *r = arg;
+  return vecdb_rows_value(r->rows, r->hits[row].row, column);
+}
+
+static const char *nt_hit_name(const void *arg, size_t column) {
+  return vecdb_rows_field(((const struct nt_reply *)arg)->rows, column);
+}
+
+static void nt_rows(struct nt_reply *r, bool hits) {
+  const struct wire_table table = {
+      hits ? (const void *)r : r->rows,
+      hits ? r->m.hits.n : (uint32_t)vecdb_rows_count(r->rows),
+      (uint32_t)vecdb_rows_n_fields(r->rows),
+      hits ? nt_hit_name : nt_row_name,
+      hits ? nt_hit_value : nt_row_value,
+  };
+  nt_true(wire_columns_of_table(&table, &r->mem, &r->m.rows));
+  r->m.has |= WIRE_HAS(WIRE_BATCH);
+}
+
+static int nt_search(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
+  const struct wire_search *s = &ask->search;
+  vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
+  uint32_t *counts = nt_must(wire_mem_get(&r->mem, s->n_queries, sizeof *counts)), n = 0;
+  float *scores = nt_must(wire_mem_get(&r->mem, (size_t)s->n_queries * s->k, sizeof *scores));
+  r->hits = nt_must(wire_mem_get(&r->mem, (size_t)s->n_queries * s->k, sizeof *r->hits));
+  p.k = s->k;
+  p.field = *s->field ? s->field : NULL;
+  p.queries = s->queries;
+  p.n_queries = s->n_queries;
+  p.filter = ask->filter;
+  p.plan = VECDB_PLAN_EXACT;
+  p.fields = ask->has & WIRE_HAS(WIRE_FIELDS) ? ask->fields.names : r->names;
+  p.n_fields = ask->fields.n;
+  int code = vecdb_search(c, &p, r->hits, counts, NULL, &r->rows, &r->error);
+  for (uint32_t q = 0; !code && q < s->n_queries; q++)
+    for (uint32_t i = 0; i < counts[q]; i++) {
+      scores[n] = r->hits[(size_t)q * s->k + i].score;
+      r->hits[n++] = r->hits[(size_t)q * s->k + i];
+    }
+  r->m.hits = (struct wire_hits){s->n_queries, n, counts, scores};
+  if (code)
+    return code;
+  r->m.has |= WIRE_HAS(WIRE_HITS);
+  nt_rows(r, true);
+  return VECDB_OK;
+}
+
+static int nt_get(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
+  uint8_t *found = nt_must(wire_mem_get(&r->mem, ask->keys.n, 1));
+  bool some = ask->has & WIRE_HAS(WIRE_FIELDS);
+  int code = vecdb_get(c, &ask->keys, some ? ask->fields.names : NULL, ask->fields.n, found,
+                       &r->rows, &r->error);
+  r->m.found = found;
+  r->m.n_found = (uint32_t)ask->keys.n;
+  if (code)
+    return code;
+  r->m.has |= WIRE_HAS(WIRE_FOUND);
+  nt_rows(r, false);
+  return VECDB_OK;
+}
+
+static int nt_query(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
+  vecdb_query_params p = VECDB_QUERY_PARAMS_INIT;
+  p.limit = ask->page.limit;
+  p.filter = ask->filter;
+  p.after = ask->keys;
+  p.fields = ask->has & WIRE_HAS(WIRE_FIELDS) ? ask->fields.names : NULL;
+  p.n_fields = ask->fields.n;
+  int code = vecdb_query(c, &p, &r->rows, &r->error);
+  if (!code)
+    nt_rows(r, false);
+  return code;
+}
+
+/* Where the shard's vectors are: a centroid that says that they are near zero. */
+static int nt_stats(struct nt_reply *r) {
+  float *centroid = nt_must(wire_mem_get(&r->mem, 8, sizeof *centroid));
+  r->m.summary = (struct wire_summary){.field = "v",
+                                       .dim = 8,
+                                       .n = 1,
+                                       .version = 1,
+                                       .centroids = centroid,
+                                       .radii = centroid,
+                                       .rows = (const uint64_t *)(const void *)centroid};
+  r->m.has |= WIRE_HAS(WIRE_SUMMARY);
+  return VECDB_OK;
+}
+
+static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
+                  struct nt_reply *r) {
+  uint32_t shard = ask->target.shard;
+  struct wire_result *result = &r->m.result;
+  nt_true(shard < NT_SHARDS && ask->target.collection == 1);
+  *result = (struct wire_result){.shard = shard,
+                                 .epoch = nt->epoch[shard],
+                                 .rev = (uint64_t)nt->revision,
+                                 .copies = 1,
+                                 .row = -1,
+                                 .position = -1};
+  if (ask->kind == WIRE_WRITE && nt->primary[shard] != node) {
+    result->code = WIRE_NOT_PRIMARY;
+    result->node = nt->primary[shard];
+    return;
+  }
+  vecdb_collection *c = nt_shard(nt, shard);
+  if (!c) {
+    result->code = WIRE_NO_REPLICA;
+    return;
+  }
+  if (ask->kind == WIRE_WRITE)
+    result->code = nt_write_once(nt, shard, c, ask, r);
+  else if (ask->kind == WIRE_SEARCH)
+    result->code = nt_search(c, ask, r);
+  else if (ask->kind == WIRE_GET)
+    result->code = nt_get(c, ask, r);
+  else if (ask->kind == WIRE_QUERY)
+    result->code = nt_query(c, ask, r);
+  else if (ask->kind == WIRE_STATS)
+    result->code = nt_stats(r);
+  else {
+    result->code = vecdb_count(c, &ask->filter, &r->m.number, &r->error);
+    r->m.has |= WIRE_HAS(WIRE_NUMBER);
+  }
+  vecdb_collection_release(c);
+}
+
+/* ---- Frames ---- */
+
+static void nt_reply(struct net_conn *conn, uint64_t request, struct nt_reply *r) {
+  struct wire_out out;
+  if (r->error.code) {
+    r->m.result.row = r->error.row;
+    r->m.result.position = r->error.position;
+    r->m.result.field = r->error.field;
+    r->m.result.message = r->error.message;
+  }
+  wire_out_init(&out, WIRE_LIMIT);
+  wire_message_write(&r->m, &out);
+  nt_true(!out.status);
+  const struct frame frame = {.type = FRAME_ANSWER, .request = request, .n = (uint32_t)out.n};
+  net_send(conn, &frame, out.data, false);
+  wire_out_free(&out);
+}
+
+static void nt_free(struct nt_reply *r) {
+  for (uint32_t i = 0; i < r->m.n_documents; i++)
+    free((void *)(uintptr_t)r->m.documents[i].text);
+  free((void *)(uintptr_t)r->m.documents);
+  vecdb_rows_free(r->rows);
+  wire_mem_free(&r->mem);
+}
+
+static void nt_frame(void *arg, struct net_conn *conn, struct frame *frame) {
+  struct nt_node *node = arg;
+  struct nt *nt = node->nt;
+  struct nt_reply *r = nt_must(calloc(1, sizeof *r));
+  struct wire_mem mem = {0};
+  struct wire_message ask;
+  nt_true(frame->type == FRAME_QUERY &&
+          wire_message_read(frame->payload, frame->n, &mem, &ask) == WIRE_OK);
+  r->m.kind = WIRE_ANSWER;
+  r->m.has = WIRE_HAS(WIRE_RESULT);
+  node->asked++;
+  if (!nt->silent && ask.kind != WIRE_CANCEL) {
+    if (ask.kind == WIRE_MAP)
+      nt_map(nt, &ask, &r->m);
+    else if (ask.kind == WIRE_CREATE)
+      nt_create(nt, &ask, r);
+    else if (ask.kind == WIRE_DROP)
+      nt_drop(nt, r);
+    else
+      nt_do(nt, node->id, &ask, r);
+    if (ask.kind == WIRE_WRITE && nt->lose && !r->m.result.code)
+      nt->lose--;
+    else
+      nt_reply(conn, frame->request, r);
+  }
+  nt_free(r);
+  free(r);
+  wire_mem_free(&mem);
+}
+
+static bool nt_known(void *arg, const struct hello *hello, const char *fingerprint) {
+  const struct nt_node *node = arg;
+  return hello->node & WIRE_CLIENT && (!node->nt->folder || *fingerprint);
+}
+
+static void nt_up(void *arg, struct net_conn *conn, const struct hello *hello) {
+  (void)arg;
+  (void)conn;
+  (void)hello;
+}
+
+static void nt_room(void *arg, struct net_conn *conn) {
+  (void)arg;
+  (void)conn;
+}
+
+static void nt_down(void *arg, struct net_conn *conn, enum net_reason reason, const char *why) {
+  (void)arg;
+  (void)conn;
+  (void)reason;
+  (void)why;
+}
+
+/* ---- Opening ---- */
+
+static void *nt_thread(void *arg) {
+  struct nt *nt = arg;
+  pthread_mutex_lock(&nt->mutex);
+  while (!nt->closing) {
+    struct pollfd fds[NT_NODES];
+    nfds_t n = 0;
+    for (uint32_t i = 1; i <= NT_NODES; i++)
+      if (nt->nodes[i].net)
+        fds[n++] = (struct pollfd){net_fd(nt->nodes[i].net), POLLIN, 0};
+    pthread_mutex_unlock(&nt->mutex);
+    poll(fds, n, 5);
+    pthread_mutex_lock(&nt->mutex);
+    for (uint32_t i = 1; i <= NT_NODES; i++)
+      if (nt->nodes[i].net)
+        net_run(nt->nodes[i].net, nt_clock());
+  }
+  pthread_mutex_unlock(&nt->mutex);
+  return NULL;
+}
+
+static void nt_node_open(struct nt *nt, uint32_t id) {
+  struct nt_node *node = &nt->nodes[id];
+  char why[HELLO_WHY], path[3][256];
+  struct net_config config = {.self = {.node = id, .store = {{1}}, .incarnation = 1}};
+  config.handler = (struct net_handler){nt_known, nt_up, nt_frame, nt_room, nt_down, node};
+  nt_true(doc_uuid_parse(nt_cluster, &config.self.cluster));
+  if (nt->folder) {
+    snprintf(path[0], 256, "%s/ca.pem", nt->folder);
+    snprintf(path[1], 256, "%s/n%u.pem", nt->folder, id);
+    snprintf(path[2], 256, "%s/n%u.key", nt->folder, id);
+    config.ca_file = path[0];
+    config.cert_file = path[1];
+    config.key_file = path[2];
+  }
+  node->nt = nt;
+  node->id = id;
+  node->net = net_open(&config, why);
+  nt_true(node->net && net_listen(node->net, "127.0.0.1:0", &node->port, why));
+}
+
+void nt_open(struct nt *nt, const char *folder) {
+  memset(nt, 0, sizeof *nt);
+  pthread_mutex_init(&nt->mutex, NULL);
+  nt->folder = folder;
+  nt->revision = 1;
+  nt_true(!vecdb_open(":memory:", NULL, &nt->db, NULL));
+  for (uint32_t i = 0; i < NT_SHARDS; i++) {
+    nt->primary[i] = 1 + i % NT_NODES;
+    nt->epoch[i] = 1;
+  }
+  for (uint32_t i = 1; i <= NT_NODES; i++)
+    nt_node_open(nt, i);
+  nt_true(!pthread_create(&nt->thread, NULL, nt_thread, nt));
+}
+
+void nt_close(struct nt *nt) {
+  pthread_mutex_lock(&nt->mutex);
+  nt->closing = true;
+  pthread_mutex_unlock(&nt->mutex);
+  pthread_join(nt->thread, NULL);
+  for (uint32_t i = 1; i <= NT_NODES; i++)
+    if (nt->nodes[i].net)
+      net_close(nt->nodes[i].net);
+  vecdb_close(nt->db, NULL);
+  free(nt->document);
+  pthread_mutex_destroy(&nt->mutex);
+}
+
+void nt_lead(struct nt *nt, uint32_t shard, uint32_t node) {
+  pthread_mutex_lock(&nt->mutex);
+  nt->primary[shard] = node;
+  nt->epoch[shard]++;
+  nt->revision++;
+  pthread_mutex_unlock(&nt->mutex);
+}
+
+void nt_kill(struct nt *nt, uint32_t node) {
+  pthread_mutex_lock(&nt->mutex);
+  net_close(nt->nodes[node].net);
+  nt->nodes[node].net = NULL;
+  pthread_mutex_unlock(&nt->mutex);
+  for (uint32_t i = 0; i < NT_SHARDS; i++)
+    if (nt->primary[i] == node)
+      nt_lead(nt, i, 1 + node % NT_NODES);
+}
+
+void nt_nodes(struct nt *nt, char *out, size_t n) {
+  size_t at = 0;
+  for (uint32_t i = 1; i <= NT_NODES; i++)
+    at += (size_t)snprintf(out + at, n - at, "%s%u@127.0.0.1:%d", at ? "," : "", i,
+                           nt->nodes[i].port);
+}
+
+void nt_certify(const char *folder, uint32_t client) {
+  char path[4][256], why[HELLO_WHY];
+  struct doc_uuid cluster;
+  nt_true(doc_uuid_parse(nt_cluster, &cluster));
+  snprintf(path[0], 256, "%s/ca.pem", folder);
+  snprintf(path[1], 256, "%s/ca.key", folder);
+  struct cert_files files = {path[0], path[1], path[2], path[3], NULL};
+  nt_true(cert_authority(&files, 1, why));
+  for (uint32_t i = 0; i <= NT_NODES; i++) {
+    snprintf(path[2], 256, "%s/n%u.pem", folder, i);
+    snprintf(path[3], 256, "%s/n%u.key", folder, i);
+    nt_true(cert_node(&files, cluster, i ? i : client, 1, why));
+  }
+}

@@ -1,0 +1,55 @@
+/*
+ * nodetest.h - three nodes for tests of clients, in one thread of this process: they answer on real
+ * connections from one database that all of them see, so that who leads a shard can be changed at
+ * will. They replicate nothing and keep nothing.
+ */
+#ifndef NODETEST_H
+#define NODETEST_H
+
+#include <pthread.h>
+
+#include "net/net.h"
+#include "wire/message.h"
+
+enum { NT_NODES = 3, NT_SHARDS = 4 };
+
+struct nt;
+
+struct nt_node {
+  struct nt *nt;
+  uint32_t id;
+  struct net *net; /* NULL: it is dead */
+  int port;
+  uint64_t asked;
+};
+
+struct nt {
+  pthread_t thread;
+  pthread_mutex_t mutex; /* of everything below; the thread has it but while it waits */
+  bool closing;
+  bool silent;        /* requests are read and not answered */
+  const char *folder; /* of certificates; NULL: no TLS */
+  struct nt_node nodes[NT_NODES + 1];
+  vecdb *db;
+  char *document; /* the collection's, while there is one */
+  char name[64];
+  uint32_t primary[NT_SHARDS];
+  uint64_t epoch[NT_SHARDS];
+  int64_t revision;
+  uint64_t counts[NT_SHARDS][4096]; /* op ids that were applied, of any client */
+  uint32_t n_counts[NT_SHARDS];
+  uint32_t lose; /* answers to writes that are not sent though they are applied */
+};
+
+/* `folder` has certificates by nt_certify, or is NULL. */
+void nt_open(struct nt *nt, const char *folder);
+void nt_close(struct nt *nt);
+void nt_kill(struct nt *nt, uint32_t node);
+void nt_lead(struct nt *nt, uint32_t shard, uint32_t node);
+/* "1@127.0.0.1:PORT,..." and the cluster's id, for clients. */
+void nt_nodes(struct nt *nt, char *out, size_t n);
+extern const char nt_cluster[];
+/* Certificates of an authority, the nodes and a client in a folder. */
+void nt_certify(const char *folder, uint32_t client);
+
+#endif

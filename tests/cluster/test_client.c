@@ -1,0 +1,456 @@
+/*
+ * test_client.c - the client library against nodes that answer on real connections (nodetest.h):
+ * its answers beside those of one database that has all rows, writes while leaders change and nodes
+ * go away, what is said when nothing works. TSAN: yes.
+ */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "client/vecdb_client.h"
+#include "cluster/nodetest.h"
+#include "tlib/thorough.h"
+
+enum { TC_DIM = 8, TC_ROWS = 600 };
+
+static const vecdb_field tc_fields[] = {
+    {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+    {.name = "kind", .type = VECDB_VARCHAR, .max_length = 16},
+    {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = TC_DIM, .metric = VECDB_L2},
+};
+static const vecdb_schema tc_schema = {sizeof(vecdb_schema), sizeof(vecdb_field), NULL, tc_fields,
+                                       3};
+
+struct tc {
+  struct nt nt;
+  vecdb_client *client;
+  vecdb *all; /* one database with the same rows */
+  vecdb_collection *rows;
+};
+
+static vecdb_client *tc_client(struct tc *t, const char *cluster) {
+  char nodes[256];
+  vecdb_client_options o = VECDB_CLIENT_OPTIONS_INIT;
+  vecdb_client *client;
+  nt_nodes(&t->nt, nodes, sizeof nodes);
+  o.nodes = nodes;
+  o.cluster = cluster;
+  o.timeout_ms = 60000; /* what fails does so for another reason */
+  assert_int_equal(vecdb_client_open(&o, &client, NULL), VECDB_OK);
+  return client;
+}
+
+static void tc_create(struct tc *t) {
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  layout.shards = NT_SHARDS;
+  layout.replicas = NT_NODES;
+  assert_int_equal(vecdb_client_create(t->client, "docs", &tc_schema, &layout, NULL, NULL),
+                   VECDB_OK);
+}
+
+static struct tc *tc_open(void) {
+  struct tc *t = calloc(1, sizeof *t);
+  nt_open(&t->nt, NULL);
+  t->client = tc_client(t, nt_cluster);
+  tc_create(t);
+  assert_int_equal(vecdb_open(":memory:", NULL, &t->all, NULL), VECDB_OK);
+  assert_int_equal(vecdb_collection_create(t->all, "docs", &tc_schema, &t->rows, NULL), VECDB_OK);
+  return t;
+}
+
+static void tc_close(struct tc *t) {
+  vecdb_client_close(t->client);
+  nt_close(&t->nt);
+  vecdb_collection_release(t->rows);
+  vecdb_close(t->all, NULL);
+  free(t);
+}
+
+struct tc_batch {
+  int64_t ids[TC_ROWS];
+  const char *kinds[TC_ROWS];
+  float v[TC_ROWS * TC_DIM];
+  vecdb_column columns[3];
+  vecdb_batch batch;
+};
+
+static void tc_fill(struct tc_batch *b, int64_t first, uint32_t n) {
+  static const char *const kinds[] = {"news", "sport", ""};
+  for (uint32_t i = 0; i < n; i++) {
+    b->ids[i] = first + i;
+    b->kinds[i] = kinds[(first + i) % 3];
+    for (uint32_t d = 0; d < TC_DIM; d++)
+      b->v[i * TC_DIM + d] = (float)(((uint64_t)(first + i) * 7919 + d * 104729) % 97);
+  }
+  b->columns[0] = (vecdb_column){"id", b->ids, 0, NULL, NULL, 0};
+  b->columns[1] = (vecdb_column){"kind", b->kinds, 0, NULL, NULL, 0};
+  b->columns[2] = (vecdb_column){"v", b->v, 0, NULL, NULL, TC_DIM};
+  b->batch = (vecdb_batch){sizeof b->batch, sizeof *b->columns, b->columns, 3, n};
+}
+
+/* The same rows here and there. */
+static void tc_put(struct tc *t, int64_t first, uint32_t n) {
+  static struct tc_batch b;
+  vecdb_error error = {0};
+  tc_fill(&b, first, n);
+  int code = vecdb_client_upsert(t->client, "docs", &b.batch, NULL, &error);
+  if (code)
+    print_message("%s\n", error.message);
+  assert_int_equal(code, VECDB_OK);
+  assert_int_equal(vecdb_upsert(t->rows, &b.batch, NULL, NULL), VECDB_OK);
+}
+
+static void tc_same_search(struct tc *t, const float *queries, uint32_t n, uint32_t k,
+                           const char *filter) {
+  static vecdb_hit hits[16 * 256];
+  uint32_t counts[16];
+  static const char *const fields[] = {"kind"};
+  vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
+  vecdb_client_answer *answer;
+  p.queries = queries;
+  p.n_queries = n;
+  p.k = k;
+  p.filter.text = filter;
+  p.fields = fields;
+  p.n_fields = 1;
+  assert_int_equal(vecdb_client_search(t->client, "docs", &p, NULL, &answer, NULL), VECDB_OK);
+  p.plan = VECDB_PLAN_EXACT;
+  assert_int_equal(vecdb_search(t->rows, &p, hits, counts, NULL, NULL, NULL), VECDB_OK);
+  for (uint32_t q = 0; q < n; q++) {
+    assert_int_equal(vecdb_client_answer_rows(answer, q), counts[q]);
+    for (uint32_t i = 0; i < counts[q]; i++) {
+      vecdb_value kind = vecdb_client_answer_value(answer, q, i, "kind");
+      assert_int_equal(vecdb_client_answer_key(answer, q, i).as.integer, hits[q * k + i].id);
+      assert_true(fabsf(vecdb_client_answer_score(answer, q, i) - hits[q * k + i].score) < 1e-3f);
+      assert_int_equal(kind.type, VECDB_VARCHAR);
+    }
+  }
+  vecdb_client_answer_free(answer);
+}
+
+static void tc_same(struct tc *t) {
+  static struct tc_batch b;
+  uint64_t here, there;
+  tc_fill(&b, 100003, 5);
+  tc_same_search(t, b.v, 5, 10, NULL);
+  tc_same_search(t, b.v, 1, 200, NULL);
+  tc_same_search(t, b.v, 3, 7, "kind == \"news\"");
+  const vecdb_filter filter = {"kind != {k}", 0,
+                               &(vecdb_param){"k", {VECDB_VARCHAR, 5, {.data = "sport"}, 0}}, 1};
+  assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &there, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_count(t->rows, &filter, &here, NULL), VECDB_OK);
+  assert_int_equal(here, there);
+}
+
+static void test_all_calls(void **state) {
+  (void)state;
+  struct tc *t = tc_open();
+  tc_put(t, 0, TC_ROWS);
+  tc_put(t, 300, TC_ROWS);
+  tc_same(t);
+  /* Gets: in the order of the keys, with what is not there left out. */
+  const int64_t ids[] = {5, 899, -1, 7, 100000, 0};
+  const vecdb_keys keys = {ids, NULL, 6};
+  vecdb_client_answer *answer;
+  assert_int_equal(vecdb_client_get(t->client, "docs", &keys, NULL, NULL, &answer, NULL), 0);
+  assert_int_equal(vecdb_client_answer_rows(answer, 0), 4);
+  static const int64_t wanted[] = {5, 899, 7, 0};
+  for (size_t i = 0; i < 4; i++)
+    assert_int_equal(vecdb_client_answer_key(answer, 0, i).as.integer, wanted[i]);
+  assert_true(vecdb_client_answer_found(answer, 1) && !vecdb_client_answer_found(answer, 2));
+  assert_int_equal(vecdb_client_answer_value(answer, 0, 1, "v").length, TC_DIM);
+  vecdb_client_answer_free(answer);
+  /* Queries: in the order of the keys, page by page. */
+  vecdb_query_params q = VECDB_QUERY_PARAMS_INIT;
+  int64_t last = -1;
+  q.limit = 100;
+  q.filter.text = "kind == \"sport\"";
+  uint32_t seen = 0;
+  for (size_t n = 1; n;) {
+    q.after = (vecdb_keys){&last, NULL, 1};
+    assert_int_equal(vecdb_client_query(t->client, "docs", &q, NULL, &answer, NULL), VECDB_OK);
+    n = vecdb_client_answer_rows(answer, 0);
+    for (size_t i = 0; i < n; i++) {
+      int64_t id = vecdb_client_answer_key(answer, 0, i).as.integer;
+      assert_true(id > last && id % 3 == 1);
+      last = id;
+      seen++;
+    }
+    vecdb_client_answer_free(answer);
+  }
+  assert_int_equal(seen, 300);
+  uint64_t deleted;
+  assert_int_equal(vecdb_client_delete(t->client, "docs", &keys, &deleted, NULL, NULL), VECDB_OK);
+  assert_int_equal(deleted, 4);
+  assert_int_equal(vecdb_delete(t->rows, &keys, NULL, NULL), VECDB_OK);
+  const vecdb_filter filter = {"id > 500 and kind == \"\"", 0, NULL, 0};
+  assert_int_equal(vecdb_client_delete_where(t->client, "docs", &filter, &deleted, NULL, NULL), 0);
+  uint64_t here;
+  assert_int_equal(vecdb_delete_where(t->rows, &filter, &here, NULL, NULL), VECDB_OK);
+  assert_int_equal(deleted, here);
+  tc_same(t);
+  tc_close(t);
+}
+
+static void test_errors(void **state) {
+  (void)state;
+  static struct tc_batch b;
+  struct tc *t = tc_open();
+  vecdb_error error;
+  uint64_t count;
+  assert_int_equal(vecdb_client_create(t->client, "docs", &tc_schema, NULL, NULL, &error),
+                   VECDB_ERR_EXISTS);
+  assert_int_equal(vecdb_client_count(t->client, "others", NULL, &count, NULL, &error),
+                   VECDB_ERR_NOT_FOUND);
+  tc_put(t, 0, 50);
+  tc_fill(&b, 40, 20);
+  assert_int_equal(vecdb_client_insert(t->client, "docs", &b.batch, NULL, &error),
+                   VECDB_ERR_EXISTS);
+  assert_true(error.row >= 0 && error.row < 10); /* of the batch, not of the shard's share */
+  tc_fill(&b, 100, 20);
+  b.v[13 * TC_DIM] = NAN;
+  assert_int_equal(vecdb_client_upsert(t->client, "docs", &b.batch, NULL, &error),
+                   VECDB_ERR_NOT_FINITE);
+  assert_int_equal(error.row, 13);
+  assert_string_equal(error.field, "v");
+  b.columns[2].field = "w";
+  assert_int_equal(vecdb_client_upsert(t->client, "docs", &b.batch, NULL, &error),
+                   VECDB_ERR_UNKNOWN_FIELD);
+  const vecdb_filter filter = {"kind ==", 0, NULL, 0};
+  assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &count, NULL, &error),
+                   VECDB_ERR_FILTER);
+  assert_true(*error.message);
+  vecdb_field numbered[3];
+  memcpy(numbered, tc_fields, sizeof numbered);
+  numbered[0].flags |= VECDB_AUTO_ID;
+  vecdb_schema schema = tc_schema;
+  schema.fields = numbered;
+  assert_int_equal(vecdb_client_create(t->client, "new", &schema, NULL, NULL, &error),
+                   VECDB_ERR_UNSUPPORTED);
+  assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
+  assert_int_not_equal(
+      vecdb_client_count(t->client, "docs", NULL, &count,
+                         &(vecdb_client_call){sizeof(vecdb_client_call), 2000, 0, 0, 0, 0, 0, NULL},
+                         &error),
+      VECDB_OK);
+  assert_string_equal(vecdb_client_code_name(VECDB_CLIENT_UNKNOWN), "VECDB_CLIENT_UNKNOWN");
+  assert_string_equal(vecdb_client_code_name(VECDB_CLIENT_NO_NODE), "VECDB_CLIENT_NO_NODE");
+  assert_string_equal(vecdb_client_code_name(5), "");
+  tc_close(t);
+}
+
+/* Leaders change between writes, answers are lost, nodes go away: nothing is lost or twice. */
+static void test_changes(void **state) {
+  (void)state;
+  struct tc *t = tc_open();
+  tc_put(t, 0, 100);
+  for (uint32_t i = 0; i < 12; i++) {
+    nt_lead(&t->nt, i % NT_SHARDS, 1 + (i * 7 + 1) % NT_NODES);
+    tc_put(t, 100 + i * 20, 20);
+  }
+  tc_same(t);
+  nt_kill(&t->nt, 2);
+  for (uint32_t i = 0; i < 4; i++)
+    tc_put(t, 1000 + i * 20, 20);
+  tc_same(t);
+  nt_kill(&t->nt, 3);
+  tc_put(t, 2000, 50);
+  tc_same(t);
+  tc_close(t);
+}
+
+/* An insert whose answer is lost is sent again, and is no second insert. */
+static void test_lost_answer(void **state) {
+  (void)state;
+  static struct tc_batch b;
+  struct tc *t = tc_open();
+  tc_put(t, 0, 10);
+  pthread_mutex_lock(&t->nt.mutex);
+  t->nt.lose = 3;
+  pthread_mutex_unlock(&t->nt.mutex);
+  tc_fill(&b, 500, 40);
+  assert_int_equal(vecdb_client_insert(t->client, "docs", &b.batch, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_insert(t->rows, &b.batch, NULL, NULL), VECDB_OK);
+  tc_same(t);
+  tc_close(t);
+}
+
+/* A session, partial answers, fewer shards: what is asked for arrives. */
+static void test_options(void **state) {
+  (void)state;
+  struct tc *t = tc_open();
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
+  static struct tc_batch b;
+  uint64_t count;
+  call.session = vecdb_client_session_new();
+  call.level = VECDB_CLIENT_SESSION;
+  tc_fill(&b, 0, 100);
+  assert_int_equal(vecdb_client_upsert(t->client, "docs", &b.batch, &call, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_count(t->client, "docs", NULL, &count, &call, NULL), VECDB_OK);
+  assert_int_equal(count, 100);
+  vecdb_client_session_free(call.session);
+  call = (vecdb_client_call)VECDB_CLIENT_CALL_INIT;
+  call.level = vecdb_client_level_parse("Strong");
+  call.shard_recall = 0.9f;
+  p.queries = b.v;
+  p.k = 3;
+  for (int i = 0; i < 5; i++) {
+    vecdb_client_answer *answer;
+    uint32_t ok, asked;
+    assert_int_equal(vecdb_client_search(t->client, "docs", &p, &call, &answer, NULL), VECDB_OK);
+    assert_false(vecdb_client_answer_partial(answer, &ok, &asked));
+    assert_true(ok == asked && asked == NT_SHARDS);
+    vecdb_client_answer_free(answer);
+  }
+  tc_close(t);
+}
+
+/* Nobody answers, nobody is there, it is another cluster: calls end, and say why. */
+static void test_nobody(void **state) {
+  (void)state;
+  struct tc *t = tc_open();
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  vecdb_error error;
+  uint64_t count;
+  tc_put(t, 0, 10);
+  call.timeout_ms = 200;
+  pthread_mutex_lock(&t->nt.mutex);
+  t->nt.silent = true;
+  pthread_mutex_unlock(&t->nt.mutex);
+  assert_int_equal(vecdb_client_count(t->client, "docs", NULL, &count, &call, &error),
+                   VECDB_ERR_TIMEOUT);
+  static struct tc_batch b;
+  tc_fill(&b, 0, 5);
+  assert_int_equal(vecdb_client_upsert(t->client, "docs", &b.batch, &call, &error),
+                   VECDB_CLIENT_UNKNOWN);
+  vecdb_client *other = tc_client(t, "ffffffffffffffffffffffffffffffff");
+  assert_int_equal(vecdb_client_count(other, "docs", NULL, &count, &call, &error),
+                   VECDB_CLIENT_NO_NODE);
+  assert_non_null(strstr(error.message, "cluster"));
+  vecdb_client_close(other);
+  for (uint32_t i = 1; i <= NT_NODES; i++)
+    nt_kill(&t->nt, i);
+  assert_int_not_equal(vecdb_client_count(t->client, "docs", NULL, &count, &call, &error), 0);
+  other = tc_client(t, nt_cluster);
+  assert_int_equal(vecdb_client_count(other, "docs", NULL, &count, &call, &error),
+                   VECDB_CLIENT_NO_NODE);
+  vecdb_client_close(other);
+  tc_close(t);
+}
+
+static void test_bad_options(void **state) {
+  (void)state;
+  static const char *const nodes[] = {"",   "127.0.0.1:1",   "0@127.0.0.1:1",
+                                      "1@", "x@127.0.0.1:1", "2147483648@127.0.0.1:1"};
+  vecdb_client_options o = VECDB_CLIENT_OPTIONS_INIT;
+  vecdb_client *client;
+  vecdb_error error;
+  o.cluster = nt_cluster;
+  for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++) {
+    o.nodes = nodes[i];
+    assert_int_equal(vecdb_client_open(&o, &client, &error), VECDB_ERR_ARGUMENT);
+    assert_null(client);
+  }
+  o.nodes = "1@127.0.0.1:1";
+  o.cluster = "123";
+  assert_int_equal(vecdb_client_open(&o, &client, &error), VECDB_ERR_ARGUMENT);
+  o.cluster = nt_cluster;
+  o.id = 5;
+  assert_int_equal(vecdb_client_open(&o, &client, &error), VECDB_ERR_ARGUMENT);
+  o.size = 3;
+  assert_int_equal(vecdb_client_open(&o, &client, &error), VECDB_ERR_OPTION);
+}
+
+/* Many threads, one client. */
+static void *tc_worker(void *arg) {
+  struct tc *t = arg;
+  static int64_t turn;
+  int64_t first = 10000 * (1 + __atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED));
+  struct tc_batch *b = malloc(sizeof *b);
+  intptr_t failed = 0;
+  for (uint32_t i = 0; i < TEST_SIZES(30, 10, 5); i++) {
+    vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
+    vecdb_client_answer *answer;
+    tc_fill(b, first + i * 10, 10);
+    failed += vecdb_client_upsert(t->client, "docs", &b->batch, NULL, NULL) != 0;
+    p.queries = b->v;
+    p.k = 1;
+    int code = vecdb_client_search(t->client, "docs", &p, NULL, &answer, NULL);
+    failed += code != 0;
+    if (!code)
+      vecdb_client_answer_free(answer);
+  }
+  free(b);
+  return (void *)failed;
+}
+
+static void test_threads(void **state) {
+  (void)state;
+  struct tc *t = tc_open();
+  pthread_t threads[4];
+  uint64_t count;
+  for (int i = 0; i < 4; i++)
+    assert_int_equal(pthread_create(&threads[i], NULL, tc_worker, t), 0);
+  for (int i = 0; i < 4; i++) {
+    void *failed;
+    pthread_join(threads[i], &failed);
+    assert_null(failed);
+  }
+  assert_int_equal(vecdb_client_count(t->client, "docs", NULL, &count, NULL, NULL), VECDB_OK);
+  assert_int_equal(count, 4 * 10 * TEST_SIZES(30, 10, 5));
+  tc_close(t);
+}
+
+static void test_tls(void **state) {
+  (void)state;
+  enum { CLIENT = 2147483700u };
+  char folder[] = "/tmp/test_client_XXXXXX", path[3][64], nodes[256], command[96];
+  struct nt *nt = calloc(1, sizeof *nt);
+  vecdb_client_options o = VECDB_CLIENT_OPTIONS_INIT;
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  vecdb_client *client;
+  static struct tc_batch b;
+  uint64_t count;
+  assert_non_null(mkdtemp(folder));
+  nt_certify(folder, CLIENT);
+  nt_open(nt, folder);
+  nt_nodes(nt, nodes, sizeof nodes);
+  snprintf(path[0], 64, "%s/ca.pem", folder);
+  snprintf(path[1], 64, "%s/n0.pem", folder);
+  snprintf(path[2], 64, "%s/n0.key", folder);
+  o = (vecdb_client_options){sizeof o, nodes, nt_cluster, path[0], path[1], path[2], CLIENT, 60000};
+  assert_int_equal(vecdb_client_open(&o, &client, NULL), VECDB_OK);
+  layout.shards = NT_SHARDS;
+  tc_fill(&b, 0, 100);
+  assert_int_equal(vecdb_client_create(client, "docs", &tc_schema, &layout, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_upsert(client, "docs", &b.batch, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_count(client, "docs", NULL, &count, NULL, NULL), VECDB_OK);
+  assert_int_equal(count, 100);
+  vecdb_client_close(client);
+  nt_close(nt);
+  free(nt);
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_all_calls),   cmocka_unit_test(test_errors),
+      cmocka_unit_test(test_changes),     cmocka_unit_test(test_lost_answer),
+      cmocka_unit_test(test_options),     cmocka_unit_test(test_nobody),
+      cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_tls),
+  };
+  signal(SIGPIPE, SIG_IGN);
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,7 +1,7 @@
 /*
- * cluster_demo.c - the demo's passages in a cluster: written, searched, and a node killed while both
- * go on. Says how long writes and searches stood still, and holds what is there against what was
- * acknowledged. demo.sh starts the cluster.
+ * cluster_demo.c - the demo's passages in a cluster: written, searched, and a node killed while
+ * both go on. Says how long writes and searches stood still, and holds what is there against what
+ * was acknowledged. demo.sh starts the cluster.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -23,13 +23,17 @@ static void host_send(void *arg, const struct rep_msg *m) {
   node_send(r->node, m);
 }
 
+static struct node_replica *host_of_sync(struct work_job *job) {
+  return (struct node_replica *)((char *)job - offsetof(struct node_replica, sync));
+}
+
 static void host_sync_run(struct work_job *job) {
-  struct node_replica *r = (struct node_replica *)((char *)job - offsetof(struct node_replica, sync));
+  struct node_replica *r = host_of_sync(job);
   r->sync_ok = jlog_sync_run(r->log);
 }
 
 static void host_sync_done(struct work_job *job) {
-  struct node_replica *r = (struct node_replica *)((char *)job - offsetof(struct node_replica, sync));
+  struct node_replica *r = host_of_sync(job);
   struct rep_event ev = {.type = REP_EV_SYNCED};
   r->syncing = false;
   ev.ok = jlog_sync_end(r->log, r->sync_ok);

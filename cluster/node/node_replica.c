@@ -58,8 +58,11 @@ static bool replica_files(struct node_replica *r, char *why) {
     return false;
   }
   snprintf(log, sizeof log, "%s/log", folder);
-  const struct jlog_options jo = {
-      .vfs = files_system(), .folder = log, .id = replica_id(r)};
+  struct jlog_options jo = {.vfs = files_system(), .folder = log, .id = replica_id(r)};
+  jo.from.shard = (uint64_t)r->collection << 32 | r->number;
+  jo.from.node = n->config.id;
+  memcpy(&jo.from.store.hi, n->store.bytes, 8);
+  memcpy(&jo.from.store.lo, n->store.bytes + 8, 8);
   const struct machine_options mo = {
       .folder = folder, .schema = &r->schema, .work = n->work, .arg = r, .applied = node_applied};
   r->log = jlog_open(&jo, &found, why);

@@ -297,7 +297,18 @@ build/cluster-client: build/release/examples/cluster/client.o build/libvecdb-cli
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLIENT_LIBS)
 cluster-client: build/libvecdb-client.a build/libvecdb-client.so build/cluster-client ## the cluster's C client, and an example
 	@:
-cluster: build/vecdb-cluster ## the command that plans a cluster's moves, build/vecdb-cluster
+build/vecdb-node: build/release/cluster/node/vecdb_node.o build/release/libcluster.a build/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+build/cluster_demo: build/release/cluster/demo/cluster_demo.o build/release/examples/demo_data.o \
+    build/release/libcluster.a build/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+cluster-demo: ## three etcd members, three nodes, the demo's passages, and a node killed meanwhile
+	@$(DEPS) lib cluster etcd
+	$(SUB) QUIET=1 build/vecdb-node build/vecdb-cluster build/cluster_demo
+	@sh cluster/demo/demo.sh
+cluster: build/vecdb-cluster build/vecdb-node ## a node, build/vecdb-node, and the command, build/vecdb-cluster
 	@:
 server: ## the server, build/vecdbd
 	@$(DEPS) lib server
@@ -702,7 +713,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client cluster-demo serve embeddings \
   shell shell-test cpp-test \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \

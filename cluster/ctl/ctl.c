@@ -4,11 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/first.h"
 #include "ctl/force.h"
 #include "ctl/status.h"
 
 static const char ctl_usage[] =
     "usage: vecdb cluster COMMAND [--etcd URLS] [--cluster ID] [--ca F --cert F --key F]\n"
+    "  init [--name NAME]                 a new cluster in an etcd; prints its id\n"
+    "  add-node N --address HOST:PORT [--zone Z] [--name NAME]\n"
+    "  create --collection C --schema FILE [--shards S] [--replicas R] [--min-isr M] [--ack A]\n"
+    "                                     A is sync, chain or async\n"
     "  status\n"
     "  balance [--collection C] [--dry-run] [--wait]\n"
     "  move --collection C --shard S --target-node N [--source-node N] [--dry-run] [--wait]\n"
@@ -46,7 +51,15 @@ static int ctl_option(const char *name, const char *value, struct ctl_args *out)
                  {"--target-node", NULL, &out->target, NULL},
                  {"--dry-run", NULL, NULL, &out->dry_run},
                  {"--wait", NULL, NULL, &out->wait},
-                 {"--accept-loss", NULL, NULL, &out->accept_loss}};
+                 {"--accept-loss", NULL, NULL, &out->accept_loss},
+                 {"--name", &out->name, NULL, NULL},
+                 {"--address", &out->address, NULL, NULL},
+                 {"--zone", &out->zone, NULL, NULL},
+                 {"--schema", &out->schema, NULL, NULL},
+                 {"--ack", &out->ack, NULL, NULL},
+                 {"--shards", NULL, &out->shards, NULL},
+                 {"--replicas", NULL, &out->replicas, NULL},
+                 {"--min-isr", NULL, &out->min_isr, NULL}};
   for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
     if (strcmp(name, options[i].name) != 0)
       continue;
@@ -63,6 +76,8 @@ static int ctl_option(const char *name, const char *value, struct ctl_args *out)
 
 /* What a command must be given besides. */
 static const char *ctl_missing(const struct ctl_args *a) {
+  if (ctl_first_is(a->command))
+    return ctl_first_missing(a);
   bool target = strcmp(a->command, "move") == 0 || strcmp(a->command, "force") == 0;
   bool one = target || strcmp(a->command, "cancel") == 0;
   if (one && (!a->collection || !a->has_shard))
@@ -88,7 +103,9 @@ bool ctl_parse(int argc, char **argv, struct ctl_args *out, FILE *err) {
       continue;
     }
     bool plain = *argv[i] != '-';
-    bool node = plain && out->command && strcmp(out->command, "drain") == 0 && !out->node;
+    bool takes = out->command && (strcmp(out->command, "drain") == 0 ||
+                                  strcmp(out->command, "add-node") == 0);
+    bool node = plain && takes && !out->node;
     if (plain && !out->command)
       out->command = argv[i];
     else if (!node || !ctl_number(argv[i], &out->node))
@@ -233,6 +250,8 @@ static int ctl_start(struct ctl *ctl, const struct ctl_args *args, FILE *out, FI
 }
 
 int ctl_run(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
+  if (ctl_first_is(args->command))
+    return ctl_first(ctl, args, out, err);
   if (strcmp(args->command, "status") == 0) {
     const struct cache_view *view = ctl_view(ctl);
     ctl_print_status(view, out);

@@ -11,7 +11,7 @@
 #include "ctl/session.h"
 
 struct ctl_args {
-  const char *command; /* status, balance, move, drain, cancel, force */
+  const char *command; /* status, balance, move, drain, cancel, force, init, add-node, create */
   const char *endpoints;
   const char *cluster; /* 32 hex digits; NULL: the only one that there is */
   const char *ca_file;
@@ -22,9 +22,13 @@ struct ctl_args {
   bool has_shard;
   uint32_t source;
   uint32_t target;
-  uint32_t node; /* of drain */
+  uint32_t node; /* of drain, add-node */
   bool dry_run;  /* only prints */
   bool accept_loss; /* of force */
+  const char *name; /* init, add-node */
+  const char *address, *zone;       /* add-node */
+  const char *schema, *ack;         /* create; a file */
+  uint32_t shards, replicas, min_isr;
   bool wait;     /* until nothing is open any more, taking steps that need nobody else */
 };
 

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "ctl/ctl.h"
@@ -89,7 +90,11 @@ int cluster_ctl_main(int argc, char **argv) {
     return 1;
   }
   struct doc_uuid cluster;
-  const char *fault = entry_cluster(store, args.cluster, &cluster);
+  bool fresh = strcmp(args.command, "init") == 0 && !args.cluster;
+  const char *fault = !fresh ? entry_cluster(store, args.cluster, &cluster)
+                      : getrandom(&cluster, sizeof cluster, 0) == sizeof cluster
+                          ? NULL
+                          : "there are no random numbers";
   if (fault) {
     meta_close(store);
     fprintf(stderr, "%s\n", fault);

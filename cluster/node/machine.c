@@ -42,7 +42,7 @@ struct machine {
   struct machine_item *todo;
   uint64_t unflushed_bytes, unflushed;
   _Atomic uint64_t durable;
-  bool failed; /* told to the owner by the job's end */
+  _Atomic bool failed;
 };
 
 /* ---- The job ---- */
@@ -230,14 +230,12 @@ struct rep_machine machine_of(struct machine *m) {
 /* ---- The owner's ---- */
 
 void machine_ticket(struct machine *m, uint64_t seq, uint64_t ticket) {
-  struct machine_item *i = m->last ? m->last : NULL;
-  if (i && i->outcome.seq == seq) {
-    i->outcome.ticket = ticket;
-    return;
-  }
-  for (i = m->todo; i; i = i->next)
-    if (i->outcome.seq == seq)
-      i->outcome.ticket = ticket; /* read by this thread alone, after the job */
+  if (m->last && m->last->outcome.seq == seq)
+    m->last->outcome.ticket = ticket;
+  else
+    for (struct machine_item *i = m->todo; i; i = i->next)
+      if (i->outcome.seq == seq)
+        i->outcome.ticket = ticket; /* which the job does not look at */
 }
 
 uint64_t machine_seen(const struct machine *m) { return m->seen; }
@@ -259,10 +257,11 @@ struct machine *machine_open(const struct machine_options *o, char *why) {
   m->o = *o;
   m->dedup = (struct rep_dedup){clients, 0, MACHINE_CLIENTS};
   m->job = (struct work_job){NULL, machine_run, machine_done};
-  int error = files_system()->make_dir(files_system(), o->folder);
+  const vecdb_vfs *vfs = o->vfs ? o->vfs : files_system();
+  int error = vfs->make_dir(vfs, o->folder);
   if (error && error != EEXIST)
     snprintf(why, MACHINE_WHY, "%.200s: %s", o->folder, strerror(error));
-  else if (machine_db_open(&m->db, path, o->schema, why) &&
+  else if (machine_db_open(&m->db, path, o, why) &&
            machine_db_load(&m->db, &m->pos, clients, &m->dedup.n, why) &&
            machine_db_flush(&m->db)) {
     m->seen = m->pos.seq;

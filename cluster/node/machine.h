@@ -26,7 +26,8 @@ struct machine_outcome {
 struct machine_options {
   const char *folder; /* made when it is not there; its parent is */
   const vecdb_schema *schema;
-  struct work *work; /* outlives the machine */
+  struct work *work;    /* outlives the machine */
+  const vecdb_vfs *vfs; /* NULL: the system's files */
   void *arg;
   /* An entry was applied, and so all before it. */
   void (*applied)(void *arg, const struct machine_outcome *outcome);

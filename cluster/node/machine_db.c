@@ -41,18 +41,19 @@ static int db_clients(struct machine_db *d, vecdb_error *e) {
   return db_collection(d->db, "clients", &schema, &d->clients, e);
 }
 
-bool machine_db_open(struct machine_db *d, const char *path, const vecdb_schema *schema,
+bool machine_db_open(struct machine_db *d, const char *path, const struct machine_options *of,
                      char *why) {
   vecdb_options o = VECDB_OPTIONS_INIT;
   vecdb_error e = {0};
   *d = (struct machine_db){0};
   o.durability = VECDB_DURABLE_OFF; /* the replica's log has every entry that is not flushed */
   o.threads = 1;
+  o.vfs = of->vfs;
   if (vecdb_open(path, &o, &d->db, &e))
     return db_say(why, "the shard's database", &e);
   if (db_clients(d, &e))
     return db_say(why, "the shard's op ids", &e);
-  if (db_collection(d->db, "rows", schema, &d->rows, &e))
+  if (db_collection(d->db, "rows", of->schema, &d->rows, &e))
     return db_say(why, "the shard's collection", &e);
   return true;
 }

@@ -1,0 +1,13 @@
+/* first.h - the commands that begin a cluster: init, add-node, create. */
+#ifndef CLUSTER_CTL_FIRST_H
+#define CLUSTER_CTL_FIRST_H
+
+#include "ctl/ctl.h"
+
+/* Whether it is one of them; and what it must be given besides, NULL: it has all. */
+bool ctl_first_is(const char *command);
+const char *ctl_first_missing(const struct ctl_args *args);
+/* Does it, as ctl_run. */
+int ctl_first(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err);
+
+#endif

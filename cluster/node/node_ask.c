@@ -1,0 +1,306 @@
+/*
+ * node_ask.c - requests of clients: to the replica that says when they may be done, to the thread
+ * that does them, and back. Each is answered once, unless who asked is gone.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/node_int.h"
+#include "router/map.h"
+
+static const uint64_t ask_waiting_max = 64u << 20; /* bytes that the machine has yet to apply */
+static const int64_t ask_us = 30000000;            /* of a request without a deadline */
+enum { ASK_RETRY_MS = 50, ASK_MAX_AGE_MS = 5000 };
+
+/* ---- Answers ---- */
+
+static void ask_free(struct node_ask *a) {
+  wire_mem_free(&a->mem);
+  wire_out_free(&a->out);
+  free(a->payload);
+  node_conn_drop(a->from);
+  free(a);
+}
+
+/* Sends what lies in a->out, and forgets the request. */
+static void ask_send(struct node_ask *a) {
+  struct frame f = {.type = FRAME_ANSWER, .request = a->request, .n = (uint32_t)a->out.n};
+  if (a->from->conn && !a->out.status &&
+      net_send(a->from->conn, &f, a->out.data, true) == NET_SENT)
+    a->out.data = NULL;
+  ask_free(a);
+}
+
+static void ask_message(struct node_ask *a, struct wire_message *out) {
+  out->kind = WIRE_ANSWER;
+  out->has |= WIRE_HAS(WIRE_RESULT);
+  out->result = a->result;
+  if (!out->result.message)
+    out->result.message = out->result.code ? wire_code_text(out->result.code) : "";
+  wire_out_init(&a->out, WIRE_LIMIT);
+  wire_message_write(out, &a->out);
+  ask_send(a);
+}
+
+static void ask_fail(struct node_ask *a, int code) {
+  struct wire_message out = {0};
+  a->result.code = code;
+  a->result.retry_ms = code == WIRE_OVERLOADED ? ASK_RETRY_MS : 0;
+  ask_message(a, &out);
+}
+
+/* The replica's view of the shard, for every answer. */
+static void ask_fence(struct node_ask *a) {
+  const struct rep_config *c = a->replica->rep ? rep_config_of(a->replica->rep) : NULL;
+  a->result.shard = a->replica->number;
+  if (c) {
+    a->result.epoch = c->epoch;
+    a->result.rev = c->rev;
+  }
+}
+
+/* ---- Those that wait ---- */
+
+static void ask_wait(struct node_replica *r, struct node_ask *a) {
+  a->ticket = ++r->node->tickets;
+  a->next = r->asks;
+  r->asks = a;
+}
+
+static struct node_ask *ask_take(struct node_replica *r, struct node_ask **at) {
+  struct node_ask *a = *at;
+  *at = a->next;
+  a->next = NULL;
+  a->replica = r;
+  return a;
+}
+
+static struct node_ask **ask_find(struct node_replica *r, uint64_t ticket) {
+  struct node_ask **at = &r->asks;
+  while (*at && (*at)->ticket != ticket)
+    at = &(*at)->next;
+  return *at ? at : NULL;
+}
+
+void node_asks_end(struct node_replica *r, int code) {
+  while (r->asks) {
+    struct node_ask *a = ask_take(r, &r->asks);
+    ask_fail(a, a->write ? WIRE_UNKNOWN : code);
+  }
+}
+
+void node_asks_tick(struct node_replica *r) {
+  for (struct node_ask **at = &r->asks; *at;) {
+    if ((*at)->until_us > r->node->now_us) {
+      at = &(*at)->next;
+      continue;
+    }
+    struct node_ask *a = ask_take(r, at);
+    ask_fail(a, a->write ? WIRE_UNKNOWN : VECDB_ERR_TIMEOUT);
+  }
+}
+
+static void ask_read_done(struct work_job *job) {
+  struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
+  a->replica->reading--;
+  ask_send(a);
+}
+
+/* A thread does it now. */
+static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
+  int64_t left = (a->until_us - r->node->now_us) / 1000;
+  a->left_ms = left > 1 ? (uint32_t)left : 1;
+  a->job = (struct work_job){NULL, node_read_run, ask_read_done};
+  r->reading++;
+  work_add(r->node->work, &a->job);
+}
+
+/* ---- What the replica says ---- */
+
+static int ask_code(enum rep_result result) {
+  switch (result) {
+    case REP_DONE:
+    case REP_DONE_LOCAL: return VECDB_OK;
+    case REP_NOT_PRIMARY: return WIRE_NOT_PRIMARY;
+    case REP_OVERLOADED: return WIRE_OVERLOADED;
+    case REP_NO_SPACE: return VECDB_ERR_DISK_FULL;
+    case REP_UNKNOWN: return WIRE_UNKNOWN;
+    case REP_LOST: return WIRE_LOST;
+    case REP_OLD_OP: return WIRE_OLD_OP;
+    case REP_INVALID: return WIRE_PROTOCOL;
+    default: return WIRE_UNAVAILABLE;
+  }
+}
+
+void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
+  struct node_ask **at = ask_find(r, answer->ticket);
+  if (!at)
+    return;
+  struct node_ask *a = *at;
+  ask_fence(a);
+  a->result.seq = answer->pos.seq;
+  a->result.seq_epoch = answer->pos.epoch;
+  a->result.copies = answer->copies;
+  a->result.node = answer->hint;
+  int code = ask_code(answer->result);
+  if (!code && !a->write && machine_seen(r->machine) < answer->pos.seq) {
+    a->waits = true;
+    a->seq = answer->pos.seq;
+  } else if (!code && !a->write) {
+    ask_read_begin(r, ask_take(r, at));
+  } else if (answer->result == REP_DONE && machine_seen(r->machine) < answer->pos.seq) {
+    machine_ticket(r->machine, answer->pos.seq, a->ticket); /* how it went is known when it is
+                                                               applied */
+    a->waits = true;
+    a->seq = answer->pos.seq;
+  } else {
+    ask_fail(ask_take(r, at), code);
+  }
+}
+
+/* The entry of a write was applied: this is what came of it. */
+static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
+  struct wire_message out = {.has = WIRE_HAS(WIRE_NUMBER), .number = o->number};
+  a->result.code = o->code;
+  if (o->code) {
+    out.has = 0;
+    a->result.row = o->error.row;
+    a->result.position = o->error.position;
+    a->result.field = o->error.field;
+    a->result.message = *o->error.message ? o->error.message : wire_code_text(o->code);
+  }
+  ask_message(a, &out);
+}
+
+void node_ask_applied(struct node_replica *r, const struct machine_outcome *o) {
+  for (struct node_ask **at = &r->asks; *at;) {
+    if (!(*at)->waits || (*at)->seq > o->seq) {
+      at = &(*at)->next;
+      continue;
+    }
+    struct node_ask *a = ask_take(r, at);
+    if (!a->write)
+      ask_read_begin(r, a);
+    else if (a->ticket == o->ticket)
+      ask_outcome(a, o);
+    else
+      ask_fail(a, VECDB_OK); /* it was applied before: a retry */
+  }
+}
+
+/* ---- What comes ---- */
+
+static void ask_write(struct node_replica *r, struct node_ask *a) {
+  const struct wire_message *m = &a->message;
+  uint32_t ack = m->write.ack ? m->write.ack - 1u : (uint32_t)r->ack;
+  struct rep_event ev = {.type = REP_EV_WRITE,
+                         .op = {m->write.client, m->write.count},
+                         .data = a->payload,
+                         .n = a->bytes};
+  /* Never weaker than the collection's. */
+  ev.ack = r->ack == DOC_ACK_ASYNC && ack == DOC_ACK_ASYNC ? REP_ACK_ASYNC
+           : ack == DOC_ACK_CHAIN                           ? REP_ACK_CHAIN
+                                                            : REP_ACK_SYNC;
+  a->write = true;
+  if (ev.n > WIRE_BODY_MAX) {
+    ask_fail(a, VECDB_ERR_LIMIT);
+    return;
+  }
+  if (machine_waiting(r->machine) > ask_waiting_max) {
+    ask_fail(a, WIRE_OVERLOADED);
+    return;
+  }
+  ask_wait(r, a);
+  ev.ticket = a->ticket;
+  node_step(r, &ev);
+}
+
+static void ask_read(struct node_replica *r, struct node_ask *a) {
+  const struct wire_read *read = &a->message.read;
+  struct rep_event ev = {.type = REP_EV_READ,
+                         .level = (enum rep_level)read->level,
+                         .token = {.seq = read->seq, .epoch = read->epoch},
+                         .number = read->max_age_ms ? read->max_age_ms : ASK_MAX_AGE_MS};
+  ask_wait(r, a);
+  ev.ticket = a->ticket;
+  node_step(r, &ev);
+}
+
+static void ask_stats(struct node_replica *r, struct node_ask *a) {
+  struct wire_message out = {.has = WIRE_HAS(WIRE_STATE)};
+  vecdb_stats stats = VECDB_STATS_INIT;
+  struct rep_info info = {0};
+  (void)vecdb_collection_stats(machine_rows(r->machine), &stats, NULL);
+  rep_info(r->rep, &info);
+  out.stats = (struct wire_stats){.rows = stats.rows,
+                                  .bytes = stats.bytes_files + stats.bytes_memory,
+                                  .applied = info.applied,
+                                  .commit = info.commit,
+                                  .queue_bytes = machine_waiting(r->machine),
+                                  .queue = r->reading,
+                                  .role = info.serving};
+  ask_fence(a);
+  ask_message(a, &out);
+}
+
+static void ask_map(struct node *n, struct node_ask *a) {
+  struct wire_message out = {.has = WIRE_HAS(WIRE_DOCUMENTS_OF)};
+  const struct cache_view *view = cache_take(n->cache);
+  if (view && router_map_documents(view, a->message.name.name, &a->mem, &out.documents,
+                                   &out.n_documents))
+    ask_message(a, &out);
+  else
+    ask_fail(a, view ? VECDB_ERR_NOT_FOUND : WIRE_UNAVAILABLE);
+  if (view)
+    cache_give(view);
+}
+
+static void ask_shard(struct node *n, struct node_ask *a) {
+  const struct wire_target *t = &a->message.target;
+  struct node_replica *r = node_replica_of(n, t->collection, t->shard);
+  if (!r || !r->rep) {
+    ask_fail(a, WIRE_NO_REPLICA);
+    return;
+  }
+  a->replica = r;
+  if (t->schema && t->schema != r->schema_version) {
+    ask_fence(a);
+    ask_fail(a, WIRE_SCHEMA);
+    return;
+  }
+  switch (a->message.kind) {
+    case WIRE_WRITE: ask_write(r, a); break;
+    case WIRE_STATS: ask_stats(r, a); break;
+    default: ask_read(r, a); break;
+  }
+}
+
+void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
+  struct node_ask *a = calloc(1, sizeof *a);
+  if (!a)
+    return; /* its deadline ends it */
+  c->uses++;
+  a->from = c;
+  a->request = frame->request;
+  a->payload = frame->payload;
+  a->bytes = frame->n;
+  a->until_us = n->now_us + (frame->deadline_ms ? frame->deadline_ms * INT64_C(1000) : ask_us);
+  a->result = (struct wire_result){.row = -1, .position = -1, .field = "", .message = NULL};
+  frame->payload = NULL;
+  enum wire_status status = wire_message_read(a->payload, a->bytes, &a->mem, &a->message);
+  if (status) {
+    ask_fail(a, status == WIRE_NO_MEMORY ? VECDB_ERR_NO_MEMORY : WIRE_PROTOCOL);
+    return;
+  }
+  switch (a->message.kind) {
+    case WIRE_MAP: ask_map(n, a); break;
+    case WIRE_WRITE:
+    case WIRE_SEARCH:
+    case WIRE_GET:
+    case WIRE_QUERY:
+    case WIRE_COUNT:
+    case WIRE_STATS: ask_shard(n, a); break;
+    case WIRE_CANCEL: ask_free(a); break;
+    default: ask_fail(a, VECDB_ERR_UNSUPPORTED); break;
+  }
+}

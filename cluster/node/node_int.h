@@ -1,0 +1,140 @@
+/* node_int.h - a node's parts, for its own files. */
+#ifndef CLUSTER_NODE_NODE_INT_H
+#define CLUSTER_NODE_NODE_INT_H
+
+#include "meta/cache.h"
+#include "meta/etcd.h"
+#include "node/files.h"
+#include "node/jlog.h"
+#include "node/machine.h"
+#include "node/node.h"
+#include "replica/link.h"
+
+enum { NODE_PATH = 4096, NODE_TICK_US = 50000, NODE_TTL_S = 5 };
+
+/* A connection. It lives as long as it is up or an answer for it is being made. */
+struct node_conn {
+  struct net_conn *conn; /* NULL: it is gone */
+  uint32_t node;         /* at the other end */
+  uint32_t uses;
+};
+
+/* The way to another node, for what replicas say: two connections that this side has made. */
+enum node_way { NODE_MESSAGES, NODE_PIECES, NODE_WAYS };
+struct node_peer {
+  uint32_t node;
+  struct net_conn *conn[NODE_WAYS];
+  bool up[NODE_WAYS];
+  int64_t again_us[NODE_WAYS]; /* not called before */
+};
+
+enum node_live_step { LIVE_GRANT, LIVE_CLEAR, LIVE_PUT, LIVE_KEEP, LIVE_LOOK };
+struct node_live {
+  enum node_live_step step; /* the next one, or the one under way */
+  bool asked;
+  int64_t due_us;
+  int64_t lease;
+  int64_t incarnation; /* 0: not registered */
+};
+
+/* A replica of a shard. */
+struct node_replica {
+  struct node_replica *next;
+  struct node *node;
+  uint32_t collection, number;
+  struct rep *rep;
+  struct rep_link *link;
+  struct jlog *log;
+  struct machine *machine;
+  struct wire_mem mem; /* of the schema */
+  vecdb_schema schema;
+  uint64_t schema_version;
+  enum doc_ack ack;
+  struct work_job sync;
+  bool syncing, sync_ok;
+  bool stopped;        /* it is to be closed, and opened again */
+  bool closing;
+  bool claiming;       /* its store is being written into the record */
+  uint32_t reading;    /* jobs that use its rows */
+  struct node_ask *asks;
+};
+
+/* A request that is not answered yet. */
+struct node_ask {
+  struct node_ask *next; /* of the replica */
+  struct node_replica *replica;
+  struct node_conn *from;
+  uint64_t request;
+  uint64_t ticket;
+  int64_t until_us;
+  uint32_t left_ms; /* when a thread begins with it */
+  bool write;
+  bool waits; /* a read, until the machine has seen `seq` */
+  uint64_t seq;
+  void *payload;
+  uint32_t bytes;
+  struct wire_mem mem;
+  struct wire_message message;
+  struct wire_result result;
+  struct work_job job;
+  struct wire_out out;
+};
+
+struct node {
+  struct node_config config;
+  struct doc_uuid store;
+  int lock;
+  int epoll, stop;
+  int64_t now_us;
+  int64_t tick_us; /* the next tick */
+  struct meta_store *meta;
+  struct cache *cache;
+  struct net *net;
+  struct work *work, *syncs;
+  struct node_live live;
+  struct node_peer *peers;
+  size_t n_peers, room_peers;
+  struct node_replica *replicas;
+  bool look; /* documents have changed: which replicas should be here? */
+  int64_t look_us; /* not looked before: one that cannot be opened is not tried all the time */
+  uint64_t lives, tickets;
+  uint64_t born; /* random: tells this process from others */
+};
+
+__attribute__((format(printf, 2, 3))) void node_log(struct node *n, const char *format, ...);
+static inline uint64_t node_ms(const struct node *n) { return (uint64_t)n->now_us / 1000; }
+
+/* node_dir.c: the folder, its lock and what it is of. */
+bool node_dir_open(struct node *n, char *why);
+
+/* node_live.c: the registration. */
+void node_live_tick(struct node *n);
+void node_live_doubt(struct node *n);
+
+/* node_net.c: connections. */
+bool node_net_open(struct node *n, char *why);
+void node_net_tick(struct node *n);
+void node_send(struct node *n, const struct rep_msg *m);
+void node_conn_drop(struct node_conn *c);
+
+/* node_replica.c: which replicas are here; node_host.c: what they are told and want. */
+void node_replicas_look(struct node *n);
+void node_replicas_tick(struct node *n);
+void node_replicas_close(struct node *n);
+struct node_replica *node_replica_of(struct node *n, uint32_t collection, uint32_t number);
+void node_step(struct node_replica *r, const struct rep_event *ev);
+void node_step_all(struct node *n, const struct rep_event *ev);
+struct rep_host node_host(struct node_replica *r);
+void node_applied(void *arg, const struct machine_outcome *o);
+void node_link_event(void *arg, const struct rep_event *ev);
+
+/* node_ask.c: requests; node_read.c: the reads of them, on a thread. */
+void node_ask(struct node *n, struct node_conn *c, struct frame *frame);
+void node_ask_answer(struct node_replica *r, const struct rep_answer *a);
+void node_ask_applied(struct node_replica *r, const struct machine_outcome *o);
+/* All that no thread works on are answered with this code. */
+void node_asks_end(struct node_replica *r, int code);
+void node_asks_tick(struct node_replica *r);
+void node_read_run(struct work_job *job);
+
+#endif

@@ -1,0 +1,137 @@
+/* node_read.c - searches and other reads of a shard's rows, on a thread: message to message. */
+#include <string.h>
+
+#include "node/node_int.h"
+
+static const char *read_name(const void *arg, size_t column) {
+  return vecdb_rows_field(arg, column);
+}
+
+static vecdb_value read_value(const void *arg, size_t row, size_t column) {
+  return vecdb_rows_value(arg, row, column);
+}
+
+/* The rows as columns of the answer; they borrow from `rows`. */
+static int read_columns(const vecdb_rows *rows, struct wire_mem *mem, struct wire_message *out) {
+  const struct wire_table table = {rows, (uint32_t)vecdb_rows_count(rows),
+                                   (uint32_t)vecdb_rows_n_fields(rows), read_name, read_value};
+  out->has |= WIRE_HAS(WIRE_BATCH);
+  return wire_columns_of_table(&table, mem, &out->rows) ? VECDB_OK : VECDB_ERR_NO_MEMORY;
+}
+
+struct read {
+  vecdb_collection *rows;
+  const struct wire_message *m;
+  vecdb_control control;
+  struct wire_mem *mem;
+  struct wire_message *out;
+  vecdb_rows *found;
+  vecdb_error error;
+};
+
+/* Fields of the answer's rows; a message without them means all, or for searches only keys. */
+static const char *const *read_fields(const struct read *q, size_t *n, bool all) {
+  static const char *const none[] = {NULL};
+  bool given = q->m->has & WIRE_HAS(WIRE_FIELDS);
+  *n = given ? q->m->fields.n : 0;
+  if (given)
+    return *n ? q->m->fields.names : none;
+  return all ? NULL : none;
+}
+
+static int read_search(struct read *q) {
+  const struct wire_search *s = &q->m->search;
+  vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
+  vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
+  struct wire_message *out = q->out;
+  vecdb_hit *hits = wire_mem_get(q->mem, (size_t)s->n_queries * s->k, sizeof *hits);
+  float *scores = wire_mem_get(q->mem, (size_t)s->n_queries * s->k, sizeof *scores);
+  uint32_t *counts = wire_mem_get(q->mem, s->n_queries, sizeof *counts);
+  if (!hits || !scores || !counts)
+    return VECDB_ERR_NO_MEMORY;
+  p.field = *s->field ? s->field : NULL;
+  p.k = s->k;
+  p.queries = s->queries;
+  p.n_queries = s->n_queries;
+  p.dim = s->dim;
+  p.ef = s->ef;
+  p.nprobe = s->nprobe;
+  p.recall = s->recall;
+  p.plan = s->plan;
+  p.filter = q->m->filter;
+  p.fields = read_fields(q, &p.n_fields, false);
+  p.control = &q->control;
+  int code = vecdb_search(q->rows, &p, hits, counts, q->m->read.partial ? &info : NULL, &q->found,
+                          &q->error);
+  if (code)
+    return code;
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < s->n_queries; i++)
+    for (uint32_t h = 0; h < counts[i]; h++)
+      scores[n++] = hits[(size_t)i * s->k + h].score;
+  out->hits = (struct wire_hits){s->n_queries, n, counts, scores};
+  out->has |= WIRE_HAS(WIRE_HITS);
+  out->result.partial = info.partial;
+  return read_columns(q->found, q->mem, out);
+}
+
+static int read_get(struct read *q) {
+  size_t n;
+  uint8_t *found = wire_mem_get(q->mem, q->m->keys.n + 1, 1);
+  const char *const *fields = read_fields(q, &n, true);
+  if (!found)
+    return VECDB_ERR_NO_MEMORY;
+  int code = vecdb_get(q->rows, &q->m->keys, fields, n, found, &q->found, &q->error);
+  if (code)
+    return code;
+  q->out->found = found;
+  q->out->n_found = (uint32_t)q->m->keys.n;
+  q->out->has |= WIRE_HAS(WIRE_FOUND);
+  return read_columns(q->found, q->mem, q->out);
+}
+
+static int read_query(struct read *q) {
+  vecdb_query_params p = VECDB_QUERY_PARAMS_INIT;
+  p.limit = q->m->page.limit;
+  p.offset = q->m->page.offset;
+  p.filter = q->m->filter;
+  p.after = q->m->keys;
+  p.fields = read_fields(q, &p.n_fields, true);
+  p.control = &q->control;
+  int code = vecdb_query(q->rows, &p, &q->found, &q->error);
+  return code ? code : read_columns(q->found, q->mem, q->out);
+}
+
+static int read_count(struct read *q) {
+  q->out->has |= WIRE_HAS(WIRE_NUMBER);
+  return vecdb_count(q->rows, &q->m->filter, &q->out->number, &q->error);
+}
+
+void node_read_run(struct work_job *job) {
+  struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
+  struct wire_message out = {.kind = WIRE_ANSWER, .has = WIRE_HAS(WIRE_RESULT)};
+  struct read q = {.rows = machine_rows(a->replica->machine), .m = &a->message};
+  q.control = (vecdb_control)VECDB_CONTROL_INIT;
+  q.control.timeout_ms = a->left_ms;
+  q.mem = &a->mem;
+  q.out = &out;
+  q.error = (vecdb_error){.row = -1, .position = -1};
+  out.result = a->result;
+  out.result.message = "";
+  switch (a->message.kind) {
+    case WIRE_SEARCH: out.result.code = read_search(&q); break;
+    case WIRE_GET: out.result.code = read_get(&q); break;
+    case WIRE_QUERY: out.result.code = read_query(&q); break;
+    default: out.result.code = read_count(&q); break;
+  }
+  if (out.result.code) {
+    out.has = WIRE_HAS(WIRE_RESULT);
+    out.result.row = q.error.row;
+    out.result.position = q.error.position;
+    out.result.field = q.error.field;
+    out.result.message = q.error.message;
+  }
+  wire_out_init(&a->out, WIRE_LIMIT);
+  wire_message_write(&out, &a->out);
+  vecdb_rows_free(q.found);
+}

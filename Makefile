@@ -162,8 +162,8 @@ build/$(1)/libserver.a: $$(SERVER_SRC:%.c=build/$(1)/%.o) $$(SERVER_CXX_SRC:%.cc
 build/$(1)/cluster/texts.o: build/texts.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) -c -o $$@ $$<
-build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/libtlib.a build/$(1)/libserver.a \
-    build/$(1)/libvecdb.a
+build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/with-openssl.o \
+    build/$(1)/libtlib.a build/$(1)/libserver.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(SERVER_LIBS) $$(LIBS)
@@ -266,11 +266,13 @@ build/texts.c: $(filter cluster/%,$(SERVER_TEXTS))
 	  echo "extern const char srv_$$1_text[]; extern const unsigned srv_$$1_bytes;"; \
 	  echo "const char srv_$$1_text[] = {"; od -An -v -td1 $$2 | sed 's/\([0-9]\)  */\1,/g;s/$$/,/'; \
 	  echo "}; const unsigned srv_$$1_bytes = sizeof srv_$$1_text;"; shift 2; done >$@
-build/vecdbd: build/release/cluster/vecdbd.o build/release/libserver.a build/libvecdb.a
+build/vecdbd: build/release/cluster/vecdbd.o build/release/with-openssl.o build/release/libserver.a \
+    build/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie -Wl,-z,relro -Wl,-z,now -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
-    $(patsubst %.c,build/release/%.o,$(call helpers,bench)) build/release/libserver.a build/libvecdb.a
+    $(patsubst %.c,build/release/%.o,$(call helpers,bench)) build/release/with-openssl.o \
+    build/release/libserver.a build/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)

@@ -22,6 +22,9 @@ struct srv_config {
   char tls_client_ca[SRV_CONFIG_TEXT];     /* who signs clients' certificates; "": they have none */
   char data[SRV_CONFIG_TEXT];              /* the database folder */
   char durability[SRV_CONFIG_TEXT];        /* commit, interval or off */
+  char key_name[SRV_CONFIG_TEXT];          /* of what wraps its keys; "": it is not encrypted */
+  char key_file[SRV_CONFIG_TEXT];          /* where that is found, by its name ... */
+  char key_command[SRV_CONFIG_TEXT];       /* ... or what prints it; "": not */
   char search_collection[SRV_CONFIG_TEXT]; /* of POST /search */
   char jwks_file[SRV_CONFIG_TEXT];   /* public keys of tokens; "": none are taken */
   char issuer[SRV_CONFIG_TEXT];      /* of tokens */

@@ -1,4 +1,4 @@
-/* handle_admin.c - health, version, the API's own description, snapshots. */
+/* handle_admin.c - health, version, the API's own description, snapshots, keys. */
 #include <string.h>
 
 #include "server/handlers.h"
@@ -47,4 +47,20 @@ void srv_snapshot_create(struct srv_call *call) {
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 201, json_pack("{s:s}", "name", name));
+}
+
+/* The keys are taken from where the settings say, which may have got a new one meanwhile. */
+void srv_encryption_rotate(struct srv_call *call) {
+  static const char *const keys[] = {"key", "new_data_key", NULL};
+  const char *name = NULL;
+  bool fresh = false;
+  vecdb_error error;
+  if (!srv_only_keys(call, call->json, keys) || !srv_take_text(call, call->json, "key", &name) ||
+      !srv_take_flag(call, call->json, "new_data_key", &fresh))
+    return;
+  uint32_t flags = fresh ? VECDB_REKEY_NEW_DATA_KEY : 0;
+  if (vecdb_rekey(call->server->db, name, flags, &error) != VECDB_OK)
+    srv_call_error(call, &error);
+  else
+    srv_call_answer(call, 200, json_pack("{s:s}", "status", "ok"));
 }

@@ -45,6 +45,7 @@ static const struct srv_route routes[] = {
     {"POST", COLLECTION "/count", SRV_READ, SRV_BODY_JSON, false, srv_rows_count},
     {"POST", COLLECTION "/search", SRV_READ, SRV_BODY_QUERY, false, srv_search},
     {"POST", COLLECTION "/explain", SRV_READ, SRV_BODY_QUERY, false, srv_explain},
+    {"POST", "/v1/encryption/rotate", SRV_OPERATE, SRV_BODY_JSON, false, srv_encryption_rotate},
     {"POST", "/v1/snapshots", SRV_OPERATE, SRV_BODY_JSON, false, srv_snapshot_create},
 };
 

@@ -16,6 +16,7 @@
 #include "server/grpc.h"
 #include "server/guard.h"
 #include "server/http.h"
+#include "server/keyring.h"
 #include "server/metrics.h"
 #include "server/milvus_state.h"
 #include "server/observe.h"
@@ -34,6 +35,7 @@ static void server_audit_line(void *user, const char *line) {
 static bool server_open(struct srv_server *s, char *error) {
   static const char *const modes[] = {"commit", "interval", "off"};
   vecdb_options options = VECDB_OPTIONS_INIT;
+  vecdb_encryption encryption;
   vecdb_error why;
   options.log = server_log_line;
   options.log_user = s;
@@ -47,6 +49,11 @@ static bool server_open(struct srv_server *s, char *error) {
              " off",
              s->config.durability);
     return false;
+  }
+  if (srv_keyring_is_wanted(&s->config)) {
+    if (!srv_keyring_open(s, &encryption, error))
+      return false;
+    options.encryption = &encryption;
   }
   if (vecdb_open(s->config.data, &options, &s->db, &why) == VECDB_OK)
     return true;

@@ -72,7 +72,7 @@ TEST_SRC := $(sort $(filter-out tests/server/% tests/cluster/%,$(wildcard tests/
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
-CLUSTER_BENCH_SRC := bench/wire.c
+CLUSTER_BENCH_SRC := bench/route.c bench/wire.c
 CRYPT_BENCH_SRC := bench/encrypt.c
 BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC) $(CRYPT_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
@@ -280,7 +280,7 @@ build/vecdb-cluster: build/release/cluster/ctl/vecdb_cluster.o build/release/lib
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
 $(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
-    build/release/libcluster.a
+    $(patsubst %.c,build/release/%.o,bench/npy.c) build/release/libcluster.a build/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)

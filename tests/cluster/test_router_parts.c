@@ -14,6 +14,7 @@
 #include "router/health.h"
 #include "router/smart.h"
 #include "router/split.h"
+#include "router/summary.h"
 
 /* ---- Where rows belong, by each policy ---- */
 
@@ -214,11 +215,48 @@ static void test_smart(void **state) {
   smart_free(&smart);
 }
 
+/* Every vector lies in the ball of its centroid, and groups that are apart have one each. */
+static void test_summary(void **state) {
+  (void)state;
+  enum { GROUPS = 5, EACH = 40, DIM = 3 };
+  static float vectors[GROUPS * EACH][DIM];
+  struct wire_mem mem = {0};
+  struct wire_summary s;
+  uint64_t random = 3, rows = 0;
+  for (uint32_t i = 0; i < GROUPS * EACH; i++)
+    for (uint32_t d = 0; d < DIM; d++) {
+      random = random * 6364136223846793005u + 1442695040888963407u;
+      vectors[i][d] = (float)(random >> 40) / (1 << 24) + (float)(i / EACH * 10 * (d + 1));
+    }
+  assert_true(router_summarise(vectors[0], GROUPS * EACH, DIM, GROUPS, &mem, &s));
+  assert_int_equal(s.n, GROUPS);
+  for (uint32_t i = 0; i < GROUPS * EACH; i++) {
+    double square = 0, norm = 0;
+    float found;
+    uint32_t c = router_nearest(&s, vectors[i], &found);
+    assert_int_equal(c, router_nearest(&s, vectors[i / EACH * EACH], &found));
+    for (uint32_t d = 0; d < DIM; d++) {
+      double apart = (double)vectors[i][d] - (double)s.centroids[c * DIM + d];
+      square += apart * apart;
+      norm += (double)vectors[i][d] * (double)vectors[i][d];
+    }
+    assert_true(sqrt(square) <= (double)s.radii[c] && s.radii[c] < 2);
+    assert_true(sqrt(norm) <= (double)s.norm_max && sqrt(norm) >= (double)s.norm_min);
+  }
+  for (uint32_t c = 0; c < GROUPS; c++)
+    rows += s.rows[c];
+  assert_int_equal(rows, GROUPS * EACH);
+  assert_true(router_summarise(vectors[0], 2, DIM, 9, &mem, &s));
+  assert_int_equal(s.n, 2);
+  assert_false(router_summarise(vectors[0], 0, DIM, 9, &mem, &s));
+  wire_mem_free(&mem);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_policies), cmocka_unit_test(test_latency),
       cmocka_unit_test(test_breaker),  cmocka_unit_test(test_budget),
-      cmocka_unit_test(test_smart),
+      cmocka_unit_test(test_smart),    cmocka_unit_test(test_summary),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

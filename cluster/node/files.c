@@ -7,6 +7,7 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,7 +93,7 @@ static int files_rename(const vecdb_vfs *vfs, const char *from, const char *to) 
   return rename(from, to) ? errno : 0;
 }
 
-static int files_make_dir(const vecdb_vfs *vfs, const char *path) {
+static int files_mkdir(const vecdb_vfs *vfs, const char *path) {
   (void)vfs;
   return mkdir(path, 0700) ? errno : 0;
 }
@@ -132,7 +133,7 @@ const vecdb_vfs *files_system(void) {
                                 .reserve = files_reserve,
                                 .remove = files_remove,
                                 .rename = files_rename,
-                                .make_dir = files_make_dir,
+                                .make_dir = files_mkdir,
                                 .sync_dir = files_sync_dir,
                                 .list = files_list};
   return &vfs;
@@ -141,6 +142,19 @@ const vecdb_vfs *files_system(void) {
 bool files_join(char *out, size_t room, const char *folder, const char *name) {
   int n = snprintf(out, room, "%s/%s", folder, name);
   return n > 0 && (size_t)n < room;
+}
+
+int files_make_dir(const vecdb_vfs *vfs, const char *path) {
+  char parent[4096];
+  int error = vfs->make_dir(vfs, path);
+  if (error && error != EEXIST)
+    return error;
+  if ((size_t)snprintf(parent, sizeof parent, "%s", path) >= sizeof parent)
+    return ENAMETOOLONG;
+  char *slash = strrchr(parent, '/');
+  if (slash)
+    *slash = 0;
+  return vfs->sync_dir(vfs, !slash ? "." : *parent ? parent : "/");
 }
 
 int files_replace(const vecdb_vfs *vfs, const char *folder, const char *name, const void *data,

@@ -12,6 +12,8 @@ const vecdb_vfs *files_system(void);
 
 /* A path of parts: "a/b". False: it does not fit. */
 bool files_join(char *out, size_t room, const char *folder, const char *name);
+/* Makes a folder unless it is there, and its name durable in its parent. 0, or an errno value. */
+int files_make_dir(const vecdb_vfs *vfs, const char *path);
 /* Writes a small file as a whole, so that after a crash the old or the new one is there. 0, or an
    errno value. */
 int files_replace(const vecdb_vfs *vfs, const char *folder, const char *name, const void *data,

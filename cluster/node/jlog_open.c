@@ -155,23 +155,10 @@ static bool open_apply(struct jlog *j, const struct open_scan *scan, size_t n) {
   return true;
 }
 
-/* Makes the folder, and its name durable in its parent. */
-static int open_folder(struct jlog *j) {
-  char parent[JLOG_PATH];
-  int error = j->o.vfs->make_dir(j->o.vfs, j->folder);
-  if (error)
-    return error == EEXIST ? 0 : error;
-  snprintf(parent, sizeof parent, "%s", j->folder);
-  char *slash = strrchr(parent, '/');
-  if (slash)
-    *slash = 0;
-  return j->o.vfs->sync_dir(j->o.vfs, slash ? parent : ".");
-}
-
 static int open_all(struct jlog *j, struct open_scan *scan, struct jlog_found *found) {
   struct open_names names = {0};
   const vecdb_vfs *vfs = j->o.vfs;
-  int error = open_folder(j);
+  int error = files_make_dir(vfs, j->folder);
   error = error ? error : vfs->list(vfs, j->folder, open_name, &names);
   error = error || !names.no_memory ? error : ENOMEM;
   if (!error && names.n)

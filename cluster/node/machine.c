@@ -40,6 +40,7 @@ struct machine {
   /* The job's, while it is under way; then the owner's. */
   struct work_job job;
   struct machine_item *todo;
+  uint64_t did; /* the last of them that was applied */
   uint64_t unflushed_bytes, unflushed;
   _Atomic uint64_t durable;
   _Atomic bool failed;
@@ -58,13 +59,15 @@ static void machine_flush(struct machine *m, uint64_t seq) {
 
 static void machine_run(struct work_job *job) {
   struct machine *m = (struct machine *)((char *)job - offsetof(struct machine, job));
-  for (struct machine_item *i = m->todo; i && !m->failed; i = i->next) {
+  for (struct machine_item *i = m->todo; i; i = i->next) {
     m->failed = (i->writes && !machine_db_write(&m->db, i->body, i->n, &i->outcome)) ||
                 !machine_db_mark(&m->db, &i->mark);
     m->unflushed++;
     m->unflushed_bytes += i->n;
-    if (!m->failed)
-      machine_flush(m, i->mark.pos.seq);
+    if (m->failed)
+      break;
+    m->did = i->mark.pos.seq;
+    machine_flush(m, m->did);
   }
 }
 
@@ -85,13 +88,14 @@ static void machine_item_free(struct machine_item *i) {
 static void machine_done(struct work_job *job) {
   struct machine *m = (struct machine *)((char *)job - offsetof(struct machine, job));
   struct machine_item *i = m->todo;
+  uint64_t did = m->did;
   m->todo = NULL;
   m->busy = false;
   machine_begin(m);
   while (i) {
     struct machine_item *next = i->next;
     m->waiting -= i->n;
-    if (!m->failed) {
+    if (i->mark.pos.seq <= did) {
       m->seen = i->mark.pos.seq;
       m->o.applied(m->o.arg, &i->outcome);
     }
@@ -258,8 +262,8 @@ struct machine *machine_open(const struct machine_options *o, char *why) {
   m->dedup = (struct rep_dedup){clients, 0, MACHINE_CLIENTS};
   m->job = (struct work_job){NULL, machine_run, machine_done};
   const vecdb_vfs *vfs = o->vfs ? o->vfs : files_system();
-  int error = vfs->make_dir(vfs, o->folder);
-  if (error && error != EEXIST)
+  int error = files_make_dir(vfs, o->folder);
+  if (error)
     snprintf(why, MACHINE_WHY, "%.200s: %s", o->folder, strerror(error));
   else if (machine_db_open(&m->db, path, o, why) &&
            machine_db_load(&m->db, &m->pos, clients, &m->dedup.n, why) &&

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "node/files.h"
@@ -57,13 +56,13 @@ static bool dir_identity(struct node *n, char *why) {
 
 bool node_dir_open(struct node *n, char *why) {
   char path[NODE_PATH];
-  if (mkdir(n->config.data, 0700) && errno != EEXIST)
-    return dir_say(n, why, strerror(errno));
+  int error = files_make_dir(files_system(), n->config.data);
+  if (error)
+    return dir_say(n, why, strerror(error));
   if (!dir_lock(n, why) || !dir_identity(n, why))
     return false;
   if (!files_join(path, sizeof path, n->config.data, "shards"))
     return dir_say(n, why, "the name is too long");
-  if (mkdir(path, 0700) && errno != EEXIST)
-    return dir_say(n, why, strerror(errno));
-  return true;
+  error = files_make_dir(files_system(), path);
+  return !error || dir_say(n, why, strerror(error));
 }

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "node/node_int.h"
 #include "wire/schema.h"
@@ -53,8 +52,9 @@ static bool replica_files(struct node_replica *r, char *why) {
   struct jlog_found found;
   int size = snprintf(folder, sizeof folder, "%s/shards/%u-%u", n->config.data, r->collection,
                       r->number);
-  if (size >= NODE_PATH || (mkdir(folder, 0700) && errno != EEXIST)) {
-    snprintf(why, NODE_WHY, "its folder cannot be made: %s", strerror(errno));
+  int error = size < NODE_PATH ? files_make_dir(files_system(), folder) : ENAMETOOLONG;
+  if (error) {
+    snprintf(why, NODE_WHY, "its folder cannot be made: %s", strerror(error));
     return false;
   }
   snprintf(log, sizeof log, "%s/log", folder);

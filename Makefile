@@ -648,6 +648,8 @@ sigkill: $(call long,sigkill) ## N cycles of killing a writing process
 	@$(call LONG,$^)
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
+chaos: build/check/tests/cluster/test_node ## real nodes and etcd under N kills and stops: N=100
+	@VDB_N=$(or $(N),20) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
 	@VDB_N=all VDB_JOBS=$$(nproc) $<
 follow: $(call long,follow) ## N kills of readers and writers, and N databases with a reader beside
@@ -722,5 +724,5 @@ help: ## this list
   sources tidy exports symbols abi-test abi-record manual breach-test clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test crypt-test crypt bench-encrypt \
   blas-test neon-test \
-  baseline-test fuzz-replay crash sigkill follow model sim planted fuzz fuzz-keep install install-server install-test \
+  baseline-test fuzz-replay crash sigkill follow model sim chaos planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

@@ -54,6 +54,7 @@ struct node_replica {
   bool syncing, sync_ok;
   bool stopped;        /* it is to be closed, and opened again */
   bool closing;
+  int64_t move_us;     /* a move's step is not said again before */
   bool claiming;       /* its store is being written into the record */
   uint32_t reading;    /* jobs that use its rows */
   struct node_ask *asks;

@@ -20,7 +20,7 @@ static void replica_put(void *arg, void *block) {
   free(block);
 }
 
-static const int64_t replica_again_us = 500000;
+static const int64_t replica_again_us = 500000, replica_move_us = 2000000;
 static const struct rep_alloc replica_alloc = {NULL, replica_get, replica_put};
 
 struct node_replica *node_replica_of(struct node *n, uint32_t collection, uint32_t number) {
@@ -243,8 +243,34 @@ void node_replicas_look(struct node *n) {
   cache_give(view);
 }
 
+/* A move's last step: the primary hands over when it is the source, or else lets the source go. */
+static void replica_move(struct node_replica *r, const struct cache_view *view) {
+  const struct doc_move *move = cache_doc(view, DOC_PATH_MOVE, r->collection, r->number);
+  struct rep_info info = {0};
+  if (r->rep)
+    rep_info(r->rep, &info);
+  if (!move || move->step != DOC_MOVE_SWITCHING || !move->source || !info.serving ||
+      r->node->now_us < r->move_us)
+    return;
+  bool own = move->source == r->node->config.id;
+  struct rep_event ev = {.type = own ? REP_EV_HANDOFF : REP_EV_LEAVE,
+                         .node = own ? move->target : move->source};
+  r->move_us = r->node->now_us + replica_move_us;
+  node_step(r, &ev);
+}
+
+static void replica_moves(struct node *n) {
+  const struct cache_view *view = cache_take(n->cache);
+  if (!view)
+    return;
+  for (struct node_replica *r = n->replicas; r; r = r->next)
+    replica_move(r, view);
+  cache_give(view);
+}
+
 void node_replicas_tick(struct node *n) {
   struct rep_event tick = {.type = REP_EV_TICK};
+  replica_moves(n);
   for (struct node_replica **at = &n->replicas; *at;) {
     struct node_replica *r = *at;
     node_step(r, &tick);

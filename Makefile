@@ -646,6 +646,8 @@ crash: $(call long,crash) ## crash states on a simulated disk: N=1000000
 	@$(call LONG,$^)
 sigkill: $(call long,sigkill) ## N cycles of killing a writing process
 	@$(call LONG,$^)
+router-sim: build/check/tests/cluster/test_router ## a router in a simulated cluster: SEEDS=3000, FROM= the first
+	@VDB_N=$(or $(SEEDS),3000) VDB_FROM=$(or $(FROM),1) $<
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
 chaos: build/check/tests/cluster/test_node ## real nodes and etcd under N kills and stops: N=100
@@ -717,7 +719,7 @@ clean: ## removes build/
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
-.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client cluster-demo serve embeddings \
+.PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client router-sim cluster-demo serve embeddings \
   shell shell-test cpp-test \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \

@@ -1,6 +1,7 @@
 /*
- * client.c - a collection of a cluster, from a program: makes it, writes rows, searches them and
- * drops it. Usage: cluster-client NODES CLUSTER [CA CERT KEY ID], where NODES is like
+ * client.c - a collection of a cluster, from a program: makes it, unless it is there or nodes leave
+ * that to `vecdb-cluster create`, writes rows, searches them and drops what it made. Usage:
+ * cluster-client NODES CLUSTER [CA CERT KEY ID], where NODES is like
  * "1@127.0.0.1:7001,2@127.0.0.1:7002" and CLUSTER the cluster's id.
  */
 #include <stdio.h>
@@ -83,14 +84,15 @@ int main(int argc, char **argv) {
   }
   if (vecdb_client_open(&options, &client, &error))
     return failed("open", &error);
-  int status = 0;
-  if (create(client, &error))
+  int status = 0, code = create(client, &error);
+  bool made = !code;
+  if (code && code != VECDB_ERR_EXISTS && code != VECDB_ERR_UNSUPPORTED)
     status = failed("create", &error);
   else if (fill(client, &error))
     status = failed("upsert", &error);
   else if (find(client, &error))
     status = failed("search", &error);
-  else if (vecdb_client_drop(client, "example", NULL, &error))
+  else if (made && vecdb_client_drop(client, "example", NULL, &error))
     status = failed("drop", &error);
   vecdb_client_close(client);
   return status;

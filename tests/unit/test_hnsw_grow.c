@@ -489,18 +489,20 @@ static int memory_ends(void **state) {
   return mem.used != 0;
 }
 
+#define GROWS(f) cmocka_unit_test_setup_teardown(f, memory_begins, memory_ends)
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(churn_keeps_recall, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(deletes_alone, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(each_type_grows, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(same_bytes_for_any_workers, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(copies_take_over, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(only_copies_stay, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(noise_is_survived, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(what_does_not_pay_is_built_anew, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(builds_report_and_cancel, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(memory_runs_out, memory_begins, memory_ends),
+      TEST_ALONE(GROWS(churn_keeps_recall)),
+      TEST_ALONE(GROWS(deletes_alone)),
+      GROWS(each_type_grows),
+      GROWS(same_bytes_for_any_workers),
+      TEST_ALONE(GROWS(copies_take_over)),
+      TEST_ALONE(GROWS(only_copies_stay)),
+      GROWS(noise_is_survived),
+      TEST_ALONE(GROWS(what_does_not_pay_is_built_anew)),
+      TEST_ALONE(GROWS(builds_report_and_cancel)),
+      GROWS(memory_runs_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

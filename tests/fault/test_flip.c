@@ -26,7 +26,7 @@
 #include "tlib/workload.h"
 
 enum {
-  FLIP_STRIDE = TEST_SIZE(1, 13),
+  FLIP_STRIDE = TEST_SIZE(1, 29),
   FLIP_AGAIN = TEST_SIZE(1, 5),
   FLIP_BASES = 1,
   FLIP_FILES = 64,

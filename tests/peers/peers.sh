@@ -1,14 +1,16 @@
 #!/bin/sh
-# Peers' own test suites, and programs of others, from PyPI against build/vecdbd. `peers.sh quick` runs
-# a few tests within a few seconds; `peers.sh all [SUITE...]` runs all of the suites, or those named. A
-# suite is a file NAME.suite beside this one, which sets `packages` (for an environment of its own), may
-# set `source` (a source distribution to unpack into $source_folder), and defines suite_all and, if it
-# sets `quick`, suite_quick. Skipped, with the reason, where PyPI cannot be reached.
+# Peers' own test suites, and programs of others, from PyPI against a vecdbd, VECDBD or build/vecdbd.
+# `peers.sh quick` runs a few tests within a few seconds; `peers.sh all [SUITE...]` runs all of the
+# suites, or those named. A suite is a file NAME.suite beside this one, which sets `packages` (for an
+# environment of its own), may set `more` (packages that suite_quick does without) and `source` (a source
+# distribution to unpack into $source_folder), and defines suite_all and, if it sets `quick`, suite_quick.
+# Skipped, with the reason, where PyPI cannot be reached.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 here=$root/tests/peers
 folder=$root/build/peers
+vecdbd=${VECDBD:-build/vecdbd}
 mode=${1:-all}
 [ $# -gt 0 ] && shift
 server=
@@ -32,7 +34,7 @@ install() {
 # start: a server with an empty database, its port in $port.
 start() {
   rm -rf "$folder/db" "$folder/db.milvus.json" "$folder/log"
-  "$root/build/vecdbd" --data "$folder/db" --listen 127.0.0.1:0 2>"$folder/log" &
+  "$root/$vecdbd" --data "$folder/db" --listen 127.0.0.1:0 2>"$folder/log" &
   server=$!
   port=
   while [ -z "$port" ]; do
@@ -51,11 +53,13 @@ stop() {
 run() {
   suite=$1
   packages=
+  more=
   source=
   quick=
   # shellcheck disable=SC1090
   . "$here/$suite.suite"
   [ "$mode" = all ] || [ -n "$quick" ] || return 0
+  [ "$mode" = quick ] || packages="$packages $more"
   source_folder=$folder/$suite/$(echo "$source" | sed 's/==/-/; s/^\([a-z]*\)-\([a-z]*\)/\1_\2/')
   if ! install; then
     echo "skipped: $suite cannot be had from PyPI: $(tail -n 1 "$folder/pip.log" 2>/dev/null)"

@@ -543,7 +543,7 @@ static void *search_again_and_again(void *arg) {
 
 static void test_searches_beside_a_writer(void **state) {
   (void)state;
-  enum { BATCHES = TEST_SIZE(40, 16) };
+  enum { BATCHES = TEST_SIZES(40, 16, 8) };
   vecdb_options options = VECDB_OPTIONS_INIT;
   options.seal_rows = 256;
   options.index_rows = 512;

@@ -23,10 +23,10 @@ enum { IO_FAULT_READS = SIMDISK_READ | SIMDISK_MAP | SIMDISK_OPEN | SIMDISK_LIST
 
 /* Each way to fail ends in another way, in turn, so that each operation that changes the disk,
    which can fail in five ways, is seen with all endings; with VDB_N each way has all of them. The
-   sanitizer sees every ninth operation. */
+   sanitizer sees every seventeenth operation. */
 enum {
   IO_FAULT_BASES = 1,
-  IO_FAULT_STRIDE = TEST_SIZE(1, 9),
+  IO_FAULT_STRIDE = TEST_SIZE(1, 17),
   IO_FAULT_ENDINGS = 4,
   IO_FAULT_EACH = 1
 };

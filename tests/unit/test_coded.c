@@ -359,7 +359,7 @@ static void same_bytes_for_any_workers(void **state) {
     int32_t metric;
     vecdb_index_params params = form_of(f, &elem, &metric);
     vdb_mem_init(&mem, NULL, 0);
-    ix_data_make(&d, elem, metric, TEST_SIZE(2500, 500), 32, 2);
+    ix_data_make(&d, elem, metric, TEST_SIZE(1500, 500), 32, 2);
     ix_sections_init(&one);
     ix_sections_init(&other);
     assert_int_equal(ix_build_with(&mem, &d, 1, params, &one, &err), VECDB_OK);

@@ -145,7 +145,7 @@ static void promises_over_made_data(void **state) {
 static void promises_over_real_data(void **state) {
   (void)state;
   struct built b;
-  size_t rows = test_size(8000, TEST_SIZES(1500, 1500, VDB_CURVE_ROWS));
+  size_t rows = test_size(8000, TEST_SIZE(VDB_CURVE_ROWS, 1500));
   ix_data_real(&b.data, VDB_F32, VECDB_IP, (uint32_t)rows);
   built_open(&b);
   keeps_promises(&b, "passages");

@@ -207,7 +207,7 @@ static void deletes_alone(void **state) {
   real_set(&set, N);
   part_take(&whole, &set, NULL, N);
   part_build(&whole, NULL, VECDB_INDEX_HNSW, 2);
-  for (size_t i = 0; i < VDB_COUNT(percents); i += TEST_SIZES(1, 1, 2)) {
+  for (size_t i = 0; i < VDB_COUNT(percents); i += TEST_SIZE(1, 2)) {
     part_churn(&less, &whole, &set, percents[i], &next, 0);
     part_take(&anew, &set, less.rows, less.data.vecs.n);
     part_build(&less, &whole, VECDB_INDEX_HNSW, 2);
@@ -240,7 +240,7 @@ static void each_type_grows(void **state) {
                {VDB_F32, VECDB_L2, VECDB_INDEX_BIN_HNSW},
                {VDB_F32, VECDB_L2, VECDB_INDEX_IVF_HNSW}};
   enum { N = TEST_SIZE(1500, 500) };
-  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZES(1, 1, 3)) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZES(1, 2, 3)) {
     struct ix_data set;
     struct part old, now, anew;
     uint32_t next = N * 4 / 5;

@@ -203,9 +203,10 @@ endef
 $(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
 
 # Tests are many, and little of their time is their own: they are compiled soon rather than well, but
-# for what they share. At -Og the compiler knows less of the range of a number that is printed.
+# for what they share. At -Og the compiler knows less of the range of a number that is printed, and does
+# not inline a function that test_base calls by its address.
 build/check/tests/%.o: private FLAGS.check := $(FLAGS.check:-O2=-Og) -Wno-format-truncation
-build/check/tests/tlib/%.o: private FLAGS.check := $(FLAGS.check)
+build/check/tests/tlib/%.o build/check/tests/unit/test_base.o: private FLAGS.check := $(FLAGS.check)
 # What learns centroids is a third of the time of many tests under the sanitizers.
 build/asan/lib/kern/linear%.o: private FLAGS.asan := $(FLAGS.asan:-Og=-O2)
 

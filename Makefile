@@ -41,6 +41,9 @@ LIBS += -lcrypto
 endif
 SWITCHED = $(if $(URING),uring) $(if $(BLAS),blas) $(if $(OPENSSL),openssl)
 
+# Test programs are many, and as they change: the linker that is done soonest.
+LINK_FAST := $(if $(shell command -v ld.gold),-fuse-ld=gold)
+
 ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CC.release = $(CC)
 CC.check = $(CC)
@@ -154,7 +157,7 @@ build/$(1)/libtlib.a: $$(TLIB.$(1)) build/$(1)/sources
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$(TLIB.$(1))
 build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/libtlib.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
 build/$(1)/libserver.a: $$(SERVER_SRC:%.c=build/$(1)/%.o) $$(SERVER_CXX_SRC:%.cc=build/$(1)/%.o) \
     build/$(1)/cluster/texts.o
 	$$(call say,AR,$$@)
@@ -165,7 +168,7 @@ build/$(1)/cluster/texts.o: build/texts.c build/$(1)/flags
 build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/with-openssl.o \
     build/$(1)/libtlib.a build/$(1)/libserver.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(SERVER_LIBS) $$(LIBS)
 build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
 	$$(call say,AR,$$@)
@@ -173,7 +176,7 @@ build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
 build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
     build/$(1)/libcluster.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$(GROUP) -lcmocka \
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$(GROUP) -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
 build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
@@ -197,7 +200,7 @@ build/$(1)/tests/cluster/test_planted: build/$(1)/tests/cluster/test_planted.o b
     build/$(1)/libplanted.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
 build/$(1)/tests/cluster/test_sim build/$(1)/tests/cluster/test_planted:
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
 # Encryption, for programs that have it whatever OPENSSL says: to be linked before the library.
 build/$(1)/with-openssl.o: lib/os/crypt.c lib/os/crypt.h build/$(1)/flags
@@ -207,10 +210,18 @@ build/$(1)/with-openssl.o: lib/os/crypt.c lib/os/crypt.h build/$(1)/flags
 	  $$(CFLAGS) -c -o $$@ $$<
 build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/with-openssl.o build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
 -include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d build/$(1)/planted/*/*/*.d)
 endef
 $(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
+
+# Tests are many, and little of their time is their own: they are compiled soon rather than well, but
+# for what they share. At -Og the compiler knows less of the range of a number that is printed, and does
+# not inline a function that test_base calls by its address.
+build/check/tests/%.o: private FLAGS.check := $(FLAGS.check:-O2=-Og) -Wno-format-truncation
+build/check/tests/tlib/%.o build/check/tests/unit/test_base.o: private FLAGS.check := $(FLAGS.check)
+# What learns centroids is a third of the time of many tests under the sanitizers.
+build/asan/lib/kern/linear%.o: private FLAGS.asan := $(FLAGS.asan:-Og=-O2)
 
 build/libvecdb.a: build/release/libvecdb.a
 	$(Q)cp $< $@
@@ -518,7 +529,7 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
     build/asan/libtlib.a build/asan/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LINK_FAST) $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
 # Targets of the server's code are linked with it; libraries may then ask each other for names.
 SERVER_FUZZERS := fuzz_http fuzz_milvus fuzz_request fuzz_token
 $(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
@@ -543,7 +554,7 @@ build/uring/tests/%: build/asan/tests/%.o build/uring/vfs_uring.o build/asan/lib
     build/asan/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -luring
+	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LINK_FAST) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -luring
 
 # And with encryption. Tests say in a comment that they are worth it; those that take a key from
 # VDB_ENCRYPT are for a longer run.
@@ -573,7 +584,7 @@ build/blas/tests/%: build/check/tests/%.o build/blas/tile.o build/check/libtlib.
     build/check/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lopenblas
+	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LINK_FAST) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lopenblas
 
 # What .ci/jobs runs: a name and a command each. The kinds with the longest come first, so that at
 # the end no job runs alone.

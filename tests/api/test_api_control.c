@@ -543,7 +543,7 @@ static void *search_again_and_again(void *arg) {
 
 static void test_searches_beside_a_writer(void **state) {
   (void)state;
-  enum { BATCHES = TEST_SIZE(40, 16) };
+  enum { BATCHES = TEST_SIZES(40, 16, 8) };
   vecdb_options options = VECDB_OPTIONS_INIT;
   options.seal_rows = 256;
   options.index_rows = 512;
@@ -568,11 +568,16 @@ static void test_searches_beside_a_writer(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_deadlines),        cmocka_unit_test(test_iterator_deadline),
-      cmocka_unit_test(test_progress),         cmocka_unit_test(test_cancel),
-      cmocka_unit_test(test_cancel_open),      cmocka_unit_test(test_allocator_hook),
-      cmocka_unit_test(test_memory_limit),     cmocka_unit_test(test_vfs_and_log_hooks),
-      cmocka_unit_test(test_host_driven),      cmocka_unit_test(test_background_work),
+      TEST_ALONE(cmocka_unit_test(test_deadlines)),
+      TEST_ALONE(cmocka_unit_test(test_iterator_deadline)),
+      cmocka_unit_test(test_progress),
+      TEST_ALONE(cmocka_unit_test(test_cancel)),
+      TEST_ALONE(cmocka_unit_test(test_cancel_open)),
+      cmocka_unit_test(test_allocator_hook),
+      cmocka_unit_test(test_memory_limit),
+      TEST_ALONE(cmocka_unit_test(test_vfs_and_log_hooks)),
+      TEST_ALONE(cmocka_unit_test(test_host_driven)),
+      cmocka_unit_test(test_background_work),
       cmocka_unit_test(test_searches_beside_a_writer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

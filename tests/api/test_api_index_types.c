@@ -21,8 +21,9 @@ enum {
   STEP = 333 /* hits that an iterator is asked for at a time */
 };
 
-/* Where all is slow each way has its turn with one metric only. */
-static size_t turns(void) { return test_size(1, 3); }
+/* Where all is slow each way has its turn with one metric only, and with the plain kernels three
+   ways of five. */
+static size_t turns(void) { return test_size(1, TEST_SIZE(5, 3)); }
 
 /* Rows and queries as the API takes them, and as numbers. */
 struct data {

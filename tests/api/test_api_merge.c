@@ -174,7 +174,7 @@ static void merges_keep_answers(void **state) {
   (void)state;
   static const char *const indexes[] = {"HNSW(m=16, ef_construction=100)", "HNSW_SQ8(m=8)",
                                         "IVF_HNSW(m=12, nlist=20)"};
-  for (size_t i = 0; i < AT_COUNT(indexes); i++) {
+  for (size_t i = 0; i < AT_COUNT(indexes); i += test_size(1, 2)) {
     struct store s;
     store_open(&s, indexes[i], NULL);
     put(s.coll, 0, ROWS, 0);

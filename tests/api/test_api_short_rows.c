@@ -113,14 +113,17 @@ static void assert_found(struct data *d, const struct shape *shape) {
 
 static void short_rows(void **state) {
   (void)state;
-  static const struct shape shapes[] = {{128, 10, 1e-3f, ROWS, 0},
-                                        {128, 10, 1e-4f, ROWS, 0},
-                                        {128, 50, 1e-3f, ROWS, 0},
-                                        {48, 10, 1e-3f, ROWS, 0},
-                                        {48, 50, 1e-4f, ROWS, 0}};
+  static const struct shape shapes[] = {{128, 10, 1e-3f, 0, 0},
+                                        {128, 10, 1e-4f, 0, 0},
+                                        {128, 50, 1e-3f, 0, 0},
+                                        {48, 10, 1e-3f, 0, 0},
+                                        {48, 50, 1e-4f, 0, 0}};
   struct data *d = malloc(sizeof *d);
-  for (size_t i = 0; i < AT_COUNT(shapes); i += test_size(1, 4))
-    assert_found(d, &shapes[i]);
+  for (size_t i = 0; i < AT_COUNT(shapes); i += test_size(1, 4)) {
+    struct shape shape = shapes[i];
+    shape.rows = (uint32_t)test_size(ROWS, 2000);
+    assert_found(d, &shape);
+  }
   free(d);
 }
 

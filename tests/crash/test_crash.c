@@ -27,7 +27,7 @@
 #include "tlib/workload.h"
 
 enum {
-  CRASH_STATES = TEST_SIZE(30000, 1500),
+  CRASH_STATES = TEST_SIZE(20000, 1500),
   CRASH_DAMAGE = 4 /* disk states tried per cut */
 };
 

@@ -21,7 +21,7 @@
 #include "tlib/thorough.h"
 #include "tlib/workload.h"
 
-enum { MEANWHILE_BASES = TEST_SIZE(3, 1), MEANWHILE_OPS = 4, MEANWHILE_DAMAGE = 4 };
+enum { MEANWHILE_BASES = TEST_SIZE(2, 1), MEANWHILE_OPS = 4, MEANWHILE_DAMAGE = TEST_SIZE(4, 2) };
 
 /* What happens in the middle; WORKLOAD_OPS ends the list. */
 static const enum workload_op meanwhile_lists[][MEANWHILE_OPS] = {
@@ -181,7 +181,7 @@ static void test_meanwhile(void **state) {
     for (uint32_t call = 0; call < 3; call++)
       for (uint32_t list = 0; list <= MEANWHILE_LISTS; list++)
         for (uint32_t when = 1; meanwhile_try(base, &w, call, list, when, &failures);
-             when += 1 + when / TEST_SIZE(16, 3))
+             when += 1 + when / TEST_SIZE(16, 1))
           runs++;
     workload_fini(&w);
     simdisk_free(base);

@@ -29,7 +29,7 @@
 #include "tlib/workload.h"
 
 enum {
-  FLIP_STRIDE = TEST_SIZE(1, 13),
+  FLIP_STRIDE = TEST_SIZE(1, 61),
   FLIP_AGAIN = TEST_SIZE(1, 5),
   FLIP_BASES = 1,
   FLIP_FILES = 64,
@@ -188,7 +188,8 @@ static void flip_bytes(struct flip_base *base, uint32_t f, bool closed) {
 
 static void flip_cuts(struct flip_base *base, uint32_t f) {
   uint64_t stride = flip_number("VDB_STRIDE", 1);
-  for (uint64_t length = 0; length < base->lengths[f]; length += stride * (1 + length % 13)) {
+  for (uint64_t length = 0; length < base->lengths[f];
+       length += stride * (1 + length % TEST_SIZE(13, 61))) {
     struct simdisk *copy = simdisk_clone(base->disk);
     assert_int_equal(simdisk_cut(copy, base->paths[f], length), 0);
     bool earlier = flip_is_log(base->paths[f]);

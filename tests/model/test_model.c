@@ -23,8 +23,8 @@
 #include "tlib/workload.h"
 
 enum {
-  RANDOM_OPS = TEST_SIZE(50000, 6000),
-  RANDOM_OPS_EACH = 2000 /* of one database */
+  RANDOM_OPS = TEST_SIZE(50000, 3000),
+  RANDOM_OPS_EACH = TEST_SIZE(2000, 1000) /* of one database */
 };
 
 struct random_run {

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Peers' own test suites, and programs of others, from PyPI against build/vecdbd. `peers.sh quick` runs
-# a few tests within a few seconds; `peers.sh all [SUITE...]` runs all of the suites, or those named. A
-# suite is a file NAME.suite beside this one, which sets `packages` (for an environment of its own), may
-# set `source` (a source distribution to unpack into $source_folder), and defines suite_all and, if it
-# sets `quick`, suite_quick. Skipped, with the reason, where PyPI cannot be reached.
+# Peers' own test suites, and programs of others, from PyPI against build/vecdbd.
+# `peers.sh quick` runs a few tests within a few seconds; `peers.sh all [SUITE...]` runs all of the
+# suites, or those named. A suite is a file NAME.suite beside this one, which sets `packages` (for an
+# environment of its own), may set `more` (packages that suite_quick does without) and `source` (a source
+# distribution to unpack into $source_folder), and defines suite_all and, if it sets `quick`, suite_quick.
+# Skipped, with the reason, where PyPI cannot be reached.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
@@ -51,11 +52,13 @@ stop() {
 run() {
   suite=$1
   packages=
+  more=
   source=
   quick=
   # shellcheck disable=SC1090
   . "$here/$suite.suite"
   [ "$mode" = all ] || [ -n "$quick" ] || return 0
+  [ "$mode" = quick ] || packages="$packages $more"
   source_folder=$folder/$suite/$(echo "$source" | sed 's/==/-/; s/^\([a-z]*\)-\([a-z]*\)/\1_\2/')
   if ! install; then
     echo "skipped: $suite cannot be had from PyPI: $(tail -n 1 "$folder/pip.log" 2>/dev/null)"

@@ -55,8 +55,13 @@ static inline void ix_encode(uint8_t *out, const float *in, enum vdb_elem elem, 
 }
 
 /* For what answers are held against, by looking at each element of each row in double: sanitizers
-   would have nothing to find in it, and make it take most of the time of a test. */
+   would have nothing to find in it, and make it take most of the time of a test, as would compiling
+   it as soon as the rest of a test. */
+#ifdef __clang__
 #define IX_PLAIN __attribute__((no_sanitize("address", "undefined", "thread")))
+#else
+#define IX_PLAIN __attribute__((no_sanitize("address", "undefined", "thread"), optimize("O2")))
+#endif
 
 IX_PLAIN static inline double ix_half(uint16_t bits) {
   int exponent = bits >> 10 & 31;

@@ -506,18 +506,18 @@ static void test_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_names),
-      cmocka_unit_test(test_round_trip),
-      cmocka_unit_test(test_empty),
-      cmocka_unit_test(test_pieces),
-      cmocka_unit_test(test_misuse),
-      cmocka_unit_test(test_flips),
-      cmocka_unit_test(test_cut_swapped_stale),
-      cmocka_unit_test(test_hostile),
-      cmocka_unit_test(test_stop),
-      cmocka_unit_test(test_faults),
-      cmocka_unit_test(test_memory),
-      cmocka_unit_test(test_power_cut),
+      TEST_ALONE(cmocka_unit_test(test_names)),
+      TEST_ALONE(cmocka_unit_test(test_round_trip)),
+      TEST_ALONE(cmocka_unit_test(test_empty)),
+      TEST_ALONE(cmocka_unit_test(test_pieces)),
+      TEST_ALONE(cmocka_unit_test(test_misuse)),
+      TEST_ALONE(cmocka_unit_test(test_flips)),
+      TEST_ALONE(cmocka_unit_test(test_cut_swapped_stale)),
+      TEST_ALONE(cmocka_unit_test(test_hostile)),
+      TEST_ALONE(cmocka_unit_test(test_stop)),
+      TEST_ALONE(cmocka_unit_test(test_faults)),
+      TEST_ALONE(cmocka_unit_test(test_memory)),
+      TEST_ALONE(cmocka_unit_test(test_power_cut)),
       cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

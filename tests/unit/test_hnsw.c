@@ -99,7 +99,7 @@ static void recall_floors(void **state) {
                {VDB_BF16, VECDB_L2, .97},      {VDB_I8, VECDB_L2, .97},
                {VDB_I8, VECDB_IP, .97},        {VDB_I8, VECDB_COSINE, .97},
                {VDB_BITS, VECDB_HAMMING, .95}, {VDB_BITS, VECDB_JACCARD, .95}};
-  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZE(1, 5)) {
     struct built b;
     bool full = true;
     ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(3000, 600), 64, 1);
@@ -147,7 +147,7 @@ static void codes_and_refines(void **state) {
                {VECDB_COSINE, 8, VECDB_REFINE_I8, VDB_HNSW_REFINE_NONE, 2e-2},
                {VECDB_L2, 8, VECDB_REFINE_NONE, VDB_HNSW_REFINE_NONE, 2e-2},
                {VECDB_IP, 4, VECDB_REFINE_NONE, VDB_HNSW_REFINE_NONE, .4}};
-  for (size_t i = 0; i < VDB_COUNT(cases); i++) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZE(1, 3)) {
     struct built b;
     vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
     params.type = VECDB_INDEX_HNSW_SQ;

@@ -207,7 +207,7 @@ static void deletes_alone(void **state) {
   real_set(&set, N);
   part_take(&whole, &set, NULL, N);
   part_build(&whole, NULL, VECDB_INDEX_HNSW, 2);
-  for (size_t i = 0; i < VDB_COUNT(percents); i += TEST_SIZES(1, 1, 2)) {
+  for (size_t i = 0; i < VDB_COUNT(percents); i += TEST_SIZE(1, 2)) {
     part_churn(&less, &whole, &set, percents[i], &next, 0);
     part_take(&anew, &set, less.rows, less.data.vecs.n);
     part_build(&less, &whole, VECDB_INDEX_HNSW, 2);
@@ -240,7 +240,7 @@ static void each_type_grows(void **state) {
                {VDB_F32, VECDB_L2, VECDB_INDEX_BIN_HNSW},
                {VDB_F32, VECDB_L2, VECDB_INDEX_IVF_HNSW}};
   enum { N = TEST_SIZE(1500, 500) };
-  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZES(1, 1, 3)) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZES(1, 2, 3)) {
     struct ix_data set;
     struct part old, now, anew;
     uint32_t next = N * 4 / 5;
@@ -489,18 +489,20 @@ static int memory_ends(void **state) {
   return mem.used != 0;
 }
 
+#define GROWS(f) cmocka_unit_test_setup_teardown(f, memory_begins, memory_ends)
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(churn_keeps_recall, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(deletes_alone, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(each_type_grows, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(same_bytes_for_any_workers, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(copies_take_over, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(only_copies_stay, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(noise_is_survived, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(what_does_not_pay_is_built_anew, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(builds_report_and_cancel, memory_begins, memory_ends),
-      cmocka_unit_test_setup_teardown(memory_runs_out, memory_begins, memory_ends),
+      TEST_ALONE(GROWS(churn_keeps_recall)),
+      TEST_ALONE(GROWS(deletes_alone)),
+      GROWS(each_type_grows),
+      GROWS(same_bytes_for_any_workers),
+      TEST_ALONE(GROWS(copies_take_over)),
+      TEST_ALONE(GROWS(only_copies_stay)),
+      GROWS(noise_is_survived),
+      TEST_ALONE(GROWS(what_does_not_pay_is_built_anew)),
+      TEST_ALONE(GROWS(builds_report_and_cancel)),
+      GROWS(memory_runs_out),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -131,7 +131,7 @@ static void any_workers(void **state) {
   vecdb_error err;
   vdb_mem_init(&mem, NULL, 0);
   float *one = malloc(600 * 20 * sizeof *one), *other = malloc(600 * 20 * sizeof *other);
-  for (int variant = 0; variant < 8; variant += TEST_SIZES(1, 1, 3)) {
+  for (int variant = 0; variant < 8; variant += (int)test_size(1, TEST_SIZES(3, 1, 3))) {
     struct vdb_par pars[3] = {{ix_par_run, 1, NULL}, {ix_par_run, 2, NULL}, {ix_par_run, 5, NULL}};
     for (size_t p = 0; p < 3; p++) {
       struct vdb_kmeans job = job_of(&mem, &pars[p], &r, variant % 2 ? 600 : 50);
@@ -328,10 +328,13 @@ static void out_of_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(as_good_as_plain), cmocka_unit_test(any_workers),
-      cmocka_unit_test(balanced),         cmocka_unit_test(degenerate),
-      cmocka_unit_test(told_and_cancelled), cmocka_unit_test(nearest),
-      cmocka_unit_test(out_of_memory),
+      TEST_ALONE(cmocka_unit_test(as_good_as_plain)),
+      cmocka_unit_test(any_workers),
+      TEST_ALONE(cmocka_unit_test(balanced)),
+      TEST_ALONE(cmocka_unit_test(degenerate)),
+      TEST_ALONE(cmocka_unit_test(told_and_cancelled)),
+      cmocka_unit_test(nearest),
+      TEST_ALONE(cmocka_unit_test(out_of_memory)),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@
 enum { N = 700, DIM = 24 };
 
 /* Of many types of data, each form sees every third. */
-static size_t part(void) { return test_size(1, 3); }
+static size_t part(void) { return test_size(1, 5); }
 
 static const struct vdb_codes_ops *ops(void) { return vdb_pq_codes_ops(); }
 

@@ -628,12 +628,17 @@ static void test_explain(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_checks),           cmocka_unit_test(test_checks_of_search),
-      cmocka_unit_test(test_checks_of_scans),  cmocka_unit_test(test_deadline),
-      cmocka_unit_test(test_cancel),           cmocka_unit_test(test_iterator_deadline),
-      cmocka_unit_test(test_threads),          cmocka_unit_test(test_calls_at_once),
-      cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_no_memory_iterator),
-      cmocka_unit_test(test_explain),
+      TEST_ALONE(cmocka_unit_test(test_checks)),
+      TEST_ALONE(cmocka_unit_test(test_checks_of_search)),
+      TEST_ALONE(cmocka_unit_test(test_checks_of_scans)),
+      cmocka_unit_test(test_deadline),
+      cmocka_unit_test(test_cancel),
+      cmocka_unit_test(test_iterator_deadline),
+      cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_calls_at_once),
+      TEST_ALONE(cmocka_unit_test(test_no_memory)),
+      TEST_ALONE(cmocka_unit_test(test_no_memory_iterator)),
+      TEST_ALONE(cmocka_unit_test(test_explain)),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -514,18 +514,18 @@ static void test_threads(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_names),
-      cmocka_unit_test(test_round_trip),
-      cmocka_unit_test(test_sizes),
-      cmocka_unit_test(test_after),
-      cmocka_unit_test(test_trim),
-      cmocka_unit_test(test_flips_closed),
-      cmocka_unit_test(test_flips_open),
-      cmocka_unit_test(test_cuts),
-      cmocka_unit_test(test_forged),
-      cmocka_unit_test(test_torn_or_damaged),
-      cmocka_unit_test(test_headers),
-      cmocka_unit_test(test_newer),
+      TEST_ALONE(cmocka_unit_test(test_names)),
+      TEST_ALONE(cmocka_unit_test(test_round_trip)),
+      TEST_ALONE(cmocka_unit_test(test_sizes)),
+      TEST_ALONE(cmocka_unit_test(test_after)),
+      TEST_ALONE(cmocka_unit_test(test_trim)),
+      TEST_ALONE(cmocka_unit_test(test_flips_closed)),
+      TEST_ALONE(cmocka_unit_test(test_flips_open)),
+      TEST_ALONE(cmocka_unit_test(test_cuts)),
+      TEST_ALONE(cmocka_unit_test(test_forged)),
+      TEST_ALONE(cmocka_unit_test(test_torn_or_damaged)),
+      TEST_ALONE(cmocka_unit_test(test_headers)),
+      TEST_ALONE(cmocka_unit_test(test_newer)),
       cmocka_unit_test(test_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -648,9 +648,9 @@ typedef enum vecdb_optimizer_kind {
   VECDB_OPTIMIZER_AVERAGE = 0, /* x -= rate * the mean of `window` gradients, once they have come */
   VECDB_OPTIMIZER_ADAGRAD = 1, /* s += g * g; x -= rate * g / (sqrt(s) + epsilon) (Duchi et al.
                                   2011) */
-  VECDB_OPTIMIZER_ADAM = 2     /* m and v, moving averages of g and g * g by beta1 and beta2, without
-                                  their bias: x -= rate * m / (sqrt(v) + epsilon) (Kingma and Ba
-                                  2015) */
+  VECDB_OPTIMIZER_ADAM = 2     /* x -= rate * m / (sqrt(v) + epsilon), m and v being the moving
+                                  averages of g and g * g by beta1 and beta2, without their bias
+                                  (Kingma and Ba 2015) */
 } vecdb_optimizer_kind;
 
 /* Zero: the default. What the kind has no use for must be zero. */

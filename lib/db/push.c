@@ -276,8 +276,8 @@ static int push_write(struct push *p, struct vdb_pending *pending, vecdb_error *
   return rc;
 }
 
-/* After pushes that failed with `rc`: tells in *again that they may not, as what they read was taken
-   back. write_mu held, given up meanwhile. */
+/* After pushes that failed with `rc`: tells in *again that they may not, as what they read was
+   taken back. write_mu held, given up meanwhile. */
 static int push_failed(const struct push *p, int rc, bool *again, vecdb_error *err) {
   vecdb_error why = *err;
   VDB_TRY(vdb_write_settle(p->coll->db, again, err));

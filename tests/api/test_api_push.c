@@ -117,8 +117,8 @@ static void test_expected(void **state) {
 
 static void check_refused(vecdb_collection *coll) {
   float zeros[4] = {0}, odd[4] = {0, at_nan(), 0, 0}, large[4] = {3e38f, 3e38f, 0, 0};
-  vecdb_keys keys = {.integers = (int64_t[]){1}, .n = 1}, texts = {.strings = &(vecdb_string){"", 0},
-                                                                   .n = 1};
+  vecdb_keys keys = {.integers = (int64_t[]){1}, .n = 1};
+  vecdb_keys texts = {.strings = &(vecdb_string){"", 0}, .n = 1};
   vecdb_push_params good = push_of(&keys, VECDB_PUSH_DELTA, zeros), p = good;
   p.values = odd;
   at_fails(VECDB_ERR_NOT_FINITE, vecdb_push(coll, &p, NULL, &at_err));
@@ -235,7 +235,7 @@ static void test_optimizers(void **state) {
   at_ok(vecdb_optimizer_get(coll, "v", &found, &at_err));
   assert_int_equal(found.kind, VECDB_OPTIMIZER_ADAM);
   assert_true(found.rate == 0.5f && found.beta1 == 0.9f && found.beta2 == 0.999f);
-  assert_int_equal(vecdb_collection_schema(coll)->n_fields, 4);
+  assert_int_equal(vecdb_collection_schema(coll)->n_fields, 5);
   at_ok(vecdb_field_rename(coll, "v", "u", NULL, &at_err));
   at_ok(vecdb_field_drop(coll, "s", NULL, &at_err));
   at_ok(vecdb_optimizer_get(coll, "u", &found, &at_err));

@@ -1,11 +1,11 @@
 /*
  * test_push.c - vectors that many learn at once (vecdb_push, vecdb_pull). TSAN: yes
  *
- * A naive model keeps each vector, its optimizer's state and its version in doubles, by the formulas
- * of vecdb.h written down once more. Random pushes, other writes, flushes, compactions, changes of
- * the optimizer, reopenings and power cuts must leave what the model has; and as the state cannot be
- * seen, the steps after each of them must be the model's, too. Threads that add whole numbers must
- * lose none.
+ * A naive model keeps each vector, its optimizer's state and its version in doubles, by the
+ * formulas of vecdb.h written down once more. Random pushes, other writes, flushes, compactions,
+ * changes of the optimizer, reopenings and power cuts must leave what the model has; and as the
+ * state cannot be seen, the steps after each of them must be the model's, too. Threads that add
+ * whole numbers must lose none.
  *
  * VDB_N: operations. VDB_SEED: the first database.
  */
@@ -209,7 +209,7 @@ static bool learn_do_write(struct learn_run *run) {
     if (what == 2)
       continue;
     learn_forget(row);
-    row->version = run->now.rows[call.ids[i]].version + 1; /* once, also of a key that comes twice */
+    row->version = run->now.rows[call.ids[i]].version + 1; /* once, also if a key comes twice */
     for (int d = 0; d < LEARN_DIM; d++)
       row->x[d] = (double)call.v[i][d];
   }

@@ -159,6 +159,10 @@ class UnsupportedError(VecdbError, code=45):
     """Not in this build or not on this platform."""
 
 
+class VersionError(VecdbError, code=46):
+    """A push that expected another version of a row's vector."""
+
+
 class NoMemoryError(VecdbError, code=60):
     """No memory, or over the database's limit of it."""
 

@@ -13,8 +13,8 @@ __all__ = [
     "VectorOverflowError", "NullValueError", "TooLongError", "Utf8Error", "FilterError",
     "FilterParamError", "KError", "IndexParamError", "ReadOnlyError", "RangeError",
     "SparseError", "BusyError", "ClosedError", "CancelledError", "DeadlineError",
-    "BufferTooSmallError", "UnsupportedError", "NoMemoryError", "StorageError", "DiskFullError",
-    "CorruptError", "NewerFormatError", "NotADatabaseError", "InternalError"]
+    "BufferTooSmallError", "UnsupportedError", "VersionError", "NoMemoryError", "StorageError",
+    "DiskFullError", "CorruptError", "NewerFormatError", "NotADatabaseError", "InternalError"]
 
 _classes: dict[int, type["VecdbError"]] = {}
 

@@ -226,10 +226,10 @@ static bool learn_do_delete(struct learn_run *run) {
 
 /* Another optimizer, or another rate of the same. */
 static bool learn_do_optimizer(struct learn_run *run) {
-  static const float rates[] = {0.01f, 0.05f, 0.3f};
   vecdb_optimizer rule = VECDB_OPTIMIZER_INIT, *next = &run->next.rule;
   rule.kind = vdb_rng_below(&run->rng, 2) ? next->kind : (int32_t)vdb_rng_below(&run->rng, 3);
-  rule.rate = rates[vdb_rng_below(&run->rng, 3)];
+  /* No two are the same: a first step would undo another, and scaling make much of what is left. */
+  rule.rate = (float)(1 + vdb_rng_below(&run->rng, 10000)) / 30000;
   rule.unit = vdb_rng_below(&run->rng, 4) == 0;
   if (rule.kind == VECDB_OPTIMIZER_AVERAGE)
     rule.window = 1 + vdb_rng_below(&run->rng, 3);
@@ -283,7 +283,7 @@ static bool learn_same(struct learn_run *run, const struct learn_model *model) {
 }
 
 /* Other fields are not touched by pushes, and nobody sees what is hidden. */
-static bool learn_others(struct learn_run *run) {
+static bool learn_others(struct learn_run *run, const struct learn_model *model) {
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_rows *rows;
   at_ok(vecdb_query(run->coll, &params, &rows, &at_err));
@@ -292,7 +292,7 @@ static bool learn_others(struct learn_run *run) {
   for (size_t i = 0; i < vecdb_rows_count(rows); i++) {
     int64_t id = vecdb_rows_value(rows, i, 0).as.integer;
     vecdb_value n = vecdb_rows_value(rows, i, 2);
-    ok = ok && (n.type ? n.as.integer : 0) == run->now.rows[id].n;
+    ok = ok && (n.type ? n.as.integer : 0) == model->rows[id].n;
   }
   vecdb_rows_free(rows);
   return ok;
@@ -334,10 +334,10 @@ static bool learn_step(struct learn_run *run) {
     return false;
   if (crash || vdb_rng_below(&run->rng, 50) == 0)
     learn_reopen(run, crash);
-  if (!ok && learn_same(run, &run->now))
-    return learn_others(run); /* not there after all */
+  if (!ok && learn_same(run, &run->now) && learn_others(run, &run->now))
+    return true; /* not there after all */
   run->now = run->next;
-  return learn_same(run, &run->now) && learn_others(run);
+  return learn_same(run, &run->now) && learn_others(run, &run->now);
 }
 
 static bool learn_database(uint64_t seed, uint64_t n) {

@@ -1,5 +1,5 @@
 /*
- * test_push.c - vectors that many learn at once (vecdb_push, vecdb_pull). TSAN: yes
+ * test_model_push.c - vectors that many learn at once (vecdb_push, vecdb_pull). TSAN: yes
  *
  * A naive model keeps each vector, its optimizer's state and its version in doubles, by the
  * formulas of vecdb.h written down once more. Random pushes, other writes, flushes, compactions,

@@ -774,6 +774,7 @@ enum {
   VECDB_PUSH_INSERT = 1u << 0
 };
 
+/* What is pushed to some rows. */
 typedef struct vecdb_push_params {
   uint32_t size;
   int32_t kind;             /* a vecdb_push_kind */

@@ -153,7 +153,7 @@ void srv_rows_push(struct srv_call *call) {
   static const char *const keys[] = {"field", "keys",   "values",   "kind",
                                      "insert", "expected", NULL};
   static const char *const kinds[] = {"gradient", "delta", "value", NULL};
-  struct push_request request = {NULL};
+  struct push_request request = {.field = NULL};
   vecdb_push_params params = VECDB_PUSH_PARAMS_INIT;
   vecdb_error error;
   bool insert = false;
@@ -193,7 +193,7 @@ static json_t *push_vectors(const struct push_request *request) {
 /* {"field", "keys"}; gives versions, 0 where there is no such row, and vectors. */
 void srv_rows_pull(struct srv_call *call) {
   static const char *const keys[] = {"field", "keys", NULL};
-  struct push_request request = {NULL};
+  struct push_request request = {.field = NULL};
   vecdb_error error;
   if (!srv_only_keys(call, call->json, keys))
     return;

@@ -313,10 +313,11 @@ VDB_INTERNAL bool vdb_apply_stands(struct vecdb_collection *coll, struct vdb_byt
    rows that it replaces. */
 VDB_INTERNAL void vdb_versions_count(struct vecdb_collection *coll, const struct vdb_writer *record,
                                      const struct vdb_batch *batch);
-/* A version, and its exchange in a column that borrows from a record. */
-VDB_INTERNAL int64_t vdb_version_of(const struct vdb_column *version, size_t row);
+/* A version, which is any number in a forged file, and its exchange in a column that borrows from a
+   record. */
+VDB_INTERNAL uint64_t vdb_version_of(const struct vdb_column *version, size_t row);
 VDB_INTERNAL void vdb_version_put(const struct vdb_writer *record, const struct vdb_column *version,
-                                  size_t row, int64_t value);
+                                  size_t row, uint64_t value);
 /* ---- apply.c: the part of writing that recovery shares; write_mu held ---- */
 /* A live row: where a key stands now. */
 struct vdb_place {

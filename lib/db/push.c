@@ -33,7 +33,7 @@ struct push {
   float *values;
   float *states;     /* an ARRAY: the place of the count, then the floats */
   struct vdb_bytes *held; /* what of it counts: all, or a count of 0 */
-  int64_t *versions;
+  uint64_t *versions;
   struct vdb_batch_patch *patches;
 };
 
@@ -171,7 +171,7 @@ static void push_read(struct push *p) {
 
 /* Whether push i may be made. */
 static int push_allowed(const struct push *p, uint32_t i, vecdb_error *err) {
-  uint64_t version = (uint64_t)p->versions[p->row[i]];
+  uint64_t version = p->versions[p->row[i]];
   const uint64_t *expected = p->params->expected;
   if (expected && expected[i] != version)
     return vdb_fail_at(err, VECDB_ERR_VERSION, i, p->field->name,
@@ -217,9 +217,9 @@ static int push_one(struct push *p, uint32_t i, vecdb_error *err) {
     rc = vdb_fail_at(err, VECDB_ERR_OVERFLOW, i, p->field->name,
                      "row %u: its vector in field '%s' would not be finite any more", i,
                      p->field->name);
-  uint64_t version = (uint64_t)++p->versions[row];
+  p->versions[row]++;
   if (p->out)
-    p->out[i] = version;
+    p->out[i] = p->versions[row];
   return rc;
 }
 

@@ -6,14 +6,14 @@
 #include "base/check.h"
 #include "db/db.h"
 
-VDB_INTERNAL int64_t vdb_version_of(const struct vdb_column *version, size_t row) {
-  int64_t value;
+VDB_INTERNAL uint64_t vdb_version_of(const struct vdb_column *version, size_t row) {
+  uint64_t value;
   memcpy(&value, vdb_column_bytes(version, row).data, sizeof value);
   return value;
 }
 
 VDB_INTERNAL void vdb_version_put(const struct vdb_writer *record, const struct vdb_column *version,
-                                  size_t row, int64_t value) {
+                                  size_t row, uint64_t value) {
   size_t at = (size_t)(version->data - record->data) + row * sizeof value;
   vdb_assert(!version->constant && at + sizeof value <= record->n);
   memcpy(record->data + at, &value, sizeof value);

@@ -23,7 +23,7 @@ VDB_INTERNAL int vdb_query_pull(const struct vdb_snapshot *snapshot,
   size_t stride = want->stride ? want->stride : field->width;
   for (size_t i = 0; i < want->keys->n; i++) {
     const struct vdb_seg_view *view;
-    int64_t version = 0;
+    uint64_t version = 0;
     if (vdb_query_find(snapshot, vdb_key_at(want->keys, i), &view, &row)) {
       struct vdb_seg_part part = vdb_seg_part_of(view, row);
       struct vdb_bytes at = vdb_column_bytes(&part.columns[field->version], row - part.first);
@@ -33,7 +33,7 @@ VDB_INTERNAL int vdb_query_pull(const struct vdb_snapshot *snapshot,
                vdb_column_bytes(&part.columns[f], row - part.first).data, field->width);
     }
     if (want->versions)
-      want->versions[i] = (uint64_t)version;
+      want->versions[i] = version;
   }
   return VECDB_OK;
 }

@@ -80,7 +80,7 @@ typedef enum vecdb_status {
   VECDB_ERR_LIMIT = 3,           /* over a limit of this header or of the schema's shape */
   VECDB_ERR_NAME = 4,            /* a name that is empty, too long or has forbidden characters */
   VECDB_ERR_SCHEMA = 5,          /* a schema that makes no sense */
-  VECDB_ERR_NOT_FOUND = 6,       /* no such collection, index or backup */
+  VECDB_ERR_NOT_FOUND = 6,       /* no such collection, index or backup; a push to an absent key */
   VECDB_ERR_EXISTS = 7,          /* collection or database already there; insert of a present key */
   VECDB_ERR_UNKNOWN_FIELD = 8,   /* no such field */
   VECDB_ERR_MISSING_FIELD = 9,   /* a batch lacks a field without default */
@@ -107,6 +107,7 @@ typedef enum vecdb_status {
   VECDB_ERR_TIMEOUT = 43,        /* the deadline passed and there is nothing to give */
   VECDB_ERR_BUFFER = 44,         /* the caller's buffer is too small; the needed size was stored */
   VECDB_ERR_UNSUPPORTED = 45,    /* not in this build or not on this platform */
+  VECDB_ERR_VERSION = 46,        /* a push that expected another version of a row's vector */
   /* the machine */
   VECDB_ERR_NO_MEMORY = 60,
   VECDB_ERR_IO = 61,
@@ -683,6 +684,45 @@ VECDB_API int vecdb_expire(vecdb_collection *collection, const char *field, uint
    NULL when rows do not. */
 VECDB_API const char *vecdb_expiry(const vecdb_collection *collection, uint64_t *ttl_ms);
 
+/* How gradients that are pushed change a vector. Per element: x the value, g the gradient. */
+typedef enum vecdb_optimizer_kind {
+  VECDB_OPTIMIZER_AVERAGE = 0, /* x -= rate * the mean of `window` gradients, once they have come */
+  VECDB_OPTIMIZER_ADAGRAD = 1, /* s += g * g; x -= rate * g / (sqrt(s) + epsilon) (Duchi et al.
+                                  2011) */
+  VECDB_OPTIMIZER_ADAM = 2     /* x -= rate * m / (sqrt(v) + epsilon), m and v being the moving
+                                  averages of g and g * g by beta1 and beta2, without their bias
+                                  (Kingma and Ba 2015) */
+} vecdb_optimizer_kind;
+
+/* Zero: the default. What the kind has no use for must be zero. */
+typedef struct vecdb_optimizer {
+  uint32_t size;
+  int32_t kind;     /* a vecdb_optimizer_kind */
+  uint32_t window;  /* AVERAGE: gradients, 1 to 1,048,576; 0: 1, plain gradient descent */
+  uint32_t unit;    /* 1: a vector is scaled to length 1 (L2) after each push */
+  float rate;       /* learning rate, over 0; 0: 0.01, of ADAM 0.001 */
+  float beta1;      /* ADAM: over 0, below 1; 0: 0.9 */
+  float beta2;      /* ADAM: over 0, below 1; 0: 0.999 */
+  float epsilon;    /* ADAGRAD, ADAM: over 0; 0: 1e-8 */
+} vecdb_optimizer;
+#define VECDB_OPTIMIZER_INIT {sizeof(vecdb_optimizer), 0, 0, 0, 0, 0, 0, 0}
+
+/*
+ * Lets a FLOAT_VECTOR field take pushes (vecdb_push), with this optimizer; NULL: no longer. Its
+ * state is kept beside each vector, out of sight, and takes room only in rows that gradients were
+ * pushed to: four bytes an element, of ADAM eight. Another kind or window begins without state;
+ * another rate goes on with what there is. As durable, and with errors, as a change of fields; TYPE
+ * for a field of another type; OPTION, RANGE and ARGUMENT for the optimizer. The field counts for
+ * two more against VECDB_MAX_FIELDS.
+ */
+VECDB_API int vecdb_optimizer_set(vecdb_collection *collection, const char *field,
+                                  const vecdb_optimizer *optimizer, const vecdb_control *control,
+                                  vecdb_error *error);
+/* The optimizer of a field, nothing left zero that has a default; NOT_FOUND when it has none,
+   UNKNOWN_FIELD. */
+VECDB_API int vecdb_optimizer_get(const vecdb_collection *collection, const char *field,
+                                  vecdb_optimizer *out, vecdb_error *error);
+
 /* ---- Writes --------------------------------------------------------------------------------- */
 
 /*
@@ -755,6 +795,61 @@ typedef struct vecdb_keys {
 /* Deletes the rows with these keys, atomically; absent keys are no error. *deleted may be NULL. */
 VECDB_API int vecdb_delete(vecdb_collection *collection, const vecdb_keys *keys, uint64_t *deleted,
                            vecdb_error *error);
+
+/*
+ * Vectors as parameters that many learn at once. A field that takes pushes (vecdb_optimizer_set)
+ * counts the versions of each row's vector: 1 when the row comes, and one more with every push and
+ * every other write of the vector (an upsert of the row, an update that gives the vector; the state
+ * of the optimizer begins anew with these). Versions stay through restarts and merges; a row that
+ * was deleted or has expired begins at 1 when it comes again.
+ */
+typedef enum vecdb_push_kind {
+  VECDB_PUSH_GRADIENT = 0, /* through the optimizer of the field */
+  VECDB_PUSH_DELTA = 1,    /* is added; the state of the optimizer stays */
+  VECDB_PUSH_VALUE = 2     /* is the vector from now on; the state begins anew */
+} vecdb_push_kind;
+
+enum {
+  /* Absent rows are made: their vector begins at zeros and the version at 0, other fields are as in
+     an update that inserts. Not with AUTO_ID. */
+  VECDB_PUSH_INSERT = 1u << 0
+};
+
+/* What is pushed to some rows. */
+typedef struct vecdb_push_params {
+  uint32_t size;
+  int32_t kind;             /* a vecdb_push_kind */
+  uint32_t flags;           /* VECDB_PUSH_INSERT */
+  uint32_t dim;             /* of the data, checked against the field; 0: unchecked */
+  const char *field;
+  const vecdb_keys *keys;   /* 1 to VECDB_MAX_BATCH_ROWS */
+  const float *values;      /* one vector per key */
+  size_t stride;            /* bytes from one to the next; 0: packed */
+  const uint64_t *expected; /* the version that each row must have before; NULL: any */
+} vecdb_push_params;
+#define VECDB_PUSH_PARAMS_INIT {sizeof(vecdb_push_params), 0, 0, 0, NULL, NULL, NULL, 0, NULL}
+
+/*
+ * Changes the vectors of rows by what is pushed: all of them or none. Pushes are one after the
+ * other, those of one call in its order, also when a key comes twice, so none is lost however many
+ * threads push. Each reads the vector as it is then, however lately it was written. Searches find
+ * rows at their new place when it returns. It costs about as much as an upsert of the whole rows,
+ * and is as durable: vectors and states are logged as they are after the push. versions, unless
+ * NULL, receives the version after each push.
+ * Errors, naming the row of the call: NOT_FOUND for an absent row without INSERT; VERSION where
+ * `expected` does not hold; NOT_FINITE for a value; OVERFLOW and ZERO_VECTOR for what becomes of a
+ * vector, OVERFLOW also of the state; SCHEMA for a field that takes no pushes; DIMENSION,
+ * MISSING_FIELD, LIMIT, and those of an update.
+ */
+VECDB_API int vecdb_push(vecdb_collection *collection, const vecdb_push_params *params,
+                         uint64_t *versions, vecdb_error *error);
+/*
+ * Copies the vectors of rows as of one moment, one after the other (`stride` bytes from one to the
+ * next; 0: packed), and their versions: 0 where there is no such row; its place is left alone then.
+ * versions or values may be NULL. Errors: SCHEMA, UNKNOWN_FIELD, ARGUMENT, LIMIT, CLOSED.
+ */
+VECDB_API int vecdb_pull(vecdb_collection *collection, const char *field, const vecdb_keys *keys,
+                         float *values, size_t stride, uint64_t *versions, vecdb_error *error);
 
 /* A bound parameter of a filter: `{name}` in the text stands for the value. A list (for `in`) is an
    ARRAY value. One that the text does not name is VECDB_ERR_FILTER_PARAM. */

@@ -59,6 +59,7 @@ static int call_status_of(int code) {
   case VECDB_ERR_CLOSED:
     return 404;
   case VECDB_ERR_EXISTS:
+  case VECDB_ERR_VERSION:
     return 409;
   case VECDB_ERR_READ_ONLY:
     return 403;

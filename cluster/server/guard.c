@@ -417,7 +417,16 @@ static unsigned guard_stripe(const void *bytes, size_t n) {
   return (unsigned)(hash >> 32) % GUARD_STRIPES;
 }
 
-/* The batch's keys, and the mutexes that they fall to. */
+/* The mutexes that the keys fall to. */
+static void guard_write_hold(struct guard_write *w) {
+  for (size_t i = 0; i < w->keys.n; i++) {
+    const vecdb_string *text = w->keys.strings ? &w->keys.strings[i] : NULL;
+    w->held[text ? guard_stripe(text->data, text->length)
+                 : guard_stripe(&w->keys.integers[i], sizeof *w->keys.integers)] = true;
+  }
+}
+
+/* The batch's keys, and their mutexes. */
 static bool guard_write_keys(struct guard_write *w) {
   struct srv_arena *arena = &w->call->arena;
   const vecdb_field *key = srv_schema_key(vecdb_collection_schema(w->collection));
@@ -435,9 +444,8 @@ static bool guard_write_keys(struct guard_write *w) {
       strings[i] = (vecdb_string){v.type ? v.as.data : "", v.length};
     else
       integers[i] = v.as.integer;
-    w->held[texts ? guard_stripe(strings[i].data, strings[i].length)
-                  : guard_stripe(&integers[i], sizeof integers[i])] = true;
   }
+  guard_write_hold(w);
   return true;
 }
 
@@ -537,5 +545,92 @@ int srv_guard_update(struct srv_call *call, vecdb_collection *collection,
     srv_auth_rows(call, batch->n_rows);
   if (rc == VECDB_ERR_READ_ONLY && bound)
     call->denied = "a row of another tenant's key";
+  return rc;
+}
+
+/* ---- Vectors that learn ---------------------------------------------------------------------- */
+
+/* Keys of a call, when they are good enough to be looked at; what is wrong with others the library
+   says. */
+static bool guard_has_keys(const vecdb_collection *collection, const vecdb_keys *keys) {
+  bool texts = srv_schema_key(vecdb_collection_schema(collection))->type == VECDB_VARCHAR;
+  return keys->n > 0 && (texts ? keys->strings != NULL : keys->integers != NULL);
+}
+
+int srv_guard_push(struct srv_call *call, vecdb_collection *collection,
+                   const vecdb_push_params *params, uint64_t *versions, vecdb_error *error) {
+  struct guard_write w = {.call = call, .collection = collection};
+  struct srv_tenant tenant;
+  bool bound = guard_is_bound(call);
+  if (guard_is_open(call) || !params->keys || !guard_has_keys(collection, params->keys))
+    return vecdb_push(collection, params, versions, error);
+  int rc = bound ? srv_tenant_of(call, vecdb_collection_schema(collection), &tenant, error)
+                 : VECDB_OK;
+  if (!rc && bound && params->flags) {
+    call->denied = "a push would make a row that is nobody's";
+    rc = srv_tenant_error(error, VECDB_ERR_READ_ONLY, -1, "a tenant's pushes make no rows");
+  }
+  if (rc)
+    return rc;
+  w.keys = *params->keys;
+  guard_write_hold(&w);
+  guard_lock(&w, pthread_mutex_lock);
+  if (bound)
+    rc = guard_replaces_own(&w, &tenant, error);
+  if (!rc)
+    rc = vecdb_push(collection, params, versions, error);
+  guard_lock(&w, pthread_mutex_unlock);
+  if (!rc)
+    srv_auth_rows(call, w.keys.n);
+  if (rc == VECDB_ERR_READ_ONLY && bound && !call->denied)
+    call->denied = "a row of another tenant's key";
+  return rc;
+}
+
+/* Pulls what is the tenant's. Until it has, nobody writes these keys, so the rows that are pulled
+   are those that were seen. */
+static int guard_pull_own(struct guard_write *w, const struct srv_tenant *tenant,
+                          const struct srv_guard_pull *pull, vecdb_error *error) {
+  struct guard_keys own;
+  uint8_t *here = srv_arena_take(&w->call->arena, w->keys.n);
+  float *values = srv_arena_array(&w->call->arena, w->keys.n * pull->dim, sizeof *values);
+  uint64_t *versions = srv_arena_array(&w->call->arena, w->keys.n, sizeof *versions);
+  vecdb_rows *rows = NULL;
+  if (!here || !values || !versions || !guard_keys_copy(w->call, &w->keys, &own))
+    return guard_no_memory(error);
+  int rc = vecdb_get(w->collection, &w->keys, &tenant->field, 1, here, &rows, error);
+  if (!rc)
+    guard_keep(tenant, rows, here, &own);
+  vecdb_rows_free(rows);
+  vecdb_keys keys = {own.integers, own.strings, own.n};
+  if (!rc)
+    rc = vecdb_pull(w->collection, pull->field, &keys, values, 0, versions, error);
+  for (size_t i = 0; !rc && i < own.n; i++) {
+    memcpy(pull->values + own.place[i] * pull->dim, values + i * pull->dim,
+           pull->dim * sizeof *values);
+    pull->versions[own.place[i]] = versions[i];
+  }
+  return rc;
+}
+
+int srv_guard_pull(struct srv_call *call, vecdb_collection *collection,
+                   const struct srv_guard_pull *pull, vecdb_error *error) {
+  struct guard_write w = {.call = call, .collection = collection, .keys = *pull->keys};
+  struct srv_tenant tenant;
+  int rc;
+  if (guard_is_bound(call) && guard_has_keys(collection, pull->keys)) {
+    memset(pull->versions, 0, w.keys.n * sizeof *pull->versions);
+    rc = srv_tenant_of(call, vecdb_collection_schema(collection), &tenant, error);
+    if (rc)
+      return rc;
+    guard_write_hold(&w);
+    guard_lock(&w, pthread_mutex_lock);
+    rc = guard_pull_own(&w, &tenant, pull, error);
+    guard_lock(&w, pthread_mutex_unlock);
+  } else {
+    rc = vecdb_pull(collection, pull->field, pull->keys, pull->values, 0, pull->versions, error);
+  }
+  for (size_t i = 0; !rc && i < w.keys.n; i++)
+    srv_auth_rows(call, pull->versions[i] != 0);
   return rc;
 }

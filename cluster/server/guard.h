@@ -72,6 +72,18 @@ int srv_guard_get(struct srv_call *call, vecdb_collection *collection, const vec
                   struct srv_guard_fields fields, uint8_t *found, vecdb_rows **out,
                   vecdb_error *error);
 
+/* Vectors of `dim` elements and their versions, one of each per key. For a tenant, rows of others
+   are not there. */
+struct srv_guard_pull {
+  const char *field;
+  const vecdb_keys *keys;
+  uint32_t dim;
+  float *values;
+  uint64_t *versions;
+};
+int srv_guard_pull(struct srv_call *call, vecdb_collection *collection,
+                   const struct srv_guard_pull *pull, vecdb_error *error);
+
 /* ---- Writing --------------------------------------------------------------------------------- */
 
 /* For a tenant: every row says that it is the tenant's, and replaces no row of another. */
@@ -83,6 +95,9 @@ int srv_guard_upsert(struct srv_call *call, vecdb_collection *collection,
    batch says whose they are, say that they are. */
 int srv_guard_update(struct srv_call *call, vecdb_collection *collection,
                      const vecdb_batch *batch, uint32_t flags, uint8_t *found, vecdb_error *error);
+/* For a tenant: the rows that are there are the tenant's, and none is made. */
+int srv_guard_push(struct srv_call *call, vecdb_collection *collection,
+                   const vecdb_push_params *params, uint64_t *versions, vecdb_error *error);
 int srv_guard_delete(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
                      uint64_t *deleted, vecdb_error *error);
 int srv_guard_delete_where(struct srv_call *call, vecdb_collection *collection,

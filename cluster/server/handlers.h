@@ -23,6 +23,8 @@ json_t *srv_collection_json(vecdb_collection *collection);
 /* handle_alter.c */
 srv_handler srv_rows_update, srv_fields_add, srv_field_drop, srv_field_rename,
     srv_collection_expire;
+/* handle_push.c */
+srv_handler srv_optimizer_set, srv_optimizer_drop, srv_rows_push, srv_rows_pull;
 /* handle_rows.c */
 srv_handler srv_rows_insert, srv_rows_upsert, srv_rows_stream, srv_rows_get, srv_row_get,
     srv_rows_delete, srv_rows_query, srv_rows_count;

@@ -677,6 +677,46 @@ class keys {
   vecdb_keys raw_{};
 };
 
+/* What is pushed to the vectors of some rows; keys, elements and versions are borrowed. */
+class push {
+ public:
+  /* One packed vector per key. */
+  push(const char *field, const keys &k, span<const float> values,
+       int32_t kind = VECDB_PUSH_GRADIENT) noexcept {
+    params_.field = field;
+    params_.keys = k.get();
+    params_.values = values.data();
+    params_.kind = kind;
+    /* What is no row of vectors is refused as being of another dimension. */
+    params_.dim = k.size() && values.size() % k.size() == 0
+                      ? static_cast<uint32_t>(values.size() / k.size())
+                      : UINT32_MAX;
+  }
+  /* Absent rows are made. */
+  push &inserting() noexcept {
+    params_.flags |= VECDB_PUSH_INSERT;
+    return *this;
+  }
+  /* The versions that the rows must have before, one per key. */
+  push &expecting(span<const uint64_t> versions) noexcept {
+    params_.expected = versions.data();
+    if (versions.size() != params_.keys->n)
+      params_.dim = UINT32_MAX;
+    return *this;
+  }
+  const vecdb_push_params *get() const noexcept { return &params_; }
+  size_t size() const noexcept { return params_.keys->n; }
+
+ private:
+  vecdb_push_params params_ = VECDB_PUSH_PARAMS_INIT;
+};
+
+/* Vectors, packed, and the version of each: 0 where there is no such row. */
+struct pulled {
+  std::vector<float> values;
+  std::vector<uint64_t> versions;
+};
+
 /* A search for the `k` nearest rows to each query. */
 class search {
  public:
@@ -924,6 +964,35 @@ class basic_collection {
     return call<found>([&](found &out, vecdb_error *e) {
       out.resize(b.size());
       return vecdb_update(p_.get(), b.get(), flags, out.data(), e);
+    });
+  }
+  /* Lets a FLOAT_VECTOR field take pushes; NULL: no longer. */
+  given<done> optimizer_set(const char *field, const vecdb_optimizer *optimizer,
+                            control *c = nullptr) noexcept(P::no_throw) {
+    return call<done>([&](done &, vecdb_error *e) {
+      return vecdb_optimizer_set(p_.get(), field, optimizer, detail::raw(c), e);
+    }, c);
+  }
+  given<vecdb_optimizer> optimizer(const char *field) const noexcept(P::no_throw) {
+    return call<vecdb_optimizer>([&](vecdb_optimizer &out, vecdb_error *e) {
+      return vecdb_optimizer_get(p_.get(), field, &out, e);
+    });
+  }
+  /* The versions after each push. */
+  given<std::vector<uint64_t>> push(const vdb::push &what) noexcept(P::no_throw) {
+    using versions = std::vector<uint64_t>;
+    return call<versions>([&](versions &out, vecdb_error *e) {
+      out.resize(what.size());
+      return vecdb_push(p_.get(), what.get(), out.data(), e);
+    });
+  }
+  /* `dim` is that of the field. */
+  given<pulled> pull(const char *field, const keys &k, uint32_t dim) noexcept(P::no_throw) {
+    return call<pulled>([&](pulled &out, vecdb_error *e) {
+      out.values.resize(k.size() * dim);
+      out.versions.resize(k.size());
+      return vecdb_pull(p_.get(), field, k.get(), out.values.data(), dim * sizeof(float),
+                        out.versions.data(), e);
     });
   }
   given<uint64_t> erase(const keys &k) noexcept(P::no_throw) {

@@ -229,6 +229,31 @@ VECDB_API const char *vecdb_expiry(const vecdb_collection *collection, uint64_t 
   return expires ? schema->fields[schema->expiry - 1].name : NULL;
 }
 
+VECDB_API int vecdb_optimizer_set(vecdb_collection *collection, const char *field,
+                                  const vecdb_optimizer *optimizer, const vecdb_control *control,
+                                  vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(field, "field", err));
+  struct vdb_schema_edit edit = {.learn = field, .optimizer = optimizer};
+  return api_alter(collection, &edit, control, err);
+}
+
+VECDB_API int vecdb_optimizer_get(const vecdb_collection *collection, const char *field,
+                                  vecdb_optimizer *out, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(out, "out", err));
+  uint32_t f;
+  const struct vdb_schema *schema = collection->schema;
+  VDB_TRY(vdb_fields_find(schema, field, &f, err));
+  if (schema->fields[f].learn.rule.size == 0)
+    return vdb_fail_at(err, VECDB_ERR_NOT_FOUND, -1, field, "field '%.255s' takes no pushes",
+                       field);
+  *out = schema->fields[f].learn.rule;
+  return VECDB_OK;
+}
+
 VECDB_API int vecdb_flush(vecdb_collection *collection, const vecdb_control *control,
                           vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);

@@ -22,6 +22,27 @@ VECDB_API int vecdb_update(vecdb_collection *collection, const vecdb_batch *batc
   return vdb_write_update(collection, batch, flags, found, err);
 }
 
+VECDB_API int vecdb_push(vecdb_collection *collection, const vecdb_push_params *params,
+                         uint64_t *versions, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(params, "params", err));
+  return vdb_write_push(collection, params, versions, err);
+}
+
+VECDB_API int vecdb_pull(vecdb_collection *collection, const char *field, const vecdb_keys *keys,
+                         float *values, size_t stride, uint64_t *versions, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(keys, "keys", err));
+  struct vdb_snapshot *snapshot;
+  VDB_TRY(vdb_snapshot_take(collection, &snapshot, err));
+  struct vdb_pull_want want = {field, keys, values, stride, versions};
+  int rc = vdb_query_pull(snapshot, &want, err);
+  vdb_snapshot_release(snapshot);
+  return rc;
+}
+
 VECDB_API int vecdb_delete(vecdb_collection *collection, const vecdb_keys *keys, uint64_t *deleted,
                            vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);

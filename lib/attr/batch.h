@@ -93,6 +93,18 @@ VDB_INTERNAL int vdb_keys_check(const struct vdb_schema *schema, const vecdb_key
 VDB_INLINE struct vdb_bytes vdb_key_of(const struct vdb_column *keys, size_t row) {
   return vdb_column_bytes(keys, row);
 }
+/* The i-th key of a caller's, checked by vdb_keys_check. */
+VDB_INLINE struct vdb_bytes vdb_key_at(const vecdb_keys *keys, size_t i) {
+  struct vdb_bytes key = {(const uint8_t *)"", 0};
+  if (keys->integers) {
+    key.data = (const uint8_t *)&keys->integers[i];
+    key.n = sizeof keys->integers[i];
+  } else if (keys->strings[i].length) {
+    key.data = (const uint8_t *)keys->strings[i].data;
+    key.n = keys->strings[i].length;
+  }
+  return key;
+}
 VDB_INTERNAL int vdb_key_compare(struct vdb_bytes a, struct vdb_bytes b, int32_t key_type);
 
 #endif

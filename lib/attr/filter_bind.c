@@ -73,7 +73,7 @@ static int filter_bind_unknown(struct filter_binding *b, const struct filter_nod
   size_t n = name->low.text.length;
   const char *near = NULL;
   uint32_t best = (uint32_t)((n + 1) / 3) + 1;
-  for (uint32_t i = 0; n <= FILTER_BIND_NEAR && i < b->schema->n_fields; i++) {
+  for (uint32_t i = 0; n <= FILTER_BIND_NEAR && i < b->schema->n_public; i++) {
     size_t other = strlen(b->schema->fields[i].name);
     if (other > FILTER_BIND_NEAR)
       continue;

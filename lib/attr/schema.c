@@ -2,6 +2,7 @@
 #include "attr/schema.h"
 
 #include "attr/filter.h"
+#include "attr/optimizer.h"
 #include "attr/value.h"
 #include "base/check.h"
 
@@ -29,7 +30,7 @@ VDB_INTERNAL uint32_t vdb_type_width(int32_t type) {
 }
 
 VDB_INTERNAL int vdb_schema_find(const struct vdb_schema *schema, const char *name, size_t n) {
-  for (uint32_t i = 0; i < schema->n_fields; i++) {
+  for (uint32_t i = 0; i < schema->n_public; i++) {
     const char *own = schema->fields[i].name;
     if (strlen(own) == n && memcmp(own, name, n) == 0)
       return (int)i;
@@ -334,44 +335,90 @@ static void schema_take_field(struct schema_block *b, const vecdb_field *f,
     *out = own;
 }
 
+/* The hidden fields of a vector that takes pushes. No caller can give a field such a name. */
+static void schema_take_hidden(struct schema_block *b, uint32_t owner, struct vdb_schema *schema,
+                               const struct vdb_learn *learn, uint32_t dim, uint32_t at) {
+  vecdb_field version = {.name = ":version", .type = VECDB_INT64, .flags = VECDB_HAS_DEFAULT,
+                         .scalar_index = VECDB_SCALAR_INDEX_NONE};
+  vecdb_field state = {.name = ":state", .type = VECDB_ARRAY, .element_type = VECDB_FLOAT,
+                       .flags = VECDB_HAS_DEFAULT, .scalar_index = VECDB_SCALAR_INDEX_NONE};
+  version.default_value.type = VECDB_INT64;
+  version.default_value.as.integer = 1;
+  state.default_value.type = VECDB_ARRAY;
+  state.default_value.element_type = VECDB_FLOAT;
+  state.max_capacity = vdb_optimizer_floats(&learn->rule, dim);
+  struct vdb_field *fields = schema ? schema->fields : NULL;
+  schema_take_field(b, &version, fields ? &fields[at] : NULL);
+  schema_take_field(b, &state, fields ? &fields[at + 1] : NULL);
+  if (!fields)
+    return;
+  fields[owner].learn = *learn;
+  fields[owner].version = at;
+  fields[owner].state = at + 1;
+  fields[at].id = learn->version_id;
+  fields[at + 1].id = learn->state_id;
+  fields[at].owner = fields[at + 1].owner = owner;
+}
+
+/* Fields of the schema that a caller has not given. */
+static uint32_t schema_n_hidden(const vecdb_schema *from, const struct vdb_learn *learn) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; learn && i < from->n_fields; i++)
+    n += learn[i].rule.size ? 2 : 0;
+  return n;
+}
+
 /* Lays the schema out in the block; returns it when the block has bytes. */
-static struct vdb_schema *schema_take_all(struct schema_block *b, const vecdb_schema *from) {
+static struct vdb_schema *schema_take_all(struct schema_block *b, const vecdb_schema *from,
+                                          const struct vdb_learn *learn) {
+  uint32_t n_fields = from->n_fields + schema_n_hidden(from, learn);
   struct vdb_schema *schema = schema_take(b, sizeof *schema);
-  struct vdb_field *fields = schema_take(b, from->n_fields * sizeof *fields);
+  struct vdb_field *fields = schema_take(b, n_fields * sizeof *fields);
   const char *text = from->description ? from->description : "";
   const char *description = schema_take_text(b, text, strlen(text));
-  uint32_t key = 0;
+  if (schema) {
+    const struct vdb_schema own = {.description = description, .fields = fields,
+                                   .n_fields = n_fields, .n_public = from->n_fields,
+                                   .next_id = from->n_fields};
+    *schema = own;
+  }
   for (uint32_t i = 0; i < from->n_fields; i++) {
     schema_take_field(b, &from->fields[i], fields ? &fields[i] : NULL);
-    if (from->fields[i].flags & VECDB_PRIMARY_KEY)
-      key = i;
-  }
-  if (schema) {
-    schema->description = description;
-    schema->fields = fields;
-    schema->n_fields = from->n_fields;
-    schema->key = key;
-    schema->next_id = from->n_fields;
-    schema->expiry = 0;
-    schema->ttl_ms = 0;
-    for (uint32_t i = 0; i < from->n_fields; i++)
+    if (schema)
       fields[i].id = i;
+    if (schema && (from->fields[i].flags & VECDB_PRIMARY_KEY))
+      schema->key = i;
   }
+  for (uint32_t i = 0, at = from->n_fields; at < n_fields; i++)
+    if (learn[i].rule.size) {
+      schema_take_hidden(b, i, schema, &learn[i], from->fields[i].dim, at);
+      at += 2;
+    }
   return schema;
 }
 
-VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
-                                struct vdb_schema **out, vecdb_error *err) {
+VDB_INTERNAL int vdb_schema_make(struct vdb_mem *mem, const vecdb_schema *from,
+                                 const struct vdb_learn *learn, struct vdb_schema **out,
+                                 vecdb_error *err) {
   *out = NULL;
   VDB_TRY(schema_check(from, err));
+  if (from->n_fields + schema_n_hidden(from, learn) > VECDB_MAX_FIELDS)
+    return vdb_fail(err, VECDB_ERR_LIMIT,
+                    "more than %d fields, where one that takes pushes counts for three",
+                    VECDB_MAX_FIELDS);
   struct schema_block block = {NULL, 0};
-  schema_take_all(&block, from);
+  schema_take_all(&block, from, learn);
   block.at = vdb_alloc(mem, block.used);
   if (!block.at)
     return vdb_fail_memory(err);
   block.used = 0;
-  *out = schema_take_all(&block, from);
+  *out = schema_take_all(&block, from, learn);
   return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
+                                struct vdb_schema **out, vecdb_error *err) {
+  return vdb_schema_make(mem, from, NULL, out, err);
 }
 
 VDB_INTERNAL void vdb_schema_free(struct vdb_mem *mem, struct vdb_schema *schema) {
@@ -379,7 +426,7 @@ VDB_INTERNAL void vdb_schema_free(struct vdb_mem *mem, struct vdb_schema *schema
 }
 
 VDB_INTERNAL void vdb_schema_public(const struct vdb_schema *schema, vecdb_field *fields) {
-  for (uint32_t i = 0; i < schema->n_fields; i++) {
+  for (uint32_t i = 0; i < schema->n_public; i++) {
     const struct vdb_field *f = &schema->fields[i];
     vecdb_field out = {0};
     out.name = f->name;

@@ -15,6 +15,13 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
+/* How a vector takes pushes. */
+struct vdb_learn {
+  vecdb_optimizer rule; /* filled; size 0: it takes none */
+  uint32_t version_id;  /* ids of the hidden fields below */
+  uint32_t state_id;
+};
+
 struct vdb_field {
   const char *name;
   const char *description; /* "" when there is none */
@@ -36,12 +43,18 @@ struct vdb_field {
   uint32_t fill_bytes;
   uint64_t fill_offsets[2]; /* 0 and fill_bytes */
   uint32_t id;
+  struct vdb_learn learn;
+  /* of a vector that takes pushes: places of the hidden fields that have, per row, */
+  uint32_t version; /* INT64, its version */
+  uint32_t state;   /* ARRAY of FLOAT, the state of the optimizer (optimizer.h), or none */
+  uint32_t owner;   /* of a hidden field: place of the vector */
 };
 
 struct vdb_schema {
   const char *description;
   struct vdb_field *fields;
   uint32_t n_fields;
+  uint32_t n_public; /* fields from here on are hidden: callers neither see nor name them */
   uint32_t key; /* index of the primary key */
   uint32_t next_id;
   uint32_t expiry; /* index of the field by which rows expire, plus one; 0: none. It is INT64, of
@@ -54,6 +67,11 @@ struct vdb_schema {
 VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
                                 struct vdb_schema **out, vecdb_error *err);
 VDB_INTERNAL void vdb_schema_free(struct vdb_mem *mem, struct vdb_schema *schema);
+/* As vdb_schema_new, of fields that take pushes as `learn` says, one per field. Ids are the places,
+   but for those of hidden fields, which are given. */
+VDB_INTERNAL int vdb_schema_make(struct vdb_mem *mem, const vecdb_schema *from,
+                                 const struct vdb_learn *learn, struct vdb_schema **out,
+                                 vecdb_error *err);
 
 #define VDB_MAX_TTL_MS (UINT64_MAX / 4)
 /* A change of a schema; one of the kinds. Names are borrowed. */
@@ -65,11 +83,14 @@ struct vdb_schema_edit {
   bool expire;             /* sets the expiry */
   const char *expiry;      /* a field; NULL: rows expire no longer */
   uint64_t ttl_ms;
+  const char *learn;       /* a field, to take pushes or not; NULL: none */
+  const vecdb_optimizer *optimizer; /* NULL: no longer */
 };
 /* The schema with the change. Errors: those of vdb_schema_new; UNKNOWN_FIELD; EXISTS (the name);
    SCHEMA: a new field that is no scalar, or is neither nullable nor has a default; a field to be
    dropped that is the key, a vector or the expiry; an expiry that is not INT64; LIMIT: a ttl_ms
-   over VDB_MAX_TTL_MS. */
+   over VDB_MAX_TTL_MS; TYPE: pushes to another field than a FLOAT_VECTOR; those of
+   vdb_optimizer_fill. */
 VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema *from,
                                    const struct vdb_schema_edit *edit, struct vdb_schema **out,
                                    vecdb_error *err);
@@ -81,9 +102,9 @@ VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_
 VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t n,
                                    struct vdb_schema **out, vecdb_error *err);
 
-/* The field of that name (n bytes), or -1. */
+/* The field of that name (n bytes) that is not hidden, or -1. */
 VDB_INTERNAL int vdb_schema_find(const struct vdb_schema *schema, const char *name, size_t n);
-/* Fills `fields`, n_fields of them, so that they describe the schema; strings are borrowed from
+/* Fills `fields`, n_public of them, so that they describe the schema; strings are borrowed from
    it. */
 VDB_INTERNAL void vdb_schema_public(const struct vdb_schema *schema, vecdb_field *fields);
 

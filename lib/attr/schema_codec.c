@@ -6,9 +6,13 @@
  *     with VECDB_HAS_DEFAULT: u32 n, n bytes of the value in column form
  *   and since format 4: u32 next_id, per field u32 id, u32 place of the expiry plus one or 0,
  *   u64 ttl_ms; before it, the ids are the places
+ *   and since format 5: u32 vectors that take pushes, each by rising place: u32 place, i32 kind,
+ *   u32 window, unit, f32 rate, beta1, beta2, epsilon, u32 ids of the version and of the state
+ *   hidden fields are not written, but made again
  *   a text is u32 n, n bytes, a NUL
  * Decoding rebuilds a caller's schema and puts it through the same checks as one.
  */
+#include "attr/optimizer.h"
 #include "attr/schema.h"
 #include "attr/value.h"
 #include "base/params.h"
@@ -16,7 +20,8 @@
 enum {
   SCHEMA_CODEC_NUMBERS = 8, /* u32s of a field */
   /* the least bytes of one */
-  SCHEMA_CODEC_FIELD = 2 * 5 + SCHEMA_CODEC_NUMBERS * 4 + VDB_PARAMS_BYTES
+  SCHEMA_CODEC_FIELD = 2 * 5 + SCHEMA_CODEC_NUMBERS * 4 + VDB_PARAMS_BYTES,
+  SCHEMA_CODEC_LEARN = 10 * 4
 };
 
 static void schema_codec_put_text(struct vdb_writer *out, const char *text) {
@@ -25,10 +30,26 @@ static void schema_codec_put_text(struct vdb_writer *out, const char *text) {
   vdb_write_bytes(out, text, n + 1);
 }
 
+static void schema_codec_put_learn(const struct vdb_schema *schema, struct vdb_writer *out) {
+  vdb_write_u32(out, (schema->n_fields - schema->n_public) / 2);
+  for (uint32_t i = 0; i < schema->n_public; i++) {
+    const struct vdb_learn *learn = &schema->fields[i].learn;
+    const vecdb_optimizer *rule = &learn->rule;
+    const uint32_t numbers[] = {i, (uint32_t)rule->kind, rule->window, rule->unit};
+    const float factors[] = {rule->rate, rule->beta1, rule->beta2, rule->epsilon};
+    const uint32_t ids[] = {learn->version_id, learn->state_id};
+    if (rule->size == 0)
+      continue;
+    vdb_write_bytes(out, numbers, sizeof numbers);
+    vdb_write_bytes(out, factors, sizeof factors);
+    vdb_write_bytes(out, ids, sizeof ids);
+  }
+}
+
 VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_writer *out) {
   schema_codec_put_text(out, schema->description);
-  vdb_write_u32(out, schema->n_fields);
-  for (uint32_t i = 0; i < schema->n_fields; i++) {
+  vdb_write_u32(out, schema->n_public);
+  for (uint32_t i = 0; i < schema->n_public; i++) {
     const struct vdb_field *f = &schema->fields[i];
     schema_codec_put_text(out, f->name);
     schema_codec_put_text(out, f->description);
@@ -47,10 +68,11 @@ VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_
       vdb_value_put(&f->default_value, p);
   }
   vdb_write_u32(out, schema->next_id);
-  for (uint32_t i = 0; i < schema->n_fields; i++)
+  for (uint32_t i = 0; i < schema->n_public; i++)
     vdb_write_u32(out, schema->fields[i].id);
   vdb_write_u32(out, schema->expiry);
   vdb_write_u64(out, schema->ttl_ms);
+  schema_codec_put_learn(schema, out);
 }
 
 static const char *schema_codec_text(struct vdb_reader *in) {
@@ -142,26 +164,98 @@ static int schema_codec_read(struct schema_codec *c, struct vdb_reader *in, vecd
                  : VECDB_OK;
 }
 
-/* What follows the fields. False: it makes no sense. */
-static bool schema_codec_tail(struct vdb_schema *schema, struct vdb_reader *in) {
+/* What follows the fields. */
+struct schema_codec_tail {
+  uint32_t next_id;
+  uint32_t ids[VECDB_MAX_FIELDS];
+  uint32_t expiry;
+  uint64_t ttl_ms;
+  struct vdb_learn learn[VECDB_MAX_FIELDS];
+};
+
+/* One vector that takes pushes; false: it makes no sense. Places rise from `least` on. */
+static bool schema_codec_learn(struct schema_codec_tail *t, const vecdb_schema *from,
+                               uint32_t *least, struct vdb_reader *in) {
+  uint32_t place = vdb_read_u32(in);
+  vecdb_optimizer rule = VECDB_OPTIMIZER_INIT;
+  float *const factors[] = {&rule.rate, &rule.beta1, &rule.beta2, &rule.epsilon};
+  vecdb_error ignored;
+  rule.kind = (int32_t)vdb_read_u32(in);
+  rule.window = vdb_read_u32(in);
+  rule.unit = vdb_read_u32(in);
+  for (size_t i = 0; i < VDB_COUNT(factors); i++) {
+    uint32_t bits = vdb_read_u32(in);
+    memcpy(factors[i], &bits, sizeof bits);
+  }
+  if (in->bad || place < *least || place >= from->n_fields ||
+      from->fields[place].type != VECDB_FLOAT_VECTOR)
+    return false;
+  struct vdb_learn *learn = &t->learn[place];
+  learn->version_id = vdb_read_u32(in);
+  learn->state_id = vdb_read_u32(in);
+  *least = place + 1;
+  return vdb_optimizer_fill(&rule, &learn->rule, &ignored) == VECDB_OK &&
+         memcmp(&rule, &learn->rule, sizeof rule) == 0;
+}
+
+/* Reads the tail; the reader is bad when it makes no sense. */
+static void schema_codec_read_tail(struct schema_codec_tail *t, const vecdb_schema *from,
+                                   struct vdb_reader *in) {
+  t->next_id = from->n_fields;
+  for (uint32_t i = 0; i < from->n_fields; i++)
+    t->ids[i] = i;
   if (vdb_reader_left(in) == 0)
-    return true; /* an older format */
-  schema->next_id = vdb_read_u32(in);
+    return; /* an older format */
+  t->next_id = vdb_read_u32(in);
+  for (uint32_t i = 0; i < from->n_fields; i++)
+    t->ids[i] = vdb_read_u32(in);
+  t->expiry = vdb_read_u32(in);
+  t->ttl_ms = vdb_read_u64(in);
+  uint32_t least = 0, n = vdb_reader_left(in) ? vdb_read_count(in, SCHEMA_CODEC_LEARN) : 0;
+  for (uint32_t i = 0; i < n && !in->bad; i++)
+    in->bad = !schema_codec_learn(t, from, &least, in);
+  if (vdb_reader_left(in))
+    in->bad = true;
+}
+
+/* Puts the tail in force. False: it makes no sense. */
+static bool schema_codec_end(const struct schema_codec_tail *t, struct vdb_schema *schema) {
+  schema->next_id = t->next_id;
+  schema->ttl_ms = t->ttl_ms;
+  for (uint32_t i = 0; i < schema->n_public; i++)
+    schema->fields[i].id = t->ids[i];
   for (uint32_t i = 0; i < schema->n_fields; i++) {
-    uint32_t id = schema->fields[i].id = vdb_read_u32(in);
-    if (id >= schema->next_id)
+    if (schema->fields[i].id >= t->next_id)
       return false;
     for (uint32_t j = 0; j < i; j++)
-      if (schema->fields[j].id == id)
+      if (schema->fields[j].id == schema->fields[i].id)
         return false;
   }
-  uint32_t expiry = vdb_read_u32(in);
-  schema->ttl_ms = vdb_read_u64(in);
-  if (in->bad || vdb_reader_left(in) || expiry > schema->n_fields ||
-      schema->ttl_ms > VDB_MAX_TTL_MS)
+  if (t->expiry > schema->n_public || t->ttl_ms > VDB_MAX_TTL_MS)
     return false;
-  schema->expiry = expiry;
-  return expiry == 0 || schema->fields[expiry - 1].type == VECDB_INT64;
+  schema->expiry = t->expiry;
+  return t->expiry == 0 || schema->fields[t->expiry - 1].type == VECDB_INT64;
+}
+
+static int schema_codec_make(struct vdb_mem *mem, const vecdb_schema *from, struct vdb_reader *in,
+                             struct vdb_schema **out, vecdb_error *err) {
+  vecdb_error why;
+  struct schema_codec_tail *t = vdb_alloc_zero(mem, sizeof *t);
+  if (!t)
+    return vdb_fail_memory(err);
+  schema_codec_read_tail(t, from, in);
+  int rc = vdb_schema_make(mem, from, t->learn, out, &why);
+  if (rc == VECDB_ERR_NO_MEMORY)
+    vdb_fail_memory(err);
+  else if (rc)
+    rc = vdb_fail(err, VECDB_ERR_CORRUPT, "a stored schema is not valid: %s", why.message);
+  if (rc == VECDB_OK && (in->bad || !schema_codec_end(t, *out))) {
+    vdb_schema_free(mem, *out);
+    *out = NULL;
+    rc = vdb_fail(err, VECDB_ERR_CORRUPT, "a stored schema ends in what makes no sense");
+  }
+  vdb_free(mem, t);
+  return rc;
 }
 
 VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t n,
@@ -170,20 +264,9 @@ VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t
   struct schema_codec codec = {mem, NULL, NULL};
   struct vdb_reader in = vdb_reader_of(data, n);
   vecdb_schema from = VECDB_SCHEMA_INIT;
-  vecdb_error why;
   int rc = schema_codec_read(&codec, &in, &from, err);
-  if (rc == VECDB_OK) {
-    rc = vdb_schema_new(mem, &from, out, &why);
-    if (rc == VECDB_ERR_NO_MEMORY)
-      vdb_fail_memory(err);
-    else if (rc)
-      rc = vdb_fail(err, VECDB_ERR_CORRUPT, "a stored schema is not valid: %s", why.message);
-  }
-  if (rc == VECDB_OK && !schema_codec_tail(*out, &in)) {
-    vdb_schema_free(mem, *out);
-    *out = NULL;
-    rc = vdb_fail(err, VECDB_ERR_CORRUPT, "a stored schema ends in what makes no sense");
-  }
+  if (rc == VECDB_OK)
+    rc = schema_codec_make(mem, &from, &in, out, err);
   for (uint32_t i = 0; codec.strings && i < from.n_fields; i++)
     vdb_free(mem, codec.strings[i]);
   vdb_free(mem, codec.strings);

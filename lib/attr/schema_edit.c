@@ -1,9 +1,12 @@
-/* schema_edit.c - schemas with fields added, dropped, renamed, or another expiry; see schema.h. */
+/* schema_edit.c - schemas with fields added, dropped, renamed, another expiry or another optimizer;
+   see schema.h. */
+#include "attr/optimizer.h"
 #include "attr/schema.h"
 
 struct schema_edit {
   vecdb_field fields[2 * VECDB_MAX_FIELDS];
   uint32_t ids[2 * VECDB_MAX_FIELDS];
+  struct vdb_learn learn[2 * VECDB_MAX_FIELDS];
   uint32_t n;
   uint32_t next_id;
   int64_t expiry; /* id of the field; -1: none */
@@ -32,6 +35,14 @@ static int schema_edit_fail(const char *name, const char *what, vecdb_error *err
                      name ? name : "", what);
 }
 
+/* An id that no field has had. */
+static int schema_edit_id(struct schema_edit *e, uint32_t *out, vecdb_error *err) {
+  if (e->next_id == UINT32_MAX)
+    return vdb_fail(err, VECDB_ERR_LIMIT, "the collection has had too many fields");
+  *out = e->next_id++;
+  return VECDB_OK;
+}
+
 static int schema_edit_add(struct schema_edit *e, const struct vdb_schema *from,
                            const vecdb_schema *add, vecdb_error *err) {
   if (add->size != sizeof *add || add->field_size != sizeof(vecdb_field))
@@ -48,10 +59,9 @@ static int schema_edit_add(struct schema_edit *e, const struct vdb_schema *from,
     if (!(f->flags & (VECDB_NULLABLE | VECDB_HAS_DEFAULT)))
       return schema_edit_fail(f->name, "rows lack it, so it must be nullable or have a default",
                               err);
-    if (e->next_id == UINT32_MAX)
-      return vdb_fail(err, VECDB_ERR_LIMIT, "the collection has had too many fields");
     e->fields[e->n] = *f;
-    e->ids[e->n++] = e->next_id++;
+    VDB_TRY(schema_edit_id(e, &e->ids[e->n], err));
+    e->n++;
   }
   return VECDB_OK;
 }
@@ -70,6 +80,7 @@ static int schema_edit_drop(struct schema_edit *e, const struct vdb_schema *from
   e->n--;
   memmove(&e->fields[at], &e->fields[at + 1], (e->n - at) * sizeof *e->fields);
   memmove(&e->ids[at], &e->ids[at + 1], (e->n - at) * sizeof *e->ids);
+  memmove(&e->learn[at], &e->learn[at + 1], (e->n - at) * sizeof *e->learn);
   return VECDB_OK;
 }
 
@@ -101,6 +112,30 @@ static int schema_edit_expire(struct schema_edit *e, const struct vdb_schema *fr
   return VECDB_OK;
 }
 
+/* A state is of use to the optimizer that made it only, so another one gets another field. */
+static int schema_edit_learn(struct schema_edit *e, const struct vdb_schema *from,
+                             const char *name, const vecdb_optimizer *optimizer,
+                             vecdb_error *err) {
+  uint32_t at = 0;
+  VDB_TRY(schema_edit_find(from, name, &at, err));
+  if (from->fields[at].type != VECDB_FLOAT_VECTOR)
+    return vdb_fail_at(err, VECDB_ERR_TYPE, -1, name,
+                       "field '%.255s' cannot take pushes: only a FLOAT_VECTOR has room for small "
+                       "steps", name);
+  struct vdb_learn *learn = &e->learn[at], was = *learn;
+  memset(learn, 0, sizeof *learn);
+  if (!optimizer)
+    return VECDB_OK;
+  VDB_TRY(vdb_optimizer_fill(optimizer, &learn->rule, err));
+  bool same = was.rule.size && was.rule.kind == learn->rule.kind &&
+              was.rule.window == learn->rule.window;
+  learn->version_id = was.version_id;
+  learn->state_id = was.state_id;
+  if (was.rule.size == 0)
+    VDB_TRY(schema_edit_id(e, &learn->version_id, err));
+  return same ? VECDB_OK : schema_edit_id(e, &learn->state_id, err);
+}
+
 /* Turns the edited fields into a schema. */
 static int schema_edit_make(struct vdb_mem *mem, const struct vdb_schema *from,
                             const struct vdb_schema_edit *edit, struct schema_edit *e,
@@ -113,8 +148,10 @@ static int schema_edit_make(struct vdb_mem *mem, const struct vdb_schema *from,
     VDB_TRY(schema_edit_rename(e, from, edit->rename, edit->to, err));
   if (edit->expire)
     VDB_TRY(schema_edit_expire(e, from, edit->expiry, edit->ttl_ms, err));
+  if (edit->learn)
+    VDB_TRY(schema_edit_learn(e, from, edit->learn, edit->optimizer, err));
   vecdb_schema whole = {sizeof whole, sizeof(vecdb_field), from->description, e->fields, e->n};
-  VDB_TRY(vdb_schema_new(mem, &whole, out, err));
+  VDB_TRY(vdb_schema_make(mem, &whole, e->learn, out, err));
   struct vdb_schema *made = *out;
   made->next_id = e->next_id;
   made->ttl_ms = edit->expire ? edit->ttl_ms : from->ttl_ms;
@@ -134,11 +171,13 @@ VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema 
   if (!e)
     return vdb_fail_memory(err);
   vdb_schema_public(from, e->fields);
-  e->n = from->n_fields;
+  e->n = from->n_public;
   e->next_id = from->next_id;
   e->expiry = from->expiry == 0 ? -1 : (int64_t)from->fields[from->expiry - 1].id;
-  for (uint32_t f = 0; f < from->n_fields; f++)
+  for (uint32_t f = 0; f < from->n_public; f++) {
     e->ids[f] = from->fields[f].id;
+    e->learn[f] = from->fields[f].learn;
+  }
   int rc = schema_edit_make(mem, from, edit, e, out, err);
   vdb_free(mem, e);
   return rc;

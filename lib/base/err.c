@@ -44,6 +44,7 @@ static const struct err_text err_texts[] = {
     ERR_TEXT(VECDB_ERR_TIMEOUT, "the deadline passed"),
     ERR_TEXT(VECDB_ERR_BUFFER, "the buffer is too small"),
     ERR_TEXT(VECDB_ERR_UNSUPPORTED, "not supported by this build or platform"),
+    ERR_TEXT(VECDB_ERR_VERSION, "a row has another version than was expected"),
     ERR_TEXT(VECDB_ERR_NO_MEMORY, "out of memory"),
     ERR_TEXT(VECDB_ERR_IO, "input or output failed"),
     ERR_TEXT(VECDB_ERR_DISK_FULL, "the disk is full"),

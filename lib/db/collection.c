@@ -18,7 +18,7 @@ VDB_INTERNAL int vdb_shape_new(struct vdb_mem *mem, struct vdb_schema *schema,
   struct vdb_shape *shape = *out = vdb_alloc_zero(mem, sizeof *shape);
   if (!shape)
     return vdb_fail_memory(err);
-  uint32_t n = schema->n_fields;
+  uint32_t n = schema->n_public;
   shape->bytes.mem = mem;
   vdb_schema_encode(schema, &shape->bytes);
   shape->public_fields = vdb_alloc_array(mem, n, sizeof *shape->public_fields);

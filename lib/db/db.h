@@ -303,9 +303,29 @@ VDB_INTERNAL void vdb_write_leave(struct vecdb_collection *coll, struct vdb_pend
 VDB_INTERNAL int vdb_write_settle(struct vecdb *db, bool *again, vecdb_error *err);
 /* Back-pressure, after a write: a writer that outruns the background seals a segment itself. */
 VDB_INTERNAL void vdb_write_help(struct vecdb_collection *coll);
+/* Compares two keys of a caller, and orders the numbers of keys so that repeated ones come
+   together. */
+VDB_INTERNAL int vdb_write_key_compare(const vecdb_keys *keys, size_t a, size_t b);
+VDB_INTERNAL void vdb_write_keys_sort(const vecdb_keys *keys, uint32_t *order, size_t n);
 /* ---- update.c ---- */
 VDB_INTERNAL int vdb_write_update(struct vecdb_collection *coll, const vecdb_batch *batch,
                                   uint32_t flags, uint8_t *found, vecdb_error *err);
+/* ---- push.c ---- */
+VDB_INTERNAL int vdb_write_push(struct vecdb_collection *coll, const vecdb_push_params *params,
+                                uint64_t *versions, vecdb_error *err);
+/* ---- versions.c: write_mu held ---- */
+/* Where the values of a live row stand that has not expired; false when there is none. */
+VDB_INTERNAL bool vdb_apply_stands(struct vecdb_collection *coll, struct vdb_bytes key,
+                                   int64_t now_ms, struct vdb_batch_patch *out);
+/* Counts the versions in a record of whole rows, whose columns are `batch`, on from those of the
+   rows that it replaces. */
+VDB_INTERNAL void vdb_versions_count(struct vecdb_collection *coll, const struct vdb_writer *record,
+                                     const struct vdb_batch *batch);
+/* A version, which is any number in a forged file, and its exchange in a column that borrows from a
+   record. */
+VDB_INTERNAL uint64_t vdb_version_of(const struct vdb_column *version, size_t row);
+VDB_INTERNAL void vdb_version_put(const struct vdb_writer *record, const struct vdb_column *version,
+                                  size_t row, uint64_t value);
 /* ---- apply.c: the part of writing that recovery shares; write_mu held ---- */
 /* A live row: where a key stands now. */
 struct vdb_place {

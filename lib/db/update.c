@@ -29,6 +29,12 @@ static bool update_gives(const vecdb_batch *batch, const char *field) {
   return false;
 }
 
+/* Whether the batch has a say in field f: hidden ones go with their vector. */
+static bool update_takes(const struct update *u, uint32_t f) {
+  uint32_t of = f < u->schema->n_public ? f : u->schema->fields[f].owner;
+  return f == u->schema->key || update_gives(u->batch, u->schema->fields[of].name);
+}
+
 /* Makes the schema of the given fields. Encoding finds names that are not in it unknown, and a
    missing key missing. */
 static int update_part(struct update *u, vecdb_error *err) {
@@ -38,13 +44,14 @@ static int update_part(struct update *u, vecdb_error *err) {
     return vdb_fail_memory(err);
   for (uint32_t f = 0; f < schema->n_fields; f++) {
     u->at[f] = -1;
-    if (f != schema->key && !update_gives(u->batch, schema->fields[f].name))
+    if (!update_takes(u, f))
       continue;
     if (f == schema->key)
       u->part.key = u->part.n_fields;
     u->at[f] = (int)u->part.n_fields;
     u->part.fields[u->part.n_fields] = schema->fields[f];
     u->part.fields[u->part.n_fields++].flags &= ~(uint32_t)VECDB_AUTO_ID; /* it takes a column */
+    u->part.n_public += f < schema->n_public;
   }
   return VECDB_OK;
 }
@@ -62,6 +69,14 @@ static int update_prepare(struct update *u, vecdb_error *err) {
   return vdb_batch_view(mem, &u->part, u->given.data, u->given.n, &u->rows, err);
 }
 
+/* Counts the versions of given vectors on from the row that stands. */
+static void update_versions(struct update *u, const struct vdb_batch_patch *patch) {
+  for (uint32_t f = u->schema->n_public; f < u->schema->n_fields; f += 2)
+    if (u->at[f] >= 0)
+      vdb_version_put(&u->given, &u->rows.columns[u->at[f]], patch->given,
+                      vdb_version_of(&patch->stands[f], patch->row) + 1);
+}
+
 /* Finds the rows that stand; write_mu held. */
 static void update_find(struct update *u) {
   const struct vdb_column *keys = &u->rows.columns[u->part.key];
@@ -70,17 +85,12 @@ static void update_find(struct update *u) {
   u->n = 0;
   int64_t now = vdb_apply_now(u->coll);
   for (uint32_t i = 0; i < u->rows.n_rows; i++) {
-    struct vdb_place place = vdb_apply_find(u->coll, vdb_key_of(keys, i));
     struct vdb_batch_patch patch = {.given = i};
-    bool stands = place.seg && !vdb_apply_expired(place, now);
+    bool stands = vdb_apply_stands(u->coll, vdb_key_of(keys, i), now, &patch);
     if (!stands && !u->insert)
       continue;
-    if (stands) {
-      struct vdb_seg_view view = {place.seg, place.row + 1};
-      struct vdb_seg_part part = vdb_seg_part_of(&view, place.row);
-      patch.stands = part.columns;
-      patch.row = place.row - part.first;
-    }
+    if (stands)
+      update_versions(u, &patch);
     if (u->found)
       u->found[u->source[i]] = stands;
     u->patches[u->n++] = patch;

@@ -95,8 +95,10 @@ static int write_rows_locked(const struct write_rows *w, const struct vdb_writer
   int rc = VECDB_OK;
   VDB_TRY(vdb_write_enter(w->coll, err));
   *again = w->coll->schema != w->schema;
-  if (!*again)
+  if (!*again) {
+    vdb_versions_count(w->coll, record, batch);
     rc = vdb_write_record(w->coll, record, batch, w->replace, w->source, &pending, err);
+  }
   vdb_write_leave(w->coll, &pending);
   return rc;
 }
@@ -201,7 +203,7 @@ static int write_delete_locked(struct vecdb_collection *coll, const struct vdb_w
 }
 
 /* Orders keys, so that repeated ones come together. */
-static int write_key_compare(const vecdb_keys *keys, size_t a, size_t b) {
+VDB_INTERNAL int vdb_write_key_compare(const vecdb_keys *keys, size_t a, size_t b) {
   if (keys->integers)
     return (keys->integers[a] > keys->integers[b]) - (keys->integers[a] < keys->integers[b]);
   const vecdb_string *x = &keys->strings[a], *y = &keys->strings[b];
@@ -210,8 +212,8 @@ static int write_key_compare(const vecdb_keys *keys, size_t a, size_t b) {
   return c ? c : (x->length > y->length) - (x->length < y->length);
 }
 
-/* Sorts the order of keys (heap sort: no memory, no worst case). */
-static void write_keys_sort(const vecdb_keys *keys, uint32_t *order, size_t n) {
+/* Heap sort: no memory, no worst case. */
+VDB_INTERNAL void vdb_write_keys_sort(const vecdb_keys *keys, uint32_t *order, size_t n) {
   for (size_t built = n / 2, end = n; end > 1;) {
     uint32_t moving;
     if (built > 0) {
@@ -222,9 +224,9 @@ static void write_keys_sort(const vecdb_keys *keys, uint32_t *order, size_t n) {
     }
     size_t i = built;
     for (size_t child; (child = 2 * i + 1) < end; i = child) {
-      if (child + 1 < end && write_key_compare(keys, order[child], order[child + 1]) < 0)
+      if (child + 1 < end && vdb_write_key_compare(keys, order[child], order[child + 1]) < 0)
         child++;
-      if (write_key_compare(keys, moving, order[child]) >= 0)
+      if (vdb_write_key_compare(keys, moving, order[child]) >= 0)
         break;
       order[i] = order[child];
     }
@@ -240,11 +242,11 @@ static int write_keys_encode(struct vdb_mem *mem, const vecdb_keys *keys, struct
     return vdb_fail_memory(err);
   for (size_t i = 0; i < keys->n; i++)
     order[i] = (uint32_t)i;
-  write_keys_sort(keys, order, keys->n);
+  vdb_write_keys_sort(keys, order, keys->n);
   vdb_write_u32(out, 0);
   uint32_t n = 0;
   for (size_t i = 0; i < keys->n; i++) {
-    if (i > 0 && write_key_compare(keys, order[i - 1], order[i]) == 0)
+    if (i > 0 && vdb_write_key_compare(keys, order[i - 1], order[i]) == 0)
       continue;
     const void *data;
     size_t length = sizeof(int64_t);

@@ -34,7 +34,7 @@ static unsigned fields_edits(const char *a, const char *b) {
 static const char *fields_suggestion(const struct vdb_schema *schema, const char *name) {
   const char *best = NULL;
   unsigned best_edits = (unsigned)strnlen(name, FIELDS_NAME_MAX) / 3 + 1;
-  for (uint32_t i = 0; i < schema->n_fields; i++) {
+  for (uint32_t i = 0; i < schema->n_public; i++) {
     unsigned edits = fields_edits(name, schema->fields[i].name);
     if (edits < best_edits || (edits == best_edits && !best)) {
       best = schema->fields[i].name;
@@ -48,7 +48,7 @@ static const char *fields_suggestion(const struct vdb_schema *schema, const char
 static void fields_list(const struct vdb_schema *schema, bool vectors, char *out) {
   size_t at = 0;
   out[0] = '\0';
-  for (uint32_t i = 0; i < schema->n_fields; i++) {
+  for (uint32_t i = 0; i < schema->n_public; i++) {
     const struct vdb_field *f = &schema->fields[i];
     if (vectors && !vdb_type_is_vector(f->type))
       continue;
@@ -97,7 +97,7 @@ VDB_INTERNAL int vdb_fields_vector(const struct vdb_schema *schema, const char *
                        "field \"%.64s\" is not a vector; vector fields are: %s", name, list);
   }
   uint32_t n = 0;
-  for (uint32_t i = 0; i < schema->n_fields; i++) {
+  for (uint32_t i = 0; i < schema->n_public; i++) {
     if (!vdb_type_is_vector(schema->fields[i].type))
       continue;
     *out = i;
@@ -108,6 +108,15 @@ VDB_INTERNAL int vdb_fields_vector(const struct vdb_schema *schema, const char *
   fields_list(schema, true, list);
   return vdb_fail(err, VECDB_ERR_ARGUMENT,
                   "field is NULL, but there are %u vector fields to choose from: %s", n, list);
+}
+
+VDB_INTERNAL int vdb_fields_learned(const struct vdb_schema *schema, const char *name,
+                                    uint32_t *out, vecdb_error *err) {
+  VDB_TRY(vdb_fields_find(schema, name, out, err));
+  if (schema->fields[*out].learn.rule.size)
+    return VECDB_OK;
+  return vdb_fail_at(err, VECDB_ERR_SCHEMA, -1, name,
+                     "field \"%.64s\" takes no pushes until vecdb_optimizer_set lets it", name);
 }
 
 /* Adds a field unless it is there. */
@@ -125,7 +134,7 @@ VDB_INTERNAL int vdb_fields_pick(const struct vdb_schema *schema, const char *co
   if (!fields) {
     if (n_fields)
       return vdb_fail(err, VECDB_ERR_ARGUMENT, "fields is NULL, but n_fields is %zu", n_fields);
-    for (uint32_t i = 0; i < schema->n_fields; i++)
+    for (uint32_t i = 0; i < schema->n_public; i++)
       fields_add(out, i);
     return VECDB_OK;
   }

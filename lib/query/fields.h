@@ -24,4 +24,8 @@ VDB_INTERNAL int vdb_fields_vector(const struct vdb_schema *schema, const char *
 VDB_INTERNAL int vdb_fields_pick(const struct vdb_schema *schema, const char *const *fields,
                                  size_t n_fields, struct vdb_pick *out, vecdb_error *err);
 
+/* A field that takes pushes. Errors: ARGUMENT, UNKNOWN_FIELD, SCHEMA. */
+VDB_INTERNAL int vdb_fields_learned(const struct vdb_schema *schema, const char *name,
+                                    uint32_t *out, vecdb_error *err);
+
 #endif

@@ -86,6 +86,19 @@ VDB_INTERNAL void vdb_iterator_free(struct vecdb_iterator *iterator);
 VDB_INTERNAL int vdb_query_get(const struct vdb_snapshot *snapshot, const vecdb_keys *keys,
                                const char *const *fields, size_t n_fields, uint8_t *found,
                                vecdb_rows **out, vecdb_error *err);
+/* The row of a key that is there at the snapshot's moment. */
+VDB_INTERNAL bool vdb_query_find(const struct vdb_snapshot *snapshot, struct vdb_bytes key,
+                                 const struct vdb_seg_view **view, uint32_t *row);
+/* pull.c. Vectors of a field that takes pushes, and their versions; as vecdb_pull. */
+struct vdb_pull_want {
+  const char *field;
+  const vecdb_keys *keys;
+  float *values;      /* or NULL */
+  size_t stride;      /* bytes; 0: packed */
+  uint64_t *versions; /* or NULL */
+};
+VDB_INTERNAL int vdb_query_pull(const struct vdb_snapshot *snapshot,
+                                const struct vdb_pull_want *want, vecdb_error *err);
 VDB_INTERNAL int vdb_query_scan(const struct vdb_snapshot *snapshot,
                                 const vecdb_query_params *params, vecdb_rows **out,
                                 vecdb_error *err);

@@ -8,34 +8,18 @@ enum { SCAN_DEFAULT_LIMIT = 16384 };
 
 /* ---- By key ---------------------------------------------------------------------------------- */
 
-static struct vdb_bytes scan_key(const vecdb_keys *keys, size_t i) {
-  struct vdb_bytes key;
-  if (keys->integers) {
-    key.data = (const uint8_t *)&keys->integers[i];
-    key.n = sizeof keys->integers[i];
-  } else {
-    const vecdb_string *text = &keys->strings[i];
-    key.data = (const uint8_t *)(text->length ? text->data : "");
-    key.n = text->length;
-  }
-  return key;
-}
-
-/* Adds the row of a key, if there is one. */
-static int scan_get_one(const struct vdb_snapshot *snapshot, struct vdb_bytes key,
-                        struct vecdb_rows *rows, bool *found, vecdb_error *err) {
+VDB_INTERNAL bool vdb_query_find(const struct vdb_snapshot *snapshot, struct vdb_bytes key,
+                                 const struct vdb_seg_view **view, uint32_t *row) {
   uint64_t hash = vdb_seg_key_hash(key);
-  *found = false;
-  for (uint32_t i = snapshot->n_segs; i-- > 0 && !*found;) {
-    int64_t row = vdb_seg_find(&snapshot->segs[i], key, hash, snapshot->seq);
-    if (row < 0)
+  for (uint32_t i = snapshot->n_segs; i-- > 0;) {
+    int64_t found = vdb_seg_find(&snapshot->segs[i], key, hash, snapshot->seq);
+    if (found < 0)
       continue;
-    if (vdb_seg_row_expired(&snapshot->segs[i], (uint32_t)row, snapshot->now_ms))
-      break;
-    *found = true;
-    VDB_TRY(vdb_rows_add(rows, &snapshot->segs[i], (uint32_t)row, err));
+    *view = &snapshot->segs[i];
+    *row = (uint32_t)found;
+    return !vdb_seg_row_expired(*view, *row, snapshot->now_ms);
   }
-  return VECDB_OK;
+  return false;
 }
 
 VDB_INTERNAL int vdb_query_get(const struct vdb_snapshot *snapshot, const vecdb_keys *keys,
@@ -51,8 +35,10 @@ VDB_INTERNAL int vdb_query_get(const struct vdb_snapshot *snapshot, const vecdb_
   struct vecdb_rows *rows;
   VDB_TRY(vdb_rows_new(&snapshot->env->mem, snapshot, fields, n_fields, &rows, err));
   for (size_t i = 0; i < keys->n; i++) {
-    bool there;
-    int rc = scan_get_one(snapshot, scan_key(keys, i), rows, &there, err);
+    const struct vdb_seg_view *view;
+    uint32_t row;
+    bool there = vdb_query_find(snapshot, vdb_key_at(keys, i), &view, &row);
+    int rc = there ? vdb_rows_add(rows, view, row, err) : VECDB_OK;
     if (rc != VECDB_OK) {
       vecdb_rows_free(rows);
       return rc;
@@ -223,7 +209,7 @@ VDB_INTERNAL int vdb_query_scan(const struct vdb_snapshot *snapshot,
   heap.most = params->offset > SIZE_MAX - limit ? SIZE_MAX : params->offset + limit;
   heap.has_after = params->after.n == 1;
   if (heap.has_after)
-    scan_item_key(&heap.after, scan_key(&params->after, 0), heap.texts);
+    scan_item_key(&heap.after, vdb_key_at(&params->after, 0), heap.texts);
   struct vdb_allow allow = {mem, filter, snapshot->seq, params->control ? &control : NULL};
   int rc = vdb_allow_walk(&allow, snapshot, scan_part, &heap, err);
   if (rc == VECDB_OK) {

@@ -331,6 +331,29 @@ static void test_search(vdb::collection &c) {
   CHECK(code_of([&] { c.explain(vdb::search(queries, 1, 3).in("t")); }) == VECDB_ERR_TYPE);
 }
 
+/* Rows 1 and 2 of two dimensions; the second is at 3, 4. */
+static void test_pushes(vdb::collection &c) {
+  const std::vector<int64_t> id = {2}, both = {2, 9};
+  const std::vector<float> delta = {1, -1};
+  CHECK(code_of([&] { c.push({"v", id, delta}); }) == VECDB_ERR_SCHEMA);
+  vecdb_optimizer rule = VECDB_OPTIMIZER_INIT;
+  rule.kind = VECDB_OPTIMIZER_ADAM;
+  c.optimizer_set("v", &rule);
+  CHECK(c.optimizer("v").beta2 == 0.999f);
+  CHECK(c.push({"v", id, delta, VECDB_PUSH_DELTA}) == (std::vector<uint64_t>{2}));
+  vdb::pulled found = c.pull("v", both, 2);
+  CHECK(found.versions == (std::vector<uint64_t>{2, 0}));
+  CHECK(found.values[0] == 4 && found.values[1] == 3);
+  const vdb::keys key(id);
+  const std::vector<uint64_t> old = {1};
+  vdb::push late("v", key, delta, VECDB_PUSH_VALUE);
+  late.expecting(old);
+  CHECK(code_of([&] { c.push(late); }) == VECDB_ERR_VERSION);
+  CHECK(code_of([&] { c.push({"v", id, std::vector<float>{1}}); }) == VECDB_ERR_DIMENSION);
+  CHECK(code_of([&] { c.push({"v", both, delta}); }) == VECDB_ERR_DIMENSION);
+  CHECK(code_of([&] { c.pull("v", id, 1); }) == VECDB_ERR_ARGUMENT);
+}
+
 static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string &folder) {
   c.flush();
   c.index_create("v", vdb::functions::index("HNSW(m=8, ef_construction=40)"));
@@ -354,6 +377,7 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   changed.column("id", some).vectors("v", new_v, 2);
   CHECK(other.update(changed) == (std::vector<uint8_t>{1, 0}));
   CHECK(other.get_rows(std::vector<int64_t>{2}).at(0, "v").elements<float>()[1] == 4);
+  test_pushes(other);
   CHECK(other.erase(std::vector<int64_t>{1, 7}) == 1 && other.erase_where("true") == 1);
   CHECK(code_of([&] { other.erase_where(""); }) == VECDB_ERR_FILTER);
   vdb::collection named = db.create("s", vdb::schema().key("k", 9).vector("v", 2));

@@ -50,7 +50,7 @@ static double random_seconds(void) {
 
 static void random_begin(struct random_run *run, uint64_t seed) {
   static const uint8_t weights[WORKLOAD_OPS] = {3, 1, 30, 60, 20, 18, 5, 6, 2,
-                                                2, 2, 1,  14, 2,  1,  4, 1, 5};
+                                                2, 2, 1,  14, 2,  1,  4, 1, 5, 12};
   static const int32_t modes[] = {VECDB_DURABLE_COMMIT, VECDB_DURABLE_INTERVAL, VECDB_DURABLE_OFF};
   run->rng.state = seed * 31337;
   run->probe.rng.state = seed * 77 + 3;

@@ -417,6 +417,62 @@ static void test_changes(void **state) {
             "{\"vector\": [0,0,0,0], \"group_by\": \"tenant_id\", \"group_size\": 9999999}");
 }
 
+static void check_pull(const struct web *w, int version, double x, double y) {
+  json_t *answer = web_expect(w, 200, "POST", DOCS "/pull",
+                              "{\"field\": \"embedding\", \"keys\": [9, 1]}");
+  json_t *wanted = json_pack("{s:[i, i], s:[n, [f, f, f, f]]}", "versions", 0, version, "vectors",
+                             x, y, 0.0, 0.0);
+  assert_true(json_equal(answer, wanted));
+  json_decref(wanted);
+  json_decref(answer);
+}
+
+#define PUSHED(key, vector) \
+  "{\"field\": \"embedding\", \"keys\": [" key "], \"values\": [" vector "]"
+
+/* Vectors that learn. */
+static void test_pushes(void **state) {
+  static const char delta[] = PUSHED("1, 1", "[1,0,0,0], [0,2,0,0]")
+      ", \"kind\": \"delta\", \"expected\": [1, 2]}";
+  static const struct {
+    long status;
+    const char *code, *body;
+  } wrong[] = {
+      {400, "ARGUMENT", "{\"keys\": [1], \"values\": [[1,0,0,0]]}"},
+      {400, "ARGUMENT", PUSHED("1", "") "}"},
+      {400, "ARGUMENT", PUSHED("1", "[1,0,0,0]") ", \"expected\": [1, 2]}"},
+      {400, "DIMENSION", PUSHED("1", "[1,0,0]") "}"},
+      {400, "DIMENSION", PUSHED("1", "5") "}"},
+      {400, "OPTION", PUSHED("1", "[1,0,0,0]") ", \"kind\": \"sum\"}"},
+      {400, "UNKNOWN_FIELD", "{\"field\": \"x\", \"keys\": [1], \"values\": [[1,0,0,0]]}"},
+      {400, "TYPE", "{\"field\": \"tenant_id\", \"keys\": [1], \"values\": [[1,0,0,0]]}"},
+      {404, "NOT_FOUND", PUSHED("9", "[1,0,0,0]") "}"},
+  };
+  const struct web *w = *state;
+  web_do(w, 200, "POST", DOCS "/rows",
+         "{\"rows\": [{\"doc_id\": 1, \"embedding\": [1,0,0,0], \"tenant_id\": 1}]}");
+  web_fails(w, 400, "SCHEMA", "POST", DOCS "/push", delta);
+  web_do(w, 200, "PUT", DOCS "/optimizers/embedding",
+         "{\"kind\": \"adagrad\", \"rate\": 0.5}");
+  check_pull(w, 1, 1, 0);
+  json_t *answer = web_expect(w, 200, "POST", DOCS "/push", delta);
+  json_t *wanted = json_pack("{s:[i, i]}", "versions", 2, 3);
+  assert_true(json_equal(answer, wanted));
+  json_decref(wanted);
+  json_decref(answer);
+  check_pull(w, 3, 2, 2);
+  web_fails(w, 409, "VERSION", "POST", DOCS "/push", delta);
+  web_do(w, 200, "POST", DOCS "/push", PUSHED("1", "[3,0,0,0]") "}");
+  check_pull(w, 4, 1.5, 2);
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+    web_fails(w, wrong[i].status, wrong[i].code, "POST", DOCS "/push", wrong[i].body);
+  web_fails(w, 400, "RANGE", "PUT", DOCS "/optimizers/embedding", "{\"rate\": -1}");
+  web_fails(w, 400, "OPTION", "PUT", DOCS "/optimizers/embedding", "{\"kind\": \"sgd\"}");
+  web_do(w, 200, "DELETE", DOCS "/optimizers/embedding", NULL);
+  web_fails(w, 400, "SCHEMA", "POST", DOCS "/pull",
+            "{\"field\": \"embedding\", \"keys\": [1]}");
+}
+
 static void test_wrong_requests(void **state) {
   static const struct {
     long status;
@@ -619,6 +675,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_pages, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_search, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_changes, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_pushes, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_description, setup, teardown),
       cmocka_unit_test_setup_teardown(test_restart, setup_docs, teardown),

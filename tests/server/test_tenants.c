@@ -51,6 +51,7 @@ static void create(struct web *w) {
          " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1}]}");
   web_do(w, 200, "PUT", "/collections/pts",
          "{\"vectors\": {\"size\": 2, \"distance\": \"Euclid\"}}");
+  web_do(w, 200, "PUT", "/v1/collections/docs/optimizers/v", "{}");
   fill(w, "/v1/collections/docs/rows", "POST",
        "{\"k\": %d, \"v\": [%d, 0], \"tenant_id\": \"%s\", \"text\": \"of %s\"}", ", ", "]}",
        "{\"rows\": [");
@@ -154,6 +155,14 @@ static const struct {
     {403, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 6, \"tenant_id\": \"acme\"}]}"},
     {403, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 1, \"tenant_id\": \"rival\"}]}"},
     {403, "PATCH", DOCS "/rows", "{\"rows\": [{\"k\": 98, \"v\": [0, 0]}], \"insert\": true}"},
+    {200, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [1], \"values\": [[0, 0]]}"},
+    {404, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [97], \"values\": [[0, 0]]}"},
+    {403, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [1, 6],"
+                                " \"values\": [[0, 0], [1, 1]]}"},
+    {403, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [97], \"values\": [[0, 0]],"
+                                " \"insert\": true}"},
+    {200, "POST", DOCS "/pull", "{\"field\": \"v\", \"keys\": [6, 1, 7]}"},
+    {403, "PUT", DOCS "/optimizers/v", "{}"},
     {403, "POST", DOCS "/fields", "{\"fields\": [{\"name\": \"x\", \"type\": \"INT8\","
                                   " \"nullable\": true}]}"},
     {403, "DELETE", DOCS "/fields/text", NULL},
@@ -365,6 +374,19 @@ static void test_idf(void **state) {
     assert_true(fabs(score - idf) < 1e-6);
     json_decref(found);
   }
+}
+
+/* Vectors of others are not there to be pulled. */
+static void test_pull(void **state) {
+  struct secured *s = *state;
+  as(&s->web, "acme");
+  json_t *got = web_expect(&s->web, 200, "POST", DOCS "/pull",
+                           "{\"field\": \"v\", \"keys\": [6, 2, 99, 7]}");
+  json_t *wanted = json_pack("{s:[i, i, i, i], s:[n, [f, f], n, n]}", "versions", 0, 1, 0, 0,
+                             "vectors", 2.0, 0.0);
+  assert_true(json_equal(got, wanted));
+  json_decref(wanted);
+  json_decref(got);
 }
 
 /* What acme may do to its own. */
@@ -609,6 +631,7 @@ int main(void) {
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
   const struct CMUnitTest tests[] = {
       SERVED(test_tries), SERVED(test_counts), SERVED(test_plans), SERVED(test_own),
+      SERVED(test_pull),
       SERVED(test_same_as_filter), SERVED(test_hostile_filters), SERVED(test_contention),
       SERVED(test_rpc), SERVED(test_idf), cmocka_unit_test(test_routes),
   };

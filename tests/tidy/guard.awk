@@ -4,7 +4,7 @@
 
 BEGIN {
   n = split("search search_range search_groups search_hybrid iterator_open explain query count get insert upsert \
-             update delete delete_where collection_get collection_create collection_drop \
+             update push pull delete delete_where collection_get collection_create collection_drop \
              collection_list collection_stats sparse_counts index_list", word, /[ \n]+/)
   for (i = 1; i <= n; i++)
     guarded["vecdb_" word[i]] = 1

@@ -14,7 +14,7 @@ void scenario_base_make(struct scenario_base *base, uint64_t seed) {
       WORKLOAD_FLUSH,  WORKLOAD_UPSERT, WORKLOAD_FLUSH_ALL, WORKLOAD_UPSERT, WORKLOAD_FLUSH_ALL,
       WORKLOAD_UPSERT, WORKLOAD_FLUSH,  WORKLOAD_UPSERT,    WORKLOAD_FLUSH,  WORKLOAD_UPSERT,
       WORKLOAD_UPSERT, WORKLOAD_DELETE, WORKLOAD_UPSERT, WORKLOAD_UPDATE, WORKLOAD_ALTER,
-      WORKLOAD_UPSERT, WORKLOAD_ALTER};
+      WORKLOAD_UPSERT, WORKLOAD_ALTER,  WORKLOAD_PUSH,   WORKLOAD_PUSH};
   memset(base, 0, sizeof *base);
   base->disk = simdisk_new();
   struct workload_config config = {.seed = seed, .vfs = simdisk_vfs(base->disk), .dir = "db",
@@ -66,6 +66,10 @@ static int scenario_update(struct scenario_trial *t) { return workload_do(&t->w,
 static int scenario_delete(struct scenario_trial *t) { return workload_do(&t->w, WORKLOAD_DELETE); }
 static int scenario_where(struct scenario_trial *t) {
   return workload_do(&t->w, WORKLOAD_DELETE_WHERE);
+}
+static int scenario_push(struct scenario_trial *t) {
+  int rc = workload_do(&t->w, WORKLOAD_PUSH); /* perhaps the first in the collection */
+  return rc ? rc : workload_do(&t->w, WORKLOAD_PUSH);
 }
 static int scenario_alter(struct scenario_trial *t) { return workload_do(&t->w, WORKLOAD_ALTER); }
 static int scenario_flush(struct scenario_trial *t) {
@@ -206,6 +210,7 @@ const struct scenario scenario_list[] = {
     {"many upserts", false, scenario_many},
     {"delete", false, scenario_delete},
     {"delete where", false, scenario_where},
+    {"push", false, scenario_push},
     {"alter", false, scenario_alter},
     {"expire", false, scenario_expire},
     {"flush", false, scenario_flush},

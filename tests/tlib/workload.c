@@ -8,9 +8,10 @@
 static const char *const workload_names[WORKLOAD_OPS] = {
     "create", "drop",         "insert", "upsert",    "update",  "delete",
     "delete_where", "flush",  "flush_all", "compact", "index_create", "index_drop",
-    "step",   "reopen",       "backup", "alter",     "expire",  "tick", "rekey"};
+    "step",   "reopen",       "backup", "alter",     "expire",  "tick",
+    "push",   "rekey"};
 static const uint8_t workload_weights[WORKLOAD_OPS] = {5, 2, 16, 28, 10, 14, 6, 7,
-                                                       2, 4, 4,  2,  10, 3, 1, 5, 1, 4};
+                                                       2, 4, 4,  2,  10, 3, 1, 5, 1, 4, 5};
 
 const char *workload_op_name(enum workload_op op) { return workload_names[op]; }
 
@@ -305,6 +306,45 @@ static int workload_update(struct workload *w, uint32_t c, vecdb_collection *col
   return rc;
 }
 
+/* The schema has changed, and on the way all rows of the collection were flushed. */
+static void workload_altered(struct workload *w, uint32_t c) {
+  workload_made_durable(w, w->changed[c]);
+  model_expire(&w->next, w->ticks);
+  workload_reshaped(w, c);
+}
+
+/* The first time lets the vectors take pushes. */
+static int workload_learn(struct workload *w, uint32_t c, vecdb_collection *coll) {
+  vecdb_optimizer rule = VECDB_OPTIMIZER_INIT;
+  rule.kind = (int32_t)vdb_rng_below(&w->rng, 3);
+  rule.window = rule.kind == VECDB_OPTIMIZER_AVERAGE ? 2 : 0;
+  w->in_flight = true;
+  if (vecdb_optimizer_get(coll, "v", &rule, &w->err)) {
+    int rc = vecdb_optimizer_set(coll, "v", &rule, NULL, &w->err);
+    if (!rc)
+      workload_altered(w, c);
+    return rc;
+  }
+  struct model_batch *batch = malloc(sizeof *batch);
+  uint32_t keys[MODEL_BATCH], n = 0;
+  static const float zeros[MODEL_BATCH][MODEL_DIM];
+  for (uint32_t i = 0; i < w->config.batch_rows; i++) {
+    uint32_t k = vdb_rng_below(&w->rng, w->config.n_keys);
+    if (w->now.colls[c].stamps[k])
+      keys[n++] = k;
+  }
+  model_batch_make(batch, &w->now.colls[c], keys, NULL, n);
+  vecdb_push_params params = VECDB_PUSH_PARAMS_INIT;
+  params.field = "v";
+  params.keys = &batch->keys;
+  params.values = zeros[0];
+  int rc = n ? vecdb_push(coll, &params, NULL, &w->err) : VECDB_OK;
+  free(batch);
+  if (!rc && n)
+    workload_ack(w, c);
+  return rc;
+}
+
 static int workload_deleted(struct workload *w, uint32_t c, uint64_t deleted, uint64_t expected) {
   if (deleted != expected) {
     model_differs("a delete took %llu rows instead of %llu", (unsigned long long)deleted,
@@ -350,13 +390,6 @@ static int workload_delete_where(struct workload *w, uint32_t c, vecdb_collectio
   w->in_flight = true;
   int rc = vecdb_delete_where(coll, &filter.filter, &deleted, NULL, &w->err);
   return rc ? rc : workload_deleted(w, c, deleted, expected);
-}
-
-/* The schema has changed, and on the way all rows of the collection were flushed. */
-static void workload_altered(struct workload *w, uint32_t c) {
-  workload_made_durable(w, w->changed[c]);
-  model_expire(&w->next, w->ticks);
-  workload_reshaped(w, c);
 }
 
 static int workload_alter(struct workload *w, uint32_t c, vecdb_collection *coll) {
@@ -463,6 +496,7 @@ static int workload_on_coll(struct workload *w, enum workload_op op, uint32_t c)
     case WORKLOAD_FLUSH: rc = vecdb_flush(coll, NULL, &w->err); break;
     case WORKLOAD_ALTER: rc = workload_alter(w, c, coll); break;
     case WORKLOAD_EXPIRE: rc = workload_expire(w, c, coll); break;
+    case WORKLOAD_PUSH: rc = workload_learn(w, c, coll); break;
     case WORKLOAD_COMPACT: rc = vecdb_compact(coll, NULL, &w->err); break;
     default: rc = workload_index(w, c, coll, op == WORKLOAD_INDEX_DROP); break;
   }

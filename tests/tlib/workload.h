@@ -40,6 +40,7 @@ enum workload_op {
   WORKLOAD_ALTER,  /* adds, renames or drops the extra field */
   WORKLOAD_EXPIRE, /* lets rows expire from now on */
   WORKLOAD_TICK,   /* sets the clock forward */
+  WORKLOAD_PUSH,   /* zeros to vectors: the rows are written anew, and stay what they are */
   WORKLOAD_REKEY,  /* of an encrypted database: other keys */
   WORKLOAD_OPS
 };

@@ -9,6 +9,8 @@ from . import _c, errors
 from .collection import Collection
 from .database import Database, restore
 from .errors import *  # noqa: F401,F403
+from .fused import Fusion, Groups, Part
+from .learn import Optimizer, OptimizerKind, Push
 from .schema import Field, Metric, Type
 from .search import HIT, Hits, Plan, Searcher, SearchIterator
 from .values import PAIR
@@ -22,6 +24,7 @@ def kernels() -> str:
     return _c.lib.vecdb_kernels().decode()
 
 
-__all__ = ["Collection", "Database", "Field", "HIT", "Hits", "Metric", "PAIR", "Plan", "Searcher",
+__all__ = ["Collection", "Database", "Field", "Fusion", "Groups", "HIT", "Hits", "Metric",
+           "Optimizer", "OptimizerKind", "PAIR", "Part", "Plan", "Push", "Searcher",
            "SearchIterator", "Type", "kernels", "open", "restore"]
 __all__ += errors.__all__

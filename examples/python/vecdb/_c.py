@@ -103,6 +103,21 @@ class Filter(ctypes.Structure):
                 ("n_params", c_size_t)]
 
 
+class Optimizer(Sized):
+    _fields_ = [("size", c_uint32), ("kind", c_int32), ("window", c_uint32), ("unit", c_uint32),
+                ("rate", c_float), ("beta1", c_float), ("beta2", c_float), ("epsilon", c_float)]
+
+
+class PushParams(Sized):
+    _fields_ = [("size", c_uint32), ("kind", c_int32), ("flags", c_uint32), ("dim", c_uint32),
+                ("field", c_char_p), ("keys", POINTER(Keys)), ("values", c_void_p),
+                ("stride", c_size_t), ("expected", c_void_p)]
+
+
+class GroupBy(Sized):
+    _fields_ = [("size", c_uint32), ("hits", c_uint32), ("field", c_char_p)]
+
+
 class QueryParams(Sized):
     _fields_ = [("size", c_uint32), ("limit", c_uint32), ("offset", c_uint64),
                 ("filter", Filter), ("after", Keys), ("fields", POINTER(c_char_p)),
@@ -116,6 +131,18 @@ class SearchParams(Sized):
                 ("plan", c_int32), ("threads", c_uint32), ("flags", c_uint32),
                 ("beam", c_uint32), ("fields", POINTER(c_char_p)), ("n_fields", c_size_t),
                 ("control", POINTER(Control)), ("encryption", c_void_p)]
+
+
+class HybridSearch(ctypes.Structure):
+    _fields_ = [("search", SearchParams), ("weight", c_float), ("bounded", c_uint32),
+                ("radius", c_float)]
+
+
+class HybridParams(Sized):
+    _fields_ = [("size", c_uint32), ("search_size", c_uint32), ("searches", POINTER(HybridSearch)),
+                ("n_searches", c_uint32), ("k", c_uint32), ("fusion", c_int32),
+                ("rrf_k", c_float), ("fields", POINTER(c_char_p)), ("n_fields", c_size_t),
+                ("control", POINTER(Control))]
 
 
 class SearchInfo(Sized):
@@ -153,12 +180,23 @@ _CALLS = {  # name: arguments; all of these return a status
     "index_params_parse": [c_char_p, _P, _P],
     "insert": [_P, _P, _P, _P],
     "upsert": [_P, _P, _P, _P],
+    "update": [_P, _P, c_uint32, _P, _P],
+    "fields_add": [_P, _P, _P, _P],
+    "field_drop": [_P, c_char_p, _P, _P],
+    "field_rename": [_P, c_char_p, c_char_p, _P, _P],
+    "expire": [_P, c_char_p, c_uint64, _P, _P],
+    "optimizer_set": [_P, c_char_p, _P, _P, _P],
+    "optimizer_get": [_P, c_char_p, _P, _P],
+    "push": [_P, _P, _P, _P],
+    "pull": [_P, c_char_p, _P, _P, c_size_t, _P, _P],
     "delete": [_P, _P, _P, _P],
     "delete_where": [_P, _P, _P, _P, _P],
     "get": [_P, _P, _P, c_size_t, _P, _P, _P],
     "query": [_P, _P, _P, _P],
     "count": [_P, _P, _P, _P],
     "search": [_P] * 7,
+    "search_groups": [_P] * 8,
+    "search_hybrid": [_P] * 7,
     "search_range": [_P, _P, c_float, _P, _P, _P, _P, _P],
     "iterator_open": [_P, _P, _P, _P],
     "iterator_next": [_P, c_uint32, _P, _P, _P, _P],
@@ -181,6 +219,7 @@ _OTHERS = {  # name: result, arguments
     "kernels": (c_char_p, []),
     "collection_release": (None, [_P]),
     "collection_schema": (POINTER(Schema), [_P]),
+    "expiry": (c_char_p, [_P, _P]),
     "rows_free": (None, [_P]),
     "rows_count": (c_size_t, [_P]),
     "rows_n_fields": (c_size_t, [_P]),

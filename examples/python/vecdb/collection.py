@@ -11,7 +11,9 @@ from . import _c
 from .calls import Control, Handle, Progress, call, text_of
 from .columns import Batch, Columns, Rows
 from .errors import ArgumentError, UnknownFieldError
-from .schema import Field, Type, parse_index, read_field
+from .schema import Field, Type, make_schema, parse_index, read_field
+from .fused import Fusion, Groups, Part, search_groups, search_hybrid
+from .learn import Learner
 from .search import Hits, Request, Searcher, SearchIterator, search
 from .values import Key, make_filter, make_keys, make_names, take_rows
 
@@ -22,14 +24,17 @@ Keys = Union[Key, Sequence[Key], np.ndarray]
 _PAGE = 1024
 
 
-class Collection:
+class Collection(Learner):
     """A collection of an open database. Any thread may use it at any time."""
 
     def __init__(self, database: "Database", handle: ctypes.c_void_p, name: str) -> None:
         self.database = database
         self.name = name
         self._handle = Handle(handle, _c.lib.vecdb_collection_release, database.handles)
-        schema = _c.lib.vecdb_collection_schema(handle)[0]
+        self._read_schema()
+
+    def _read_schema(self) -> None:
+        schema = _c.lib.vecdb_collection_schema(self.handle)[0]
         self.description: str = (schema.description or b"").decode()
         self.fields: dict[str, Field] = {
             field.name: field for field in map(read_field, schema.fields[:schema.n_fields])}
@@ -76,6 +81,53 @@ class Collection:
     def upsert(self, data: Union[Columns, Rows]) -> Optional[np.ndarray]:
         """As insert, but replaces the rows whose keys are there."""
         return self._write(_c.lib.vecdb_upsert, data)
+
+    def update(self, data: Union[Columns, Rows], *, insert: bool = False) -> np.ndarray:
+        """Changes some fields of rows that are there: the key and what is to change. insert: rows
+        of absent keys are made. Gives a bool per row: whether its key was there."""
+        batch = Batch(self.fields, data)
+        found = np.zeros(batch.rows, np.uint8)
+        call(_c.lib.vecdb_update, self.handle, _c.Ref(batch.raw), int(insert), found.ctypes.data)
+        return found.astype(bool)
+
+    # Fields
+
+    def add_fields(self, fields: Sequence[Field], *, progress: Progress = False,
+                   timeout: Optional[float] = None) -> None:
+        """Adds scalar fields, which rows have as their default or null."""
+        keep: list[Any] = []
+        self._long(_c.lib.vecdb_fields_add, _c.Ref(make_schema(fields, "", keep)),
+                   progress=progress, timeout=timeout)
+        self._read_schema()
+
+    def drop_field(self, name: str, *, progress: Progress = False,
+                   timeout: Optional[float] = None) -> None:
+        """Drops a scalar field."""
+        self._long(_c.lib.vecdb_field_drop, name.encode(), progress=progress, timeout=timeout)
+        self._read_schema()
+
+    def rename_field(self, name: str, to: str, *, progress: Progress = False,
+                     timeout: Optional[float] = None) -> None:
+        """Gives a field a new name."""
+        self._long(_c.lib.vecdb_field_rename, name.encode(), to.encode(), progress=progress,
+                   timeout=timeout)
+        self._read_schema()
+
+    def expire(self, field: Optional[str], ttl: float = 0, *, progress: Progress = False,
+               timeout: Optional[float] = None) -> None:
+        """Makes rows expire `ttl` seconds after the time in an INT64 field, in milliseconds since
+        1970; None: no longer."""
+        if not 0 <= ttl < 2**50:
+            raise ArgumentError("ttl is not negative")
+        self._long(_c.lib.vecdb_expire, field.encode() if field is not None else None,
+                   round(ttl * 1000), progress=progress, timeout=timeout)
+
+    @property
+    def expiry(self) -> Optional[tuple[str, float]]:
+        """The field by which rows expire, and after how many seconds; None when they do not."""
+        ttl = ctypes.c_uint64()
+        field = _c.lib.vecdb_expiry(self.handle, _c.Ref(ttl))
+        return (field.decode(), ttl.value / 1000) if field is not None else None
 
     def delete(self, keys: Optional[Keys] = None, *, filter: Optional[str] = None,
                params: Optional[Mapping[str, Any]] = None) -> int:
@@ -179,6 +231,23 @@ class Collection:
         request = Request(self._field(field), query, k=limit, fields=fields, filter=filter,
                           params=params)
         return search(self.handle, request, radius, None, timeout, False, fields is not None)
+
+    def search_groups(self, queries: Any, by: str, k: int = 10, *, size: int = 1,
+                      field: Optional[str] = None, fields: Optional[Sequence[str]] = None,
+                      **how: Any) -> Groups:
+        """The k groups of rows with the same value of the field `by` whose nearest row is nearest,
+        and the nearest `size` rows of each."""
+        fields = self._with_rows(fields)
+        request = Request(self._field(field), queries, k=k, fields=fields, **how)
+        return search_groups(self.handle, request, by, size, fields is not None)
+
+    def search_hybrid(self, parts: Sequence[Part], k: int = 10, *, fusion: Fusion = Fusion.RRF,
+                      rrf_k: float = 0, fields: Optional[Sequence[str]] = None) -> Hits:
+        """One ranking out of several searches, of any vector fields."""
+        fields = self._with_rows(fields)
+        requests = [Request(self._field(part.field), part.queries, k=part.k, **part.how)
+                    for part in parts]
+        return search_hybrid(self.handle, parts, requests, k, fusion, rrf_k, fields)
 
     def iterate(self, query: Any, *, batch: int = 100, field: Optional[str] = None,
                 fields: Optional[Sequence[str]] = None, **how: Any) -> SearchIterator:

@@ -13,9 +13,9 @@ __all__ = [
     "VectorOverflowError", "NullValueError", "TooLongError", "Utf8Error", "FilterError",
     "FilterParamError", "KError", "IndexParamError", "ReadOnlyError", "RangeError",
     "SparseError", "BusyError", "ClosedError", "CancelledError", "DeadlineError",
-    "BufferTooSmallError", "UnsupportedError", "NoMemoryError", "StorageError", "DiskFullError",
-    "CorruptError", "NewerFormatError", "NotADatabaseError", "EncryptionKeyError",
-    "InternalError"]
+    "BufferTooSmallError", "UnsupportedError", "VersionError", "NoMemoryError", "StorageError",
+    "DiskFullError", "CorruptError", "NewerFormatError", "NotADatabaseError",
+    "EncryptionKeyError", "InternalError"]
 
 _classes: dict[int, type["VecdbError"]] = {}
 
@@ -158,6 +158,10 @@ class BufferTooSmallError(VecdbError, code=44):
 
 class UnsupportedError(VecdbError, code=45):
     """Not in this build or not on this platform."""
+
+
+class VersionError(VecdbError, code=46):
+    """A push that expected another version of a row's vector."""
 
 
 class NoMemoryError(VecdbError, code=60):

@@ -33,7 +33,6 @@ for unit in tests/unit/test_kern.c tests/unit/test_tile.c tests/unit/test_fastsc
   flags="$flags -Ilib" test "$(basename $unit .c)" $unit $out/kern/*.o
 done
 
-# Warnings about the single file are for the compilers that amalgamation-test has.
 # shellcheck disable=SC2086
-$CC $flags -Og -w -c -o $out/all.o build/vecdb.c
+$CC $flags -O1 -c -o $out/all.o build/vecdb.c
 test test_api_search tests/api/test_api_search.c tests/tlib/apitest.c $out/all.o

@@ -1,4 +1,4 @@
-/* flat_bits.h - the part of the exact scan for many queries (index.h) that compares rows of bits. */
+/* flat_bits.h - the part of the exact scan for many queries (index.h) that compares bits. */
 #ifndef VDB_FLAT_BITS_H
 #define VDB_FLAT_BITS_H
 

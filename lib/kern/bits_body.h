@@ -3,7 +3,7 @@
  * includes it inside its target region; hence no include guard. With BB_SUFFIX behind each name it
  * needs
  *
- *   BB_V, BB_ROWS       a vector of bytes, and how many rows it holds; 64 of them are taken at a time
+ *   BB_V, BB_ROWS       a vector of bytes, and how many rows it holds
  *   bits_zero bits_add  of bytes
  *   bits_load(p)        a vector
  *   bits_low bits_high  the halves of its bytes

@@ -9,6 +9,16 @@
 /* Bytes of a row whose distances are surely summed in a byte: 8 bits each. */
 enum { VDB_BITS_DEEP = 31 };
 
+/* Turning rows in plain C. */
+VDB_INTERNAL void vdb_bits_pack_scalar(const uint8_t *const rows[VDB_BITS_ROWS], size_t bytes,
+                                       uint8_t *block);
+
+#if defined(__x86_64__)
+VDB_INTERNAL const struct vdb_bits_table *vdb_bits_avx2(void);
+#elif defined(__aarch64__)
+VDB_INTERNAL const struct vdb_bits_table *vdb_bits_neon(void);
+#endif
+
 #define BITS_OF(x) (((x) & 1) + ((x) >> 1 & 1) + ((x) >> 2 & 1) + ((x) >> 3 & 1))
 #define BITS_FOUR(x, i) \
   BITS_OF((x) ^ (i)), BITS_OF((x) ^ ((i) + 1)), BITS_OF((x) ^ ((i) + 2)), BITS_OF((x) ^ ((i) + 3))
@@ -21,15 +31,5 @@ static const _Alignas(64) uint8_t vdb_bits_tables[256] = {
 #undef BITS_OF
 #undef BITS_FOUR
 #undef BITS_TABLE
-
-/* Turning rows in plain C. */
-VDB_INTERNAL void vdb_bits_pack_scalar(const uint8_t *const rows[VDB_BITS_ROWS], size_t bytes,
-                                       uint8_t *block);
-
-#if defined(__x86_64__)
-VDB_INTERNAL const struct vdb_bits_table *vdb_bits_avx2(void);
-#elif defined(__aarch64__)
-VDB_INTERNAL const struct vdb_bits_table *vdb_bits_neon(void);
-#endif
 
 #endif

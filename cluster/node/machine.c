@@ -22,6 +22,7 @@ struct machine_item {
   struct machine_item *next;
   struct machine_mark mark;
   struct machine_outcome outcome;
+  struct rep_op op;
   bool writes;
   uint32_t n;
   uint8_t *body; /* aligned as messages are */
@@ -144,6 +145,7 @@ static struct machine_item *machine_item(const struct rep_entry *e, bool writes)
     memcpy(i->body, e->body, e->n);
   i->mark.pos = e->pos;
   i->outcome.seq = e->pos.seq;
+  i->op = e->op;
   return i;
 }
 
@@ -233,12 +235,12 @@ struct rep_machine machine_of(struct machine *m) {
 
 /* ---- The owner's ---- */
 
-void machine_ticket(struct machine *m, uint64_t seq, uint64_t ticket) {
-  if (m->last && m->last->outcome.seq == seq)
-    m->last->outcome.ticket = ticket;
-  else
-    for (struct machine_item *i = m->todo; i; i = i->next)
-      if (i->outcome.seq == seq)
+void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t ticket) {
+  struct machine_item *lists[] = {m->last, m->todo};
+  for (int k = 0; k < 2; k++)
+    for (struct machine_item *i = lists[k]; i; i = i->next)
+      if (i->outcome.seq == seq && i->op.client == op.client && i->op.count == op.count &&
+          !i->outcome.ticket)
         i->outcome.ticket = ticket; /* which the job does not look at */
 }
 

@@ -149,8 +149,9 @@ void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
   } else if (!code && !a->write) {
     ask_read_begin(r, ask_take(r, at));
   } else if (answer->result == REP_DONE && machine_seen(r->machine) < answer->pos.seq) {
-    machine_ticket(r->machine, answer->pos.seq, a->ticket); /* how it went is known when it is
-                                                               applied */
+    /* How it went is known when it is applied. A retry of what was taken before waits, too. */
+    struct rep_op op = {a->message.write.client, a->message.write.count};
+    machine_ticket(r->machine, answer->pos.seq, op, a->ticket);
     a->waits = true;
     a->seq = answer->pos.seq;
   } else {

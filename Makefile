@@ -75,7 +75,7 @@ TEST_SRC := $(sort $(filter-out tests/server/% tests/cluster/%,$(wildcard tests/
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
-CLUSTER_BENCH_SRC := bench/route.c bench/wire.c
+CLUSTER_BENCH_SRC := bench/cluster.c bench/route.c bench/wire.c
 CRYPT_BENCH_SRC := bench/encrypt.c
 BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC) $(CRYPT_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only

@@ -42,7 +42,7 @@ void machine_close(struct machine *m);
 
 /* For rep_open. */
 struct rep_machine machine_of(struct machine *m);
-/* The entry at `seq` is waited for, if it is of this op and in the queue, and nobody waits for it. */
+/* The entry at `seq` is waited for, if it is of this op, in the queue, and waited for by nobody. */
 void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t ticket);
 /* What searches see: everything up to here. */
 uint64_t machine_seen(const struct machine *m);

@@ -159,7 +159,7 @@ static void cancelled(void **state) {
   struct held h;
   vecdb_error err;
   held_init(&h, VDB_F32, VECDB_IP, ROWS);
-  for (int polls = 1; polls < 200; polls += 30) {
+  for (int polls = 1; polls < 200; polls += TEST_SIZE(30, 150)) {
     int left = polls;
     h.c.stop = stop_at;
     h.c.stop_arg = &left;
@@ -174,7 +174,7 @@ static void out_of_memory(void **state) {
   vecdb_error err;
   held_init(&h, VDB_F32, VECDB_COSINE, ROWS);
   int rc = VECDB_ERR_NO_MEMORY;
-  for (long left = 0; rc != VECDB_OK; left += left < 40 ? 1 : TEST_SIZE(97, 997)) {
+  for (long left = 0; rc != VECDB_OK; left += left < TEST_SIZE(40, 8) ? 1 : TEST_SIZE(97, 4999)) {
     struct ix_memory memory;
     struct vdb_bakeoff got;
     ix_memory_init(&memory, left);

@@ -39,6 +39,7 @@ static struct jlog_kept *cache_add(struct jlog *j, struct jlog_slot *slot, uint6
     return NULL;
   k->seq = seq;
   k->n = n;
+  k->bytes = (uint8_t *)(k + 1);
   slot->kept = k;
   j->kept_bytes += n;
   cache_link(j, k);

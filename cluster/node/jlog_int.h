@@ -46,7 +46,7 @@ struct jlog_kept {
   struct jlog_kept *before, *after;
   uint64_t seq;
   size_t n;
-  uint8_t bytes[];
+  uint8_t *bytes; /* behind this */
 };
 
 struct jlog {

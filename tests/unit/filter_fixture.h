@@ -65,8 +65,11 @@ static struct vdb_field fx_fields[FX_FIELDS] = {
     [FX_V] = {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 4, .width = 16},
 };
 
-static const struct vdb_schema fx_schema = {
-    .description = "", .fields = fx_fields, .n_fields = FX_FIELDS, .key = FX_ID};
+static const struct vdb_schema fx_schema = {.description = "",
+                                            .fields = fx_fields,
+                                            .n_fields = FX_FIELDS,
+                                            .n_public = FX_FIELDS,
+                                            .key = FX_ID};
 
 /* A plain value. Numbers of FLOAT fields are floats in `number`. */
 struct fx_value {

@@ -174,7 +174,7 @@ static void out_of_memory(void **state) {
   vecdb_error err;
   held_init(&h, VDB_F32, VECDB_COSINE, ROWS);
   int rc = VECDB_ERR_NO_MEMORY;
-  for (long left = 0; rc != VECDB_OK; left += left < TEST_SIZE(40, 8) ? 1 : TEST_SIZE(97, 4999)) {
+  for (long left = 0; rc != VECDB_OK; left += left < TEST_SIZE(20, 8) ? 1 : TEST_SIZE(499, 4999)) {
     struct ix_memory memory;
     struct vdb_bakeoff got;
     ix_memory_init(&memory, left);

@@ -128,8 +128,8 @@ static void test_field(void **state) {
       "", ", \"schema\": 1", ", \"schema\": {\"fieldName\": \"u\", \"dataType\": \"Int8\"}",
       ", \"schema\": {\"fieldName\": \"t\", \"dataType\": \"Int8\", \"nullable\": true}",
       ", \"schema\": {\"fieldName\": \"u\", \"dataType\": \"Int64\", \"isPrimary\": true}",
-      ", \"schema\": {\"fieldName\": \"u\", \"dataType\": \"Int8\", \"nullable\": true,"
-      " \"defaultValue\": 3}"};
+      (", \"schema\": {\"fieldName\": \"u\", \"dataType\": \"Int8\", \"nullable\": true,"
+       " \"defaultValue\": 3}")};
   for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
     char body[512];
     snprintf(body, sizeof body, "{\"collectionName\": \"f\"%s}", wrong[i]);

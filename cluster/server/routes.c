@@ -194,7 +194,7 @@ static char *route_decode(struct srv_arena *arena, const char *text, size_t n) {
   return out;
 }
 
-/* Whether the path fits the pattern; sets call->args. */
+/* Whether the path fits the pattern; sets call->args, unless call is NULL. */
 static bool route_fits(struct srv_call *call, const char *pattern, const char *path) {
   unsigned n_args = 0;
   while (*pattern) {
@@ -206,9 +206,9 @@ static bool route_fits(struct srv_call *call, const char *pattern, const char *p
     size_t n = strcspn(path, "/");
     if (n == 0 || n_args == SRV_CALL_ARGS)
       return false;
-    call->args[n_args] = route_decode(&call->arena, path, n);
-    if (!call->args[n_args++])
+    if (call && !(call->args[n_args] = route_decode(&call->arena, path, n)))
       return false;
+    n_args++;
     path += n;
     pattern += strcspn(pattern, "}") + 1;
   }
@@ -236,8 +236,8 @@ const struct srv_route *srv_route_find(struct srv_call *call, const char *method
   for (size_t d = 0; d < N_DIALECTS; d++) {
     const struct srv_route *all = dialects[d].routes;
     for (size_t i = 0; i < dialects[d].n; i++) {
-      if (!route_fits(call, all[i].path, path))
-        continue;
+      if (!route_fits(NULL, all[i].path, path) || !route_fits(call, all[i].path, path))
+        continue; /* looked at first: most do not, and to decode takes longer */
       call->errors = dialects[d].errors;
       if (strcmp(all[i].method, method) == 0)
         return &all[i];

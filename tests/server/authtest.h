@@ -75,6 +75,14 @@ static inline void auth_init(struct secured *s, const char *key_text, const char
   c->failures = 0; /* tests fail a lot, all from one address */
 }
 
+/* Ends a test whose state is a struct secured. */
+static inline int auth_end(void **state) {
+  struct secured *s = *state;
+  web_end(&s->web);
+  free(s);
+  return 0;
+}
+
 /* A header with a token of now, for `subject`; `rest` is further claims, each after a comma. `out`
    has TOKEN_ROOM. */
 static inline void auth_token(const struct token_key *key, const char *prefix, const char *subject,

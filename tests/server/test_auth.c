@@ -48,13 +48,6 @@ static int setup(void **state) {
   return 0;
 }
 
-static int teardown(void **state) {
-  struct secured *s = *state;
-  web_end(&s->web);
-  free(s);
-  return 0;
-}
-
 /* ---- Routes over HTTP ------------------------------------------------------------------------ */
 
 /* A route's path with something in the place of each {name}. */
@@ -573,7 +566,7 @@ static void test_cache(void **state) {
 int main(void) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   signal(SIGPIPE, SIG_IGN);
-#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, auth_end)
   const struct CMUnitTest tests[] = {
       SERVED(test_routes),         SERVED(test_grants),      SERVED(test_methods),
       SERVED(test_cells),

@@ -137,13 +137,6 @@ static int setup(void **state) {
   return 0;
 }
 
-static int teardown(void **state) {
-  struct secured *s = *state;
-  web_end(&s->web);
-  free(s);
-  return 0;
-}
-
 /* Asks from an address of this machine, 127.0.0.HOST, with a header; the status, and the answer. */
 static int from(const struct web *w, unsigned host, const char *header, char *answer, size_t room) {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)w->port)};
@@ -264,7 +257,7 @@ static void test_audited(void **state) {
 int main(void) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   signal(SIGPIPE, SIG_IGN);
-#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, auth_end)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_doubling), cmocka_unit_test(test_beside_list),
       cmocka_unit_test(test_many),     cmocka_unit_test(test_origins),

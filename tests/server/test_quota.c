@@ -159,13 +159,6 @@ static int setup(void **state) {
   return 0;
 }
 
-static int teardown(void **state) {
-  struct secured *s = *state;
-  web_end(&s->web);
-  free(s);
-  return 0;
-}
-
 static long get(struct secured *s, const char *name, const char *path) {
   char header[AUTH_HEADER];
   snprintf(header, sizeof header, "api-key: %s-secret", name);
@@ -250,7 +243,7 @@ static void test_over_rows(void **state) {
 int main(void) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   signal(SIGPIPE, SIG_IGN);
-#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, auth_end)
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_requests),  cmocka_unit_test(test_rows),
       cmocka_unit_test(test_concurrency), cmocka_unit_test(test_forgotten),

@@ -83,13 +83,6 @@ static int setup(void **state) {
   return 0;
 }
 
-static int teardown(void **state) {
-  struct secured *s = *state;
-  web_end(&s->web);
-  free(s);
-  return 0;
-}
-
 /* All rows of rival, as they are. */
 static json_t *others(struct web *w) {
   as(w, "admin");
@@ -628,7 +621,7 @@ static void test_rpc(void **state) {
 int main(void) {
   curl_global_init(CURL_GLOBAL_DEFAULT);
   signal(SIGPIPE, SIG_IGN);
-#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, auth_end)
   const struct CMUnitTest tests[] = {
       SERVED(test_tries), SERVED(test_counts), SERVED(test_plans), SERVED(test_own),
       SERVED(test_pull),

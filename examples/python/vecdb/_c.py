@@ -130,7 +130,7 @@ class SearchParams(Sized):
                 ("filter", Filter), ("ef", c_uint32), ("nprobe", c_uint32), ("recall", c_float),
                 ("plan", c_int32), ("threads", c_uint32), ("flags", c_uint32),
                 ("beam", c_uint32), ("fields", POINTER(c_char_p)), ("n_fields", c_size_t),
-                ("control", POINTER(Control)), ("encryption", c_void_p)]
+                ("control", POINTER(Control))]
 
 
 class HybridSearch(ctypes.Structure):

@@ -244,14 +244,15 @@ static void search_finish_coded(struct ivf_search *f) {
 }
 
 /* Rows may come out of the scan with a better key than some that are nearer. So many are looked at
-   again: k, `more` for each of these, and as many as lists are probed: who asks for more work, asks
-   for better results. */
+   again: k, `more` for each of these, and `by_list` for each list probed: who asks for more work,
+   asks for better results. */
 static size_t search_want(const struct vdb_ivf *ivf, const struct vdb_search *s) {
   static const uint8_t more[VDB_IVF_CODES] = {[VDB_IVF_PQ] = 3, [VDB_IVF_RABITQ] = 4};
+  static const uint8_t by_list[VDB_IVF_CODES] = {[VDB_IVF_PQ] = 3, [VDB_IVF_RABITQ] = 2};
   if (ivf->coder.code == VDB_IVF_FLAT)
     return s->top.k;
   return s->top.k * (1 + (size_t)more[ivf->coder.code]) +
-         vdb_min_u32(s->effort, ivf->centroids.n);
+         by_list[ivf->coder.code] * (size_t)vdb_min_u32(s->effort, ivf->centroids.n);
 }
 
 /* The query as the lists see it. */

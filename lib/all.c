@@ -64,6 +64,7 @@
 #include "index/hnsw_codes.c"
 #include "index/hnsw_connect.c"
 #include "index/hnsw_copies.c"
+#include "index/hnsw_filtered.c"
 #include "index/hnsw_grow.c"
 #include "index/hnsw_io.c"
 #include "index/hnsw_link.c"

@@ -127,7 +127,7 @@ struct vdb_hnsw_walk {
   bool (*stop)(void *arg); /* NULL: never */
   void *stop_arg;
   uint64_t distances; /* rows compared, be it by their sketches alone */
-  struct vdb_hnsw_end end; /* of a beam */
+  struct vdb_hnsw_end end; /* of level 0, in searches */
 };
 
 VDB_INTERNAL struct vdb_hnsw_scratch *vdb_hnsw_scratch_new(struct vdb_mem *mem, uint32_t n);
@@ -154,6 +154,15 @@ VDB_INTERNAL bool vdb_hnsw_stopped(const struct vdb_hnsw_walk *walk, uint32_t ho
 VDB_INTERNAL uint64_t vdb_hnsw_descend(struct vdb_hnsw_walk *walk, uint32_t layer);
 /* Beam search of a layer, from `start`, into scratch->pool (reset by the caller). */
 VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t layer, uint64_t start);
+
+/* The key beyond which nodes are of no use to a walk whose nearest are in `pool`, as far as is
+   known. */
+VDB_INTERNAL float vdb_hnsw_limit(const struct vdb_hnsw_walk *walk,
+                                  const struct vdb_walk_pool *pool);
+/* Searches level 0 under s->allow and s->accept, from `start`, into scratch->found (reset by the
+   caller); or sets s->astray. False: out of memory. */
+VDB_INTERNAL bool vdb_hnsw_filtered(struct vdb_hnsw_walk *walk, struct vdb_search *s,
+                                    struct vdb_mem *mem, uint64_t start);
 
 /* Puts an item into the frontier, a heap; false when out of memory. */
 VDB_INTERNAL bool vdb_hnsw_frontier_push(struct vdb_mem *mem, struct vdb_hnsw_scratch *scratch,

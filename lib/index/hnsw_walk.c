@@ -248,9 +248,8 @@ static size_t walk_offer(struct vdb_hnsw_walk *walk, uint32_t l, struct vdb_hnsw
   return vdb_walk_kern()->offer(&scratch->pool, stage->nodes, scratch->keys, n);
 }
 
-/* The key beyond which nodes are of no use to a walk, as far as is known. */
-static float walk_limit(const struct vdb_hnsw_walk *walk) {
-  const struct vdb_walk_pool *pool = &walk->scratch->pool;
+VDB_INTERNAL float vdb_hnsw_limit(const struct vdb_hnsw_walk *walk,
+                                  const struct vdb_walk_pool *pool) {
   const struct vdb_codes *codes = walk->space->codes;
   float limit = INFINITY;
   if (pool->n == pool->width)
@@ -308,7 +307,7 @@ VDB_INTERNAL void vdb_hnsw_beam(struct vdb_hnsw_walk *walk, uint32_t l, uint64_t
     }
     if (scored->n > 0) {
       size_t first = walk_offer(walk, l, scored, limit);
-      limit = walk_limit(walk);
+      limit = vdb_hnsw_limit(walk, pool);
       if (walk->end.k > 0)
         walk_cut(pool, walk->end.k, limit);
       at = walk_next(pool, vdb_min_size(first, at));

@@ -29,6 +29,9 @@ struct vdb_search {
   const uint32_t *starts; /* graphs: rows to walk from, the nearest of them; none: as they know */
   uint32_t n_starts;
   const uint64_t *allow;  /* bitmap of allowed rows, NULL: all */
+  float least_share;      /* graphs: where less of the rows near the query are allowed, the search
+                             ends at once with `astray`; 0: never */
+  bool astray;
   /* Asked of rows that would enter the result, after `allow`; NULL: all pass. */
   bool (*accept)(void *arg, uint32_t row);
   void *accept_arg;

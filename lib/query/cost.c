@@ -56,6 +56,11 @@ VDB_INTERNAL double vdb_cost_wider(double share) {
   return 1 / (half * __builtin_sqrt(half));
 }
 
+VDB_INTERNAL double vdb_cost_share(double wider) {
+  double cubic = __builtin_cbrt(wider);
+  return wider > 0 ? 1 / (wider * cubic) : 1;
+}
+
 /* Rows that an unrestricted graph search compares. */
 static double cost_graph_rows(const struct vdb_cost_case *c) {
   if (c->compared > 0)

@@ -47,5 +47,7 @@ VDB_INTERNAL bool vdb_cost_dead_bitmap(double dead_share, bool graph);
 
 /* How much farther a walk goes that meets allowed rows in this share. */
 VDB_INTERNAL double vdb_cost_wider(double share);
+/* The share at which it goes so much farther. */
+VDB_INTERNAL double vdb_cost_share(double wider);
 
 #endif

@@ -19,6 +19,9 @@ enum {
   EXEC_STARVED = 4,
   EXEC_STARVED_LEAST = 2,
   EXEC_LOOK = 256,
+  /* A walk may take so many times longer than a scan, by the share of allowed rows near the query:
+     that is known roughly. */
+  EXEC_ASTRAY_GAIN = 3,
   /* A walk before a scan is judged after so many looks, must be so many times cheaper, and may take
      so many times longer than expected. */
   EXEC_PROBE_LOOKS = 1,
@@ -276,6 +279,15 @@ static void exec_bound(const struct vdb_request *r, const struct vdb_plan_seg *p
   gate->enough = p->effort;
 }
 
+/* Under AUTO: the share of allowed rows near the query below which a walk would take so long that
+   scanning all of them is the better plan. */
+static float exec_least_share(const struct vdb_request *r, const struct vdb_plan_seg *p) {
+  if (p->reason != VDB_PLAN_CHEAPEST || !r->filter)
+    return 0;
+  double scan = ((p->codes ? p->cost.codes : p->cost.exact) - p->cost.bitmap) / r->n_queries;
+  return (float)vdb_cost_share(EXEC_ASTRAY_GAIN * scan / p->cost.plain);
+}
+
 /* A graph search; *n are found. */
 static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
                       size_t *n, vecdb_error *err) {
@@ -298,6 +310,7 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     s.effort = effort;
     s.stretch = vdb_curve_stretch(&p->index->curve, s.top.k, effort);
     s.allow = set ? set->bits : NULL;
+    s.least_share = exec_least_share(r, p);
     s.accept = gated ? exec_gate_pass : gate.share > 0 ? exec_gate_count : NULL;
     s.accept_arg = &gate;
     s.stop = r->controlled || gate.patience != UINT64_MAX ? exec_gate_stop : NULL;
@@ -306,6 +319,7 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     distances += s.distances;
     w->info.reads += s.reads;
     *n = s.top.n;
+    gate.given_up = gate.given_up || s.astray;
     bool futile = gate.given_up || distances * 2 > p->view->n;
     if (*n >= wanted || !gated || futile || effort > EXEC_MAX_EFFORT / EXEC_WIDEN ||
         vdb_request_stopped(r) != 0)

@@ -231,6 +231,42 @@ static void filtered_recall(void **state) {
   built_close(&b);
 }
 
+/* Rows that are a tenth of all, the nearest or the farthest: where only a search among those near
+   is to go on, the other one says so. */
+static void filters_that_lead_astray(void **state) {
+  (void)state;
+  enum { N = TEST_SIZE(4000, 1000) };
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 16, 1);
+  built_open(&b, 8);
+  const uint8_t *query = ix_query(&b.data, 0);
+  double tenth = ix_true_kth(&b.data, query, NULL, N / 10);
+  double last_tenth = ix_true_kth(&b.data, query, NULL, N - N / 10);
+  uint64_t near[N / 64 + 1] = {0}, far[N / 64 + 1] = {0};
+  for (uint32_t i = 0; i < N; i++) {
+    double key = ix_true_key(&b.data, query, i);
+    if (key <= tenth)
+      vdb_bit_set(near, i);
+    if (key > last_tenth)
+      vdb_bit_set(far, i);
+  }
+  struct vdb_near items[K];
+  struct vdb_search s = {.effort = 50, .allow = near, .least_share = .03f, .top = {items, K, 0}};
+  built_search(&b, 0, &s);
+  assert_false(s.astray);
+  assert_int_equal(s.top.n, K);
+  s.allow = far;
+  s.top.n = 0;
+  built_search(&b, 0, &s);
+  assert_true(s.astray);
+  assert_int_equal(s.top.n, 0);
+  s = (struct vdb_search){.effort = 50, .allow = far, .top = {items, K, 0}};
+  built_search(&b, 0, &s);
+  assert_false(s.astray);
+  assert_int_equal(s.top.n, K);
+  built_close(&b);
+}
+
 /* Rows of one cluster only, and a query from another; and no row, and one row. */
 static void filters_that_are_far(void **state) {
   (void)state;
@@ -526,6 +562,7 @@ int main(void) {
       cmocka_unit_test(codes_and_refines),
       cmocka_unit_test(copies_that_are_exact),
       cmocka_unit_test(filtered_recall),
+      cmocka_unit_test(filters_that_lead_astray),
       cmocka_unit_test(filters_that_are_far),
       cmocka_unit_test(same_bytes_for_any_workers),
       cmocka_unit_test(every_row_is_reached),

@@ -1,0 +1,225 @@
+/*
+ * hnsw_filtered.c - searches of an opened index among rows that may not all be found; see hnsw.h.
+ * Rows that pass have a pool of their own, as wide as a plain search's, beside a heap of nodes to
+ * expand. The search ends when the nearest of these is farther than a plain one would look among
+ * the rows that pass. Two ways to expand:
+ *
+ *   late     All links are followed and scored, whether their rows pass or not. Right when many do.
+ *   near     Only allowed rows are scored. Where a link leads to a row that is not allowed, that
+ *            row's links are looked at instead (Patel et al., ACORN, 2024), until enough rows have
+ *            been found. Right when few pass, as a bit is cheaper to read than a vector.
+ *
+ * What counts is how many pass where the query is: filters may have much to do with it.
+ */
+#include <math.h>
+
+#include "base/bitmap.h"
+#include "index/hnsw.h"
+
+enum {
+  FILTERED_NEAR_PERCENT = 15, /* allowed rows below which only these are scored */
+  FILTERED_NEAR_ROWS = 48,    /* rows to look for among links of links */
+  FILTERED_SAMPLE = 128,      /* links that must have been seen to tell the share of allowed rows */
+  FILTERED_SEEDS = 16         /* allowed rows from all over that `near` starts from as well */
+};
+
+struct hnsw_filtered {
+  struct vdb_hnsw_walk *walk;
+  struct vdb_search *s;
+  struct vdb_mem *mem;
+  bool near;
+  float limit; /* nodes that are farther are of no use */
+};
+
+VDB_INTERNAL bool vdb_hnsw_frontier_push(struct vdb_mem *mem, struct vdb_hnsw_scratch *scratch,
+                                         uint64_t item) {
+  if (!VDB_GROW(mem, scratch->frontier, scratch->frontier_capacity, scratch->n_frontier + 1))
+    return false;
+  uint64_t *heap = scratch->frontier;
+  size_t i = scratch->n_frontier++;
+  for (; i > 0 && item < heap[(i - 1) / 2]; i = (i - 1) / 2)
+    heap[i] = heap[(i - 1) / 2];
+  heap[i] = item;
+  return true;
+}
+
+VDB_INTERNAL uint64_t vdb_hnsw_frontier_pop(struct vdb_hnsw_scratch *scratch) {
+  uint64_t *heap = scratch->frontier;
+  uint64_t top = heap[0];
+  size_t n = --scratch->n_frontier;
+  uint64_t item = heap[n];
+  size_t i = 0;
+  for (size_t child = 1; child < n; child = 2 * i + 1) {
+    child += child + 1 < n && heap[child + 1] < heap[child];
+    if (item <= heap[child])
+      break;
+    heap[i] = heap[child];
+    i = child;
+  }
+  heap[i] = item;
+  return top;
+}
+
+static bool filtered_passes(const struct vdb_search *s, uint32_t row) {
+  return (!s->allow || vdb_bit_get(s->allow, row)) &&
+         (!s->accept || s->accept(s->accept_arg, row));
+}
+
+/* Takes a scored node: to expand it, and as results its rows that pass. False: out of memory. */
+static bool filtered_take(struct hnsw_filtered *f, uint64_t item) {
+  struct vdb_walk_pool *found = &f->walk->scratch->found;
+  uint32_t row = vdb_walk_item_node(item);
+  if (!vdb_walk_pool_wants(found, item))
+    return true;
+  if (!vdb_hnsw_frontier_push(f->mem, f->walk->scratch, item))
+    return false;
+  if (filtered_passes(f->s, row))
+    vdb_walk_pool_add(found, item);
+  const uint32_t *copies;
+  uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, row, &copies);
+  for (uint32_t i = 0; i < n; i++) {
+    uint64_t copy = (item & ~(uint64_t)UINT32_MAX) | (uint64_t)copies[i] << 1;
+    if (vdb_walk_pool_wants(found, copy) && filtered_passes(f->s, copies[i]))
+      vdb_walk_pool_add(found, copy);
+  }
+  return true;
+}
+
+static bool filtered_copy_is_allowed(const struct hnsw_filtered *f, uint32_t node) {
+  const uint32_t *copies;
+  uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, node, &copies);
+  while (n > 0 && !vdb_bit_get(f->s->allow, copies[n - 1]))
+    n--;
+  return n > 0;
+}
+
+/* Whether a node stands for an allowed row. */
+VDB_INLINE bool filtered_is_allowed(const struct hnsw_filtered *f, uint32_t node) {
+  const uint64_t *has = f->walk->graph->copies.has;
+  return vdb_bit_get(f->s->allow, node) ||
+         (has && vdb_bit_get(has, node) && filtered_copy_is_allowed(f, node));
+}
+
+/* Adds the unseen allowed links of a node to the first n of scratch->nodes; how many are there. */
+static uint32_t filtered_allowed(struct hnsw_filtered *f, uint32_t node, uint32_t n) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  struct vdb_hnsw_scratch *scratch = f->walk->scratch;
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
+    if (filtered_is_allowed(f, links[i]) && vdb_visited_add(&scratch->seen, links[i]))
+      scratch->nodes[n++] = links[i];
+    if (n == VDB_HNSW_HOP)
+      break;
+  }
+  return n;
+}
+
+/* Unseen allowed rows among the links of a node and, as long as they are few, the links of those
+   links that are not allowed. */
+static uint32_t filtered_collect_near(struct hnsw_filtered *f, uint32_t node) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  struct vdb_visited *seen = &f->walk->scratch->seen;
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  uint32_t n = filtered_allowed(f, node, 0);
+  uint32_t bridges[VDB_HNSW_HOP];
+  uint32_t n_bridges = 0;
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
+    if (vdb_visited_has(seen, links[i]) || filtered_is_allowed(f, links[i]))
+      continue;
+    VDB_PREFETCH(vdb_hnsw_links(layer, links[i]));
+    VDB_PREFETCH(vdb_hnsw_links(layer, links[i]) + VDB_HNSW_ROW_UNIT);
+    bridges[n_bridges++] = links[i];
+  }
+  for (uint32_t i = 0; i < n_bridges && n < FILTERED_NEAR_ROWS; i++) {
+    vdb_visited_add(seen, bridges[i]);
+    n = filtered_allowed(f, bridges[i], n);
+  }
+  return n;
+}
+
+/* Scores and takes the first n of scratch->nodes. False: out of memory. */
+static bool filtered_take_nodes(struct hnsw_filtered *f, uint32_t n) {
+  struct vdb_hnsw_scratch *scratch = f->walk->scratch;
+  if (f->limit < INFINITY)
+    n = vdb_hnsw_sift(f->walk, 0, n, f->limit);
+  vdb_hnsw_score(f->walk, 0, n);
+  for (uint32_t i = 0; i < n; i++)
+    if (!(scratch->keys[i] > f->limit) && /* NaN, of damaged rows, comes last in the pool */
+        !filtered_take(f, vdb_walk_item(scratch->keys[i], scratch->nodes[i])))
+      return false;
+  f->limit = vdb_hnsw_limit(f->walk, &scratch->found);
+  return true;
+}
+
+/* Nodes to start from besides the entry, spread evenly: the first allowed row after each mark. Rows
+   without links are copies. */
+static uint32_t filtered_seeds(struct hnsw_filtered *f) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < FILTERED_SEEDS; i++) {
+    size_t mark = (size_t)layer->n * i / FILTERED_SEEDS;
+    size_t row = vdb_bits_next(f->s->allow, layer->n, mark);
+    if (row < layer->n && vdb_hnsw_links(layer, (uint32_t)row)[0] != VDB_HNSW_NONE &&
+        vdb_visited_add(&f->walk->scratch->seen, (uint32_t)row))
+      f->walk->scratch->nodes[n++] = (uint32_t)row;
+  }
+  return n;
+}
+
+/* Of the links of a node and theirs, how many are allowed. */
+struct filtered_share {
+  uint32_t seen, allowed;
+};
+
+static void filtered_count(const struct hnsw_filtered *f, uint32_t node,
+                           struct filtered_share *share) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
+    share->seen++;
+    share->allowed += filtered_is_allowed(f, links[i]);
+  }
+}
+
+/* Looks around where the walk starts, which is near the query: whether the allowed rows are few
+   there, or so few that they must be elsewhere. */
+static void filtered_look(struct hnsw_filtered *f, uint32_t node) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  struct filtered_share share = {0, 0};
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++)
+    for (uint32_t k = 0; k < layer->width; k += VDB_HNSW_ROW_UNIT)
+      VDB_PREFETCH(vdb_hnsw_links(layer, links[i]) + k);
+  filtered_count(f, node, &share);
+  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++)
+    filtered_count(f, links[i], &share);
+  f->near = share.allowed * 100 < share.seen * FILTERED_NEAR_PERCENT;
+  f->s->astray = share.seen >= FILTERED_SAMPLE &&
+                 (float)share.allowed < f->s->least_share * (float)share.seen;
+}
+
+VDB_INTERNAL bool vdb_hnsw_filtered(struct vdb_hnsw_walk *walk, struct vdb_search *s,
+                                    struct vdb_mem *mem, uint64_t start) {
+  struct hnsw_filtered f = {walk, s, mem, false, INFINITY};
+  struct vdb_hnsw_scratch *scratch = walk->scratch;
+  const struct vdb_hnsw_layer *layer = &walk->graph->layers[0];
+  if (s->allow)
+    filtered_look(&f, vdb_walk_item_node(start));
+  if (s->astray)
+    return true;
+  scratch->n_frontier = 0;
+  vdb_visited_clear(&scratch->seen);
+  vdb_visited_add(&scratch->seen, vdb_walk_item_node(start));
+  if (!filtered_take(&f, start) || (f.near && !filtered_take_nodes(&f, filtered_seeds(&f))))
+    return false;
+  for (uint32_t hops = 0; scratch->n_frontier > 0 && !vdb_hnsw_stopped(walk, hops); hops++) {
+    uint64_t item = vdb_hnsw_frontier_pop(scratch);
+    if (vdb_walk_item_key(item) > f.limit || !vdb_walk_pool_wants(&scratch->found, item))
+      break;
+    uint32_t node = vdb_walk_item_node(item);
+    uint32_t n = f.near ? filtered_collect_near(&f, node) : vdb_hnsw_collect(scratch, layer, node);
+    if (!filtered_take_nodes(&f, n))
+      return false;
+  }
+  return true;
+}

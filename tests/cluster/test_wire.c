@@ -129,6 +129,7 @@ static const struct tw_kind {
     {WIRE_MAP, 0, P(NAME)},
     {WIRE_CREATE, 0, P(NAME)},
     {WIRE_DROP, 0, P(NAME)},
+    {WIRE_LIST, 0, 0},
     {WIRE_CANCEL, 0, 0},
     {WIRE_ANSWER, 0, P(RESULT)},
     {WIRE_ANSWER, 0,

@@ -80,7 +80,7 @@ CRYPT_BENCH_SRC := bench/encrypt.c
 BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC) $(CRYPT_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
 # built when asked for.
-SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
+SERVER_SRC := $(sort $(wildcard cluster/server/*.c cluster/engine/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++

@@ -125,8 +125,8 @@ void srv_call_free(struct srv_call *call) {
   srv_arena_free(&call->arena);
 }
 
-vecdb_collection *srv_call_collection(struct srv_call *call, const char *name) {
-  vecdb_collection *collection;
+struct engine_collection *srv_call_collection(struct srv_call *call, const char *name) {
+  struct engine_collection *collection;
   vecdb_error error;
   srv_call_about(call, name);
   if (srv_guard_get_collection(call, name, &collection, &error) == VECDB_OK)

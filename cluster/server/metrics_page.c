@@ -164,18 +164,18 @@ static int page_name(void *user, const char *name) {
 
 /* Those that are dropped meanwhile are left out. */
 static void page_learn(struct srv_server *s, struct page_collections *c) {
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   vecdb_error error;
   size_t n = 0;
-  if (vecdb_collection_list(s->db, page_name, c, &error) != VECDB_OK)
+  if (engine_collection_list(s->engine, page_name, c, &error) != VECDB_OK)
     c->n = 0;
   for (size_t i = 0; i < c->n; i++) {
     c->all[n] = c->all[i];
-    if (vecdb_collection_get(s->db, c->all[n].name, &collection, &error) != VECDB_OK)
+    if (engine_collection_get(s->engine, c->all[n].name, &collection, &error) != VECDB_OK)
       continue;
     c->all[n].stats = (vecdb_stats)VECDB_STATS_INIT;
-    n += vecdb_collection_stats(collection, &c->all[n].stats, &error) == VECDB_OK;
-    vecdb_collection_release(collection);
+    n += engine_collection_stats(collection, &c->all[n].stats, &error) == VECDB_OK;
+    engine_collection_release(collection);
   }
   c->n = n;
 }

@@ -158,7 +158,7 @@ static void hybrid_answer(struct hybrid *h) {
     return;
   }
   milvus_search_answer(w, &hits);
-  vecdb_rows_free(hits.rows);
+  engine_rows_free(hits.rows);
 }
 
 void milvus_hybrid(struct milvus *m) {

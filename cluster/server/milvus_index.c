@@ -118,7 +118,7 @@ bool milvus_index_again(struct milvus *m, const struct milvus_open *open) {
     if (!index_pairs(m, json_object_get(index, "params"), &pairs) ||
         !index_read(m, &pairs, &params, &metric))
       return false;
-    if (vecdb_index_create(open->collection, name, &params, NULL, &error) != VECDB_OK)
+    if (engine_index_create(open->collection, name, &params, NULL, &error) != VECDB_OK)
       return milvus_error(m, &error);
   }
   return true;
@@ -152,7 +152,7 @@ static bool index_vector(struct milvus *m, struct milvus_open *open, const vecdb
   struct milvus_rebuild change = {.field = kept, .metric = metric};
   if (metric && metric != field->metric && !milvus_rebuild(m, open, &change))
     return false;
-  return vecdb_index_create(open->collection, kept, &params, NULL, &error) == VECDB_OK ||
+  return engine_index_create(open->collection, kept, &params, NULL, &error) == VECDB_OK ||
          milvus_error(m, &error);
 }
 
@@ -307,7 +307,7 @@ static bool index_drop_one(struct milvus *m, const struct milvus_open *open, con
   const vecdb_field *f = srv_schema_field(open->schema, field);
   vecdb_error error;
   if (f && srv_type_is_dense(f->type) &&
-      vecdb_index_drop(open->collection, field, &error) != VECDB_OK)
+      engine_index_drop(open->collection, field, &error) != VECDB_OK)
     return milvus_error(m, &error);
   json_object_del(json_object_get(open->record, "indexes"), field);
   return true;

@@ -184,14 +184,14 @@ bool milvus_search_read(struct milvus_search_run *s) {
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-static void search_ids(struct milvus_search_run *s, const vecdb_rows *rows, const uint32_t *pick,
-                       size_t n) {
+static void search_ids(struct milvus_search_run *s, const struct engine_rows *rows,
+                       const uint32_t *pick, size_t n) {
   struct pb_out *out = &s->m->out;
   bool texts = s->open.key->type == VECDB_VARCHAR;
   size_t ids = srv_pb_open(out, 5), list = srv_pb_open(out, texts ? 2 : 1);
   size_t packed = texts ? 0 : srv_pb_open(out, 1);
   for (size_t i = 0; i < n; i++) {
-    vecdb_value v = vecdb_rows_value(rows, pick[i], 0);
+    vecdb_value v = engine_rows_value(rows, pick[i], 0);
     if (texts)
       srv_pb_bytes(out, 1, v.as.data, v.length);
     else
@@ -275,7 +275,7 @@ static bool search_ranged(struct milvus_search_run *s, struct milvus_hits *out) 
         out->hits[kept++] = out->hits[i];
     if (kept >= wanted || found < k)
       break;
-    vecdb_rows_free(out->rows);
+    engine_rows_free(out->rows);
     out->rows = NULL;
     if (k == VECDB_MAX_K)
       return milvus_fail(m, SRV_MILVUS_ARGUMENT, "over %d rows are nearer than range_filter",
@@ -309,7 +309,7 @@ static void search_now(struct milvus_search_run *s) {
   if (!(s->group.field ? milvus_group_hits(s, &hits) : milvus_search_hits(s, &hits)))
     return;
   milvus_search_answer(s, &hits);
-  vecdb_rows_free(hits.rows);
+  engine_rows_free(hits.rows);
 }
 
 bool milvus_search_take(struct milvus_search_run *s, struct pb_bytes in) {
@@ -380,7 +380,7 @@ static bool query_fields(struct milvus_search_run *s) {
 static void query_rows(struct milvus_search_run *s, const vecdb_filter *filter) {
   struct milvus *m = s->m;
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   if (!query_fields(s))
     return;
@@ -395,9 +395,9 @@ static void query_rows(struct milvus_search_run *s, const vecdb_filter *filter) 
     milvus_error(m, &error);
     return;
   }
-  milvus_columns_write(m, 2, &s->open, &s->fields, rows, NULL, vecdb_rows_count(rows));
+  milvus_columns_write(m, 2, &s->open, &s->fields, rows, NULL, engine_rows_count(rows));
   search_asked(s, 4);
-  vecdb_rows_free(rows);
+  engine_rows_free(rows);
 }
 
 static bool query_counts(const struct milvus_search_request *r) {

@@ -32,7 +32,7 @@ struct milvus_search_run {
 struct milvus_hits {
   vecdb_hit *hits;
   uint32_t *counts;
-  vecdb_rows *rows; /* to be freed */
+  struct engine_rows *rows; /* to be freed */
 };
 
 /* Each returns false after failing. The SearchRequest, and what it means for the open collection;
@@ -45,8 +45,8 @@ void milvus_search_answer(struct milvus_search_run *s, const struct milvus_hits 
    hits without the offset, in s->params.k places; the values of the groups, in the answer. */
 bool milvus_group_read(struct milvus_search_run *s);
 bool milvus_group_hits(struct milvus_search_run *s, struct milvus_hits *out);
-void milvus_group_write(struct milvus_search_run *s, const vecdb_rows *rows, const uint32_t *pick,
-                        size_t n);
+void milvus_group_write(struct milvus_search_run *s, const struct engine_rows *rows,
+                        const uint32_t *pick, size_t n);
 /* A whole number among the request's pairs; unchanged where there is none. */
 bool milvus_search_number(struct milvus_search_run *s, const char *key, uint32_t *out);
 /* Fails for what no ranking of several searches serves. */

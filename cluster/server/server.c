@@ -55,7 +55,8 @@ static bool server_open(struct srv_server *s, char *error) {
       return false;
     options.encryption = &encryption;
   }
-  if (vecdb_open(s->config.data, &options, &s->db, &why) == VECDB_OK)
+  s->engine = engine_local_open(s->config.data, &options, &why);
+  if (s->engine)
     return true;
   snprintf(error, SRV_CONFIG_ERROR, "cannot open %.200s: %s", s->config.data, why.message);
   return false;
@@ -146,12 +147,7 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   srv_metrics_free(s->metrics);
   srv_guard_free(s->guard);
   srv_crowd_free(s->crowd);
-  bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;
-  vecdb_error closing;
-  if (vecdb_close(s->db, &closing) != VECDB_OK) {
-    sealed = false;
-    why = closing;
-  }
+  bool sealed = engine_close(s->engine, &why) == VECDB_OK;
   if (!sealed)
     snprintf(error, SRV_CONFIG_ERROR, "closing the database: %s", why.message);
   free(s);
@@ -171,5 +167,5 @@ int srv_server_snapshot(struct srv_server *s, const char *name, vecdb_error *err
     return error->code;
   }
   snprintf(path, sizeof path, "%s.snapshots/%s", s->config.data, name);
-  return vecdb_backup(s->db, path, NULL, error);
+  return engine_backup(s->engine, path, error);
 }

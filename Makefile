@@ -166,7 +166,7 @@ build/$(1)/cluster/texts.o: build/texts.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) -c -o $$@ $$<
 build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/with-openssl.o \
-    build/$(1)/libtlib.a build/$(1)/libserver.a build/$(1)/libvecdb.a
+    build/$(1)/libtlib.a build/$(1)/libserver.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(SERVER_LIBS) $$(LIBS)
@@ -278,12 +278,12 @@ build/texts.c: $(filter cluster/%,$(SERVER_TEXTS))
 	  echo "const char srv_$$1_text[] = {"; od -An -v -td1 $$2 | sed 's/\([0-9]\)  */\1,/g;s/$$/,/'; \
 	  echo "}; const unsigned srv_$$1_bytes = sizeof srv_$$1_text;"; shift 2; done >$@
 build/vecdbd: build/release/cluster/vecdbd.o build/release/with-openssl.o build/release/libserver.a \
-    build/libvecdb.a
+    build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie -Wl,-z,relro -Wl,-z,now -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
     $(patsubst %.c,build/release/%.o,$(call helpers,bench)) build/release/with-openssl.o \
-    build/release/libserver.a build/libvecdb.a
+    build/release/libserver.a build/release/libcluster.a build/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
@@ -532,8 +532,8 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LINK_FAST) $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
 # Targets of the server's code are linked with it; libraries may then ask each other for names.
 SERVER_FUZZERS := fuzz_http fuzz_milvus fuzz_request fuzz_token
-$(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
-$(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a
+$(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a build/asan/libcluster.a
+$(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a build/fuzz/libcluster.a
 $(SERVER_FUZZERS:%=build/asan/replay/%) $(SERVER_FUZZERS:%=build/fuzz/%): private LIBS += $(SERVER_LIBS)
 CLUSTER_FUZZERS := fuzz_meta fuzz_message fuzz_wire
 $(CLUSTER_FUZZERS:%=build/asan/replay/%): build/asan/libcluster.a

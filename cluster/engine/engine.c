@@ -1,6 +1,8 @@
 /* engine.c - calls through the table of an engine; see engine.h. */
 #include <stdio.h>
+#include <string.h>
 
+#include "client/vecdb_client.h"
 #include "engine/ops.h"
 
 int engine_fail(vecdb_error *error, int code, const char *words) {
@@ -9,6 +11,16 @@ int engine_fail(vecdb_error *error, int code, const char *words) {
     snprintf(error->message, sizeof error->message, "%s", words);
   }
   return code;
+}
+
+/* Behind its prefix: VECDB_ERR_ or VECDB_CLIENT_. */
+const char *engine_code_name(int code) {
+  static const char ours[] = "VECDB_CLIENT_", library[] = "VECDB_ERR_";
+  const char *name = vecdb_client_code_name(code);
+  if (*name)
+    return name + sizeof ours - 1;
+  name = vecdb_status_name(code);
+  return strncmp(name, library, sizeof library - 1) == 0 ? name + sizeof library - 1 : name;
 }
 
 /* What the engine does not offer is named by `what`. */

@@ -47,6 +47,26 @@ struct engine_rows {
 /* As vecdb_open. NULL with `error` filled. */
 struct engine *engine_local_open(const char *path, const vecdb_options *options,
                                  vecdb_error *error);
+
+/* A cluster, as vecdb_client_options says; and how collections that are created are spread. */
+struct engine_cluster {
+  const char *nodes;
+  const char *id;
+  const char *ca_file; /* NULL: no TLS, likewise the next two */
+  const char *cert_file;
+  const char *key_file;
+  uint32_t client;
+  uint32_t timeout_ms; /* of calls that say nothing else */
+  uint32_t shards;
+  uint32_t replicas;
+};
+/* Connections are made when they are needed: it opens also while no node can be reached. NULL with
+   `error` filled. */
+struct engine *engine_remote_open(const struct engine_cluster *cluster, vecdb_error *error);
+
+/* The name of a code, such as "NOT_FOUND" and "OVERLOADED". */
+const char *engine_code_name(int code);
+
 /* Rows in memory are sealed first. The engine is gone also when it returns an error, which says
    that something could not be written. */
 int engine_close(struct engine *engine, vecdb_error *error);

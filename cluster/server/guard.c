@@ -64,7 +64,10 @@ int srv_guard_get_collection(struct srv_call *call, const char *name,
   *out = NULL;
   if (!guard_may(call, call->route->permission, name))
     return guard_deny(call, error);
-  return engine_collection_get(call->server->engine, name, out, error);
+  int rc = engine_collection_get(call->server->engine, name, out, error);
+  if (!rc)
+    (*out)->how.timeout_ms = call->timeout_ms;
+  return rc;
 }
 
 int srv_guard_create(struct srv_call *call, const char *name, const vecdb_schema *schema,

@@ -109,16 +109,22 @@ static bool search_queries(struct search *s, json_t *json) {
   return search_vectors(s, list, n);
 }
 
-/* One node holds all: every level is met. The names are checked all the same. */
-static bool search_consistency(struct srv_call *call, json_t *json) {
-  static const char *const levels[] = {"strong", "session", "bounded", "eventually", NULL};
+/* What a cluster may leave out: see engine.h. A database of this server meets every level. */
+static bool search_consistency(struct search *s, json_t *json) {
+  static const char *const levels[] = {[ENGINE_STRONG] = "strong",
+                                       [ENGINE_SESSION] = "session",
+                                       [ENGINE_BOUNDED] = "bounded",
+                                       [ENGINE_EVENTUAL] = "eventually"};
   const char *level = "strong";
-  if (!srv_take_text(call, json, "consistency_level", &level))
+  struct engine_how *how = &s->collection->how;
+  if (!srv_take_text(s->call, json, "consistency_level", &level) ||
+      !srv_take_flag(s->call, json, "partial", &how->partial))
     return false;
-  for (const char *const *l = levels; *l; l++)
-    if (strcasecmp(*l, level) == 0)
+  for (how->level = ENGINE_STRONG; how->level <= ENGINE_EVENTUAL; how->level++)
+    if (strcasecmp(levels[how->level], level) == 0)
       return true;
-  srv_call_fail(call, 400, "OPTION",
+  how->level = ENGINE_STRONG;
+  srv_call_fail(s->call, 400, "OPTION",
                 "\"consistency_level\" must be strong, session, bounded or"
                 " eventually");
   return false;
@@ -129,7 +135,7 @@ static bool search_options(struct search *s, json_t *json) {
   static const char *const keys[] = {
       "query",  "vector", "vectors", "field",  "top_k", "filter",     "params",
       "fields", "ef",     "nprobe",  "recall", "exact", "timeout_ms", "consistency_level",
-      "group_by", "group_size", NULL};
+      "group_by", "group_size", "partial", NULL};
   struct srv_call *call = s->call;
   bool exact = false;
   const char *field = NULL;
@@ -146,7 +152,7 @@ static bool search_options(struct search *s, json_t *json) {
       !srv_take_text(call, json, "group_by", &s->group.field) ||
       !srv_take_u32(call, json, "group_size", &s->group.hits) ||
       !srv_take_names(call, json, "fields", &s->params.fields, &s->params.n_fields) ||
-      !srv_filter_read(call, json, &s->params.filter) || !search_consistency(call, json) ||
+      !srv_filter_read(call, json, &s->params.filter) || !search_consistency(s, json) ||
       !search_field(s, field))
     return false;
   s->group.hits += s->group.hits == 0; /* 0: the default */

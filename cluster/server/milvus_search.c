@@ -20,6 +20,8 @@ static const struct pb_field search_table[] = {
     {6, PB_BYTES, offsetof(struct milvus_search_request, placeholders)},
     {8, PB_LIST, offsetof(struct milvus_search_request, fields)},
     {9, PB_LIST, offsetof(struct milvus_search_request, params)},
+    {14, PB_NUMBER, offsetof(struct milvus_search_request, level)},
+    {15, PB_NUMBER, offsetof(struct milvus_search_request, default_level)},
     {17, PB_LIST, offsetof(struct milvus_search_request, sub_requests)},
     {18, PB_LIST, offsetof(struct milvus_search_request, values)},
 };
@@ -30,6 +32,8 @@ static const struct pb_field query_table[] = {
     {5, PB_LIST, offsetof(struct milvus_search_request, fields)},
     {6, PB_LIST, offsetof(struct milvus_search_request, partitions)},
     {9, PB_LIST, offsetof(struct milvus_search_request, params)},
+    {11, PB_NUMBER, offsetof(struct milvus_search_request, level)},
+    {12, PB_NUMBER, offsetof(struct milvus_search_request, default_level)},
     {13, PB_LIST, offsetof(struct milvus_search_request, values)},
 };
 
@@ -48,6 +52,15 @@ static const struct pb_field search_placeholder_table[] = {
 static uint32_t search_timeout(const struct srv_call *call) {
   uint32_t most = (uint32_t)call->server->config.timeout_ms;
   return call->timeout_ms && call->timeout_ms < most ? call->timeout_ms : most;
+}
+
+/* Milvus's levels have the numbers of engine.h's; what it has beyond them, "Customized", says by a
+   timestamp how new the rows must be, and strong ones are. */
+void milvus_level(struct milvus_open *open, int64_t level, bool by_default) {
+  if (by_default)
+    level = json_integer_value(json_object_get(open->record, "level"));
+  open->collection->how.level =
+      level > ENGINE_STRONG && level <= ENGINE_EVENTUAL ? (enum engine_level)level : ENGINE_STRONG;
 }
 
 bool milvus_search_number(struct milvus_search_run *s, const char *key, uint32_t *out) {
@@ -328,6 +341,7 @@ void milvus_search(struct milvus *m) {
   }
   if (!milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;
+  milvus_level(&s.open, s.r.level, s.r.default_level);
   if (milvus_search_read(&s))
     search_now(&s);
   milvus_close(&s.open);
@@ -414,6 +428,7 @@ void milvus_query(struct milvus *m) {
       !milvus_search_number(&s, "offset", &s.offset) ||
       !milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;
+  milvus_level(&s.open, s.r.level, s.r.default_level);
   if (milvus_filter_read(m, &s.open, s.r.expr, &s.r.values, &filter) &&
       milvus_partitions(m, &s.open, &s.r.partitions, &filter)) {
     if (query_counts(&s.r))

@@ -32,7 +32,7 @@ static void server_audit_line(void *user, const char *line) {
   srv_log(user, VECDB_LOG_ERROR, line);
 }
 
-static bool server_open(struct srv_server *s, char *error) {
+static bool server_open_database(struct srv_server *s, char *error) {
   static const char *const modes[] = {"commit", "interval", "off"};
   vecdb_options options = VECDB_OPTIONS_INIT;
   vecdb_encryption encryption;
@@ -60,6 +60,30 @@ static bool server_open(struct srv_server *s, char *error) {
     return true;
   snprintf(error, SRV_CONFIG_ERROR, "cannot open %.200s: %s", s->config.data, why.message);
   return false;
+}
+
+static bool server_open_cluster(struct srv_server *s, char *error) {
+  const struct srv_config *c = &s->config;
+  const struct engine_cluster cluster = {
+      .nodes = c->nodes,
+      .id = c->cluster_id,
+      .ca_file = *c->cluster_ca ? c->cluster_ca : NULL,
+      .cert_file = *c->cluster_certificate ? c->cluster_certificate : NULL,
+      .key_file = *c->cluster_key ? c->cluster_key : NULL,
+      .client = (uint32_t)c->cluster_client,
+      .timeout_ms = (uint32_t)c->timeout_ms,
+      .shards = (uint32_t)c->cluster_shards,
+      .replicas = (uint32_t)c->cluster_replicas};
+  vecdb_error why;
+  s->engine = engine_remote_open(&cluster, &why);
+  if (!s->engine)
+    snprintf(error, SRV_CONFIG_ERROR, "cannot use the cluster of %.200s: %s", c->nodes,
+             why.message);
+  return s->engine != NULL;
+}
+
+static bool server_open(struct srv_server *s, char *error) {
+  return *s->config.nodes ? server_open_cluster(s, error) : server_open_database(s, error);
 }
 
 /* All that stands between the network and the database. */

@@ -236,6 +236,15 @@ static bool schema_default_type(struct schema_reader *r, vecdb_field *f) {
   return true;
 }
 
+/* The metric that vecdb.h takes where none is said: answers are merged by it. */
+static void schema_metric(vecdb_field *f) {
+  if (f->type < VECDB_FLOAT_VECTOR || f->metric)
+    return;
+  f->metric = f->type == VECDB_BINARY_VECTOR   ? VECDB_HAMMING
+              : f->type == VECDB_SPARSE_VECTOR ? VECDB_IP
+                                               : VECDB_COSINE;
+}
+
 static bool schema_fields(struct schema_reader *r, json_t *array, vecdb_schema *out) {
   size_t n = json_array_size(array);
   if (!json_is_array(array) || !n || n > VECDB_MAX_FIELDS)
@@ -250,6 +259,7 @@ static bool schema_fields(struct schema_reader *r, json_t *array, vecdb_schema *
       return schema_fail(r, VECDB_ERR_SCHEMA, "a field has no name or no type");
     if (!schema_default_type(r, &fields[i]))
       return false;
+    schema_metric(&fields[i]);
   }
   out->fields = fields;
   out->n_fields = (uint32_t)n;

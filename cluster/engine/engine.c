@@ -131,6 +131,10 @@ int engine_index_create(struct engine_collection *collection, const char *field,
   return ENGINE_CALL(collection, index_create, "another index", field, params, control, error);
 }
 
+bool engine_takes_index(const struct engine_collection *collection) {
+  return collection->ops->index_create != NULL;
+}
+
 int engine_index_drop(struct engine_collection *collection, const char *field, vecdb_error *error) {
   return ENGINE_CALL(collection, index_drop, "dropping an index", field, error);
 }

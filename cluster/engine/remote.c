@@ -19,6 +19,15 @@ static int remote_no_memory(vecdb_error *error) {
   return engine_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
 }
 
+/* In the library's words, where nodes have said no more than the code. */
+static int remote_said(int code, const char *name, vecdb_error *error) {
+  if (error && code == VECDB_ERR_NOT_FOUND)
+    snprintf(error->message, sizeof error->message, "there is no collection '%.255s'", name);
+  if (error && code == VECDB_ERR_EXISTS)
+    snprintf(error->message, sizeof error->message, "collection '%.255s' is there already", name);
+  return code;
+}
+
 static int64_t remote_now_us(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -102,8 +111,7 @@ static const vecdb_field *known_key(const vecdb_schema *schema) {
 }
 
 /* Asks a node; NULL with `error` filled. */
-static struct remote_known *known_ask(struct remote *remote, const char *name,
-                                      vecdb_error *error) {
+static struct remote_known *known_ask(struct remote *remote, const char *name, vecdb_error *error) {
   const vecdb_client_call call = remote_call(remote);
   struct remote_known *known = calloc(1, sizeof *known);
   if (!known) {
@@ -141,13 +149,11 @@ static int remote_get_collection(struct engine *engine, const char *name,
     c->known = known_ask(remote, name, &own);
   if (!c->known) {
     free(c);
-    if (own.code == VECDB_ERR_NOT_FOUND) {
+    if (own.code == VECDB_ERR_NOT_FOUND)
       remote_forget(remote, name);
-      snprintf(own.message, sizeof own.message, "there is no collection '%.255s'", name);
-    }
     if (error)
       *error = own;
-    return own.code;
+    return remote_said(own.code, name, error);
   }
   c->base.ops = engine->ops;
   c->remote = remote;
@@ -170,14 +176,15 @@ static int remote_create(struct engine *engine, const char *name, const vecdb_sc
   if (out)
     *out = NULL;
   int rc = vecdb_client_create(remote->client, name, schema, &remote->layout, &call, error);
-  return rc || !out ? rc : remote_get_collection(engine, name, out, error);
+  return rc || !out ? remote_said(rc, name, error)
+                    : remote_get_collection(engine, name, out, error);
 }
 
 static int remote_drop(struct engine *engine, const char *name, vecdb_error *error) {
   struct remote *remote = remote_of(engine);
   const vecdb_client_call call = remote_call(remote);
   remote_forget(remote, name);
-  return vecdb_client_drop(remote->client, name, &call, error);
+  return remote_said(vecdb_client_drop(remote->client, name, &call, error), name, error);
 }
 
 static int remote_list(struct engine *engine, int (*visit)(void *user, const char *name),

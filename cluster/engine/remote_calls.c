@@ -97,9 +97,9 @@ int remote_delete(struct engine_collection *c, const vecdb_keys *keys, uint64_t 
 int remote_delete_where(struct engine_collection *c, const vecdb_filter *filter, uint64_t *deleted,
                         const vecdb_control *control, vecdb_error *error) {
   vecdb_client_call call = calls_begin(c, control);
-  return calls_end(c, vecdb_client_delete_where(calls_of(c)->remote->client,
-                                                calls_of(c)->known->name, filter, deleted, &call,
-                                                error));
+  return calls_end(
+      c, vecdb_client_delete_where(calls_of(c)->remote->client, calls_of(c)->known->name, filter,
+                                   deleted, &call, error));
 }
 
 /* ---- Searches ---- */
@@ -112,10 +112,9 @@ static void calls_hits(const vecdb_client_answer *answer, uint32_t n_queries, ui
     counts[q] = (uint32_t)vecdb_client_answer_rows(answer, q);
     for (uint32_t i = 0; i < counts[q]; i++) {
       vecdb_value key = vecdb_client_answer_key(answer, q, i);
-      hits[(size_t)q * k + i] =
-          (vecdb_hit){.id = key.type == VECDB_INT64 ? key.as.integer : -1,
-                      .score = vecdb_client_answer_score(answer, q, i),
-                      .row = row++};
+      hits[(size_t)q * k + i] = (vecdb_hit){.id = key.type == VECDB_INT64 ? key.as.integer : -1,
+                                            .score = vecdb_client_answer_score(answer, q, i),
+                                            .row = row++};
     }
   }
 }
@@ -130,16 +129,16 @@ int remote_search(struct engine_collection *c, const vecdb_search_params *params
   vecdb_client_answer *answer;
   if (rows)
     *rows = NULL;
-  int rc = vecdb_client_search(calls_of(c)->remote->client, known->name, params, &call, &answer,
-                               error);
+  int rc =
+      vecdb_client_search(calls_of(c)->remote->client, known->name, params, &call, &answer, error);
   if (rc)
     return calls_end(c, rc);
   calls_hits(answer, n, params->k, hits, counts);
   if (info)
-    *info = (vecdb_search_info){
-        .size = sizeof *info,
-        .partial = (uint32_t)vecdb_client_answer_partial(answer, NULL, NULL),
-        .elapsed_ns = calls_now_ns() - began_ns};
+    *info =
+        (vecdb_search_info){.size = sizeof *info,
+                            .partial = (uint32_t)vecdb_client_answer_partial(answer, NULL, NULL),
+                            .elapsed_ns = calls_now_ns() - began_ns};
   if (!rows) {
     vecdb_client_answer_free(answer);
     return VECDB_OK;
@@ -183,8 +182,8 @@ int remote_query(struct engine_collection *c, const vecdb_query_params *params,
   vecdb_client_call call = calls_begin(c, params->control);
   vecdb_client_answer *answer;
   *out = NULL;
-  int rc = vecdb_client_query(calls_of(c)->remote->client, known->name, params, &call, &answer,
-                              error);
+  int rc =
+      vecdb_client_query(calls_of(c)->remote->client, known->name, params, &call, &answer, error);
   if (rc)
     return calls_end(c, rc);
   *out = remote_rows(known, answer, params->fields, params->n_fields, 1);
@@ -205,8 +204,8 @@ int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *
   vecdb_client_call call = calls_begin(c, NULL);
   vecdb_client_answer *answer;
   *out = NULL;
-  int rc = vecdb_client_get(calls_of(c)->remote->client, known->name, keys,
-                            fields ? &wanted : NULL, &call, &answer, error);
+  int rc = vecdb_client_get(calls_of(c)->remote->client, known->name, keys, fields ? &wanted : NULL,
+                            &call, &answer, error);
   if (rc)
     return calls_end(c, rc);
   for (size_t i = 0; found && i < keys->n; i++)

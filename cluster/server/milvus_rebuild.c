@@ -11,24 +11,27 @@ enum { REBUILD_PAGE = 1000, REBUILD_NAMES = 1000 };
 
 /* ---- The new collection ---------------------------------------------------------------------- */
 
-static void rebuild_metric(vecdb_field *field, int32_t metric) {
+static void rebuild_metric(vecdb_field *field, int32_t metric, bool later) {
   field->metric = metric;
   field->index = (vecdb_index_params)VECDB_INDEX_PARAMS_INIT;
-  field->index.type = VECDB_INDEX_FLAT; /* until all rows are there */
+  if (later) /* an index is made when all rows are there */
+    field->index.type = VECDB_INDEX_FLAT;
   field->flags &= ~(uint32_t)VECDB_ALLOW_ZERO;
   field->flags |= metric == VECDB_COSINE ? VECDB_ALLOW_ZERO : 0;
 }
 
 /* The schema with the changes. */
-static bool rebuild_schema(struct milvus *m, const vecdb_schema *from,
+static bool rebuild_schema(struct milvus *m, const struct milvus_open *open,
                            const struct milvus_rebuild *change, vecdb_schema *out) {
+  const vecdb_schema *from = open->schema;
+  bool later = engine_takes_index(open->collection);
   vecdb_field *fields = srv_arena_array(&m->call->arena, from->n_fields, sizeof *fields);
   if (!fields)
     return milvus_no_memory(m);
   memcpy(fields, from->fields, from->n_fields * sizeof *fields);
   for (uint32_t i = 0; i < from->n_fields; i++)
     if (change->field && strcmp(fields[i].name, change->field) == 0)
-      rebuild_metric(&fields[i], change->metric);
+      rebuild_metric(&fields[i], change->metric, later);
   *out = *from;
   out->fields = fields;
   return true;
@@ -153,7 +156,7 @@ static bool rebuild_locked(struct milvus *m, struct milvus_open *open,
   struct engine_collection *to;
   vecdb_schema schema;
   vecdb_error error;
-  if (!rebuild_schema(m, open->schema, change, &schema))
+  if (!rebuild_schema(m, open, change, &schema))
     return false;
   if (!milvus_physical_free(m, open->name, physical))
     return false;

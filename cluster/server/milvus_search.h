@@ -48,8 +48,8 @@ bool milvus_group_read(struct milvus_search_run *s);
 bool milvus_group_hits(struct milvus_search_run *s, struct milvus_hits *out);
 void milvus_group_write(struct milvus_search_run *s, const struct engine_rows *rows,
                         const uint32_t *pick, size_t n);
-/* What the reads of the collection must see: the request's level, or the one that the collection was
-   made with. */
+/* What the reads of the collection must see: the request's level, or the one that the collection
+   was made with. */
 void milvus_level(struct milvus_open *open, int64_t level, bool by_default);
 /* A whole number among the request's pairs; unchanged where there is none. */
 bool milvus_search_number(struct milvus_search_run *s, const char *key, uint32_t *out);

@@ -319,8 +319,8 @@ build/cluster_demo: build/release/cluster/demo/cluster_demo.o build/release/exam
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
 cluster-demo: ## three etcd members, three nodes, the demo's passages, and a node killed meanwhile
-	@$(DEPS) lib cluster etcd
-	$(SUB) QUIET=1 build/vecdb-node build/vecdb-cluster build/cluster_demo
+	@$(DEPS) lib cluster etcd server
+	$(SUB) QUIET=1 build/vecdb-node build/vecdb-cluster build/cluster_demo build/vecdbd
 	@sh cluster/demo/demo.sh
 cluster: build/vecdb-cluster build/vecdb-node ## a node, build/vecdb-node, and the command, build/vecdb-cluster
 	@:
@@ -354,8 +354,8 @@ build/embeddings/installed:
 	@touch $@
 
 milvus-test: ## pymilvus from PyPI, three versions, against the server
-	@$(DEPS) lib server python
-	$(SUB) QUIET=1 build/vecdbd
+	@$(DEPS) lib server python cluster etcd
+	$(SUB) QUIET=1 build/vecdbd build/vecdb-node build/vecdb-cluster
 	@sh tests/server/milvus.sh
 
 # Clients of the dialects, from PyPI. Skipped, with a reason, where it cannot be reached.

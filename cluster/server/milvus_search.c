@@ -55,10 +55,13 @@ static uint32_t search_timeout(const struct srv_call *call) {
 }
 
 /* Milvus's levels have the numbers of engine.h's; what it has beyond them, "Customized", says by a
-   timestamp how new the rows must be, and strong ones are. */
+   timestamp how new the rows must be, and strong ones are. pymilvus makes collections Bounded where
+   nobody said so: who reads what he just wrote through this server shall see it there. */
 void milvus_level(struct milvus_open *open, int64_t level, bool by_default) {
   if (by_default)
     level = json_integer_value(json_object_get(open->record, "level"));
+  if (by_default && level == ENGINE_BOUNDED)
+    level = ENGINE_SESSION;
   open->collection->how.level =
       level > ENGINE_STRONG && level <= ENGINE_EVENTUAL ? (enum engine_level)level : ENGINE_STRONG;
 }

@@ -21,6 +21,7 @@ struct job {
   int (*taken)(struct job *job, const struct wire_message *m, vecdb_error *error);
   bool reads; /* changes nothing, so it may be asked again */
   void *out;  /* of `taken` */
+  uint32_t node; /* that STATS asks */
   const void *params; /* what prepare makes the message of */
   struct wire_message message;
   struct wire_mem mem;

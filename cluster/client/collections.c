@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "client/calls.h"
+#include "client/session.h"
 
 static int collections_document(const char *name, const vecdb_schema *schema,
                           const vecdb_client_layout *layout, char **text, vecdb_error *error) {
@@ -138,10 +139,6 @@ int vecdb_client_list_collections(vecdb_client *c, const vecdb_client_call *call
 }
 
 /* ---- What one is like ---- */
-
-struct vecdb_client_about {
-  struct router_map *map;
-};
 
 void vecdb_client_about_free(vecdb_client_about *about) {
   if (about)

@@ -125,6 +125,7 @@ void plain_job(vecdb_client *c, struct job *job) {
     return;
   }
   p->job = job;
+  p->node = job->node;
   p->message = job->message;
   plain_send(c, p);
 }

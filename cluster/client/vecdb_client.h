@@ -140,6 +140,26 @@ VECDB_API uint32_t vecdb_client_about_id(const vecdb_client_about *about);
 VECDB_API int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layout *out);
 VECDB_API void vecdb_client_about_free(vecdb_client_about *about);
 
+/* A replica that is in sync with its shard's primary, or is that. */
+typedef struct vecdb_client_replica {
+  uint32_t size;
+  uint32_t shard;
+  uint32_t node;
+  uint32_t primary;
+  uint32_t reached; /* 0: its node gave no answer, and what follows is 0 */
+  uint64_t rows;
+  uint64_t bytes;
+  uint64_t applied;   /* positions in the shard's log: up to where its rows are, */
+  uint64_t committed; /* and up to where it knows them to be durable on all replicas */
+} vecdb_client_replica;
+/* Asks the nodes of a collection one after the other, as it was when it was described, and calls
+   visit with each replica, a shard's primary first; a non-zero return ends the walk. The call's
+   time is that for each node. */
+VECDB_API int vecdb_client_replicas(vecdb_client *client, const vecdb_client_about *about,
+                                    const vecdb_client_call *call,
+                                    int (*visit)(void *user, const vecdb_client_replica *replica),
+                                    void *user, vecdb_error *error);
+
 VECDB_API int vecdb_client_insert(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, const vecdb_client_call *call,
                                   vecdb_error *error);

@@ -88,6 +88,13 @@ int engine_collection_stats(struct engine_collection *collection, vecdb_stats *o
   return collection->ops->collection_stats(collection, out, error);
 }
 
+int engine_replicas(struct engine_collection *collection,
+                    void (*visit)(void *user, const struct engine_replica *replica), void *user,
+                    vecdb_error *error) {
+  return collection->ops->replicas ? collection->ops->replicas(collection, visit, user, error)
+                                   : VECDB_OK;
+}
+
 int engine_fields_add(struct engine_collection *collection, const vecdb_schema *fields,
                       const vecdb_control *control, vecdb_error *error) {
   return ENGINE_CALL(collection, fields_add, "new fields", fields, control, error);

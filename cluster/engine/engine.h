@@ -90,6 +90,20 @@ const char *engine_expiry(const struct engine_collection *collection, uint64_t *
 int engine_collection_stats(struct engine_collection *collection, vecdb_stats *out,
                             vecdb_error *error);
 
+/* A replica of a shard of a collection in a cluster. */
+struct engine_replica {
+  uint32_t shard;
+  uint32_t node;
+  bool primary;
+  bool reached; /* its node has answered */
+  bool known;   /* and the primary's, so that is known what follows */
+  uint64_t behind; /* entries of the shard's log that are committed and not in its rows yet */
+};
+/* Calls visit with each replica that should be in sync, shard by shard. A database has none. */
+int engine_replicas(struct engine_collection *collection,
+                    void (*visit)(void *user, const struct engine_replica *replica), void *user,
+                    vecdb_error *error);
+
 int engine_fields_add(struct engine_collection *collection, const vecdb_schema *fields,
                       const vecdb_control *control, vecdb_error *error);
 int engine_field_drop(struct engine_collection *collection, const char *field,

@@ -22,6 +22,8 @@ struct engine_ops {
   const vecdb_schema *(*collection_schema)(const struct engine_collection *);
   const char *(*expiry)(const struct engine_collection *, uint64_t *); /* NULL: none expire */
   int (*collection_stats)(struct engine_collection *, vecdb_stats *, vecdb_error *);
+  int (*replicas)(struct engine_collection *, void (*)(void *, const struct engine_replica *),
+                  void *, vecdb_error *); /* NULL: there are none */
 
   int (*fields_add)(struct engine_collection *, const vecdb_schema *, const vecdb_control *,
                     vecdb_error *);

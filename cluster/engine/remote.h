@@ -64,6 +64,9 @@ int remote_count(struct engine_collection *c, const vecdb_filter *filter, uint64
                  vecdb_error *error);
 int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *const *fields,
                size_t n_fields, uint8_t *found, struct engine_rows **out, vecdb_error *error);
+int remote_replicas(struct engine_collection *c,
+                    void (*visit)(void *user, const struct engine_replica *replica), void *user,
+                    vecdb_error *error);
 int remote_stats(struct engine_collection *c, vecdb_stats *out, vecdb_error *error);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "engine/remote.h"
 
-enum { CALLS_BOUNDED_MS = 5000, CALLS_EVENTUAL_MS = 3600000 };
+enum { CALLS_BOUNDED_MS = 5000, CALLS_EVENTUAL_MS = 3600000, CALLS_STATS_MS = 500 };
 
 static struct remote_collection *calls_of(struct engine_collection *c) {
   return (struct remote_collection *)c;
@@ -217,4 +217,47 @@ int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *
 int remote_stats(struct engine_collection *c, vecdb_stats *out, vecdb_error *error) {
   *out = (vecdb_stats)VECDB_STATS_INIT;
   return remote_count(c, NULL, &out->rows, error);
+}
+
+/* ---- Replicas ---- */
+
+struct calls_walk {
+  void (*visit)(void *user, const struct engine_replica *replica);
+  void *user;
+  bool led; /* the shard's primary has answered */
+  uint64_t committed; /* and this was its position */
+};
+
+static int calls_replica(void *user, const vecdb_client_replica *r) {
+  struct calls_walk *walk = user;
+  if (r->primary) {
+    walk->led = r->reached;
+    walk->committed = r->committed;
+  }
+  const struct engine_replica out = {
+      .shard = r->shard,
+      .node = r->node,
+      .primary = r->primary,
+      .reached = r->reached,
+      .known = r->reached && walk->led,
+      .behind = walk->committed > r->applied ? walk->committed - r->applied : 0};
+  walk->visit(walk->user, &out);
+  return 0;
+}
+
+/* What the collection is like is asked anew: who is in sync may have changed. */
+int remote_replicas(struct engine_collection *c,
+                    void (*visit)(void *user, const struct engine_replica *replica), void *user,
+                    vecdb_error *error) {
+  struct calls_walk walk = {visit, user, false, 0};
+  vecdb_client *client = calls_of(c)->remote->client;
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  vecdb_client_about *about;
+  call.timeout_ms = CALLS_STATS_MS;
+  int rc = vecdb_client_describe(client, calls_of(c)->known->name, &call, &about, error);
+  if (rc)
+    return calls_end(c, rc);
+  rc = vecdb_client_replicas(client, about, &call, calls_replica, &walk, error);
+  vecdb_client_about_free(about);
+  return rc;
 }

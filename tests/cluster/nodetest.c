@@ -253,8 +253,10 @@ static int nt_query(vecdb_collection *c, const struct wire_message *ask, struct 
   return code;
 }
 
-/* Where the shard's vectors are: a centroid that says that they are near zero. */
-static int nt_stats(struct nt_reply *r) {
+/* Where the shard's vectors are: a centroid that says that they are near zero. And how far each
+   node is: the third one is behind. */
+static int nt_stats(uint32_t node, struct nt_reply *r) {
+  r->m.stats = (struct wire_stats){.applied = node == 3 ? 5 : 12, .commit = 12};
   float *centroid = nt_must(wire_mem_get(&r->mem, 8, sizeof *centroid));
   r->m.summary = (struct wire_summary){.field = "v",
                                        .dim = 8,
@@ -263,7 +265,7 @@ static int nt_stats(struct nt_reply *r) {
                                        .centroids = centroid,
                                        .radii = centroid,
                                        .rows = (const uint64_t *)(const void *)centroid};
-  r->m.has |= WIRE_HAS(WIRE_SUMMARY);
+  r->m.has |= WIRE_HAS(WIRE_SUMMARY) | WIRE_HAS(WIRE_STATE);
   return VECDB_OK;
 }
 
@@ -302,7 +304,7 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
   else if (ask->kind == WIRE_QUERY)
     result->code = nt_query(c, ask, r);
   else if (ask->kind == WIRE_STATS)
-    result->code = nt_stats(r);
+    result->code = nt_stats(node, r);
   else {
     result->code = vecdb_count(c, &ask->filter, &r->m.number, &r->error);
     r->m.has |= WIRE_HAS(WIRE_NUMBER);

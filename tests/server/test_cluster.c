@@ -276,6 +276,34 @@ static void test_overload(void **state) {
   nt_close(&nt);
 }
 
+/* Shard 2 is led by the third node, which is behind where it follows. */
+static void test_replicas(void **state) {
+  static const char *const lines[] = {
+      "vecdb_replica_up{collection=\"docs\",shard=\"0\",node=\"1\"} 1\n",
+      "vecdb_replica_up{collection=\"docs\",shard=\"3\",node=\"2\"} 0\n",
+      "vecdb_replica_primary{collection=\"docs\",shard=\"2\",node=\"3\"} 1\n",
+      "vecdb_replica_primary{collection=\"docs\",shard=\"2\",node=\"1\"} 0\n",
+      "vecdb_replication_lag_entries{collection=\"docs\",shard=\"0\",node=\"3\"} 7\n",
+      "vecdb_replication_lag_entries{collection=\"docs\",shard=\"0\",node=\"1\"} 0\n",
+  };
+  struct nt nt;
+  struct web w;
+  (void)state;
+  web_init(&w);
+  join(&nt, &w);
+  web_start(&w);
+  web_do(&w, 201, "POST", "/v1/collections", CREATE);
+  nt_kill(&nt, 2);
+  struct web_answer a = web_ask(&w, "GET", "/metrics", NULL);
+  assert_int_equal(a.status, 200);
+  for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+    if (!strstr(a.text, lines[i]))
+      fail_msg("%s is not in\n%s", lines[i], a.text);
+  web_done(&a);
+  web_end(&w);
+  nt_close(&nt);
+}
+
 /* Nobody is there: that is said, and the server starts all the same. */
 static void test_nobody(void **state) {
   (void)state;
@@ -350,6 +378,7 @@ int main(void) {
       cmocka_unit_test(test_qdrant),  cmocka_unit_test(test_unsupported),
       cmocka_unit_test(test_partial), cmocka_unit_test(test_overload),
       cmocka_unit_test(test_nobody),  cmocka_unit_test(test_tenants),
+      cmocka_unit_test(test_replicas),
   };
   signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, setup, teardown);

@@ -94,12 +94,13 @@ int engine_collection_stats(struct engine_collection *collection, vecdb_stats *o
 struct engine_replica {
   uint32_t shard;
   uint32_t node;
+  uint32_t wanted; /* replicas that the shard should have */
   bool primary;
   bool reached; /* its node has answered */
   bool known;   /* and the primary's, so that is known what follows */
   uint64_t behind; /* entries of the shard's log that are committed and not in its rows yet */
 };
-/* Calls visit with each replica that should be in sync, shard by shard. A database has none. */
+/* Calls visit with each replica that is in sync, shard by shard. A database has none. */
 int engine_replicas(struct engine_collection *collection,
                     void (*visit)(void *user, const struct engine_replica *replica), void *user,
                     vecdb_error *error);

@@ -224,6 +224,7 @@ int remote_stats(struct engine_collection *c, vecdb_stats *out, vecdb_error *err
 struct calls_walk {
   void (*visit)(void *user, const struct engine_replica *replica);
   void *user;
+  uint32_t wanted;
   bool led; /* the shard's primary has answered */
   uint64_t committed; /* and this was its position */
 };
@@ -237,6 +238,7 @@ static int calls_replica(void *user, const vecdb_client_replica *r) {
   const struct engine_replica out = {
       .shard = r->shard,
       .node = r->node,
+      .wanted = walk->wanted,
       .primary = r->primary,
       .reached = r->reached,
       .known = r->reached && walk->led,
@@ -249,7 +251,8 @@ static int calls_replica(void *user, const vecdb_client_replica *r) {
 int remote_replicas(struct engine_collection *c,
                     void (*visit)(void *user, const struct engine_replica *replica), void *user,
                     vecdb_error *error) {
-  struct calls_walk walk = {visit, user, false, 0};
+  struct calls_walk walk = {visit, user, 0, false, 0};
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
   vecdb_client *client = calls_of(c)->remote->client;
   vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
   vecdb_client_about *about;
@@ -257,6 +260,8 @@ int remote_replicas(struct engine_collection *c,
   int rc = vecdb_client_describe(client, calls_of(c)->known->name, &call, &about, error);
   if (rc)
     return calls_end(c, rc);
+  vecdb_client_about_layout(about, &layout);
+  walk.wanted = layout.replicas;
   rc = vecdb_client_replicas(client, about, &call, calls_replica, &walk, error);
   vecdb_client_about_free(about);
   return rc;

@@ -36,9 +36,26 @@ static void cluster_sample(struct srv_page *page, const struct srv_replica *r, u
                   value);
 }
 
+/* Shard by shard, as they were learnt. */
+static void cluster_missing(struct srv_page *page, const struct srv_replicas *all) {
+  for (size_t i = 0, n; i < all->n; i += n) {
+    const struct srv_replica *r = &all->list[i];
+    char shard[CLUSTER_NUMBER];
+    snprintf(shard, sizeof shard, "%u", r->replica.shard);
+    for (n = 1; i + n < all->n && r[n].replica.shard == r->replica.shard; n++)
+      if (r[n].collection != r->collection)
+        break;
+    srv_page_number(page, (srv_page_labels){"collection", r->collection, "shard", shard},
+                    r->replica.wanted > n ? r->replica.wanted - n : 0);
+  }
+}
+
 void srv_replicas_page(struct srv_page *page, const struct srv_replicas *all) {
   if (!all->n)
     return;
+  srv_page_family(page, "vecdb_replicas_missing", "gauge", "",
+                  "Replicas that a shard should have, and that are not in sync.");
+  cluster_missing(page, all);
   srv_page_family(page, "vecdb_replica_up", "gauge", "",
                   "Replicas of shards, of those in sync: 1: its node has answered.");
   for (size_t i = 0; i < all->n; i++)

@@ -279,6 +279,7 @@ static void test_overload(void **state) {
 /* Shard 2 is led by the third node, which is behind where it follows. */
 static void test_replicas(void **state) {
   static const char *const lines[] = {
+      "vecdb_replicas_missing{collection=\"docs\",shard=\"3\"} 1\n",
       "vecdb_replica_up{collection=\"docs\",shard=\"0\",node=\"1\"} 1\n",
       "vecdb_replica_up{collection=\"docs\",shard=\"3\",node=\"2\"} 0\n",
       "vecdb_replica_primary{collection=\"docs\",shard=\"2\",node=\"3\"} 1\n",
@@ -291,6 +292,7 @@ static void test_replicas(void **state) {
   (void)state;
   web_init(&w);
   join(&nt, &w);
+  w.config.cluster_replicas = NT_NODES + 1; /* one more than there are nodes */
   web_start(&w);
   web_do(&w, 201, "POST", "/v1/collections", CREATE);
   nt_kill(&nt, 2);

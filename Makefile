@@ -80,7 +80,7 @@ CRYPT_BENCH_SRC := bench/encrypt.c
 BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC) $(CRYPT_BENCH_SRC),$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
 # built when asked for.
-SERVER_SRC := $(sort $(wildcard cluster/server/*.c))
+SERVER_SRC := $(sort $(wildcard cluster/server/*.c cluster/engine/*.c))
 SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++
@@ -166,9 +166,9 @@ build/$(1)/cluster/texts.o: build/texts.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC.$(1)) $$(BASE) $$(FLAGS.$(1)) -c -o $$@ $$<
 build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/with-openssl.o \
-    build/$(1)/libtlib.a build/$(1)/libserver.a build/$(1)/libvecdb.a
+    build/$(1)/libtlib.a build/$(1)/libserver.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ -lcmocka \
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$(GROUP) -lcmocka \
 	  $$(SERVER_LIBS) $$(LIBS)
 build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
 	$$(call say,AR,$$@)
@@ -180,6 +180,7 @@ build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
 	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
 build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
+build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
 build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
@@ -278,12 +279,12 @@ build/texts.c: $(filter cluster/%,$(SERVER_TEXTS))
 	  echo "const char srv_$$1_text[] = {"; od -An -v -td1 $$2 | sed 's/\([0-9]\)  */\1,/g;s/$$/,/'; \
 	  echo "}; const unsigned srv_$$1_bytes = sizeof srv_$$1_text;"; shift 2; done >$@
 build/vecdbd: build/release/cluster/vecdbd.o build/release/with-openssl.o build/release/libserver.a \
-    build/libvecdb.a
+    build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pie -Wl,-z,relro -Wl,-z,now -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
     $(patsubst %.c,build/release/%.o,$(call helpers,bench)) build/release/with-openssl.o \
-    build/release/libserver.a build/libvecdb.a
+    build/release/libserver.a build/release/libcluster.a build/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
@@ -318,8 +319,8 @@ build/cluster_demo: build/release/cluster/demo/cluster_demo.o build/release/exam
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
 cluster-demo: ## three etcd members, three nodes, the demo's passages, and a node killed meanwhile
-	@$(DEPS) lib cluster etcd
-	$(SUB) QUIET=1 build/vecdb-node build/vecdb-cluster build/cluster_demo
+	@$(DEPS) lib cluster etcd server
+	$(SUB) QUIET=1 build/vecdb-node build/vecdb-cluster build/cluster_demo build/vecdbd
 	@sh cluster/demo/demo.sh
 cluster: build/vecdb-cluster build/vecdb-node ## a node, build/vecdb-node, and the command, build/vecdb-cluster
 	@:
@@ -353,8 +354,8 @@ build/embeddings/installed:
 	@touch $@
 
 milvus-test: ## pymilvus from PyPI, three versions, against the server
-	@$(DEPS) lib server python
-	$(SUB) QUIET=1 build/vecdbd
+	@$(DEPS) lib server python cluster etcd
+	$(SUB) QUIET=1 build/vecdbd build/vecdb-node build/vecdb-cluster
 	@sh tests/server/milvus.sh
 
 # Clients of the dialects, from PyPI. Skipped, with a reason, where it cannot be reached.
@@ -532,8 +533,8 @@ build/asan/replay/%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay_main
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LINK_FAST) $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
 # Targets of the server's code are linked with it; libraries may then ask each other for names.
 SERVER_FUZZERS := fuzz_http fuzz_milvus fuzz_request fuzz_token
-$(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a
-$(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a
+$(SERVER_FUZZERS:%=build/asan/replay/%): build/asan/libserver.a build/asan/libcluster.a
+$(SERVER_FUZZERS:%=build/fuzz/%): build/fuzz/libserver.a build/fuzz/libcluster.a
 $(SERVER_FUZZERS:%=build/asan/replay/%) $(SERVER_FUZZERS:%=build/fuzz/%): private LIBS += $(SERVER_LIBS)
 CLUSTER_FUZZERS := fuzz_meta fuzz_message fuzz_wire
 $(CLUSTER_FUZZERS:%=build/asan/replay/%): build/asan/libcluster.a

@@ -53,7 +53,7 @@ struct overhead_line {
 
 struct overhead {
   struct srv_server *server;
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   struct overhead_line http, grpc;
   struct overhead_line echo, echo_end; /* a connection to a thread that echoes */
   size_t n_echo;      /* bytes of its answer */
@@ -130,7 +130,7 @@ static void overhead_ask_call(struct overhead *o, const struct overhead_query *q
   params.k = OVERHEAD_K;
   params.queries = q->vector;
   params.filter = (vecdb_filter){"tenant_id == {t}", 0, &param, 1};
-  bench_check(vecdb_search(o->collection, &params, hits, &o->n_ids, NULL, NULL, &error), "search",
+  bench_check(engine_search(o->collection, &params, hits, &o->n_ids, NULL, NULL, &error), "search",
               &error);
   for (uint32_t i = 0; i < o->n_ids; i++)
     o->ids[i] = hits[i].id;
@@ -497,7 +497,7 @@ int main(int argc, char **argv) {
   o.server = n ? srv_server_start(&config, NULL, error) : NULL;
   if (!o.server)
     overhead_die(n ? error : "no queries");
-  bench_check(vecdb_collection_get(o.server->db, "bench", &o.collection, &why), "bench", &why);
+  bench_check(engine_collection_get(o.server->engine, "bench", &o.collection, &why), "bench", &why);
   struct overhead_query *queries = overhead_words(&array, n);
   o.http = overhead_open(o.server, (const unsigned char *)"\x08http/1.1");
   o.grpc = overhead_open(o.server, (const unsigned char *)"\x02h2");
@@ -511,7 +511,7 @@ int main(int argc, char **argv) {
   nghttp2_session_del(o.session);
   overhead_close(&o.http);
   overhead_close(&o.grpc);
-  vecdb_collection_release(o.collection);
+  engine_collection_release(o.collection);
   if (!srv_server_stop(o.server, error))
     overhead_die(error);
   for (size_t i = 0; i < n; i++) {

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/client.h"
+#include "client/calls.h"
 #include "client/session.h"
 
-static int calls_fail(vecdb_error *error, int code, const char *field, const char *words) {
+int calls_fail(vecdb_error *error, int code, const char *field, const char *words) {
   if (error) {
     *error = (vecdb_error){.code = code, .row = -1, .position = -1};
     snprintf(error->field, sizeof error->field, "%.63s", field);
@@ -17,8 +17,8 @@ static int calls_fail(vecdb_error *error, int code, const char *field, const cha
 
 /* ---- One job ---- */
 
-static int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call,
-                       struct job *job, vecdb_error *error) {
+int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                struct job *job, vecdb_error *error) {
   uint32_t timeout_ms = call && call->timeout_ms ? call->timeout_ms : c ? c->timeout_ms : 0;
   if (!c || !name)
     return calls_fail(error, VECDB_ERR_ARGUMENT, "", "client and collection must be given");
@@ -40,13 +40,12 @@ static int calls_begin(vecdb_client *c, const char *name, const vecdb_client_cal
   return VECDB_OK;
 }
 
-static void calls_free(struct job *job) {
+void calls_free(struct job *job) {
   wire_mem_free(&job->mem);
   router_result_free(job->result);
 }
 
-/* Waits for it; what it says of failures goes to `error`. */
-static int calls_run(vecdb_client *c, struct job *job, vecdb_error *error) {
+int calls_run(vecdb_client *c, struct job *job, vecdb_error *error) {
   client_do(c, job);
   if (job->code && error)
     *error = job->error;
@@ -270,74 +269,4 @@ int vecdb_client_count(vecdb_client *c, const char *name, const vecdb_filter *fi
   job.message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_READ);
   calls_filter(&job, filter);
   return calls_number(c, &job, count, error);
-}
-
-/* ---- Collections ---- */
-
-static int calls_document(const char *name, const vecdb_schema *schema,
-                          const vecdb_client_layout *layout, char **text, vecdb_error *error) {
-  static const vecdb_client_layout usual = VECDB_CLIENT_LAYOUT_INIT;
-  const vecdb_client_layout *l = layout ? layout : &usual;
-  uint32_t replicas = l->replicas ? l->replicas : 1;
-  struct doc_coll doc = {.id = 1, /* the cluster gives it another */
-                         .window = 1,
-                         .slots = 16384,
-                         .shards = l->shards ? l->shards : 1,
-                         .replicas = replicas,
-                         .schema_version = 1,
-                         .index_version = 1,
-                         .min_isr = l->min_isr ? l->min_isr : (replicas + 1) / 2};
-  size_t n;
-  if (l->size != sizeof *l || l->ack < 0 || l->ack > VECDB_CLIENT_ACK_ASYNC)
-    return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_client_layout is not understood");
-  if (strlen(name) >= sizeof doc.name)
-    return calls_fail(error, VECDB_ERR_NAME, "", "a cluster's collections have up to 63 bytes");
-  for (uint32_t i = 0; i < schema->n_fields; i++)
-    if (schema->fields[i].flags & VECDB_AUTO_ID)
-      return calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
-                        "shards do not number rows: give keys");
-  snprintf(doc.name, sizeof doc.name, "%s", name);
-  doc.ack = l->ack ? (enum doc_ack)(l->ack - 1) : DOC_ACK_SYNC;
-  doc.schema = wire_schema_write(schema);
-  *text = doc.schema ? doc_coll_write(&doc, &n) : NULL;
-  free(doc.schema);
-  return *text ? VECDB_OK
-               : calls_fail(error, VECDB_ERR_SCHEMA, "",
-                            "shards, replicas or the schema are out of range");
-}
-
-int vecdb_client_create(vecdb_client *c, const char *name, const vecdb_schema *schema,
-                        const vecdb_client_layout *layout, const vecdb_client_call *call,
-                        vecdb_error *error) {
-  struct job job = {.prepare = NULL};
-  char *text = NULL;
-  int code = calls_begin(c, name, call, &job, error);
-  if (!code &&
-      (!schema || schema->size != sizeof *schema || schema->field_size != sizeof(vecdb_field)))
-    code = calls_fail(error, VECDB_ERR_ARGUMENT, "", "a schema must be given");
-  if (!code)
-    code = calls_document(name, schema, layout, &text, error);
-  if (code)
-    return code;
-  job.message.kind = WIRE_CREATE;
-  job.message.has = WIRE_HAS(WIRE_NAME);
-  job.message.name = (struct wire_name){name, text};
-  code = calls_run(c, &job, error);
-  calls_free(&job);
-  free(text);
-  return code;
-}
-
-int vecdb_client_drop(vecdb_client *c, const char *name, const vecdb_client_call *call,
-                      vecdb_error *error) {
-  struct job job = {.prepare = NULL};
-  int code = calls_begin(c, name, call, &job, error);
-  if (code)
-    return code;
-  job.message.kind = WIRE_DROP;
-  job.message.has = WIRE_HAS(WIRE_NAME);
-  job.message.name = (struct wire_name){name, ""};
-  code = calls_run(c, &job, error);
-  calls_free(&job);
-  return code;
 }

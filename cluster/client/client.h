@@ -15,8 +15,13 @@ struct job {
   const char *name; /* of the collection */
   int64_t deadline_us;
   /* Fills in `message` by the collection's map; a code. NULL: the message is whole and goes to any
-     node (CREATE, DROP). */
+     node (CREATE, DROP, LIST, or a MAP for the user). */
   int (*prepare)(struct job *job, const struct router_map *map, vecdb_error *error);
+  /* Of messages that go to any node: takes what was answered; a code. NULL: nothing is needed. */
+  int (*taken)(struct job *job, const struct wire_message *m, vecdb_error *error);
+  bool reads; /* changes nothing, so it may be asked again */
+  void *out;  /* of `taken` */
+  uint32_t node; /* that STATS asks */
   const void *params; /* what prepare makes the message of */
   struct wire_message message;
   struct wire_mem mem;

@@ -70,7 +70,7 @@ static void plain_send(vecdb_client *c, struct plain *p) {
   if (!out.status && node && links_send(c->links, node, &frame, out.data)) {
     p->id = frame.request;
     p->node = node;
-    p->due_us = c->now_us + PLAIN_PATIENCE_US;
+    p->due_us = p->job && !p->job->reads ? p->deadline_us : c->now_us + PLAIN_PATIENCE_US;
   }
   wire_out_free(&out);
 }
@@ -125,6 +125,7 @@ void plain_job(vecdb_client *c, struct job *job) {
     return;
   }
   p->job = job;
+  p->node = job->node;
   p->message = job->message;
   plain_send(c, p);
 }
@@ -178,12 +179,24 @@ static void plain_map_answer(vecdb_client *c, struct entry *e, const struct wire
     plain_map(c, e);
 }
 
-static void plain_job_answer(vecdb_client *c, struct job *job, const struct wire_result *r) {
+static void plain_job_answer(vecdb_client *c, struct job *job, const struct wire_message *m) {
+  const struct wire_result *r = &m->result;
   if (r->code) {
+    snprintf(job->error.field, sizeof job->error.field, "%.63s", r->field ? r->field : "");
     client_fail(c, job, r->code, *r->message ? r->message : wire_code_text(r->code));
     return;
   }
+  job->code = job->taken ? job->taken(job, m, &job->error) : VECDB_OK;
   client_finish(c, job);
+}
+
+/* It is gone, or another one now has its name. */
+static void plain_forget(vecdb_client *c, const char *name) {
+  struct entry *e = plain_entry(c, name);
+  if (!e || !e->collection)
+    return;
+  router_drop_map(c->router, e->collection, c->now_us);
+  e->collection = 0;
 }
 
 static void plain_over(vecdb_client *c, struct plain *p, const struct wire_message *m) {
@@ -192,8 +205,10 @@ static void plain_over(vecdb_client *c, struct plain *p, const struct wire_messa
   uint16_t kind = p->message.kind;
   uint32_t shard = p->shard;
   plain_drop(c, p);
+  if (kind == WIRE_DROP)
+    plain_forget(c, job->name);
   if (job)
-    plain_job_answer(c, job, &m->result);
+    plain_job_answer(c, job, m);
   else if (kind == WIRE_MAP)
     plain_map_answer(c, entry, m);
   else if (m->has & WIRE_HAS(WIRE_SUMMARY))
@@ -213,7 +228,8 @@ void plain_answer(vecdb_client *c, uint32_t node, uint64_t id, const void *data,
     m = (struct wire_message){.kind = WIRE_ANSWER};
     m.result = (struct wire_result){.code = WIRE_PROTOCOL, .message = wire_status_name(status)};
   }
-  if (wire_code_again(m.result.code) && p->message.kind != WIRE_STATS) {
+  bool maybe = m.result.code == WIRE_UNKNOWN && p->job && !p->job->reads;
+  if (wire_code_again(m.result.code) && p->message.kind != WIRE_STATS && !maybe) {
     p->id = 0;
     p->due_us = c->now_us + PLAIN_AGAIN_US;
   } else {
@@ -232,7 +248,7 @@ static void plain_end(vecdb_client *c, struct plain *p, int code, const char *wo
 
 /* The node will not answer any more. What may have been done is not done again. */
 static void plain_lost(vecdb_client *c, struct plain *p, bool sent) {
-  if (p->job && sent) {
+  if (p->job && !p->job->reads && sent) {
     plain_end(c, p, WIRE_UNKNOWN, "a node went away before it answered: it may have happened");
     return;
   }
@@ -259,7 +275,7 @@ static void plain_late(vecdb_client *c, struct plain *p) {
   char words[WIRE_MESSAGE];
   if (c->now_us >= p->deadline_us) {
     snprintf(words, sizeof words, "no node answered in time; last: %.300s", links_why(c->links));
-    plain_end(c, p, p->job && p->id ? WIRE_UNKNOWN : WIRE_NO_NODE, words);
+    plain_end(c, p, p->job && !p->job->reads && p->id ? WIRE_UNKNOWN : WIRE_NO_NODE, words);
   } else if (p->id) {
     plain_lost(c, p, true);
   } else {

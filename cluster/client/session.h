@@ -8,6 +8,10 @@ struct vecdb_client_session {
   struct router_session seen;
 };
 
+struct vecdb_client_about {
+  struct router_map *map;
+};
+
 struct vecdb_client_answer {
   struct router_result *result;
 };

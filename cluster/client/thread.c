@@ -44,7 +44,8 @@ void client_finish(vecdb_client *c, struct job *job) {
 
 void client_fail(vecdb_client *c, struct job *job, int code, const char *words) {
   job->code = code;
-  job->error = (vecdb_error){.code = code, .row = -1, .position = -1};
+  job->error.code = code;
+  job->error.row = job->error.position = -1;
   snprintf(job->error.message, sizeof job->error.message, "%.380s", words);
   client_finish(c, job);
 }
@@ -121,9 +122,23 @@ static void client_cancel(void *arg, uint32_t node, uint64_t request) {
   wire_out_free(&out);
 }
 
+/* The collection was dropped, and its name is being looked up: another one may have it now. */
+static bool client_looks(vecdb_client *c, struct job *job, const struct router_result *result) {
+  struct entry *e = plain_entry_of(c, job->ask.collection);
+  if (!result || result->result.code != VECDB_ERR_CLOSED || !e || !e->asking)
+    return false;
+  job->next = e->waiting;
+  e->waiting = job;
+  return true;
+}
+
 static void client_done(void *arg, void *user, struct router_result *result) {
   vecdb_client *c = arg;
   struct job *job = user;
+  if (client_looks(c, job, result)) {
+    router_result_free(result);
+    return;
+  }
   if (!result) {
     client_fail(c, job, VECDB_ERR_NO_MEMORY, "out of memory");
     return;

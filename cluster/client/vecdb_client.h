@@ -119,6 +119,47 @@ VECDB_API int vecdb_client_create(vecdb_client *client, const char *collection,
 VECDB_API int vecdb_client_drop(vecdb_client *client, const char *collection,
                                 const vecdb_client_call *call, vecdb_error *error);
 
+/* The names of all collections, ascending; and what one is like. Any node answers as of now: a
+   collection that was created or dropped before the call began is there or is not. What is given
+   out is freed by the caller. */
+typedef struct vecdb_client_list vecdb_client_list;
+VECDB_API int vecdb_client_list_collections(vecdb_client *client, const vecdb_client_call *call,
+                                            vecdb_client_list **out, vecdb_error *error);
+VECDB_API size_t vecdb_client_list_count(const vecdb_client_list *list);
+/* NULL: there is none of that number. */
+VECDB_API const char *vecdb_client_list_name(const vecdb_client_list *list, size_t i);
+VECDB_API void vecdb_client_list_free(vecdb_client_list *list);
+
+typedef struct vecdb_client_about vecdb_client_about;
+VECDB_API int vecdb_client_describe(vecdb_client *client, const char *collection,
+                                    const vecdb_client_call *call, vecdb_client_about **out,
+                                    vecdb_error *error);
+VECDB_API const vecdb_schema *vecdb_client_about_schema(const vecdb_client_about *about);
+/* Never that of another collection, also when that has had the same name. */
+VECDB_API uint32_t vecdb_client_about_id(const vecdb_client_about *about);
+VECDB_API int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layout *out);
+VECDB_API void vecdb_client_about_free(vecdb_client_about *about);
+
+/* A replica that is in sync with its shard's primary, or is that. */
+typedef struct vecdb_client_replica {
+  uint32_t size;
+  uint32_t shard;
+  uint32_t node;
+  uint32_t primary;
+  uint32_t reached; /* 0: its node gave no answer, and what follows is 0 */
+  uint64_t rows;
+  uint64_t bytes;
+  uint64_t applied;   /* positions in the shard's log: up to where its rows are, */
+  uint64_t committed; /* and up to where it knows them to be durable on all replicas */
+} vecdb_client_replica;
+/* Asks the nodes of a collection one after the other, as it was when it was described, and calls
+   visit with each replica, a shard's primary first; a non-zero return ends the walk. The call's
+   time is that for each node. */
+VECDB_API int vecdb_client_replicas(vecdb_client *client, const vecdb_client_about *about,
+                                    const vecdb_client_call *call,
+                                    int (*visit)(void *user, const vecdb_client_replica *replica),
+                                    void *user, vecdb_error *error);
+
 VECDB_API int vecdb_client_insert(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, const vecdb_client_call *call,
                                   vecdb_error *error);

@@ -8,7 +8,7 @@
 #include "place/route.h"
 #include "place/table.h"
 
-enum { CREATE_BATCH = 64 };
+enum { CREATE_BATCH = 64, CREATE_TRIES = 64 };
 
 static enum ctl_status create_say(struct ctl *ctl, enum ctl_status status, const char *text) {
   snprintf(ctl->why, sizeof ctl->why, "%s", text);
@@ -47,6 +47,21 @@ enum ctl_status ctl_add_node(struct ctl *ctl, const struct doc_node *node) {
 }
 
 /* ---- A collection ---- */
+
+/* The collection of that name, and as of when; 0: none. */
+static uint32_t create_named(struct ctl *ctl, const char *name, int64_t *mod) {
+  const struct cache_view *view = ctl_view(ctl);
+  size_t n;
+  uint32_t id = 0;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_COLL, 0, &n);
+  for (size_t i = 0; i < n && !id; i++) {
+    const struct doc_coll *coll = all[i]->doc;
+    id = coll && strcmp(coll->name, name) == 0 ? coll->id : 0;
+    *mod = all[i]->mod;
+  }
+  cache_give(view);
+  return id;
+}
 
 struct create {
   struct ctl *ctl;
@@ -103,7 +118,8 @@ static char *create_slots(const struct create *c, size_t *n) {
 }
 
 /* The count of ids, the name and the documents of the whole, in one transaction. */
-static enum ctl_status create_whole(struct create *c, const struct doc_splits *splits) {
+static enum ctl_status create_whole(struct create *c, const struct doc_splits *splits,
+                                    bool *held) {
   struct ctl *ctl = c->ctl;
   char id[16];
   size_t n[3] = {0};
@@ -128,14 +144,11 @@ static enum ctl_status create_whole(struct create *c, const struct doc_splits *s
   }
   const struct meta_op look = {.kind = META_GET, .key = ops[1].key};
   const struct meta_txn txn = {compares, ops, &look, 2, splits ? 5u : 4u, 1};
-  bool held = false;
   enum ctl_status status = CTL_NOT_ALLOWED;
   if (text[0] && text[1] && (text[2] || !splits))
-    status = ctl_commit(ctl, &txn, &held);
+    status = ctl_commit(ctl, &txn, held);
   else
     create_say(ctl, status, "a collection that breaks the rules of its document");
-  if (!status && !held)
-    status = create_say(ctl, CTL_NOT_ALLOWED, "the name is taken, or another one came before");
   for (size_t i = 0; i < 3; i++)
     free(text[i]);
   return status;
@@ -217,12 +230,51 @@ enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll,
     cache_give(view);
   }
   status = status ? status : create_place(&c, splits);
-  status = status ? status : create_whole(&c, splits);
+  bool held = false;
+  for (int i = 0; !status && !held; i++) { /* again when another one took the id */
+    int64_t mod;
+    if (i == CREATE_TRIES)
+      status = create_say(ctl, CTL_NOT_ALLOWED, "the name belongs to what cannot be read");
+    else if (create_named(ctl, coll->name, &mod))
+      status = create_say(ctl, CTL_EXISTS, "the name is taken");
+    else
+      status = create_whole(&c, splits, &held);
+  }
   for (uint32_t i = 0; !status && i < coll->shards; i += CREATE_BATCH)
     status = create_some(&c, i, coll->shards - i < CREATE_BATCH ? coll->shards - i : CREATE_BATCH);
   status = status ? status : create_activate(&c);
   free(c.nodes);
   free(c.shards);
   free(c.owner);
+  return status;
+}
+
+enum ctl_status ctl_drop(struct ctl *ctl, const char *name) {
+  static const enum doc_kind kinds[] = {DOC_PATH_COLL, DOC_PATH_SLOTS, DOC_PATH_SPLITS,
+                                        DOC_PATH_SHARD, DOC_PATH_MOVE};
+  enum { KINDS = sizeof kinds / sizeof *kinds };
+  struct doc_path paths[KINDS], by_name = doc_path_name(ctl->cluster, name);
+  char ends[KINDS][META_KEY_MAX];
+  enum ctl_status status = CTL_OK;
+  for (bool held = false; !status && !held;) {
+    struct meta_op ops[KINDS + 1];
+    int64_t mod;
+    uint32_t id = create_named(ctl, name, &mod);
+    if (!id)
+      return create_say(ctl, CTL_NO_SUCH, "no such collection");
+    for (int i = 0; i < KINDS; i++) {
+      bool many = kinds[i] == DOC_PATH_SHARD || kinds[i] == DOC_PATH_MOVE;
+      paths[i] = many ? doc_path_all(ctl->cluster, kinds[i], id)
+                      : doc_path(ctl->cluster, kinds[i], id, 0);
+      ops[i] = (struct meta_op){.kind = META_DELETE, .key = meta_text(paths[i].text)};
+      if (many)
+        ops[i].end = meta_prefix_end(ops[i].key, ends[i]);
+    }
+    ops[KINDS] = (struct meta_op){.kind = META_DELETE, .key = meta_text(by_name.text)};
+    const struct meta_compare compare = {ops[0].key, META_MOD, META_EQUAL, mod, {NULL, 0}};
+    const struct meta_op look = {.kind = META_GET, .key = compare.key};
+    const struct meta_txn txn = {&compare, ops, &look, 1, KINDS + 1, 1};
+    status = ctl_commit(ctl, &txn, &held);
+  }
   return status;
 }

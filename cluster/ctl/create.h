@@ -15,5 +15,8 @@ enum ctl_status ctl_add_node(struct ctl *ctl, const struct doc_node *node);
  * collection to anybody, but keeps its name.
  */
 enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll, const struct doc_splits *splits);
+/* Removes the collection of that name with all its documents, in one transaction: to nodes it is
+   gone, and they remove its data. CTL_NO_SUCH: there is none. */
+enum ctl_status ctl_drop(struct ctl *ctl, const char *name);
 
 #endif

@@ -14,6 +14,7 @@ static const char ctl_usage[] =
     "  add-node N --address HOST:PORT [--zone Z] [--name NAME]\n"
     "  create --collection C --schema FILE [--shards S] [--replicas R] [--min-isr M] [--ack A]\n"
     "                                     A is sync, chain or async\n"
+    "  drop --collection C                removes it with its data\n"
     "  status\n"
     "  balance [--collection C] [--dry-run] [--wait]\n"
     "  move --collection C --shard S --target-node N [--source-node N] [--dry-run] [--wait]\n"

@@ -1,4 +1,4 @@
-/* first.c - init, add-node, create: see first.h. */
+/* first.c - init, add-node, create, drop: see first.h. */
 #include "ctl/first.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@ static bool first_named(const struct ctl_args *a, const char *command) {
 
 bool ctl_first_is(const char *command) {
   return strcmp(command, "init") == 0 || strcmp(command, "add-node") == 0 ||
-         strcmp(command, "create") == 0;
+         strcmp(command, "create") == 0 || strcmp(command, "drop") == 0;
 }
 
 const char *ctl_first_missing(const struct ctl_args *a) {
@@ -21,6 +21,8 @@ const char *ctl_first_missing(const struct ctl_args *a) {
     return "it needs a node's number and --address";
   if (first_named(a, "create") && (!a->collection || !a->schema))
     return "it needs --collection and --schema";
+  if (first_named(a, "drop") && !a->collection)
+    return "it needs --collection";
   return NULL;
 }
 
@@ -85,6 +87,7 @@ static enum ctl_status first_create(struct ctl *ctl, const struct ctl_args *a) {
 int ctl_first(struct ctl *ctl, const struct ctl_args *a, FILE *out, FILE *err) {
   enum ctl_status status = first_named(a, "init")       ? first_init(ctl, a, out)
                            : first_named(a, "add-node") ? first_add(ctl, a)
+                           : first_named(a, "drop")     ? ctl_drop(ctl, a->collection)
                                                         : first_create(ctl, a);
   if (!status)
     return 0;

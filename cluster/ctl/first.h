@@ -1,4 +1,4 @@
-/* first.h - the commands that begin a cluster: init, add-node, create. */
+/* first.h - the commands that begin a cluster: init, add-node, create, drop. */
 #ifndef CLUSTER_CTL_FIRST_H
 #define CLUSTER_CTL_FIRST_H
 

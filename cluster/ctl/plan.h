@@ -14,6 +14,7 @@ enum ctl_status {
   CTL_OK,
   CTL_NOTHING,     /* nothing is to be done */
   CTL_NO_SUCH,     /* no such collection, shard or node */
+  CTL_EXISTS,      /* the name is taken */
   CTL_NOT_ALLOWED, /* it would break a rule; the reason is told */
   CTL_STORE,       /* the metadata store did not do it */
   CTL_USAGE,

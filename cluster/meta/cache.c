@@ -257,6 +257,8 @@ void cache_run(struct cache *cache, int64_t now_us) {
     cache_page(cache);
 }
 
+void cache_refresh(struct cache *cache) { cache->read_us = cache->now_us; }
+
 int64_t cache_due(const struct cache *cache) { return cache->reading ? INT64_MAX : cache->read_us; }
 
 struct cache_state cache_state(const struct cache *cache) {

@@ -57,6 +57,8 @@ struct cache *cache_open(struct meta_store *store, const struct cache_config *co
 void cache_close(struct cache *cache);
 /* To be called after meta_run, and at the latest when cache_due says. */
 void cache_run(struct cache *cache, int64_t now_us);
+/* The next full read is due at once. */
+void cache_refresh(struct cache *cache);
 int64_t cache_due(const struct cache *cache);
 struct cache_state cache_state(const struct cache *cache);
 

@@ -61,11 +61,13 @@ static bool node_parts(struct node *n, char *why) {
   snprintf(why, NODE_WHY, "out of memory, threads or descriptors");
   n->work = work_open(n->config.threads ? n->config.threads : NODE_THREADS);
   n->syncs = work_open(NODE_SYNC_THREADS);
+  n->admin = work_open(1);
   n->epoll = epoll_create1(EPOLL_CLOEXEC);
   n->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  return n->work && n->syncs && n->epoll >= 0 && n->stop >= 0 && node_watch(n, n->stop) &&
-         node_watch(n, net_fd(n->net)) && node_watch(n, meta_fd(n->meta)) &&
-         node_watch(n, work_fd(n->work)) && node_watch(n, work_fd(n->syncs)) &&
+  return n->work && n->syncs && n->admin && n->epoll >= 0 && n->stop >= 0 &&
+         node_watch(n, n->stop) && node_watch(n, net_fd(n->net)) &&
+         node_watch(n, meta_fd(n->meta)) && node_watch(n, work_fd(n->work)) &&
+         node_watch(n, work_fd(n->syncs)) && node_watch(n, work_fd(n->admin)) &&
          getrandom(&n->born, sizeof n->born, 0) == sizeof n->born;
 }
 
@@ -112,6 +114,8 @@ void node_run(struct node *n) {
     net_run(n->net, n->now_us);
     work_run(n->syncs);
     work_run(n->work);
+    work_run(n->admin);
+    node_admin_run(n);
     node_tick(n);
     node_replicas_look(n);
   }
@@ -126,6 +130,7 @@ void node_close(struct node *n) {
   if (!n)
     return;
   node_replicas_close(n);
+  node_admin_end(n);
   if (n->net)
     net_close(n->net);
   if (n->meta)

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "node/node_int.h"
-#include "router/map.h"
 
 static const uint64_t ask_waiting_max = 64u << 20; /* bytes that the machine has yet to apply */
 static const int64_t ask_us = 30000000;            /* of a request without a deadline */
@@ -22,8 +21,7 @@ static void ask_free(struct node_ask *a) {
   free(a);
 }
 
-/* Sends what lies in a->out, and forgets the request. */
-static void ask_send(struct node_ask *a) {
+void node_ask_send(struct node_ask *a) {
   struct frame f = {.type = FRAME_ANSWER, .request = a->request, .n = (uint32_t)a->out.n};
   if (a->from->conn && !a->out.status &&
       net_send(a->from->conn, &f, a->out.data, true) == NET_SENT)
@@ -31,7 +29,7 @@ static void ask_send(struct node_ask *a) {
   ask_free(a);
 }
 
-static void ask_message(struct node_ask *a, struct wire_message *out) {
+void node_ask_message(struct node_ask *a, struct wire_message *out) {
   out->kind = WIRE_ANSWER;
   out->has |= WIRE_HAS(WIRE_RESULT);
   out->result = a->result;
@@ -39,14 +37,14 @@ static void ask_message(struct node_ask *a, struct wire_message *out) {
     out->result.message = out->result.code ? wire_code_text(out->result.code) : "";
   wire_out_init(&a->out, WIRE_LIMIT);
   wire_message_write(out, &a->out);
-  ask_send(a);
+  node_ask_send(a);
 }
 
-static void ask_fail(struct node_ask *a, int code) {
+void node_ask_fail(struct node_ask *a, int code) {
   struct wire_message out = {0};
   a->result.code = code;
   a->result.retry_ms = code == WIRE_OVERLOADED ? ASK_RETRY_MS : 0;
-  ask_message(a, &out);
+  node_ask_message(a, &out);
 }
 
 /* The replica's view of the shard, for every answer. */
@@ -85,7 +83,7 @@ static struct node_ask **ask_find(struct node_replica *r, uint64_t ticket) {
 void node_asks_end(struct node_replica *r, int code) {
   while (r->asks) {
     struct node_ask *a = ask_take(r, &r->asks);
-    ask_fail(a, a->write ? WIRE_UNKNOWN : code);
+    node_ask_fail(a, a->write ? WIRE_UNKNOWN : code);
   }
 }
 
@@ -96,14 +94,14 @@ void node_asks_tick(struct node_replica *r) {
       continue;
     }
     struct node_ask *a = ask_take(r, at);
-    ask_fail(a, a->write ? WIRE_UNKNOWN : VECDB_ERR_TIMEOUT);
+    node_ask_fail(a, a->write ? WIRE_UNKNOWN : VECDB_ERR_TIMEOUT);
   }
 }
 
 static void ask_read_done(struct work_job *job) {
   struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
   a->replica->reading--;
-  ask_send(a);
+  node_ask_send(a);
 }
 
 /* A thread does it now. */
@@ -155,7 +153,7 @@ void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
     a->waits = true;
     a->seq = answer->pos.seq;
   } else {
-    ask_fail(ask_take(r, at), code);
+    node_ask_fail(ask_take(r, at), code);
   }
 }
 
@@ -170,7 +168,7 @@ static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
     a->result.field = o->error.field;
     a->result.message = *o->error.message ? o->error.message : wire_code_text(o->code);
   }
-  ask_message(a, &out);
+  node_ask_message(a, &out);
 }
 
 void node_ask_applied(struct node_replica *r, const struct machine_outcome *o) {
@@ -185,7 +183,7 @@ void node_ask_applied(struct node_replica *r, const struct machine_outcome *o) {
     else if (a->ticket == o->ticket)
       ask_outcome(a, o);
     else
-      ask_fail(a, VECDB_OK); /* it was applied before: a retry */
+      node_ask_fail(a, VECDB_OK); /* it was applied before: a retry */
   }
 }
 
@@ -204,11 +202,11 @@ static void ask_write(struct node_replica *r, struct node_ask *a) {
                                                             : REP_ACK_SYNC;
   a->write = true;
   if (ev.n > WIRE_BODY_MAX) {
-    ask_fail(a, VECDB_ERR_LIMIT);
+    node_ask_fail(a, VECDB_ERR_LIMIT);
     return;
   }
   if (machine_waiting(r->machine) > ask_waiting_max) {
-    ask_fail(a, WIRE_OVERLOADED);
+    node_ask_fail(a, WIRE_OVERLOADED);
     return;
   }
   ask_wait(r, a);
@@ -241,32 +239,20 @@ static void ask_stats(struct node_replica *r, struct node_ask *a) {
                                   .queue = r->reading,
                                   .role = info.serving};
   ask_fence(a);
-  ask_message(a, &out);
-}
-
-static void ask_map(struct node *n, struct node_ask *a) {
-  struct wire_message out = {.has = WIRE_HAS(WIRE_DOCUMENTS_OF)};
-  const struct cache_view *view = cache_take(n->cache);
-  if (view && router_map_documents(view, a->message.name.name, &a->mem, &out.documents,
-                                   &out.n_documents))
-    ask_message(a, &out);
-  else
-    ask_fail(a, view ? VECDB_ERR_NOT_FOUND : WIRE_UNAVAILABLE);
-  if (view)
-    cache_give(view);
+  node_ask_message(a, &out);
 }
 
 static void ask_shard(struct node *n, struct node_ask *a) {
   const struct wire_target *t = &a->message.target;
   struct node_replica *r = node_replica_of(n, t->collection, t->shard);
   if (!r || !r->rep) {
-    ask_fail(a, WIRE_NO_REPLICA);
+    node_ask_fail(a, WIRE_NO_REPLICA);
     return;
   }
   a->replica = r;
   if (t->schema && t->schema != r->schema_version) {
     ask_fence(a);
-    ask_fail(a, WIRE_SCHEMA);
+    node_ask_fail(a, WIRE_SCHEMA);
     return;
   }
   switch (a->message.kind) {
@@ -281,6 +267,7 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
   if (!a)
     return; /* its deadline ends it */
   c->uses++;
+  a->node = n;
   a->from = c;
   a->request = frame->request;
   a->payload = frame->payload;
@@ -290,11 +277,14 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
   frame->payload = NULL;
   enum wire_status status = wire_message_read(a->payload, a->bytes, &a->mem, &a->message);
   if (status) {
-    ask_fail(a, status == WIRE_NO_MEMORY ? VECDB_ERR_NO_MEMORY : WIRE_PROTOCOL);
+    node_ask_fail(a, status == WIRE_NO_MEMORY ? VECDB_ERR_NO_MEMORY : WIRE_PROTOCOL);
     return;
   }
   switch (a->message.kind) {
-    case WIRE_MAP: ask_map(n, a); break;
+    case WIRE_MAP:
+    case WIRE_CREATE:
+    case WIRE_DROP:
+    case WIRE_LIST: node_admin(n, a); break;
     case WIRE_WRITE:
     case WIRE_SEARCH:
     case WIRE_GET:
@@ -302,6 +292,6 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_COUNT:
     case WIRE_STATS: ask_shard(n, a); break;
     case WIRE_CANCEL: ask_free(a); break;
-    default: ask_fail(a, VECDB_ERR_UNSUPPORTED); break;
+    default: node_ask_fail(a, VECDB_ERR_UNSUPPORTED); break;
   }
 }

@@ -63,6 +63,7 @@ struct node_replica {
 /* A request that is not answered yet. */
 struct node_ask {
   struct node_ask *next; /* of the replica */
+  struct node *node;
   struct node_replica *replica;
   struct node_conn *from;
   uint64_t request;
@@ -92,6 +93,9 @@ struct node {
   struct cache *cache;
   struct net *net;
   struct work *work, *syncs;
+  struct work *admin;     /* one thread that waits for the metadata store, and removes folders */
+  struct node_ask *named; /* that wait for the cache to be as new as `seq` */
+  bool removing;          /* a folder */
   struct node_live live;
   struct node_peer *peers;
   size_t n_peers, room_peers;
@@ -134,8 +138,20 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame);
 void node_ask_answer(struct node_replica *r, const struct rep_answer *a);
 void node_ask_applied(struct node_replica *r, const struct machine_outcome *o);
 /* All that no thread works on are answered with this code. */
+/* Sends what lies in a->out, or this code, or this message; each forgets the request. */
+void node_ask_send(struct node_ask *a);
+void node_ask_fail(struct node_ask *a, int code);
+void node_ask_message(struct node_ask *a, struct wire_message *out);
 void node_asks_end(struct node_replica *r, int code);
 void node_asks_tick(struct node_replica *r);
 void node_read_run(struct work_job *job);
+
+/* node_admin.c: requests about collections, not about their rows. */
+void node_admin(struct node *n, struct node_ask *a);
+void node_admin_run(struct node *n);
+void node_admin_end(struct node *n);
+
+/* node_gone.c: removes the data of collections that were dropped. */
+void node_gone_look(struct node *n, const struct cache_view *view);
 
 #endif

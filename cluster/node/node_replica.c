@@ -240,6 +240,7 @@ void node_replicas_look(struct node *n) {
     if (!entry || (doc && !replica_wanted(n, view, doc)))
       replica_close(r);
   }
+  node_gone_look(n, view);
   cache_give(view);
 }
 

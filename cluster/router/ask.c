@@ -83,6 +83,7 @@ static struct part *ask_part(struct request *q, struct router_share share, struc
   p->share = share;
   p->before = before;
   p->paid = true;
+  p->row = p->position = -1;
   wire_out_init(&p->payload, q->ask.message->kind == WIRE_WRITE ? WIRE_BODY_MAX : WIRE_LIMIT);
   return p;
 }

@@ -143,6 +143,7 @@ void part_lost(struct router *r, struct part *p, uint32_t which, int64_t now_us)
   if (part_trying(p))
     return;
   int32_t code = state_reads(p->request) ? WIRE_UNAVAILABLE : WIRE_UNKNOWN;
+  p->doubt = true;
   part_refresh(r, p);
   /* Another replica may answer at once; a primary's successor takes a while. */
   int64_t wait_us = state_reads(p->request) && !p->attempts ? 0 : part_backoff(r, p);
@@ -351,6 +352,7 @@ static void part_taken(struct router *r, struct part *p, const struct wire_messa
 static void part_judge(struct router *r, struct part *p, struct node_health *h,
                        const struct wire_message *m, int64_t now_us) {
   const struct wire_result *a = &m->result;
+  p->doubt = p->doubt || a->code == WIRE_UNKNOWN;
   if (!wire_code_again(a->code)) {
     p->row = a->row;
     p->position = a->position;

@@ -232,6 +232,16 @@ void request_part_ended(struct router *r, struct request *q, const struct part *
   request_release(r, q);
 }
 
+/* What a part says that is waited for no more: nodes that have refused it to the end had too much
+   to do; a write that was sent may have happened. */
+static int32_t request_late(const struct part *p, int32_t code) {
+  bool reads = state_reads(p->request);
+  if (code == VECDB_ERR_TIMEOUT && p->state == PART_WAITING && p->code == WIRE_OVERLOADED &&
+      (reads || !p->doubt))
+    return WIRE_OVERLOADED;
+  return p->sent_once && !reads ? WIRE_UNKNOWN : code;
+}
+
 /* The deadline has come, or there is another reason to wait no more. */
 static void request_expire(struct router *r, struct request *q, int32_t code, const char *why) {
   for (uint32_t i = 0; i < q->n_parts; i++) {
@@ -241,7 +251,7 @@ static void request_expire(struct router *r, struct request *q, int32_t code, co
     char last[WIRE_MESSAGE];
     snprintf(last, sizeof last, "%s%s%.400s", why, *p->words ? "; before: " : "", p->words);
     memcpy(p->words, last, sizeof last);
-    p->code = p->sent_once && !state_reads(q) ? WIRE_UNKNOWN : code;
+    p->code = request_late(p, code);
     p->state = PART_FAILED;
   }
   request_hold(q);

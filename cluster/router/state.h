@@ -59,6 +59,7 @@ struct part {
   bool to_primary; /* a replica was not fresh enough */
   bool paid;       /* the next try is free: the first one, or a redirect */
   bool sent_once;
+  bool doubt; /* a write's try ended without a word: it may have happened */
   bool hedged;
   uint64_t count; /* of its op id; 0: none yet */
   uint64_t epoch; /* fence that the payload was written for */

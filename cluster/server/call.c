@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/vecdb_client.h"
 #include "server/auth.h"
 #include "server/guard.h"
 #include "server/observe.h"
@@ -67,6 +68,20 @@ static int call_status_of(int code) {
     return 501;
   case VECDB_ERR_TIMEOUT:
     return 504;
+  case VECDB_CLIENT_UNKNOWN:
+    return 504;
+  case VECDB_CLIENT_OVERLOADED:
+    return 429;
+  case VECDB_CLIENT_SCHEMA:
+    return 409;
+  case VECDB_CLIENT_PROTOCOL:
+    return 502;
+  case VECDB_CLIENT_NOT_PRIMARY:
+  case VECDB_CLIENT_NO_REPLICA:
+  case VECDB_CLIENT_UNAVAILABLE:
+  case VECDB_CLIENT_NOT_FRESH:
+  case VECDB_CLIENT_SOME_SHARDS:
+  case VECDB_CLIENT_NO_NODE:
   case VECDB_ERR_BUSY:
   case VECDB_ERR_CANCELLED:
   case VECDB_ERR_NO_MEMORY:
@@ -92,10 +107,7 @@ const char *srv_call_said(struct srv_call *call, const vecdb_error *error) {
 }
 
 void srv_call_error(struct srv_call *call, const vecdb_error *error) {
-  const char *name = vecdb_status_name(error->code), *said = srv_call_said(call, error);
-  static const char prefix[] = "VECDB_ERR_";
-  if (strncmp(name, prefix, sizeof prefix - 1) == 0)
-    name += sizeof prefix - 1;
+  const char *name = engine_code_name(error->code), *said = srv_call_said(call, error);
   if (error->code == VECDB_ERR_READ_ONLY && call->denied)
     name = "FORBIDDEN";
   if (call->errors) {
@@ -125,8 +137,8 @@ void srv_call_free(struct srv_call *call) {
   srv_arena_free(&call->arena);
 }
 
-vecdb_collection *srv_call_collection(struct srv_call *call, const char *name) {
-  vecdb_collection *collection;
+struct engine_collection *srv_call_collection(struct srv_call *call, const char *name) {
+  struct engine_collection *collection;
   vecdb_error error;
   srv_call_about(call, name);
   if (srv_guard_get_collection(call, name, &collection, &error) == VECDB_OK)

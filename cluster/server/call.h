@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/engine.h"
 #include "server/arena.h"
 #include "server/peer.h"
 #include "server/trace.h"
@@ -76,7 +77,7 @@ void srv_call_free(struct srv_call *call);
 
 /* The collection that a path names, to be released; answers 404 and gives NULL when there is
    none. */
-vecdb_collection *srv_call_collection(struct srv_call *call, const char *name);
+struct engine_collection *srv_call_collection(struct srv_call *call, const char *name);
 
 /*
  * Members of a JSON object by what they must be. Each returns false after answering 400 when the

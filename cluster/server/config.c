@@ -73,6 +73,22 @@ static const struct config_key config_keys[] = {
                 "file of such keys, mode 0600, a line NAME = 64 hexadecimal digits each"),
     CONFIG_TEXT("storage", "key_command", key_command, "",
                 "instead: a program that is run with the name and prints the digits"),
+    CONFIG_TEXT("cluster", "nodes", nodes, "",
+                "some nodes of a cluster that has the collections, ID@address:port with commas"
+                " between; empty: they are in the database of this server"),
+    CONFIG_TEXT("cluster", "id", cluster_id, "", "the cluster's id, 32 hexadecimal digits"),
+    CONFIG_TEXT("cluster", "ca", cluster_ca, "",
+                "PEM file of who signs the cluster's certificates; empty: no TLS, which works on"
+                " loopback alone"),
+    CONFIG_TEXT("cluster", "certificate", cluster_certificate, "",
+                "PEM file of this server's certificate in the cluster"),
+    CONFIG_TEXT("cluster", "key", cluster_key, "", "PEM file of its key"),
+    CONFIG_NUMBER("cluster", "client", cluster_client, 0, 0, UINT32_MAX,
+                  "the number that the certificate names, of 2147483649 and above; 0: without"
+                  " TLS, a random one"),
+    CONFIG_NUMBER("cluster", "shards", cluster_shards, 3, 1, 4096,
+                  "shards of a collection that is created here"),
+    CONFIG_NUMBER("cluster", "replicas", cluster_replicas, 3, 1, 7, "replicas of each of them"),
     CONFIG_TEXT("search", "collection", search_collection, "passages",
                 "the collection that POST /search asks"),
     CONFIG_TEXT("security", "jwks", jwks_file, "",

@@ -25,6 +25,11 @@ struct srv_config {
   char key_name[SRV_CONFIG_TEXT];          /* of what wraps its keys; "": it is not encrypted */
   char key_file[SRV_CONFIG_TEXT];          /* where that is found, by its name ... */
   char key_command[SRV_CONFIG_TEXT];       /* ... or what prints it; "": not */
+  char nodes[SRV_CONFIG_TEXT];             /* of a cluster that has the collections; "": none */
+  char cluster_id[SRV_CONFIG_TEXT];
+  char cluster_ca[SRV_CONFIG_TEXT]; /* PEM files of its TLS; "": it has none */
+  char cluster_certificate[SRV_CONFIG_TEXT];
+  char cluster_key[SRV_CONFIG_TEXT];
   char search_collection[SRV_CONFIG_TEXT]; /* of POST /search */
   char jwks_file[SRV_CONFIG_TEXT];   /* public keys of tokens; "": none are taken */
   char issuer[SRV_CONFIG_TEXT];      /* of tokens */
@@ -61,6 +66,9 @@ struct srv_config {
   _Atomic uint64_t request_seconds; /* a request must have arrived whole by then */
   _Atomic uint64_t least_rate;      /* bytes of an answer that a client takes each second */
   _Atomic uint64_t timeout_ms;      /* of a request that brings none */
+  _Atomic uint64_t cluster_client; /* this server's number in the cluster; 0: any */
+  _Atomic uint64_t cluster_shards; /* of collections that are made */
+  _Atomic uint64_t cluster_replicas;
   char audit_path[SRV_CONFIG_TEXT]; /* folder of the audit log; "": none is kept */
   char audit_sync[SRV_CONFIG_TEXT]; /* commit, interval or off */
   char audit_key[SRV_CONFIG_TEXT];  /* a file; "": the chain has no key */

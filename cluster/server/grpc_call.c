@@ -232,6 +232,9 @@ static void grpc_translate(struct grpc_call *c) {
   case 400:
     grpc_decide(c, GRPC_INVALID_ARGUMENT, text);
     break;
+  case 429:
+    grpc_decide(c, GRPC_RESOURCE_EXHAUSTED, text);
+    break;
   case 501:
     grpc_decide(c, GRPC_UNIMPLEMENTED, text);
     break;

@@ -59,25 +59,28 @@ static int guard_no_memory(vecdb_error *error) {
 
 /* ---- Collections ----------------------------------------------------------------------------- */
 
-int srv_guard_get_collection(struct srv_call *call, const char *name, vecdb_collection **out,
-                             vecdb_error *error) {
+int srv_guard_get_collection(struct srv_call *call, const char *name,
+                             struct engine_collection **out, vecdb_error *error) {
   *out = NULL;
   if (!guard_may(call, call->route->permission, name))
     return guard_deny(call, error);
-  return vecdb_collection_get(call->server->db, name, out, error);
+  int rc = engine_collection_get(call->server->engine, name, out, error);
+  if (!rc)
+    (*out)->how.timeout_ms = call->timeout_ms;
+  return rc;
 }
 
 int srv_guard_create(struct srv_call *call, const char *name, const vecdb_schema *schema,
-                     vecdb_collection **out, vecdb_error *error) {
+                     struct engine_collection **out, vecdb_error *error) {
   if (!guard_may(call, SRV_ADMIN, name))
     return guard_deny(call, error);
-  return vecdb_collection_create(call->server->db, name, schema, out, error);
+  return engine_collection_create(call->server->engine, name, schema, out, error);
 }
 
 int srv_guard_drop(struct srv_call *call, const char *name, vecdb_error *error) {
   if (!guard_may(call, SRV_ADMIN, name))
     return guard_deny(call, error);
-  return vecdb_collection_drop(call->server->db, name, error);
+  return engine_collection_drop(call->server->engine, name, error);
 }
 
 bool srv_guard_may_read(const struct srv_call *call, const char *collection) {
@@ -98,13 +101,13 @@ static int guard_visit(void *user, const char *name) {
 int srv_guard_list(struct srv_call *call, int (*visit)(void *user, const char *name), void *user,
                    vecdb_error *error) {
   struct guard_walk walk = {call, visit, user};
-  return vecdb_collection_list(call->server->db, guard_visit, &walk, error);
+  return engine_collection_list(call->server->engine, guard_visit, &walk, error);
 }
 
-int srv_guard_stats(struct srv_call *call, vecdb_collection *collection, vecdb_stats *out,
+int srv_guard_stats(struct srv_call *call, struct engine_collection *collection, vecdb_stats *out,
                     vecdb_error *error) {
   if (!guard_is_bound(call))
-    return vecdb_collection_stats(collection, out, error);
+    return engine_collection_stats(collection, out, error);
   *out = (vecdb_stats)VECDB_STATS_INIT;
   return srv_guard_count(call, collection, NULL, &out->rows, error);
 }
@@ -112,14 +115,14 @@ int srv_guard_stats(struct srv_call *call, vecdb_collection *collection, vecdb_s
 /* ---- Filters --------------------------------------------------------------------------------- */
 
 /* The filter within the tenant's rows; *out is `filter` itself for who is bound to none. */
-static int guard_filter(struct srv_call *call, vecdb_collection *collection,
+static int guard_filter(struct srv_call *call, struct engine_collection *collection,
                         const vecdb_filter *filter, vecdb_filter *out, vecdb_error *error) {
   struct srv_tenant tenant;
   if (!guard_is_bound(call)) {
     *out = filter ? *filter : (vecdb_filter){NULL, 0, NULL, 0};
     return VECDB_OK;
   }
-  int rc = srv_tenant_of(call, vecdb_collection_schema(collection), &tenant, error);
+  int rc = srv_tenant_of(call, engine_collection_schema(collection), &tenant, error);
   return rc ? rc : srv_tenant_filter(call, &tenant, filter, out, error);
 }
 
@@ -130,49 +133,49 @@ static void guard_hide(const struct srv_call *call, vecdb_search_info *info) {
         .size = info->size, .partial = info->partial, .elapsed_ns = info->elapsed_ns};
 }
 
-int srv_guard_search(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_search(struct srv_call *call, struct engine_collection *collection,
                      const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
-                     vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
+                     vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
   vecdb_search_params own = *params;
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
-    rc = vecdb_search(collection, &own, hits, counts, info, rows, error);
+    rc = engine_search(collection, &own, hits, counts, info, rows, error);
   guard_hide(call, info);
   for (uint32_t q = 0; !rc && (q < own.n_queries || q == 0); q++)
     srv_auth_rows(call, counts[q]);
   return rc;
 }
 
-int srv_guard_search_range(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_search_range(struct srv_call *call, struct engine_collection *collection,
                            const vecdb_search_params *params, float radius, vecdb_hit *hits,
-                           uint32_t *count, vecdb_rows **rows, vecdb_error *error) {
+                           uint32_t *count, struct engine_rows **rows, vecdb_error *error) {
   vecdb_search_params own = *params;
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
-    rc = vecdb_search_range(collection, &own, radius, hits, count, NULL, rows, error);
+    rc = engine_search_range(collection, &own, radius, hits, count, NULL, rows, error);
   if (!rc)
     srv_auth_rows(call, *count);
   return rc;
 }
 
-int srv_guard_search_groups(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_search_groups(struct srv_call *call, struct engine_collection *collection,
                             const vecdb_search_params *params, const vecdb_group_by *by,
                             vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
-                            vecdb_rows **rows, vecdb_error *error) {
+                            struct engine_rows **rows, vecdb_error *error) {
   vecdb_search_params own = *params;
   size_t groups = (size_t)params->k * (params->n_queries ? params->n_queries : 1);
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
-    rc = vecdb_search_groups(collection, &own, by, hits, counts, info, rows, error);
+    rc = engine_search_groups(collection, &own, by, hits, counts, info, rows, error);
   guard_hide(call, info);
   for (size_t g = 0; !rc && g < groups; g++)
     srv_auth_rows(call, counts[g]);
   return rc;
 }
 
-int srv_guard_search_hybrid(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_search_hybrid(struct srv_call *call, struct engine_collection *collection,
                             const vecdb_hybrid_params *params, vecdb_hit *hits, uint32_t *counts,
-                            vecdb_rows **rows, vecdb_error *error) {
+                            struct engine_rows **rows, vecdb_error *error) {
   vecdb_hybrid_params own = *params;
   vecdb_hybrid_search *searches =
       srv_arena_array(&call->arena, params->n_searches, sizeof *searches);
@@ -184,23 +187,23 @@ int srv_guard_search_hybrid(struct srv_call *call, vecdb_collection *collection,
   }
   own.searches = searches;
   if (!rc)
-    rc = vecdb_search_hybrid(collection, &own, hits, counts, NULL, rows, error);
+    rc = engine_search_hybrid(collection, &own, hits, counts, NULL, rows, error);
   uint32_t n_queries = params->n_searches ? params->searches[0].search.n_queries : 0;
   for (uint32_t q = 0; !rc && (q < n_queries || q == 0); q++)
     srv_auth_rows(call, counts[q]);
   return rc;
 }
 
-int srv_guard_explain_all(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_explain_all(struct srv_call *call, struct engine_collection *collection,
                           const vecdb_search_params *params, char *text, size_t capacity,
                           size_t *length, vecdb_error *error) {
   vecdb_search_params own = *params;
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
-  return rc ? rc : vecdb_explain(collection, &own, text, capacity, length, error);
+  return rc ? rc : engine_explain(collection, &own, text, capacity, length, error);
 }
 
 /* What a plan counts and estimates is of all tenants' rows. */
-int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_explain(struct srv_call *call, struct engine_collection *collection,
                       const vecdb_search_params *params, char *text, size_t capacity,
                       size_t *length, vecdb_error *error) {
   static const char hidden[] = "the search is good; its plan tells of the rows of all tenants, and "
@@ -218,57 +221,58 @@ int srv_guard_explain(struct srv_call *call, vecdb_collection *collection,
   return VECDB_OK;
 }
 
-int srv_guard_query(struct srv_call *call, vecdb_collection *collection,
-                    const vecdb_query_params *params, vecdb_rows **out, vecdb_error *error) {
+int srv_guard_query(struct srv_call *call, struct engine_collection *collection,
+                    const vecdb_query_params *params, struct engine_rows **out,
+                    vecdb_error *error) {
   vecdb_query_params own = *params;
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
-    rc = vecdb_query(collection, &own, out, error);
+    rc = engine_query(collection, &own, out, error);
   if (!rc)
-    srv_auth_rows(call, vecdb_rows_count(*out));
+    srv_auth_rows(call, engine_rows_count(*out));
   return rc;
 }
 
-int srv_guard_count(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_count(struct srv_call *call, struct engine_collection *collection,
                     const vecdb_filter *filter, uint64_t *count, vecdb_error *error) {
   vecdb_filter own;
   int rc = guard_filter(call, collection, filter, &own, error);
-  return rc ? rc : vecdb_count(collection, &own, count, error);
+  return rc ? rc : engine_count(collection, &own, count, error);
 }
 
-int srv_guard_sparse_counts(struct srv_call *call, vecdb_collection *collection, const char *field,
-                            const uint32_t *indices, size_t n, uint64_t *counts, uint64_t *rows,
-                            vecdb_error *error) {
+int srv_guard_sparse_counts(struct srv_call *call, struct engine_collection *collection,
+                            const char *field, const uint32_t *indices, size_t n, uint64_t *counts,
+                            uint64_t *rows, vecdb_error *error) {
   vecdb_filter own;
   int rc = guard_filter(call, collection, NULL, &own, error);
   return rc ? rc
-            : vecdb_sparse_counts(collection, field, &own, indices, n, counts, rows, error);
+            : engine_sparse_counts(collection, field, &own, indices, n, counts, rows, error);
 }
 
 /* A blank filter deletes nothing, here as in the library: it is left as it is. */
-int srv_guard_delete_where(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_delete_where(struct srv_call *call, struct engine_collection *collection,
                            const vecdb_filter *filter, uint64_t *deleted, vecdb_error *error) {
   vecdb_filter own;
   if (srv_tenant_is_blank(filter))
-    return vecdb_delete_where(collection, filter, deleted, NULL, error);
+    return engine_delete_where(collection, filter, deleted, NULL, error);
   int rc = guard_filter(call, collection, filter, &own, error);
-  return rc ? rc : vecdb_delete_where(collection, &own, deleted, NULL, error);
+  return rc ? rc : engine_delete_where(collection, &own, deleted, NULL, error);
 }
 
 /* ---- Rows by key ----------------------------------------------------------------------------- */
 
 /* For a tenant a delete by key is one of rows that have these keys and are the tenant's: one
    transaction sees to both. */
-int srv_guard_delete(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
-                     uint64_t *deleted, vecdb_error *error) {
+int srv_guard_delete(struct srv_call *call, struct engine_collection *collection,
+                     const vecdb_keys *keys, uint64_t *deleted, vecdb_error *error) {
   if (!guard_is_bound(call))
-    return vecdb_delete(collection, keys, deleted, error);
-  const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
+    return engine_delete(collection, keys, deleted, error);
+  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
   vecdb_param param = {"keys", {.type = VECDB_ARRAY, .length = (uint32_t)keys->n}};
   param.value.element_type = key->type;
   param.value.as.data = key->type == VECDB_VARCHAR ? (const void *)keys->strings : keys->integers;
   if (keys->n == 0 || keys->n > UINT32_MAX || !param.value.as.data)
-    return vecdb_delete(collection, keys, deleted, error); /* which says what is wrong */
+    return engine_delete(collection, keys, deleted, error); /* which says what is wrong */
   size_t room = strlen(key->name) + 16;
   char *text = srv_arena_take(&call->arena, room);
   if (!text)
@@ -328,15 +332,15 @@ static void guard_keys_move(struct guard_keys *k, size_t from, size_t to) {
 }
 
 /* Leaves those keys whose rows are the tenant's. True: all rows are, so they may be shown. */
-static bool guard_keep(const struct srv_tenant *tenant, const vecdb_rows *rows,
+static bool guard_keep(const struct srv_tenant *tenant, const struct engine_rows *rows,
                        const uint8_t *here, struct guard_keys *k) {
-  int column = vecdb_rows_find(rows, tenant->field);
+  int column = engine_rows_find(rows, tenant->field);
   size_t row = 0, n = 0;
   bool all = true;
   for (size_t i = 0; i < k->n; i++) {
     if (!here[i])
       continue;
-    vecdb_value v = vecdb_rows_value(rows, row++, (size_t)column);
+    vecdb_value v = engine_rows_value(rows, row++, (size_t)column);
     bool own = column >= 0 && srv_tenant_owns(tenant, v);
     all = all && own;
     if (own)
@@ -348,30 +352,31 @@ static bool guard_keep(const struct srv_tenant *tenant, const vecdb_rows *rows,
 
 /* Rows are read and looked at, and read again without those of others until there are none: what is
    given was seen to be the tenant's. */
-static int guard_get_own(struct srv_call *call, vecdb_collection *collection,
+static int guard_get_own(struct srv_call *call, struct engine_collection *collection,
                          const struct srv_tenant *tenant, struct guard_keys *k,
-                         struct srv_guard_fields fields, vecdb_rows **out, vecdb_error *error) {
+                         struct srv_guard_fields fields, struct engine_rows **out,
+                         vecdb_error *error) {
   uint8_t *here = srv_arena_array(&call->arena, k->n + 1, 1);
   if (!here)
     return guard_no_memory(error);
   for (;;) {
     vecdb_keys keys = {k->integers, k->strings, k->n};
-    int rc = vecdb_get(collection, &keys, fields.names, fields.n, here, out, error);
+    int rc = engine_get(collection, &keys, fields.names, fields.n, here, out, error);
     if (rc || guard_keep(tenant, *out, here, k))
       return rc;
-    vecdb_rows_free(*out);
+    engine_rows_free(*out);
     *out = NULL;
   }
 }
 
-static int guard_get(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
-                     struct srv_guard_fields fields, uint8_t *found, vecdb_rows **out,
-                     vecdb_error *error) {
+static int guard_get(struct srv_call *call, struct engine_collection *collection,
+                     const vecdb_keys *keys, struct srv_guard_fields fields, uint8_t *found,
+                     struct engine_rows **out, vecdb_error *error) {
   struct srv_tenant tenant;
   struct guard_keys own;
   if (!guard_is_bound(call))
-    return vecdb_get(collection, keys, fields.names, fields.n, found, out, error);
-  int rc = srv_tenant_of(call, vecdb_collection_schema(collection), &tenant, error);
+    return engine_get(collection, keys, fields.names, fields.n, found, out, error);
+  int rc = srv_tenant_of(call, engine_collection_schema(collection), &tenant, error);
   if (rc)
     return rc;
   const char **names = fields.names ? guard_fields(call, &fields, tenant.field) : NULL;
@@ -387,24 +392,24 @@ static int guard_get(struct srv_call *call, vecdb_collection *collection, const 
   return VECDB_OK;
 }
 
-int srv_guard_get(struct srv_call *call, vecdb_collection *collection, const vecdb_keys *keys,
-                  struct srv_guard_fields fields, uint8_t *found, vecdb_rows **out,
-                  vecdb_error *error) {
+int srv_guard_get(struct srv_call *call, struct engine_collection *collection,
+                  const vecdb_keys *keys, struct srv_guard_fields fields, uint8_t *found,
+                  struct engine_rows **out, vecdb_error *error) {
   int rc = guard_get(call, collection, keys, fields, found, out, error);
   if (!rc)
-    srv_auth_rows(call, vecdb_rows_count(*out));
+    srv_auth_rows(call, engine_rows_count(*out));
   return rc;
 }
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-typedef int guard_writer(vecdb_collection *collection, const vecdb_batch *batch, int64_t *ids,
-                         vecdb_error *error);
+typedef int guard_writer(struct engine_collection *collection, const vecdb_batch *batch,
+                         int64_t *ids, vecdb_error *error);
 
 /* A write on its way. */
 struct guard_write {
   struct srv_call *call;
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   const vecdb_batch *batch;
   vecdb_keys keys; /* none where the database numbers the rows */
   bool held[GUARD_STRIPES];
@@ -429,7 +434,7 @@ static void guard_write_hold(struct guard_write *w) {
 /* The batch's keys, and their mutexes. */
 static bool guard_write_keys(struct guard_write *w) {
   struct srv_arena *arena = &w->call->arena;
-  const vecdb_field *key = srv_schema_key(vecdb_collection_schema(w->collection));
+  const vecdb_field *key = srv_schema_key(engine_collection_schema(w->collection));
   const vecdb_column *column = srv_batch_column(w->batch, key->name);
   size_t n = column ? w->batch->n_rows : 0;
   bool texts = key->type == VECDB_VARCHAR;
@@ -459,23 +464,23 @@ static void guard_lock(const struct guard_write *w, int (*change)(pthread_mutex_
 /* Whether the rows that the write would replace are the tenant's. */
 static int guard_replaces_own(const struct guard_write *w, const struct srv_tenant *tenant,
                               vecdb_error *error) {
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   if (w->keys.n == 0)
     return VECDB_OK;
-  int rc = vecdb_get(w->collection, &w->keys, &tenant->field, 1, NULL, &rows, error);
+  int rc = engine_get(w->collection, &w->keys, &tenant->field, 1, NULL, &rows, error);
   if (rc)
     return rc;
-  int column = vecdb_rows_find(rows, tenant->field);
-  for (size_t i = 0; !rc && i < vecdb_rows_count(rows); i++)
-    if (!srv_tenant_owns(tenant, vecdb_rows_value(rows, i, (size_t)column)))
+  int column = engine_rows_find(rows, tenant->field);
+  for (size_t i = 0; !rc && i < engine_rows_count(rows); i++)
+    if (!srv_tenant_owns(tenant, engine_rows_value(rows, i, (size_t)column)))
       rc = srv_tenant_error(error, VECDB_ERR_READ_ONLY, -1, "a key is that of another's row");
-  vecdb_rows_free(rows);
+  engine_rows_free(rows);
   return rc;
 }
 
 static int guard_tenant_may(const struct guard_write *w, struct srv_tenant *tenant,
                             vecdb_error *error) {
-  const vecdb_schema *schema = vecdb_collection_schema(w->collection);
+  const vecdb_schema *schema = engine_collection_schema(w->collection);
   int rc = srv_tenant_of(w->call, schema, tenant, error);
   if (!rc)
     rc = srv_tenant_check(tenant, schema, w->batch, error);
@@ -494,7 +499,7 @@ static int guard_put(struct guard_write *w, guard_writer *writer, int64_t *ids,
   if (!guard_write_keys(w))
     return guard_no_memory(error);
   guard_lock(w, pthread_mutex_lock);
-  if (bound && writer == vecdb_upsert)
+  if (bound && writer == engine_upsert)
     rc = guard_replaces_own(w, &tenant, error);
   if (!rc)
     rc = writer(w->collection, w->batch, ids, error);
@@ -506,28 +511,28 @@ static int guard_put(struct guard_write *w, guard_writer *writer, int64_t *ids,
   return rc;
 }
 
-int srv_guard_insert(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_insert(struct srv_call *call, struct engine_collection *collection,
                      const vecdb_batch *batch, int64_t *ids, vecdb_error *error) {
   struct guard_write w = {.call = call, .collection = collection, .batch = batch};
-  return guard_is_open(call) ? vecdb_insert(collection, batch, ids, error)
-                             : guard_put(&w, vecdb_insert, ids, error);
+  return guard_is_open(call) ? engine_insert(collection, batch, ids, error)
+                             : guard_put(&w, engine_insert, ids, error);
 }
 
-int srv_guard_upsert(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_upsert(struct srv_call *call, struct engine_collection *collection,
                      const vecdb_batch *batch, int64_t *ids, vecdb_error *error) {
   struct guard_write w = {.call = call, .collection = collection, .batch = batch};
-  return guard_is_open(call) ? vecdb_upsert(collection, batch, ids, error)
-                             : guard_put(&w, vecdb_upsert, ids, error);
+  return guard_is_open(call) ? engine_upsert(collection, batch, ids, error)
+                             : guard_put(&w, engine_upsert, ids, error);
 }
 
-int srv_guard_update(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_update(struct srv_call *call, struct engine_collection *collection,
                      const vecdb_batch *batch, uint32_t flags, uint8_t *found, vecdb_error *error) {
   struct guard_write w = {.call = call, .collection = collection, .batch = batch};
   struct srv_tenant tenant;
   bool bound = guard_is_bound(call);
   if (guard_is_open(call))
-    return vecdb_update(collection, batch, flags, found, error);
-  int rc = bound ? srv_tenant_of(call, vecdb_collection_schema(collection), &tenant, error)
+    return engine_update(collection, batch, flags, found, error);
+  int rc = bound ? srv_tenant_of(call, engine_collection_schema(collection), &tenant, error)
                  : VECDB_OK;
   if (!rc && bound && (flags || srv_batch_column(batch, tenant.field)))
     rc = guard_tenant_may(&w, &tenant, error);
@@ -539,7 +544,7 @@ int srv_guard_update(struct srv_call *call, vecdb_collection *collection,
   if (bound)
     rc = guard_replaces_own(&w, &tenant, error);
   if (!rc)
-    rc = vecdb_update(collection, batch, flags, found, error);
+    rc = engine_update(collection, batch, flags, found, error);
   guard_lock(&w, pthread_mutex_unlock);
   if (!rc)
     srv_auth_rows(call, batch->n_rows);
@@ -552,19 +557,19 @@ int srv_guard_update(struct srv_call *call, vecdb_collection *collection,
 
 /* Keys of a call, when they are good enough to be looked at; what is wrong with others the library
    says. */
-static bool guard_has_keys(const vecdb_collection *collection, const vecdb_keys *keys) {
-  bool texts = srv_schema_key(vecdb_collection_schema(collection))->type == VECDB_VARCHAR;
+static bool guard_has_keys(const struct engine_collection *collection, const vecdb_keys *keys) {
+  bool texts = srv_schema_key(engine_collection_schema(collection))->type == VECDB_VARCHAR;
   return keys->n > 0 && (texts ? keys->strings != NULL : keys->integers != NULL);
 }
 
-int srv_guard_push(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_push(struct srv_call *call, struct engine_collection *collection,
                    const vecdb_push_params *params, uint64_t *versions, vecdb_error *error) {
   struct guard_write w = {.call = call, .collection = collection};
   struct srv_tenant tenant;
   bool bound = guard_is_bound(call);
   if (guard_is_open(call) || !params->keys || !guard_has_keys(collection, params->keys))
-    return vecdb_push(collection, params, versions, error);
-  int rc = bound ? srv_tenant_of(call, vecdb_collection_schema(collection), &tenant, error)
+    return engine_push(collection, params, versions, error);
+  int rc = bound ? srv_tenant_of(call, engine_collection_schema(collection), &tenant, error)
                  : VECDB_OK;
   if (!rc && bound && params->flags) {
     call->denied = "a push would make a row that is nobody's";
@@ -578,7 +583,7 @@ int srv_guard_push(struct srv_call *call, vecdb_collection *collection,
   if (bound)
     rc = guard_replaces_own(&w, &tenant, error);
   if (!rc)
-    rc = vecdb_push(collection, params, versions, error);
+    rc = engine_push(collection, params, versions, error);
   guard_lock(&w, pthread_mutex_unlock);
   if (!rc)
     srv_auth_rows(call, w.keys.n);
@@ -595,16 +600,16 @@ static int guard_pull_own(struct guard_write *w, const struct srv_tenant *tenant
   uint8_t *here = srv_arena_take(&w->call->arena, w->keys.n);
   float *values = srv_arena_array(&w->call->arena, w->keys.n * pull->dim, sizeof *values);
   uint64_t *versions = srv_arena_array(&w->call->arena, w->keys.n, sizeof *versions);
-  vecdb_rows *rows = NULL;
+  struct engine_rows *rows = NULL;
   if (!here || !values || !versions || !guard_keys_copy(w->call, &w->keys, &own))
     return guard_no_memory(error);
-  int rc = vecdb_get(w->collection, &w->keys, &tenant->field, 1, here, &rows, error);
+  int rc = engine_get(w->collection, &w->keys, &tenant->field, 1, here, &rows, error);
   if (!rc)
     guard_keep(tenant, rows, here, &own);
-  vecdb_rows_free(rows);
+  engine_rows_free(rows);
   vecdb_keys keys = {own.integers, own.strings, own.n};
   if (!rc)
-    rc = vecdb_pull(w->collection, pull->field, &keys, values, 0, versions, error);
+    rc = engine_pull(w->collection, pull->field, &keys, values, 0, versions, error);
   for (size_t i = 0; !rc && i < own.n; i++) {
     memcpy(pull->values + own.place[i] * pull->dim, values + i * pull->dim,
            pull->dim * sizeof *values);
@@ -613,14 +618,14 @@ static int guard_pull_own(struct guard_write *w, const struct srv_tenant *tenant
   return rc;
 }
 
-int srv_guard_pull(struct srv_call *call, vecdb_collection *collection,
+int srv_guard_pull(struct srv_call *call, struct engine_collection *collection,
                    const struct srv_guard_pull *pull, vecdb_error *error) {
   struct guard_write w = {.call = call, .collection = collection, .keys = *pull->keys};
   struct srv_tenant tenant;
   int rc;
   if (guard_is_bound(call) && guard_has_keys(collection, pull->keys)) {
     memset(pull->versions, 0, w.keys.n * sizeof *pull->versions);
-    rc = srv_tenant_of(call, vecdb_collection_schema(collection), &tenant, error);
+    rc = srv_tenant_of(call, engine_collection_schema(collection), &tenant, error);
     if (rc)
       return rc;
     guard_write_hold(&w);
@@ -628,7 +633,7 @@ int srv_guard_pull(struct srv_call *call, vecdb_collection *collection,
     rc = guard_pull_own(&w, &tenant, pull, error);
     guard_lock(&w, pthread_mutex_unlock);
   } else {
-    rc = vecdb_pull(collection, pull->field, pull->keys, pull->values, 0, pull->versions, error);
+    rc = engine_pull(collection, pull->field, pull->keys, pull->values, 0, pull->versions, error);
   }
   for (size_t i = 0; !rc && i < w.keys.n; i++)
     srv_auth_rows(call, pull->versions[i] != 0);

@@ -59,7 +59,7 @@ void srv_encryption_rotate(struct srv_call *call) {
       !srv_take_flag(call, call->json, "new_data_key", &fresh))
     return;
   uint32_t flags = fresh ? VECDB_REKEY_NEW_DATA_KEY : 0;
-  if (vecdb_rekey(call->server->db, name, flags, &error) != VECDB_OK)
+  if (engine_rekey(call->server->engine, name, flags, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200, json_pack("{s:s}", "status", "ok"));

@@ -50,11 +50,11 @@ void srv_rows_update(struct srv_call *call) {
   if (!srv_only_keys(call, call->json, keys) || !srv_take_array(call, call->json, "rows", &rows) ||
       !srv_take_flag(call, call->json, "insert", &insert))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   if (alter_alike(call, rows) &&
-      srv_rows_read(call, vecdb_collection_schema(collection), rows, &batch)) {
+      srv_rows_read(call, engine_collection_schema(collection), rows, &batch)) {
     uint8_t *found = srv_arena_take(&call->arena, batch.n_rows);
     if (!found)
       srv_call_no_memory(call);
@@ -64,13 +64,13 @@ void srv_rows_update(struct srv_call *call) {
     else
       srv_call_answer(call, 200, alter_found(found, &batch));
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* ---- Fields ---------------------------------------------------------------------------------- */
 
 /* Answers with the collection as it is now, or with the error. */
-static void alter_answer(struct srv_call *call, vecdb_collection *collection, int rc,
+static void alter_answer(struct srv_call *call, struct engine_collection *collection, int rc,
                          const vecdb_error *error) {
   if (rc != VECDB_OK)
     srv_call_error(call, error);
@@ -84,22 +84,22 @@ void srv_fields_add(struct srv_call *call) {
   vecdb_error error;
   if (!srv_only_keys(call, call->json, keys) || !srv_schema_read(call, call->json, &schema))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
-  int rc = vecdb_fields_add(collection, &schema, NULL, &error);
+  int rc = engine_fields_add(collection, &schema, NULL, &error);
   alter_answer(call, collection, rc, &error);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_field_drop(struct srv_call *call) {
   vecdb_error error;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
-  int rc = vecdb_field_drop(collection, call->args[1], NULL, &error);
+  int rc = engine_field_drop(collection, call->args[1], NULL, &error);
   alter_answer(call, collection, rc, &error);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* {"name": its new name}. */
@@ -109,12 +109,12 @@ void srv_field_rename(struct srv_call *call) {
   vecdb_error error;
   if (!srv_only_keys(call, call->json, keys) || !srv_take_text(call, call->json, "name", &name))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
-  int rc = vecdb_field_rename(collection, call->args[1], name, NULL, &error);
+  int rc = engine_field_rename(collection, call->args[1], name, NULL, &error);
   alter_answer(call, collection, rc, &error);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* {"field", "ttl_ms"}; without a field rows expire no longer. */
@@ -126,10 +126,10 @@ void srv_collection_expire(struct srv_call *call) {
   if (!srv_only_keys(call, call->json, keys) || !srv_take_text(call, call->json, "field", &field) ||
       !srv_take_number(call, call->json, "ttl_ms", INT64_MAX, &ttl_ms))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
-  int rc = vecdb_expire(collection, field, ttl_ms, NULL, &error);
+  int rc = engine_expire(collection, field, ttl_ms, NULL, &error);
   alter_answer(call, collection, rc, &error);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }

@@ -22,15 +22,15 @@ void srv_collections_list(struct srv_call *call) {
   srv_call_error(call, &error);
 }
 
-json_t *srv_collection_json(vecdb_collection *collection) {
+json_t *srv_collection_json(struct engine_collection *collection) {
   uint64_t ttl_ms;
-  const char *expiry = vecdb_expiry(collection, &ttl_ms);
-  json_t *out = srv_schema_write(vecdb_collection_schema(collection));
+  const char *expiry = engine_expiry(collection, &ttl_ms);
+  json_t *out = srv_schema_write(engine_collection_schema(collection));
   if (out && expiry)
     json_object_set_new(out, "expiry", json_pack("{s:s, s:I}", "field", expiry, "ttl_ms",
                                                  (json_int_t)ttl_ms));
   if (out)
-    json_object_set_new(out, "name", json_string(vecdb_collection_name(collection)));
+    json_object_set_new(out, "name", json_string(engine_collection_name(collection)));
   return out;
 }
 
@@ -41,7 +41,7 @@ void srv_collection_create(struct srv_call *call) {
   if (!srv_only_keys(call, call->json, keys) || !srv_take_text(call, call->json, "name", &name) ||
       !srv_schema_read(call, call->json, &schema))
     return;
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   vecdb_error error;
   srv_call_about(call, name);
   if (srv_guard_create(call, name, &schema, &collection, &error) != VECDB_OK) {
@@ -49,15 +49,15 @@ void srv_collection_create(struct srv_call *call) {
     return;
   }
   srv_call_answer(call, 201, srv_collection_json(collection));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_collection_describe(struct srv_call *call) {
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   srv_call_answer(call, 200, srv_collection_json(collection));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_collection_drop(struct srv_call *call) {
@@ -70,7 +70,7 @@ void srv_collection_drop(struct srv_call *call) {
 }
 
 void srv_collection_stats(struct srv_call *call) {
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   vecdb_stats s = VECDB_STATS_INIT;
@@ -87,10 +87,10 @@ void srv_collection_stats(struct srv_call *call) {
                               (json_int_t)s.bytes_files, "bytes_index", (json_int_t)s.bytes_index,
                               "bytes_log", (json_int_t)s.bytes_wal, "searches",
                               (json_int_t)s.searches, "jobs_pending", (json_int_t)s.jobs_pending));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
-typedef int collection_job(vecdb_collection *collection, const vecdb_control *control,
+typedef int collection_job(struct engine_collection *collection, const vecdb_control *control,
                            vecdb_error *error);
 
 static void collection_run(struct srv_call *call, collection_job *job) {
@@ -99,7 +99,7 @@ static void collection_run(struct srv_call *call, collection_job *job) {
   if (!srv_only_keys(call, call->json, keys) ||
       !srv_take_u32(call, call->json, "timeout_ms", &control.timeout_ms))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   vecdb_error error;
@@ -107,40 +107,40 @@ static void collection_run(struct srv_call *call, collection_job *job) {
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200, json_pack("{s:b}", "done", 1));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_collection_flush(struct srv_call *call) {
-  collection_run(call, vecdb_flush);
+  collection_run(call, engine_flush);
 }
 
 void srv_collection_compact(struct srv_call *call) {
-  collection_run(call, vecdb_compact);
+  collection_run(call, engine_compact);
 }
 
 void srv_index_create(struct srv_call *call) {
   vecdb_index_params params;
   if (!srv_index_read(call, call->json, &params))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   vecdb_error error;
-  if (vecdb_index_create(collection, call->args[1], &params, NULL, &error) != VECDB_OK)
+  if (engine_index_create(collection, call->args[1], &params, NULL, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200, json_pack("{s:s}", "field", call->args[1]));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_index_drop(struct srv_call *call) {
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   vecdb_error error;
-  if (vecdb_index_drop(collection, call->args[1], &error) != VECDB_OK)
+  if (engine_index_drop(collection, call->args[1], &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200, json_pack("{s:s}", "field", call->args[1]));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }

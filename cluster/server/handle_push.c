@@ -19,10 +19,10 @@ static int push_word(struct srv_call *call, const char *key, const char *const *
   return -1;
 }
 
-static void push_answer(struct srv_call *call, vecdb_collection *collection,
+static void push_answer(struct srv_call *call, struct engine_collection *collection,
                         const vecdb_optimizer *optimizer) {
   vecdb_error error;
-  if (vecdb_optimizer_set(collection, call->args[1], optimizer, NULL, &error) != VECDB_OK)
+  if (engine_optimizer_set(collection, call->args[1], optimizer, NULL, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200, srv_collection_json(collection));
@@ -45,19 +45,19 @@ void srv_optimizer_set(struct srv_call *call) {
       !srv_take_flag(call, call->json, "unit", &unit))
     return;
   optimizer.unit = unit;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   push_answer(call, collection, &optimizer);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_optimizer_drop(struct srv_call *call) {
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   push_answer(call, collection, NULL);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* What push and pull have in common. */
@@ -69,9 +69,9 @@ struct push_request {
 };
 
 /* Reads "field" and "keys" of a request; false after answering. */
-static bool push_read(struct srv_call *call, const vecdb_collection *collection,
+static bool push_read(struct srv_call *call, const struct engine_collection *collection,
                       struct push_request *out) {
-  const vecdb_schema *schema = vecdb_collection_schema(collection);
+  const vecdb_schema *schema = engine_collection_schema(collection);
   const char *name = NULL;
   json_t *array = NULL;
   if (!srv_take_text(call, call->json, "field", &name) ||
@@ -161,7 +161,7 @@ void srv_rows_push(struct srv_call *call) {
       (params.kind = push_word(call, "kind", kinds)) < 0 ||
       !srv_take_flag(call, call->json, "insert", &insert))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   if (push_read(call, collection, &request) && push_values(call, &request) &&
@@ -176,7 +176,7 @@ void srv_rows_push(struct srv_call *call) {
     else
       srv_call_answer(call, 200, json_pack("{s:o}", "versions", push_versions(&request)));
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* One vector per key, or null. */
@@ -197,7 +197,7 @@ void srv_rows_pull(struct srv_call *call) {
   vecdb_error error;
   if (!srv_only_keys(call, call->json, keys))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   if (push_read(call, collection, &request)) {
@@ -210,5 +210,5 @@ void srv_rows_pull(struct srv_call *call) {
                       json_pack("{s:o, s:o}", "versions", push_versions(&request), "vectors",
                                 push_vectors(&request)));
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }

@@ -15,15 +15,15 @@ enum {
   ROWS_QUERY_LIMIT = 1000  /* rows of a query that says no limit */
 };
 
-typedef int rows_write(struct srv_call *call, vecdb_collection *collection,
+typedef int rows_write(struct srv_call *call, struct engine_collection *collection,
                        const vecdb_batch *batch, int64_t *ids, vecdb_error *error);
 
 /* ---- Writes ---------------------------------------------------------------------------------- */
 
 /* Writes an array of row objects and gives their keys; NULL after answering. */
-static json_t *rows_put(struct srv_call *call, vecdb_collection *collection, json_t *rows,
+static json_t *rows_put(struct srv_call *call, struct engine_collection *collection, json_t *rows,
                         rows_write *write) {
-  const vecdb_schema *schema = vecdb_collection_schema(collection);
+  const vecdb_schema *schema = engine_collection_schema(collection);
   const vecdb_field *key = srv_schema_key(schema);
   vecdb_batch batch;
   vecdb_error error;
@@ -56,14 +56,14 @@ static void rows_write_call(struct srv_call *call, rows_write *write) {
   json_t *rows = NULL;
   if (!srv_only_keys(call, call->json, keys) || !srv_take_array(call, call->json, "rows", &rows))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   json_t *ids = rows_put(call, collection, rows, write);
   if (ids)
     srv_call_answer(call, 200,
                     json_pack("{s:i, s:o}", "written", (int)json_array_size(ids), "ids", ids));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_rows_insert(struct srv_call *call) {
@@ -78,7 +78,7 @@ void srv_rows_upsert(struct srv_call *call) {
 
 struct rows_stream {
   struct srv_call *call;
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   json_t *batch;
   json_t *acknowledged;
   size_t line;  /* of the input, from 1 */
@@ -136,7 +136,7 @@ static void stream_note(struct rows_stream *s) {
 /* One row per line; every ROWS_STREAM_BATCH rows are upserted as one atomic batch, and the answer
    acknowledges each by its lines. */
 void srv_rows_stream(struct srv_call *call) {
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   struct rows_stream s = {call, collection, json_array(), json_array(), 0, 1, 0};
@@ -157,7 +157,7 @@ void srv_rows_stream(struct srv_call *call) {
     stream_note(&s);
   json_decref(s.batch);
   json_decref(s.acknowledged);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* ---- Deletes --------------------------------------------------------------------------------- */
@@ -173,10 +173,10 @@ void srv_rows_delete(struct srv_call *call) {
     srv_call_fail(call, 400, "ARGUMENT", "a delete takes either \"keys\" or \"filter\"");
     return;
   }
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
-  const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
+  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
   vecdb_keys list;
   vecdb_error error;
   uint64_t deleted = 0;
@@ -188,14 +188,14 @@ void srv_rows_delete(struct srv_call *call) {
     else
       srv_call_answer(call, 200, json_pack("{s:I}", "deleted", (json_int_t)deleted));
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* ---- Reads ----------------------------------------------------------------------------------- */
 
-static json_t *rows_list(const vecdb_rows *rows) {
+static json_t *rows_list(const struct engine_rows *rows) {
   json_t *out = json_array();
-  for (size_t i = 0; i < vecdb_rows_count(rows); i++)
+  for (size_t i = 0; i < engine_rows_count(rows); i++)
     json_array_append_new(out, srv_row_write(rows, i, SIZE_MAX));
   return out;
 }
@@ -208,22 +208,22 @@ void srv_rows_get(struct srv_call *call) {
   if (!srv_only_keys(call, call->json, keys) || !srv_take_array(call, call->json, "keys", &array) ||
       !srv_take_names(call, call->json, "fields", &fields, &n_fields))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   vecdb_keys list;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
-  if (srv_keys_read(call, srv_schema_key(vecdb_collection_schema(collection)), array, &list)) {
+  if (srv_keys_read(call, srv_schema_key(engine_collection_schema(collection)), array, &list)) {
     struct srv_guard_fields wanted = {fields, n_fields};
     if (srv_guard_get(call, collection, &list, wanted, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
       srv_call_answer(call, 200, json_pack("{s:o}", "rows", rows_list(rows)));
-      vecdb_rows_free(rows);
+      engine_rows_free(rows);
     }
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* The key that a path segment spells. */
@@ -239,32 +239,32 @@ static bool rows_path_key(const vecdb_field *key, const char *text, int64_t *int
 }
 
 void srv_row_get(struct srv_call *call) {
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   static const struct srv_guard_fields all = {NULL, 0};
   int64_t integer;
   vecdb_string string;
   vecdb_keys one;
-  vecdb_rows *rows = NULL;
+  struct engine_rows *rows = NULL;
   vecdb_error error;
-  const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
+  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
   if (!rows_path_key(key, call->args[1], &integer, &string, &one))
     srv_call_fail(call, 400, "TYPE", "the key \"%.100s\" is no INT64", call->args[1]);
   else if (srv_guard_get(call, collection, &one, all, NULL, &rows, &error) != VECDB_OK)
     srv_call_error(call, &error);
-  else if (vecdb_rows_count(rows) == 0)
+  else if (engine_rows_count(rows) == 0)
     srv_call_fail(call, 404, "NOT_FOUND", "there is no row with the key %.100s", call->args[1]);
   else
     srv_call_answer(call, 200, srv_row_write(rows, 0, SIZE_MAX));
-  vecdb_rows_free(rows);
-  vecdb_collection_release(collection);
+  engine_rows_free(rows);
+  engine_collection_release(collection);
 }
 
 /* The key to go on from, when the page is full. */
-static json_t *rows_next(const vecdb_rows *rows, uint32_t limit) {
-  size_t n = vecdb_rows_count(rows);
-  return n < limit ? json_null() : srv_value_write(vecdb_rows_value(rows, n - 1, 0));
+static json_t *rows_next(const struct engine_rows *rows, uint32_t limit) {
+  size_t n = engine_rows_count(rows);
+  return n < limit ? json_null() : srv_value_write(engine_rows_value(rows, n - 1, 0));
 }
 
 void srv_rows_query(struct srv_call *call) {
@@ -282,14 +282,14 @@ void srv_rows_query(struct srv_call *call) {
       !srv_take_u32(call, call->json, "timeout_ms", &control.timeout_ms) ||
       !srv_take_number(call, call->json, "offset", INT64_MAX, &params.offset))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   json_t *after = json_object_get(call->json, "after");
   json_t *list = after && !json_is_null(after) ? json_pack("[O]", after) : NULL;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
-  const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
+  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
   if (!list || srv_keys_read(call, key, list, &params.after)) {
     if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
@@ -297,11 +297,11 @@ void srv_rows_query(struct srv_call *call) {
       srv_call_answer(
           call, 200,
           json_pack("{s:o, s:o}", "rows", rows_list(rows), "next", rows_next(rows, params.limit)));
-      vecdb_rows_free(rows);
+      engine_rows_free(rows);
     }
   }
   json_decref(list);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_rows_count(struct srv_call *call) {
@@ -309,7 +309,7 @@ void srv_rows_count(struct srv_call *call) {
   vecdb_filter filter = {NULL, 0, NULL, 0};
   if (!srv_only_keys(call, call->json, keys) || !srv_filter_read(call, call->json, &filter))
     return;
-  vecdb_collection *collection = srv_call_collection(call, call->args[0]);
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
   uint64_t count;
@@ -318,5 +318,5 @@ void srv_rows_count(struct srv_call *call) {
     srv_call_error(call, &error);
   else
     srv_call_answer(call, 200, json_pack("{s:I}", "count", (json_int_t)count));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }

@@ -18,7 +18,7 @@ enum { SEARCH_TOP_K = 10 };
 /* What a search is made of, between the request and the library. */
 struct search {
   struct srv_call *call;
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   const vecdb_schema *schema;
   const vecdb_field *field; /* the vector field that is searched */
   vecdb_search_params params;
@@ -109,16 +109,22 @@ static bool search_queries(struct search *s, json_t *json) {
   return search_vectors(s, list, n);
 }
 
-/* One node holds all: every level is met. The names are checked all the same. */
-static bool search_consistency(struct srv_call *call, json_t *json) {
-  static const char *const levels[] = {"strong", "session", "bounded", "eventually", NULL};
+/* What a cluster may leave out: see engine.h. A database of this server meets every level. */
+static bool search_consistency(struct search *s, json_t *json) {
+  static const char *const levels[] = {[ENGINE_STRONG] = "strong",
+                                       [ENGINE_SESSION] = "session",
+                                       [ENGINE_BOUNDED] = "bounded",
+                                       [ENGINE_EVENTUAL] = "eventually"};
   const char *level = "strong";
-  if (!srv_take_text(call, json, "consistency_level", &level))
+  struct engine_how *how = &s->collection->how;
+  if (!srv_take_text(s->call, json, "consistency_level", &level) ||
+      !srv_take_flag(s->call, json, "partial", &how->partial))
     return false;
-  for (const char *const *l = levels; *l; l++)
-    if (strcasecmp(*l, level) == 0)
+  for (how->level = ENGINE_STRONG; how->level <= ENGINE_EVENTUAL; how->level++)
+    if (strcasecmp(levels[how->level], level) == 0)
       return true;
-  srv_call_fail(call, 400, "OPTION",
+  how->level = ENGINE_STRONG;
+  srv_call_fail(s->call, 400, "OPTION",
                 "\"consistency_level\" must be strong, session, bounded or"
                 " eventually");
   return false;
@@ -129,7 +135,7 @@ static bool search_options(struct search *s, json_t *json) {
   static const char *const keys[] = {
       "query",  "vector", "vectors", "field",  "top_k", "filter",     "params",
       "fields", "ef",     "nprobe",  "recall", "exact", "timeout_ms", "consistency_level",
-      "group_by", "group_size", NULL};
+      "group_by", "group_size", "partial", NULL};
   struct srv_call *call = s->call;
   bool exact = false;
   const char *field = NULL;
@@ -146,7 +152,7 @@ static bool search_options(struct search *s, json_t *json) {
       !srv_take_text(call, json, "group_by", &s->group.field) ||
       !srv_take_u32(call, json, "group_size", &s->group.hits) ||
       !srv_take_names(call, json, "fields", &s->params.fields, &s->params.n_fields) ||
-      !srv_filter_read(call, json, &s->params.filter) || !search_consistency(call, json) ||
+      !srv_filter_read(call, json, &s->params.filter) || !search_consistency(s, json) ||
       !search_field(s, field))
     return false;
   s->group.hits += s->group.hits == 0; /* 0: the default */
@@ -164,12 +170,12 @@ struct search_shape {
 };
 
 static json_t *search_hits(const struct search *s, const vecdb_hit *hits, uint32_t n,
-                           const vecdb_rows *rows, const struct search_shape *shape) {
+                           const struct engine_rows *rows, const struct search_shape *shape) {
   json_t *out = json_array();
   for (uint32_t i = 0; i < n; i++) {
     size_t row = hits[i].row;
     json_t *hit =
-        json_pack("{s:o, s:f}", shape->key, srv_value_write(vecdb_rows_value(rows, row, 0)),
+        json_pack("{s:o, s:f}", shape->key, srv_value_write(engine_rows_value(rows, row, 0)),
                   "score", (double)hits[i].score);
     if (hit && (s->params.n_fields || !s->params.fields))
       json_object_set_new(hit, shape->rest, srv_row_write(rows, row, 0));
@@ -189,7 +195,7 @@ static json_t *search_info(const vecdb_search_info *info) {
 
 /* Searches, for groups if so asked; a NULL field of groups is none. */
 static int search_ask(struct search *s, vecdb_hit *hits, uint32_t *counts,
-                      vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
+                      vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
   s->call->searched = true;
   if (s->group.field)
     return srv_guard_search_groups(s->call, s->collection, &s->params, &s->group, hits, counts,
@@ -199,7 +205,7 @@ static int search_ask(struct search *s, vecdb_hit *hits, uint32_t *counts,
 
 /* The hits of query q; or its groups, each the list of its hits. */
 static json_t *search_query(const struct search *s, uint32_t q, const vecdb_hit *hits,
-                            const uint32_t *counts, const vecdb_rows *rows,
+                            const uint32_t *counts, const struct engine_rows *rows,
                             const struct search_shape *shape) {
   size_t k = s->params.k, size = s->group.hits;
   if (!s->group.field)
@@ -221,7 +227,7 @@ static json_t *search_run(struct search *s, const struct search_shape *shape) {
   uint32_t *counts = srv_arena_array(&s->call->arena, groups ? (size_t)n * k + 1 : n,
                                      sizeof *counts);
   vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   if (!hits || !counts) {
     srv_call_no_memory(s->call);
@@ -235,7 +241,7 @@ static json_t *search_run(struct search *s, const struct search_shape *shape) {
   json_t *results = json_array();
   for (uint32_t q = 0; q < n; q++)
     json_array_append_new(results, search_query(s, q, hits, counts, rows, shape));
-  vecdb_rows_free(rows);
+  engine_rows_free(rows);
   if (s->batch)
     json_object_set(out, "results", results);
   else
@@ -257,13 +263,13 @@ static bool search_begin(struct search *s, struct srv_call *call, const char *co
   s->collection = srv_call_collection(call, collection);
   if (!s->collection)
     return false;
-  s->schema = vecdb_collection_schema(s->collection);
+  s->schema = engine_collection_schema(s->collection);
   return true;
 }
 
 static void search_end(struct search *s) {
   json_decref(s->filter);
-  vecdb_collection_release(s->collection);
+  engine_collection_release(s->collection);
 }
 
 void srv_search(struct srv_call *call) {

@@ -19,7 +19,7 @@ srv_handler srv_collections_list, srv_collection_create, srv_collection_describe
     srv_collection_drop, srv_collection_stats, srv_collection_flush, srv_collection_compact,
     srv_index_create, srv_index_drop;
 /* {"name", "fields"...} of a collection; NULL when it cannot be told. */
-json_t *srv_collection_json(vecdb_collection *collection);
+json_t *srv_collection_json(struct engine_collection *collection);
 /* handle_alter.c */
 srv_handler srv_rows_update, srv_fields_add, srv_field_drop, srv_field_rename,
     srv_collection_expire;

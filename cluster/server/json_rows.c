@@ -389,12 +389,12 @@ json_t *srv_value_write(vecdb_value v) {
   }
 }
 
-json_t *srv_row_write(const vecdb_rows *rows, size_t row, size_t skip) {
+json_t *srv_row_write(const struct engine_rows *rows, size_t row, size_t skip) {
   json_t *out = json_object();
-  for (size_t c = 0; out && c < vecdb_rows_n_fields(rows); c++)
+  for (size_t c = 0; out && c < engine_rows_n_fields(rows); c++)
     if (c != skip)
-      json_object_set_new(out, vecdb_rows_field(rows, c),
-                          srv_value_write(vecdb_rows_value(rows, row, c)));
+      json_object_set_new(out, engine_rows_field(rows, c),
+                          srv_value_write(engine_rows_value(rows, row, c)));
   return out;
 }
 

@@ -19,7 +19,7 @@ bool srv_value_read(struct srv_call *call, const vecdb_field *field, json_t *val
 size_t srv_value_bytes(const vecdb_field *field);
 
 /* Row `row` as an object, leaving out column `skip` (SIZE_MAX: none); NULL when out of memory. */
-json_t *srv_row_write(const vecdb_rows *rows, size_t row, size_t skip);
+json_t *srv_row_write(const struct engine_rows *rows, size_t row, size_t skip);
 /* A value as JSON; NULL when out of memory. */
 json_t *srv_value_write(vecdb_value value);
 

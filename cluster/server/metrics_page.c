@@ -8,11 +8,15 @@
 
 #include "server/audit.h"
 #include "server/handlers.h"
+#include "server/metrics_cluster.h"
 #include "server/page.h"
 #include "server/process.h"
 #include "server/server.h"
 
-enum { PAGE_COLLECTIONS = 1000 }; /* that the page tells of: it must stay readable */
+enum {
+  PAGE_COLLECTIONS = 1000, /* that the page tells of: it must stay readable */
+  PAGE_MS = 1000           /* that the nodes of a cluster have for a number */
+};
 
 /* ---- Requests -------------------------------------------------------------------------------- */
 
@@ -152,6 +156,7 @@ struct page_collections {
   struct page_collection *all;
   size_t n;
   size_t total;
+  struct srv_replicas replicas;
 };
 
 static int page_name(void *user, const char *name) {
@@ -162,20 +167,22 @@ static int page_name(void *user, const char *name) {
   return 0;
 }
 
-/* Those that are dropped meanwhile are left out. */
-static void page_learn(struct srv_server *s, struct page_collections *c) {
-  vecdb_collection *collection;
+/* Those that are dropped meanwhile, or do not answer, are left out. */
+static void page_learn(struct srv_server *s, struct srv_arena *arena, struct page_collections *c) {
+  struct engine_collection *collection;
   vecdb_error error;
   size_t n = 0;
-  if (vecdb_collection_list(s->db, page_name, c, &error) != VECDB_OK)
+  if (engine_collection_list(s->engine, page_name, c, &error) != VECDB_OK)
     c->n = 0;
   for (size_t i = 0; i < c->n; i++) {
     c->all[n] = c->all[i];
-    if (vecdb_collection_get(s->db, c->all[n].name, &collection, &error) != VECDB_OK)
+    if (engine_collection_get(s->engine, c->all[n].name, &collection, &error) != VECDB_OK)
       continue;
     c->all[n].stats = (vecdb_stats)VECDB_STATS_INIT;
-    n += vecdb_collection_stats(collection, &c->all[n].stats, &error) == VECDB_OK;
-    vecdb_collection_release(collection);
+    collection->how = (struct engine_how){.level = ENGINE_EVENTUAL, .timeout_ms = PAGE_MS};
+    srv_replicas_learn(arena, collection, c->all[n].name, &c->replicas);
+    n += engine_collection_stats(collection, &c->all[n].stats, &error) == VECDB_OK;
+    engine_collection_release(collection);
   }
   c->n = n;
 }
@@ -292,7 +299,7 @@ void srv_metrics_page(struct srv_call *call) {
   const char *accept = call->header ? call->header(call, "Accept") : NULL;
   struct srv_page page = {.arena = &call->arena};
   struct page_collections c = {
-      srv_arena_array(&call->arena, PAGE_COLLECTIONS, sizeof *c.all), 0, 0};
+      srv_arena_array(&call->arena, PAGE_COLLECTIONS, sizeof *c.all), 0, 0, {NULL, 0}};
   if (!c.all) {
     srv_call_no_memory(call);
     return;
@@ -300,12 +307,13 @@ void srv_metrics_page(struct srv_call *call) {
   page.open_metrics = accept && strstr(accept, "application/openmetrics-text");
   page_server(&page, call->server);
   page_audit(&page, call->server->audit);
-  page_learn(call->server, &c);
+  page_learn(call->server, &call->arena, &c);
   page_database(&page, &c);
   page_collection_numbers(&page, &c);
   page_memory(&page, &c);
   page_segments(&page, &c);
   page_work(&page, &c);
+  srv_replicas_page(&page, &c.replicas);
   srv_process_page(&page);
   srv_page_end(&page);
   if (page.failed) {

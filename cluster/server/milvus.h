@@ -70,7 +70,7 @@ struct milvus_open {
   const char *label;    /* of its record */
   const char *physical; /* its name in vecdb */
   json_t *record;       /* a copy, see milvus_state.h; NULL: none */
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   const vecdb_schema *schema;
   const vecdb_field *key;
   bool auto_id;
@@ -205,7 +205,7 @@ bool milvus_fields_read(struct milvus *m, const struct milvus_open *open,
                         const struct pb_list *wanted, struct milvus_fields *out);
 /* FieldData of the fields: of `n` rows, those in `pick`, or the first. */
 void milvus_columns_write(struct milvus *m, uint32_t number, const struct milvus_open *open,
-                          const struct milvus_fields *fields, const vecdb_rows *rows,
+                          const struct milvus_fields *fields, const struct engine_rows *rows,
                           const uint32_t *pick, size_t n);
 
 /* A filter over the collection's fields; names that the schema lacks are keys of the dynamic field,

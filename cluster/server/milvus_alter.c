@@ -37,7 +37,7 @@ static int64_t alter_now_ms(void) {
 bool milvus_field_add(struct milvus *m, struct milvus_open *open, const vecdb_field *field) {
   vecdb_schema schema = {sizeof schema, sizeof *field, NULL, field, 1};
   vecdb_error error;
-  if (vecdb_fields_add(open->collection, &schema, NULL, &error) != VECDB_OK)
+  if (engine_fields_add(open->collection, &schema, NULL, &error) != VECDB_OK)
     return milvus_error(m, &error);
   milvus_opened(open);
   return true;
@@ -57,11 +57,11 @@ bool milvus_ttl(struct milvus *m, struct milvus_open *open) {
       json_object_get(json_object_get(open->record, "properties"), ALTER_TTL));
   long long seconds = text ? strtoll(text, NULL, 10) : 0;
   vecdb_error error;
-  if (seconds <= 0 && !vecdb_expiry(open->collection, NULL))
+  if (seconds <= 0 && !engine_expiry(open->collection, NULL))
     return true;
   if (seconds > 0 && !alter_ttl_field(m, open))
     return false;
-  return vecdb_expire(open->collection, seconds > 0 ? MILVUS_WRITTEN : NULL,
+  return engine_expire(open->collection, seconds > 0 ? MILVUS_WRITTEN : NULL,
                       (uint64_t)seconds * 1000, NULL, &error) == VECDB_OK ||
          milvus_error(m, &error);
 }

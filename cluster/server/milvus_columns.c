@@ -59,14 +59,14 @@ bool milvus_fields_read(struct milvus *m, const struct milvus_open *open,
 
 /* A column of picked rows. */
 struct columns_source {
-  const vecdb_rows *rows;
+  const struct engine_rows *rows;
   size_t column;
   const uint32_t *pick;
   size_t n;
 };
 
 static vecdb_value columns_value(const struct columns_source *s, size_t i) {
-  return vecdb_rows_value(s->rows, s->pick ? s->pick[i] : i, s->column);
+  return engine_rows_value(s->rows, s->pick ? s->pick[i] : i, s->column);
 }
 
 static void columns_integers(struct pb_out *out, const struct columns_source *s) {
@@ -201,10 +201,10 @@ static void columns_vectors(struct pb_out *out, const struct columns_source *s,
 }
 
 static void columns_one(struct milvus *m, uint32_t number, const struct milvus_open *open,
-                        const vecdb_field *field, const vecdb_rows *rows, const uint32_t *pick,
-                        size_t n) {
+                        const vecdb_field *field, const struct engine_rows *rows,
+                        const uint32_t *pick, size_t n) {
   struct pb_out *out = &m->out;
-  int column = vecdb_rows_find(rows, field->name);
+  int column = engine_rows_find(rows, field->name);
   struct columns_source s = {rows, column < 0 ? 0 : (size_t)column, pick, n};
   bool dynamic = strcmp(field->name, MILVUS_DYNAMIC) == 0;
   bool json = milvus_is_json(open, field->name);
@@ -229,7 +229,7 @@ static void columns_one(struct milvus *m, uint32_t number, const struct milvus_o
 }
 
 void milvus_columns_write(struct milvus *m, uint32_t number, const struct milvus_open *open,
-                          const struct milvus_fields *fields, const vecdb_rows *rows,
+                          const struct milvus_fields *fields, const struct engine_rows *rows,
                           const uint32_t *pick, size_t n) {
   for (size_t i = 0; i < fields->n; i++)
     columns_one(m, number, open, srv_schema_field(open->schema, fields->names[i]), rows, pick, n);

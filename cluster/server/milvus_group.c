@@ -80,8 +80,8 @@ bool milvus_group_hits(struct milvus_search_run *s, struct milvus_hits *out) {
   return true;
 }
 
-void milvus_group_write(struct milvus_search_run *s, const vecdb_rows *rows, const uint32_t *pick,
-                        size_t n) {
+void milvus_group_write(struct milvus_search_run *s, const struct engine_rows *rows,
+                        const uint32_t *pick, size_t n) {
   const struct milvus_fields field = {&s->group.field, 1, NULL, 0};
   milvus_columns_write(s->m, 8, &s->open, &field, rows, pick, n);
 }

@@ -14,6 +14,7 @@ struct hybrid_request {
   const char *db, *name;
   struct pb_bytes function;
   struct pb_list partitions, parts, params, fields;
+  int64_t level, default_level;
 };
 static const struct pb_field hybrid_table[] = {
     {2, PB_TEXT, offsetof(struct hybrid_request, db)},
@@ -22,6 +23,8 @@ static const struct pb_field hybrid_table[] = {
     {5, PB_LIST, offsetof(struct hybrid_request, parts)},
     {6, PB_LIST, offsetof(struct hybrid_request, params)},
     {10, PB_LIST, offsetof(struct hybrid_request, fields)},
+    {11, PB_NUMBER, offsetof(struct hybrid_request, level)},
+    {12, PB_NUMBER, offsetof(struct hybrid_request, default_level)},
     {13, PB_BYTES, offsetof(struct hybrid_request, function)},
 };
 
@@ -158,7 +161,7 @@ static void hybrid_answer(struct hybrid *h) {
     return;
   }
   milvus_search_answer(w, &hits);
-  vecdb_rows_free(hits.rows);
+  engine_rows_free(hits.rows);
 }
 
 void milvus_hybrid(struct milvus *m) {
@@ -168,6 +171,7 @@ void milvus_hybrid(struct milvus *m) {
   if (!MILVUS_REQUEST(m, hybrid_table, &h.r) ||
       !milvus_open_loaded(m, h.r.db, h.r.name, &h.whole.open))
     return;
+  milvus_level(&h.whole.open, h.r.level, h.r.default_level);
   bool good = hybrid_read(&h);
   for (size_t i = 0; good && i < h.n_parts; i++)
     good = hybrid_part(&h, i);

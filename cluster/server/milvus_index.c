@@ -104,6 +104,15 @@ static bool index_pairs(struct milvus *m, const json_t *params, struct milvus_pa
   return true;
 }
 
+/* The nodes of a cluster choose their indexes: there, what was asked for stands in the record
+   alone. */
+static bool index_set(struct milvus *m, const struct milvus_open *open, const char *field,
+                      const vecdb_index_params *params) {
+  vecdb_error error;
+  int rc = engine_index_create(open->collection, field, params, NULL, &error);
+  return rc == VECDB_OK || rc == VECDB_ERR_UNSUPPORTED || milvus_error(m, &error);
+}
+
 bool milvus_index_again(struct milvus *m, const struct milvus_open *open) {
   const char *name;
   json_t *index;
@@ -111,15 +120,14 @@ bool milvus_index_again(struct milvus *m, const struct milvus_open *open) {
     const vecdb_field *field = srv_schema_field(open->schema, name);
     struct milvus_pairs pairs;
     vecdb_index_params params;
-    vecdb_error error;
     int32_t metric;
     if (!field || !srv_type_is_dense(field->type))
       continue;
     if (!index_pairs(m, json_object_get(index, "params"), &pairs) ||
         !index_read(m, &pairs, &params, &metric))
       return false;
-    if (vecdb_index_create(open->collection, name, &params, NULL, &error) != VECDB_OK)
-      return milvus_error(m, &error);
+    if (!index_set(m, open, name, &params))
+      return false;
   }
   return true;
 }
@@ -141,7 +149,6 @@ static bool index_record(struct milvus *m, struct milvus_open *open,
 static bool index_vector(struct milvus *m, struct milvus_open *open, const vecdb_field *field,
                          const struct milvus_pairs *pairs) {
   vecdb_index_params params;
-  vecdb_error error;
   int32_t metric;
   if (!index_read(m, pairs, &params, &metric))
     return false;
@@ -152,8 +159,7 @@ static bool index_vector(struct milvus *m, struct milvus_open *open, const vecdb
   struct milvus_rebuild change = {.field = kept, .metric = metric};
   if (metric && metric != field->metric && !milvus_rebuild(m, open, &change))
     return false;
-  return vecdb_index_create(open->collection, kept, &params, NULL, &error) == VECDB_OK ||
-         milvus_error(m, &error);
+  return index_set(m, open, kept, &params);
 }
 
 static bool index_make(struct milvus *m, struct milvus_open *open, const struct index_request *r,
@@ -306,8 +312,9 @@ void milvus_index_progress(struct milvus *m) {
 static bool index_drop_one(struct milvus *m, const struct milvus_open *open, const char *field) {
   const vecdb_field *f = srv_schema_field(open->schema, field);
   vecdb_error error;
-  if (f && srv_type_is_dense(f->type) &&
-      vecdb_index_drop(open->collection, field, &error) != VECDB_OK)
+  int rc = f && srv_type_is_dense(f->type) ? engine_index_drop(open->collection, field, &error)
+                                           : VECDB_OK;
+  if (rc != VECDB_OK && rc != VECDB_ERR_UNSUPPORTED)
     return milvus_error(m, &error);
   json_object_del(json_object_get(open->record, "indexes"), field);
   return true;

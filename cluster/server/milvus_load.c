@@ -106,7 +106,7 @@ static bool load_flush_one(struct milvus *m, const char *db, const char *name) {
   vecdb_error error;
   if (!milvus_open(m, db, name, &open))
     return false;
-  bool good = vecdb_flush(open.collection, NULL, &error) == VECDB_OK || milvus_error(m, &error);
+  bool good = engine_flush(open.collection, NULL, &error) == VECDB_OK || milvus_error(m, &error);
   milvus_close(&open);
   return good;
 }
@@ -180,7 +180,8 @@ void milvus_compact(struct milvus *m) {
     return;
   if (!milvus_open(m, r.db, search.name ? search.name : "", &open))
     return;
-  if (vecdb_compact(open.collection, NULL, &error) != VECDB_OK)
+  int rc = engine_compact(open.collection, NULL, &error);
+  if (rc != VECDB_OK && rc != VECDB_ERR_UNSUPPORTED) /* nodes of a cluster merge by themselves */
     milvus_error(m, &error);
   milvus_close(&open);
   srv_pb_number(&m->out, 2, milvus_id(search.name ? search.name : ""));

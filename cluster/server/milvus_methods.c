@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/vecdb_client.h"
 #include "server/milvus.h"
 
 /* What the answer is: the status alone, or a message whose first field it is. */
@@ -121,7 +122,10 @@ bool milvus_fail(struct milvus *m, int code, const char *format, ...) {
   return false;
 }
 
+/* Too much to do is what gRPC itself has a word for. */
 bool milvus_error(struct milvus *m, const vecdb_error *error) {
+  if (error->code == VECDB_CLIENT_OVERLOADED)
+    m->call->status = 429;
   return milvus_fail(m, srv_milvus_code_of(error->code), "%s", srv_call_said(m->call, error));
 }
 
@@ -218,8 +222,8 @@ static void milvus_answer(struct srv_call *call) {
   struct milvus m = {.call = call, .out = {.arena = &call->arena}};
   method->work(&m);
   call->failed = m.code ? srv_milvus_code_name(m.code) : NULL;
-  if (call->status == 400) {
-    milvus_refuse(&m, 400);
+  if (call->status == 400 || call->status == 429) {
+    milvus_refuse(&m, call->status);
     return;
   }
   if (m.code) /* what was written before the failure does not count */

@@ -141,8 +141,8 @@ bool milvus_open(struct milvus *m, const char *db, const char *name, struct milv
 }
 
 void milvus_opened(struct milvus_open *open) {
-  open->physical = vecdb_collection_name(open->collection);
-  open->schema = vecdb_collection_schema(open->collection);
+  open->physical = engine_collection_name(open->collection);
+  open->schema = engine_collection_schema(open->collection);
   open->key = srv_schema_key(open->schema);
   open->dynamic = srv_schema_field(open->schema, MILVUS_DYNAMIC) != NULL;
   open->auto_id = json_is_true(json_object_get(open->record, "auto_id"));
@@ -150,7 +150,7 @@ void milvus_opened(struct milvus_open *open) {
 }
 
 void milvus_close(struct milvus_open *open) {
-  vecdb_collection_release(open->collection);
+  engine_collection_release(open->collection);
   json_decref(open->record);
   memset(open, 0, sizeof *open);
 }

@@ -11,24 +11,27 @@ enum { REBUILD_PAGE = 1000, REBUILD_NAMES = 1000 };
 
 /* ---- The new collection ---------------------------------------------------------------------- */
 
-static void rebuild_metric(vecdb_field *field, int32_t metric) {
+static void rebuild_metric(vecdb_field *field, int32_t metric, bool later) {
   field->metric = metric;
   field->index = (vecdb_index_params)VECDB_INDEX_PARAMS_INIT;
-  field->index.type = VECDB_INDEX_FLAT; /* until all rows are there */
+  if (later) /* an index is made when all rows are there */
+    field->index.type = VECDB_INDEX_FLAT;
   field->flags &= ~(uint32_t)VECDB_ALLOW_ZERO;
   field->flags |= metric == VECDB_COSINE ? VECDB_ALLOW_ZERO : 0;
 }
 
 /* The schema with the changes. */
-static bool rebuild_schema(struct milvus *m, const vecdb_schema *from,
+static bool rebuild_schema(struct milvus *m, const struct milvus_open *open,
                            const struct milvus_rebuild *change, vecdb_schema *out) {
+  const vecdb_schema *from = open->schema;
+  bool later = engine_takes_index(open->collection);
   vecdb_field *fields = srv_arena_array(&m->call->arena, from->n_fields, sizeof *fields);
   if (!fields)
     return milvus_no_memory(m);
   memcpy(fields, from->fields, from->n_fields * sizeof *fields);
   for (uint32_t i = 0; i < from->n_fields; i++)
     if (change->field && strcmp(fields[i].name, change->field) == 0)
-      rebuild_metric(&fields[i], change->metric);
+      rebuild_metric(&fields[i], change->metric, later);
   *out = *from;
   out->fields = fields;
   return true;
@@ -36,15 +39,15 @@ static bool rebuild_schema(struct milvus *m, const vecdb_schema *from,
 
 bool milvus_physical_free(struct milvus *m, const char *base, char out[MILVUS_PHYSICAL]) {
   for (unsigned i = 1; i < REBUILD_NAMES; i++) {
-    vecdb_collection *there;
+    struct engine_collection *there;
     vecdb_error error;
     snprintf(out, MILVUS_PHYSICAL, i > 1 ? "%.255s-%u" : "%.255s", base, i);
-    int rc = vecdb_collection_get(m->call->server->db, out, &there, &error);
+    int rc = engine_collection_get(m->call->server->engine, out, &there, &error);
     if (rc == VECDB_ERR_NOT_FOUND)
       return true;
     if (rc != VECDB_OK)
       return milvus_error(m, &error);
-    vecdb_collection_release(there);
+    engine_collection_release(there);
   }
   return milvus_fail(m, SRV_MILVUS_UNEXPECTED, "there are too many collections named %.255s", base);
 }
@@ -52,9 +55,9 @@ bool milvus_physical_free(struct milvus *m, const char *base, char out[MILVUS_PH
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
 static bool rebuild_column(struct srv_arena *arena, const vecdb_field *field,
-                           const vecdb_rows *rows, vecdb_column *out) {
-  size_t n = vecdb_rows_count(rows), size = srv_value_bytes(field);
-  int column = vecdb_rows_find(rows, field->name);
+                           const struct engine_rows *rows, vecdb_column *out) {
+  size_t n = engine_rows_count(rows), size = srv_value_bytes(field);
+  int column = engine_rows_find(rows, field->name);
   bool lengths = field->type == VECDB_VARCHAR || field->type == VECDB_ARRAY;
   uint8_t *data = srv_arena_array(arena, n, lengths ? sizeof(void *) : size);
   uint32_t *counts = srv_arena_array(arena, n, sizeof *counts);
@@ -62,7 +65,7 @@ static bool rebuild_column(struct srv_arena *arena, const vecdb_field *field,
   if (!data || !counts || !valid || column < 0)
     return false;
   for (size_t i = 0; i < n; i++) {
-    vecdb_value v = vecdb_rows_value(rows, i, (size_t)column);
+    vecdb_value v = engine_rows_value(rows, i, (size_t)column);
     float narrow = v.type == VECDB_FLOAT ? (float)v.as.number : 0;
     valid[i] = v.type != 0;
     counts[i] = v.length;
@@ -84,8 +87,9 @@ static bool rebuild_column(struct srv_arena *arena, const vecdb_field *field,
 }
 
 /* Writes one page of rows. */
-static bool rebuild_page(struct milvus *m, const struct milvus_open *from, vecdb_collection *to,
-                         const vecdb_rows *rows, struct srv_arena *arena) {
+static bool rebuild_page(struct milvus *m, const struct milvus_open *from,
+                         struct engine_collection *to, const struct engine_rows *rows,
+                         struct srv_arena *arena) {
   uint32_t n = from->schema->n_fields;
   vecdb_column *columns = srv_arena_array(arena, n, sizeof *columns);
   vecdb_batch batch = VECDB_BATCH_INIT;
@@ -97,76 +101,78 @@ static bool rebuild_page(struct milvus *m, const struct milvus_open *from, vecdb
       return milvus_no_memory(m);
   batch.columns = columns;
   batch.n_columns = n;
-  batch.n_rows = (uint32_t)vecdb_rows_count(rows);
-  return vecdb_insert(to, &batch, NULL, &error) == VECDB_OK || milvus_error(m, &error);
+  batch.n_rows = (uint32_t)engine_rows_count(rows);
+  return engine_insert(to, &batch, NULL, &error) == VECDB_OK || milvus_error(m, &error);
 }
 
 /* Copies all rows in the order of their keys. */
-static bool rebuild_rows(struct milvus *m, const struct milvus_open *from, vecdb_collection *to) {
+static bool rebuild_rows(struct milvus *m, const struct milvus_open *from,
+                         struct engine_collection *to) {
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_error error;
-  vecdb_rows *last = NULL; /* whose last key the next page follows */
+  struct engine_rows *last = NULL; /* whose last key the next page follows */
   vecdb_string text;
   int64_t number;
   bool good = true;
   params.limit = REBUILD_PAGE;
   for (;;) {
     struct srv_arena arena = {.limit = m->call->arena.limit};
-    vecdb_rows *rows;
-    if (vecdb_query(from->collection, &params, &rows, &error) != VECDB_OK) {
+    struct engine_rows *rows;
+    if (engine_query(from->collection, &params, &rows, &error) != VECDB_OK) {
       good = milvus_error(m, &error);
       break;
     }
-    vecdb_rows_free(last);
+    engine_rows_free(last);
     last = rows;
-    size_t n = vecdb_rows_count(rows);
+    size_t n = engine_rows_count(rows);
     if (n == 0)
       break;
     good = rebuild_page(m, from, to, rows, &arena);
     srv_arena_free(&arena);
     if (!good)
       break;
-    vecdb_value key = vecdb_rows_value(rows, n - 1, 0);
+    vecdb_value key = engine_rows_value(rows, n - 1, 0);
     number = key.type == VECDB_INT64 ? key.as.integer : 0;
     text = (vecdb_string){key.type == VECDB_VARCHAR ? key.as.data : NULL, key.length};
     params.after = (vecdb_keys){key.type == VECDB_INT64 ? &number : NULL,
                                 key.type == VECDB_INT64 ? NULL : &text, 1};
   }
-  vecdb_rows_free(last);
+  engine_rows_free(last);
   return good;
 }
 
 /* ---- The change ------------------------------------------------------------------------------ */
 
-static bool rebuild_switch(struct milvus *m, struct milvus_open *open, vecdb_collection *to) {
-  json_object_set_new(milvus_record(open), "physical", json_string(vecdb_collection_name(to)));
+static bool rebuild_switch(struct milvus *m, struct milvus_open *open,
+                           struct engine_collection *to) {
+  json_object_set_new(milvus_record(open), "physical", json_string(engine_collection_name(to)));
   return milvus_record_keep(m, open);
 }
 
 static bool rebuild_locked(struct milvus *m, struct milvus_open *open,
                            const struct milvus_rebuild *change) {
-  vecdb *db = m->call->server->db;
+  struct engine *engine = m->call->server->engine;
   char physical[MILVUS_PHYSICAL];
-  vecdb_collection *to;
+  struct engine_collection *to;
   vecdb_schema schema;
   vecdb_error error;
-  if (!rebuild_schema(m, open->schema, change, &schema))
+  if (!rebuild_schema(m, open, change, &schema))
     return false;
   if (!milvus_physical_free(m, open->name, physical))
     return false;
-  if (vecdb_collection_create(db, physical, &schema, &to, &error) != VECDB_OK)
+  if (engine_collection_create(engine, physical, &schema, &to, &error) != VECDB_OK)
     return milvus_error(m, &error);
   uint64_t ttl;
-  const char *expiry = vecdb_expiry(open->collection, &ttl);
+  const char *expiry = engine_expiry(open->collection, &ttl);
   bool good = change->empty || rebuild_rows(m, open, to);
-  if (good && expiry && vecdb_expire(to, expiry, ttl, NULL, &error) != VECDB_OK)
+  if (good && expiry && engine_expire(to, expiry, ttl, NULL, &error) != VECDB_OK)
     good = milvus_error(m, &error);
-  if (good && vecdb_flush(to, NULL, &error) != VECDB_OK)
+  if (good && engine_flush(to, NULL, &error) != VECDB_OK)
     good = milvus_error(m, &error);
   good = good && rebuild_switch(m, open, to);
-  vecdb_collection *gone = good ? open->collection : to;
-  vecdb_collection_drop(db, vecdb_collection_name(gone), NULL);
-  vecdb_collection_release(gone);
+  struct engine_collection *gone = good ? open->collection : to;
+  engine_collection_drop(engine, engine_collection_name(gone), NULL);
+  engine_collection_release(gone);
   if (!good)
     return false;
   open->collection = to;

@@ -48,7 +48,7 @@ const char *srv_milvus_collection_name(struct srv_call *call) {
   return name;
 }
 
-vecdb_collection *srv_milvus_collection(struct srv_call *call) {
+struct engine_collection *srv_milvus_collection(struct srv_call *call) {
   const char *name = srv_milvus_collection_name(call);
   return name ? srv_call_collection(call, name) : NULL;
 }
@@ -243,14 +243,14 @@ void srv_milvus_field_add(struct srv_call *call) {
   if (!srv_only_keys(call, call->json, keys) ||
       !milvus_field(call, json_object_get(call->json, "schema"), false, &field))
     return;
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  if (vecdb_fields_add(collection, &schema, NULL, &error) != VECDB_OK)
+  if (engine_fields_add(collection, &schema, NULL, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_object());
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 static int milvus_add(void *user, const char *name) {
@@ -284,10 +284,10 @@ static json_t *milvus_field_write(const vecdb_field *f) {
 }
 
 void srv_milvus_describe(struct srv_call *call) {
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  const vecdb_schema *schema = vecdb_collection_schema(collection);
+  const vecdb_schema *schema = engine_collection_schema(collection);
   json_t *fields = json_array(), *indexes = json_array();
   for (uint32_t i = 0; i < schema->n_fields; i++) {
     const vecdb_field *f = &schema->fields[i];
@@ -300,16 +300,16 @@ void srv_milvus_describe(struct srv_call *call) {
   bool auto_id = (srv_schema_key(schema)->flags & VECDB_AUTO_ID) != 0;
   srv_milvus_answer(
       call, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:s, s:i, s:i}", "collectionName",
-                      vecdb_collection_name(collection), "description",
+                      engine_collection_name(collection), "description",
                       schema->description ? schema->description : "", "fields", fields, "indexes",
                       indexes, "autoId", auto_id, "enableDynamicField", 0, "load",
                       "LoadStateLoaded", "partitionsNum", 1, "shardsNum", 1));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_milvus_has(struct srv_call *call) {
   const char *name = srv_milvus_collection_name(call);
-  vecdb_collection *collection = NULL;
+  struct engine_collection *collection = NULL;
   vecdb_error error;
   if (!name)
     return;
@@ -318,7 +318,7 @@ void srv_milvus_has(struct srv_call *call) {
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_pack("{s:b}", "has", collection != NULL));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_milvus_drop(struct srv_call *call) {
@@ -334,24 +334,24 @@ void srv_milvus_drop(struct srv_call *call) {
 }
 
 void srv_milvus_load(struct srv_call *call) {
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
   srv_milvus_answer(call, json_object());
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_milvus_load_state(struct srv_call *call) {
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
   srv_milvus_answer(call, json_pack("{s:s, s:i, s:s}", "loadState", "LoadStateLoaded",
                                     "loadProgress", 100, "message", ""));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_milvus_stats(struct srv_call *call) {
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   vecdb_stats s = VECDB_STATS_INIT;
   vecdb_error error;
   if (!collection)
@@ -360,5 +360,5 @@ void srv_milvus_stats(struct srv_call *call) {
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_pack("{s:I}", "rowCount", (json_int_t)s.rows));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }

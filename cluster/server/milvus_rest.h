@@ -15,7 +15,7 @@ void srv_milvus_answer(struct srv_call *call, json_t *data);
 /* A srv_error_shape: what is wrong with a request is told with HTTP status 200, as Milvus does. */
 json_t *srv_milvus_error(int *status, const char *code, const char *message);
 /* The collection named by "collectionName", to be released; NULL after answering. */
-vecdb_collection *srv_milvus_collection(struct srv_call *call);
+struct engine_collection *srv_milvus_collection(struct srv_call *call);
 /* "collectionName"; NULL after answering. */
 const char *srv_milvus_collection_name(struct srv_call *call);
 

@@ -14,12 +14,12 @@ enum { ROWS_LIMIT = 100 };
 
 /* ---- Writes ---------------------------------------------------------------------------------- */
 
-typedef int milvus_write(struct srv_call *call, vecdb_collection *collection,
+typedef int milvus_write(struct srv_call *call, struct engine_collection *collection,
                          const vecdb_batch *batch, int64_t *ids, vecdb_error *error);
 
-static void milvus_put(struct srv_call *call, vecdb_collection *collection, json_t *rows,
+static void milvus_put(struct srv_call *call, struct engine_collection *collection, json_t *rows,
                        milvus_write *write, const char *count_name, const char *ids_name) {
-  const vecdb_schema *schema = vecdb_collection_schema(collection);
+  const vecdb_schema *schema = engine_collection_schema(collection);
   const vecdb_field *key = srv_schema_key(schema);
   vecdb_batch batch;
   vecdb_error error;
@@ -46,9 +46,9 @@ static void milvus_put(struct srv_call *call, vecdb_collection *collection, json
 }
 
 /* Fields that rows do not name stay as they are in rows that are there. */
-static int milvus_partial(struct srv_call *call, vecdb_collection *collection,
+static int milvus_partial(struct srv_call *call, struct engine_collection *collection,
                           const vecdb_batch *batch, int64_t *ids, vecdb_error *error) {
-  const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
+  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
   const vecdb_column *column = srv_batch_column(batch, key->name);
   for (uint32_t i = 0; ids && column && i < batch->n_rows; i++)
     ids[i] = srv_batch_value(key, column, i).as.integer;
@@ -63,13 +63,13 @@ static void milvus_rows(struct srv_call *call, milvus_write *write, const char *
     srv_call_fail(call, 400, "ARGUMENT", "\"data\" must be a row or an array of rows");
     return;
   }
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
   json_t *rows = json_is_object(data) ? json_pack("[O]", data) : json_incref(data);
   milvus_put(call, collection, rows, write, count_name, ids_name);
   json_decref(rows);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_milvus_insert(struct srv_call *call) {
@@ -122,9 +122,9 @@ static bool milvus_fields(struct srv_call *call, bool all, const char *const **f
   return true;
 }
 
-static json_t *milvus_list(const vecdb_rows *rows) {
+static json_t *milvus_list(const struct engine_rows *rows) {
   json_t *out = json_array();
-  for (size_t i = 0; i < vecdb_rows_count(rows); i++)
+  for (size_t i = 0; i < engine_rows_count(rows); i++)
     json_array_append_new(out, srv_row_write(rows, i, SIZE_MAX));
   return out;
 }
@@ -141,14 +141,14 @@ void srv_milvus_delete(struct srv_call *call) {
     srv_call_fail(call, 400, "ARGUMENT", "\"filter\" is missing");
     return;
   }
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
   if (srv_guard_delete_where(call, collection, &filter, NULL, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_object());
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_milvus_query(struct srv_call *call) {
@@ -157,7 +157,7 @@ void srv_milvus_query(struct srv_call *call) {
                                      "offset",         "consistencyLevel", NULL};
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_control control = VECDB_CONTROL_INIT;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   params.limit = ROWS_LIMIT;
   control.timeout_ms = (uint32_t)call->server->config.timeout_ms;
@@ -167,16 +167,16 @@ void srv_milvus_query(struct srv_call *call) {
       !srv_take_u32(call, call->json, "limit", &params.limit) ||
       !srv_take_number(call, call->json, "offset", INT64_MAX, &params.offset))
     return;
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
   if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
     srv_call_error(call, &error);
   } else {
     srv_milvus_answer(call, milvus_list(rows));
-    vecdb_rows_free(rows);
+    engine_rows_free(rows);
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_milvus_get(struct srv_call *call) {
@@ -184,7 +184,7 @@ void srv_milvus_get(struct srv_call *call) {
   const char *const *fields;
   size_t n_fields;
   vecdb_keys list;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   json_t *id = json_object_get(call->json, "id");
   if (!srv_only_keys(call, call->json, keys) || !milvus_fields(call, true, &fields, &n_fields))
@@ -193,22 +193,22 @@ void srv_milvus_get(struct srv_call *call) {
     srv_call_fail(call, 400, "ARGUMENT", "\"id\" is missing");
     return;
   }
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
   json_t *ids = json_is_array(id) ? json_incref(id) : json_pack("[O]", id);
-  const vecdb_field *key = srv_schema_key(vecdb_collection_schema(collection));
+  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
   if (srv_keys_read(call, key, ids, &list)) {
     struct srv_guard_fields wanted = {fields, n_fields};
     if (srv_guard_get(call, collection, &list, wanted, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
       srv_milvus_answer(call, milvus_list(rows));
-      vecdb_rows_free(rows);
+      engine_rows_free(rows);
     }
   }
   json_decref(ids);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* ---- Search ---------------------------------------------------------------------------------- */
@@ -329,8 +329,9 @@ static bool milvus_options(struct milvus_search *s, const vecdb_schema *schema) 
   return false;
 }
 
-static int milvus_find(struct milvus_search *s, vecdb_collection *collection, vecdb_hit *hits,
-                       uint32_t *counts, vecdb_rows **rows, vecdb_error *error) {
+static int milvus_find(struct milvus_search *s, struct engine_collection *collection,
+                       vecdb_hit *hits, uint32_t *counts, struct engine_rows **rows,
+                       vecdb_error *error) {
   if (!s->group.field)
     return srv_search_run(s->call, collection, &s->params, hits, counts, NULL, rows, error);
   s->call->searched = true;
@@ -340,7 +341,7 @@ static int milvus_find(struct milvus_search *s, vecdb_collection *collection, ve
 
 /* Adds the hits of a list after the first `skip`; how many. */
 static uint32_t milvus_hits(const vecdb_hit *hits, uint32_t n, uint32_t skip,
-                            const vecdb_rows *rows, json_t *out) {
+                            const struct engine_rows *rows, json_t *out) {
   uint32_t first = skip < n ? skip : n;
   for (uint32_t i = first; i < n; i++) {
     json_t *one = srv_row_write(rows, hits[i].row, SIZE_MAX);
@@ -352,7 +353,8 @@ static uint32_t milvus_hits(const vecdb_hit *hits, uint32_t n, uint32_t skip,
 
 /* The hits of query q after the offset: of one list, or of groups, one after the other. */
 static uint32_t milvus_hits_of(const struct milvus_search *s, uint32_t q, const vecdb_hit *hits,
-                               const uint32_t *counts, const vecdb_rows *rows, json_t *out) {
+                               const uint32_t *counts, const struct engine_rows *rows,
+                               json_t *out) {
   size_t k = s->params.k, size = s->group.hits;
   uint32_t n = 0;
   if (!s->group.field)
@@ -363,12 +365,12 @@ static uint32_t milvus_hits_of(const struct milvus_search *s, uint32_t q, const 
 }
 
 /* The hits of all queries, one after the other; "topks" tells how many each has. */
-static void milvus_run(struct milvus_search *s, vecdb_collection *collection) {
+static void milvus_run(struct milvus_search *s, struct engine_collection *collection) {
   struct srv_call *call = s->call;
   size_t lists = (size_t)s->params.n_queries * s->params.k;
   vecdb_hit *hits = srv_arena_array(&call->arena, lists * s->group.hits, sizeof *hits);
   uint32_t *counts = srv_arena_array(&call->arena, lists, sizeof *counts);
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   if (!hits || !counts) {
     srv_call_no_memory(call);
@@ -381,20 +383,20 @@ static void milvus_run(struct milvus_search *s, vecdb_collection *collection) {
   json_t *out = json_array(), *topks = json_array();
   for (uint32_t q = 0; q < s->params.n_queries; q++)
     json_array_append_new(topks, json_integer(milvus_hits_of(s, q, hits, counts, rows, out)));
-  vecdb_rows_free(rows);
+  engine_rows_free(rows);
   srv_call_answer(
       call, 200,
       json_pack("{s:i, s:o, s:o, s:i}", "code", 0, "data", out, "topks", topks, "cost", 0));
 }
 
 void srv_milvus_search(struct srv_call *call) {
-  vecdb_collection *collection = srv_milvus_collection(call);
+  struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
   struct milvus_search s = {.call = call};
   s.params = (vecdb_search_params)VECDB_SEARCH_PARAMS_INIT;
   s.control = (vecdb_control)VECDB_CONTROL_INIT;
-  if (milvus_options(&s, vecdb_collection_schema(collection)))
+  if (milvus_options(&s, engine_collection_schema(collection)))
     milvus_run(&s, collection);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }

@@ -20,6 +20,8 @@ static const struct pb_field search_table[] = {
     {6, PB_BYTES, offsetof(struct milvus_search_request, placeholders)},
     {8, PB_LIST, offsetof(struct milvus_search_request, fields)},
     {9, PB_LIST, offsetof(struct milvus_search_request, params)},
+    {14, PB_NUMBER, offsetof(struct milvus_search_request, level)},
+    {15, PB_NUMBER, offsetof(struct milvus_search_request, default_level)},
     {17, PB_LIST, offsetof(struct milvus_search_request, sub_requests)},
     {18, PB_LIST, offsetof(struct milvus_search_request, values)},
 };
@@ -30,6 +32,8 @@ static const struct pb_field query_table[] = {
     {5, PB_LIST, offsetof(struct milvus_search_request, fields)},
     {6, PB_LIST, offsetof(struct milvus_search_request, partitions)},
     {9, PB_LIST, offsetof(struct milvus_search_request, params)},
+    {11, PB_NUMBER, offsetof(struct milvus_search_request, level)},
+    {12, PB_NUMBER, offsetof(struct milvus_search_request, default_level)},
     {13, PB_LIST, offsetof(struct milvus_search_request, values)},
 };
 
@@ -48,6 +52,18 @@ static const struct pb_field search_placeholder_table[] = {
 static uint32_t search_timeout(const struct srv_call *call) {
   uint32_t most = (uint32_t)call->server->config.timeout_ms;
   return call->timeout_ms && call->timeout_ms < most ? call->timeout_ms : most;
+}
+
+/* Milvus's levels have the numbers of engine.h's; what it has beyond them, "Customized", says by a
+   timestamp how new the rows must be, and strong ones are. pymilvus makes collections Bounded where
+   nobody said so: who reads what he just wrote through this server shall see it there. */
+void milvus_level(struct milvus_open *open, int64_t level, bool by_default) {
+  if (by_default)
+    level = json_integer_value(json_object_get(open->record, "level"));
+  if (by_default && level == ENGINE_BOUNDED)
+    level = ENGINE_SESSION;
+  open->collection->how.level =
+      level > ENGINE_STRONG && level <= ENGINE_EVENTUAL ? (enum engine_level)level : ENGINE_STRONG;
 }
 
 bool milvus_search_number(struct milvus_search_run *s, const char *key, uint32_t *out) {
@@ -184,14 +200,14 @@ bool milvus_search_read(struct milvus_search_run *s) {
 
 /* ---- Answers --------------------------------------------------------------------------------- */
 
-static void search_ids(struct milvus_search_run *s, const vecdb_rows *rows, const uint32_t *pick,
-                       size_t n) {
+static void search_ids(struct milvus_search_run *s, const struct engine_rows *rows,
+                       const uint32_t *pick, size_t n) {
   struct pb_out *out = &s->m->out;
   bool texts = s->open.key->type == VECDB_VARCHAR;
   size_t ids = srv_pb_open(out, 5), list = srv_pb_open(out, texts ? 2 : 1);
   size_t packed = texts ? 0 : srv_pb_open(out, 1);
   for (size_t i = 0; i < n; i++) {
-    vecdb_value v = vecdb_rows_value(rows, pick[i], 0);
+    vecdb_value v = engine_rows_value(rows, pick[i], 0);
     if (texts)
       srv_pb_bytes(out, 1, v.as.data, v.length);
     else
@@ -275,7 +291,7 @@ static bool search_ranged(struct milvus_search_run *s, struct milvus_hits *out) 
         out->hits[kept++] = out->hits[i];
     if (kept >= wanted || found < k)
       break;
-    vecdb_rows_free(out->rows);
+    engine_rows_free(out->rows);
     out->rows = NULL;
     if (k == VECDB_MAX_K)
       return milvus_fail(m, SRV_MILVUS_ARGUMENT, "over %d rows are nearer than range_filter",
@@ -309,7 +325,7 @@ static void search_now(struct milvus_search_run *s) {
   if (!(s->group.field ? milvus_group_hits(s, &hits) : milvus_search_hits(s, &hits)))
     return;
   milvus_search_answer(s, &hits);
-  vecdb_rows_free(hits.rows);
+  engine_rows_free(hits.rows);
 }
 
 bool milvus_search_take(struct milvus_search_run *s, struct pb_bytes in) {
@@ -328,6 +344,7 @@ void milvus_search(struct milvus *m) {
   }
   if (!milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;
+  milvus_level(&s.open, s.r.level, s.r.default_level);
   if (milvus_search_read(&s))
     search_now(&s);
   milvus_close(&s.open);
@@ -380,7 +397,7 @@ static bool query_fields(struct milvus_search_run *s) {
 static void query_rows(struct milvus_search_run *s, const vecdb_filter *filter) {
   struct milvus *m = s->m;
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   if (!query_fields(s))
     return;
@@ -395,9 +412,9 @@ static void query_rows(struct milvus_search_run *s, const vecdb_filter *filter) 
     milvus_error(m, &error);
     return;
   }
-  milvus_columns_write(m, 2, &s->open, &s->fields, rows, NULL, vecdb_rows_count(rows));
+  milvus_columns_write(m, 2, &s->open, &s->fields, rows, NULL, engine_rows_count(rows));
   search_asked(s, 4);
-  vecdb_rows_free(rows);
+  engine_rows_free(rows);
 }
 
 static bool query_counts(const struct milvus_search_request *r) {
@@ -414,6 +431,7 @@ void milvus_query(struct milvus *m) {
       !milvus_search_number(&s, "offset", &s.offset) ||
       !milvus_open_loaded(m, s.r.db, s.r.name, &s.open))
     return;
+  milvus_level(&s.open, s.r.level, s.r.default_level);
   if (milvus_filter_read(m, &s.open, s.r.expr, &s.r.values, &filter) &&
       milvus_partitions(m, &s.open, &s.r.partitions, &filter)) {
     if (query_counts(&s.r))

@@ -11,6 +11,7 @@ struct milvus_search_request {
   const char *db, *name, *expr;
   struct pb_bytes placeholders;
   struct pb_list partitions, fields, params, values, sub_requests;
+  int64_t level, default_level; /* of consistency; default_level: the collection's */
 };
 /* A search or query between its request and the library. */
 struct milvus_search_run {
@@ -32,7 +33,7 @@ struct milvus_search_run {
 struct milvus_hits {
   vecdb_hit *hits;
   uint32_t *counts;
-  vecdb_rows *rows; /* to be freed */
+  struct engine_rows *rows; /* to be freed */
 };
 
 /* Each returns false after failing. The SearchRequest, and what it means for the open collection;
@@ -45,8 +46,11 @@ void milvus_search_answer(struct milvus_search_run *s, const struct milvus_hits 
    hits without the offset, in s->params.k places; the values of the groups, in the answer. */
 bool milvus_group_read(struct milvus_search_run *s);
 bool milvus_group_hits(struct milvus_search_run *s, struct milvus_hits *out);
-void milvus_group_write(struct milvus_search_run *s, const vecdb_rows *rows, const uint32_t *pick,
-                        size_t n);
+void milvus_group_write(struct milvus_search_run *s, const struct engine_rows *rows,
+                        const uint32_t *pick, size_t n);
+/* What the reads of the collection must see: the request's level, or the one that the collection
+   was made with. */
+void milvus_level(struct milvus_open *open, int64_t level, bool by_default);
 /* A whole number among the request's pairs; unchanged where there is none. */
 bool milvus_search_number(struct milvus_search_run *s, const char *key, uint32_t *out);
 /* Fails for what no ranking of several searches serves. */

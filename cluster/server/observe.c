@@ -98,7 +98,7 @@ static void log_request(struct srv_call *call, uint64_t ns, size_t bytes_out) {
 /* ---- Searches -------------------------------------------------------------------------------- */
 
 /* The plan is made again for the line: that costs little beside a search that was slow. */
-static void observe_slow(struct srv_call *call, vecdb_collection *collection,
+static void observe_slow(struct srv_call *call, struct engine_collection *collection,
                          const vecdb_search_params *params, uint64_t ns) {
   struct srv_line line;
   char plan[OBSERVE_PLAN] = "";
@@ -117,9 +117,9 @@ static void observe_slow(struct srv_call *call, vecdb_collection *collection,
   srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }
 
-int srv_search_run(struct srv_call *call, vecdb_collection *collection,
+int srv_search_run(struct srv_call *call, struct engine_collection *collection,
                    const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
-                   vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error) {
+                   vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
   uint64_t slow_ms = call->server->config.log_slow_ms, began = srv_now_ns();
   int rc = srv_guard_search(call, collection, params, hits, counts, info, rows, error);
   uint64_t ns = srv_now_ns() - began;

@@ -27,9 +27,9 @@ void srv_observe_end(struct srv_call *call, size_t bytes_out, bool may_wait);
 void srv_call_about(struct srv_call *call, const char *collection);
 
 /* srv_guard_search, with what is kept of searches: call sites differ in nothing else. */
-int srv_search_run(struct srv_call *call, vecdb_collection *collection,
+int srv_search_run(struct srv_call *call, struct engine_collection *collection,
                    const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
-                   vecdb_search_info *info, vecdb_rows **rows, vecdb_error *error);
+                   vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error);
 
 /* What every line about a request says. */
 void srv_line_call(struct srv_line *line, const struct srv_call *call);

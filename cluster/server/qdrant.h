@@ -39,7 +39,7 @@ char *srv_qdrant_vector_name(struct srv_call *call, const char *name);
 bool srv_qdrant_collection_of(const char *name, char *out);
 bool srv_qdrant_vector_of(const char *name, char *out);
 /* The collection that the path names, to be released; NULL after answering. */
-vecdb_collection *srv_qdrant_collection(struct srv_call *call);
+struct engine_collection *srv_qdrant_collection(struct srv_call *call);
 /* The field of a vector by the name that clients know, NULL after answering. */
 const vecdb_field *srv_qdrant_vector(struct srv_call *call, const vecdb_schema *schema,
                                      const char *name);
@@ -91,7 +91,7 @@ bool srv_qdrant_sparse_field(struct srv_call *call, const char *name, json_t *co
 /* The settings by name; NULL: there are no sparse vectors. */
 json_t *srv_qdrant_sparse_describe(const vecdb_schema *schema);
 /* A query, in the arena, weighted as the field says; false after answering. */
-bool srv_qdrant_sparse_query(struct srv_call *call, vecdb_collection *collection,
+bool srv_qdrant_sparse_query(struct srv_call *call, struct engine_collection *collection,
                              const vecdb_field *field, json_t *vector, vecdb_sparse *out);
 
 /* ---- qdrant_points.c ------------------------------------------------------------------------- */
@@ -111,10 +111,11 @@ bool srv_qdrant_want_read(struct srv_call *call, json_t *object, const vecdb_sch
 /* The parts of a payload that are wanted, as `payload` above says: takes the reference. */
 json_t *srv_qdrant_choose(json_t *payload, json_t *wanted);
 /* {"id", "payload", "vector"} of a row; NULL when out of memory. */
-json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const vecdb_rows *rows, size_t row);
+json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const struct engine_rows *rows,
+                         size_t row);
 
 /* Upserts an array of {"id", "vector", "payload"}; false after answering. */
-bool srv_qdrant_put(struct srv_call *call, vecdb_collection *collection, json_t *points);
+bool srv_qdrant_put(struct srv_call *call, struct engine_collection *collection, json_t *points);
 
 /* ---- qdrant_mmr.c ---------------------------------------------------------------------------- */
 
@@ -135,17 +136,20 @@ bool srv_qdrant_mmr(struct srv_call *call, const struct srv_qdrant_candidates *c
 
 /* Each gives {"points": hits in order}, or NULL after answering: the nearest to the "query" of one
    search, and the fusion of the searches in "prefetch". */
-json_t *srv_qdrant_nearest(struct srv_call *call, vecdb_collection *collection, json_t *json);
-json_t *srv_qdrant_fusion(struct srv_call *call, vecdb_collection *collection, json_t *json);
+json_t *srv_qdrant_nearest(struct srv_call *call, struct engine_collection *collection,
+                           json_t *json);
+json_t *srv_qdrant_fusion(struct srv_call *call, struct engine_collection *collection,
+                          json_t *json);
 
 /* A form of search: the list of hits, alone or as "points"; NULL after answering. */
-typedef json_t *srv_qdrant_form(struct srv_call *call, vecdb_collection *collection, json_t *json);
+typedef json_t *srv_qdrant_form(struct srv_call *call, struct engine_collection *collection,
+                                json_t *json);
 
 /* ---- qdrant_groups.c ------------------------------------------------------------------------- */
 
 enum { QDRANT_GROUP_BYTES = 1024 }; /* of a value to group by; points with longer ones have none */
 /* {"groups"}, found by searches of that form; NULL after answering. */
-json_t *srv_qdrant_groups(struct srv_call *call, vecdb_collection *collection, json_t *json,
+json_t *srv_qdrant_groups(struct srv_call *call, struct engine_collection *collection, json_t *json,
                           srv_qdrant_form *form);
 
 /* ---- Handlers -------------------------------------------------------------------------------- */

@@ -197,11 +197,11 @@ void srv_qdrant_list(struct srv_call *call) {
 }
 
 void srv_qdrant_exists(struct srv_call *call) {
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection && call->status != 404)
     return;
   srv_qdrant_answer(call, json_pack("{s:b}", "exists", collection != NULL));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 static json_t *describe_vectors(const vecdb_schema *schema) {
@@ -244,12 +244,12 @@ static json_t *describe_config(const vecdb_schema *schema) {
 }
 
 void srv_qdrant_describe(struct srv_call *call) {
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   vecdb_stats s = VECDB_STATS_INIT;
   vecdb_error error;
-  const vecdb_schema *schema = vecdb_collection_schema(collection);
+  const vecdb_schema *schema = engine_collection_schema(collection);
   if (srv_guard_stats(call, collection, &s, &error) != VECDB_OK) {
     srv_call_error(call, &error);
   } else {
@@ -261,20 +261,20 @@ void srv_qdrant_describe(struct srv_call *call) {
                         (json_int_t)s.segments_growing + s.segments_sealed, "config",
                         describe_config(schema), "payload_schema"));
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* ---- Changing -------------------------------------------------------------------------------- */
 
 void srv_qdrant_drop(struct srv_call *call) {
   vecdb_error error;
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection) {
     if (call->status == 404)
       srv_qdrant_answer(call, json_false());
     return;
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
   const char *name = srv_qdrant_collection_name(call, call->args[0]);
   int rc = name ? srv_guard_drop(call, name, &error) : VECDB_OK;
   if (name && rc != VECDB_OK)
@@ -285,11 +285,11 @@ void srv_qdrant_drop(struct srv_call *call) {
 
 /* What clients may tune has no counterpart here: it is accepted, as long as the collection is. */
 void srv_qdrant_update(struct srv_call *call) {
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   srv_qdrant_answer(call, json_true());
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* Every payload field can be filtered by from the start, so an index is there already. */
@@ -301,17 +301,17 @@ void srv_qdrant_index(struct srv_call *call) {
     srv_call_fail(call, 400, "ARGUMENT", "\"field_name\" is missing");
     return;
   }
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   srv_qdrant_written(call);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_qdrant_index_drop(struct srv_call *call) {
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   srv_qdrant_written(call);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }

@@ -19,7 +19,7 @@ struct fusion_point {
 
 struct fusion {
   struct srv_call *call;
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   json_t *query; /* the whole request */
   bool by_scores;
   uint32_t k; /* of RRF: ranks count as 1 / (k + rank), from rank 0 on */
@@ -157,7 +157,7 @@ static bool fusion_summable(struct fusion *f, json_t *prefetch) {
   if (!srv_take_text(f->call, prefetch, "using", &name))
     return false;
   const vecdb_field *field =
-      srv_qdrant_vector(f->call, vecdb_collection_schema(f->collection), name);
+      srv_qdrant_vector(f->call, engine_collection_schema(f->collection), name);
   return field && (field->metric != VECDB_L2 ||
                    fusion_unsupported(f, "dbsf is not served over Euclid distances"));
 }
@@ -206,7 +206,8 @@ static json_t *fusion_ranking(struct fusion *f) {
   return out ? json_pack("{s:o}", "points", out) : NULL;
 }
 
-json_t *srv_qdrant_fusion(struct srv_call *call, vecdb_collection *collection, json_t *json) {
+json_t *srv_qdrant_fusion(struct srv_call *call, struct engine_collection *collection,
+                          json_t *json) {
   struct fusion f = {.call = call, .collection = collection, .places = json_object()};
   json_t *list = json_object_get(json, "prefetch"), *out = NULL;
   size_t n = json_is_array(list) ? json_array_size(list) : 1;

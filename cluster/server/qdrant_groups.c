@@ -13,7 +13,7 @@ enum { GROUPS_LIMIT = 3, GROUPS_SIZE = 3, GROUPS_MOST = 1000, GROUPS_SPARE = 2, 
 
 struct groups {
   struct srv_call *call;
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   srv_qdrant_form *form;
   json_t *request; /* without what is said of groups */
   const char *path;
@@ -190,7 +190,7 @@ static bool groups_read(struct groups *g, json_t *json) {
   return true;
 }
 
-json_t *srv_qdrant_groups(struct srv_call *call, vecdb_collection *collection, json_t *json,
+json_t *srv_qdrant_groups(struct srv_call *call, struct engine_collection *collection, json_t *json,
                           srv_qdrant_form *form) {
   static const char *const refused[] = {"with_lookup", "offset", "prefetch", NULL};
   struct groups g = {.call = call, .collection = collection, .form = form, .list = json_array(),

@@ -115,16 +115,16 @@ static bool names_is_points(const vecdb_schema *schema) {
          strcmp(key->name, QDRANT_KEY) == 0 && key->type == VECDB_VARCHAR;
 }
 
-vecdb_collection *srv_qdrant_collection(struct srv_call *call) {
-  vecdb_collection *collection;
+struct engine_collection *srv_qdrant_collection(struct srv_call *call) {
+  struct engine_collection *collection;
   vecdb_error error;
   const char *name = srv_qdrant_collection_name(call, call->args[0]);
   if (!name)
     return NULL;
   if (srv_guard_get_collection(call, name, &collection, &error) == VECDB_OK) {
-    if (names_is_points(vecdb_collection_schema(collection)))
+    if (names_is_points(engine_collection_schema(collection)))
       return collection;
-    vecdb_collection_release(collection);
+    engine_collection_release(collection);
   } else if (error.code != VECDB_ERR_NOT_FOUND) {
     srv_call_error(call, &error);
     return NULL;

@@ -180,9 +180,9 @@ static bool points_reserve(struct points *p) {
   return good;
 }
 
-bool srv_qdrant_put(struct srv_call *call, vecdb_collection *collection, json_t *points) {
+bool srv_qdrant_put(struct srv_call *call, struct engine_collection *collection, json_t *points) {
   struct points p = {.call = call, .json = points, .n = json_array_size(points)};
-  p.schema = vecdb_collection_schema(collection);
+  p.schema = engine_collection_schema(collection);
   if (p.n == 0)
     return true;
   if (p.n > VECDB_MAX_BATCH_ROWS) {
@@ -330,13 +330,13 @@ static bool point_has(vecdb_value terms, const char *name) {
   return false;
 }
 
-static json_t *point_vectors(const struct srv_qdrant_want *want, const vecdb_rows *rows, size_t row,
-                             vecdb_value terms) {
+static json_t *point_vectors(const struct srv_qdrant_want *want, const struct engine_rows *rows,
+                             size_t row, vecdb_value terms) {
   json_t *out = json_object();
   for (size_t i = 0; i < want->n_fields; i++) {
     char name[VECDB_MAX_NAME + 1];
-    int column = vecdb_rows_find(rows, want->fields[i]);
-    vecdb_value value = vecdb_rows_value(rows, row, (size_t)column);
+    int column = engine_rows_find(rows, want->fields[i]);
+    vecdb_value value = engine_rows_value(rows, row, (size_t)column);
     if (!srv_type_is_vector(value.type) || !srv_qdrant_vector_of(want->fields[i], name))
       continue;
     if (!*name || point_has(terms, name))
@@ -348,16 +348,18 @@ static json_t *point_vectors(const struct srv_qdrant_want *want, const vecdb_row
   return alone ? alone : out;
 }
 
-json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const vecdb_rows *rows, size_t row) {
-  json_t *out = json_pack("{s:o}", "id", srv_qdrant_id(vecdb_rows_value(rows, row, 0)));
-  int payload = vecdb_rows_find(rows, QDRANT_PAYLOAD), terms = vecdb_rows_find(rows, QDRANT_TERMS);
+json_t *srv_qdrant_point(const struct srv_qdrant_want *want, const struct engine_rows *rows,
+                         size_t row) {
+  json_t *out = json_pack("{s:o}", "id", srv_qdrant_id(engine_rows_value(rows, row, 0)));
+  int payload = engine_rows_find(rows, QDRANT_PAYLOAD),
+      terms = engine_rows_find(rows, QDRANT_TERMS);
   if (payload >= 0)
     json_object_set_new(
         out, "payload",
-        srv_qdrant_choose(point_payload(vecdb_rows_value(rows, row, (size_t)payload)),
+        srv_qdrant_choose(point_payload(engine_rows_value(rows, row, (size_t)payload)),
                           want->payload));
   if (terms >= 0)
-    json_object_set_new(out, "vector",
-                        point_vectors(want, rows, row, vecdb_rows_value(rows, row, (size_t)terms)));
+    json_object_set_new(
+        out, "vector", point_vectors(want, rows, row, engine_rows_value(rows, row, (size_t)terms)));
   return out;
 }

@@ -7,7 +7,8 @@
 
 enum { READ_LIMIT = 10 };
 
-static json_t *read_list(const struct srv_qdrant_want *want, const vecdb_rows *rows, size_t n) {
+static json_t *read_list(const struct srv_qdrant_want *want, const struct engine_rows *rows,
+                         size_t n) {
   json_t *out = json_array();
   for (size_t i = 0; i < n; i++)
     json_array_append_new(out, srv_qdrant_point(want, rows, i));
@@ -21,7 +22,7 @@ void srv_qdrant_retrieve(struct srv_call *call) {
   struct srv_qdrant_want want = {.by_default = true};
   json_t *ids = NULL;
   vecdb_keys list;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   if (!srv_only_keys(call, call->json, keys) || !srv_qdrant_refuse(call, call->json, refused) ||
       !srv_take_array(call, call->json, "ids", &ids))
@@ -30,20 +31,20 @@ void srv_qdrant_retrieve(struct srv_call *call) {
     srv_call_fail(call, 400, "ARGUMENT", "\"ids\" is missing");
     return;
   }
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
-  if (srv_qdrant_want_read(call, call->json, vecdb_collection_schema(collection), &want) &&
+  if (srv_qdrant_want_read(call, call->json, engine_collection_schema(collection), &want) &&
       srv_qdrant_keys(call, ids, &list)) {
     struct srv_guard_fields fields = {want.fields, want.n_fields};
     if (srv_guard_get(call, collection, &list, fields, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
-      srv_qdrant_answer(call, read_list(&want, rows, vecdb_rows_count(rows)));
-      vecdb_rows_free(rows);
+      srv_qdrant_answer(call, read_list(&want, rows, engine_rows_count(rows)));
+      engine_rows_free(rows);
     }
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* The id in a path: digits, or a UUID. */
@@ -56,38 +57,38 @@ static json_t *read_path_id(const char *text) {
 void srv_qdrant_retrieve_one(struct srv_call *call) {
   struct srv_qdrant_want want = {.by_default = true};
   vecdb_string key;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   json_t *all = json_pack("{s:b, s:b}", "with_payload", 1, "with_vector", 1);
   json_t *id = read_path_id(call->args[1]);
-  vecdb_collection *collection =
+  struct engine_collection *collection =
       all && srv_qdrant_key(call, id, &key) ? srv_qdrant_collection(call) : NULL;
-  if (collection && srv_qdrant_want_read(call, all, vecdb_collection_schema(collection), &want)) {
+  if (collection && srv_qdrant_want_read(call, all, engine_collection_schema(collection), &want)) {
     vecdb_keys one = {NULL, &key, 1};
     struct srv_guard_fields fields = {want.fields, want.n_fields};
     if (srv_guard_get(call, collection, &one, fields, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
-      if (vecdb_rows_count(rows))
+      if (engine_rows_count(rows))
         srv_qdrant_answer(call, srv_qdrant_point(&want, rows, 0));
       else
         srv_call_fail(call, 404, "NOT_FOUND", "Not found: Point with id %.100s does not exist!",
                       call->args[1]);
-      vecdb_rows_free(rows);
+      engine_rows_free(rows);
     }
   }
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
   json_decref(all);
   json_decref(id);
 }
 
 /* A page from the point `offset` on; one row more than the page tells where the next one begins. */
-static void read_page(struct srv_call *call, vecdb_collection *collection,
+static void read_page(struct srv_call *call, struct engine_collection *collection,
                       const struct srv_qdrant_want *want, const vecdb_filter *filter,
                       uint32_t limit) {
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_control control = VECDB_CONTROL_INIT;
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   control.timeout_ms = (uint32_t)call->server->config.timeout_ms;
   params.control = &control;
@@ -99,13 +100,13 @@ static void read_page(struct srv_call *call, vecdb_collection *collection,
     srv_call_error(call, &error);
     return;
   }
-  size_t n = vecdb_rows_count(rows);
+  size_t n = engine_rows_count(rows);
   bool more = n > limit;
   srv_qdrant_answer(
       call,
       json_pack("{s:o, s:o}", "points", read_list(want, rows, more ? limit : n), "next_page_offset",
-                more ? srv_qdrant_id(vecdb_rows_value(rows, limit, 0)) : json_null()));
-  vecdb_rows_free(rows);
+                more ? srv_qdrant_id(engine_rows_value(rows, limit, 0)) : json_null()));
+  engine_rows_free(rows);
 }
 
 void srv_qdrant_scroll(struct srv_call *call) {
@@ -130,12 +131,12 @@ void srv_qdrant_scroll(struct srv_call *call) {
     srv_call_fail(call, 400, "LIMIT", "\"limit\" must be from 1 to %d", VECDB_MAX_BATCH_ROWS - 1);
     return;
   }
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
-  if (srv_qdrant_want_read(call, call->json, vecdb_collection_schema(collection), &want))
+  if (srv_qdrant_want_read(call, call->json, engine_collection_schema(collection), &want))
     read_page(call, collection, &want, &filter, limit);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_qdrant_count(struct srv_call *call) {
@@ -150,12 +151,12 @@ void srv_qdrant_count(struct srv_call *call) {
       !srv_qdrant_filter(call, json_object_get(call->json, "filter"), NULL, (vecdb_string){NULL, 0},
                          &filter))
     return;
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   if (srv_guard_count(call, collection, &filter, &count, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else
     srv_qdrant_answer(call, json_pack("{s:I}", "count", (json_int_t)count));
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }

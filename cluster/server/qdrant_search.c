@@ -14,7 +14,7 @@ enum { SEARCH_LIMIT = 10, SEARCH_BATCH = 1000, SEARCH_CANDIDATES = 1000 };
 /* One search between its request and the library. */
 struct qdrant_search {
   struct srv_call *call;
-  vecdb_collection *collection;
+  struct engine_collection *collection;
   const vecdb_field *field;
   json_t *vector;  /* the query, borrowed */
   json_t *stored;  /* a point's vector as the query: owned */
@@ -35,7 +35,7 @@ struct qdrant_search {
 
 /* Takes the vector of a stored point as the query. */
 static bool search_stored(struct qdrant_search *s, json_t *id) {
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   if (!srv_qdrant_key(s->call, id, &s->id))
     return false;
@@ -45,12 +45,12 @@ static bool search_stored(struct qdrant_search *s, json_t *id) {
     srv_call_error(s->call, &error);
     return false;
   }
-  bool found = vecdb_rows_count(rows) == 1;
+  bool found = engine_rows_count(rows) == 1;
   if (found)
-    s->stored = srv_value_write(vecdb_rows_value(rows, 0, 1));
+    s->stored = srv_value_write(engine_rows_value(rows, 0, 1));
   else
     srv_call_fail(s->call, 404, "NOT_FOUND", "Not found: there is no point with the query's id");
-  vecdb_rows_free(rows);
+  engine_rows_free(rows);
   s->vector = s->stored;
   if (found && !s->stored)
     srv_call_no_memory(s->call);
@@ -180,7 +180,7 @@ static bool search_options(struct qdrant_search *s, json_t *json) {
       !srv_take_u32(s->call, json, "offset", &s->offset) ||
       !srv_take_float(s->call, json, "score_threshold", &s->threshold) ||
       !search_params(s, json_object_get(json, "params")) ||
-      !srv_qdrant_want_read(s->call, json, vecdb_collection_schema(s->collection), &s->want) ||
+      !srv_qdrant_want_read(s->call, json, engine_collection_schema(s->collection), &s->want) ||
       !srv_qdrant_filter(s->call, json_object_get(json, "filter"),
                          s->stored ? QDRANT_KEY " != " : NULL, s->id, &s->params.filter))
     return false;
@@ -195,11 +195,11 @@ static bool search_options(struct qdrant_search *s, json_t *json) {
 }
 
 static bool search_begin(struct qdrant_search *s, struct srv_call *call,
-                         vecdb_collection *collection, const char *name) {
+                         struct engine_collection *collection, const char *name) {
   *s = (struct qdrant_search){.call = call, .collection = collection, .name = name};
   s->params = (vecdb_search_params)VECDB_SEARCH_PARAMS_INIT;
   s->control = (vecdb_control)VECDB_CONTROL_INIT;
-  s->field = srv_qdrant_vector(call, vecdb_collection_schema(collection), name);
+  s->field = srv_qdrant_vector(call, engine_collection_schema(collection), name);
   return s->field != NULL;
 }
 
@@ -219,7 +219,7 @@ static bool search_near(const struct qdrant_search *s, double score) {
 
 /* Puts the hits into the order that MMR chooses; *count says how many. */
 static bool search_choose(struct qdrant_search *s, vecdb_hit *hits, uint32_t *count,
-                          const vecdb_rows *rows) {
+                          const struct engine_rows *rows) {
   struct srv_arena *arena = &s->call->arena;
   uint32_t n = *count, wanted = s->limit + s->offset;
   while (n && !search_near(s, search_score(s, &hits[n - 1])))
@@ -232,10 +232,10 @@ static bool search_choose(struct qdrant_search *s, vecdb_hit *hits, uint32_t *co
     srv_call_no_memory(s->call);
     return false;
   }
-  int column = vecdb_rows_find(rows, s->field->name);
+  int column = engine_rows_find(rows, s->field->name);
   for (uint32_t i = 0; i < n; i++) {
     copy[i] = hits[i];
-    vectors[i] = vecdb_rows_value(rows, hits[i].row, (size_t)column).as.data;
+    vectors[i] = engine_rows_value(rows, hits[i].row, (size_t)column).as.data;
     relevance[i] = (double)hits[i].score * (s->field->metric == VECDB_L2 ? -1 : 1);
   }
   struct srv_qdrant_candidates candidates = {vectors, relevance, n, s->field->dim,
@@ -251,7 +251,7 @@ static bool search_choose(struct qdrant_search *s, vecdb_hit *hits, uint32_t *co
 /* The hits as points with scores; NULL after answering. */
 static json_t *search_run(struct qdrant_search *s) {
   vecdb_hit *hits = srv_arena_array(&s->call->arena, s->params.k, sizeof *hits);
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   uint32_t count = 0;
   if (!hits) {
@@ -264,7 +264,7 @@ static json_t *search_run(struct qdrant_search *s) {
     return NULL;
   }
   if (s->mmr && !search_choose(s, hits, &count, rows)) {
-    vecdb_rows_free(rows);
+    engine_rows_free(rows);
     return NULL;
   }
   json_t *out = json_array();
@@ -277,7 +277,7 @@ static json_t *search_run(struct qdrant_search *s) {
     json_object_set_new(point, "score", json_real(score));
     json_array_append_new(out, point);
   }
-  vecdb_rows_free(rows);
+  engine_rows_free(rows);
   if (!out)
     srv_call_no_memory(s->call);
   return out;
@@ -293,7 +293,8 @@ static json_t *search_finish(struct qdrant_search *s, json_t *query, json_t *opt
 
 /* ---- The two forms --------------------------------------------------------------------------- */
 
-json_t *srv_qdrant_nearest(struct srv_call *call, vecdb_collection *collection, json_t *json) {
+json_t *srv_qdrant_nearest(struct srv_call *call, struct engine_collection *collection,
+                           json_t *json) {
   static const char *const refused[] = {"prefetch", NULL};
   struct qdrant_search s;
   const char *name = "";
@@ -304,7 +305,8 @@ json_t *srv_qdrant_nearest(struct srv_call *call, vecdb_collection *collection, 
   return hits ? json_pack("{s:o}", "points", hits) : NULL;
 }
 
-static json_t *search_by_query(struct srv_call *call, vecdb_collection *collection, json_t *json) {
+static json_t *search_by_query(struct srv_call *call, struct engine_collection *collection,
+                               json_t *json) {
   static const char *const keys[] = {
       "query",    "using",     "filter",       "params",      "score_threshold",
       "limit",    "offset",    "with_payload", "with_vector", "with_vectors",
@@ -319,7 +321,8 @@ static json_t *search_by_query(struct srv_call *call, vecdb_collection *collecti
 }
 
 /* The older form: the vector is an array, or {"name", "vector"}. */
-static json_t *search_by_vector(struct srv_call *call, vecdb_collection *collection, json_t *json) {
+static json_t *search_by_vector(struct srv_call *call, struct engine_collection *collection,
+                                json_t *json) {
   static const char *const keys[] = {
       "vector",       "filter",      "params",       "score_threshold", "limit", "offset",
       "with_payload", "with_vector", "with_vectors", "shard_key",       NULL};
@@ -337,13 +340,13 @@ static json_t *search_by_vector(struct srv_call *call, vecdb_collection *collect
 }
 
 static void search_one(struct srv_call *call, srv_qdrant_form *form) {
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   json_t *out = form(call, collection, call->json);
   if (out)
     srv_qdrant_answer(call, out);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 static void search_many(struct srv_call *call, srv_qdrant_form *form) {
@@ -357,7 +360,7 @@ static void search_many(struct srv_call *call, srv_qdrant_form *form) {
     srv_call_fail(call, 400, "LIMIT", "\"searches\" must be an array of at most %d", SEARCH_BATCH);
     return;
   }
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   json_t *out = json_array();
@@ -376,7 +379,7 @@ static void search_many(struct srv_call *call, srv_qdrant_form *form) {
   }
   if (out || call->status == 0)
     srv_qdrant_answer(call, out);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_qdrant_query(struct srv_call *call) {
@@ -396,13 +399,13 @@ void srv_qdrant_search_batch(struct srv_call *call) {
 }
 
 static void search_groups(struct srv_call *call, srv_qdrant_form *form) {
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   json_t *out = srv_qdrant_groups(call, collection, call->json, form);
   if (out)
     srv_qdrant_answer(call, out);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_qdrant_query_groups(struct srv_call *call) {

@@ -54,7 +54,7 @@ json_t *srv_qdrant_sparse_describe(const vecdb_schema *schema) {
 
 /* Multiplies each value by log((N - n + 0.5) / (n + 0.5) + 1), where n of N points have the
    index. */
-static bool sparse_weigh(struct srv_call *call, vecdb_collection *collection,
+static bool sparse_weigh(struct srv_call *call, struct engine_collection *collection,
                          const vecdb_field *field, vecdb_sparse *query) {
   vecdb_sparse_pair *pairs = srv_arena_array(&call->arena, query->n + 1, sizeof *pairs);
   uint32_t *indices = srv_arena_array(&call->arena, query->n + 1, sizeof *indices);
@@ -80,7 +80,7 @@ static bool sparse_weigh(struct srv_call *call, vecdb_collection *collection,
   return true;
 }
 
-bool srv_qdrant_sparse_query(struct srv_call *call, vecdb_collection *collection,
+bool srv_qdrant_sparse_query(struct srv_call *call, struct engine_collection *collection,
                              const vecdb_field *field, json_t *vector, vecdb_sparse *out) {
   if (srv_sparse_read(call, vector, out))
     return !sparse_idf(field) || sparse_weigh(call, collection, field, out);

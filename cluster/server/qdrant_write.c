@@ -68,14 +68,14 @@ void srv_qdrant_upsert(struct srv_call *call) {
     return;
   }
   json_t *list = batch ? write_batch(call, batch) : json_incref(points);
-  vecdb_collection *collection = list ? srv_qdrant_collection(call) : NULL;
+  struct engine_collection *collection = list ? srv_qdrant_collection(call) : NULL;
   if (collection) {
     pthread_rwlock_rdlock(&write_lock);
     bool good = srv_qdrant_put(call, collection, list);
     pthread_rwlock_unlock(&write_lock);
     if (good)
       srv_qdrant_written(call);
-    vecdb_collection_release(collection);
+    engine_collection_release(collection);
   }
   json_decref(list);
 }
@@ -113,7 +113,7 @@ void srv_qdrant_delete(struct srv_call *call) {
   vecdb_error error;
   if (!srv_only_keys(call, call->json, keys) || !write_target_read(call, &target))
     return;
-  vecdb_collection *collection = srv_qdrant_collection(call);
+  struct engine_collection *collection = srv_qdrant_collection(call);
   if (!collection)
     return;
   pthread_rwlock_rdlock(&write_lock);
@@ -124,7 +124,7 @@ void srv_qdrant_delete(struct srv_call *call) {
     srv_call_error(call, &error);
   else
     srv_qdrant_written(call);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 /* ---- Payloads -------------------------------------------------------------------------------- */
@@ -155,17 +155,18 @@ static json_t *write_clear(json_t *payload, json_t *with) {
 }
 
 /* Upserts the rows with changed payloads; false after answering. */
-static bool write_rows(struct srv_call *call, vecdb_collection *collection, const vecdb_rows *rows,
-                       const struct srv_qdrant_want *want, write_change *change, json_t *with) {
+static bool write_rows(struct srv_call *call, struct engine_collection *collection,
+                       const struct engine_rows *rows, const struct srv_qdrant_want *want,
+                       write_change *change, json_t *with) {
   json_t *points = json_array();
-  for (size_t i = 0; i < vecdb_rows_count(rows); i++) {
+  for (size_t i = 0; i < engine_rows_count(rows); i++) {
     json_t *point = srv_qdrant_point(want, rows, i);
     json_t *payload = json_object_get(point, "payload");
     if (payload)
       json_object_set_new(point, "payload", change(payload, with));
     json_array_append_new(points, point);
   }
-  bool whole = json_array_size(points) == vecdb_rows_count(rows);
+  bool whole = json_array_size(points) == engine_rows_count(rows);
   if (!whole)
     srv_call_no_memory(call);
   struct srv_arena outer = call->arena; /* each page has memory of its own */
@@ -178,15 +179,15 @@ static bool write_rows(struct srv_call *call, vecdb_collection *collection, cons
 }
 
 /* Changes the payloads of the target, page by page. */
-static bool write_pages(struct srv_call *call, vecdb_collection *collection,
+static bool write_pages(struct srv_call *call, struct engine_collection *collection,
                         struct write_target *target, write_change *change, json_t *with) {
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   struct srv_qdrant_want want = {.by_default = true};
   json_t *all = json_pack("{s:b}", "with_vector", 1);
-  bool good = all && srv_qdrant_want_read(call, all, vecdb_collection_schema(collection), &want);
+  bool good = all && srv_qdrant_want_read(call, all, engine_collection_schema(collection), &want);
   vecdb_string last;
   for (size_t n = WRITE_PAGE; good && n == WRITE_PAGE;) {
-    vecdb_rows *rows;
+    struct engine_rows *rows;
     vecdb_error error;
     params.limit = WRITE_PAGE;
     params.filter = target->filter;
@@ -200,15 +201,15 @@ static bool write_pages(struct srv_call *call, vecdb_collection *collection,
       srv_call_error(call, &error);
       break;
     }
-    n = vecdb_rows_count(rows);
+    n = engine_rows_count(rows);
     good = write_rows(call, collection, rows, &want, change, with);
     if (good && n) {
-      vecdb_value key = vecdb_rows_value(rows, n - 1, 0);
+      vecdb_value key = engine_rows_value(rows, n - 1, 0);
       last = (vecdb_string){srv_arena_text(&call->arena, key.as.data, key.length), key.length};
       params.after = (vecdb_keys){NULL, &last, 1};
     }
     good = good && (!n || last.data);
-    vecdb_rows_free(rows);
+    engine_rows_free(rows);
     if (target->ids)
       break;
   }
@@ -233,7 +234,7 @@ static void write_payload(struct srv_call *call, const char *member, int type,
       srv_call_fail(call, 400, "TYPE", "\"%s\" must be an array of names", member);
       return;
     }
-  vecdb_collection *collection =
+  struct engine_collection *collection =
       write_target_read(call, &target) ? srv_qdrant_collection(call) : NULL;
   if (!collection)
     return;
@@ -242,7 +243,7 @@ static void write_payload(struct srv_call *call, const char *member, int type,
   pthread_rwlock_unlock(&write_lock);
   if (good)
     srv_qdrant_written(call);
-  vecdb_collection_release(collection);
+  engine_collection_release(collection);
 }
 
 void srv_qdrant_payload_set(struct srv_call *call) {

@@ -32,7 +32,7 @@ static void server_audit_line(void *user, const char *line) {
   srv_log(user, VECDB_LOG_ERROR, line);
 }
 
-static bool server_open(struct srv_server *s, char *error) {
+static bool server_open_database(struct srv_server *s, char *error) {
   static const char *const modes[] = {"commit", "interval", "off"};
   vecdb_options options = VECDB_OPTIONS_INIT;
   vecdb_encryption encryption;
@@ -55,10 +55,35 @@ static bool server_open(struct srv_server *s, char *error) {
       return false;
     options.encryption = &encryption;
   }
-  if (vecdb_open(s->config.data, &options, &s->db, &why) == VECDB_OK)
+  s->engine = engine_local_open(s->config.data, &options, &why);
+  if (s->engine)
     return true;
   snprintf(error, SRV_CONFIG_ERROR, "cannot open %.200s: %s", s->config.data, why.message);
   return false;
+}
+
+static bool server_open_cluster(struct srv_server *s, char *error) {
+  const struct srv_config *c = &s->config;
+  const struct engine_cluster cluster = {
+      .nodes = c->nodes,
+      .id = c->cluster_id,
+      .ca_file = *c->cluster_ca ? c->cluster_ca : NULL,
+      .cert_file = *c->cluster_certificate ? c->cluster_certificate : NULL,
+      .key_file = *c->cluster_key ? c->cluster_key : NULL,
+      .client = (uint32_t)c->cluster_client,
+      .timeout_ms = (uint32_t)c->timeout_ms,
+      .shards = (uint32_t)c->cluster_shards,
+      .replicas = (uint32_t)c->cluster_replicas};
+  vecdb_error why;
+  s->engine = engine_remote_open(&cluster, &why);
+  if (!s->engine)
+    snprintf(error, SRV_CONFIG_ERROR, "cannot use the cluster of %.200s: %s", c->nodes,
+             why.message);
+  return s->engine != NULL;
+}
+
+static bool server_open(struct srv_server *s, char *error) {
+  return *s->config.nodes ? server_open_cluster(s, error) : server_open_database(s, error);
 }
 
 /* All that stands between the network and the database. */
@@ -146,12 +171,7 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   srv_metrics_free(s->metrics);
   srv_guard_free(s->guard);
   srv_crowd_free(s->crowd);
-  bool sealed = vecdb_flush_all(s->db, NULL, &why) == VECDB_OK;
-  vecdb_error closing;
-  if (vecdb_close(s->db, &closing) != VECDB_OK) {
-    sealed = false;
-    why = closing;
-  }
+  bool sealed = engine_close(s->engine, &why) == VECDB_OK;
   if (!sealed)
     snprintf(error, SRV_CONFIG_ERROR, "closing the database: %s", why.message);
   free(s);
@@ -171,5 +191,5 @@ int srv_server_snapshot(struct srv_server *s, const char *name, vecdb_error *err
     return error->code;
   }
   snprintf(path, sizeof path, "%s.snapshots/%s", s->config.data, name);
-  return vecdb_backup(s->db, path, NULL, error);
+  return engine_backup(s->engine, path, error);
 }

@@ -1,11 +1,13 @@
 /*
- * server.h - a running server: one database, its listeners and the threads that answer.
+ * server.h - a running server: an engine, which has the collections, listeners and the threads that
+ * answer.
  */
 #ifndef SRV_SERVER_H
 #define SRV_SERVER_H
 
 #include <stdatomic.h>
 
+#include "engine/engine.h"
 #include "server/config.h"
 #include "server/pool.h"
 #include "vecdb.h"
@@ -24,7 +26,7 @@ struct srv_tls;
 
 struct srv_server {
   struct srv_config config;
-  vecdb *db;
+  struct engine *engine; /* has the collections */
   struct srv_auth *auth; /* who may do what */
   struct srv_guard *guard; /* of rows */
   struct srv_tls *tls;     /* NULL: nobody speaks it */
@@ -42,7 +44,7 @@ struct srv_server {
   void (*log)(int level, const char *line); /* whole lines; a vecdb_log_level; any thread */
 };
 
-/* Opens the database and listens; what it returns serves until srv_server_stop. With TLS, the
+/* Opens the engine and listens; what it returns serves until srv_server_stop. With TLS, the
    process must ignore SIGPIPE. NULL with a sentence in error (SRV_CONFIG_ERROR bytes). */
 struct srv_server *srv_server_start(const struct srv_config *config,
                                     void (*log)(int level, const char *line), char *error);

@@ -46,6 +46,7 @@ static const struct message_kind {
     [WIRE_MAP] = {P(WIRE_NAME), 0},
     [WIRE_CREATE] = {P(WIRE_NAME), 0},
     [WIRE_DROP] = {P(WIRE_NAME), 0},
+    [WIRE_LIST] = {0, 0},
     [WIRE_CANCEL] = {0, 0},
     [WIRE_ANSWER] = {P(WIRE_RESULT), P(WIRE_HITS) | P(WIRE_BATCH) | P(WIRE_FOUND) | P(WIRE_NUMBER) |
                                          P(WIRE_STATE) | P(WIRE_SUMMARY) | P(WIRE_DOCUMENTS_OF)},
@@ -70,7 +71,8 @@ static bool message_write_good(const struct wire_message *m) {
 }
 
 static bool message_kind_known(unsigned kind) {
-  return kind == WIRE_CANCEL || (kind < WIRE_KINDS && message_kinds[kind].needs);
+  return kind == WIRE_CANCEL || kind == WIRE_LIST ||
+         (kind < WIRE_KINDS && message_kinds[kind].needs);
 }
 
 static bool message_good(const struct wire_message *m) {

@@ -37,6 +37,7 @@ enum wire_kind {
   WIRE_MAP = 7,    /* the documents that a router needs of one collection, by name */
   WIRE_CREATE = 8, /* a collection, by name and document */
   WIRE_DROP = 9,
+  WIRE_LIST = 11,   /* the names of all collections */
   WIRE_CANCEL = 10, /* frame.request: nobody waits for its answer any more. Not answered */
   WIRE_ANSWER = 32, /* to any of them */
   WIRE_KINDS
@@ -197,6 +198,8 @@ struct wire_document {
   const char *text;
   size_t n;
 };
+/* Of the answer to LIST: kind WIRE_COLLECTION, a its id, text its name. */
+enum { WIRE_COLLECTION = 0x100 };
 
 /* Parts of messages: sections by their tag. */
 enum wire_part {

@@ -236,6 +236,17 @@ static bool schema_default_type(struct schema_reader *r, vecdb_field *f) {
   return true;
 }
 
+/* What the library's schemas have where nothing was said. Answers are merged by the metric. */
+static void schema_defaults(vecdb_field *f) {
+  if (!f->description)
+    f->description = "";
+  if (f->type < VECDB_FLOAT_VECTOR || f->metric)
+    return;
+  f->metric = f->type == VECDB_BINARY_VECTOR   ? VECDB_HAMMING
+              : f->type == VECDB_SPARSE_VECTOR ? VECDB_IP
+                                               : VECDB_COSINE;
+}
+
 static bool schema_fields(struct schema_reader *r, json_t *array, vecdb_schema *out) {
   size_t n = json_array_size(array);
   if (!json_is_array(array) || !n || n > VECDB_MAX_FIELDS)
@@ -250,6 +261,7 @@ static bool schema_fields(struct schema_reader *r, json_t *array, vecdb_schema *
       return schema_fail(r, VECDB_ERR_SCHEMA, "a field has no name or no type");
     if (!schema_default_type(r, &fields[i]))
       return false;
+    schema_defaults(&fields[i]);
   }
   out->fields = fields;
   out->n_fields = (uint32_t)n;
@@ -260,6 +272,7 @@ int wire_schema_read(const char *text, size_t n, struct wire_mem *mem, vecdb_sch
                      char *why) {
   struct schema_reader r = {mem, why, VECDB_OK};
   *out = (vecdb_schema)VECDB_SCHEMA_INIT;
+  out->description = "";
   json_error_t error;
   json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES, &error);
   if (!root)

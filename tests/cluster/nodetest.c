@@ -41,8 +41,11 @@ static void nt_document(struct wire_message *m, uint32_t kind, uint32_t a, uint3
 }
 
 static char *nt_shard_text(const struct nt *nt, uint32_t i) {
-  struct doc_shard doc = {
-      .collection = 1, .number = i, .epoch = nt->epoch[i], .primary = nt->primary[i], .min_isr = 1};
+  struct doc_shard doc = {.collection = nt->id,
+                          .number = i,
+                          .epoch = nt->epoch[i],
+                          .primary = nt->primary[i],
+                          .min_isr = 1};
   size_t n;
   for (uint32_t node = 1; node <= NT_NODES; node++) {
     doc.replicas[doc.n_replicas++] = (struct doc_replica){node, {{1}}};
@@ -63,10 +66,10 @@ static void nt_map(struct nt *nt, const struct wire_message *ask, struct wire_me
   for (uint32_t i = 0; i < 16384; i++)
     of[i] = (uint16_t)(i % NT_SHARDS);
   m->documents = nt_must(calloc(2 + NT_SHARDS + NT_NODES, sizeof *m->documents));
-  nt_document(m, DOC_PATH_COLL, 1, 0, nt->revision, strdup(nt->document));
-  nt_document(m, DOC_PATH_SLOTS, 1, 0, 1, doc_slots_write(&slots, &n));
+  nt_document(m, DOC_PATH_COLL, nt->id, 0, nt->revision, strdup(nt->document));
+  nt_document(m, DOC_PATH_SLOTS, nt->id, 0, 1, doc_slots_write(&slots, &n));
   for (uint32_t i = 0; i < NT_SHARDS; i++)
-    nt_document(m, DOC_PATH_SHARD, 1, i, nt->revision, nt_shard_text(nt, i));
+    nt_document(m, DOC_PATH_SHARD, nt->id, i, nt->revision, nt_shard_text(nt, i));
   for (uint32_t i = 1; i <= NT_NODES; i++) {
     struct doc_node doc = {.id = i, .weight = 100};
     snprintf(doc.name, sizeof doc.name, "n%u", i);
@@ -75,6 +78,13 @@ static void nt_map(struct nt *nt, const struct wire_message *ask, struct wire_me
   }
   m->has |= WIRE_HAS(WIRE_DOCUMENTS_OF);
   free(of);
+}
+
+static void nt_list(struct nt *nt, struct wire_message *m) {
+  m->documents = nt_must(calloc(1, sizeof *m->documents));
+  if (nt->document)
+    nt_document(m, WIRE_COLLECTION, nt->id, 0, nt->revision, strdup(nt->name));
+  m->has |= WIRE_HAS(WIRE_DOCUMENTS_OF);
 }
 
 /* ---- What is asked of a shard ---- */
@@ -112,6 +122,7 @@ static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_r
     r->m.result.code = vecdb_collection_create(nt->db, name, &schema, NULL, &r->error);
   }
   size_t n;
+  doc.id = ++nt->id;
   nt->document = doc_coll_write(&doc, &n);
   snprintf(nt->name, sizeof nt->name, "%s", ask->name.name);
   nt->revision++;
@@ -124,6 +135,7 @@ static void nt_drop(struct nt *nt, struct nt_reply *r) {
   for (uint32_t i = 0; i < NT_SHARDS && nt->document; i++) {
     snprintf(name, sizeof name, "s%u", i);
     vecdb_collection_drop(nt->db, name, NULL);
+    nt->n_counts[i] = 0;
   }
   free(nt->document);
   nt->document = NULL;
@@ -241,8 +253,10 @@ static int nt_query(vecdb_collection *c, const struct wire_message *ask, struct 
   return code;
 }
 
-/* Where the shard's vectors are: a centroid that says that they are near zero. */
-static int nt_stats(struct nt_reply *r) {
+/* Where the shard's vectors are: a centroid that says that they are near zero. And how far each
+   node is: the third one is behind. */
+static int nt_stats(uint32_t node, struct nt_reply *r) {
+  r->m.stats = (struct wire_stats){.applied = node == 3 ? 5 : 12, .commit = 12};
   float *centroid = nt_must(wire_mem_get(&r->mem, 8, sizeof *centroid));
   r->m.summary = (struct wire_summary){.field = "v",
                                        .dim = 8,
@@ -251,7 +265,7 @@ static int nt_stats(struct nt_reply *r) {
                                        .centroids = centroid,
                                        .radii = centroid,
                                        .rows = (const uint64_t *)(const void *)centroid};
-  r->m.has |= WIRE_HAS(WIRE_SUMMARY);
+  r->m.has |= WIRE_HAS(WIRE_SUMMARY) | WIRE_HAS(WIRE_STATE);
   return VECDB_OK;
 }
 
@@ -259,13 +273,18 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
                   struct nt_reply *r) {
   uint32_t shard = ask->target.shard;
   struct wire_result *result = &r->m.result;
-  nt_true(shard < NT_SHARDS && ask->target.collection == 1);
+  nt_true(shard < NT_SHARDS && ask->target.collection == nt->id);
   *result = (struct wire_result){.shard = shard,
                                  .epoch = nt->epoch[shard],
                                  .rev = (uint64_t)nt->revision,
                                  .copies = 1,
                                  .row = -1,
                                  .position = -1};
+  if (nt->loaded & 1u << shard) {
+    result->code = WIRE_OVERLOADED;
+    result->retry_ms = 10;
+    return;
+  }
   if (ask->kind == WIRE_WRITE && nt->primary[shard] != node) {
     result->code = WIRE_NOT_PRIMARY;
     result->node = nt->primary[shard];
@@ -285,7 +304,7 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
   else if (ask->kind == WIRE_QUERY)
     result->code = nt_query(c, ask, r);
   else if (ask->kind == WIRE_STATS)
-    result->code = nt_stats(r);
+    result->code = nt_stats(node, r);
   else {
     result->code = vecdb_count(c, &ask->filter, &r->m.number, &r->error);
     r->m.has |= WIRE_HAS(WIRE_NUMBER);
@@ -330,9 +349,12 @@ static void nt_frame(void *arg, struct net_conn *conn, struct frame *frame) {
   r->m.kind = WIRE_ANSWER;
   r->m.has = WIRE_HAS(WIRE_RESULT);
   node->asked++;
-  if (!nt->silent && ask.kind != WIRE_CANCEL) {
+  bool mute = ask.has & WIRE_HAS(WIRE_TARGET) && nt->mute & 1u << ask.target.shard;
+  if (!nt->silent && !mute && ask.kind != WIRE_CANCEL) {
     if (ask.kind == WIRE_MAP)
       nt_map(nt, &ask, &r->m);
+    else if (ask.kind == WIRE_LIST)
+      nt_list(nt, &r->m);
     else if (ask.kind == WIRE_CREATE)
       nt_create(nt, &ask, r);
     else if (ask.kind == WIRE_DROP)

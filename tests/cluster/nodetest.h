@@ -28,10 +28,13 @@ struct nt {
   pthread_mutex_t mutex; /* of everything below; the thread has it but while it waits */
   bool closing;
   bool silent;        /* requests are read and not answered */
+  uint32_t mute;      /* a bit for each shard of which no request is answered */
+  uint32_t loaded;    /* a bit for each shard that has too much to do */
   const char *folder; /* of certificates; NULL: no TLS */
   struct nt_node nodes[NT_NODES + 1];
   vecdb *db;
   char *document; /* the collection's, while there is one */
+  uint32_t id;    /* of the collection; each has another one */
   char name[64];
   uint32_t primary[NT_SHARDS];
   uint64_t epoch[NT_SHARDS];

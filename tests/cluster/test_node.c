@@ -122,11 +122,131 @@ static void tn_start(struct tn *t) {
   assert_int_equal(vecdb_client_open(&o, &t->client, NULL), VECDB_OK);
 }
 
+/* A client that knows node i alone, to begin with. */
+static vecdb_client *tn_client_of(struct tn *t, int i) {
+  char cluster[33], nodes[64];
+  vecdb_client_options o = VECDB_CLIENT_OPTIONS_INIT;
+  vecdb_client *client = NULL;
+  snprintf(nodes, sizeof nodes, "%d@127.0.0.1:%d", i + 1, t->ports[i]);
+  doc_uuid_text(t->cluster, cluster);
+  o.nodes = nodes;
+  o.cluster = cluster;
+  assert_int_equal(vecdb_client_open(&o, &client, NULL), VECDB_OK);
+  return client;
+}
+
 static void tn_end(struct tn *t) {
   vecdb_client_close(t->client);
   for (int i = 0; i < TN_NODES; i++)
     tn_kill_node(t, i);
   et_stop(&t->etcd);
+}
+
+/* ---- Collections ---- */
+
+static const vecdb_field tn_fields[] = {
+    {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+    {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2, .metric = VECDB_L2}};
+
+static int tn_create(vecdb_client *c, const char *name, const vecdb_field *fields, uint32_t n) {
+  vecdb_schema schema = VECDB_SCHEMA_INIT;
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  schema.fields = fields;
+  schema.n_fields = n;
+  layout.shards = 2;
+  layout.replicas = 2;
+  layout.min_isr = 1;
+  return vecdb_client_create(c, name, &schema, &layout, NULL, NULL);
+}
+
+static int tn_insert(vecdb_client *c, const char *name, int64_t id) {
+  const float v[] = {1, 2};
+  const vecdb_column columns[] = {{.field = "id", .data = &id},
+                                  {.field = "v", .data = v, .dim = 2}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+  return vecdb_client_insert(c, name, &batch, NULL, NULL);
+}
+
+static uint64_t tn_count(vecdb_client *c, const char *name) {
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  uint64_t n = UINT64_MAX;
+  call.level = VECDB_CLIENT_STRONG;
+  assert_int_equal(vecdb_client_count(c, name, NULL, &n, &call, NULL), VECDB_OK);
+  return n;
+}
+
+/* The names, with blanks between them. */
+static void tn_names(vecdb_client *c, char *out, size_t room) {
+  vecdb_client_list *list = NULL;
+  assert_int_equal(vecdb_client_list_collections(c, NULL, &list, NULL), VECDB_OK);
+  *out = 0;
+  for (size_t i = 0; i < vecdb_client_list_count(list); i++)
+    snprintf(out + strlen(out), room - strlen(out), "%s ", vecdb_client_list_name(list, i));
+  vecdb_client_list_free(list);
+}
+
+static void tn_described(vecdb_client *c, const char *name, uint32_t *id) {
+  vecdb_client_about *about = NULL;
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  assert_int_equal(vecdb_client_describe(c, name, NULL, &about, NULL), VECDB_OK);
+  const vecdb_schema *schema = vecdb_client_about_schema(about);
+  assert_int_equal(schema->n_fields, 2);
+  assert_string_equal(schema->fields[1].name, "v");
+  assert_int_equal(schema->fields[1].dim, 2);
+  assert_int_equal(vecdb_client_about_layout(about, &layout), VECDB_OK);
+  assert_int_equal(layout.shards, 2);
+  assert_int_equal(layout.replicas, 2);
+  *id = vecdb_client_about_id(about);
+  vecdb_client_about_free(about);
+}
+
+/* Until no node has a folder of the collection any more. */
+static void tn_await_gone(struct tn *t, uint32_t id) {
+  const struct timespec pause = {0, 2000000};
+  for (int i = 0; i < TN_NODES; i++)
+    for (int shard = 0; shard < 2; shard++) {
+      char path[160];
+      snprintf(path, sizeof path, "%s/node%d/shards/%u-%d", t->etcd.folder, i + 1, id, shard);
+      while (access(path, F_OK) == 0)
+        nanosleep(&pause, NULL);
+    }
+}
+
+/* What is made or dropped at one node is so at the others at once. */
+static void test_collections(void **state) {
+  struct tn *t = *state;
+  char names[128];
+  uint32_t id, again;
+  vecdb_client_about *about = NULL;
+  vecdb_client *clients[TN_NODES];
+  const vecdb_field bad[] = {tn_fields[0],
+                             {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 1 << 20}};
+  for (int i = 0; i < TN_NODES; i++)
+    clients[i] = tn_client_of(t, i);
+  assert_int_equal(tn_create(clients[0], "made", tn_fields, 2), VECDB_OK);
+  tn_described(clients[1], "made", &id);
+  tn_names(clients[2], names, sizeof names);
+  assert_string_equal(names, "made rows ");
+  assert_int_equal(tn_create(clients[1], "made", tn_fields, 2), VECDB_ERR_EXISTS);
+  assert_int_equal(tn_create(clients[1], "bad", bad, 2), VECDB_ERR_LIMIT);
+  for (int64_t k = 0; k < 20; k++)
+    assert_int_equal(tn_insert(clients[k % TN_NODES], "made", k), VECDB_OK);
+  assert_int_equal(tn_count(clients[1], "made"), 20);
+  assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_describe(clients[2], "none", NULL, &about, NULL),
+                   VECDB_ERR_NOT_FOUND);
+  assert_int_equal(vecdb_client_drop(clients[0], "made", NULL, NULL), VECDB_ERR_NOT_FOUND);
+  tn_names(clients[1], names, sizeof names);
+  assert_string_equal(names, "rows ");
+  tn_await_gone(t, id);
+  /* The name again is another collection, also to those who know the old one. */
+  assert_int_equal(tn_create(clients[0], "made", tn_fields, 2), VECDB_OK);
+  tn_described(clients[1], "made", &again);
+  assert_int_not_equal(again, id);
+  assert_int_equal(tn_count(clients[1], "made"), 0);
+  assert_int_equal(vecdb_client_drop(clients[1], "made", NULL, NULL), VECDB_OK);
+  for (int i = 0; i < TN_NODES; i++)
+    vecdb_client_close(clients[i]);
 }
 
 /* ---- Writing and reading ---- */
@@ -196,50 +316,62 @@ static void tn_await(struct tn *t, unsigned more) {
     nanosleep(&pause, NULL);
 }
 
-static void test_faults(void **state) {
-  (void)state;
+static int tn_faults(void) { return getenv("VDB_N") ? atoi(getenv("VDB_N")) : 4; }
+
+static int tn_setup(void **state) {
   static struct tn t;
-  pthread_t writer, reader;
-  int faults = getenv("VDB_N") ? atoi(getenv("VDB_N")) : 4;
-  alarm(TN_LIMIT_S + 20 * (unsigned)faults);
+  alarm(TN_LIMIT_S + 20 * (unsigned)tn_faults());
   tn_start(&t);
-  assert_int_equal(pthread_create(&writer, NULL, tn_writer, &t), 0);
-  assert_int_equal(pthread_create(&reader, NULL, tn_reader, &t), 0);
+  *state = &t;
+  return 0;
+}
+
+static int tn_teardown(void **state) {
+  tn_end(*state);
+  return 0;
+}
+
+static void test_faults(void **state) {
+  struct tn *t = *state;
+  pthread_t writer, reader;
+  int faults = tn_faults();
+  assert_int_equal(pthread_create(&writer, NULL, tn_writer, t), 0);
+  assert_int_equal(pthread_create(&reader, NULL, tn_reader, t), 0);
   uint64_t random = 1;
   for (int f = 0; f < faults; f++) {
     random = rep_mix(random, (uint64_t)f);
     int node = (int)(random % TN_NODES);
-    tn_await(&t, TN_STEP);
+    tn_await(t, TN_STEP);
     if (f % 2) {
-      kill(t.pids[node], SIGSTOP);
-      tn_await(&t, TN_STEP);
-      kill(t.pids[node], SIGCONT);
+      kill(t->pids[node], SIGSTOP);
+      tn_await(t, TN_STEP);
+      kill(t->pids[node], SIGCONT);
     } else {
-      tn_kill_node(&t, node);
-      tn_await(&t, TN_STEP);
-      tn_start_node(&t, node);
+      tn_kill_node(t, node);
+      tn_await(t, TN_STEP);
+      tn_start_node(t, node);
     }
   }
-  tn_await(&t, TN_STEP);
-  t.stop = true;
+  tn_await(t, TN_STEP);
+  t->stop = true;
   pthread_join(writer, NULL);
   pthread_join(reader, NULL);
   for (int64_t id = 0; id < TN_KEYS; id++)
-    while (!tn_read(&t, id))
+    while (!tn_read(t, id))
       continue;
-  printf("%d faults, %u batches acknowledged, %u not, %u strong reads\n", faults, t.writes,
-         t.failed, t.reads);
-  tn_end(&t);
-  assert_false(t.stale);
+  printf("%d faults, %u batches acknowledged, %u not, %u strong reads\n", faults, t->writes,
+         t->failed, t->reads);
+  assert_false(t->stale);
 }
 
 int main(int argc, char **argv) {
   if (argc == 7 && strcmp(argv[1], "node") == 0)
     return tn_node(argv);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_faults)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_collections),
+                                     cmocka_unit_test(test_faults)};
   if (!et_installed()) {
     printf("skipped: etcd is not installed\n");
     return 0;
   }
-  return cmocka_run_group_tests(tests, NULL, NULL);
+  return cmocka_run_group_tests(tests, tn_setup, tn_teardown);
 }

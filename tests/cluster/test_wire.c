@@ -129,6 +129,7 @@ static const struct tw_kind {
     {WIRE_MAP, 0, P(NAME)},
     {WIRE_CREATE, 0, P(NAME)},
     {WIRE_DROP, 0, P(NAME)},
+    {WIRE_LIST, 0, 0},
     {WIRE_CANCEL, 0, 0},
     {WIRE_ANSWER, 0, P(RESULT)},
     {WIRE_ANSWER, 0,
@@ -703,14 +704,18 @@ static void test_schema(void **state) {
   wire_mem_free(&mem);
 }
 
-/* The library makes a collection of what was read. */
+/* The library makes a collection of what was read, and sees no other metrics in it than routers,
+   which merge hits by them. */
 static void test_schema_used(void **state) {
   (void)state;
   static const char text[] =
       "{\"fields\": [{\"name\": \"id\", \"type\": \"INT64\", \"primary_key\": true},"
       "{\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 8, \"metric\": \"IP\","
       " \"index\": {\"type\": \"IVF_RABITQ\", \"nlist\": 16}},"
-      "{\"name\": \"x\", \"type\": \"DOUBLE\", \"default\": 3}]}";
+      "{\"name\": \"x\", \"type\": \"DOUBLE\", \"default\": 3},"
+      "{\"name\": \"w\", \"type\": \"FLOAT_VECTOR\", \"dim\": 8},"
+      "{\"name\": \"b\", \"type\": \"BINARY_VECTOR\", \"dim\": 8},"
+      "{\"name\": \"s\", \"type\": \"SPARSE_VECTOR\"}]}";
   struct wire_mem mem = {0};
   vecdb_schema schema;
   vecdb *db;
@@ -723,6 +728,8 @@ static void test_schema_used(void **state) {
   assert_int_equal(f[1].index.type, VECDB_INDEX_IVF_RABITQ);
   assert_true(f[1].index.nlist == 16 && f[1].metric == VECDB_IP);
   assert_true(f[2].default_value.as.number == 3);
+  for (uint32_t i = 0; i < schema.n_fields; i++)
+    assert_int_equal(schema.fields[i].metric, f[i].metric);
   vecdb_collection_release(collection);
   vecdb_close(db, NULL);
   wire_mem_free(&mem);

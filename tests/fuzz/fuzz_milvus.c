@@ -51,12 +51,12 @@ static void fuzz_milvus_fill(void) {
   batch.columns = columns;
   batch.n_columns = 3;
   batch.n_rows = 3;
-  vecdb_collection *c = NULL;
+  struct engine_collection *c = NULL;
   fuzz_milvus_check(
-      vecdb_collection_create(fuzz_milvus_server.db, "c", &schema, &c, NULL) == VECDB_OK &&
-          vecdb_insert(c, &batch, NULL, NULL) == VECDB_OK,
+      engine_collection_create(fuzz_milvus_server.engine, "c", &schema, &c, NULL) == VECDB_OK &&
+          engine_insert(c, &batch, NULL, NULL) == VECDB_OK,
       "the collection cannot be made");
-  vecdb_collection_release(c);
+  engine_collection_release(c);
 }
 
 /* Each input finds the same database. */
@@ -66,9 +66,8 @@ static void fuzz_milvus_open(void) {
   options.flags = VECDB_HOST_DRIVEN;
   srv_config_init(&fuzz_milvus_server.config);
   fuzz_milvus_server.milvus = srv_milvus_state_start(":memory:", error);
-  fuzz_milvus_check(fuzz_milvus_server.milvus && vecdb_open(":memory:", &options,
-                                                            &fuzz_milvus_server.db, NULL) ==
-                                                     VECDB_OK,
+  fuzz_milvus_server.engine = engine_local_open(":memory:", &options, NULL);
+  fuzz_milvus_check(fuzz_milvus_server.milvus && fuzz_milvus_server.engine,
                     "the database cannot be opened");
   fuzz_milvus_fill();
 }
@@ -93,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   fuzz_milvus_check(call.status != 200 || call.text_bytes == 0 || call.text, "no answer");
   free(call.body);
   srv_call_free(&call);
-  fuzz_milvus_check(vecdb_close(fuzz_milvus_server.db, NULL) == VECDB_OK, "the close failed");
+  fuzz_milvus_check(engine_close(fuzz_milvus_server.engine, NULL) == VECDB_OK, "the close failed");
   srv_milvus_state_stop(fuzz_milvus_server.milvus);
   return 0;
 }

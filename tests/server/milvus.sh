@@ -1,6 +1,7 @@
 #!/bin/sh
 # Unmodified pymilvus from PyPI against build/vecdbd: one environment in build/milvus for each version,
-# each on a server and a database of its own. Skipped, with the reason, where PyPI cannot be reached.
+# each on a server and a database of its own, and on one before a cluster of three nodes. Skipped, with
+# the reason, where PyPI cannot be reached; the cluster where there is no etcd.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 folder=build/milvus
@@ -55,6 +56,25 @@ check() {
   done
 }
 
+# check_cluster VERSION SCRIPT...: the server before three nodes and three etcd members.
+check_cluster() {
+  version=$1
+  shift
+  command -v etcd >/dev/null || { echo 'skipped: there is no etcd for a cluster'; return; }
+  for script in "$@"; do
+    DEMO_DIR=$folder/cluster DEMO_PORT=26300 sh cluster/demo/demo.sh up >$folder/cluster.log 2>&1 &
+    server=$!
+    until grep -q '^http' $folder/cluster.log; do
+      kill -0 $server 2>/dev/null || { cat $folder/cluster.log; exit 1; }
+    done
+    "$folder/$version/bin/python" "tests/server/$script.py" 26320 ||
+      { echo "milvus-test: $script failed with pymilvus $version before a cluster" && exit 1; }
+    kill $server
+    wait $server
+    server=
+  done
+}
+
 environment 2.4.15 && environment 2.6.17 fastapi httpx requests && environment 3.0.2 || {
   echo "skipped: pymilvus cannot be installed: $(tail -n 1 $folder/pip.log 2>/dev/null)"
   exit 0
@@ -62,3 +82,5 @@ environment 2.4.15 && environment 2.6.17 fastapi httpx requests && environment 3
 check 2.4.15 milvus milvus_orm
 check 2.6.17 milvus milvus_orm milvus_client milvus_dialect milvus_example
 check 3.0.2 all milvus_orm milvus_client milvus_dialect
+check_cluster 2.4.15 milvus_orm
+check_cluster 2.6.17 milvus_orm

@@ -24,6 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 DEPLOY = Path("examples/deploy")
+CLUSTER = Path("cluster/server/metrics_cluster.c")
 DEADLINE = 120  # seconds for anything that is waited for
 NAME = re.compile(r"\b((?:vecdb|process|search)_[a-z_]+)\b")
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
@@ -176,9 +177,10 @@ def check_page(server):
 
 
 def check_names(server):
-    """What alerts and dashboard ask for must be there."""
+    """What alerts and dashboard ask for must be there; before a cluster also what test_cluster.c sees."""
     page = server.ask("GET", "/metrics")
     there = set(re.findall(r"^([a-z_]+)", page, re.M)) | set(re.findall(r"# TYPE (\S+)", page))
+    there |= set(re.findall(r'"(vecdb_repli\w+)"', CLUSTER.read_text()))
     rules = (DEPLOY / "prometheus/alerts.yml").read_text()
     dashboard = json.loads((DEPLOY / "grafana/vecdb.json").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]

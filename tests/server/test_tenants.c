@@ -468,8 +468,8 @@ static void test_same_as_filter(void **state) {
 static const struct srv_route write_route = {"PUT", "/test", SRV_WRITE, SRV_BODY_NONE, false, NULL};
 
 /* A call of somebody on docs; false: the database does not have it. End it with leave. */
-static vecdb_collection *enter(struct secured *s, const char *key, struct srv_call *call) {
-  vecdb_collection *docs;
+static struct engine_collection *enter(struct secured *s, const char *key, struct srv_call *call) {
+  struct engine_collection *docs;
   vecdb_error error;
   memset(call, 0, sizeof *call);
   call->server = s->web.server;
@@ -479,8 +479,8 @@ static vecdb_collection *enter(struct secured *s, const char *key, struct srv_ca
   return docs;
 }
 
-static void leave(struct srv_call *call, vecdb_collection *collection) {
-  vecdb_collection_release(collection);
+static void leave(struct srv_call *call, struct engine_collection *collection) {
+  engine_collection_release(collection);
   srv_call_free(call);
 }
 
@@ -496,7 +496,7 @@ static void test_hostile_filters(void **state) {
   int n = TEST_SIZES(20000, 4000, 500);
   for (int i = 0; i < n; i++) {
     struct srv_call call;
-    vecdb_collection *docs = enter(*state, "acme-secret", &call);
+    struct engine_collection *docs = enter(*state, "acme-secret", &call);
     char text[512] = "";
     uint64_t count = 0;
     vecdb_error error;
@@ -523,7 +523,7 @@ struct contender {
 };
 
 /* Takes a key if it is free, and must have it until giving it up. */
-static void contend_once(struct contender *c, struct srv_call *call, vecdb_collection *docs,
+static void contend_once(struct contender *c, struct srv_call *call, struct engine_collection *docs,
                          int64_t key) {
   const float vector[2] = {0, 0};
   const vecdb_column columns[] = {{.field = "k", .data = &key},
@@ -531,7 +531,7 @@ static void contend_once(struct contender *c, struct srv_call *call, vecdb_colle
                                   {.field = "tenant_id", .data = &c->tenant}};
   vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 3, 1};
   vecdb_keys keys = {&key, NULL, 1};
-  vecdb_rows *rows;
+  struct engine_rows *rows;
   vecdb_error error;
   uint64_t deleted = 0;
   int rc = srv_guard_upsert(call, docs, &batch, NULL, &error);
@@ -542,10 +542,10 @@ static void contend_once(struct contender *c, struct srv_call *call, vecdb_colle
   c->written++;
   if (srv_guard_get(call, docs, &keys, (struct srv_guard_fields){NULL, 0}, NULL, &rows, &error) !=
           VECDB_OK ||
-      vecdb_rows_count(rows) != 1)
+      engine_rows_count(rows) != 1)
     c->fault = "the row was replaced by another's";
   else
-    vecdb_rows_free(rows);
+    engine_rows_free(rows);
   if (srv_guard_delete(call, docs, &keys, &deleted, &error) != VECDB_OK || deleted != 1)
     c->fault = "the row was not there to delete";
 }
@@ -554,7 +554,7 @@ static void *contend(void *arg) {
   struct contender *c = arg;
   for (int i = 0; i < c->rounds && !c->fault; i++) {
     struct srv_call call;
-    vecdb_collection *docs = enter(c->s, c->key, &call);
+    struct engine_collection *docs = enter(c->s, c->key, &call);
     contend_once(c, &call, docs, 1000 + i % 2);
     leave(&call, docs);
   }

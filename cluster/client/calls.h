@@ -1,0 +1,16 @@
+/* calls.h - what every call of a user begins and ends with. For the files of this folder. */
+#ifndef CLUSTER_CLIENT_CALLS_H
+#define CLUSTER_CLIENT_CALLS_H
+
+#include "client/client.h"
+
+/* Fills in the error, unless it is NULL; gives the code. */
+int calls_fail(vecdb_error *error, int code, const char *field, const char *words);
+/* Checks what all calls have, and puts it into the job. */
+int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call, struct job *job,
+                vecdb_error *error);
+/* Waits for it; what it says of failures goes to `error`. */
+int calls_run(vecdb_client *c, struct job *job, vecdb_error *error);
+void calls_free(struct job *job);
+
+#endif

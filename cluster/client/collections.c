@@ -1,0 +1,193 @@
+/*
+ * collections.c - calls about collections: making and dropping them, which there are, what one is
+ * like; see vecdb_client.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/calls.h"
+#include "client/session.h"
+
+static int collections_document(const char *name, const vecdb_schema *schema,
+                          const vecdb_client_layout *layout, char **text, vecdb_error *error) {
+  static const vecdb_client_layout usual = VECDB_CLIENT_LAYOUT_INIT;
+  const vecdb_client_layout *l = layout ? layout : &usual;
+  uint32_t replicas = l->replicas ? l->replicas : 1;
+  struct doc_coll doc = {.id = 1, /* the cluster gives it another */
+                         .window = 1,
+                         .slots = 16384,
+                         .shards = l->shards ? l->shards : 1,
+                         .replicas = replicas,
+                         .schema_version = 1,
+                         .index_version = 1,
+                         .min_isr = l->min_isr ? l->min_isr : (replicas + 1) / 2};
+  size_t n;
+  if (l->size != sizeof *l || l->ack < 0 || l->ack > VECDB_CLIENT_ACK_ASYNC)
+    return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_client_layout is not understood");
+  if (strlen(name) >= sizeof doc.name)
+    return calls_fail(error, VECDB_ERR_NAME, "", "a cluster's collections have up to 63 bytes");
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    if (schema->fields[i].flags & VECDB_AUTO_ID)
+      return calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
+                        "shards do not number rows: give keys");
+  snprintf(doc.name, sizeof doc.name, "%s", name);
+  doc.ack = l->ack ? (enum doc_ack)(l->ack - 1) : DOC_ACK_SYNC;
+  doc.schema = wire_schema_write(schema);
+  *text = doc.schema ? doc_coll_write(&doc, &n) : NULL;
+  free(doc.schema);
+  return *text ? VECDB_OK
+               : calls_fail(error, VECDB_ERR_SCHEMA, "",
+                            "shards, replicas or the schema are out of range");
+}
+
+int vecdb_client_create(vecdb_client *c, const char *name, const vecdb_schema *schema,
+                        const vecdb_client_layout *layout, const vecdb_client_call *call,
+                        vecdb_error *error) {
+  struct job job = {.prepare = NULL};
+  char *text = NULL;
+  int code = calls_begin(c, name, call, &job, error);
+  if (!code &&
+      (!schema || schema->size != sizeof *schema || schema->field_size != sizeof(vecdb_field)))
+    code = calls_fail(error, VECDB_ERR_ARGUMENT, "", "a schema must be given");
+  if (!code)
+    code = collections_document(name, schema, layout, &text, error);
+  if (code)
+    return code;
+  job.message.kind = WIRE_CREATE;
+  job.message.has = WIRE_HAS(WIRE_NAME);
+  job.message.name = (struct wire_name){name, text};
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  free(text);
+  return code;
+}
+
+int vecdb_client_drop(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                      vecdb_error *error) {
+  struct job job = {.prepare = NULL};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  job.message.kind = WIRE_DROP;
+  job.message.has = WIRE_HAS(WIRE_NAME);
+  job.message.name = (struct wire_name){name, ""};
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  return code;
+}
+
+/* ---- Which there are ---- */
+
+struct vecdb_client_list {
+  size_t n;
+  char **names;
+};
+
+void vecdb_client_list_free(vecdb_client_list *list) {
+  for (size_t i = 0; list && i < list->n; i++)
+    free(list->names[i]);
+  if (list)
+    free(list->names);
+  free(list);
+}
+
+size_t vecdb_client_list_count(const vecdb_client_list *list) { return list->n; }
+
+const char *vecdb_client_list_name(const vecdb_client_list *list, size_t i) {
+  return i < list->n ? list->names[i] : NULL;
+}
+
+static int collections_order(const void *a, const void *b) {
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int collections_listed(struct job *job, const struct wire_message *m, vecdb_error *error) {
+  vecdb_client_list *list = calloc(1, sizeof *list);
+  if (list)
+    list->names = calloc(m->n_documents + 1, sizeof *list->names);
+  bool good = list && list->names;
+  for (uint32_t i = 0; i < m->n_documents && good; i++) {
+    if (m->documents[i].kind != WIRE_COLLECTION)
+      continue;
+    list->names[list->n] = strndup(m->documents[i].text, m->documents[i].n);
+    good = list->names[list->n] != NULL;
+    list->n += good;
+  }
+  if (!good) {
+    vecdb_client_list_free(list);
+    return calls_fail(error, VECDB_ERR_NO_MEMORY, "", "out of memory");
+  }
+  qsort(list->names, list->n, sizeof *list->names, collections_order);
+  *(vecdb_client_list **)job->out = list;
+  return VECDB_OK;
+}
+
+int vecdb_client_list_collections(vecdb_client *c, const vecdb_client_call *call,
+                                  vecdb_client_list **out, vecdb_error *error) {
+  struct job job = {.taken = collections_listed, .reads = true, .out = out};
+  if (!out)
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "out must be given");
+  *out = NULL;
+  int code = calls_begin(c, "*", call, &job, error); /* no collection's name */
+  if (code)
+    return code;
+  job.message = (struct wire_message){.kind = WIRE_LIST};
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  return code;
+}
+
+/* ---- What one is like ---- */
+
+void vecdb_client_about_free(vecdb_client_about *about) {
+  if (about)
+    router_map_drop(about->map);
+  free(about);
+}
+
+const vecdb_schema *vecdb_client_about_schema(const vecdb_client_about *about) {
+  return &about->map->schema;
+}
+
+uint32_t vecdb_client_about_id(const vecdb_client_about *about) { return about->map->coll.id; }
+
+int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layout *out) {
+  const struct doc_coll *coll = &about->map->coll;
+  if (out->size != sizeof *out)
+    return VECDB_ERR_OPTION;
+  *out = (vecdb_client_layout){sizeof *out, coll->shards, coll->replicas, coll->min_isr,
+                               (int32_t)coll->ack + 1};
+  return VECDB_OK;
+}
+
+static int collections_described(struct job *job, const struct wire_message *m,
+                                 vecdb_error *error) {
+  char why[DOC_TEXT_MAX] = "out of memory";
+  vecdb_client_about *about = calloc(1, sizeof *about);
+  if (about)
+    about->map = router_map_make(m->documents, m->n_documents, why);
+  if (about && about->map) {
+    *(vecdb_client_about **)job->out = about;
+    return VECDB_OK;
+  }
+  int code = about ? VECDB_CLIENT_PROTOCOL : VECDB_ERR_NO_MEMORY;
+  free(about);
+  return calls_fail(error, code, "", why);
+}
+
+int vecdb_client_describe(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                          vecdb_client_about **out, vecdb_error *error) {
+  struct job job = {.taken = collections_described, .reads = true, .out = out};
+  if (!out)
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "out must be given");
+  *out = NULL;
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  job.message = (struct wire_message){.kind = WIRE_MAP, .has = WIRE_HAS(WIRE_NAME)};
+  job.message.name = (struct wire_name){name, ""};
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  return code;
+}

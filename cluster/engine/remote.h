@@ -1,0 +1,72 @@
+/* remote.h - the engine that is a cluster: what its files share. */
+#ifndef CLUSTER_ENGINE_REMOTE_H
+#define CLUSTER_ENGINE_REMOTE_H
+
+#include <pthread.h>
+
+#include "client/vecdb_client.h"
+#include "engine/ops.h"
+
+/* What is known of a collection: its schema, and what went through this server. Kept while handles
+   have it, and beyond that until it is asked for anew. */
+struct remote_known {
+  struct remote_known *next;
+  char name[VECDB_MAX_NAME + 1];
+  unsigned references; /* the list's is one */
+  int64_t asked_us;    /* when it was as this says */
+  vecdb_client_about *about;
+  const vecdb_schema *schema; /* that of `about` */
+  const vecdb_field *key;
+  vecdb_client_session *session; /* of all who use it: only the client's thread touches it */
+};
+
+struct remote {
+  struct engine engine;
+  vecdb_client *client;
+  vecdb_client_layout layout; /* of collections that are created */
+  uint32_t timeout_ms;
+  pthread_mutex_t mutex; /* of the list and all references */
+  struct remote_known *known;
+};
+
+struct remote_collection {
+  struct engine_collection base;
+  struct remote *remote;
+  struct remote_known *known;
+};
+
+/* remote.c: forgets what is known of the name, when it may be no more so. */
+void remote_forget(struct remote *remote, const char *name);
+
+/* remote_rows.c: rows of an answer, which they take over. `fields`: as they were asked for; NULL:
+   all. NULL: no memory, and the answer is freed. */
+struct engine_rows *remote_rows(const struct remote_known *known, vecdb_client_answer *answer,
+                                const char *const *fields, size_t n_fields, uint32_t n_queries);
+
+/* remote_calls.c: the functions on rows. */
+int remote_insert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
+                  vecdb_error *error);
+int remote_upsert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
+                  vecdb_error *error);
+int remote_delete(struct engine_collection *c, const vecdb_keys *keys, uint64_t *deleted,
+                  vecdb_error *error);
+int remote_delete_where(struct engine_collection *c, const vecdb_filter *filter, uint64_t *deleted,
+                        const vecdb_control *control, vecdb_error *error);
+int remote_search(struct engine_collection *c, const vecdb_search_params *params, vecdb_hit *hits,
+                  uint32_t *counts, vecdb_search_info *info, struct engine_rows **rows,
+                  vecdb_error *error);
+int remote_search_range(struct engine_collection *c, const vecdb_search_params *params,
+                        float radius, vecdb_hit *hits, uint32_t *count, vecdb_search_info *info,
+                        struct engine_rows **rows, vecdb_error *error);
+int remote_query(struct engine_collection *c, const vecdb_query_params *params,
+                 struct engine_rows **out, vecdb_error *error);
+int remote_count(struct engine_collection *c, const vecdb_filter *filter, uint64_t *count,
+                 vecdb_error *error);
+int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *const *fields,
+               size_t n_fields, uint8_t *found, struct engine_rows **out, vecdb_error *error);
+int remote_replicas(struct engine_collection *c,
+                    void (*visit)(void *user, const struct engine_replica *replica), void *user,
+                    vecdb_error *error);
+int remote_stats(struct engine_collection *c, vecdb_stats *out, vecdb_error *error);
+
+#endif

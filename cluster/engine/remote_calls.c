@@ -1,0 +1,268 @@
+/* remote_calls.c - reads and writes of rows, through the client; see remote.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine/remote.h"
+
+enum { CALLS_BOUNDED_MS = 5000, CALLS_EVENTUAL_MS = 3600000, CALLS_STATS_MS = 500 };
+
+static struct remote_collection *calls_of(struct engine_collection *c) {
+  return (struct remote_collection *)c;
+}
+
+static int calls_no_memory(vecdb_error *error) {
+  return engine_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
+}
+
+/* ---- How a call is made ---- */
+
+static vecdb_client_call calls_begin(struct engine_collection *c, const vecdb_control *control) {
+  static const struct {
+    int32_t level;
+    uint32_t max_age_ms;
+  } levels[] = {[ENGINE_STRONG] = {VECDB_CLIENT_STRONG, 0},
+                [ENGINE_SESSION] = {VECDB_CLIENT_SESSION, 0},
+                [ENGINE_BOUNDED] = {VECDB_CLIENT_LOCAL, CALLS_BOUNDED_MS},
+                [ENGINE_EVENTUAL] = {VECDB_CLIENT_LOCAL, CALLS_EVENTUAL_MS}};
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  call.timeout_ms = control && control->timeout_ms ? control->timeout_ms
+                    : c->how.timeout_ms            ? c->how.timeout_ms
+                                                   : calls_of(c)->remote->timeout_ms;
+  call.level = levels[c->how.level].level;
+  call.max_age_ms = levels[c->how.level].max_age_ms;
+  call.partial = c->how.partial;
+  call.session = calls_of(c)->known->session;
+  return call;
+}
+
+/* What an error tells of the collection: what is known of it may be no more so. A session that saw
+   a write which was lost is over. */
+static int calls_end(struct engine_collection *c, int rc) {
+  if (rc == VECDB_ERR_NOT_FOUND || rc == VECDB_ERR_CLOSED || rc == VECDB_CLIENT_SCHEMA ||
+      rc == VECDB_CLIENT_LOST)
+    remote_forget(calls_of(c)->remote, calls_of(c)->known->name);
+  return rc;
+}
+
+static uint64_t calls_now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* ---- Writes ---- */
+
+/* The batch's INT64 keys, which the database does not choose here. */
+static void calls_ids(const struct remote_known *known, const vecdb_batch *batch, int64_t *ids) {
+  for (uint32_t i = 0; ids && known->key->type == VECDB_INT64 && i < batch->n_columns; i++) {
+    const vecdb_column *column = &batch->columns[i];
+    size_t stride = column->stride ? column->stride : sizeof *ids;
+    if (strcmp(column->field, known->key->name) == 0)
+      for (uint32_t row = 0; row < batch->n_rows; row++)
+        memcpy(&ids[row], (const char *)column->data + row * stride, sizeof *ids);
+  }
+}
+
+typedef int calls_writer(vecdb_client *client, const char *collection, const vecdb_batch *batch,
+                         const vecdb_client_call *call, vecdb_error *error);
+
+static int calls_write(struct engine_collection *c, calls_writer *writer, const vecdb_batch *batch,
+                       int64_t *ids, vecdb_error *error) {
+  const struct remote_known *known = calls_of(c)->known;
+  vecdb_client_call call = calls_begin(c, NULL);
+  int rc = writer(calls_of(c)->remote->client, known->name, batch, &call, error);
+  if (!rc)
+    calls_ids(known, batch, ids);
+  return calls_end(c, rc);
+}
+
+int remote_insert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
+                  vecdb_error *error) {
+  return calls_write(c, vecdb_client_insert, batch, ids, error);
+}
+
+int remote_upsert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
+                  vecdb_error *error) {
+  return calls_write(c, vecdb_client_upsert, batch, ids, error);
+}
+
+int remote_delete(struct engine_collection *c, const vecdb_keys *keys, uint64_t *deleted,
+                  vecdb_error *error) {
+  vecdb_client_call call = calls_begin(c, NULL);
+  return calls_end(c, vecdb_client_delete(calls_of(c)->remote->client, calls_of(c)->known->name,
+                                          keys, deleted, &call, error));
+}
+
+int remote_delete_where(struct engine_collection *c, const vecdb_filter *filter, uint64_t *deleted,
+                        const vecdb_control *control, vecdb_error *error) {
+  vecdb_client_call call = calls_begin(c, control);
+  return calls_end(
+      c, vecdb_client_delete_where(calls_of(c)->remote->client, calls_of(c)->known->name, filter,
+                                   deleted, &call, error));
+}
+
+/* ---- Searches ---- */
+
+/* The hits of each query, as vecdb_search gives them; at most as many as `room`. */
+static void calls_hits(const vecdb_client_answer *answer, uint32_t n_queries, uint32_t k,
+                       vecdb_hit *hits, uint32_t *counts) {
+  uint32_t row = 0;
+  for (uint32_t q = 0; q < n_queries; q++) {
+    counts[q] = (uint32_t)vecdb_client_answer_rows(answer, q);
+    for (uint32_t i = 0; i < counts[q]; i++) {
+      vecdb_value key = vecdb_client_answer_key(answer, q, i);
+      hits[(size_t)q * k + i] = (vecdb_hit){.id = key.type == VECDB_INT64 ? key.as.integer : -1,
+                                            .score = vecdb_client_answer_score(answer, q, i),
+                                            .row = row++};
+    }
+  }
+}
+
+int remote_search(struct engine_collection *c, const vecdb_search_params *params, vecdb_hit *hits,
+                  uint32_t *counts, vecdb_search_info *info, struct engine_rows **rows,
+                  vecdb_error *error) {
+  const struct remote_known *known = calls_of(c)->known;
+  vecdb_client_call call = calls_begin(c, params->control);
+  uint32_t n = params->n_queries ? params->n_queries : 1;
+  uint64_t began_ns = calls_now_ns();
+  vecdb_client_answer *answer;
+  if (rows)
+    *rows = NULL;
+  int rc =
+      vecdb_client_search(calls_of(c)->remote->client, known->name, params, &call, &answer, error);
+  if (rc)
+    return calls_end(c, rc);
+  calls_hits(answer, n, params->k, hits, counts);
+  if (info)
+    *info =
+        (vecdb_search_info){.size = sizeof *info,
+                            .partial = (uint32_t)vecdb_client_answer_partial(answer, NULL, NULL),
+                            .elapsed_ns = calls_now_ns() - began_ns};
+  if (!rows) {
+    vecdb_client_answer_free(answer);
+    return VECDB_OK;
+  }
+  *rows = remote_rows(known, answer, params->fields, params->n_fields, n);
+  return *rows ? VECDB_OK : calls_no_memory(error);
+}
+
+static const vecdb_field *calls_vector(const struct remote_known *known, const char *name) {
+  for (uint32_t i = 0; i < known->schema->n_fields; i++) {
+    const vecdb_field *field = &known->schema->fields[i];
+    if (name ? strcmp(field->name, name) == 0 : field->type >= VECDB_FLOAT_VECTOR)
+      return field;
+  }
+  return NULL;
+}
+
+/* Every allowed row is compared, as the exact plan does, and the nearest are cut at the radius. */
+int remote_search_range(struct engine_collection *c, const vecdb_search_params *params,
+                        float radius, vecdb_hit *hits, uint32_t *count, vecdb_search_info *info,
+                        struct engine_rows **rows, vecdb_error *error) {
+  vecdb_search_params exact = *params;
+  const vecdb_field *field = calls_vector(calls_of(c)->known, params->field);
+  bool larger = field && (field->metric == VECDB_IP || field->metric == VECDB_COSINE);
+  uint32_t n = 0;
+  exact.plan = VECDB_PLAN_EXACT;
+  exact.n_queries = 1;
+  int rc = remote_search(c, &exact, hits, count, info, rows, error);
+  while (!rc && n < *count && (larger ? hits[n].score >= radius : hits[n].score <= radius))
+    n++;
+  if (!rc)
+    *count = n;
+  return rc;
+}
+
+/* ---- Other reads ---- */
+
+int remote_query(struct engine_collection *c, const vecdb_query_params *params,
+                 struct engine_rows **out, vecdb_error *error) {
+  const struct remote_known *known = calls_of(c)->known;
+  vecdb_client_call call = calls_begin(c, params->control);
+  vecdb_client_answer *answer;
+  *out = NULL;
+  int rc =
+      vecdb_client_query(calls_of(c)->remote->client, known->name, params, &call, &answer, error);
+  if (rc)
+    return calls_end(c, rc);
+  *out = remote_rows(known, answer, params->fields, params->n_fields, 1);
+  return *out ? VECDB_OK : calls_no_memory(error);
+}
+
+int remote_count(struct engine_collection *c, const vecdb_filter *filter, uint64_t *count,
+                 vecdb_error *error) {
+  vecdb_client_call call = calls_begin(c, NULL);
+  return calls_end(c, vecdb_client_count(calls_of(c)->remote->client, calls_of(c)->known->name,
+                                         filter, count, &call, error));
+}
+
+int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *const *fields,
+               size_t n_fields, uint8_t *found, struct engine_rows **out, vecdb_error *error) {
+  const struct remote_known *known = calls_of(c)->known;
+  const vecdb_client_fields wanted = {fields, n_fields};
+  vecdb_client_call call = calls_begin(c, NULL);
+  vecdb_client_answer *answer;
+  *out = NULL;
+  int rc = vecdb_client_get(calls_of(c)->remote->client, known->name, keys, fields ? &wanted : NULL,
+                            &call, &answer, error);
+  if (rc)
+    return calls_end(c, rc);
+  for (size_t i = 0; found && i < keys->n; i++)
+    found[i] = (uint8_t)vecdb_client_answer_found(answer, i);
+  *out = remote_rows(known, answer, fields, n_fields, 1);
+  return *out ? VECDB_OK : calls_no_memory(error);
+}
+
+int remote_stats(struct engine_collection *c, vecdb_stats *out, vecdb_error *error) {
+  *out = (vecdb_stats)VECDB_STATS_INIT;
+  return remote_count(c, NULL, &out->rows, error);
+}
+
+/* ---- Replicas ---- */
+
+struct calls_walk {
+  void (*visit)(void *user, const struct engine_replica *replica);
+  void *user;
+  uint32_t wanted;
+  bool led; /* the shard's primary has answered */
+  uint64_t committed; /* and this was its position */
+};
+
+static int calls_replica(void *user, const vecdb_client_replica *r) {
+  struct calls_walk *walk = user;
+  if (r->primary) {
+    walk->led = r->reached;
+    walk->committed = r->committed;
+  }
+  const struct engine_replica out = {
+      .shard = r->shard,
+      .node = r->node,
+      .wanted = walk->wanted,
+      .primary = r->primary,
+      .reached = r->reached,
+      .known = r->reached && walk->led,
+      .behind = walk->committed > r->applied ? walk->committed - r->applied : 0};
+  walk->visit(walk->user, &out);
+  return 0;
+}
+
+/* What the collection is like is asked anew: who is in sync may have changed. */
+int remote_replicas(struct engine_collection *c,
+                    void (*visit)(void *user, const struct engine_replica *replica), void *user,
+                    vecdb_error *error) {
+  struct calls_walk walk = {visit, user, 0, false, 0};
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  vecdb_client *client = calls_of(c)->remote->client;
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  vecdb_client_about *about;
+  call.timeout_ms = CALLS_STATS_MS;
+  int rc = vecdb_client_describe(client, calls_of(c)->known->name, &call, &about, error);
+  if (rc)
+    return calls_end(c, rc);
+  vecdb_client_about_layout(about, &layout);
+  walk.wanted = layout.replicas;
+  rc = vecdb_client_replicas(client, about, &call, calls_replica, &walk, error);
+  vecdb_client_about_free(about);
+  return rc;
+}

@@ -1,7 +1,7 @@
 /*
  * fuzz_json.c - any bytes as the text of a JSON field: what is refused has a byte in its message or
- * is no UTF-8; what is taken becomes compact, which is JSON again and stays as it is. The first byte
- * chooses a filter that looks into both, as JSON and as a VARCHAR, whatever they are.
+ * is no UTF-8; what is taken becomes compact, which is JSON again and stays as it is. The first
+ * byte chooses a filter that looks into both, as JSON and as a VARCHAR, whatever they are.
  */
 #include "attr/json.h"
 #include "unit/filter_fixture.h"

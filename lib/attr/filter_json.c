@@ -36,20 +36,42 @@ static bool filter_json_take(struct filter_json *j, int wanted) {
   return true;
 }
 
+/* Passes over what is neither a quote nor a backslash, eight bytes at a time while there are. */
+static const uint8_t *filter_json_plain(const uint8_t *at, const uint8_t *end) {
+  const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+  while (end - at >= 8) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    uint64_t quote = word ^ (ones * '"'), back = word ^ (ones * '\\');
+    uint64_t hit = (((quote - ones) & ~quote) | ((back - ones) & ~back)) & high;
+    if (hit) /* its lowest bit is of the first one */
+      return at + __builtin_ctzll(hit) / 8;
+    at += 8;
+  }
+  while (at < end && *at != '"' && *at != '\\')
+    at++;
+  return at;
+}
+
 /* What is between the quotes of a string; *escapes: there are backslashes in it. */
 static bool filter_json_string(struct filter_json *j, struct vdb_bytes *out, bool *escapes) {
   if (!filter_json_take(j, '"'))
     return false;
   out->data = j->at;
   *escapes = false;
-  for (; j->at < j->end && *j->at != '"'; j->at++)
-    if (*j->at == '\\') {
-      *escapes = true;
-      if (++j->at == j->end)
-        return false;
-    }
-  out->n = (size_t)(j->at - out->data);
-  return filter_json_take(j, '"');
+  for (;;) {
+    j->at = filter_json_plain(j->at, j->end);
+    if (j->at == j->end)
+      return false;
+    if (*j->at == '"')
+      break;
+    *escapes = true;
+    if (++j->at == j->end)
+      return false;
+    j->at++;
+  }
+  out->n = (size_t)(j->at++ - out->data);
+  return true;
 }
 
 /* Passes over a value: brackets are counted, not matched with each other. */

@@ -1,6 +1,6 @@
 /* test_api_json.c - JSON fields through the interface: given loosely, read compact, updated, added
-   to a live collection, and asked by path; on the disk, in a backup, for a reader. Texts and filters
-   in all their forms: tests/unit/test_filter_json.c; random use with crashes: tests/model. */
+   to a live collection, and asked by path; on disk, in a backup, for a reader. Texts and filters
+   in all forms: tests/unit/test_filter_json.c; random use with crashes: tests/model. */
 #include "tlib/apitest.h"
 
 static const vecdb_field fields[] = {

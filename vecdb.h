@@ -41,7 +41,7 @@ extern "C" {
 #define VECDB_VERSION_PATCH 0
 #define VECDB_VERSION_STRING "0.1.0"
 /* Format of the files. A library opens its own format and older ones, and refuses newer ones. */
-#define VECDB_FORMAT_VERSION 5
+#define VECDB_FORMAT_VERSION 6
 
 #if defined(VECDB_STATIC)
 #define VECDB_API
@@ -59,6 +59,8 @@ extern "C" {
 #define VECDB_MAX_DESCRIPTION 1024
 #define VECDB_MAX_COLLECTIONS 65536
 #define VECDB_MAX_VARCHAR 65535       /* bytes of a VARCHAR value */
+#define VECDB_MAX_JSON 65535          /* bytes of a JSON value */
+#define VECDB_MAX_JSON_DEPTH 128      /* levels of arrays and objects in one */
 #define VECDB_MAX_ARRAY 4096          /* elements of an ARRAY value */
 #define VECDB_MAX_SPARSE 65536        /* pairs of a sparse vector */
 #define VECDB_MAX_BATCH_ROWS 1048576
@@ -90,8 +92,8 @@ typedef enum vecdb_status {
   VECDB_ERR_ZERO_VECTOR = 13,    /* a zero vector under COSINE */
   VECDB_ERR_OVERFLOW = 14,       /* a vector whose norm is not finite */
   VECDB_ERR_NULL_VALUE = 15,     /* null for a field that is not nullable */
-  VECDB_ERR_TOO_LONG = 16,       /* a VARCHAR or ARRAY value over its field's maximum, or a sparse
-                                    vector of more than VECDB_MAX_SPARSE pairs */
+  VECDB_ERR_TOO_LONG = 16,       /* a VARCHAR, JSON or ARRAY value over its field's maximum, or a
+                                    sparse vector of more than VECDB_MAX_SPARSE pairs */
   VECDB_ERR_UTF8 = 17,           /* text that is not valid UTF-8 */
   VECDB_ERR_FILTER = 18,         /* a filter that does not parse; `position` says where */
   VECDB_ERR_FILTER_PARAM = 19,   /* a template parameter missing, unknown or of the wrong type */
@@ -100,6 +102,7 @@ typedef enum vecdb_status {
   VECDB_ERR_READ_ONLY = 22,      /* a write on a database opened for reading */
   VECDB_ERR_RANGE = 23,          /* a number that does not fit its field */
   VECDB_ERR_SPARSE = 24,         /* a sparse vector whose indices do not ascend */
+  VECDB_ERR_JSON = 25,           /* a text for a JSON field that is no JSON */
   /* the state of the world */
   VECDB_ERR_BUSY = 40,           /* another process has the database open for writing */
   VECDB_ERR_CLOSED = 41,         /* the collection was dropped */
@@ -424,6 +427,7 @@ typedef enum vecdb_type {
   VECDB_DOUBLE = 7,
   VECDB_VARCHAR = 8, /* UTF-8, at most max_length bytes */
   VECDB_ARRAY = 9,   /* at most max_capacity elements of element_type, one of the above */
+  VECDB_JSON = 10,   /* any JSON value, as text; see below */
   VECDB_FLOAT_VECTOR = 32,    /* dim float */
   VECDB_FLOAT16_VECTOR = 33,  /* dim IEEE binary16 */
   VECDB_BFLOAT16_VECTOR = 34, /* dim bfloat16 */
@@ -431,6 +435,15 @@ typedef enum vecdb_type {
   VECDB_BINARY_VECTOR = 36,   /* dim bits in dim / 8 bytes, bit i in byte i / 8, lowest first */
   VECDB_SPARSE_VECTOR = 37    /* a vecdb_sparse; no dim, any index may come */
 } vecdb_type;
+
+/*
+ * A JSON value is given and read as its text (RFC 8259), in UTF-8, of at most max_length bytes and
+ * VECDB_MAX_JSON_DEPTH levels; columns, default values and vecdb_values are as those of VARCHAR.
+ * What is no JSON is VECDB_ERR_JSON, with the byte in the message. It is kept compact: without
+ * white space, with few escapes, and of keys that come twice in an object only the last; keys else
+ * keep their order and numbers their digits. Half a surrogate pair is refused. Filters look into
+ * it.
+ */
 
 /* An element of a sparse vector that is there. */
 typedef struct vecdb_sparse_pair {
@@ -579,13 +592,13 @@ enum {
 /* One value. Strings and arrays are borrowed; who lends them says until when. */
 typedef struct vecdb_value {
   int32_t type;    /* a vecdb_type; 0: null */
-  uint32_t length; /* VARCHAR: bytes; ARRAY: elements; vectors: dimensions (bits if binary), or
-                      pairs if sparse */
+  uint32_t length; /* VARCHAR, JSON: bytes; ARRAY: elements; vectors: dimensions (bits if binary),
+                      or pairs if sparse */
   union {
     bool boolean;
     int64_t integer;   /* INT8 to INT64 */
     double number;     /* FLOAT and DOUBLE */
-    const void *data;  /* VARCHAR: bytes, not NUL-terminated; ARRAY: packed elements, or
+    const void *data;  /* VARCHAR, JSON: bytes, not NUL-terminated; ARRAY: packed elements, or
                           vecdb_string for VARCHAR elements; vectors: the elements; sparse
                           vectors: packed vecdb_sparse_pair */
   } as;
@@ -607,7 +620,8 @@ typedef struct vecdb_field {
   int32_t element_type;    /* ARRAY: BOOL to VARCHAR */
   uint32_t flags;          /* VECDB_PRIMARY_KEY and the like */
   uint32_t dim;            /* vectors: 1 to 65,535; sparse vectors: 0 */
-  uint32_t max_length;     /* VARCHAR, or VARCHAR elements: bytes, 1 to 65,535 */
+  uint32_t max_length;     /* VARCHAR, or VARCHAR elements: bytes, 1 to 65,535; JSON: the same, and
+                              0 is 65,535 */
   uint32_t max_capacity;   /* ARRAY: elements, 1 to 4,096 */
   int32_t metric;          /* vectors: a vecdb_metric; 0: COSINE, HAMMING of binary, IP of sparse */
   int32_t scalar_index;    /* scalar fields: a vecdb_scalar_index */
@@ -864,11 +878,12 @@ typedef struct vecdb_param {
  * (== != < <= > >=), `in`, `not in`, `like`, `is null`, `is not null`; not !; and &&; or ||.
  * Chains such as 1 < x <= 5 mean both. `like` takes % (any run) and _ (one character), \ escapes.
  * Functions: array_contains(f, v), array_contains_all(f, [..]), array_contains_any(f, [..]),
- * array_length(f). In a VARCHAR field that holds JSON, `f["key"][0]` is the value there, for
- * operators and functions; with nothing there, or another type than is asked for, it is as null.
- * Each such filter reads the texts: JSON has no index. Comparison with null is unknown, and only
- * true rows pass, as in SQL. An integer division by zero or an overflow makes the row's result
- * unknown.
+ * array_length(f). In a JSON field, or a VARCHAR field that holds JSON, `f["key"][0]` is the value
+ * there, for operators and functions; with nothing there, JSON's null, or another type than is
+ * asked for, it is as null. `exists f["key"]` is `f["key"] is not null`; json_contains,
+ * json_contains_all and json_contains_any are other names of array_contains and so on. Each such
+ * filter reads the texts: JSON has no index. Comparison with null is unknown, and only true rows
+ * pass, as in SQL. An integer division by zero or an overflow makes the row's result unknown.
  * text NULL: every row passes. length 0 with a non-NULL text: up to NUL.
  */
 typedef struct vecdb_filter {

@@ -116,6 +116,7 @@
 #include "attr/filter_parse.c"
 #include "attr/filter_scan.c"
 #include "attr/filter_set.c"
+#include "attr/json.c"
 #include "attr/optimizer.c"
 #include "attr/schema.c"
 #include "attr/schema_codec.c"

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/json_field.h"
 #include "server/json_numbers.h"
 #include "server/json_schema.h"
 #include "server/json_sparse.h"
@@ -27,6 +28,7 @@ size_t srv_value_bytes(const vecdb_field *field) {
     return 8;
   case VECDB_VARCHAR:
   case VECDB_ARRAY:
+  case VECDB_JSON:
     return sizeof(void *);
   case VECDB_FLOAT_VECTOR:
     return (size_t)field->dim * 4;
@@ -164,6 +166,8 @@ bool srv_value_read(struct srv_call *call, const vecdb_field *field, json_t *val
     return value_vector(call, field, value, to);
   if (field->type == VECDB_ARRAY)
     return value_array(call, field, value, to, length);
+  if (field->type == VECDB_JSON)
+    return srv_json_field_read(call, value, to, length);
   if (field->type != VECDB_VARCHAR)
     return value_scalar(field->type, value, to);
   if (!json_is_string(value) || srv_is_numbers(value) || json_string_length(value) > UINT32_MAX)
@@ -205,7 +209,7 @@ static bool rows_default(const vecdb_field *field, void *to, uint32_t *length) {
     memcpy(to, &v->as.number, sizeof v->as.number);
   else if (field->type == VECDB_BOOL)
     memcpy(to, &v->as.boolean, 1);
-  else if (field->type == VECDB_VARCHAR)
+  else if (srv_type_is_text(field->type))
     memcpy(to, &v->as.data, sizeof v->as.data);
   else
     memcpy(to, &v->as.integer, srv_value_bytes(field)); /* little-endian */
@@ -236,7 +240,7 @@ static bool rows_column(struct srv_call *call, const vecdb_field *field, json_t 
       return false;
     }
   }
-  bool sized = field->type == VECDB_VARCHAR || field->type == VECDB_ARRAY;
+  bool sized = srv_type_is_text(field->type) || field->type == VECDB_ARRAY;
   *column = (vecdb_column){.field = field->name, .data = data, .stride = bytes, .valid = valid};
   column->lengths = sized ? lengths : NULL;
   return true;
@@ -382,6 +386,8 @@ json_t *srv_value_write(vecdb_value v) {
     return json_stringn(v.as.data, v.length);
   case VECDB_ARRAY:
     return value_write_array(v);
+  case VECDB_JSON:
+    return srv_json_field_write(v);
   case VECDB_SPARSE_VECTOR:
     return srv_sparse_write(v);
   default:

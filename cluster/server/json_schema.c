@@ -22,6 +22,7 @@ static const struct name_of type_names[] = {
     {"DOUBLE", VECDB_DOUBLE},
     {"VARCHAR", VECDB_VARCHAR},
     {"ARRAY", VECDB_ARRAY},
+    {"JSON", VECDB_JSON},
     {"FLOAT_VECTOR", VECDB_FLOAT_VECTOR},
     {"FLOAT16_VECTOR", VECDB_FLOAT16_VECTOR},
     {"BFLOAT16_VECTOR", VECDB_BFLOAT16_VECTOR},
@@ -61,6 +62,10 @@ const char *srv_type_name(int32_t type) {
 
 bool srv_type_is_vector(int32_t type) {
   return type >= VECDB_FLOAT_VECTOR;
+}
+
+bool srv_type_is_text(int32_t type) {
+  return type == VECDB_VARCHAR || type == VECDB_JSON;
 }
 
 bool srv_type_is_dense(int32_t type) {
@@ -191,8 +196,8 @@ static bool schema_take_default(struct srv_call *call, json_t *value, vecdb_fiel
   field->flags |= VECDB_HAS_DEFAULT;
   v->type = field->type;
   v->length = length;
-  if (field->type == VECDB_VARCHAR)
-    v->as.data = json_string_value(value);
+  if (srv_type_is_text(field->type))
+    memcpy(&v->as.data, scalar, sizeof v->as.data);
   else if (field->type == VECDB_BOOL)
     v->as.boolean = json_is_true(value);
   else if (json_is_integer(value) && field->type <= VECDB_INT64)

@@ -19,6 +19,8 @@ const char *srv_type_name(int32_t type);
 /* Whether the type is a vector, and whether it is one of `dim` elements. */
 bool srv_type_is_vector(int32_t type);
 bool srv_type_is_dense(int32_t type);
+/* VARCHAR or JSON. */
+bool srv_type_is_text(int32_t type);
 /* The first vector field, or NULL. */
 const vecdb_field *srv_schema_vector(const vecdb_schema *schema);
 /* The field of that name, or NULL. */

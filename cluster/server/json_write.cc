@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t write_number = 40; /* longer than any */
 constexpr int write_digits = 9;
+constexpr ptrdiff_t write_short = 14; /* characters of a float that are all written */
 constexpr size_t write_levels = 2050; /* one more than values are deep, as they are read */
 constexpr size_t write_level = 16;    /* bytes that the writer keeps of an open value */
 
@@ -40,11 +41,27 @@ typedef rapidjson::MemoryPoolAllocator<> write_pool;
 typedef rapidjson::Writer<write_stream, rapidjson::UTF8<>, rapidjson::UTF8<>, write_pool>
     write_writer;
 
+/* Nine digits where these say it all, or where it is a float that would need many more to be told
+   from other doubles; else as many as it needs. */
+char *write_digits_of(char *text, char *end, double value) {
+  double read = 0;
+  char *nine = std::to_chars(text, end, value, std::chars_format::general, write_digits).ptr;
+  std::from_chars(text, nine, read);
+  if (read == value)
+    return nine;
+  char other[write_number];
+  char *all = std::to_chars(other, other + sizeof other, value).ptr;
+  bool single = static_cast<double>(static_cast<float>(value)) == value;
+  if (single && all - other > write_short)
+    return nine;
+  memcpy(text, other, static_cast<size_t>(all - other));
+  return text + (all - other);
+}
+
 /* Told from an integer by a point or an exponent; the exponent without what it can do without. */
 bool write_real(write_writer &w, double value) {
   char text[write_number];
-  char *end = std::to_chars(text, text + sizeof text - 2, value, std::chars_format::general,
-                            write_digits).ptr;
+  char *end = write_digits_of(text, text + sizeof text - 2, value);
   char *e = static_cast<char *>(memchr(text, 'e', static_cast<size_t>(end - text)));
   if (e) {
     char *to = e + 1, *from = e + 1;

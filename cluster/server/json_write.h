@@ -1,6 +1,7 @@
 /*
- * json_write.h - JSON values as text, as Jansson writes them compactly with 9 digits of a real, in
- * a part of its time: an answer with distances is mostly numbers.
+ * json_write.h - JSON values as text, as Jansson writes them compactly, in a part of its time: an
+ * answer with distances is mostly numbers. Reals have 9 digits, or as many as they need to be read
+ * as what they are; but floats that would need many have 9.
  */
 #ifndef SRV_JSON_WRITE_H
 #define SRV_JSON_WRITE_H

@@ -16,14 +16,19 @@ static const uint8_t column_bytes[] = {
     [VECDB_DOUBLE] = 8,
     [VECDB_VARCHAR] = sizeof(char *),
     [VECDB_ARRAY] = sizeof(void *),
+    [VECDB_JSON] = sizeof(char *),
 };
 
 bool wire_type_dense(int32_t type) {
   return type >= VECDB_FLOAT_VECTOR && type <= VECDB_BINARY_VECTOR;
 }
 
+bool wire_type_text(int32_t type) {
+  return type == VECDB_VARCHAR || type == VECDB_JSON;
+}
+
 bool wire_type_known(int32_t type) {
-  return (type >= VECDB_BOOL && type <= VECDB_ARRAY) || wire_type_dense(type) ||
+  return (type >= VECDB_BOOL && type <= VECDB_JSON) || wire_type_dense(type) ||
          type == VECDB_SPARSE_VECTOR;
 }
 
@@ -41,7 +46,7 @@ size_t wire_type_bytes(int32_t type, uint32_t dim) {
     case VECDB_SPARSE_VECTOR:
       return sizeof(vecdb_sparse);
     default:
-      return type >= VECDB_BOOL && type <= VECDB_ARRAY ? column_bytes[type] : 0;
+      return type >= VECDB_BOOL && type <= VECDB_JSON ? column_bytes[type] : 0;
   }
 }
 
@@ -79,7 +84,7 @@ static const void *column_list(const struct wire_column *c, uint32_t row, size_t
   memcpy(&list, column_at(c, row), sizeof list);
   if (!list)
     return NULL;
-  *n = c->lengths ? c->lengths[row] : c->type == VECDB_VARCHAR ? strlen(list) : 0;
+  *n = c->lengths ? c->lengths[row] : wire_type_text(c->type) ? strlen(list) : 0;
   return list;
 }
 
@@ -112,7 +117,7 @@ static void column_put_strings(struct wire_out *out, const struct wire_columns *
 
 static void column_put_lists(struct wire_out *out, const struct wire_columns *columns,
                              const struct wire_column *c) {
-  size_t n, size = c->type == VECDB_VARCHAR         ? 1
+  size_t n, size = wire_type_text(c->type)         ? 1
                    : c->type == VECDB_SPARSE_VECTOR ? sizeof(vecdb_sparse_pair)
                                                     : column_element(c->element_type);
   column_put_lengths(out, columns, c);
@@ -120,7 +125,7 @@ static void column_put_lists(struct wire_out *out, const struct wire_columns *co
     column_put_strings(out, columns, c);
     return;
   }
-  if (c->type != VECDB_VARCHAR)
+  if (!wire_type_text(c->type))
     wire_pad(out, COLUMN_ALIGN);
   for (uint32_t i = 0; i < columns->n_rows; i++) {
     const void *list = column_list(c, column_row(columns, i), &n);
@@ -143,7 +148,7 @@ static void column_put_fixed(struct wire_out *out, const struct wire_columns *co
 }
 
 static bool column_listed(int32_t type) {
-  return type == VECDB_VARCHAR || type == VECDB_ARRAY || type == VECDB_SPARSE_VECTOR;
+  return wire_type_text(type) || type == VECDB_ARRAY || type == VECDB_SPARSE_VECTOR;
 }
 
 static void column_write(struct wire_out *out, const struct wire_columns *columns,
@@ -172,7 +177,7 @@ void wire_columns_write(struct wire_out *out, const struct wire_columns *columns
 
 /* What a list takes besides its length. */
 static size_t column_list_bytes(const struct wire_column *c, const void *list, size_t n) {
-  if (c->type == VECDB_VARCHAR)
+  if (wire_type_text(c->type))
     return n;
   if (c->type == VECDB_SPARSE_VECTOR)
     return n * sizeof(vecdb_sparse_pair);
@@ -320,7 +325,7 @@ static void column_read(struct wire_in *in, struct wire_mem *mem, size_t n, stru
   }
   if (!(flags & COLUMN_VALUES))
     return;
-  if (c->type == VECDB_VARCHAR)
+  if (wire_type_text(c->type))
     column_take_texts(in, mem, n, c);
   else if (c->type == VECDB_ARRAY)
     column_take_arrays(in, mem, n, c);

@@ -29,10 +29,13 @@ struct wire_columns {
 };
 
 /* Whether it is a vecdb_type of a column, and its bytes a row of data where those are packed (of
-   VARCHAR, ARRAY and SPARSE_VECTOR: of the pointers or structs that stand for it in memory). */
+   VARCHAR, JSON, ARRAY and SPARSE_VECTOR: of the pointers or structs that stand for it in
+   memory). */
 bool wire_type_known(int32_t type);
 size_t wire_type_bytes(int32_t type, uint32_t dim);
 bool wire_type_dense(int32_t type);
+/* VARCHAR or JSON. */
+bool wire_type_text(int32_t type);
 
 /* The bytes of the columns to the message. Values are not looked at, but for lengths over what
    vecdb.h allows: WIRE_TOO_LARGE. */

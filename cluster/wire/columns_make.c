@@ -125,7 +125,7 @@ static void make_cell(const struct wire_column *c, const vecdb_value *v, void *t
                       uint32_t *length) {
   if (c->type == VECDB_SPARSE_VECTOR) {
     memcpy(to, &(vecdb_sparse){v->as.data, v->length}, sizeof(vecdb_sparse));
-  } else if (c->type == VECDB_VARCHAR || c->type == VECDB_ARRAY) {
+  } else if (wire_type_text(c->type) || c->type == VECDB_ARRAY) {
     memcpy(to, &v->as.data, sizeof v->as.data);
     *length = v->length;
   } else if (wire_type_dense(c->type)) {
@@ -142,7 +142,7 @@ static bool make_column(const struct wire_table *table, uint32_t column, struct 
   if (!c->type)
     return true;
   size_t size = wire_type_bytes(c->type, c->dim), n = table->n_rows;
-  bool lengths = c->type == VECDB_VARCHAR || c->type == VECDB_ARRAY;
+  bool lengths = wire_type_text(c->type) || c->type == VECDB_ARRAY;
   char *data = wire_mem_get(mem, n, size);
   uint8_t *valid = wire_mem_get(mem, n, 1);
   uint32_t *length = lengths ? wire_mem_get(mem, n, sizeof *length) : NULL;
@@ -223,7 +223,7 @@ vecdb_value wire_columns_value(const struct wire_columns *columns, size_t row, s
     const vecdb_sparse *sparse = (const void *)at;
     v.length = (uint32_t)sparse->n;
     v.as.data = sparse->pairs;
-  } else if (c->type == VECDB_VARCHAR || c->type == VECDB_ARRAY) {
+  } else if (wire_type_text(c->type) || c->type == VECDB_ARRAY) {
     memcpy(&v.as.data, at, sizeof v.as.data);
     v.length = c->lengths ? c->lengths[row] : v.as.data ? (uint32_t)strlen(v.as.data) : 0;
   } else if (wire_type_dense(c->type)) {

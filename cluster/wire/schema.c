@@ -17,6 +17,7 @@ static const char *const schema_types[] = {
     [VECDB_DOUBLE] = "DOUBLE",
     [VECDB_VARCHAR] = "VARCHAR",
     [VECDB_ARRAY] = "ARRAY",
+    [VECDB_JSON] = "JSON",
     [VECDB_FLOAT_VECTOR] = "FLOAT_VECTOR",
     [VECDB_FLOAT16_VECTOR] = "FLOAT16_VECTOR",
     [VECDB_BFLOAT16_VECTOR] = "BFLOAT16_VECTOR",
@@ -226,6 +227,10 @@ static bool schema_default_type(struct schema_reader *r, vecdb_field *f) {
   vecdb_value *v = &f->default_value;
   if (!(f->flags & VECDB_HAS_DEFAULT))
     return true;
+  if (v->type == VECDB_VARCHAR && f->type == VECDB_JSON) {
+    v->type = VECDB_JSON; /* the text of it */
+    return true;
+  }
   if (v->type == VECDB_INT64 && (f->type == VECDB_FLOAT || f->type == VECDB_DOUBLE))
     v->as.number = (double)v->as.integer;
   else if (v->type == VECDB_INT64    ? f->type < VECDB_INT8 || f->type > VECDB_INT64
@@ -326,7 +331,7 @@ static json_t *schema_write_object(const struct schema_member *table, const void
 }
 
 static json_t *schema_write_default(const vecdb_value *v) {
-  if (v->type == VECDB_VARCHAR)
+  if (v->type == VECDB_VARCHAR || v->type == VECDB_JSON)
     return json_stringn(v->as.data, v->length);
   if (v->type == VECDB_BOOL)
     return json_boolean(v->as.boolean);

@@ -270,8 +270,9 @@ class value {
     return v_.type == VECDB_FLOAT || v_.type == VECDB_DOUBLE ? v_.as.number
                                                              : static_cast<double>(integer());
   }
+  /* Of VARCHAR and JSON. */
   std::string_view text() const noexcept {
-    if (v_.type != VECDB_VARCHAR)
+    if (v_.type != VECDB_VARCHAR && v_.type != VECDB_JSON)
       return {};
     return {static_cast<const char *>(v_.as.data), v_.length};
   }
@@ -409,6 +410,10 @@ class schema {
     vecdb_field &f = add(name, VECDB_VARCHAR);
     f.max_length = max_length;
     f.flags = flags;
+    return *this;
+  }
+  schema &json(std::string_view name, uint32_t flags = 0) {
+    add(name, VECDB_JSON).flags = flags;
     return *this;
   }
   schema &array(std::string_view name, vecdb_type element, uint32_t max_capacity,

@@ -21,7 +21,7 @@ const struct command commands[] = {
     {"create", "COLLECTION SCHEMA", "makes a collection from a schema line", cmd_create,
      "The schema is NAME TYPE WORD..., with a comma between fields:\n"
      "  create docs id int64 key, title varchar(200), v vector(384) cosine\n"
-     "types  bool int8 int16 int32 int64 float double varchar(BYTES) array(TYPE, N)\n"
+     "types  bool int8 int16 int32 int64 float double varchar(BYTES) json array(TYPE, N)\n"
      "       vector(DIM) vector(DIM, float16|bfloat16|int8|binary) sparse\n"
      "words  key auto nullable default=VALUE about=\"text\"\n"
      "       of scalars an index for filters: hash sorted none\n"

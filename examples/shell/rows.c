@@ -12,7 +12,7 @@
 struct rows_column {
   char *data;
   size_t width;      /* of a value here */
-  uint32_t *lengths; /* VARCHAR and ARRAY */
+  uint32_t *lengths; /* VARCHAR, JSON and ARRAY */
   uint8_t *valid;
   bool elsewhere;
   bool used; /* some row of the batch has a value */
@@ -35,7 +35,7 @@ static int fail_field(vecdb_error *error, const vecdb_field *field, int code, co
 /* ---- Memory ---- */
 
 static size_t column_width(const vecdb_field *field) {
-  if (field->type == VECDB_VARCHAR || field->type == VECDB_ARRAY)
+  if (type_is_text(field->type) || field->type == VECDB_ARRAY)
     return sizeof(void *);
   if (field->type == VECDB_SPARSE_VECTOR)
     return sizeof(vecdb_sparse);
@@ -235,6 +235,22 @@ static int array_store(struct rows *rows, const json_t *json, const vecdb_field 
   return VECDB_OK;
 }
 
+/* The text of a value, for a JSON field, with as few digits as give the same numbers. */
+static void json_store(struct rows *rows, const json_t *json, void **out, uint32_t *length) {
+  char *text = NULL;
+  bool same = false;
+  for (size_t digits = 15; digits <= 17 && !same; digits++) {
+    free(text);
+    text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+    json_t *read = text ? json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL) : NULL;
+    same = json_equal(read, (json_t *)(uintptr_t)json);
+    json_decref(read);
+  }
+  rows_keep(rows, text);
+  *out = text;
+  *length = text ? (uint32_t)strlen(text) : 0;
+}
+
 /* Sets the value of field i in the row that is being added. */
 static int rows_store(struct rows *rows, size_t i, const json_t *json, vecdb_error *error) {
   const vecdb_field *field = &rows->schema->fields[i];
@@ -255,7 +271,9 @@ static int rows_store(struct rows *rows, size_t i, const json_t *json, vecdb_err
   }
   if (field->type == VECDB_ARRAY)
     return array_store(rows, json, field, (void **)(void *)out, &c->lengths[rows->n], error);
-  if (field->type != VECDB_VARCHAR) {
+  if (field->type == VECDB_JSON) {
+    json_store(rows, json, (void **)(void *)out, &c->lengths[rows->n]);
+  } else if (field->type != VECDB_VARCHAR) {
     code = scalar_store(json, field->type, out);
   } else if (!json_is_string(json)) {
     code = VECDB_ERR_TYPE;
@@ -283,7 +301,7 @@ static int rows_absent(struct rows *rows, size_t i, vecdb_error *error) {
   c->valid[rows->n] = v->type != 0;
   c->used = true;
   float f = (float)v->as.number;
-  if (field->type == VECDB_VARCHAR) {
+  if (type_is_text(field->type)) {
     *(const void **)out = v->as.data;
     c->lengths[rows->n] = v->length;
   } else if (field->type == VECDB_FLOAT) {
@@ -363,7 +381,7 @@ static vecdb_batch rows_batch(struct rows *rows, vecdb_column *columns) {
     struct rows_column *c = &rows->columns[i];
     if (!c->used) /* the database knows what that means */
       continue;
-    bool variable = field->type == VECDB_VARCHAR || field->type == VECDB_ARRAY;
+    bool variable = type_is_text(field->type) || field->type == VECDB_ARRAY;
     columns[batch.n_columns++] =
         (vecdb_column){.field = field->name,
                        .data = c->data,

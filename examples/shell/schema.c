@@ -115,6 +115,11 @@ static int schema_type(char *text, vecdb_field *out, vecdb_error *error) {
     out->type = VECDB_VARCHAR;
     return schema_number(argument[0], &out->max_length, "the most bytes of a varchar", error);
   }
+  if (strcasecmp(text, "json") == 0 && n <= 1) {
+    out->type = VECDB_JSON;
+    return n ? schema_number(argument[0], &out->max_length, "the most bytes of a json", error)
+             : VECDB_OK;
+  }
   if (strcasecmp(text, "array") == 0)
     return schema_array(argument, n, out, error);
   if (strcasecmp(text, "vector") == 0 && n) {
@@ -131,7 +136,7 @@ static int schema_type(char *text, vecdb_field *out, vecdb_error *error) {
   if (!out->type)
     return fail(error, VECDB_ERR_SCHEMA,
                 "'%s' is no type; there are: bool int8 int16 int32 int64 float double "
-                "varchar(N) array(TYPE, N) vector(N) vector(N, float16) sparse",
+                "varchar(N) json array(TYPE, N) vector(N) vector(N, float16) sparse",
                 text);
   return VECDB_OK;
 }
@@ -142,7 +147,7 @@ static int schema_default(struct schema *schema, const char *text, vecdb_field *
   char *end = NULL;
   v->type = out->type;
   errno = 0;
-  if (out->type == VECDB_VARCHAR) {
+  if (type_is_text(out->type)) {
     v->length = (uint32_t)strlen(text);
     v->as.data = schema_keep(schema, text, v->length);
   } else if (out->type == VECDB_BOOL) {
@@ -268,6 +273,8 @@ void schema_free(struct schema *schema) {
 static void line_type(struct text *out, const vecdb_field *f, int32_t type) {
   if (type == VECDB_VARCHAR) {
     text_printf(out, "varchar(%" PRIu32 ")", f->max_length);
+  } else if (type == VECDB_JSON && f->max_length < VECDB_MAX_JSON) {
+    text_printf(out, "json(%" PRIu32 ")", f->max_length);
   } else if (type == VECDB_ARRAY) {
     text_puts(out, "array(");
     line_type(out, f, f->element_type);
@@ -320,7 +327,10 @@ static void line_field(struct text *out, const vecdb_field *f) {
       text_printf(out, " %s", flag->word);
   if (f->flags & VECDB_HAS_DEFAULT) {
     text_puts(out, " default=");
-    put_value(out, &f->default_value);
+    if (f->type == VECDB_JSON)
+      put_string(out, f->default_value.as.data, f->default_value.length);
+    else
+      put_value(out, &f->default_value);
   }
   if (type_is_vector(f->type)) {
     if (f->type != VECDB_SPARSE_VECTOR)

@@ -15,7 +15,7 @@ struct schema {
 
 /*
  * Reads "NAME TYPE WORD..., NAME TYPE WORD..., ...":
- *   types    bool int8 int16 int32 int64 float double varchar(N) array(TYPE, N)
+ *   types    bool int8 int16 int32 int64 float double varchar(N) json array(TYPE, N)
  *            vector(N) vector(N, float16 | bfloat16 | int8 | binary) sparse
  *   words    key auto nullable default=VALUE none|hash|sorted (scalar index)
  *            l2|ip|cosine|hamming|jaccard zero (allowed), or an index as HNSW(m=24)

@@ -28,6 +28,7 @@ static const struct {
     {VECDB_DOUBLE, "double", 8},
     {VECDB_VARCHAR, "varchar", 0},
     {VECDB_ARRAY, "array", 0},
+    {VECDB_JSON, "json", 0},
     {VECDB_FLOAT_VECTOR, "float", 4},
     {VECDB_FLOAT16_VECTOR, "float16", 2},
     {VECDB_BFLOAT16_VECTOR, "bfloat16", 2},
@@ -36,6 +37,8 @@ static const struct {
     {VECDB_SPARSE_VECTOR, "sparse", 0},
 };
 #define N_TYPES (sizeof type_table / sizeof *type_table)
+
+bool type_is_text(int32_t type) { return type == VECDB_VARCHAR || type == VECDB_JSON; }
 
 bool type_is_vector(int32_t type) { return type >= VECDB_FLOAT_VECTOR; }
 
@@ -211,13 +214,16 @@ void put_value(struct text *out, const vecdb_value *v) {
     case VECDB_VARCHAR:
       put_string(out, v->as.data, v->length);
       break;
+    case VECDB_JSON:
+      text_add(out, v->as.data, v->length);
+      break;
     default:
       put_elements(out, v, false);
   }
 }
 
 void put_cell(struct text *out, const vecdb_value *v) {
-  if (v->type == VECDB_VARCHAR)
+  if (type_is_text(v->type))
     text_add(out, v->as.data, v->length);
   else if (v->type == VECDB_ARRAY || type_is_vector(v->type))
     put_elements(out, v, true);

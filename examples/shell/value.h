@@ -22,6 +22,7 @@ void put_value(struct text *out, const vecdb_value *value);
 void put_cell(struct text *out, const vecdb_value *value);
 
 bool type_is_vector(int32_t type);
+bool type_is_text(int32_t type); /* VARCHAR or JSON */
 /* "int64", "float16" and so on: the word of schema lines. */
 const char *type_word(int32_t type);
 /* Bytes of a vector, or of a scalar of fixed size; 0 for other types. */

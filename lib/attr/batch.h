@@ -31,9 +31,9 @@ struct vdb_batch {
  * inserts is found here, naming field and row, before anything changes: OPTION, LIMIT,
  * UNKNOWN_FIELD, MISSING_FIELD, ARGUMENT (no rows; a column twice; a column for an auto id; a
  * stride below a value's size; a NULL pointer to text or elements), DIMENSION, NOT_FINITE,
- * ZERO_VECTOR, OVERFLOW, NULL_VALUE, TOO_LONG, UTF8, RANGE (BOOL), SPARSE, NO_MEMORY; `out` is then
- * as before. Of rows with the same key only the last is encoded (all are checked); *n_rows says how
- * many were, and source[i], room for batch->n_rows, which row of the caller's batch encoded row i
+ * ZERO_VECTOR, OVERFLOW, NULL_VALUE, TOO_LONG, UTF8, RANGE (BOOL), SPARSE, JSON, NO_MEMORY; `out`
+ * is then as before. Of rows with the same key only the last is encoded (all are checked); *n_rows
+ * says how many were, and source[i], room for batch->n_rows, which row of the caller's batch row i
  * was. auto ids: keys first_auto_id, first_auto_id + 1, ... in row order.
  */
 VDB_INTERNAL int vdb_batch_encode(struct vdb_mem *mem, const struct vdb_schema *schema,

@@ -1,5 +1,6 @@
 /* batch_decode.c - records read back as columns, whatever their bytes, and keys; see batch.h. */
 #include "attr/batch.h"
+#include "attr/json.h"
 #include "attr/sparse.h"
 #include "attr/value.h"
 #include "base/check.h"
@@ -103,6 +104,12 @@ static int decode_array(const struct vdb_field *f, struct vdb_bytes array, uint3
   return VECDB_OK;
 }
 
+static int decode_json(const struct vdb_field *f, struct vdb_bytes b, uint32_t row,
+                       vecdb_error *err) {
+  VDB_TRY(decode_text(f, b.data, b.n, row, err));
+  return vdb_json_check(f, b.data, b.n, row, err) ? decode_fault(err) : VECDB_OK;
+}
+
 /* One value of a variable column whose offsets have been checked. */
 static int decode_variable_row(const struct vdb_field *f, const struct vdb_column *c, uint32_t row,
                                vecdb_error *err) {
@@ -111,6 +118,8 @@ static int decode_variable_row(const struct vdb_field *f, const struct vdb_colum
     return b.n ? decode_fail(f, "a null has a value", err) : VECDB_OK;
   if (f->type == VECDB_VARCHAR)
     return decode_text(f, b.data, b.n, row, err);
+  if (f->type == VECDB_JSON)
+    return decode_json(f, b, row, err);
   if (f->type == VECDB_SPARSE_VECTOR)
     return vdb_sparse_check_stored(f, b, row, err) ? decode_fault(err) : VECDB_OK;
   return decode_array(f, b, row, err);

@@ -2,9 +2,11 @@
  * batch_encode.c - a caller's batch, checked and written as one record; see batch.h. It goes in
  * passes: what the columns are, which rows stay (the last one of each key), how many bytes that
  * makes, and then, column by column into space taken at once, the values with their checks. A fault
- * found in the last pass takes the record back.
+ * found in the last pass takes the record back. JSON is made compact there, and so the record may
+ * end before the space does.
  */
 #include "attr/batch.h"
+#include "attr/json.h"
 #include "attr/value.h"
 #include "base/check.h"
 #include "base/sum.h"
@@ -26,6 +28,7 @@ struct encode_state {
   int64_t first_auto_id;
   const uint32_t *source; /* rows that stay, ascending */
   uint32_t n;             /* of them */
+  struct vdb_json_keys *json;
   struct encode_column columns[VECDB_MAX_FIELDS];
 };
 
@@ -138,7 +141,7 @@ static vecdb_value encode_sparse(const struct encode_column *c, size_t row) {
   return v;
 }
 
-/* The value of a VARCHAR, ARRAY or sparse row that is not null, its shape checked. */
+/* The value of a VARCHAR, JSON, ARRAY or sparse row that is not null, its shape checked. */
 static int encode_value(const struct vdb_field *f, const struct encode_column *c, size_t row,
                         vecdb_value *out, vecdb_error *err) {
   if (f->type == VECDB_SPARSE_VECTOR) {
@@ -432,23 +435,27 @@ static int encode_variable(const struct encode_state *e, const struct vdb_field 
       continue;
     vecdb_value v;
     VDB_TRY(encode_value(f, c, row, &v, err));
-    VDB_TRY(vdb_value_content(f, &v, row, err));
+    size_t n = vdb_value_bytes(&v);
+    bool json = f->type == VECDB_JSON && stays; /* is checked when it has been copied */
+    if (!json)
+      VDB_TRY(vdb_value_content(f, &v, row, err));
     if (!stays)
       continue;
-    size_t n = vdb_value_bytes(&v);
     if (n > c->bytes - at)
       return vdb_fail_at(err, VECDB_ERR_ARGUMENT, row, f->name,
                          "field '%s' was changed while it was written", f->name);
     vdb_value_put(&v, bytes + at);
+    if (json)
+      VDB_TRY(vdb_json_compact(e->json, f, bytes + at, &n, row, err));
     at += n;
   }
   memcpy(offsets + (size_t)kept * sizeof at, &at, sizeof at);
-  memset(bytes + at, 0, c->bytes - at);
-  *end = bytes + c->bytes;
+  *end = bytes + at; /* JSON has become shorter */
   return VECDB_OK;
 }
 
-static int encode_put(const struct encode_state *e, uint8_t *start, vecdb_error *err) {
+static int encode_put(const struct encode_state *e, uint8_t *start, uint8_t **end,
+                      vecdb_error *err) {
   uint32_t head[2] = {e->n, e->schema->n_fields};
   memcpy(start, head, sizeof head);
   uint8_t *p = start + sizeof head;
@@ -464,6 +471,7 @@ static int encode_put(const struct encode_state *e, uint8_t *start, vecdb_error 
       VDB_TRY(encode_variable(e, f, c, p, &p, err));
     p = encode_pad(p, start);
   }
+  *end = p;
   return VECDB_OK;
 }
 
@@ -489,17 +497,22 @@ VDB_INTERNAL int vdb_batch_encode(struct vdb_mem *mem, const struct vdb_schema *
   e.schema = schema;
   e.batch = batch;
   e.first_auto_id = first_auto_id;
+  struct vdb_json_keys json = {mem, NULL, 0};
+  e.json = &json;
   uint64_t size = 0;
   VDB_TRY(encode_prepare(mem, &e, source, &size, err));
   size_t before = out->n;
   uint8_t *start = vdb_write_space(out, size);
   if (!start)
     return vdb_fail_memory(err);
-  int rc = encode_put(&e, start, err);
+  uint8_t *end;
+  int rc = encode_put(&e, start, &end, err);
+  vdb_json_keys_fini(&json);
   if (rc) {
     out->n = before;
     return rc;
   }
+  out->n = before + (size_t)(end - start);
   *n_rows = e.n;
   return VECDB_OK;
 }

@@ -129,8 +129,8 @@ VDB_INTERNAL vecdb_value vdb_column_value(const struct vdb_column *c, size_t row
   v.type = c->type;
   if (c->type == VECDB_ARRAY)
     return column_array(bytes, c->element_type, strings);
-  if (c->type == VECDB_VARCHAR || vdb_type_is_vector(c->type)) {
-    v.length = c->type == VECDB_VARCHAR ? (uint32_t)bytes.n : column_dim(c->type, bytes.n);
+  if (vdb_type_is_text(c->type) || vdb_type_is_vector(c->type)) {
+    v.length = vdb_type_is_text(c->type) ? (uint32_t)bytes.n : column_dim(c->type, bytes.n);
     v.as.data = bytes.data;
   } else if (c->type == VECDB_BOOL) {
     v.as.boolean = bytes.data[0] != 0;

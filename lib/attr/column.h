@@ -2,10 +2,10 @@
  * column.h - columns of rows as they are read, whether in a growing segment, in a mapped file or in
  * a decoded batch. A view borrows; whoever made it says for how long.
  *
- * Values of fixed width are packed. Values of variable width are bytes: a VARCHAR is its text; an
- * ARRAY is a u32 count and then, for fixed-width elements, the packed elements, or for VARCHAR
- * elements `count` u32 lengths and then the texts one after the other; a sparse vector is its pairs
- * (vecdb_sparse_pair), packed. Multi-byte values may be unaligned.
+ * Values of fixed width are packed. Values of variable width are bytes: a VARCHAR or JSON is its
+ * text; an ARRAY is a u32 count and then, for fixed-width elements, the packed elements, or for
+ * VARCHAR elements `count` u32 lengths and then the texts one after the other; a sparse vector is
+ * its pairs (vecdb_sparse_pair), packed. Multi-byte values may be unaligned.
  *
  * In a constant column every row has the value of row 0, the only one that is there: so rows show a
  * field that came after they were written.

@@ -26,6 +26,8 @@ VDB_INTERNAL uint8_t vdb_filter_type_of(int32_t type) {
     return FILTER_DOUBLE;
   if (type == VECDB_VARCHAR)
     return FILTER_TEXT;
+  if (type == VECDB_JSON)
+    return FILTER_UNTYPED;
   return type == VECDB_ARRAY ? FILTER_ARRAY : 0;
 }
 
@@ -204,28 +206,20 @@ static void filter_bind_fold(struct filter_binding *b, uint32_t at) {
     node->low.integer = value.as.integer;
 }
 
-static int filter_bind_name(struct filter_binding *b, uint32_t at) {
-  uint32_t field;
-  VDB_TRY(filter_bind_field(b, at, &field));
-  struct filter_node *node = filter_bind_at(b, at);
-  node->op = FILTER_OP_FIELD;
-  node->field = field;
-  node->type = vdb_filter_type_of(b->schema->fields[field].type);
-  node->single = b->schema->fields[field].type == VECDB_FLOAT;
-  if (node->type == 0)
-    return filter_bind_fail_field(b, node->pos, field, "filters work on scalar fields");
-  return VECDB_OK;
-}
-
-/* Whether a field or what is in one is of a VARCHAR field, which is then taken for JSON. */
-static bool filter_bind_is_json(const struct filter_binding *b, uint32_t at) {
+/* The vecdb_type of the field that a NAME names, or that is looked into; 0 when there is none. */
+static int32_t filter_bind_type(const struct filter_binding *b, uint32_t at) {
   while (filter_bind_at(b, at)->op == FILTER_OP_ELEMENT)
     at = filter_bind_at(b, at)->left;
   const struct filter_node *name = filter_bind_at(b, at);
   if (name->op != FILTER_OP_NAME)
-    return false;
+    return 0;
   int field = vdb_schema_find(b->schema, b->text + name->low.text.offset, name->low.text.length);
-  return field >= 0 && b->schema->fields[field].type == VECDB_VARCHAR;
+  return field < 0 ? 0 : b->schema->fields[field].type;
+}
+
+/* Whether what stands there is JSON: of a JSON field, or of a VARCHAR field, then taken for it. */
+static bool filter_bind_is_json(const struct filter_binding *b, uint32_t at) {
+  return vdb_type_is_text(filter_bind_type(b, at));
 }
 
 /* Makes node `at` a JSON node over the place `from`, `f["key"][0]` and so on. */
@@ -254,6 +248,21 @@ static int filter_bind_json(struct filter_binding *b, uint32_t at, uint32_t from
   return VECDB_OK;
 }
 
+static int filter_bind_name(struct filter_binding *b, uint32_t at) {
+  uint32_t field;
+  if (filter_bind_type(b, at) == VECDB_JSON)
+    return filter_bind_json(b, at, at, FILTER_JSON_VALUE, FILTER_UNTYPED);
+  VDB_TRY(filter_bind_field(b, at, &field));
+  struct filter_node *node = filter_bind_at(b, at);
+  node->op = FILTER_OP_FIELD;
+  node->field = field;
+  node->type = vdb_filter_type_of(b->schema->fields[field].type);
+  node->single = b->schema->fields[field].type == VECDB_FLOAT;
+  if (node->type == 0)
+    return filter_bind_fail_field(b, node->pos, field, "filters work on scalar fields");
+  return VECDB_OK;
+}
+
 /* What a JSON value is taken as; others have their type. */
 static void filter_bind_as(struct filter_binding *b, uint32_t at, int type) {
   struct filter_node *node = filter_bind_at(b, at);
@@ -266,7 +275,7 @@ static int filter_bind_element(struct filter_binding *b, uint32_t at) {
   if (filter_bind_is_json(b, at))
     return filter_bind_json(b, at, at, FILTER_JSON_VALUE, FILTER_UNTYPED);
   VDB_TRY(filter_bind_array(b, filter_bind_at(b, at)->left,
-                            "[ ] is for an ARRAY field, or for JSON in a VARCHAR one", &field));
+                            "[ ] is for an ARRAY or JSON field, or for JSON in VARCHAR", &field));
   VDB_TRY(filter_bind_value(b, right));
   const struct filter_node *place = filter_bind_at(b, right);
   if (place->op != FILTER_OP_CONST || place->type != FILTER_INT || !place->known ||
@@ -424,20 +433,30 @@ static int filter_bind_list(struct filter_binding *b, uint32_t at, int32_t colum
   return VECDB_OK;
 }
 
-/* As what JSON values are taken that are looked up in a node's list: its first element says. */
+static int filter_bind_item_type(struct filter_binding *b, const struct filter_item *item) {
+  if (item->type != FILTER_PARAMETER)
+    return item->type;
+  const vecdb_param *param = vdb_filter_param(b, item->value.text, item->pos);
+  /* building the set finds that there is none, too */
+  return param ? vdb_filter_type_of(param->value.type) : FILTER_DOUBLE;
+}
+
+/* As what JSON values are taken that are looked up in a node's list: its first element says, and
+   of numbers all do, so that integers are compared as such. */
 static int filter_bind_list_type(struct filter_binding *b, uint32_t at) {
   const struct filter_node *node = filter_bind_at(b, at);
-  const struct filter_item *item = node->n_items ? &b->filter->items[node->index] : NULL;
-  int type = item ? item->type : FILTER_DOUBLE;
-  if (node->from_param || type == FILTER_PARAMETER) {
-    struct filter_text name = node->from_param ? node->low.text : item->value.text;
-    const vecdb_param *param = vdb_filter_param(b, name, node->from_param ? node->pos : item->pos);
-    if (!param) /* which building the set finds, too */
-      return FILTER_DOUBLE;
-    bool list = param->value.type == VECDB_ARRAY;
-    type = vdb_filter_type_of(list ? param->value.element_type : param->value.type);
+  int type = FILTER_DOUBLE;
+  if (node->from_param) {
+    const vecdb_param *param = vdb_filter_param(b, node->low.text, node->pos);
+    type = param ? vdb_filter_type_of(param->value.element_type) : FILTER_DOUBLE;
   }
-  return type == FILTER_BOOL || type == FILTER_TEXT ? type : FILTER_DOUBLE;
+  for (uint32_t i = 0; !node->from_param && i < node->n_items; i++) {
+    int item = filter_bind_item_type(b, &b->filter->items[node->index + i]);
+    type = i == 0 || item == FILTER_DOUBLE ? item : type;
+    if (type != FILTER_INT)
+      break;
+  }
+  return type == FILTER_BOOL || type == FILTER_TEXT || type == FILTER_INT ? type : FILTER_DOUBLE;
 }
 
 static int filter_bind_in(struct filter_binding *b, uint32_t at) {
@@ -488,10 +507,12 @@ static int filter_bind_like(struct filter_binding *b, uint32_t at) {
 
 static int filter_bind_nulls(struct filter_binding *b, uint32_t at) {
   struct filter_node *node = filter_bind_at(b, at);
-  if (filter_bind_at(b, node->left)->op == FILTER_OP_ELEMENT && filter_bind_is_json(b, node->left))
+  bool inside = filter_bind_at(b, node->left)->op == FILTER_OP_ELEMENT;
+  if (filter_bind_type(b, node->left) == VECDB_JSON ||
+      (inside && filter_bind_is_json(b, node->left)))
     return filter_bind_json(b, at, node->left, FILTER_JSON_NULL, FILTER_BOOL);
   if (filter_bind_at(b, node->left)->op != FILTER_OP_NAME)
-    return vdb_fail_pos(b->err, VECDB_ERR_TYPE, node->pos, "'is null' takes a field");
+    return vdb_fail_pos(b->err, VECDB_ERR_TYPE, node->pos, "'is null' and 'exists' take a field");
   VDB_TRY(filter_bind_value(b, node->left));
   node->field = filter_bind_at(b, node->left)->field;
   node->type = FILTER_BOOL;
@@ -500,7 +521,7 @@ static int filter_bind_nulls(struct filter_binding *b, uint32_t at) {
 
 /* The set of an array function, over elements of a vecdb_type; 0: of JSON, as the constants are. */
 static int filter_bind_wanted(struct filter_binding *b, uint32_t at, int32_t element) {
-  static const int32_t types[] = {0, VECDB_BOOL, VECDB_DOUBLE, VECDB_DOUBLE, VECDB_VARCHAR, 0, 0};
+  static const int32_t types[] = {0, VECDB_BOOL, VECDB_INT64, VECDB_DOUBLE, VECDB_VARCHAR, 0, 0};
   uint32_t right = filter_bind_at(b, at)->right;
   if (filter_bind_at(b, at)->cmp == FILTER_CONTAINS_ONE) {
     VDB_TRY(filter_bind_value(b, right));
@@ -526,7 +547,7 @@ static int filter_bind_contains(struct filter_binding *b, uint32_t at) {
   uint32_t field, left = filter_bind_at(b, at)->left;
   bool json = filter_bind_is_json(b, left);
   if (!json)
-    VDB_TRY(filter_bind_array(b, left, "the function takes an ARRAY field, or JSON in VARCHAR",
+    VDB_TRY(filter_bind_array(b, left, "the function takes an ARRAY or JSON field",
                               &field));
   VDB_TRY(filter_bind_wanted(b, at, json ? 0 : b->schema->fields[field].element_type));
   struct filter_node *node = filter_bind_at(b, at);
@@ -546,7 +567,7 @@ static int filter_bind_length(struct filter_binding *b, uint32_t at) {
   uint32_t field, left = filter_bind_at(b, at)->left;
   if (filter_bind_is_json(b, left))
     return filter_bind_json(b, at, left, FILTER_JSON_LENGTH, FILTER_INT);
-  VDB_TRY(filter_bind_array(b, left, "array_length takes an ARRAY field, or JSON in a VARCHAR one",
+  VDB_TRY(filter_bind_array(b, left, "array_length takes an ARRAY or JSON field",
                             &field));
   filter_bind_at(b, at)->field = field;
   filter_bind_at(b, at)->type = FILTER_INT;

@@ -269,6 +269,20 @@ static bool filter_eval_cmp(int cmp, int order) {
   }
 }
 
+/* The type of an operand, which is known. A number of JSON that a double may have rounded becomes
+   the integer that it is, if it is one. */
+static int filter_eval_exact(const struct filter_eval *e, uint32_t at, struct filter_value *v) {
+  const struct filter_node *node = &e->filter->nodes[at];
+  if (node->op != FILTER_OP_JSON || node->type != FILTER_DOUBLE || fabs(v->as.number) < 0x1p53)
+    return node->type;
+  struct filter_node whole = *node;
+  whole.type = FILTER_INT;
+  struct filter_value exact = filter_eval_json(e, &whole);
+  if (exact.known)
+    *v = exact;
+  return exact.known ? FILTER_INT : FILTER_DOUBLE;
+}
+
 static enum filter_truth filter_eval_compare(const struct filter_eval *e,
                                              const struct filter_node *node) {
   struct filter_value a = filter_eval_value(e, node->left);
@@ -277,7 +291,7 @@ static enum filter_truth filter_eval_compare(const struct filter_eval *e,
   struct filter_value b = filter_eval_value(e, node->right);
   if (!b.known)
     return FILTER_UNKNOWN;
-  int left = e->filter->nodes[node->left].type, right = e->filter->nodes[node->right].type;
+  int left = filter_eval_exact(e, node->left, &a), right = filter_eval_exact(e, node->right, &b);
   int order;
   if (left == FILTER_TEXT)
     order = vdb_filter_compare_text(a.as.text, b.as.text);

@@ -1,15 +1,18 @@
 /*
  * filter_json.c - values inside JSON texts, found anew for each row: from the text, along the keys
- * and places of a path, to one value. No memory is taken and nothing recurs. A text that is no JSON
- * holds no values; how much of it is looked at depends on where the path leads.
+ * and places of a path, to one value. No memory is taken and nothing recurs. Texts of JSON fields
+ * are compact (json.h), but nothing is trusted: in a VARCHAR field anything may stand. A text that
+ * is no JSON holds no values; how much of it is looked at depends on where the path leads.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "attr/filter_tree.h"
+#include "attr/json.h"
 
 enum {
   FILTER_JSON_DIGITS = 64,  /* of a number; later ones only count for its size */
+  FILTER_JSON_EXACT = 15,   /* digits that a double holds, whichever they are */
   FILTER_JSON_POWER = 99999 /* bounds exponents before they are added */
 };
 
@@ -33,20 +36,42 @@ static bool filter_json_take(struct filter_json *j, int wanted) {
   return true;
 }
 
+/* Passes over what is neither a quote nor a backslash, eight bytes at a time while there are. */
+static const uint8_t *filter_json_plain(const uint8_t *at, const uint8_t *end) {
+  const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+  while (end - at >= 8) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    uint64_t quote = word ^ (ones * '"'), back = word ^ (ones * '\\');
+    uint64_t hit = (((quote - ones) & ~quote) | ((back - ones) & ~back)) & high;
+    if (hit) /* its lowest bit is of the first one */
+      return at + __builtin_ctzll(hit) / 8;
+    at += 8;
+  }
+  while (at < end && *at != '"' && *at != '\\')
+    at++;
+  return at;
+}
+
 /* What is between the quotes of a string; *escapes: there are backslashes in it. */
 static bool filter_json_string(struct filter_json *j, struct vdb_bytes *out, bool *escapes) {
   if (!filter_json_take(j, '"'))
     return false;
   out->data = j->at;
   *escapes = false;
-  for (; j->at < j->end && *j->at != '"'; j->at++)
-    if (*j->at == '\\') {
-      *escapes = true;
-      if (++j->at == j->end)
-        return false;
-    }
-  out->n = (size_t)(j->at - out->data);
-  return filter_json_take(j, '"');
+  for (;;) {
+    j->at = filter_json_plain(j->at, j->end);
+    if (j->at == j->end)
+      return false;
+    if (*j->at == '"')
+      break;
+    *escapes = true;
+    if (++j->at == j->end)
+      return false;
+    j->at++;
+  }
+  out->n = (size_t)(j->at++ - out->data);
+  return true;
 }
 
 /* Passes over a value: brackets are counted, not matched with each other. */
@@ -77,64 +102,18 @@ static bool filter_json_skip(struct filter_json *j) {
 
 /* ---- Strings ---- */
 
-static int filter_json_hex(const uint8_t *at, const uint8_t *end) {
-  int code = 0;
-  for (int i = 0; i < 4; i++) {
-    uint8_t c = at + i < end ? at[i] : 0;
-    int digit = c >= '0' && c <= '9'                   ? c - '0'
-                : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                       : -1;
-    if (digit < 0)
-      return -1;
-    code = code * 16 + digit;
-  }
-  return code;
-}
-
-/* The character of \uXXXX, or of two for a surrogate pair; *at stands behind the u. */
-static int filter_json_unicode(const uint8_t **at, const uint8_t *end) {
-  int code = filter_json_hex(*at, end);
-  if (code < 0)
-    return -1;
-  *at += 4;
-  if (code < 0xd800 || code > 0xdfff)
-    return code;
-  int low = end - *at >= 6 && (*at)[0] == '\\' && (*at)[1] == 'u' ? filter_json_hex(*at + 2, end)
-                                                                   : -1;
-  if (code > 0xdbff || low < 0xdc00 || low > 0xdfff)
-    return -1;
-  *at += 6;
-  return 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-}
-
-static size_t filter_json_utf8(uint32_t code, uint8_t out[4]) {
-  static const uint8_t leads[5] = {0, 0, 0xc0, 0xe0, 0xf0};
-  size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-  for (size_t i = n; i-- > 1; code >>= 6)
-    out[i] = (uint8_t)(0x80 | (code & 0x3f));
-  out[0] = (uint8_t)(leads[n] | code);
-  return n;
-}
-
 /* The text that a string with escapes stands for, in `scratch` of FILTER_JSON_TEXT bytes; false
    when it does not fit or is malformed. */
 static bool filter_json_decode(struct vdb_bytes raw, uint8_t *scratch, struct vdb_bytes *out) {
-  static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
   const uint8_t *at = raw.data, *end = raw.data + raw.n;
   out->data = scratch;
   out->n = 0;
   while (at < end) {
     uint8_t bytes[4] = {*at++};
     size_t n = 1;
-    if (bytes[0] == '\\') {
-      int c = at < end ? *at++ : 0;
-      const char *known = c && c != 'u' ? strchr(names, c) : NULL;
-      int code = known ? meanings[known - names] : c == 'u' ? filter_json_unicode(&at, end) : -1;
-      if (code < 0)
-        return false;
-      n = filter_json_utf8((uint32_t)code, bytes);
-    }
-    if (n > FILTER_JSON_TEXT - out->n)
+    if (bytes[0] == '\\')
+      n = vdb_json_unescape(&at, end, bytes);
+    if (n == 0 || n > FILTER_JSON_TEXT - out->n)
       return false;
     memcpy(scratch + out->n, bytes, n);
     out->n += n;
@@ -209,37 +188,86 @@ static bool filter_json_digit(uint8_t c) {
   return c >= '0' && c <= '9';
 }
 
-/* strtod gets the digits as an integer with an exponent: without a point, locales do not matter. */
-static bool filter_json_number(struct filter_json *j, double *out) {
-  char digits[FILTER_JSON_DIGITS + 24];
-  size_t n = 0;
-  long power = 0, exponent = 0;
+/* A number that is written without point and exponent and fits; else nothing is read. */
+static bool filter_json_integer(struct filter_json *j, int64_t *out) {
+  const uint8_t *at = j->at;
+  bool minus = at < j->end && *at == '-', fits = true;
+  const uint8_t *first = at += minus;
+  int64_t value = 0;
+  for (; at < j->end && filter_json_digit(*at) && fits; at++) /* below zero there is more room */
+    fits = !__builtin_mul_overflow(value, (int64_t)10, &value) &&
+           !__builtin_sub_overflow(value, (int64_t)(*at - '0'), &value);
+  if (!fits || at == first || (!minus && value == INT64_MIN) ||
+      (at < j->end && (*at == '.' || (*at | 0x20) == 'e')))
+    return false;
+  j->at = at;
+  *out = minus ? value : -value;
+  return true;
+}
+
+/* A number as its sign and first digits, n characters, and a power of ten. */
+struct filter_json_decimal {
+  char digits[FILTER_JSON_DIGITS + 24]; /* room for an exponent behind them */
+  size_t n;
+  uint64_t mantissa; /* of the digits, while n is up to FILTER_JSON_EXACT */
+  long power;
+};
+
+static void filter_json_exponent(struct filter_json *j, struct filter_json_decimal *d) {
+  long exponent = 0;
+  bool minus = ++j->at < j->end && *j->at == '-';
+  j->at += j->at < j->end && (*j->at == '-' || *j->at == '+');
+  for (; j->at < j->end && filter_json_digit(*j->at); j->at++)
+    exponent = exponent < FILTER_JSON_POWER ? exponent * 10 + (*j->at - '0') : exponent;
+  d->power += minus ? -exponent : exponent;
+}
+
+static bool filter_json_decimal(struct filter_json *j, struct filter_json_decimal *d) {
   bool any = false, point = false;
   if (j->at < j->end && *j->at == '-')
-    digits[n++] = (char)*j->at++;
+    d->digits[d->n++] = (char)*j->at++;
   for (; j->at < j->end && (filter_json_digit(*j->at) || (*j->at == '.' && !point)); j->at++) {
     if (*j->at == '.') {
       point = true;
       continue;
     }
     any = true;
-    if (n < FILTER_JSON_DIGITS) {
-      digits[n++] = (char)*j->at;
-      power -= point;
+    if (d->n < FILTER_JSON_DIGITS) {
+      d->digits[d->n++] = (char)*j->at;
+      d->mantissa = d->n <= FILTER_JSON_EXACT ? d->mantissa * 10 + (uint64_t)(*j->at - '0') : 0;
+      d->power -= point;
     } else {
-      power += !point;
+      d->power += !point;
     }
   }
-  if (any && j->at < j->end && (*j->at | 0x20) == 'e') {
-    bool minus = ++j->at < j->end && *j->at == '-';
-    j->at += j->at < j->end && (*j->at == '-' || *j->at == '+');
-    for (; j->at < j->end && filter_json_digit(*j->at); j->at++)
-      exponent = exponent < FILTER_JSON_POWER ? exponent * 10 + (*j->at - '0') : exponent;
-    power += minus ? -exponent : exponent;
+  if (any && j->at < j->end && (*j->at | 0x20) == 'e')
+    filter_json_exponent(j, d);
+  return any;
+}
+
+/* Few digits and a small power of ten are doubles themselves, and so one operation rounds as it
+   should. Others go to strtod, as an integer with an exponent: without a point, locales do not
+   matter. */
+static bool filter_json_number(struct filter_json *j, double *out) {
+  static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                  1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  const long most = (long)VDB_COUNT(powers) - 1;
+  struct filter_json_decimal d;
+  d.n = 0;
+  d.mantissa = 0;
+  d.power = 0;
+  if (!filter_json_decimal(j, &d))
+    return false;
+  if (d.n <= FILTER_JSON_EXACT && d.power >= -most && d.power <= most) {
+    double whole = (double)d.mantissa;
+    *out = d.power < 0 ? whole / powers[-d.power] : whole * powers[d.power];
+    *out = d.digits[0] == '-' ? -*out : *out;
+    return true;
   }
-  snprintf(digits + n, sizeof digits - n, "e%ld", power);
-  *out = strtod(digits, NULL);
-  return any && *out - *out == 0;
+  snprintf(d.digits + d.n, sizeof d.digits - d.n, "e%ld", d.power);
+  *out = strtod(d.digits, NULL);
+  return *out - *out == 0;
 }
 
 /* The value as what a set or an operator wants. */
@@ -255,6 +283,9 @@ static struct filter_value filter_json_value(struct filter_json *j, int type, ui
     v.known = filter_json_word(j, "true") || filter_json_word(j, "false");
     break;
   case FILTER_INT:
+    v.known = filter_json_integer(j, &v.as.integer);
+    if (v.known)
+      break;
     v.known = filter_json_number(j, &number) && number >= -0x1p53 && number <= 0x1p53 &&
               (double)(int64_t)number == number;
     v.as.integer = v.known ? (int64_t)number : 0;
@@ -276,15 +307,18 @@ static uint32_t filter_json_in(const struct vdb_filter *filter, const struct fil
                                     : vdb_filter_set_int(set, v.as.integer);
 }
 
-/* Goes through the elements of an array: how many they are, and which of a set are among them.
-   False: it is no array. */
+/* Which of a set are among the elements of an array, `found` of them; of a set of which one is
+   wanted, the first. *n: how many elements were looked at. False: it is no array. */
 static bool filter_json_elements(const struct vdb_filter *filter, const struct filter_set *set,
-                                 struct filter_json *j, uint8_t *scratch, uint32_t *n,
+                                 bool all, struct filter_json *j, uint8_t *scratch, uint32_t *n,
                                  uint32_t *found) {
-  uint64_t seen[VECDB_MAX_VARCHAR / 64 + 1] = {0}; /* an element takes a byte at least */
+  uint64_t seen[VECDB_MAX_VARCHAR / 64 + 1]; /* an element takes a byte at least */
+  uint32_t room = set ? vdb_min_u32(set->n, VECDB_MAX_VARCHAR) : 0;
   *n = *found = 0;
   if (!filter_json_take(j, '['))
     return false;
+  if (all)
+    memset(seen, 0, (room + 63) / 64 * sizeof *seen);
   if (filter_json_take(j, ']'))
     return true;
   do {
@@ -296,7 +330,13 @@ static bool filter_json_elements(const struct vdb_filter *filter, const struct f
     uint32_t member = FILTER_NONE;
     if (set)
       member = filter_json_in(filter, set, filter_json_value(&element, set->type, scratch));
-    if (member < VECDB_MAX_VARCHAR && !(seen[member / 64] >> (member % 64) & 1)) {
+    if (member == FILTER_NONE)
+      continue;
+    if (!all) {
+      ++*found;
+      return true;
+    }
+    if (member < room && !(seen[member / 64] >> (member % 64) & 1)) {
       seen[member / 64] |= (uint64_t)1 << (member % 64);
       ++*found;
     }
@@ -322,10 +362,11 @@ VDB_INTERNAL struct filter_value vdb_filter_json(const struct vdb_filter *filter
   const struct filter_set *set =
       node->cmp == FILTER_JSON_LENGTH ? NULL : &filter->sets[node->index];
   uint32_t n, found;
-  v.known = filter_json_elements(filter, set, &j, scratch, &n, &found);
+  bool all = node->cmp == FILTER_JSON_ALL;
+  v.known = filter_json_elements(filter, set, all, &j, scratch, &n, &found);
   if (node->cmp == FILTER_JSON_LENGTH)
     v.as.integer = n;
   else
-    v.as.integer = node->cmp == FILTER_JSON_ALL ? found == set->n : found > 0;
+    v.as.integer = all ? found == set->n : found > 0;
   return v;
 }

@@ -187,23 +187,30 @@ struct filter_function {
   uint8_t how;
 };
 
+/* Whether that is the word (in lower case), in any case. */
+static bool filter_parse_same(const char *name, uint32_t n, const char *word) {
+  if (strlen(word) != n)
+    return false;
+  uint32_t same = 0;
+  while (same < n && (name[same] == word[same] || (name[same] | 0x20) == word[same]))
+    same++;
+  return same == n;
+}
+
 static const struct filter_function *filter_parse_find(const char *name, uint32_t n) {
   static const struct filter_function functions[] = {
       {"array_length", FILTER_OP_LENGTH, 0},
       {"array_contains", FILTER_OP_CONTAINS, FILTER_CONTAINS_ONE},
       {"array_contains_all", FILTER_OP_CONTAINS, FILTER_CONTAINS_ALL},
       {"array_contains_any", FILTER_OP_CONTAINS, FILTER_CONTAINS_ANY},
+      {"json_contains", FILTER_OP_CONTAINS, FILTER_CONTAINS_ONE},
+      {"json_contains_all", FILTER_OP_CONTAINS, FILTER_CONTAINS_ALL},
+      {"json_contains_any", FILTER_OP_CONTAINS, FILTER_CONTAINS_ANY},
+      {"exists", FILTER_OP_NULLS, 0},
   };
-  for (size_t i = 0; i < VDB_COUNT(functions); i++) {
-    if (strlen(functions[i].name) != n)
-      continue;
-    uint32_t same = 0;
-    while (same < n && (name[same] == functions[i].name[same] ||
-                        (name[same] | 0x20) == functions[i].name[same]))
-      same++;
-    if (same == n)
+  for (size_t i = 0; i < VDB_COUNT(functions); i++)
+    if (filter_parse_same(name, n, functions[i].name))
       return &functions[i];
-  }
   return NULL;
 }
 
@@ -216,13 +223,13 @@ static int filter_parse_call(struct filter_parser *p, const struct filter_token 
   if (!function)
     return vdb_fail_pos(p->err, VECDB_ERR_FILTER, name->pos,
                         "unknown function %s; known are array_contains, array_contains_all, "
-                        "array_contains_any, array_length",
+                        "array_contains_any, array_length, exists, json_contains and so on",
                         vdb_filter_show(&p->lexer, name, shown));
   VDB_TRY(filter_parse_enter(p));
   VDB_TRY(filter_parse_next(p));
   uint32_t operands[2] = {FILTER_NONE, FILTER_NONE};
   if (p->token.kind != FILTER_TOKEN_NAME)
-    return filter_parse_expected(p, "an ARRAY field");
+    return filter_parse_expected(p, "an ARRAY or JSON field");
   VDB_TRY(filter_parse_unary(p, &operands[0]));
   if (function->op == FILTER_OP_CONTAINS) {
     VDB_TRY(filter_parse_take(p, FILTER_TOKEN_COMMA, "','"));
@@ -231,18 +238,33 @@ static int filter_parse_call(struct filter_parser *p, const struct filter_token 
   }
   VDB_TRY(filter_parse_make(p, function->op, name->pos, operands, out));
   filter_parse_at(p, *out)->cmp = function->how;
+  filter_parse_at(p, *out)->negate = function->op == FILTER_OP_NULLS; /* exists: is not null */
   if (function->op == FILTER_OP_CONTAINS && function->how != FILTER_CONTAINS_ONE)
     VDB_TRY(filter_parse_list(p, *out));
   p->depth--;
   return filter_parse_take(p, FILTER_TOKEN_CLOSE, "')'");
 }
 
-/* A field, what is in one (`f[0]`, `f["key"][0]`) or a call. */
+/* The rest of `exists place`, which is `place is not null`. */
+static int filter_parse_exists(struct filter_parser *p, uint32_t pos, uint32_t *out) {
+  uint32_t operands[2] = {FILTER_NONE, FILTER_NONE};
+  VDB_TRY(filter_parse_enter(p)); /* it may be that of `exists exists f` */
+  VDB_TRY(filter_parse_unary(p, &operands[0]));
+  p->depth--;
+  VDB_TRY(filter_parse_make(p, FILTER_OP_NULLS, pos, operands, out));
+  filter_parse_at(p, *out)->negate = true;
+  return VECDB_OK;
+}
+
+/* A field, what is in one (`f[0]`, `f["key"][0]`), a call, or `exists` and a place. */
 static int filter_parse_name(struct filter_parser *p, uint32_t *out) {
   struct filter_token name = p->token;
   VDB_TRY(filter_parse_next(p));
   if (p->token.kind == FILTER_TOKEN_OPEN)
     return filter_parse_call(p, &name, out);
+  if (p->token.kind == FILTER_TOKEN_NAME &&
+      filter_parse_same(p->lexer.text + name.pos, name.text.length, "exists"))
+    return filter_parse_exists(p, name.pos, out);
   VDB_TRY(vdb_filter_node(p->mem, p->filter, FILTER_OP_NAME, name.pos, out, p->err));
   filter_parse_at(p, *out)->low.text = name.text;
   while (p->token.kind == FILTER_TOKEN_LIST_OPEN) {

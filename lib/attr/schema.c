@@ -2,6 +2,7 @@
 #include "attr/schema.h"
 
 #include "attr/filter.h"
+#include "attr/json.h"
 #include "attr/optimizer.h"
 #include "attr/value.h"
 #include "base/check.h"
@@ -55,7 +56,7 @@ static int schema_check_description(const char *text, const char *field, vecdb_e
 }
 
 static bool schema_type_known(int32_t type) {
-  return (type >= VECDB_BOOL && type <= VECDB_ARRAY) ||
+  return (type >= VECDB_BOOL && type <= VECDB_JSON) ||
          (type >= VECDB_FLOAT_VECTOR && type <= VECDB_SPARSE_VECTOR);
 }
 
@@ -86,7 +87,10 @@ static int schema_check_type(const vecdb_field *f, vecdb_error *err) {
     return schema_fail(err, VECDB_ERR_SCHEMA, f, "elements are of BOOL to VARCHAR");
   bool text = f->type == VECDB_VARCHAR || (array && f->element_type == VECDB_VARCHAR);
   VDB_TRY(schema_check_size(f, "dim", f->dim, vdb_type_is_dense(f->type), VECDB_MAX_DIM, err));
-  VDB_TRY(schema_check_size(f, "max_length", f->max_length, text, VECDB_MAX_VARCHAR, err));
+  if (f->type != VECDB_JSON)
+    VDB_TRY(schema_check_size(f, "max_length", f->max_length, text, VECDB_MAX_VARCHAR, err));
+  else if (f->max_length) /* 0: as long as can be */
+    VDB_TRY(schema_check_size(f, "max_length", f->max_length, true, VECDB_MAX_JSON, err));
   VDB_TRY(schema_check_size(f, "max_capacity", f->max_capacity, array, VECDB_MAX_ARRAY, err));
   if (f->type == VECDB_BINARY_VECTOR && f->dim % 8)
     return schema_fail(err, VECDB_ERR_SCHEMA, f, "the bits of a vector are a multiple of 8");
@@ -119,8 +123,8 @@ static int schema_check_index(const vecdb_field *f, vecdb_error *err) {
     return schema_fail(err, VECDB_ERR_SCHEMA, f, "a sparse vector has no index parameters");
   if (f->scalar_index < VECDB_SCALAR_INDEX_AUTO || f->scalar_index > VECDB_SCALAR_INDEX_SORTED)
     return schema_fail(err, VECDB_ERR_OPTION, f, "its scalar index is unknown");
-  if ((vector || f->type == VECDB_ARRAY) && f->scalar_index > VECDB_SCALAR_INDEX_NONE)
-    return schema_fail(err, VECDB_ERR_SCHEMA, f, "vectors and arrays have no scalar index");
+  if (!vdb_type_is_plain(f->type) && f->scalar_index > VECDB_SCALAR_INDEX_NONE)
+    return schema_fail(err, VECDB_ERR_SCHEMA, f, "vectors, arrays and JSON have no scalar index");
   if (f->metric < 0 || f->metric > VECDB_JACCARD)
     return schema_fail(err, VECDB_ERR_OPTION, f, "its metric is unknown");
   if (!vector && f->metric)
@@ -162,7 +166,7 @@ static struct vdb_field schema_plain(const vecdb_field *f) {
   plain.element_type = f->element_type;
   plain.flags = f->flags;
   plain.dim = f->dim;
-  plain.max_length = f->max_length;
+  plain.max_length = f->type == VECDB_JSON && !f->max_length ? VECDB_MAX_JSON : f->max_length;
   plain.max_capacity = f->max_capacity;
   return plain;
 }
@@ -275,11 +279,11 @@ static vecdb_value schema_take_default(struct schema_block *b, const vecdb_field
   v.type = f->type;
   if (f->type == VECDB_FLOAT)
     v.as.number = (double)(float)v.as.number;
-  if (f->type != VECDB_VARCHAR && f->type != VECDB_ARRAY)
+  if (!vdb_type_is_text(f->type) && f->type != VECDB_ARRAY)
     return v;
   v.length = f->default_value.length;
   v.element_type = f->element_type;
-  if (f->type == VECDB_VARCHAR)
+  if (vdb_type_is_text(f->type))
     v.as.data = schema_take_text(b, v.as.data, v.length);
   else if (f->element_type == VECDB_VARCHAR)
     schema_take_strings(b, &v);
@@ -397,6 +401,27 @@ static struct vdb_schema *schema_take_all(struct schema_block *b, const vecdb_sc
   return schema;
 }
 
+/* Makes the default values of JSON fields compact, in the block; a block that fails is freed. */
+static int schema_compact_json(struct vdb_mem *mem, struct vdb_schema *schema, vecdb_error *err) {
+  struct vdb_json_keys keys = {mem, NULL, 0};
+  int rc = VECDB_OK;
+  for (uint32_t i = 0; i < schema->n_public && rc == VECDB_OK; i++) {
+    struct vdb_field *f = &schema->fields[i];
+    if (f->type != VECDB_JSON || !(f->flags & VECDB_HAS_DEFAULT))
+      continue;
+    uint8_t *fill = (uint8_t *)schema + ((const uint8_t *)f->fill - (const uint8_t *)schema);
+    size_t n = f->fill_bytes;
+    rc = vdb_json_compact(&keys, f, fill, &n, -1, err);
+    f->fill_bytes = f->default_value.length = (uint32_t)n;
+    f->fill_offsets[1] = n;
+    f->default_value.as.data = fill;
+  }
+  vdb_json_keys_fini(&keys);
+  if (rc != VECDB_OK)
+    vdb_schema_free(mem, schema);
+  return rc;
+}
+
 VDB_INTERNAL int vdb_schema_make(struct vdb_mem *mem, const vecdb_schema *from,
                                  const struct vdb_learn *learn, struct vdb_schema **out,
                                  vecdb_error *err) {
@@ -412,7 +437,9 @@ VDB_INTERNAL int vdb_schema_make(struct vdb_mem *mem, const vecdb_schema *from,
   if (!block.at)
     return vdb_fail_memory(err);
   block.used = 0;
-  *out = schema_take_all(&block, from, learn);
+  struct vdb_schema *made = schema_take_all(&block, from, learn);
+  VDB_TRY(schema_compact_json(mem, made, err));
+  *out = made;
   return VECDB_OK;
 }
 

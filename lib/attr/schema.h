@@ -34,7 +34,7 @@ struct vdb_field {
   int32_t metric;          /* vectors: never 0 */
   int32_t scalar_index;    /* a vecdb_scalar_index */
   uint32_t width;          /* bytes per row of a fixed-width column; 0: variable (VARCHAR, ARRAY,
-                             SPARSE_VECTOR) */
+                             JSON, SPARSE_VECTOR) */
   vecdb_index_params index;
   vecdb_value default_value; /* strings and arrays point into the schema */
   /* scalars: what stands in column form where nothing was given: the default, else that of a null,
@@ -63,7 +63,8 @@ struct vdb_schema {
 };
 
 /* Checks a caller's schema and copies it. Errors: OPTION, NAME, SCHEMA, LIMIT, UTF8, and for
-   default values those of a batch. Release with vdb_schema_free. */
+   default values those of a batch; those of JSON fields are made compact. Release with
+   vdb_schema_free. */
 VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
                                 struct vdb_schema **out, vecdb_error *err);
 VDB_INTERNAL void vdb_schema_free(struct vdb_mem *mem, struct vdb_schema *schema);
@@ -114,7 +115,15 @@ VDB_INLINE bool vdb_type_is_dense(int32_t type) {
   return vdb_type_is_vector(type) && type != VECDB_SPARSE_VECTOR;
 }
 VDB_INLINE bool vdb_type_is_variable(int32_t type) {
-  return type == VECDB_VARCHAR || type == VECDB_ARRAY || type == VECDB_SPARSE_VECTOR;
+  return (type >= VECDB_VARCHAR && type <= VECDB_JSON) || type == VECDB_SPARSE_VECTOR;
+}
+/* A text whose bytes are the value. */
+VDB_INLINE bool vdb_type_is_text(int32_t type) {
+  return type == VECDB_VARCHAR || type == VECDB_JSON;
+}
+/* A type whose values have an order, and so may have an index (attr_index.h). */
+VDB_INLINE bool vdb_type_is_plain(int32_t type) {
+  return type >= VECDB_BOOL && type <= VECDB_VARCHAR;
 }
 VDB_INLINE bool vdb_type_is_integer(int32_t type) {
   return type >= VECDB_INT8 && type <= VECDB_INT64;

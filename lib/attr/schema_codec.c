@@ -9,6 +9,7 @@
  *   and since format 5: u32 vectors that take pushes, each by rising place: u32 place, i32 kind,
  *   u32 window, unit, f32 rate, beta1, beta2, epsilon, u32 ids of the version and of the state
  *   hidden fields are not written, but made again
+ *   and since format 6, fields may be of JSON
  *   a text is u32 n, n bytes, a NUL
  * Decoding rebuilds a caller's schema and puts it through the same checks as one.
  */
@@ -102,7 +103,7 @@ static int schema_codec_default(struct schema_codec *c, uint32_t i, struct vdb_r
   uint32_t width = vdb_type_width(f->type);
   bool array = f->type == VECDB_ARRAY;
   if (in->bad || vdb_type_is_vector(f->type) || (width && bytes.n != width) ||
-      (f->type == VECDB_VARCHAR && bytes.n > VECDB_MAX_VARCHAR) ||
+      (vdb_type_is_text(f->type) && bytes.n > VECDB_MAX_VARCHAR) ||
       (array && !vdb_array_valid(bytes, f->element_type)) ||
       (f->type == VECDB_BOOL && bytes.data[0] > 1)) {
     in->bad = true;
@@ -121,7 +122,7 @@ static int schema_codec_default(struct schema_codec *c, uint32_t i, struct vdb_r
   return VECDB_OK;
 }
 
-static bool schema_codec_scalar(int32_t type) { return type >= VECDB_BOOL && type <= VECDB_ARRAY; }
+static bool schema_codec_scalar(int32_t type) { return type >= VECDB_BOOL && type <= VECDB_JSON; }
 
 static int schema_codec_field(struct schema_codec *c, uint32_t i, struct vdb_reader *in,
                               vecdb_error *err) {

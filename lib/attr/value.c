@@ -3,12 +3,14 @@
 
 #include <float.h>
 
+#include "attr/json.h"
 #include "attr/sparse.h"
 #include "base/check.h"
 
 static const char *value_type_name(int32_t type) {
   static const char *const scalars[] = {"null",  "BOOL",  "INT8",   "INT16",   "INT32",
-                                        "INT64", "FLOAT", "DOUBLE", "VARCHAR", "ARRAY"};
+                                        "INT64", "FLOAT", "DOUBLE", "VARCHAR", "ARRAY",
+                                        "JSON"};
   if (type >= 0 && (size_t)type < VDB_COUNT(scalars))
     return scalars[type];
   return vdb_type_is_vector(type) ? "a vector" : "an unknown type";
@@ -67,7 +69,7 @@ VDB_INTERNAL int vdb_value_shape(const struct vdb_field *field, const vecdb_valu
     return value_array_shape(field, value, row, err);
   if (field->type == VECDB_SPARSE_VECTOR)
     return vdb_sparse_shape(field, value->as.data, value->length, row, err);
-  if (field->type != VECDB_VARCHAR)
+  if (!vdb_type_is_text(field->type))
     return VECDB_OK;
   if (value->length > field->max_length)
     return value_too_long(field, row, err);
@@ -117,6 +119,8 @@ VDB_INTERNAL int vdb_value_content(const struct vdb_field *field, const vecdb_va
     return value_number(field, value->as.number, row, err);
   case VECDB_VARCHAR:
     return value_text(field, value->as.data, value->length, row, err);
+  case VECDB_JSON:
+    return vdb_json_check(field, value->as.data, value->length, row, err);
   case VECDB_SPARSE_VECTOR:
     return vdb_sparse_check(field, value->as.data, value->length, row, err);
   case VECDB_ARRAY:
@@ -186,7 +190,7 @@ VDB_INTERNAL int vdb_elements_check(const struct vdb_field *field, const void *d
 }
 
 VDB_INTERNAL size_t vdb_value_bytes(const vecdb_value *value) {
-  if (value->type == VECDB_VARCHAR)
+  if (vdb_type_is_text(value->type))
     return value->length;
   if (value->type == VECDB_SPARSE_VECTOR)
     return value->length * sizeof(vecdb_sparse_pair);
@@ -234,6 +238,7 @@ VDB_INTERNAL void vdb_value_put(const vecdb_value *value, uint8_t *out) {
     memcpy(out, &value->as.number, sizeof value->as.number);
     return;
   case VECDB_VARCHAR:
+  case VECDB_JSON:
   case VECDB_SPARSE_VECTOR:
     if (value->length)
       memcpy(out, value->as.data, vdb_value_bytes(value));

@@ -13,7 +13,7 @@ VDB_INTERNAL int vdb_value_shape(const struct vdb_field *field, const vecdb_valu
                                  int64_t row, vecdb_error *err);
 /* Checks what a value holds; its shape must have been checked. Numbers may be of a wider type than
    the field's if they fit. Errors, naming field and row: RANGE, NOT_FINITE, UTF8, SPARSE,
-   OVERFLOW. */
+   OVERFLOW, JSON, LIMIT. */
 VDB_INTERNAL int vdb_value_content(const struct vdb_field *field, const vecdb_value *value,
                                    int64_t row, vecdb_error *err);
 /* Checks n packed elements of fixed width: rows of a scalar field from `row` on, or elements of its

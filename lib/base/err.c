@@ -38,6 +38,7 @@ static const struct err_text err_texts[] = {
     ERR_TEXT(VECDB_ERR_READ_ONLY, "the database is open for reading only"),
     ERR_TEXT(VECDB_ERR_RANGE, "a number does not fit its field"),
     ERR_TEXT(VECDB_ERR_SPARSE, "the indices of a sparse vector do not ascend"),
+    ERR_TEXT(VECDB_ERR_JSON, "a text is not valid JSON"),
     ERR_TEXT(VECDB_ERR_BUSY, "another handle or process has the database open for writing"),
     ERR_TEXT(VECDB_ERR_CLOSED, "the collection was dropped"),
     ERR_TEXT(VECDB_ERR_CANCELLED, "cancelled by the caller"),

@@ -99,7 +99,7 @@ static bool rows_take(struct vecdb_rows *rows, const struct vdb_column *c, size_
                 vdb_array_count(vdb_column_bytes(c, row))))
     return false;
   *out = vdb_column_value(c, row, rows->strings);
-  if (out->type == VECDB_VARCHAR)
+  if (vdb_type_is_text(out->type))
     out->as.data = rows_copy(rows, out->as.data, out->length);
   else if (out->type == VECDB_ARRAY && strings)
     out->as.data = rows_copy_strings(rows, out->as.data, out->length);

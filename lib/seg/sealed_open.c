@@ -158,7 +158,7 @@ static int sealed_open_sections(struct vdb_sealed *s, const struct vdb_schema *s
       continue;
     }
     VDB_TRY(sealed_open_column(s, field, f, err));
-    if (!vdb_type_is_vector(field->type) && field->type != VECDB_ARRAY)
+    if (vdb_type_is_plain(field->type))
       VDB_TRY(vdb_attr_index_open(&s->env->mem, in, field->id, field, s->n_rows, &s->attr[f], err));
   }
   return sealed_open_keys(s, err);

@@ -169,11 +169,13 @@ static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_fiel
                            ((size_t)s->n_rows + 1) * sizeof *c->offsets));
   if (c->nulls)
     VDB_TRY(sealed_section(s, SEALED_NULL, field->id, c->nulls, s->n_rows));
-  if (field->type == VECDB_ARRAY || field->scalar_index == VECDB_SCALAR_INDEX_NONE)
+  bool sparse = field->type == VECDB_SPARSE_VECTOR;
+  if (!sparse && (!vdb_type_is_plain(field->type) ||
+                  field->scalar_index == VECDB_SCALAR_INDEX_NONE))
     return VECDB_OK;
   struct vdb_column column = {.data = c->data, .offsets = c->offsets, .nulls = c->nulls,
                               .width = field->width, .type = field->type};
-  if (field->type == VECDB_SPARSE_VECTOR)
+  if (sparse)
     return vdb_inverted_build(&s->w->env->mem, &column, s->n_rows, s->out, field->id, s->err);
   return vdb_attr_index_build(&s->w->env->mem, &column, s->n_rows, field->scalar_index, s->out,
                               field->id, s->err);

@@ -72,6 +72,7 @@ static const struct wire_column tw_columns[] = {
     {"unknown", 0, 0, 0, NULL, 0, NULL, NULL},
     {"shorts", VECDB_ARRAY, VECDB_INT16, 0, tw_arrays, 0, tw_lengths, tw_valid},
     {"tags", VECDB_ARRAY, VECDB_VARCHAR, 0, tw_tags, 0, tw_lengths, tw_valid},
+    {"json", VECDB_JSON, 0, 0, tw_texts, 0, NULL, tw_valid},
 };
 static const vecdb_param tw_params[] = {
     {"n", {VECDB_INT64, 0, {.integer = -3}, 0}},
@@ -164,7 +165,7 @@ static void tw_same_value(vecdb_value a, vecdb_value b) {
   } else if (a.type == VECDB_SPARSE_VECTOR) {
     if (a.length)
       assert_memory_equal(a.as.data, b.as.data, a.length * sizeof(vecdb_sparse_pair));
-  } else if (a.type == VECDB_VARCHAR) {
+  } else if (wire_type_text(a.type)) {
     assert_memory_equal(a.as.data, b.as.data, a.length);
   } else if (wire_type_dense(a.type)) {
     assert_memory_equal(a.as.data, b.as.data, wire_type_bytes(a.type, a.length));
@@ -326,7 +327,7 @@ static void *tw_bytes(struct wire_mem *mem, size_t n) {
 }
 
 static void tw_make_lists(struct tw_made *made, struct wire_column *c, uint32_t rows) {
-  size_t size = c->type == VECDB_VARCHAR ? 1 : wire_type_bytes(c->element_type, 0);
+  size_t size = wire_type_text(c->type) ? 1 : wire_type_bytes(c->element_type, 0);
   uint32_t *lengths = wire_mem_get(&made->mem, rows, sizeof *lengths);
   const void **data = wire_mem_get(&made->mem, rows, sizeof *data);
   for (uint32_t i = 0; i < rows; i++) {
@@ -367,12 +368,12 @@ static void tw_make_fixed(struct tw_made *made, struct wire_column *c, uint32_t 
 }
 
 static void tw_make_column(struct tw_made *made, struct wire_column *c, uint32_t rows) {
-  static const int32_t types[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 32, 33, 34, 35, 36, 37};
+  static const int32_t types[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 32, 33, 34, 35, 36, 37};
   char *name = tw_bytes(&made->mem, 6);
   for (int i = 0; i < 6; i++)
     name[i] = (char)('a' + name[i] % 26);
   c->name = name;
-  c->type = types[tw_random(15)];
+  c->type = types[tw_random(16)];
   c->element_type = c->type == VECDB_ARRAY ? 1 + (int32_t)tw_random(8) : 0;
   c->dim = wire_type_dense(c->type) ? 8 * (1 + tw_random(5)) : 0;
   if (!tw_random(3)) {
@@ -383,7 +384,7 @@ static void tw_make_column(struct tw_made *made, struct wire_column *c, uint32_t
   }
   if (!tw_random(9))
     return;
-  if (c->type == VECDB_VARCHAR || c->type == VECDB_ARRAY)
+  if (wire_type_text(c->type) || c->type == VECDB_ARRAY)
     tw_make_lists(made, c, rows);
   else if (c->type == VECDB_SPARSE_VECTOR)
     tw_make_sparse(made, c, rows);
@@ -687,8 +688,13 @@ static void test_schema(void **state) {
        .max_length = 5,
        .flags = VECDB_HAS_DEFAULT,
        .default_value = {VECDB_VARCHAR, 3, {.data = "a\"b"}, 0}},
+      {.name = "j",
+       .type = VECDB_JSON,
+       .max_length = 90,
+       .flags = VECDB_HAS_DEFAULT,
+       .default_value = {VECDB_JSON, 7, {.data = "{\"a\":1}"}, 0}},
   };
-  const vecdb_schema schema = {sizeof schema, sizeof *fields, "what is in it", fields, 6};
+  const vecdb_schema schema = {sizeof schema, sizeof *fields, "what is in it", fields, 7};
   struct wire_mem mem = {0};
   vecdb_schema back;
   char why[WIRE_WHY];

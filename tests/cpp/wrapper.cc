@@ -81,8 +81,9 @@ static vdb::schema full_schema() {
       .text("t", 16)
       .array("a", VECDB_INT64, 4)
       .vector("v", dim, VECDB_L2)
-      .sparse("p");
-  s.last().description = "pairs";
+      .sparse("p")
+      .json("j", VECDB_NULLABLE);
+  s.last().description = "any";
   return s;
 }
 
@@ -111,6 +112,8 @@ static auto fill(Collection &c, size_t n = n_rows) {
   b.add("a", arrays.data()).lengths = lengths.data();
   b.vectors("v", vdb::span<const float>(vectors().data(), n * dim), dim);
   b.sparse("p", sparse);
+  std::vector<std::string> json(n, "{ \"n\" : [7] }");
+  b.texts("j", json);
   return c.upsert(b);
 }
 
@@ -243,14 +246,15 @@ static int code_of(F &&f) {
 }
 
 static void test_rows(vdb::collection &c) {
-  CHECK(c.count() == n_rows && std::string(c.name()) == "c" && c.schema()->n_fields == 6);
+  CHECK(c.count() == n_rows && std::string(c.name()) == "c" && c.schema()->n_fields == 7);
   std::vector<uint8_t> found;
   vdb::rows rows = c.get_rows(std::vector<int64_t>{14, 1000, 15}, {}, &found);
-  CHECK(rows.size() == 2 && rows.n_fields() == 6 && found == (std::vector<uint8_t>{1, 0, 1}));
+  CHECK(rows.size() == 2 && rows.n_fields() == 7 && found == (std::vector<uint8_t>{1, 0, 1}));
   CHECK(std::string(rows.field(0)) == "id" && rows.find("nothing") == -1);
   CHECK(rows.at(0, "n").is_null() && rows.at(0, "nothing").is_null());
   CHECK(rows.at(1, "n").integer() == 5 && rows.at(1, "n").number() == 5);
   CHECK(rows.at(1, "t").text() == "odd" && rows.at(1, "n").text().empty());
+  CHECK(rows.at(1, "j").type() == VECDB_JSON && rows.at(1, "j").text() == "{\"n\":[7]}");
   CHECK(rows.at(1, "a").elements<int64_t>()[0] == 15 && rows.at(1, "a").elements<float>().empty());
   CHECK(rows.at(1, "v").elements<float>().size() == dim);
   CHECK(rows.at(1, "v").elements<float>()[2] == vectors()[15 * dim + 2]);
@@ -396,7 +400,7 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   CHECK(std::string(c.expiry(&ttl)) == "gone" && ttl == 5 && c.count() == n_rows);
   c.expire(nullptr, 0);
   c.field_drop("gone");
-  CHECK(!c.expiry() && c.schema()->n_fields == 6);
+  CHECK(!c.expiry() && c.schema()->n_fields == 7);
   CHECK(code_of([&] { c.field_drop("gone"); }) == VECDB_ERR_UNKNOWN_FIELD);
 
   std::vector<std::string> faults;

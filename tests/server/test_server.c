@@ -225,6 +225,42 @@ static void test_sparse(void **state) {
             "{\"rows\": [{\"k\": 4, \"w\": {\"indices\": [1], \"values\": [1e38]}}]}");
 }
 
+/* Any value goes in and comes out as it was, but for keys that came twice, which are refused. */
+static void test_json_fields(void **state) {
+  const struct web *w = *state;
+  static const char rows[] =
+      "{\"rows\":[{\"k\":1,\"v\":[1.0],\"j\":{\"a\":{\"b\":[1,\"x\",null,true,0.1,1660085.125]}}},"
+      "{\"k\":2,\"v\":[2.0],\"j\":\"text\"},{\"k\":3,\"v\":[3.0],\"j\":null},"
+      "{\"k\":4,\"v\":[4.0],\"j\":[0.5,1.5,2.5,3.5,4.5,5.5,6.5,0.30000000000000004]},"
+      "{\"k\":5,\"v\":[5.0],\"j\":9007199254740993}]}";
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"docs\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\", \"primary_key\":"
+         "true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         "{\"name\": \"j\", \"type\": \"JSON\", \"nullable\": true},"
+         "{\"name\": \"d\", \"type\": \"JSON\", \"default\": {\"z\": [1, 2]}}]}");
+  web_do(w, 200, "POST", DOCS "/rows", rows);
+  json_t *sent = json_loads(rows, 0, NULL), *wanted = json_object_get(sent, "rows");
+  json_t *got = rows_of(w, "{\"fields\": [\"k\", \"v\", \"j\"]}");
+  assert_true(json_equal(got, wanted));
+  json_decref(got);
+  json_decref(sent);
+  got = rows_of(w, "{\"filter\": \"j['a']['b'][0] < {x} and d['z'][1] == 2\", \"params\":"
+                   "{\"x\": 1.5}, \"fields\": [\"d\"]}");
+  wanted = json_pack("[{s:i, s:{s:[i,i]}}]", "k", 1, "d", "z", 1, 2);
+  assert_true(json_equal(got, wanted));
+  json_decref(got);
+  json_decref(wanted);
+  got = rows_of(w, "{\"filter\": \"j == 'text' or j == 9007199254740993\", \"fields\": []}");
+  assert_int_equal(json_array_size(got), 2);
+  json_decref(got);
+  char deep[400] = "{\"rows\": [{\"k\": 6, \"v\": [1], \"j\": ";
+  size_t n = strlen(deep), levels = VECDB_MAX_JSON_DEPTH + 1;
+  memset(deep + n, '[', levels);
+  memset(deep + n + levels, ']', levels);
+  strcpy(deep + n + 2 * levels, "}]}");
+  web_fails(w, 400, "LIMIT", "POST", DOCS "/rows", deep);
+}
+
 static void test_rows(void **state) {
   const struct web *w = *state;
   web_do(w, 200, "POST", DOCS "/rows",
@@ -670,6 +706,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_long_arrays, setup, teardown),
       cmocka_unit_test_setup_teardown(test_long_queries, setup, teardown),
       cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_json_fields, setup, teardown),
       cmocka_unit_test_setup_teardown(test_rows, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_stream, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_pages, setup_docs, teardown),

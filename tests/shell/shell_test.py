@@ -118,15 +118,16 @@ class Rows(Case):
               "f float, d double, s varchar(20) default=\"it is\" hash, a array(int32, 4), "
               "t array(varchar(9), 3) nullable, v vector(3) l2 FLAT about=\"a vector\", "
               "h vector(2, float16) ip, g vector(2, bfloat16), c vector(2, int8) l2 HNSW(m=8), "
-              "x vector(16, binary), p sparse")
+              "x vector(16, binary), p sparse, j json nullable, k json(50) default=\"{\\\"z\\\":[1]}\"")
     FULL = {"id": 1, "b": True, "i8": -128, "i16": 32767, "i32": -2147483648, "i64": 9223372036854775807,
             "f": 0.1, "d": 0.1, "s": "ä\"\\\n;", "a": [1, -2, 3], "t": ["x", ""], "v": [1, 2.5, -3],
-            "h": [0.5, 2], "g": [1.5, -2], "c": [-128, 127], "x": [1, 255], "p": {"7": 1.5, "70000": -2}}
+            "h": [0.5, 2], "g": [1.5, -2], "c": [-128, 127], "x": [1, 255], "p": {"7": 1.5, "70000": -2},
+            "j": {"a": [0.1, None, "ü\n", {"b": True}]}, "k": "text"}
 
     def test_every_type(self):
         least = {"id": 2, "b": False, "i8": 0, "i16": 1, "f": -1.5e10, "d": 1e-300, "a": [], "v": [0, 0, 1],
                  "h": [1, 1], "g": [1, 1], "c": [0, 1], "x": [0, 0], "p": {}}
-        filled = {**least, "i32": 7, "i64": None, "s": "it is", "t": None}
+        filled = {**least, "i32": 7, "i64": None, "s": "it is", "t": None, "j": None, "k": {"z": [1]}}
         got = self.ask(self.SCHEMA, f"insert all {json.dumps(self.FULL)} {json.dumps(least)}",
                        "get all 1 2 fields=*")
         self.assertEqual(got, [self.FULL, filled])

@@ -198,15 +198,23 @@ void model_expire(struct model *m, uint64_t tick) {
 
 const char *model_extra_name(const struct model_coll *coll) { return coll->renamed ? "e2" : "e"; }
 
+int32_t model_extra_type(uint32_t extra) {
+  return extra % 2 == 0 ? VECDB_INT32 : extra % 4 == 1 ? VECDB_VARCHAR : VECDB_JSON;
+}
+
 vecdb_field model_extra_field(uint32_t extra) {
   static char text[32];
+  vecdb_field json = {.name = "e", .description = text, .type = VECDB_JSON,
+                      .flags = VECDB_NULLABLE};
   vecdb_field text_field = {.name = "e", .description = text, .type = VECDB_VARCHAR,
                             .max_length = 8, .flags = VECDB_NULLABLE};
   vecdb_field number = {.name = "e", .description = text, .type = VECDB_INT32,
                         .flags = VECDB_HAS_DEFAULT,
                         .default_value = {.type = VECDB_INT32, .as.integer = 7}};
   snprintf(text, sizeof text, "extra %u", extra);
-  return extra % 2 ? text_field : number;
+  if (model_extra_type(extra) == VECDB_JSON)
+    return json;
+  return model_extra_type(extra) == VECDB_VARCHAR ? text_field : number;
 }
 
 void model_row_of(const struct model_coll *coll, uint64_t stamp, struct model_row *out) {
@@ -218,7 +226,10 @@ void model_row_of(const struct model_coll *coll, uint64_t stamp, struct model_ro
   struct vdb_rng rng = {model_made(stamp) * 977 + coll->extra};
   out->e = (int32_t)vdb_rng_below(&rng, 10);
   out->e_null = vdb_rng_below(&rng, 4) == 0;
-  snprintf(out->e_text, sizeof out->e_text, "e%d", out->e);
+  if (model_extra_type(coll->extra) == VECDB_JSON)
+    snprintf(out->e_text, sizeof out->e_text, "{\"e\":%d}", out->e);
+  else
+    snprintf(out->e_text, sizeof out->e_text, "e%d", out->e);
 }
 
 void model_values(uint32_t variant, uint64_t stamp, struct model_row *out) {
@@ -309,6 +320,9 @@ void model_batch_make(struct model_batch *b, const struct model_coll *coll, cons
     b->x_valid[i] = !row->x_null;
     b->e_valid[i] = !row->e_null;
     b->e_at[i] = row->e_text;
+    snprintf(b->e_json[i], sizeof b->e_json[i], " {\"e\": -1, \"\\u0065\":%d }", row->e);
+    if (model_extra_type(coll->extra) == VECDB_JSON)
+      b->e_at[i] = b->e_json[i];
     b->s_at[i] = row->s;
     b->tags_at[i] = row->tags;
     b->tags_n[i] = row->n_tags;
@@ -340,10 +354,11 @@ static bool model_same_bytes(const vecdb_value *value, const void *data, size_t 
 
 static bool model_check_extra(const struct model_coll *coll, const vecdb_value *value,
                               const struct model_row *row) {
-  if (coll->extra % 2 == 0)
+  int32_t type = model_extra_type(coll->extra);
+  if (type == VECDB_INT32)
     return value->type == VECDB_INT32 && value->as.integer == row->e;
   return row->e_null ? value->type == 0
-                     : value->type == VECDB_VARCHAR && value->length == strlen(row->e_text) &&
+                     : value->type == type && value->length == strlen(row->e_text) &&
                            model_same_bytes(value, row->e_text, strlen(row->e_text));
 }
 

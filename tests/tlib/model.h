@@ -40,7 +40,7 @@ struct model_row {
   bool tags_null;
   int64_t x; /* when it expires */
   bool x_null;
-  int32_t e; /* the extra field: a number or a text */
+  int32_t e; /* the extra field: a number, or one of the others, which follow from it */
   bool e_null;
   char e_text[8];
   uint32_t n_tags;
@@ -52,7 +52,7 @@ struct model_row {
 struct model_coll {
   bool exists;
   uint32_t variant;
-  uint32_t extra;  /* which extra field it has; 0: none. Odd ones are texts */
+  uint32_t extra;  /* which extra field it has; 0: none. Odd ones are texts or JSON */
   uint32_t extras; /* how many it has had; not compared */
   bool renamed;    /* that is called e2, not e */
   bool expires;    /* rows go by field x */
@@ -103,6 +103,8 @@ bool model_expired(const struct model_coll *coll, uint64_t stamp, uint64_t tick)
 /* Takes expired rows out. */
 void model_expire(struct model *m, uint64_t tick);
 const char *model_extra_name(const struct model_coll *coll);
+/* VECDB_INT32, VECDB_VARCHAR or VECDB_JSON. */
+int32_t model_extra_type(uint32_t extra);
 /* The field to be added as that extra one. */
 vecdb_field model_extra_field(uint32_t extra);
 /* The values of the row with that stamp, and with the extra field if the collection has one. */
@@ -130,6 +132,7 @@ struct model_batch {
   uint8_t n_valid[MODEL_BATCH], s_valid[MODEL_BATCH], tags_valid[MODEL_BATCH];
   uint8_t x_valid[MODEL_BATCH], e_valid[MODEL_BATCH];
   const char *e_at[MODEL_BATCH];
+  char e_json[MODEL_BATCH][24]; /* with white space and a key that comes twice */
   vecdb_string strings[MODEL_BATCH];
   vecdb_keys keys; /* of the rows, for get and delete */
 };

@@ -41,14 +41,19 @@ void probe_filter_make(struct probe_filter *f, struct vdb_rng *rng) {
   }
 }
 
-enum { PROBE_EXTRA_NUMBER = 100, PROBE_EXTRA_TEXT };
+enum { PROBE_EXTRA_NUMBER = 100, PROBE_EXTRA_TEXT, PROBE_EXTRA_JSON };
 
 /* A filter over the extra field. */
 static void probe_filter_extra(struct probe_filter *f, const struct model_coll *coll) {
   const char *name = model_extra_name(coll);
   memset(f, 0, sizeof *f);
-  f->kind = coll->extra % 2 ? PROBE_EXTRA_TEXT : PROBE_EXTRA_NUMBER;
-  if (f->kind == PROBE_EXTRA_TEXT)
+  int32_t type = model_extra_type(coll->extra);
+  f->kind = type == VECDB_JSON      ? PROBE_EXTRA_JSON
+            : type == VECDB_VARCHAR ? PROBE_EXTRA_TEXT
+                                    : PROBE_EXTRA_NUMBER;
+  if (f->kind == PROBE_EXTRA_JSON)
+    snprintf(f->text, sizeof f->text, "%s['e'] > 4 or not exists %s['e']", name, name);
+  else if (f->kind == PROBE_EXTRA_TEXT)
     snprintf(f->text, sizeof f->text, "%s == 'e3' or %s is null", name, name);
   else
     snprintf(f->text, sizeof f->text, "%s > 4 and n is not null", name);
@@ -75,6 +80,7 @@ bool probe_passes(const struct probe_filter *f, const struct model_row *row) {
     case 7: return !row->tags_null && probe_has_tag(row, f->x);
     case 8: return row->d >= 0.25 && row->d < 0.75 && !row->flag;
     case PROBE_EXTRA_NUMBER: return row->e > 4 && n;
+    case PROBE_EXTRA_JSON: return row->e_null || row->e > 4;
     case PROBE_EXTRA_TEXT: return row->e_null || strcmp(row->e_text, "e3") == 0;
     case 9: return s && n && row->n + 1 > f->x * 2;
     default: return false;
@@ -420,7 +426,8 @@ static bool probe_groups(struct probe_task *t) {
                            .k = 1 + vdb_rng_below(&t->p->rng, PROBE_MAX_GROUPS),
                            .size = 1 + vdb_rng_below(&t->p->rng, PROBE_MAX_GROUP),
                            .exact = vdb_rng_below(&t->p->rng, 2)};
-  if (t->mc->extra && vdb_rng_below(&t->p->rng, 4) == 0)
+  bool groups = t->mc->extra && model_extra_type(t->mc->extra) != VECDB_JSON;
+  if (groups && vdb_rng_below(&t->p->rng, 4) == 0)
     g.field = model_extra_name(t->mc);
   uint32_t *numbers = calloc(3 * (t->n + 1), sizeof *numbers);
   uint8_t *marks = calloc(2, t->n + 1);

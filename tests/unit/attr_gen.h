@@ -144,6 +144,15 @@ static inline const void *gen_sparse(struct gen *g, uint32_t *n) {
   return pairs;
 }
 
+/* A compact JSON text. */
+static inline vecdb_string gen_json(struct gen *g) {
+  static const char *const texts[] = {"null", "[]", "{\"a\":[1,2.50,{\"b\":null}],\"c\":\"\\n\"}",
+                                      "\"\"", "-0.0e+7", "{\"\xc3\xa9\":true}"};
+  const char *text = texts[gen_below(g, VDB_COUNT(texts))];
+  vecdb_string s = {text, strlen(text)};
+  return s;
+}
+
 /* A value that field `f` takes, never null. */
 static inline vecdb_value gen_value(struct gen *g, const vecdb_field *f) {
   vecdb_value v = {0};
@@ -154,8 +163,8 @@ static inline vecdb_value gen_value(struct gen *g, const vecdb_field *f) {
     v.as.integer = gen_integer(g, f->type);
   } else if (f->type == VECDB_FLOAT || f->type == VECDB_DOUBLE) {
     v.as.number = gen_number(g, f->type);
-  } else if (f->type == VECDB_VARCHAR) {
-    vecdb_string s = gen_text(g, f->max_length);
+  } else if (vdb_type_is_text(f->type)) {
+    vecdb_string s = f->type == VECDB_JSON ? gen_json(g) : gen_text(g, f->max_length);
     v.as.data = s.data;
     v.length = (uint32_t)s.length;
   } else if (f->type == VECDB_ARRAY) {
@@ -202,7 +211,7 @@ static inline bool gen_equal(const vecdb_value *a, const vecdb_value *b) {
   size_t n = a->length;
   if (a->type == VECDB_ARRAY)
     n *= vdb_type_width(a->element_type);
-  else if (a->type != VECDB_VARCHAR)
+  else if (!vdb_type_is_text(a->type))
     n = gen_vector_bytes(a->type, n);
   if (a->type != VECDB_ARRAY || a->element_type != VECDB_VARCHAR)
     return n == 0 || memcmp(a->as.data, b->as.data, n) == 0;
@@ -240,13 +249,15 @@ static inline void gen_vector_field(struct gen *g, vecdb_field *f) {
 }
 
 static inline void gen_scalar_field(struct gen *g, vecdb_field *f) {
-  f->type = VECDB_BOOL + (int32_t)gen_below(g, VECDB_ARRAY);
+  f->type = VECDB_BOOL + (int32_t)gen_below(g, VECDB_JSON);
   if (f->type == VECDB_ARRAY) {
     f->element_type = VECDB_BOOL + (int32_t)gen_below(g, VECDB_VARCHAR);
     f->max_capacity = gen_one_in(g, 8) ? 200 : 1 + gen_below(g, 6);
-  } else {
+  } else if (f->type != VECDB_JSON) {
     f->scalar_index = (int32_t)gen_below(g, 4);
   }
+  if (f->type == VECDB_JSON && gen_one_in(g, 2))
+    f->max_length = 64 + gen_below(g, 100);
   if (f->type == VECDB_VARCHAR || f->element_type == VECDB_VARCHAR)
     f->max_length = gen_one_in(g, 8) ? 5000 : 1 + gen_below(g, 30);
   if (gen_one_in(g, 2))
@@ -298,11 +309,11 @@ struct gen_batch {
 /* Puts one value where a column's row is. */
 static inline void gen_put(struct gen *g, const vecdb_value *v, uint8_t *at, bool terminate) {
   float single = (float)v->as.number;
-  if (v->type == VECDB_VARCHAR && terminate) {
+  if (vdb_type_is_text(v->type) && terminate) {
     char *copy = gen_take(g, (size_t)v->length + 1);
     memcpy(copy, v->as.data, v->length);
     memcpy(at, &copy, sizeof copy);
-  } else if (v->type == VECDB_VARCHAR || v->type == VECDB_ARRAY) {
+  } else if (vdb_type_is_text(v->type) || v->type == VECDB_ARRAY) {
     memcpy(at, &v->as.data, sizeof v->as.data);
   } else if (v->type == VECDB_FLOAT) {
     memcpy(at, &single, sizeof single);
@@ -331,7 +342,7 @@ static inline vecdb_column gen_column(struct gen *g, const vecdb_schema *s, uint
   if (vdb_type_is_vector(field->type) && gen_one_in(g, 2))
     c.dim = field->dim;
   size_t stride = c.stride ? c.stride : packed;
-  bool terminate = field->type == VECDB_VARCHAR && gen_one_in(g, 2);
+  bool terminate = vdb_type_is_text(field->type) && gen_one_in(g, 2);
   uint8_t *data = gen_take(g, (n - 1) * stride + packed);
   uint32_t *lengths = gen_take(g, n * sizeof *lengths);
   uint8_t *valid = gen_take(g, n);

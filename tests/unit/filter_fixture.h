@@ -36,6 +36,7 @@ enum fx_field_name {
   FX_AD,
   FX_AS,
   FX_V,
+  FX_J,
   FX_FIELDS
 };
 
@@ -62,6 +63,7 @@ static struct vdb_field fx_fields[FX_FIELDS] = {
                .type = VECDB_ARRAY,
                .element_type = VECDB_VARCHAR,
                .flags = VECDB_NULLABLE},
+    [FX_J] = {.name = "j", .type = VECDB_JSON, .flags = VECDB_NULLABLE, .max_length = 64},
     [FX_V] = {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 4, .width = 16},
 };
 
@@ -187,9 +189,20 @@ static void fx_random_text(struct vdb_rng *rng, char out[24]) {
     strcat(out, parts[vdb_rng_below(rng, vdb_rng_below(rng, 3) ? 5 : 16)]);
 }
 
+static void fx_random_json(struct vdb_rng *rng, char out[24]) {
+  static const char *const texts[] = {"{}",           "{\"a\":1}",          "{\"a\":\"ab\"}",
+                                      "{\"a\":null}", "{\"a\":[1,\"a\",3]}", "{\"a\":{\"b\":2.5}}",
+                                      "[1,true,\"a\"]", "-7",               "\"a\\\"b\"",
+                                      "{\"\":0,\"a\":true}"};
+  snprintf(out, 24, "%s", texts[vdb_rng_below(rng, VDB_COUNT(texts))]);
+}
+
 static void fx_random_value(struct vdb_rng *rng, int32_t type, struct fx_value *v) {
   memset(v, 0, sizeof *v);
-  if (type == VECDB_VARCHAR) {
+  if (type == VECDB_JSON) {
+    v->is_text = true;
+    fx_random_json(rng, v->text);
+  } else if (type == VECDB_VARCHAR) {
     v->is_text = true;
     fx_random_text(rng, v->text);
   } else if (type == VECDB_FLOAT || type == VECDB_DOUBLE) {
@@ -237,7 +250,7 @@ static void fx_put(uint8_t *out, int32_t type, const struct fx_value *v) {
 static size_t fx_encode(const struct vdb_field *field, const struct fx_value *v, uint8_t *out) {
   if (v->null)
     return 0;
-  if (field->type == VECDB_VARCHAR) {
+  if (vdb_type_is_text(field->type)) {
     if (out)
       memcpy(out, v->text, strlen(v->text));
     return strlen(v->text);

@@ -74,7 +74,16 @@ static const struct field_case field_cases[] = {
     {{.name = "x", .type = VECDB_BOOL, .description = "\xc0\x80"}, VECDB_ERR_UTF8, "description"},
     /* types and sizes */
     {{.name = "x", .type = 0}, VECDB_ERR_OPTION, "type is unknown"},
-    {{.name = "x", .type = 10}, VECDB_ERR_OPTION, "type is unknown"},
+    {{.name = "x", .type = 11}, VECDB_ERR_OPTION, "type is unknown"},
+    {{.name = "x", .type = VECDB_JSON, .dim = 8}, VECDB_ERR_SCHEMA, "no dim"},
+    {{.name = "x", .type = VECDB_JSON, .max_length = VECDB_MAX_JSON + 1}, VECDB_ERR_LIMIT,
+     "at most"},
+    {{.name = "x", .type = VECDB_JSON, .scalar_index = VECDB_SCALAR_INDEX_HASH}, VECDB_ERR_SCHEMA,
+     "no scalar index"},
+    {{.name = "x", .type = VECDB_JSON, .flags = VECDB_HAS_DEFAULT,
+      .default_value = {VECDB_JSON, 2, {.data = "{]"}, 0}}, VECDB_ERR_JSON, "a key is expected"},
+    {{.name = "x", .type = VECDB_ARRAY, .element_type = VECDB_JSON, .max_capacity = 2},
+     VECDB_ERR_SCHEMA, "BOOL to VARCHAR"},
     {{.name = "x", .type = 38, .dim = 8}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = -1}, VECDB_ERR_OPTION, "type is unknown"},
     {{.name = "x", .type = VECDB_BOOL, .element_type = VECDB_BOOL}, VECDB_ERR_SCHEMA,
@@ -467,7 +476,8 @@ static void check_same(const struct vdb_schema *schema, const vecdb_schema *from
     assert_int_equal(a->element_type, b->element_type);
     assert_int_equal(a->flags, b->flags);
     assert_int_equal(a->dim, b->dim);
-    assert_int_equal(a->max_length, b->max_length);
+    bool longest = b->type == VECDB_JSON && !b->max_length;
+    assert_int_equal(a->max_length, longest ? VECDB_MAX_JSON : b->max_length);
     assert_int_equal(a->max_capacity, b->max_capacity);
     assert_int_equal(a->metric, metric);
     assert_int_equal(a->scalar_index, b->scalar_index);

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+import json
+import random
 
+import numpy as np
+import pytest
+
+import vecdb
 from vecdb import Field, Metric, Type
 
 
@@ -84,3 +89,64 @@ def test_conversions_are_checked(docs, vectors):
     assert docs.get(901)[0]["group"] == 2
     docs.insert({"id": [902, 903], "group": [0, 0], "embedding": vectors[1::-1]})
     assert (docs.get(902)[0]["embedding"] == vectors[1]).all()
+
+
+def random_json(rng, depth):
+    """A value, and a text of it that Python reads as that value."""
+    kind = rng.randrange(8 if depth else 6)
+    space = lambda: rng.choice(["", " ", "\n\t"])
+    if kind >= 6:
+        parts = [random_json(rng, depth - 1) for _ in range(rng.randrange(5))]
+        if kind == 6:
+            inner = f"{space()},{space()}".join(text for _, text in parts)
+            return [value for value, _ in parts], f"[{space()}{inner}{space()}]"
+        members = [(random_text(rng), value, text) for value, text in parts]
+        inner = ",".join(f"{space()}{json.dumps(key, ensure_ascii=rng.random() < 0.5)}{space()}:"
+                         f"{text}" for key, _, text in members)
+        return {key: value for key, value, _ in members}, f"{{{inner}{space()}}}"
+    value = [None, True, rng.randrange(-2**70, 2**70), rng.random() * 10**rng.randrange(-30, 30),
+             random_text(rng), False][kind]
+    text = json.dumps(value, ensure_ascii=rng.random() < 0.5)
+    return value, space() + text + space()
+
+
+def random_text(rng):
+    return "".join(rng.choice("ab/\"\\\n\x00\x1f\x7fé€😀") for _ in range(rng.randrange(4)))
+
+
+def test_json_is_what_python_reads(db):
+    """Generated texts, with keys that come twice, read by the library and by Python's json."""
+    collection = db.create("j", [Field("id", Type.INT64, primary_key=True),
+                                 Field("j", Type.JSON, nullable=True),
+                                 Field("v", Type.FLOAT_VECTOR, dim=1, metric=Metric.L2)])
+    rng = random.Random(5)
+    values, texts = zip(*(random_json(rng, 4) for _ in range(2000)))
+    assert [json.loads(text) for text in texts] == list(values)
+    vectors = np.ones((2000, 1), np.float32)
+    collection.insert({"id": np.arange(2000), "v": vectors,
+                       "j": [text.encode() for text in texts]})
+    assert [row["j"] for row in collection.scan(fields=["j"])] == list(values)
+    collection.upsert({"id": np.arange(2000), "v": vectors, "j": list(values)})
+    assert [row["j"] for row in collection.scan(fields=["j"])] == list(values)
+
+
+def test_json_fields(db):
+    collection = db.create("j", [Field("id", Type.INT64, primary_key=True),
+                                 Field("meta", Type.JSON, default={"tags": []}),
+                                 Field("v", Type.FLOAT_VECTOR, dim=1, metric=Metric.L2)])
+    assert collection.fields["meta"].default == {"tags": []}
+    vectors = np.ones((3, 1), np.float32)
+    collection.insert({"id": [1, 2, 3], "v": vectors, "meta": [
+        {"tags": ["x", "y"], "n": {"deep": np.int32(5)}}, {"n": 2.5, "s": "ü"}, [1, None]]})
+    collection.insert({"id": [4], "v": vectors[:1]})
+    assert collection.get(4)[0]["meta"] == {"tags": []}
+    assert collection.count('meta["n"]["deep"] > {x}', {"x": 4.5}) == 1
+    assert collection.count('json_contains(meta["tags"], {t})', {"t": "y"}) == 1
+    assert collection.count("exists meta['tags']") == 2
+    assert collection.query('meta["s"] == "ü"', fields=["meta"])[0]["meta"]["n"] == 2.5
+    with pytest.raises(vecdb.TypeMismatchError) as caught:
+        collection.upsert({"id": [1, 2], "v": vectors[:2], "meta": [1, {"a": {1, 2}}]})
+    assert (caught.value.field, caught.value.row) == ("meta", 1)
+    with pytest.raises(vecdb.JsonError) as caught:
+        collection.upsert({"id": [1], "v": vectors[:1], "meta": [b"{1}"]})
+    assert (caught.value.field, caught.value.row) == ("meta", 0)

@@ -14,7 +14,7 @@ from . import _c
 from .errors import (ArgumentError, DimensionError, RangeError, TypeMismatchError,
                      UnknownFieldError, VecdbError)
 from .schema import DTYPES, Field, Type
-from .values import PAIR, address, strings
+from .values import PAIR, address, json_text, strings
 
 Columns = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -135,9 +135,9 @@ class Batch:
         elif field.type >= Type.FLOAT_VECTOR:
             array, out.dim = vectors(values, field)
             self._array(out, array)
-        elif field.type in (Type.VARCHAR, Type.ARRAY):
-            values = self._nulls(out, values)
-            (self._texts if field.type == Type.VARCHAR else self._arrays)(out, field, values)
+        elif field.type in (Type.VARCHAR, Type.JSON, Type.ARRAY):
+            put = {Type.VARCHAR: self._texts, Type.JSON: self._json, Type.ARRAY: self._arrays}
+            put[field.type](out, field, self._nulls(out, values))
         else:
             values = self._nulls(out, values)
             if out.valid:
@@ -168,6 +168,16 @@ class Batch:
         counts = np.array(lengths, np.uint32)
         out.lengths = counts.ctypes.data
         self.keep += [buffers, counts]
+
+    def _json(self, out: _c.Column, field: Field, values: Sequence[Any]) -> None:
+        texts: list[Any] = []
+        for row, value in enumerate(values):
+            try:
+                texts.append(None if value is None else json_text(value))
+            except VecdbError as problem:
+                raise TypeMismatchError(f"{field.name}: {problem}", field=field.name,
+                                        row=row) from None
+        self._texts(out, field, texts)
 
     def _texts(self, out: _c.Column, field: Field, values: Sequence[Any]) -> None:
         texts = []

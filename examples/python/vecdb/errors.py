@@ -12,7 +12,7 @@ __all__ = [
     "TypeMismatchError", "DimensionError", "NotFiniteError", "ZeroVectorError",
     "VectorOverflowError", "NullValueError", "TooLongError", "Utf8Error", "FilterError",
     "FilterParamError", "KError", "IndexParamError", "ReadOnlyError", "RangeError",
-    "SparseError", "BusyError", "ClosedError", "CancelledError", "DeadlineError",
+    "SparseError", "JsonError", "BusyError", "ClosedError", "CancelledError", "DeadlineError",
     "BufferTooSmallError", "UnsupportedError", "VersionError", "NoMemoryError", "StorageError",
     "DiskFullError", "CorruptError", "NewerFormatError", "NotADatabaseError",
     "EncryptionKeyError", "InternalError"]
@@ -134,6 +134,10 @@ class RangeError(VecdbError, code=23):
 
 class SparseError(VecdbError, code=24):
     """A sparse vector whose indices do not ascend."""
+
+
+class JsonError(VecdbError, code=25):
+    """A text for a JSON field that is no JSON."""
 
 
 class BusyError(VecdbError, code=40):

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import _c
 from .errors import SchemaError, raise_error
-from .values import fill_value, read_value
+from .values import fill_value, json_text, read_value
 
 
 class Type(IntEnum):
@@ -25,6 +25,7 @@ class Type(IntEnum):
     DOUBLE = 7
     VARCHAR = 8
     ARRAY = 9
+    JSON = 10
     FLOAT_VECTOR = 32
     FLOAT16_VECTOR = 33
     BFLOAT16_VECTOR = 34
@@ -75,7 +76,7 @@ class Field:
 
     def fill(self, out: _c.Field, keep: list[Any]) -> None:
         """Writes the field to a struct; `keep` collects what the struct points to."""
-        text = self.type == Type.VARCHAR or self.element_type == Type.VARCHAR
+        text = self.type in (Type.VARCHAR, Type.JSON) or self.element_type == Type.VARCHAR
         out.name = self.name.encode()
         out.description = self.description.encode() or None
         out.type, out.element_type = self.type, self.element_type or 0
@@ -90,6 +91,8 @@ class Field:
         if self.default is not None:
             if self.type in (Type.FLOAT, Type.DOUBLE):
                 fill_value(out.default_value, float(self.default), keep)
+            elif self.type == Type.JSON:
+                fill_value(out.default_value, json_text(self.default).decode(), keep)
             else:
                 fill_value(out.default_value, self.default, keep)
             out.default_value.type = self.type

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import struct
 from typing import Any, Mapping, Optional, Sequence, Union
 
@@ -14,7 +15,7 @@ from .errors import ArgumentError, TypeMismatchError
 Key = Union[int, str]
 PAIR = np.dtype([("index", np.uint32), ("value", np.float32)])
 
-_BOOL, _INT64, _DOUBLE, _VARCHAR, _ARRAY = 1, 5, 7, 8, 9
+_BOOL, _INT64, _DOUBLE, _VARCHAR, _ARRAY, _JSON = 1, 5, 7, 8, 9, 10
 _ELEMENTS = {1: np.bool_, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 6: np.float32,
              7: np.float64, 32: np.float32, 33: np.float16, 34: np.uint16, 35: np.int8,
              36: np.uint8, 37: PAIR}
@@ -40,6 +41,24 @@ def strings(texts: Sequence[Union[str, bytes]], keep: list[Any]) -> ctypes.Array
         out.data, out.length = data, len(data)
     keep.append(array)
     return array
+
+
+def json_text(value: Any) -> bytes:
+    """The text of a value of a JSON field; bytes are such a text themselves."""
+    if isinstance(value, bytes):
+        return value
+
+    def plain(other: Any) -> Any:
+        if isinstance(other, (np.generic, np.ndarray)):
+            return other.tolist()
+        raise TypeError(f"{type(other).__name__} has no form in JSON")
+
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"),
+                          default=plain)
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise TypeMismatchError(str(problem)) from None
+    return text.encode("utf-8", "surrogatepass")
 
 
 def fill_value(out: _c.Value, value: Any, keep: list[Any]) -> None:
@@ -92,6 +111,8 @@ def read_value(value: _c.Value) -> Any:
         return struct.unpack("<d", struct.pack("<Q", bits))[0]
     if kind == _VARCHAR:
         return ctypes.string_at(bits, value.length).decode() if value.length else ""
+    if kind == _JSON:
+        return json.loads(ctypes.string_at(bits, value.length))
     if kind == _ARRAY:
         return _read_array(value)
     dtype = np.dtype(_ELEMENTS[kind])

@@ -10,7 +10,7 @@
 #include "node/node.h"
 #include "replica/link.h"
 
-enum { NODE_PATH = 4096, NODE_TICK_US = 50000, NODE_TTL_S = 5 };
+enum { NODE_PATH = 4096, NODE_TICK_US = 50000, NODE_TTL_S = 5, NODE_FLUSH = 1024 };
 
 /* A connection. It lives as long as it is up or an answer for it is being made. */
 struct node_conn {
@@ -78,6 +78,7 @@ struct node_ask {
   struct wire_mem mem;
   struct wire_message message;
   struct wire_result result;
+  struct machine_data *data; /* that a thread reads */
   struct work_job job;
   struct wire_out out;
 };

@@ -15,6 +15,7 @@
 #include "place/table.h"
 #include "replica/types.h"
 
+enum { TN_LOG = 150 }; /* entries that logs keep: who misses more needs the data as a whole */
 enum { TN_NODES = 3, TN_KEYS = 60, TN_BATCH = 4, TN_STEP = 40, TN_LIMIT_S = 300 };
 
 static const char tn_schema[] =
@@ -40,7 +41,8 @@ static int tn_node(char **argv) {
   struct node_config config = {.id = (uint32_t)atoi(argv[2]),
                                .data = argv[4],
                                .listen = argv[5],
-                               .endpoints = argv[6]};
+                               .endpoints = argv[6],
+                               .keep = TN_LOG};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_IGN);
   struct node *n = doc_uuid_parse(argv[3], &config.cluster) ? node_open(&config, why) : NULL;
@@ -364,11 +366,59 @@ static void test_faults(void **state) {
   assert_false(t->stale);
 }
 
+/* For how many of the collection's two shards the node is in sync. */
+static size_t tn_in_sync(struct ctl *ctl, uint32_t node) {
+  const struct cache_view *view = ctl_view(ctl);
+  size_t n, in = 0;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_SHARD, 1, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct doc_shard *doc = all[i]->doc;
+    in += doc && doc_has(doc->isr, doc->n_isr, node);
+  }
+  cache_give(view);
+  return in;
+}
+
+static void tn_await_sync(struct ctl *ctl, uint32_t node, size_t shards) {
+  while (tn_in_sync(ctl, node) != shards)
+    ctl_turn(ctl, ctl_now(ctl) + 20000);
+}
+
+/* Each node's disk is replaced by an empty one, so that in the end all data has been shipped. */
+static void test_wiped(void **state) {
+  struct tn *t = *state;
+  char why[ETCD_WHY], path[160];
+  pthread_t writer;
+  struct ctl ctl = {0};
+  const struct etcd_config config = {.endpoints = t->etcd.endpoints};
+  assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
+  t->stop = false;
+  assert_int_equal(pthread_create(&writer, NULL, tn_writer, t), 0);
+  for (int i = 0; i < TN_NODES; i++) {
+    snprintf(path, sizeof path, "%s/node%d", t->etcd.folder, i + 1);
+    tn_kill_node(t, i);
+    files_remove_tree(path);
+    tn_await_sync(&ctl, (uint32_t)i + 1, 0);
+    tn_await(t, 2 * TN_LOG);
+    tn_start_node(t, i);
+    tn_await_sync(&ctl, (uint32_t)i + 1, 2);
+    snprintf(path, sizeof path, "%s/node%d/shards/1-0/current", t->etcd.folder, i + 1);
+    assert_int_equal(access(path, F_OK), 0);
+  }
+  t->stop = true;
+  pthread_join(writer, NULL);
+  ctl_close(&ctl);
+  for (int64_t id = 0; id < TN_KEYS; id++)
+    while (!tn_read(t, id))
+      continue;
+  assert_false(t->stale);
+}
+
 int main(int argc, char **argv) {
   if (argc == 7 && strcmp(argv[1], "node") == 0)
     return tn_node(argv);
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_collections),
-                                     cmocka_unit_test(test_faults)};
+                                     cmocka_unit_test(test_faults), cmocka_unit_test(test_wiped)};
   if (!et_installed()) {
     printf("skipped: etcd is not installed\n");
     return 0;

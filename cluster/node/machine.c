@@ -27,7 +27,8 @@ struct machine_item {
 /* ---- The job ---- */
 
 static void machine_flush(struct machine *m, uint64_t seq) {
-  if (m->unflushed < (m->o.flush ? m->o.flush : MACHINE_FLUSH_ENTRIES) && m->unflushed_bytes < machine_flush_bytes)
+  uint64_t most = m->o.flush ? m->o.flush : MACHINE_FLUSH_ENTRIES;
+  if (m->unflushed < most && m->unflushed_bytes < machine_flush_bytes)
     return;
   if (!machine_db_flush(&m->data->db))
     return; /* tried again after the next entries; until then the log keeps them */

@@ -89,8 +89,12 @@ void machine_data_close(struct machine_data *d) {
 
 /* ---- Who uses it ---- */
 
+static struct machine_data *data_of(struct work_job *job) {
+  return (struct machine_data *)((char *)job - offsetof(struct machine_data, job));
+}
+
 static void data_retire_run(struct work_job *job) {
-  struct machine_data *d = (struct machine_data *)((char *)job - offsetof(struct machine_data, job));
+  struct machine_data *d = data_of(job);
   char name[24];
   machine_db_close(&d->db);
   machine_data_name(d->number, name);
@@ -98,7 +102,7 @@ static void data_retire_run(struct work_job *job) {
 }
 
 static void data_retire_done(struct work_job *job) {
-  struct machine_data *d = (struct machine_data *)((char *)job - offsetof(struct machine_data, job));
+  struct machine_data *d = data_of(job);
   d->machine->retiring--;
   free(d);
 }

@@ -20,7 +20,8 @@ struct machine_mark {
   uint64_t evicts;          /* a client that is forgotten for it; 0: none */
 };
 
-/* False with the reason in `why` (MACHINE_WHY bytes). `whole`: every byte is checked. machine_db_close in any case. */
+/* False with the reason in `why` (MACHINE_WHY bytes). `whole`: every byte is checked.
+   machine_db_close in any case. */
 bool machine_db_open(struct machine_db *d, const char *path, const struct machine_options *of,
                      bool whole, char *why);
 void machine_db_close(struct machine_db *d);

@@ -37,6 +37,14 @@ struct node_live {
   int64_t incarnation; /* 0: not registered */
 };
 
+/* The steps of moves, which one node of the cluster takes. */
+struct node_control {
+  bool asked;    /* a transaction is under way */
+  bool standing; /* it is that for the key */
+  int64_t key;   /* the revision at which this process has made it; 0: never */
+  int64_t due_us;
+};
+
 /* A replica of a shard. */
 struct node_replica {
   struct node_replica *next;
@@ -98,6 +106,7 @@ struct node {
   struct node_ask *named; /* that wait for the cache to be as new as `seq` */
   bool removing;          /* a folder */
   struct node_live live;
+  struct node_control control;
   struct node_peer *peers;
   size_t n_peers, room_peers;
   struct node_replica *replicas;
@@ -116,6 +125,9 @@ bool node_dir_open(struct node *n, char *why);
 /* node_live.c: the registration. */
 void node_live_tick(struct node *n);
 void node_live_doubt(struct node *n);
+
+/* node_control.c: the steps of moves, when it is this node that takes them. */
+void node_control_tick(struct node *n);
 
 /* node_net.c: connections. */
 bool node_net_open(struct node *n, char *why);

@@ -46,8 +46,8 @@ struct rep_machine {
   enum rep_status (*begin)(void *arg, const struct rep_snapshot *s);
   enum rep_status (*piece)(void *arg, uint32_t i, const uint8_t *data, uint32_t n);
   enum rep_status (*finish)(void *arg);
-  /* The position of a snapshot that is there or being made: who gets it needs the log from there on.
-     0: none. NULL: never, open always gives one of now. */
+  /* The position of a snapshot that is there or being made: who gets it needs the log from there
+     on. 0: none. NULL: never, open always gives one of now. */
   uint64_t (*keeps)(void *arg);
 };
 

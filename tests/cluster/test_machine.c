@@ -313,7 +313,9 @@ static bool tm_ship(struct tm *from, struct tm *to) {
   return ok;
 }
 
-static void tm_told(void *arg, const struct machine_outcome *o) { ((struct tm *)arg)->told = o->seq; }
+static void tm_told(void *arg, const struct machine_outcome *o) {
+  ((struct tm *)arg)->told = o->seq;
+}
 
 /* Another machine on the same disk, which takes the entries from `t` where it applies any. */
 static void tm_open_other(struct tm *u, const struct tm *t) {

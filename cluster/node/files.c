@@ -174,6 +174,35 @@ int files_replace(const vecdb_vfs *vfs, const char *folder, const char *name, co
   return error ? error : vfs->sync_dir(vfs, folder);
 }
 
+struct files_names {
+  char **names;
+  size_t n;
+};
+
+static void files_note(void *arg, const char *name) {
+  struct files_names *list = arg;
+  char **names = realloc(list->names, (list->n + 1) * sizeof *names);
+  char *copy = strdup(name);
+  list->names = names ? names : list->names;
+  if (names && copy)
+    names[list->n++] = copy;
+  else
+    free(copy);
+}
+
+void files_clear(const vecdb_vfs *vfs, const char *path) {
+  struct files_names list = {NULL, 0};
+  char file[4096];
+  (void)vfs->list(vfs, path, files_note, &list);
+  for (size_t i = 0; i < list.n; i++) {
+    if (files_join(file, sizeof file, path, list.names[i]))
+      (void)vfs->remove(vfs, file);
+    free(list.names[i]);
+  }
+  free(list.names);
+  (void)vfs->remove(vfs, path);
+}
+
 static int files_gone(const char *path, const struct stat *s, int type, struct FTW *ftw) {
   (void)s;
   (void)type;

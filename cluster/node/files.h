@@ -18,6 +18,8 @@ int files_make_dir(const vecdb_vfs *vfs, const char *path);
    errno value. */
 int files_replace(const vecdb_vfs *vfs, const char *folder, const char *name, const void *data,
                   size_t n);
+/* Removes a folder of plain files, as far as that is possible. */
+void files_clear(const vecdb_vfs *vfs, const char *path);
 /* Removes a folder and what is in it, folders in it too, of the system's files. */
 void files_remove_tree(const char *path);
 

@@ -4,19 +4,15 @@
  */
 #include "node/machine.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/files.h"
-#include "node/machine_db.h"
+#include "node/machine_int.h"
 
 /* After so much the data is flushed, and the log can be trimmed. */
 static const uint64_t machine_flush_bytes = 64u << 20;
-enum { MACHINE_FLUSH_ENTRIES = 1024, MACHINE_PATH = 4096 };
+enum { MACHINE_FLUSH_ENTRIES = 1024 };
 
 struct machine_item {
   struct machine_item *next;
@@ -28,31 +24,13 @@ struct machine_item {
   uint8_t *body; /* aligned as messages are */
 };
 
-struct machine {
-  struct machine_options o;
-  struct machine_db db;
-  /* Of the owner's thread. */
-  struct rep_pos pos;
-  struct rep_dedup dedup;
-  struct machine_item *first, *last; /* not given to the job yet */
-  uint64_t waiting;
-  uint64_t seen;
-  bool busy, stopped;
-  /* The job's, while it is under way; then the owner's. */
-  struct work_job job;
-  struct machine_item *todo;
-  uint64_t did; /* the last of them that was applied */
-  uint64_t unflushed_bytes, unflushed;
-  _Atomic uint64_t durable;
-  _Atomic bool failed;
-};
-
 /* ---- The job ---- */
 
 static void machine_flush(struct machine *m, uint64_t seq) {
-  if (m->unflushed < MACHINE_FLUSH_ENTRIES && m->unflushed_bytes < machine_flush_bytes)
+  uint64_t most = m->o.flush ? m->o.flush : MACHINE_FLUSH_ENTRIES;
+  if (m->unflushed < most && m->unflushed_bytes < machine_flush_bytes)
     return;
-  if (!machine_db_flush(&m->db))
+  if (!machine_db_flush(&m->data->db))
     return; /* tried again after the next entries; until then the log keeps them */
   m->unflushed = m->unflushed_bytes = 0;
   m->durable = seq;
@@ -61,8 +39,8 @@ static void machine_flush(struct machine *m, uint64_t seq) {
 static void machine_run(struct work_job *job) {
   struct machine *m = (struct machine *)((char *)job - offsetof(struct machine, job));
   for (struct machine_item *i = m->todo; i; i = i->next) {
-    m->failed = (i->writes && !machine_db_write(&m->db, i->body, i->n, &i->outcome)) ||
-                !machine_db_mark(&m->db, &i->mark);
+    m->failed = (i->writes && !machine_db_write(&m->data->db, i->body, i->n, &i->outcome)) ||
+                !machine_db_mark(&m->data->db, &i->mark);
     m->unflushed++;
     m->unflushed_bytes += i->n;
     if (m->failed)
@@ -72,8 +50,9 @@ static void machine_run(struct work_job *job) {
   }
 }
 
-static void machine_begin(struct machine *m) {
-  if (m->busy || m->stopped || m->failed || !m->first)
+void machine_begin(struct machine *m) {
+  machine_ship_begin(m);
+  if (m->busy || m->stopped || m->failed || !m->first || !machine_ship_lets(m))
     return;
   m->todo = m->first;
   m->first = m->last = NULL;
@@ -92,14 +71,14 @@ static void machine_done(struct work_job *job) {
   uint64_t did = m->did;
   m->todo = NULL;
   m->busy = false;
+  for (const struct machine_item *k = i; k && k->mark.pos.seq <= did; k = k->next)
+    m->applied = k->mark.pos;
   machine_begin(m);
   while (i) {
     struct machine_item *next = i->next;
     m->waiting -= i->n;
-    if (i->mark.pos.seq <= did) {
-      m->seen = i->mark.pos.seq;
+    if (i->mark.pos.seq <= did)
       m->o.applied(m->o.arg, &i->outcome);
-    }
     machine_item_free(i);
     i = next;
   }
@@ -184,40 +163,6 @@ static uint64_t machine_digest(void *arg) {
   return rep_mix(m->pos.chain, m->dedup.n);
 }
 
-/* Data as a whole is not shipped yet: a replica that the log cannot help waits. */
-static bool machine_snapshot(void *arg, struct rep_snapshot *out) {
-  (void)arg;
-  (void)out;
-  return false;
-}
-
-static bool machine_read(void *arg, const struct rep_snapshot *s, uint32_t i, uint8_t *out,
-                         uint32_t *n) {
-  (void)arg, (void)s, (void)i, (void)out, (void)n;
-  return false;
-}
-
-static void machine_snapshot_end(void *arg, struct rep_snapshot *s) {
-  (void)arg;
-  s->handle = NULL;
-}
-
-static enum rep_status machine_install(void *arg, const struct rep_snapshot *s) {
-  (void)arg;
-  (void)s;
-  return REP_FAILED;
-}
-
-static enum rep_status machine_piece(void *arg, uint32_t i, const uint8_t *data, uint32_t n) {
-  (void)arg, (void)i, (void)data, (void)n;
-  return REP_FAILED;
-}
-
-static enum rep_status machine_finish(void *arg) {
-  (void)arg;
-  return REP_FAILED;
-}
-
 struct rep_machine machine_of(struct machine *m) {
   return (struct rep_machine){m,
                               machine_pos,
@@ -225,12 +170,13 @@ struct rep_machine machine_of(struct machine *m) {
                               machine_apply,
                               machine_seen_op,
                               machine_digest,
-                              machine_snapshot,
-                              machine_read,
-                              machine_snapshot_end,
-                              machine_install,
-                              machine_piece,
-                              machine_finish};
+                              machine_ship_open,
+                              machine_ship_read,
+                              machine_ship_close,
+                              machine_take_begin,
+                              machine_take_piece,
+                              machine_take_finish,
+                              machine_ship_keeps};
 }
 
 /* ---- The owner's ---- */
@@ -244,36 +190,65 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
         i->outcome.ticket = ticket; /* which the job does not look at */
 }
 
-uint64_t machine_seen(const struct machine *m) { return m->seen; }
+uint64_t machine_seen(const struct machine *m) { return m->applied.seq; }
 uint64_t machine_waiting(const struct machine *m) { return m->waiting; }
-vecdb_collection *machine_rows(struct machine *m) { return m->db.rows; }
-bool machine_idle(const struct machine *m) { return !m->busy; }
+vecdb_collection *machine_rows(struct machine *m) { return m->data->db.rows; }
+bool machine_idle(const struct machine *m) {
+  return !m->busy && !m->ship.busy && !m->take.busy && !m->retiring;
+}
+
 void machine_stop(struct machine *m) { m->stopped = true; }
 
+static void machine_forget(struct machine *m) {
+  while (m->first) {
+    struct machine_item *next = m->first->next;
+    m->waiting -= m->first->n;
+    machine_item_free(m->first);
+    m->first = next;
+  }
+  m->last = NULL;
+}
+
+void machine_replaced(struct machine *m) {
+  const struct machine_outcome o = {.seq = m->pos.seq, .replaced = true};
+  machine_forget(m);
+  m->o.applied(m->o.arg, &o);
+}
+
+static bool machine_load(struct machine *m, char *why) {
+  uint32_t number;
+  int error = files_make_dir(m->vfs, m->o.folder);
+  if (error)
+    snprintf(why, MACHINE_WHY, "%.200s: %s", m->o.folder, strerror(error));
+  if (error || !machine_data_current(m, &number, why))
+    return false;
+  m->data = machine_data_open(m, number, false, why);
+  if (!m->data ||
+      !machine_db_load(&m->data->db, &m->pos, m->dedup.clients, &m->dedup.n, why) ||
+      !machine_db_flush(&m->data->db))
+    return false;
+  m->applied = m->pos;
+  m->durable = m->pos.seq;
+  return true;
+}
+
 struct machine *machine_open(const struct machine_options *o, char *why) {
-  char path[MACHINE_PATH];
   struct machine *m = calloc(1, sizeof *m);
   struct rep_client *clients = calloc(MACHINE_CLIENTS + 2, sizeof *clients);
-  if (!m || !clients || !files_join(path, sizeof path, o->folder, "data")) {
+  if (!m || !clients) {
     snprintf(why, MACHINE_WHY, "out of memory");
     free(m);
     free(clients);
     return NULL;
   }
   m->o = *o;
+  snprintf(m->folder, sizeof m->folder, "%s", o->folder);
+  m->o.folder = m->folder;
+  m->vfs = o->vfs ? o->vfs : files_system();
   m->dedup = (struct rep_dedup){clients, 0, MACHINE_CLIENTS};
   m->job = (struct work_job){NULL, machine_run, machine_done};
-  const vecdb_vfs *vfs = o->vfs ? o->vfs : files_system();
-  int error = files_make_dir(vfs, o->folder);
-  if (error)
-    snprintf(why, MACHINE_WHY, "%.200s: %s", o->folder, strerror(error));
-  else if (machine_db_open(&m->db, path, o, why) &&
-           machine_db_load(&m->db, &m->pos, clients, &m->dedup.n, why) &&
-           machine_db_flush(&m->db)) {
-    m->seen = m->pos.seq;
-    m->durable = m->pos.seq;
+  if (machine_load(m, why))
     return m;
-  }
   machine_close(m);
   return NULL;
 }
@@ -281,12 +256,10 @@ struct machine *machine_open(const struct machine_options *o, char *why) {
 void machine_close(struct machine *m) {
   if (!m)
     return;
-  while (m->first) {
-    struct machine_item *next = m->first->next;
-    machine_item_free(m->first);
-    m->first = next;
-  }
-  machine_db_close(&m->db);
+  machine_forget(m);
+  machine_ship_free(m);
+  machine_take_free(m);
+  machine_data_close(m->data);
   free(m->dedup.clients);
   free(m);
 }

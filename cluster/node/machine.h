@@ -18,6 +18,7 @@ struct machine;
 struct machine_outcome {
   uint64_t seq;
   uint64_t ticket; /* of machine_ticket; 0: nobody waits */
+  bool replaced;   /* other data has come in its place: what came of writes is not known */
   uint64_t number; /* deletes: rows; writes: rows of the batch */
   int32_t code;    /* a vecdb_status */
   vecdb_error error;
@@ -28,6 +29,7 @@ struct machine_options {
   const vecdb_schema *schema;
   struct work *work;    /* outlives the machine */
   const vecdb_vfs *vfs; /* NULL: the system's files */
+  uint32_t flush;       /* entries after which the data is made durable at the latest; 0: 1,024 */
   void *arg;
   /* An entry was applied, and so all before it. */
   void (*applied)(void *arg, const struct machine_outcome *outcome);
@@ -48,7 +50,13 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
 uint64_t machine_seen(const struct machine *m);
 /* Bytes of entries that wait. */
 uint64_t machine_waiting(const struct machine *m);
-/* The rows; any thread may use the handle until the machine is closed. */
+/* The rows as of now; on the owner's thread, until it returns to its loop. */
 vecdb_collection *machine_rows(struct machine *m);
+/* The data for other threads, which may use it until the owner's thread drops it. */
+struct machine_data *machine_hold(struct machine *m);
+vecdb_collection *machine_data_rows(struct machine_data *d);
+void machine_drop(struct machine_data *d);
+/* Now and then: entries that waited, copies that nobody fetched. */
+void machine_tick(struct machine *m, int64_t now_us);
 
 #endif

@@ -42,13 +42,14 @@ static int db_clients(struct machine_db *d, vecdb_error *e) {
 }
 
 bool machine_db_open(struct machine_db *d, const char *path, const struct machine_options *of,
-                     char *why) {
+                     bool whole, char *why) {
   vecdb_options o = VECDB_OPTIONS_INIT;
   vecdb_error e = {0};
   *d = (struct machine_db){0};
   o.durability = VECDB_DURABLE_OFF; /* the replica's log has every entry that is not flushed */
   o.threads = 1;
   o.vfs = of->vfs;
+  o.verify = whole ? VECDB_VERIFY_FULL : o.verify;
   if (vecdb_open(path, &o, &d->db, &e))
     return db_say(why, "the shard's database", &e);
   if (db_clients(d, &e))

@@ -20,9 +20,10 @@ struct machine_mark {
   uint64_t evicts;          /* a client that is forgotten for it; 0: none */
 };
 
-/* False with the reason in `why` (MACHINE_WHY bytes); machine_db_close in any case. */
+/* False with the reason in `why` (MACHINE_WHY bytes). `whole`: every byte is checked.
+   machine_db_close in any case. */
 bool machine_db_open(struct machine_db *d, const char *path, const struct machine_options *of,
-                     char *why);
+                     bool whole, char *why);
 void machine_db_close(struct machine_db *d);
 /* The position, and the clients in the order of dedup.h: room for MACHINE_CLIENTS + 1. */
 bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_client *clients,

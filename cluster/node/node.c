@@ -97,8 +97,10 @@ static void node_tick(struct node *n) {
   if (n->now_us < n->tick_us)
     return;
   n->tick_us = n->now_us + NODE_TICK_US;
-  if (cache_state(n->cache).loaded)
+  if (cache_state(n->cache).loaded) {
     node_live_tick(n);
+    node_control_tick(n);
+  }
   node_net_tick(n);
   node_replicas_tick(n);
 }

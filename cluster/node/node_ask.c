@@ -100,6 +100,7 @@ void node_asks_tick(struct node_replica *r) {
 
 static void ask_read_done(struct work_job *job) {
   struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
+  machine_drop(a->data);
   a->replica->reading--;
   node_ask_send(a);
 }
@@ -109,6 +110,7 @@ static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
   int64_t left = (a->until_us - r->node->now_us) / 1000;
   a->left_ms = left > 1 ? (uint32_t)left : 1;
   a->job = (struct work_job){NULL, node_read_run, ask_read_done};
+  a->data = machine_hold(r->machine);
   r->reading++;
   work_add(r->node->work, &a->job);
 }
@@ -180,6 +182,8 @@ void node_ask_applied(struct node_replica *r, const struct machine_outcome *o) {
     struct node_ask *a = ask_take(r, at);
     if (!a->write)
       ask_read_begin(r, a);
+    else if (o->replaced)
+      node_ask_fail(a, WIRE_UNKNOWN);
     else if (a->ticket == o->ticket)
       ask_outcome(a, o);
     else

@@ -10,7 +10,7 @@
 #include "node/node.h"
 #include "replica/link.h"
 
-enum { NODE_PATH = 4096, NODE_TICK_US = 50000, NODE_TTL_S = 5 };
+enum { NODE_PATH = 4096, NODE_TICK_US = 50000, NODE_TTL_S = 5, NODE_FLUSH = 1024 };
 
 /* A connection. It lives as long as it is up or an answer for it is being made. */
 struct node_conn {
@@ -35,6 +35,14 @@ struct node_live {
   int64_t due_us;
   int64_t lease;
   int64_t incarnation; /* 0: not registered */
+};
+
+/* The steps of moves, which one node of the cluster takes. */
+struct node_control {
+  bool asked;    /* a transaction is under way */
+  bool standing; /* it is that for the key */
+  int64_t key;   /* the revision at which this process has made it; 0: never */
+  int64_t due_us;
 };
 
 /* A replica of a shard. */
@@ -78,6 +86,7 @@ struct node_ask {
   struct wire_mem mem;
   struct wire_message message;
   struct wire_result result;
+  struct machine_data *data; /* that a thread reads */
   struct work_job job;
   struct wire_out out;
 };
@@ -97,6 +106,7 @@ struct node {
   struct node_ask *named; /* that wait for the cache to be as new as `seq` */
   bool removing;          /* a folder */
   struct node_live live;
+  struct node_control control;
   struct node_peer *peers;
   size_t n_peers, room_peers;
   struct node_replica *replicas;
@@ -115,6 +125,9 @@ bool node_dir_open(struct node *n, char *why);
 /* node_live.c: the registration. */
 void node_live_tick(struct node *n);
 void node_live_doubt(struct node *n);
+
+/* node_control.c: the steps of moves, when it is this node that takes them. */
+void node_control_tick(struct node *n);
 
 /* node_net.c: connections. */
 bool node_net_open(struct node *n, char *why);

@@ -110,7 +110,7 @@ static int read_count(struct read *q) {
 void node_read_run(struct work_job *job) {
   struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
   struct wire_message out = {.kind = WIRE_ANSWER, .has = WIRE_HAS(WIRE_RESULT)};
-  struct read q = {.rows = machine_rows(a->replica->machine), .m = &a->message};
+  struct read q = {.rows = machine_data_rows(a->data), .m = &a->message};
   q.control = (vecdb_control)VECDB_CONTROL_INIT;
   q.control.timeout_ms = a->left_ms;
   q.mem = &a->mem;

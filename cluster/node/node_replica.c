@@ -64,7 +64,8 @@ static bool replica_files(struct node_replica *r, char *why) {
   memcpy(&jo.from.store.hi, n->store.bytes, 8);
   memcpy(&jo.from.store.lo, n->store.bytes + 8, 8);
   const struct machine_options mo = {
-      .folder = folder, .schema = &r->schema, .work = n->work, .arg = r, .applied = node_applied};
+      .folder = folder, .schema = &r->schema, .work = n->work, .arg = r, .applied = node_applied,
+      .flush = n->config.keep < NODE_FLUSH ? n->config.keep : 0}; /* what is not durable is kept */
   r->log = jlog_open(&jo, &found, why);
   if (r->log && found.damaged)
     node_log(n, "shard %u/%u: %llu entries of its log are damaged", r->collection, r->number,
@@ -90,6 +91,7 @@ static bool replica_start(struct node_replica *r) {
   memcpy(&o.store.lo, n->store.bytes + 8, 8);
   o.life = rep_mix(n->born, ++n->lives) | 1;
   o.chain = r->ack == DOC_ACK_CHAIN;
+  o.keep = n->config.keep ? n->config.keep : o.keep;
   const struct rep_link_options lo = {.store = n->meta,
                                       .cluster = n->config.cluster,
                                       .collection = r->collection,
@@ -276,6 +278,8 @@ void node_replicas_tick(struct node *n) {
     struct node_replica *r = *at;
     node_step(r, &tick);
     node_asks_tick(r);
+    if (r->machine)
+      machine_tick(r->machine, n->now_us);
     if (r->stopped)
       replica_close(r);
     if (r->closing && replica_quiet(r)) {

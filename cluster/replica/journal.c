@@ -6,6 +6,9 @@
 
 #include "replica/state.h"
 
+/* A follower that is behind holds the log up to so many times its usual length. */
+enum { JOURNAL_PATIENCE = 16, JOURNAL_PATIENCE_MIN = 4096 };
+
 static bool journal_ok(struct rep *r, enum rep_status status) {
   if (status == REP_FAILED)
     rep_stop(r, REP_WHY_STORE);
@@ -148,9 +151,27 @@ bool rep_journal_reset(struct rep *r, const struct rep_pos *pos) {
   return true;
 }
 
+/* The log behind this position is still of use to somebody who was given a snapshot, or who follows
+   and is not hopelessly behind. */
+static uint64_t journal_needed(const struct rep *r) {
+  uint64_t most = rep_max(r->o.keep * JOURNAL_PATIENCE, JOURNAL_PATIENCE_MIN);
+  uint64_t far = r->tail.seq > most ? r->tail.seq - most : 0;
+  uint64_t least = r->machine.keeps ? r->machine.keeps(r->machine.arg) : 0;
+  least = least ? least : UINT64_MAX;
+  for (uint32_t i = 0; i < REP_MEMBERS && r->role == REP_LEADING; i++) {
+    const struct rep_peer *p = &r->peers[i];
+    uint64_t have = rep_max(p->known, p->match);
+    if (p->node && p->state == PEER_STREAM && have >= r->base.seq &&
+        r->now - p->heard <= r->o.slow_ms)
+      least = rep_min(least, rep_max(have, far));
+  }
+  return least;
+}
+
 void rep_journal_trim(struct rep *r) {
   uint64_t safe = PLANT(TRIM_UNSAFE, r->machine.durable(r->machine.arg), r->commit);
   uint64_t to = r->tail.seq > r->o.keep ? rep_min(safe, r->tail.seq - r->o.keep) : 0;
+  to = rep_min(to, journal_needed(r));
   struct rep_pos pos;
   if (to <= r->base.seq + r->o.keep / 4 || !rep_journal_pos(r, to, &pos))
     return;

@@ -41,10 +41,14 @@ struct rep_machine {
   void (*close)(void *arg, struct rep_snapshot *s);
 
   /* Receiving: pieces in order, aside from the data, which finish replaces as a whole; when it
-     answers REP_OK a crash does not undo it. begin forgets an unfinished one. */
+     answers REP_OK a crash does not undo it. begin forgets an unfinished one. REP_FULL: not yet,
+     it is sent again. */
   enum rep_status (*begin)(void *arg, const struct rep_snapshot *s);
   enum rep_status (*piece)(void *arg, uint32_t i, const uint8_t *data, uint32_t n);
   enum rep_status (*finish)(void *arg);
+  /* The position of a snapshot that is there or being made: who gets it needs the log from there
+     on. 0: none. NULL: never, open always gives one of now. */
+  uint64_t (*keeps)(void *arg);
 };
 
 #endif

@@ -138,11 +138,11 @@ void rep_snapshot_receive(struct rep *r, const struct rep_msg *m) {
     return;
   if (m->index == r->install.next && m->count == r->install.snapshot.count) {
     enum rep_status status = r->machine.piece(r->machine.arg, m->index, m->data, m->n_data);
-    if (status == REP_FAILED)
+    if (status == REP_FAILED) {
       r->install.id = 0;
-    if (status != REP_OK)
       return;
-    r->install.next++;
+    }
+    r->install.next += status == REP_OK;
   }
   uint32_t next = r->install.next;
   if (next == m->count)

@@ -124,6 +124,7 @@ void sim_map_crash(struct sim_node *n) {
 
 struct rep_machine sim_map_machine(struct sim_node *n) {
   struct rep_machine m = {n,        map_pos,  map_durable, map_apply, map_seen,  map_digest,
-                          map_open, map_read, map_close,   map_begin, map_piece, map_finish};
+                          map_open, map_read, map_close,   map_begin, map_piece, map_finish,
+                          NULL};
   return m;
 }

@@ -1,7 +1,9 @@
 /*
  * test_node.c - three nodes as processes, a real etcd, and a client that writes and reads while
  * nodes are killed (kill -9) and stopped (SIGSTOP), one after the other: no acknowledged write is
- * lost, no strong read is older than what was acknowledged before it. VDB_N faults, 4 unless given.
+ * lost, no strong read is older than what was acknowledged before it. Collections that clients make
+ * and drop, disks that are replaced by empty ones, moves of shards. VDB_N faults, 4 unless given;
+ * given it is the long form.
  * Skipped where etcd is not installed.
  */
 #include <pthread.h>
@@ -15,6 +17,7 @@
 #include "place/table.h"
 #include "replica/types.h"
 
+enum { TN_LOG = 150 }; /* entries that logs keep: who misses more needs the data as a whole */
 enum { TN_NODES = 3, TN_KEYS = 60, TN_BATCH = 4, TN_STEP = 40, TN_LIMIT_S = 300 };
 
 static const char tn_schema[] =
@@ -40,7 +43,8 @@ static int tn_node(char **argv) {
   struct node_config config = {.id = (uint32_t)atoi(argv[2]),
                                .data = argv[4],
                                .listen = argv[5],
-                               .endpoints = argv[6]};
+                               .endpoints = argv[6],
+                               .keep = TN_LOG};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_IGN);
   struct node *n = doc_uuid_parse(argv[3], &config.cluster) ? node_open(&config, why) : NULL;
@@ -159,12 +163,12 @@ static int tn_create(vecdb_client *c, const char *name, const vecdb_field *field
   return vecdb_client_create(c, name, &schema, &layout, NULL, NULL);
 }
 
-static int tn_insert(vecdb_client *c, const char *name, int64_t id) {
+static int tn_put(vecdb_client *c, const char *name, int64_t id) {
   const float v[] = {1, 2};
   const vecdb_column columns[] = {{.field = "id", .data = &id},
                                   {.field = "v", .data = v, .dim = 2}};
   const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
-  return vecdb_client_insert(c, name, &batch, NULL, NULL);
+  return vecdb_client_upsert(c, name, &batch, NULL, NULL);
 }
 
 static uint64_t tn_count(vecdb_client *c, const char *name) {
@@ -230,7 +234,7 @@ static void test_collections(void **state) {
   assert_int_equal(tn_create(clients[1], "made", tn_fields, 2), VECDB_ERR_EXISTS);
   assert_int_equal(tn_create(clients[1], "bad", bad, 2), VECDB_ERR_LIMIT);
   for (int64_t k = 0; k < 20; k++)
-    assert_int_equal(tn_insert(clients[k % TN_NODES], "made", k), VECDB_OK);
+    assert_int_equal(tn_put(clients[k % TN_NODES], "made", k), VECDB_OK);
   assert_int_equal(tn_count(clients[1], "made"), 20);
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_client_describe(clients[2], "none", NULL, &about, NULL),
@@ -316,7 +320,8 @@ static void tn_await(struct tn *t, unsigned more) {
     nanosleep(&pause, NULL);
 }
 
-static int tn_faults(void) { return getenv("VDB_N") ? atoi(getenv("VDB_N")) : 4; }
+static bool tn_long(void) { return getenv("VDB_N") != NULL; }
+static int tn_faults(void) { return tn_long() ? atoi(getenv("VDB_N")) : 4; }
 
 static int tn_setup(void **state) {
   static struct tn t;
@@ -364,11 +369,143 @@ static void test_faults(void **state) {
   assert_false(t->stale);
 }
 
+/* For how many of the collection's two shards the node is in sync. */
+static size_t tn_in_sync(struct ctl *ctl, uint32_t node) {
+  const struct cache_view *view = ctl_view(ctl);
+  size_t n, in = 0;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_SHARD, 1, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct doc_shard *doc = all[i]->doc;
+    in += doc && doc_has(doc->isr, doc->n_isr, node);
+  }
+  cache_give(view);
+  return in;
+}
+
+static void tn_await_sync(struct ctl *ctl, uint32_t node, size_t shards) {
+  while (tn_in_sync(ctl, node) != shards)
+    ctl_turn(ctl, ctl_now(ctl) + 20000);
+}
+
+/* A node's disk is replaced by an empty one; in the long run each node's, one after the other, so
+   that in the end all data has been shipped. */
+static void test_wiped(void **state) {
+  struct tn *t = *state;
+  char why[ETCD_WHY], path[160];
+  pthread_t writer;
+  struct ctl ctl = {0};
+  const struct etcd_config config = {.endpoints = t->etcd.endpoints};
+  assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
+  t->stop = false;
+  assert_int_equal(pthread_create(&writer, NULL, tn_writer, t), 0);
+  for (int i = 0; i < (tn_long() ? TN_NODES : 1); i++) {
+    snprintf(path, sizeof path, "%s/node%d", t->etcd.folder, i + 1);
+    tn_kill_node(t, i);
+    files_remove_tree(path);
+    tn_await_sync(&ctl, (uint32_t)i + 1, 0);
+    tn_await(t, 2 * TN_LOG);
+    tn_start_node(t, i);
+    tn_await_sync(&ctl, (uint32_t)i + 1, 2);
+    snprintf(path, sizeof path, "%s/node%d/shards/1-0/current", t->etcd.folder, i + 1);
+    assert_int_equal(access(path, F_OK), 0);
+  }
+  t->stop = true;
+  pthread_join(writer, NULL);
+  ctl_close(&ctl);
+  for (int64_t id = 0; id < TN_KEYS; id++)
+    while (!tn_read(t, id))
+      continue;
+  assert_false(t->stale);
+}
+
+/* ---- Moves ---- */
+
+/* The node that takes the steps; 0: none. */
+static uint32_t tn_controller(struct ctl *ctl) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct cache_entry *key = cache_find(view, DOC_PATH_CONTROL, 0, 0);
+  uint32_t id = key ? (uint32_t)strtoul(key->text.data, NULL, 10) : 0;
+  cache_give(view);
+  return id;
+}
+
+/* Whether the shard is known here, and all its replicas have told of their stores. */
+static bool tn_serves(struct ctl *ctl, uint32_t collection) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct doc_shard *shard = cache_doc(view, DOC_PATH_SHARD, collection, 0);
+  bool all = shard != NULL;
+  for (uint32_t i = 0; all && i < shard->n_replicas; i++)
+    all = !doc_uuid_none(shard->replicas[i].store);
+  cache_give(view);
+  return all;
+}
+
+static bool tn_moved(struct ctl *ctl, uint32_t collection) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct doc_move *move = cache_doc(view, DOC_PATH_MOVE, collection, 0);
+  bool done = move && move->step == DOC_MOVE_DONE;
+  cache_give(view);
+  return done;
+}
+
+/* From the primary to the node that has no replica of the shard. */
+static void tn_plan(struct ctl *ctl, uint32_t collection, uint32_t *source, uint32_t *target) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct doc_shard *shard = cache_doc(view, DOC_PATH_SHARD, collection, 0);
+  struct ctl_plan plan = {0};
+  size_t written;
+  assert_non_null(shard);
+  *source = shard->primary;
+  *target = TN_NODES * (TN_NODES + 1) / 2 - shard->replicas[0].node - shard->replicas[1].node;
+  assert_int_equal(ctl_plan_move(view, collection, 0, *source, *target, &plan), CTL_OK);
+  cache_give(view);
+  assert_int_equal(ctl_write_plan(ctl, &plan, &written), CTL_OK);
+  assert_int_equal(written, 1);
+  ctl_plan_free(&plan);
+}
+
+/* A move is carried out by the nodes themselves, in the long run also when the one that takes the
+   steps dies; rows are written meanwhile, and all are there when the source has gone. */
+static void test_moved(void **state) {
+  struct tn *t = *state;
+  char why[ETCD_WHY];
+  struct ctl ctl = {0};
+  const struct etcd_config config = {.endpoints = t->etcd.endpoints};
+  uint32_t id, source, target;
+  uint64_t rows = 0;
+  assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
+  assert_int_equal(tn_create(t->client, "moved", tn_fields, 2), VECDB_OK);
+  tn_described(t->client, "moved", &id);
+  while (!tn_controller(&ctl) || !tn_serves(&ctl, id))
+    ctl_turn(&ctl, ctl_now(&ctl) + 20000);
+  assert_int_equal(tn_put(t->client, "moved", (int64_t)rows++), VECDB_OK);
+  tn_plan(&ctl, id, &source, &target);
+  if (tn_long()) {
+    int controller = (int)tn_controller(&ctl) - 1;
+    tn_kill_node(t, controller);
+    tn_start_node(t, controller);
+  }
+  while (!tn_moved(&ctl, id)) {
+    rows += tn_put(t->client, "moved", (int64_t)rows) == VECDB_OK;
+    ctl_turn(&ctl, ctl_now(&ctl) + 20000);
+  }
+  const struct cache_view *view = ctl_view(&ctl);
+  const struct doc_shard *shard = cache_doc(view, DOC_PATH_SHARD, id, 0);
+  assert_true(doc_has(shard->isr, shard->n_isr, target));
+  assert_false(doc_has(shard->isr, shard->n_isr, source));
+  cache_give(view);
+  while (tn_put(t->client, "moved", (int64_t)rows))
+    continue;
+  assert_int_equal(tn_count(t->client, "moved"), rows + 1);
+  ctl_close(&ctl);
+}
+
 int main(int argc, char **argv) {
   if (argc == 7 && strcmp(argv[1], "node") == 0)
     return tn_node(argv);
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_collections),
-                                     cmocka_unit_test(test_faults)};
+                                     cmocka_unit_test(test_faults), cmocka_unit_test(test_wiped),
+                                     cmocka_unit_test(test_moved)};
   if (!et_installed()) {
     printf("skipped: etcd is not installed\n");
     return 0;

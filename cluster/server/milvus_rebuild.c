@@ -143,6 +143,28 @@ static bool rebuild_switch(struct milvus *m, struct milvus_open *open, vecdb_col
   return milvus_record_keep(m, open);
 }
 
+/* What a collection has beside its schema: expiry and optimizers. */
+static bool rebuild_settings(struct milvus *m, const struct milvus_open *from,
+                             vecdb_collection *to) {
+  vecdb_error error;
+  uint64_t ttl;
+  const char *expiry = vecdb_expiry(from->collection, &ttl);
+  if (expiry && vecdb_expire(to, expiry, ttl, NULL, &error) != VECDB_OK)
+    return milvus_error(m, &error);
+  for (uint32_t i = 0; i < from->schema->n_fields; i++) {
+    const char *name = from->schema->fields[i].name;
+    vecdb_optimizer optimizer = VECDB_OPTIMIZER_INIT;
+    int rc = vecdb_optimizer_get(from->collection, name, &optimizer, &error);
+    if (rc == VECDB_OK)
+      rc = vecdb_optimizer_set(to, name, &optimizer, NULL, &error);
+    else if (rc == VECDB_ERR_NOT_FOUND)
+      continue;
+    if (rc != VECDB_OK)
+      return milvus_error(m, &error);
+  }
+  return true;
+}
+
 static bool rebuild_locked(struct milvus *m, struct milvus_open *open,
                            const struct milvus_rebuild *change) {
   vecdb *db = m->call->server->db;
@@ -156,11 +178,7 @@ static bool rebuild_locked(struct milvus *m, struct milvus_open *open,
     return false;
   if (vecdb_collection_create(db, physical, &schema, &to, &error) != VECDB_OK)
     return milvus_error(m, &error);
-  uint64_t ttl;
-  const char *expiry = vecdb_expiry(open->collection, &ttl);
-  bool good = change->empty || rebuild_rows(m, open, to);
-  if (good && expiry && vecdb_expire(to, expiry, ttl, NULL, &error) != VECDB_OK)
-    good = milvus_error(m, &error);
+  bool good = (change->empty || rebuild_rows(m, open, to)) && rebuild_settings(m, open, to);
   if (good && vecdb_flush(to, NULL, &error) != VECDB_OK)
     good = milvus_error(m, &error);
   good = good && rebuild_switch(m, open, to);

@@ -430,6 +430,8 @@ build/python/venv/made:
 	$(Q)mkdir -p build/python && python3 -m venv build/python/venv && touch $@
 build/python/venv/packages: build/python/venv/made
 	$(Q)build/python/venv/bin/pip -q --disable-pip-version-check install $(PYTHON_PACKAGES) && touch $@
+python-light: build/libvecdb.so ## the Python package: structs beside vecdb.h, rows, searches; needs NumPy alone
+	@CC='$(CC)' sh tests/python/python.sh $<
 python-test: ## the Python package, installed from its wheel, and its tests, with packages from PyPI
 	@$(DEPS) python-dev
 	$(SUB) python
@@ -599,12 +601,13 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test breach-test clang-test tidy header-test symbols install-test \
-  examples-test shell-test cpp-test abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
+  examples-test shell-test cpp-test python-light abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about thirteen minutes on two cores
 	@$(DEPS) lib tests server shell cluster openssl $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
+	@$(DEPS) numpy || echo 'without NumPy the Python package is not tested'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
 	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
@@ -732,7 +735,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client router-sim cluster-demo serve embeddings \
-  shell shell-test cpp-test \
+  shell shell-test cpp-test python-light \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols abi-test abi-record manual breach-test clang-test \

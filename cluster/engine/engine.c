@@ -122,6 +122,11 @@ int engine_optimizer_set(struct engine_collection *collection, const char *field
                      error);
 }
 
+int engine_optimizer_get(struct engine_collection *collection, const char *field,
+                         vecdb_optimizer *optimizer, vecdb_error *error) {
+  return ENGINE_CALL(collection, optimizer_get, "vectors that learn", field, optimizer, error);
+}
+
 int engine_flush(struct engine_collection *collection, const vecdb_control *control,
                  vecdb_error *error) {
   return ENGINE_CALL(collection, flush, "flush", control, error);

@@ -116,6 +116,8 @@ int engine_expire(struct engine_collection *collection, const char *field, uint6
 int engine_optimizer_set(struct engine_collection *collection, const char *field,
                          const vecdb_optimizer *optimizer, const vecdb_control *control,
                          vecdb_error *error);
+int engine_optimizer_get(struct engine_collection *collection, const char *field,
+                         vecdb_optimizer *optimizer, vecdb_error *error);
 int engine_flush(struct engine_collection *collection, const vecdb_control *control,
                  vecdb_error *error);
 int engine_compact(struct engine_collection *collection, const vecdb_control *control,

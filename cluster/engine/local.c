@@ -208,6 +208,11 @@ static int local_optimizer_set(struct engine_collection *collection, const char 
   return vecdb_optimizer_set(local_of(collection), field, optimizer, control, error);
 }
 
+static int local_optimizer_get(struct engine_collection *collection, const char *field,
+                               vecdb_optimizer *optimizer, vecdb_error *error) {
+  return vecdb_optimizer_get(local_of(collection), field, optimizer, error);
+}
+
 static int local_flush(struct engine_collection *collection, const vecdb_control *control,
                        vecdb_error *error) {
   return vecdb_flush(local_of(collection), control, error);
@@ -372,6 +377,7 @@ static const struct engine_ops local_ops = {
     .field_rename = local_field_rename,
     .expire = local_expire,
     .optimizer_set = local_optimizer_set,
+    .optimizer_get = local_optimizer_get,
     .flush = local_flush,
     .compact = local_compact,
     .index_create = local_index_create,

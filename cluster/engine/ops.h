@@ -35,6 +35,8 @@ struct engine_ops {
                 vecdb_error *);
   int (*optimizer_set)(struct engine_collection *, const char *, const vecdb_optimizer *,
                        const vecdb_control *, vecdb_error *);
+  int (*optimizer_get)(struct engine_collection *, const char *, vecdb_optimizer *,
+                       vecdb_error *);
   int (*flush)(struct engine_collection *, const vecdb_control *, vecdb_error *);
   int (*compact)(struct engine_collection *, const vecdb_control *, vecdb_error *);
   int (*index_create)(struct engine_collection *, const char *, const vecdb_index_params *,

@@ -149,6 +149,28 @@ static bool rebuild_switch(struct milvus *m, struct milvus_open *open,
   return milvus_record_keep(m, open);
 }
 
+/* What a collection has beside its schema: expiry and optimizers. */
+static bool rebuild_settings(struct milvus *m, const struct milvus_open *from,
+                             struct engine_collection *to) {
+  vecdb_error error;
+  uint64_t ttl;
+  const char *expiry = engine_expiry(from->collection, &ttl);
+  if (expiry && engine_expire(to, expiry, ttl, NULL, &error) != VECDB_OK)
+    return milvus_error(m, &error);
+  for (uint32_t i = 0; i < from->schema->n_fields; i++) {
+    const char *name = from->schema->fields[i].name;
+    vecdb_optimizer optimizer = VECDB_OPTIMIZER_INIT;
+    int rc = engine_optimizer_get(from->collection, name, &optimizer, &error);
+    if (rc == VECDB_OK)
+      rc = engine_optimizer_set(to, name, &optimizer, NULL, &error);
+    else if (rc == VECDB_ERR_NOT_FOUND || rc == VECDB_ERR_UNSUPPORTED)
+      continue; /* the field has none, or none has */
+    if (rc != VECDB_OK)
+      return milvus_error(m, &error);
+  }
+  return true;
+}
+
 static bool rebuild_locked(struct milvus *m, struct milvus_open *open,
                            const struct milvus_rebuild *change) {
   struct engine *engine = m->call->server->engine;
@@ -162,11 +184,7 @@ static bool rebuild_locked(struct milvus *m, struct milvus_open *open,
     return false;
   if (engine_collection_create(engine, physical, &schema, &to, &error) != VECDB_OK)
     return milvus_error(m, &error);
-  uint64_t ttl;
-  const char *expiry = engine_expiry(open->collection, &ttl);
-  bool good = change->empty || rebuild_rows(m, open, to);
-  if (good && expiry && engine_expire(to, expiry, ttl, NULL, &error) != VECDB_OK)
-    good = milvus_error(m, &error);
+  bool good = (change->empty || rebuild_rows(m, open, to)) && rebuild_settings(m, open, to);
   if (good && engine_flush(to, NULL, &error) != VECDB_OK)
     good = milvus_error(m, &error);
   good = good && rebuild_switch(m, open, to);

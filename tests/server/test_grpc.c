@@ -266,6 +266,53 @@ static void test_grpc_restart(void **state) {
   srv_arena_free(&arena);
 }
 
+/* Another metric makes a new collection of the rows: expiry and optimizers are those of the old. */
+static void test_grpc_rebuild(void **state) {
+  (void)state;
+  struct web w;
+  struct srv_arena arena = {0};
+  struct pb_out index = {.arena = &arena};
+  uint8_t bytes[RPC_ROOM];
+  grpc_start(&w);
+  web_start(&w);
+  web_do(&w, 201, "POST", "/v1/collections",
+         "{\"name\": \"learns\", \"fields\": ["
+         "{\"name\": \"k\", \"type\": \"INT64\", \"primary_key\": true},"
+         " {\"name\": \"until\", \"type\": \"INT64\"},"
+         " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1, \"metric\": \"L2\"}]}");
+  web_do(&w, 200, "POST", "/v1/collections/learns/rows",
+         "{\"rows\": [{\"k\": 1, \"until\": 4000000000000, \"v\": [7]}]}");
+  web_do(&w, 200, "PUT", "/v1/collections/learns/optimizers/v",
+         "{\"kind\": \"adagrad\", \"rate\": 0.25}");
+  vecdb_collection *learns;
+  vecdb_optimizer optimizer = VECDB_OPTIMIZER_INIT;
+  vecdb_error error;
+  assert_int_equal(vecdb_collection_get(w.server->db, "learns", &learns, &error), VECDB_OK);
+  assert_int_equal(vecdb_expire(learns, "until", 5, NULL, &error), VECDB_OK);
+  vecdb_collection_release(learns);
+  srv_pb_text(&index, 3, "learns");
+  srv_pb_text(&index, 4, "v");
+  size_t pair = srv_pb_open(&index, 5);
+  srv_pb_text(&index, 1, "metric_type");
+  srv_pb_text(&index, 2, "IP");
+  srv_pb_close(&index, pair);
+  size_t n = rpc_framed(&index, bytes, sizeof bytes);
+  struct rpc_call got = rpc_expect(&w, "0", SERVICE "CreateIndex", NULL, NULL, bytes, n);
+  assert_int_equal(got.n_reply, 5);
+  uint64_t count = 0, ttl = 0;
+  assert_int_equal(vecdb_collection_get(w.server->db, "learns-2", &learns, &error), VECDB_OK);
+  assert_int_equal(vecdb_count(learns, NULL, &count, &error), VECDB_OK);
+  assert_int_equal(count, 1);
+  assert_string_equal(vecdb_expiry(learns, &ttl), "until");
+  assert_int_equal(ttl, 5);
+  assert_int_equal(vecdb_optimizer_get(learns, "v", &optimizer, &error), VECDB_OK);
+  assert_int_equal(optimizer.kind, VECDB_OPTIMIZER_ADAGRAD);
+  assert_true(optimizer.rate == 0.25f);
+  vecdb_collection_release(learns);
+  web_end(&w);
+  srv_arena_free(&arena);
+}
+
 /* A file of records that is no JSON: the server does not start, and says so. */
 static void test_grpc_bad_records(void **state) {
   (void)state;
@@ -433,8 +480,9 @@ int main(void) {
       cmocka_unit_test(test_grpc_answers),    cmocka_unit_test(test_grpc_wrong_calls),
       cmocka_unit_test(test_grpc_garbage),    cmocka_unit_test(test_grpc_overload),
       cmocka_unit_test(test_grpc_gone),       cmocka_unit_test(test_grpc_slow),
-      cmocka_unit_test(test_grpc_restart),    cmocka_unit_test(test_grpc_bad_records),
-      cmocka_unit_test(test_grpc_alike),      cmocka_unit_test(test_grpc_unread),
+      cmocka_unit_test(test_grpc_restart),    cmocka_unit_test(test_grpc_rebuild),
+      cmocka_unit_test(test_grpc_bad_records), cmocka_unit_test(test_grpc_alike),
+      cmocka_unit_test(test_grpc_unread),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

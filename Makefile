@@ -180,6 +180,7 @@ build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
 	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
 build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
+build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
 build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
@@ -661,7 +662,7 @@ router-sim: build/check/tests/cluster/test_router ## a router in a simulated clu
 	@VDB_N=$(or $(SEEDS),3000) VDB_FROM=$(or $(FROM),1) $<
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
-chaos: build/check/tests/cluster/test_node ## real nodes and etcd under N kills and stops: N=100
+chaos: build/check/tests/cluster/test_chaos ## real nodes and etcd under N faults of 14 kinds: N=100
 	@VDB_N=$(or $(N),20) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
 	@VDB_N=all VDB_JOBS=$$(nproc) $<

@@ -149,6 +149,8 @@ void fault_node_main(int argc, char **argv) {
                                .log = getenv("VDB_TRACE") ? fault_node_log : NULL,
                                .log_arg = argv[2]};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() == 1)
+    _exit(1); /* the test was over already */
   fault_end = (int)config.id;
   fault_switches = fault_node_switches(argv[7]);
   if (*argv[8]) {

@@ -11,8 +11,9 @@
 #include "cluster/faultrig.h"
 #include "ctl/session.h"
 #include "replica/types.h"
+#include "tlib/thorough.h"
 
-enum { CHAOS_KEYS = 60, CHAOS_BATCH = 4, CHAOS_SHORT = 20, CHAOS_LIMIT_S = 300 };
+enum { CHAOS_KEYS = 60, CHAOS_BATCH = 4, CHAOS_SHORT = TEST_SIZES(20, 4, 4), CHAOS_LIMIT_S = 300 };
 
 struct chaos {
   struct rig rig;
@@ -82,11 +83,13 @@ static bool chaos_read(struct chaos *c, int64_t id) {
 }
 
 static void *chaos_reader(void *arg) {
+  const struct timespec pace = {0, 5000000};
   struct chaos *c = arg;
   for (int64_t id = 0; !c->stop; id = (id + 7) % CHAOS_KEYS) {
     bool ok = chaos_read(c, id);
     c->reads += ok;
     c->unread += !ok;
+    nanosleep(&pace, NULL); /* a load, not all that the machine could bear */
   }
   return NULL;
 }
@@ -238,17 +241,24 @@ static void chaos_say(const struct chaos *c, const struct chaos_fault *f, int no
             c->writes);
 }
 
+/* Half of the time who leads something, as far as is known. */
+static int chaos_victim(struct chaos *c) {
+  struct rig_shard s;
+  rig_shard(&c->ctl, (uint32_t)chaos_below(c, (int)c->rig.config.shards), &s);
+  return chaos_below(c, 2) ? (int)s.primary : 1 + chaos_below(c, c->rig.config.nodes);
+}
+
 /* All kinds of a table by turns; where they begin, and at whom, is random. */
 static void chaos_faults(struct chaos *c, int faults, unsigned step) {
   int first = chaos_below(c, CHAOS_HARD * CHAOS_MILD), last_node = 1;
   const struct chaos_fault *last = NULL;
   for (int i = 0; i < faults / 2; i++) {
     const struct chaos_fault *hard = &chaos_hard[(first + i) % CHAOS_HARD];
-    int node = 1 + chaos_below(c, c->rig.config.nodes);
+    int node = chaos_victim(c);
     if (last)
       last->set(c, last_node, false);
     last = &chaos_mild[(first + i) % CHAOS_MILD];
-    last_node = 1 + chaos_below(c, c->rig.config.nodes);
+    last_node = chaos_victim(c);
     if (hard->set == chaos_etcd_quorum && last->set == chaos_etcd_member)
       last = chaos_mild; /* the third member is the last one */
     chaos_say(c, last, last_node);

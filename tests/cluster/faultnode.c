@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,19 @@ FAULT_EXPORT time_t time(time_t *out) {
 
 /* ---- The node ---- */
 
+void fault_node_say(const char *format, ...) {
+  char line[512];
+  struct timespec t;
+  va_list args;
+  if (!getenv("VDB_TRACE"))
+    return;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  va_start(args, format);
+  vsnprintf(line, sizeof line, format, args);
+  va_end(args);
+  fprintf(stderr, "%7lld.%03ld %s\n", (long long)t.tv_sec, t.tv_nsec / 1000000, line);
+}
+
 struct fault_switches *fault_node_switches(const char *path) {
   int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   void *at = MAP_FAILED;
@@ -135,7 +149,7 @@ pid_t fault_node_start(const struct fault_node *node) {
 }
 
 static void fault_node_log(void *arg, const char *line) {
-  fprintf(stderr, "%lld node %s: %s\n", (long long)time(NULL), (const char *)arg, line);
+  fault_node_say("node %s: %s", (const char *)arg, line);
 }
 
 void fault_node_main(int argc, char **argv) {
@@ -146,7 +160,7 @@ void fault_node_main(int argc, char **argv) {
                                .data = argv[4],
                                .listen = argv[5],
                                .endpoints = argv[6],
-                               .log = getenv("VDB_TRACE") ? fault_node_log : NULL,
+                               .log = fault_node_log,
                                .log_arg = argv[2]};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() == 1)

@@ -32,5 +32,7 @@ pid_t fault_node_start(const struct fault_node *node);
 void fault_node_main(int argc, char **argv);
 /* The switches in the file, which is made if need be. */
 struct fault_switches *fault_node_switches(const char *path);
+/* With VDB_TRACE set: a line with the time on standard error, as nodes write theirs. */
+__attribute__((format(printf, 1, 2))) void fault_node_say(const char *format, ...);
 
 #endif

@@ -230,15 +230,9 @@ static void chaos_await(struct chaos *c, unsigned more) {
   unsigned until = c->writes + more;
   size_t steps, open;
   while (c->writes < until) {
-    ctl_turn(&c->ctl, ctl_now(&c->ctl) + 5000);
+    ctl_turn(&c->ctl, ctl_now(&c->ctl) + 20000);
     (void)ctl_drive(&c->ctl, &steps, &open); /* without etcd it is tried again */
   }
-}
-
-static void chaos_say(const struct chaos *c, const struct chaos_fault *f, int node) {
-  if (getenv("VDB_TRACE"))
-    fprintf(stderr, "%lld %s, node %d, after %u writes\n", (long long)time(NULL), f->name, node,
-            c->writes);
 }
 
 /* Half of the time who leads something, as far as is known. */
@@ -261,10 +255,10 @@ static void chaos_faults(struct chaos *c, int faults, unsigned step) {
     last_node = chaos_victim(c);
     if (hard->set == chaos_etcd_quorum && last->set == chaos_etcd_member)
       last = chaos_mild; /* the third member is the last one */
-    chaos_say(c, last, last_node);
+    fault_node_say("%s, node %d, %u writes so far", last->name, last_node, c->writes);
     last->set(c, last_node, true);
     chaos_await(c, step);
-    chaos_say(c, hard, node);
+    fault_node_say("%s, node %d, %u writes so far", hard->name, node, c->writes);
     hard->set(c, node, true);
     chaos_await(c, step);
     hard->set(c, node, false);

@@ -174,8 +174,15 @@ static int64_t part_patience(const struct router *r, const struct node_health *h
   return p95 < INT64_MAX / 8 && 8 * p95 > r->options.attempt_us ? 8 * p95 : r->options.attempt_us;
 }
 
-/* When a part that was sent needs a look: for a second copy, or because a try takes too long. */
-static void part_wait(struct router *r, struct part *p) {
+/* Whether the primary alone can do it. */
+static bool part_led(const struct part *p) {
+  return !state_reads(p->request) || p->request->ask.message->read.level == WIRE_STRONG ||
+         p->to_primary;
+}
+
+/* When a part that was sent needs a look: for a second copy, for a successor of who was asked, or
+   because a try takes too long. */
+static void part_wait(struct router *r, struct part *p, int64_t now_us) {
   int64_t due_us = INT64_MAX;
   for (uint32_t i = 0; i < 2; i++) {
     const struct try *t = &p->tries[i];
@@ -187,6 +194,8 @@ static void part_wait(struct router *r, struct part *p) {
     if (part_hedgeable(r, p) && p95 != INT64_MAX && t->sent_us + p95 < due_us)
       due_us = t->sent_us + p95;
   }
+  if (part_led(p) && now_us + STATE_LOOK_US < due_us)
+    due_us = now_us + STATE_LOOK_US;
   timers_set(&r->timers, &p->timer, due_us);
 }
 
@@ -243,7 +252,7 @@ static void part_send(struct router *r, struct part *p, int64_t now_us) {
   }
   p->sent_once = true;
   p->state = PART_SENT;
-  part_wait(r, p);
+  part_wait(r, p, now_us);
 }
 
 /* A second copy, of those that the budget allows. */
@@ -253,6 +262,23 @@ static void part_hedge(struct router *r, struct part *p, int64_t now_us) {
   p->hedged = true;
   if (node && budget_spend(&r->hedges, now_us) && part_launch(r, p, which, node, now_us))
     r->stats.hedges++;
+}
+
+/* A primary that has not answered yet may have been replaced: then its successor is asked at once.
+ */
+static void part_look(struct router *r, struct part *p, uint32_t which, int64_t now_us) {
+  const struct router_shard shard = state_shard(p->request->coll, p->share.shard);
+  const struct try t = p->tries[which];
+  if (!shard.primary || shard.primary == t.node) {
+    part_refresh(r, p);
+    return;
+  }
+  r->host.cancel(r->host.arg, t.node, t.id);
+  breaker_forget(&part_land(r, p, which)->breaker);
+  part_again(r, p, state_reads(p->request) ? WIRE_UNAVAILABLE : WIRE_UNKNOWN,
+             "the shard changed hands before it was answered", now_us);
+  p->paid = p->hops++ < STATE_HOPS;
+  r->stats.redirects += p->paid;
 }
 
 static void part_late(struct router *r, struct part *p, int64_t now_us) {
@@ -266,6 +292,8 @@ static void part_late(struct router *r, struct part *p, int64_t now_us) {
     if (now_us >= t.sent_us + part_patience(r, h)) {
       r->host.cancel(r->host.arg, t.node, t.id);
       part_lost(r, p, i, now_us);
+    } else if (part_led(p) && now_us >= t.sent_us + STATE_LOOK_US) {
+      part_look(r, p, i, now_us);
     } else if (p95 != INT64_MAX && now_us >= t.sent_us + p95) {
       early = true;
     }
@@ -274,7 +302,7 @@ static void part_late(struct router *r, struct part *p, int64_t now_us) {
     return;
   if (early && part_hedgeable(r, p))
     part_hedge(r, p, now_us);
-  part_wait(r, p);
+  part_wait(r, p, now_us);
 }
 
 void part_step(struct router *r, struct part *p, int64_t now_us) {

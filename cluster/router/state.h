@@ -9,11 +9,12 @@
 #include "router/timers.h"
 
 enum {
-  STATE_HOPS = 3,       /* redirects that are followed at once */
-  STATE_WINDOW = 48,    /* writes of one shard between the oldest open and the newest: less than
-                           replica/dedup.h remembers */
-  STATE_PAGE = 16384,   /* as vecdb_query */
-  STATE_POLL_US = 1000, /* before looking again for room */
+  STATE_HOPS = 3,         /* redirects that are followed at once */
+  STATE_WINDOW = 48,      /* writes of one shard between the oldest open and the newest: less than
+                             replica/dedup.h remembers */
+  STATE_PAGE = 16384,     /* as vecdb_query */
+  STATE_POLL_US = 1000,   /* before looking again for room */
+  STATE_LOOK_US = 100000, /* between two looks for another primary than the silent one */
   STATE_BACKOFF_US = 10000,
   STATE_BACKOFF_MAX_US = 250000
 };

@@ -471,7 +471,7 @@ static void test_successor(void **state) {
   tr_close(s);
 }
 
-/* A shard whose nodes say nothing: without a wish for it nothing partial comes, and words say why. */
+/* A shard whose nodes say nothing: nothing partial comes without a wish, and words say why. */
 static void test_partial(void **state) {
   (void)state;
   struct rs *s = tr_open(5, &tr_options);

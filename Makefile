@@ -77,7 +77,7 @@ EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
 CLUSTER_BENCH_SRC := bench/cluster.c bench/route.c bench/wire.c
 CRYPT_BENCH_SRC := bench/encrypt.c
-BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC) $(CRYPT_BENCH_SRC),$(call programs,bench))
+BENCH_SRC := $(filter-out $(SERVER_BENCH_SRC) $(CLUSTER_BENCH_SRC) $(CRYPT_BENCH_SRC) bench/faults.c,$(call programs,bench))
 # The server, its tests and what measures it from inside need libraries of their own, and are only
 # built when asked for.
 SERVER_SRC := $(sort $(wildcard cluster/server/*.c cluster/engine/*.c))
@@ -181,6 +181,7 @@ build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
 build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
+build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
 build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
@@ -296,6 +297,12 @@ $(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+# Needs what tests need, so it is none of bench-programs.
+build/bench/faults: $(patsubst %.c,build/release/%.o,bench/faults.c $(wildcard tests/cluster/fault*.c)) \
+    build/release/libcluster.a build/libvecdb.a
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(CLUSTER_LIBS) $(LIBS)
 # The client library: what of the cluster it needs, in one object whose inner names are its own.
 CLIENT_SRC := $(sort $(foreach d,client router wire net,$(wildcard cluster/$(d)/*.c))) \
   cluster/place/route.c $(filter-out cluster/meta/etcd% cluster/meta/model%,$(wildcard cluster/meta/*.c))
@@ -665,7 +672,7 @@ router-sim: build/check/tests/cluster/test_router ## a router in a simulated clu
 	@VDB_N=$(or $(SEEDS),3000) VDB_FROM=$(or $(FROM),1) $<
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
-chaos: build/check/tests/cluster/test_node ## real nodes and etcd under N kills and stops: N=100
+chaos: build/check/tests/cluster/test_chaos ## real nodes and etcd under N faults of 15 kinds: N=100
 	@VDB_N=$(or $(N),20) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
 	@VDB_N=all VDB_JOBS=$$(nproc) $<

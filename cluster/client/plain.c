@@ -8,6 +8,7 @@
 enum {
   PLAIN_AGAIN_US = 50000,      /* before another try, at another node */
   PLAIN_PATIENCE_US = 2000000, /* with one node */
+  PLAIN_PROMPT_US = 500000,    /* the same for a map, which each node has in memory */
   PLAIN_MAP_US = 10000000,     /* to get a map */
   PLAIN_PAUSE_US = 20000       /* between two maps of a collection */
 };
@@ -70,7 +71,8 @@ static void plain_send(vecdb_client *c, struct plain *p) {
   if (!out.status && node && links_send(c->links, node, &frame, out.data)) {
     p->id = frame.request;
     p->node = node;
-    p->due_us = p->job && !p->job->reads ? p->deadline_us : c->now_us + PLAIN_PATIENCE_US;
+    int64_t patience = p->message.kind == WIRE_MAP ? PLAIN_PROMPT_US : PLAIN_PATIENCE_US;
+    p->due_us = p->job && !p->job->reads ? p->deadline_us : c->now_us + patience;
   }
   wire_out_free(&out);
 }

@@ -6,12 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/link.h"
 
 struct link_tls {
   SSL_CTX *context;
+  BIO_METHOD *socket;
 };
 
 struct tls_link {
@@ -27,17 +29,43 @@ static void tls_reason(char *why, const char *what) {
   ERR_clear_error();
 }
 
+/* Like OpenSSL's writing to a socket, but that a peer that is gone is an error and no signal. */
+static int tls_put(BIO *bio, const char *bytes, int n) {
+  int fd = -1;
+  BIO_get_fd(bio, &fd);
+  BIO_clear_retry_flags(bio);
+  int put = (int)send(fd, bytes, (size_t)n, MSG_NOSIGNAL);
+  if (put <= 0 && BIO_sock_should_retry(put))
+    BIO_set_retry_write(bio);
+  return put;
+}
+
+static BIO_METHOD *tls_socket(void) {
+  const BIO_METHOD *plain = BIO_s_socket();
+  BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOCKET, "socket");
+  if (m && BIO_meth_set_write(m, tls_put) && BIO_meth_set_read(m, BIO_meth_get_read(plain)) &&
+      BIO_meth_set_ctrl(m, BIO_meth_get_ctrl(plain)) &&
+      BIO_meth_set_create(m, BIO_meth_get_create(plain)) &&
+      BIO_meth_set_destroy(m, BIO_meth_get_destroy(plain)))
+    return m;
+  BIO_meth_free(m);
+  return NULL;
+}
+
 struct link_tls *link_tls_open(const char *ca_file, const char *cert_file, const char *key_file,
                                char *why) {
   static const unsigned char protocol[] = "\5vecdb";
   struct link_tls *tls = calloc(1, sizeof *tls);
   SSL_CTX *c = tls ? SSL_CTX_new(TLS_method()) : NULL;
-  if (!c) {
+  BIO_METHOD *socket = c ? tls_socket() : NULL;
+  if (!socket) {
+    SSL_CTX_free(c);
     free(tls);
     snprintf(why, HELLO_WHY, "out of memory");
     return NULL;
   }
   tls->context = c;
+  tls->socket = socket;
   const char *fault = NULL;
   ERR_clear_error();
   if (!SSL_CTX_set_min_proto_version(c, TLS1_3_VERSION))
@@ -66,8 +94,10 @@ struct link_tls *link_tls_open(const char *ca_file, const char *cert_file, const
 }
 
 void link_tls_close(struct link_tls *tls) {
-  if (tls)
-    SSL_CTX_free(tls->context);
+  if (!tls)
+    return;
+  SSL_CTX_free(tls->context);
+  BIO_meth_free(tls->socket);
   free(tls);
 }
 
@@ -181,12 +211,15 @@ struct link *link_tls_over(struct link_tls *tls, int fd, bool server) {
   static const struct link_ops ops = {tls_shake, tls_read, tls_write, tls_holds, tls_close};
   struct tls_link *t = calloc(1, sizeof *t);
   SSL *ssl = t ? SSL_new(tls->context) : NULL;
-  if (!ssl || SSL_set_fd(ssl, fd) != 1) {
+  BIO *bio = ssl ? BIO_new(tls->socket) : NULL;
+  if (!bio) {
     SSL_free(ssl);
     free(t);
     close(fd);
     return NULL;
   }
+  BIO_set_fd(bio, fd, BIO_NOCLOSE);
+  SSL_set_bio(ssl, bio, bio);
   t->ssl = ssl;
   t->link.ops = &ops;
   t->link.fd = fd;

@@ -5,7 +5,7 @@
  *
  * Back-pressure is in bytes: net_send refuses what would make a connection's queue larger than its
  * limit, and net_hold makes the other side's queue grow instead of this side's memory. A peer that
- * takes nothing for a while is cut off. The process ignores SIGPIPE.
+ * takes nothing for a while is cut off.
  */
 #ifndef CLUSTER_NET_NET_H
 #define CLUSTER_NET_NET_H

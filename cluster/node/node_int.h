@@ -132,6 +132,9 @@ void node_control_tick(struct node *n);
 /* node_net.c: connections. */
 bool node_net_open(struct node *n, char *why);
 void node_net_tick(struct node *n);
+/* A node that something may have to be said to: the way there is kept open, so that the first
+   message of a takeover is not lost on one that is only being made. */
+void node_net_know(struct node *n, uint32_t node);
 void node_send(struct node *n, const struct rep_msg *m);
 void node_conn_drop(struct node_conn *c);
 

@@ -52,8 +52,8 @@ static void net_call(struct node *n, struct node_peer *p, enum node_way way) {
   if (view)
     cache_give(view);
   if (*address)
-    p->conn[way] = net_connect(n->net, p->node, address,
-                               way == NODE_MESSAGES ? NET_APPEND : NET_BULK, why);
+    p->conn[way] =
+        net_connect(n->net, p->node, address, way == NODE_MESSAGES ? NET_APPEND : NET_BULK, why);
 }
 
 /* The way that the connection is; false: it came from the other side. */
@@ -66,6 +66,11 @@ static bool net_way(struct node *n, const struct net_conn *conn, struct node_pee
       return true;
   }
   return false;
+}
+
+void node_net_know(struct node *n, uint32_t node) {
+  if (node != n->config.id)
+    (void)net_peer(n, node); /* without memory it is called when something is said */
 }
 
 void node_send(struct node *n, const struct rep_msg *m) {
@@ -163,18 +168,17 @@ static void net_room(void *arg, struct net_conn *conn) {
 /* ---- Opening ---- */
 
 bool node_net_open(struct node *n, char *why) {
-  struct net_config config = {.self = {.cluster = n->config.cluster,
-                                       .node = n->config.id,
-                                       .store = n->store},
-                              .ca_file = n->config.ca,
-                              .cert_file = n->config.cert,
-                              .key_file = n->config.key,
-                              .handler = {net_known, net_up, net_frame, net_room, net_down, n}};
+  struct net_config config = {
+      .self = {.cluster = n->config.cluster, .node = n->config.id, .store = n->store},
+      .ca_file = n->config.ca,
+      .cert_file = n->config.cert,
+      .key_file = n->config.key,
+      .handler = {net_known, net_up, net_frame, net_room, net_down, n}};
   n->net = net_open(&config, why);
   return n->net && net_listen(n->net, n->config.listen, NULL, why);
 }
 
-/* Calls peers that replicas have something to say to, so that a dead one is noticed. */
+/* Calls peers that replicas may have something to say to; a dead one is noticed by it, too. */
 void node_net_tick(struct node *n) {
   for (size_t i = 0; i < n->n_peers; i++)
     net_call(n, &n->peers[i], NODE_MESSAGES);

@@ -234,6 +234,8 @@ void node_replicas_look(struct node *n) {
       replica_claim(r, all[i]);
     else if (coll)
       replica_open(n, doc, coll);
+    for (uint32_t k = 0; coll && k < doc->n_replicas; k++)
+      node_net_know(n, doc->replicas[k].node);
     n->look |= coll && !r; /* its claim, when it was opened */
   }
   for (struct node_replica *r = n->replicas; r; r = r->next) {

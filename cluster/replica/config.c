@@ -231,7 +231,7 @@ static void config_promote(struct rep *r) {
   if (at <= 0 || !rep_config_member(r, c) || r->state.broken ||
       r->match < PLANT(HEALED_AT_ONCE, r->state.heal, 0))
     return;
-  uint64_t patience = r->o.suspect_ms + (uint64_t)at * r->o.stagger_ms;
+  uint64_t patience = r->o.suspect_ms + (uint64_t)(at - 1) * r->o.stagger_ms;
   if (r->full)
     patience += r->o.suspect_ms;
   if (r->now - r->heard < patience || !config_may_begin(r))

@@ -120,13 +120,14 @@ static int64_t part_backoff(struct router *r, const struct part *p) {
 
 /* Later; what it says now is what is told if there is no later. */
 static void part_again(struct router *r, struct part *p, int32_t code, const char *words,
-                       int64_t due_us) {
+                       int64_t now_us, int64_t wait_us) {
   p->state = PART_WAITING;
   p->code = code;
   p->paid = false;
   p->attempts++;
+  p->again_us = now_us + wait_us;
   snprintf(p->words, sizeof p->words, "%s", words);
-  timers_set(&r->timers, &p->timer, due_us);
+  timers_set(&r->timers, &p->timer, now_us + (wait_us < STATE_LOOK_US ? wait_us : STATE_LOOK_US));
 }
 
 static void part_refresh(struct router *r, const struct part *p) {
@@ -147,7 +148,7 @@ void part_lost(struct router *r, struct part *p, uint32_t which, int64_t now_us)
   part_refresh(r, p);
   /* Another replica may answer at once; a primary's successor takes a while. */
   int64_t wait_us = state_reads(p->request) && !p->attempts ? 0 : part_backoff(r, p);
-  part_again(r, p, code, "a node gave no answer", now_us + wait_us);
+  part_again(r, p, code, "a node gave no answer", now_us, wait_us);
 }
 
 /* ---- Sending ---- */
@@ -175,8 +176,15 @@ static int64_t part_patience(const struct router *r, const struct node_health *h
   return p95 < INT64_MAX / 8 && 8 * p95 > r->options.attempt_us ? 8 * p95 : r->options.attempt_us;
 }
 
-/* When a part that was sent needs a look: for a second copy, or because a try takes too long. */
-static void part_wait(struct router *r, struct part *p) {
+/* Whether the primary alone can do it. */
+static bool part_led(const struct part *p) {
+  return !state_reads(p->request) || p->request->ask.message->read.level == WIRE_STRONG ||
+         p->to_primary;
+}
+
+/* When a part that was sent needs a look: for a second copy, for a successor of who was asked, or
+   because a try takes too long. */
+static void part_wait(struct router *r, struct part *p, int64_t now_us) {
   int64_t due_us = INT64_MAX;
   for (uint32_t i = 0; i < 2; i++) {
     const struct try *t = &p->tries[i];
@@ -188,6 +196,8 @@ static void part_wait(struct router *r, struct part *p) {
     if (part_hedgeable(r, p) && p95 != INT64_MAX && t->sent_us + p95 < due_us)
       due_us = t->sent_us + p95;
   }
+  if (part_led(p) && now_us + STATE_LOOK_US < due_us)
+    due_us = now_us + STATE_LOOK_US;
   timers_set(&r->timers, &p->timer, due_us);
 }
 
@@ -212,8 +222,7 @@ static void part_send(struct router *r, struct part *p, int64_t now_us) {
     bool paid = p->paid;
     part_refresh(r, p);
     part_again(r, p, p->sent_once ? p->code : WIRE_UNAVAILABLE,
-               "no node leads the shard or may be asked at the moment",
-               now_us + part_backoff(r, p));
+               "no node leads the shard or may be asked at the moment", now_us, part_backoff(r, p));
     p->paid = paid;
     return;
   }
@@ -239,12 +248,12 @@ static void part_send(struct router *r, struct part *p, int64_t now_us) {
     p->avoid = node;
     part_refresh(r, p);
     part_again(r, p, p->sent_once ? WIRE_UNKNOWN : WIRE_NO_NODE, "a node could not be reached",
-               now_us + part_backoff(r, p));
+               now_us, part_backoff(r, p));
     return;
   }
   p->sent_once = true;
   p->state = PART_SENT;
-  part_wait(r, p);
+  part_wait(r, p, now_us);
 }
 
 /* A second copy, of those that the budget allows. */
@@ -254,6 +263,29 @@ static void part_hedge(struct router *r, struct part *p, int64_t now_us) {
   p->hedged = true;
   if (node && budget_spend(&r->hedges, now_us) && part_launch(r, p, which, node, now_us))
     r->stats.hedges++;
+}
+
+/* To the successor of who was asked, which is no further try of what has failed. */
+static void part_follow(struct router *r, struct part *p) {
+  p->paid = p->hops++ < STATE_HOPS;
+  p->attempts = 0;
+  r->stats.redirects += p->paid;
+}
+
+/* A primary that has not answered yet may have been replaced: then its successor is asked at once.
+ */
+static void part_look(struct router *r, struct part *p, uint32_t which, int64_t now_us) {
+  const struct router_shard shard = state_shard(p->request->coll, p->share.shard);
+  const struct try t = p->tries[which];
+  if (!shard.primary || shard.primary == t.node) {
+    part_refresh(r, p);
+    return;
+  }
+  r->host.cancel(r->host.arg, t.node, t.id);
+  breaker_forget(&part_land(r, p, which)->breaker);
+  part_again(r, p, state_reads(p->request) ? WIRE_UNAVAILABLE : WIRE_UNKNOWN,
+             "the shard changed hands before it was answered", now_us, 0);
+  part_follow(r, p);
 }
 
 static void part_late(struct router *r, struct part *p, int64_t now_us) {
@@ -267,6 +299,8 @@ static void part_late(struct router *r, struct part *p, int64_t now_us) {
     if (now_us >= t.sent_us + part_patience(r, h)) {
       r->host.cancel(r->host.arg, t.node, t.id);
       part_lost(r, p, i, now_us);
+    } else if (part_led(p) && now_us >= t.sent_us + STATE_LOOK_US) {
+      part_look(r, p, i, now_us);
     } else if (p95 != INT64_MAX && now_us >= t.sent_us + p95) {
       early = true;
     }
@@ -275,14 +309,32 @@ static void part_late(struct router *r, struct part *p, int64_t now_us) {
     return;
   if (early && part_hedgeable(r, p))
     part_hedge(r, p, now_us);
-  part_wait(r, p);
+  part_wait(r, p, now_us);
+}
+
+/* What failed is tried again when its time has come, or once its primary has a successor, for whom
+   is looked meanwhile. */
+static void part_pause(struct router *r, struct part *p, int64_t now_us) {
+  const struct router_shard shard = state_shard(p->request->coll, p->share.shard);
+  bool failed = p->attempts && p->avoid && p->code != WIRE_OVERLOADED && part_led(p);
+  if (failed && shard.primary && shard.primary != p->avoid) {
+    p->avoid = 0;
+    part_follow(r, p);
+  } else if (now_us < p->again_us) {
+    int64_t look_us = now_us + STATE_LOOK_US;
+    if (failed)
+      part_refresh(r, p);
+    timers_set(&r->timers, &p->timer, look_us < p->again_us ? look_us : p->again_us);
+    return;
+  }
+  part_send(r, p, now_us);
 }
 
 void part_step(struct router *r, struct part *p, int64_t now_us) {
   if (p->state == PART_SENT)
     part_late(r, p, now_us);
   else if (p->state == PART_WAITING && (!p->before || p->before->state == PART_DONE))
-    part_send(r, p, now_us);
+    part_pause(r, p, now_us);
 }
 
 /* ---- Answers ---- */
@@ -306,12 +358,12 @@ static void part_redirect(struct router *r, struct part *p, const struct wire_re
   bool learnt = part_learn(p, a);
   part_refresh(r, p);
   if (!learnt || p->hops >= STATE_HOPS) {
-    part_again(r, p, a->code, a->message, now_us + part_backoff(r, p));
+    part_again(r, p, a->code, a->message, now_us, part_backoff(r, p));
     return;
   }
   p->hops++;
   r->stats.redirects++;
-  part_again(r, p, a->code, a->message, now_us);
+  part_again(r, p, a->code, a->message, now_us, 0);
   p->attempts--;
   p->paid = true;
 }
@@ -333,7 +385,7 @@ static void part_refused(struct router *r, struct part *p, const struct wire_res
   bool free_try = p->paid;
   if (a->code != WIRE_OVERLOADED && a->code != WIRE_NOT_FRESH)
     part_refresh(r, p);
-  part_again(r, p, a->code, a->message, now_us + wait_us);
+  part_again(r, p, a->code, a->message, now_us, wait_us);
   p->paid = free_try;
 }
 

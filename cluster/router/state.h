@@ -9,11 +9,12 @@
 #include "router/timers.h"
 
 enum {
-  STATE_HOPS = 3,       /* redirects that are followed at once */
-  STATE_WINDOW = 48,    /* writes of one shard between the oldest open and the newest: less than
-                           replica/dedup.h remembers */
-  STATE_PAGE = 16384,   /* as vecdb_query */
-  STATE_POLL_US = 1000, /* before looking again for room */
+  STATE_HOPS = 3,        /* redirects that are followed at once */
+  STATE_WINDOW = 48,     /* writes of one shard between the oldest open and the newest: less than
+                            replica/dedup.h remembers */
+  STATE_PAGE = 16384,    /* as vecdb_query */
+  STATE_POLL_US = 1000,  /* before looking again for room */
+  STATE_LOOK_US = 50000, /* between two looks for another primary than the silent one */
   STATE_BACKOFF_US = 10000,
   STATE_BACKOFF_MAX_US = 250000
 };
@@ -54,6 +55,7 @@ struct part {
   struct part *before; /* of the same shard, must be done first */
   struct try tries[2]; /* the second is the hedge */
   uint32_t attempts;
+  int64_t again_us; /* not tried again before */
   uint32_t hops;
   uint32_t avoid;  /* node that failed it last */
   bool to_primary; /* a replica was not fresh enough */

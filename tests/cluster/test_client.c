@@ -457,6 +457,5 @@ int main(void) {
       cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
       cmocka_unit_test(test_tls),
   };
-  signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -618,7 +618,6 @@ static void tn_make(const char *ca, const char *name, struct doc_uuid cluster, u
 static int tn_setup(void **state) {
   struct doc_uuid other = {{1}};
   (void)state;
-  signal(SIGPIPE, SIG_IGN);
   strcpy(tn_folder, "/tmp/vecdb-net-XXXXXX");
   if (!mkdtemp(tn_folder))
     return -1;

@@ -448,16 +448,48 @@ static void test_nothing_fails(void **state) {
 
 /* ---- Single promises ---- */
 
-/* A node that says nothing: without a wish for it nothing partial comes, and words say why. */
+/* A leader is gone or hangs, and another takes over after a while: a write goes to the second as
+   soon as that is known, however long the first would still be waited for. */
+static void tr_succeed(bool hangs) {
+  struct rs *s = tr_open(12, &tr_options);
+  uint32_t gone = s->shards[0].primary;
+  rs_run(s, s->now_us + 100000);
+  s->nodes[gone].dead = !hangs;
+  s->nodes[gone].hung = hangs;
+  s->nodes[gone].until_us = INT64_MAX;
+  struct tr_call w = tr_upsert(s, 12, 1000);
+  tr_place(&w);
+  tr_submit(s, &w, 9000000);
+  int64_t over_us = 0;
+  for (bool led = true; led;) {
+    over_us = s->now_us;
+    rs_run(s, s->now_us + 1000);
+    led = false;
+    for (uint32_t i = 0; i < RS_SHARDS; i++)
+      led |= s->shards[i].primary == gone;
+  }
+  while (!w.done)
+    rs_run(s, s->now_us + 1000);
+  assert_int_equal(w.result->result.code, VECDB_OK);
+  assert_int_equal(tr_written(s, 1000), 12);
+  assert_true(w.ended_us - over_us < 120000);
+  tr_free(&w);
+  tr_close(s);
+}
+
+static void test_successor(void **state) {
+  (void)state;
+  tr_succeed(false);
+  tr_succeed(true);
+}
+
+/* A shard whose nodes say nothing: nothing partial comes without a wish, and words say why. */
 static void test_partial(void **state) {
   (void)state;
   struct rs *s = tr_open(5, &tr_options);
   tr_fill(s, 100);
-  for (uint32_t i = 0; i < RS_SHARDS; i++)
-    for (uint32_t j = 1; j < RS_REPLICAS; j++)
-      s->shards[i].nodes[j] = s->shards[i].nodes[0];
-  rs_run(s, s->now_us + 1);
-  rs_kill(s, s->shards[0].nodes[0], true, 10000000);
+  for (uint32_t j = 0; j < RS_REPLICAS; j++)
+    rs_kill(s, s->shards[0].nodes[j], true, 10000000);
   for (int wish = 0; wish < 2; wish++) {
     struct tr_call c = tr_read(WIRE_SEARCH, WIRE_STRONG);
     tr_search(s, &c, 1, 10);
@@ -701,17 +733,12 @@ static void test_pieces(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_search),
-      cmocka_unit_test(test_query),
-      cmocka_unit_test(test_get),
-      cmocka_unit_test(test_delete),
-      cmocka_unit_test(test_chaos),
-      cmocka_unit_test(test_nothing_fails),
-      cmocka_unit_test(test_partial),
-      cmocka_unit_test(test_hedging),
-      cmocka_unit_test(test_breaker_spares),
-      cmocka_unit_test(test_bytes),
-      cmocka_unit_test(test_bad_asks),
+      cmocka_unit_test(test_search),    cmocka_unit_test(test_query),
+      cmocka_unit_test(test_get),       cmocka_unit_test(test_delete),
+      cmocka_unit_test(test_chaos),     cmocka_unit_test(test_nothing_fails),
+      cmocka_unit_test(test_successor), cmocka_unit_test(test_partial),
+      cmocka_unit_test(test_hedging),   cmocka_unit_test(test_breaker_spares),
+      cmocka_unit_test(test_bytes),     cmocka_unit_test(test_bad_asks),
       cmocka_unit_test(test_pieces),
   };
   const char *n = getenv("VDB_N"), *from = getenv("VDB_FROM");

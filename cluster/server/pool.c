@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/lanes.h"
 
-enum { POOL_BATCH = 32 }; /* sources looked at before the next waiting */
+enum {
+  POOL_BATCH = 32, /* sources looked at before the next waiting */
+  POOL_WANTED_NS = 100000 /* a look for what is ready took so long: others had the processor */
+};
 
 struct srv_pool {
   int epoll;
@@ -21,8 +25,11 @@ struct srv_pool {
   pthread_mutex_t mutex;
   struct srv_lanes *queue;
   unsigned workers; /* at most so many threads run items ... */
-  unsigned running; /* ... and so many do */
+  _Atomic unsigned running; /* ... and so many do */
   unsigned waiting; /* for something to look at */
+  int64_t poll_ns;
+  _Atomic int64_t pause_ns; /* that the last thread waited */
+  _Atomic bool polling;
   bool stopping;
   unsigned n_threads, started;
   pthread_t threads[];
@@ -56,11 +63,51 @@ static bool pool_run(struct srv_pool *p) {
   return true;
 }
 
+static int64_t pool_now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Looks again and again from `began` on, without sleeping, until something is ready, which it
+   gives as epoll_wait does, or polling is of no more use: it has been long enough, a request is
+   being answered, or others want the processor. */
+static int pool_poll(struct srv_pool *p, struct epoll_event *events, int many, int64_t began) {
+  for (int64_t now = began, last; now - began < p->poll_ns; now = pool_now()) {
+    int n = epoll_wait(p->epoll, events, many, 0);
+    if (n != 0 || atomic_load_explicit(&p->running, memory_order_relaxed) > 0)
+      return n;
+    last = now;
+    sched_yield();
+    if (pool_now() - last > POOL_WANTED_NS)
+      return 0;
+  }
+  return 0;
+}
+
+/* Waits until something is ready: one thread without sleeping, where the wait before was so short
+   that this pays. */
+static int pool_wait(struct srv_pool *p, struct epoll_event *events, int many) {
+  if (p->poll_ns == 0)
+    return epoll_wait(p->epoll, events, many, -1);
+  int64_t began = pool_now();
+  int n = 0;
+  if (atomic_load_explicit(&p->pause_ns, memory_order_relaxed) < p->poll_ns &&
+      !atomic_exchange_explicit(&p->polling, true, memory_order_relaxed)) {
+    n = pool_poll(p, events, many, began);
+    atomic_store_explicit(&p->polling, false, memory_order_relaxed);
+  }
+  if (n == 0)
+    n = epoll_wait(p->epoll, events, many, -1);
+  atomic_store_explicit(&p->pause_ns, pool_now() - began, memory_order_relaxed);
+  return n;
+}
+
 /* Waits, and has looked at what is ready: one source, so that others are left to other threads, but
    many where this thread alone is left to look. */
 static void pool_look(struct srv_pool *p, int many) {
   struct epoll_event events[POOL_BATCH];
-  int n = epoll_wait(p->epoll, events, many, -1);
+  int n = pool_wait(p, events, many);
   for (int i = 0; i < n; i++) {
     struct srv_source *source = events[i].data.ptr;
     if (!source)
@@ -100,7 +147,8 @@ static bool pool_prepare(struct srv_pool *p) {
          epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->end, &end) == 0;
 }
 
-struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity) {
+struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity,
+                              unsigned poll_us) {
   unsigned n = workers + watchers;
   struct srv_pool *p = calloc(1, sizeof *p + n * sizeof *p->threads);
   if (!p)
@@ -108,6 +156,7 @@ struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capaci
   p->queue = srv_lanes_new(capacity);
   p->workers = workers;
   p->n_threads = n;
+  p->poll_ns = (int64_t)poll_us * 1000;
   pthread_mutex_init(&p->mutex, NULL);
   if (pool_prepare(p))
     return p;

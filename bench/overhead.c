@@ -5,16 +5,17 @@
  * waits in another. What that alone takes on this machine is measured beside: as many bytes as HTTP
  * has, to a thread that reads them and sends back as many as its answer has ("echo"), or makes the
  * call in process before it does ("bare"). The latter is what no server can do without: each side
- * sleeps as long as it does when a server answers, and is woken as slowly.
+ * sleeps as long as it does when a server answers, and is woken as slowly. Client and server have a
+ * processor each, as the system mostly places them; else it wakes the echo on the client's.
  *
  *   overhead DIR QUERY.npy [QUERIES [TURN]]
  *
  * DIR is a database that `load --prepare` made. Each query asks for the 10 nearest rows of one
  * tenant, and all three ways must give the same ones. TURN queries in a row (1) go each way: a
- * client that asks again as soon as it is answered lets a server sleep less. The environment sets the server, as it does
- * vecdbd; with a certificate, both are asked over TLS, and with OVERHEAD_TOKEN each request shows
- * that as its bearer token. One JSON line: microseconds of each way, and what HTTP, gRPC and the
- * bare way take more than the call in process for the same query.
+ * client that asks again as soon as it is answered lets a server sleep less. The environment sets
+ * the server, as it does vecdbd; with a certificate, both are asked over TLS, and with
+ * OVERHEAD_TOKEN each request shows that as its bearer token. One JSON line: microseconds of each
+ * way, and what HTTP, gRPC and the bare way take more than the call in process for the same query.
  */
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -23,6 +24,7 @@
 #include <nghttp2/nghttp2.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -414,6 +416,19 @@ static void overhead_words_grpc(struct overhead_query *q) {
   srv_arena_free(&arena);
 }
 
+/* Has this thread, and those that it starts from here on, run on the last processor, or on the
+   others, where there are such. */
+static void overhead_place(bool last) {
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (long i = 0; i < n; i++)
+    if ((i == n - 1) == last)
+      CPU_SET((size_t)i, &set);
+  if (n > 1 && sched_setaffinity(0, sizeof set, &set) != 0)
+    overhead_die("cannot choose a processor");
+}
+
 /* ---- The measurement ------------------------------------------------------------------------- */
 
 static double overhead_ask(struct overhead *o, enum overhead_way way,
@@ -524,6 +539,7 @@ int main(int argc, char **argv) {
     overhead_die(error);
   snprintf(config.data, sizeof config.data, "%s", argv[1]);
   snprintf(config.listen, sizeof config.listen, "127.0.0.1:0");
+  overhead_place(false);
   o.server = n && turn ? srv_server_start(&config, NULL, error) : NULL;
   if (!o.server)
     overhead_die(n && turn ? error : "no queries");
@@ -533,6 +549,7 @@ int main(int argc, char **argv) {
   o.grpc = overhead_open(o.server, (const unsigned char *)"\x02h2");
   overhead_session(&o);
   pthread_t echo = overhead_echo_start(&o);
+  overhead_place(true);
   overhead_measure(&o, queries, n, turn);
   shutdown(o.echo.fd, SHUT_RDWR);
   pthread_join(echo, NULL);

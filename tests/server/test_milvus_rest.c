@@ -79,6 +79,32 @@ static void test_quick(void **state) {
   expect(w, COLLECTIONS "/has", "{\"collectionName\": \"q\"}", "{\"has\": false}");
 }
 
+#define WIDE "[0.5, 1.0, -2.0, 0.25, 0.0, 0.0, 3.0, 0.125]"
+
+/* Vectors of eight numbers are kept in one piece, among rows, alone and as queries. */
+static void test_wide(void **state) {
+  const struct web *w = *state;
+  expect(w, COLLECTIONS "/create",
+         "{\"collectionName\": \"w\", \"dimension\": 8, \"metricType\": \"L2\"}", "{}");
+  expect(w, ENTITIES "/insert",
+         "{\"collectionName\": \"w\", \"data\": [{\"id\": 1, \"vector\": [0.5, 0, 0, 0, 0, 0, 0, 0]},"
+         " {\"id\": 2, \"vector\": " WIDE "}]}",
+         "{\"insertCount\": 2, \"insertIds\": [1, 2]}");
+  expect(w, ENTITIES "/upsert",
+         "{\"collectionName\": \"w\", \"data\": {\"id\": 1, \"vector\": [1.5, 0, 0, 0, 0, 0, 0, 0]}}",
+         "{\"upsertCount\": 1, \"upsertIds\": [1]}");
+  expect(w, ENTITIES "/search",
+         "{\"collectionName\": \"w\", \"data\": [" WIDE ", [0.5, 0, 0, 0, 0, 0, 0, 0]],"
+         " \"limit\": 1, \"outputFields\": [\"vector\"]}",
+         "[{\"id\": 2, \"distance\": 0.0, \"vector\": " WIDE "},"
+         " {\"id\": 1, \"distance\": 1.0, \"vector\": [1.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]}]");
+  json_decref(ask(w, 1100, ENTITIES "/search", "{\"collectionName\": \"w\", \"data\": " WIDE "}"));
+  json_decref(ask(w, 1100, ENTITIES "/insert", "{\"collectionName\": \"w\", \"data\": " WIDE "}"));
+  json_decref(ask(w, 1100, ENTITIES "/insert",
+                  "{\"collectionName\": \"w\", \"data\": {\"id\": " WIDE ", \"vector\": " WIDE "}}"));
+  expect(w, COLLECTIONS "/drop", "{\"collectionName\": \"w\"}", "{}");
+}
+
 /* Fields that a partial upsert does not name stay; new rows take defaults. */
 static void test_partial(void **state) {
   const struct web *w = *state;
@@ -268,6 +294,7 @@ static void test_wrong_requests(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_quick, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_wide, setup, teardown),
       cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
       cmocka_unit_test_setup_teardown(test_partial, setup, teardown),
       cmocka_unit_test_setup_teardown(test_groups, setup, teardown),

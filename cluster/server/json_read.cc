@@ -21,18 +21,17 @@ namespace dom = simdjson::dom;
 /* A thread keeps the memory for texts up to this; for a longer one it is taken and given back. */
 constexpr size_t read_kept = 256 * 1024;
 
-/* Down to how many levels below a value arrays may be kept as numbers in one piece: in no other
-   place. */
+/* How many levels below a value arrays may be kept as numbers in one piece: in no other place. */
 struct read_place {
-  int below;
+  int first, last;
   const char *const *under; /* as in srv_json_place */
 };
 
-constexpr read_place read_plain = {-1, nullptr};
+constexpr read_place read_plain = {0, -1, nullptr};
 constexpr size_t read_least = 8, read_most = 4096;
 
 constexpr read_place read_inner(read_place place) {
-  return place.below > 0 ? read_place{place.below - 1, place.under} : read_plain;
+  return place.last > 0 ? read_place{place.first - 1, place.last - 1, place.under} : read_plain;
 }
 
 /* Of a member of an object. */
@@ -40,7 +39,7 @@ read_place read_under(read_place place, std::string_view key) {
   const char *const *name = place.under;
   while (name && *name && key != *name)
     name++;
-  return name && !*name ? read_plain : read_inner({place.below, nullptr});
+  return name && !*name ? read_plain : read_inner({place.first, place.last, nullptr});
 }
 
 json_t *read_value(dom::element from, read_place place);
@@ -97,7 +96,7 @@ json_t *read_members(dom::object from, const srv_json_place *places) {
     const srv_json_place *place = places;
     while (place->member && member.key != place->member)
       place++;
-    if (!read_member(out, member, {place->below, place->under})) {
+    if (!read_member(out, member, {place->first, place->last, place->under})) {
       json_decref(out);
       return nullptr;
     }
@@ -113,8 +112,9 @@ json_t *read_string(std::string_view text) {
 json_t *read_value(dom::element from, read_place place) {
   switch (from.type()) {
   case dom::element_type::ARRAY:
-    return place.below >= 0 ? read_numbers(from.get_array().value_unsafe(), place)
-                            : read_array(from.get_array().value_unsafe(), place);
+    return place.first <= 0 && place.last >= 0
+               ? read_numbers(from.get_array().value_unsafe(), place)
+               : read_array(from.get_array().value_unsafe(), place);
   case dom::element_type::OBJECT:
     return read_object(from.get_object().value_unsafe(), place);
   case dom::element_type::INT64:
@@ -158,6 +158,6 @@ json_t *srv_json_read_at(const char *text, size_t n, const struct srv_json_place
 }
 
 json_t *srv_json_read(const char *text, size_t n, json_error_t *why) {
-  static const struct srv_json_place nowhere = {nullptr, read_plain.below, nullptr};
+  static const struct srv_json_place nowhere = {nullptr, 0, -1, nullptr};
   return srv_json_read_at(text, n, &nowhere, why);
 }

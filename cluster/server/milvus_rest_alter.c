@@ -78,10 +78,11 @@ static bool rest_change(struct srv_call *call, vecdb_collection *collection, jso
 
 /* A property's value as the text that records have; NULL after answering. */
 static json_t *rest_text(struct srv_call *call, const char *key, json_t *value) {
-  json_t *text = json_is_string(value)    ? json_incref(value)
-                 : json_is_integer(value) ? json_sprintf("%lld", (long long)json_integer_value(value))
-                 : json_is_boolean(value) ? json_string(json_is_true(value) ? "true" : "false")
-                                          : NULL;
+  json_t *text = json_is_string(value) ? json_incref(value) : NULL;
+  if (json_is_integer(value))
+    text = json_sprintf("%lld", (long long)json_integer_value(value));
+  else if (json_is_boolean(value))
+    text = json_string(json_is_true(value) ? "true" : "false");
   const char *digits = json_string_value(text);
   bool seconds = strcmp(key, MILVUS_TTL) == 0;
   size_t n = digits ? strspn(digits, "0123456789") : 0;

@@ -228,19 +228,19 @@ static void route_allow(char *allow, const char *method) {
 }
 
 const struct srv_json_place *srv_route_numbers(const struct srv_route *route) {
-#define ROUTE_NOWHERE {NULL, -1, NULL}
+#define ROUTE_NOWHERE {NULL, 0, -1, NULL}
   static const char *const vector[] = {"vector", NULL}, *const vectors[] = {"vectors", NULL},
                     *const nearest[] = {"nearest", "values", NULL},
                     *const asked[] = {"query", "vector", NULL};
   static const struct srv_json_place places[][5] = {
       [SRV_BODY_NONE] = {ROUTE_NOWHERE},
       [SRV_BODY_JSON] = {ROUTE_NOWHERE},
-      [SRV_BODY_ROWS] = {{"rows", 2, NULL}, ROUTE_NOWHERE},
-      [SRV_BODY_QUERY] = {{"vector", 0, NULL}, {"vectors", 1, NULL}, ROUTE_NOWHERE},
-      [SRV_BODY_POINTS] = {{"points", 3, vector}, {"batch", 3, vectors}, ROUTE_NOWHERE},
-      [SRV_BODY_NEAREST] = {{"query", 2, nearest}, {"vector", 1, vector}, {"searches", 3, asked},
-                            {"prefetch", 3, asked}, ROUTE_NOWHERE},
-      [SRV_BODY_DATA] = {{"data", 2, NULL}, ROUTE_NOWHERE},
+      [SRV_BODY_ROWS] = {{"rows", 2, 2, NULL}, ROUTE_NOWHERE},
+      [SRV_BODY_QUERY] = {{"vector", 0, 0, NULL}, {"vectors", 1, 1, NULL}, ROUTE_NOWHERE},
+      [SRV_BODY_POINTS] = {{"points", 2, 3, vector}, {"batch", 2, 3, vectors}, ROUTE_NOWHERE},
+      [SRV_BODY_NEAREST] = {{"query", 0, 2, nearest}, {"vector", 0, 1, vector},
+                            {"searches", 2, 3, asked}, {"prefetch", 1, 3, asked}, ROUTE_NOWHERE},
+      [SRV_BODY_DATA] = {{"data", 1, 2, NULL}, ROUTE_NOWHERE},
       [SRV_BODY_TEXT] = {ROUTE_NOWHERE},
   };
 #undef ROUTE_NOWHERE

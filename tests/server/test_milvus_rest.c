@@ -87,11 +87,13 @@ static void test_wide(void **state) {
   expect(w, COLLECTIONS "/create",
          "{\"collectionName\": \"w\", \"dimension\": 8, \"metricType\": \"L2\"}", "{}");
   expect(w, ENTITIES "/insert",
-         "{\"collectionName\": \"w\", \"data\": [{\"id\": 1, \"vector\": [0.5, 0, 0, 0, 0, 0, 0, 0]},"
+         "{\"collectionName\": \"w\", \"data\": ["
+         "{\"id\": 1, \"vector\": [0.5, 0, 0, 0, 0, 0, 0, 0]},"
          " {\"id\": 2, \"vector\": " WIDE "}]}",
          "{\"insertCount\": 2, \"insertIds\": [1, 2]}");
   expect(w, ENTITIES "/upsert",
-         "{\"collectionName\": \"w\", \"data\": {\"id\": 1, \"vector\": [1.5, 0, 0, 0, 0, 0, 0, 0]}}",
+         "{\"collectionName\": \"w\", \"data\":"
+         " {\"id\": 1, \"vector\": [1.5, 0, 0, 0, 0, 0, 0, 0]}}",
          "{\"upsertCount\": 1, \"upsertIds\": [1]}");
   expect(w, ENTITIES "/search",
          "{\"collectionName\": \"w\", \"data\": [" WIDE ", [0.5, 0, 0, 0, 0, 0, 0, 0]],"
@@ -101,7 +103,8 @@ static void test_wide(void **state) {
   json_decref(ask(w, 1100, ENTITIES "/search", "{\"collectionName\": \"w\", \"data\": " WIDE "}"));
   json_decref(ask(w, 1100, ENTITIES "/insert", "{\"collectionName\": \"w\", \"data\": " WIDE "}"));
   json_decref(ask(w, 1100, ENTITIES "/insert",
-                  "{\"collectionName\": \"w\", \"data\": {\"id\": " WIDE ", \"vector\": " WIDE "}}"));
+                  "{\"collectionName\": \"w\", \"data\": {\"id\": " WIDE ","
+                  " \"vector\": " WIDE "}}"));
   expect(w, COLLECTIONS "/drop", "{\"collectionName\": \"w\"}", "{}");
 }
 
@@ -130,7 +133,8 @@ static json_int_t ttl_ms(const struct web *w) {
 static void test_ttl(void **state) {
   const struct web *w = *state;
   static const char seconds[] = "[{\"key\": \"collection.ttl.seconds\", \"value\": \"3600\"}]";
-  expect(w, COLLECTIONS "/create", T ", \"dimension\": 2, \"params\": {\"ttlSeconds\": 3600}}", "{}");
+  expect(w, COLLECTIONS "/create", T ", \"dimension\": 2, \"params\": {\"ttlSeconds\": 3600}}",
+         "{}");
   assert_int_equal(ttl_ms(w), 3600000);
   has_member(w, COLLECTIONS "/describe", T "}", "properties", seconds);
   expect(w, ENTITIES "/insert",

@@ -176,7 +176,8 @@ static void test_wide(void **state) {
   json_decref(got);
   web_do(w, 400, "POST", "/collections/w/points/query",
          "{\"query\": [0.5, 1, 1, 1, 1, 1, 1, 1, 1]}");
-  web_do(w, 400, "POST", "/collections/w/points/query", "{\"query\": " WIDE ", \"using\": " WIDE "}");
+  web_do(w, 400, "POST", "/collections/w/points/query",
+         "{\"query\": " WIDE ", \"using\": " WIDE "}");
   web_do(w, 400, "POST", "/collections/w/points/query/batch", "{\"searches\": " WIDE "}");
   web_do(w, 400, "PUT", "/collections/w/points", "{\"points\": " WIDE "}");
   web_do(w, 400, "PUT", "/collections/w/points",
@@ -192,7 +193,8 @@ static void test_wide_names(void **state) {
   static const char sparse[] = "{\"indices\": [1, 2, 3, 4, 5, 6, 7, 8], \"values\": " WIDE "}";
   char body[600];
   web_do(w, 200, "PUT", "/collections/w",
-         "{\"vectors\": {\"n\": {\"size\": 8, \"distance\": \"Dot\"}}, \"sparse_vectors\": {\"s\": {}}}");
+         "{\"vectors\": {\"n\": {\"size\": 8, \"distance\": \"Dot\"}},"
+         " \"sparse_vectors\": {\"s\": {}}}");
   snprintf(body, sizeof body,
            "{\"points\": [{\"id\": 2, \"vector\": {\"n\": " WIDE ", \"s\": %s}},"
            " {\"id\": 1, \"vector\": {\"n\": [0, 0, 0, 0, 0, 0, 0, 0.5]}}]}",

@@ -3,15 +3,19 @@
  * HTTP and over gRPC, in turn, on one open database. The server's threads run in this process, and
  * the calls in process go to the database that it serves. The client sends with one system call and
  * waits in another. What that alone takes on this machine is measured beside: as many bytes as HTTP
- * has, to a thread that reads them and sends back as many as its answer has.
+ * has, to a thread that reads them and sends back as many as its answer has ("echo"), or makes the
+ * call in process before it does ("bare"). The latter is what no server can do without: each side
+ * sleeps as long as it does when a server answers, and is woken as slowly. Client and server have a
+ * processor each, as the system mostly places them; else it wakes the echo on the client's.
  *
- *   overhead DIR QUERY.npy [QUERIES]
+ *   overhead DIR QUERY.npy [QUERIES [TURN]]
  *
  * DIR is a database that `load --prepare` made. Each query asks for the 10 nearest rows of one
- * tenant, and all three ways must give the same ones. The environment sets the server, as it does
- * vecdbd; with a certificate, both are asked over TLS, and with OVERHEAD_TOKEN each request shows
- * that as its bearer token. One JSON line: microseconds of each way, and what HTTP and gRPC take
- * more than the call in process for the same query.
+ * tenant, and all three ways must give the same ones. TURN queries in a row (1) go each way: a
+ * client that asks again as soon as it is answered lets a server sleep less. The environment sets
+ * the server, as it does vecdbd; with a certificate, both are asked over TLS, and with
+ * OVERHEAD_TOKEN each request shows that as its bearer token. One JSON line: microseconds of each
+ * way, and what HTTP, gRPC and the bare way take more than the call in process for the same query.
  */
 #include <arpa/inet.h>
 #include <jansson.h>
@@ -20,6 +24,7 @@
 #include <nghttp2/nghttp2.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +38,14 @@
 
 enum { OVERHEAD_K = 10, OVERHEAD_TENANTS = 10, OVERHEAD_ROOM = 64 * 1024, OVERHEAD_WARM = 100 };
 
-enum overhead_way { OVERHEAD_CALL, OVERHEAD_HTTP, OVERHEAD_GRPC, OVERHEAD_ECHO, OVERHEAD_WAYS };
+enum overhead_way {
+  OVERHEAD_CALL,
+  OVERHEAD_HTTP,
+  OVERHEAD_GRPC,
+  OVERHEAD_ECHO,
+  OVERHEAD_BARE,
+  OVERHEAD_WAYS
+};
 
 /* A query in the words of each way, and what was found. */
 struct overhead_query {
@@ -187,38 +199,53 @@ static void overhead_words_http(struct overhead_query *q) {
 
 /* ---- Echo ------------------------------------------------------------------------------------ */
 
-/* Each question begins with its length and that of its answer. */
+/* What each question begins with. */
+struct overhead_echo {
+  size_t question, answer; /* bytes */
+  const struct overhead_query *search; /* to be made before the answer; NULL: none */
+};
+
 static void *overhead_echo(void *arg) {
   struct overhead *o = arg;
   static char bytes[OVERHEAD_ROOM];
-  size_t lengths[2];
+  struct overhead_echo head = {0};
   for (;;) {
-    size_t got = 0, wanted = sizeof lengths;
+    size_t got = 0, wanted = sizeof head;
     while (got < wanted) {
       ssize_t n = overhead_receive(&o->echo_end, bytes + got, sizeof bytes - got);
       if (n <= 0)
         return NULL;
       got += (size_t)n;
-      if (got >= sizeof lengths) {
-        memcpy(lengths, bytes, sizeof lengths);
-        wanted = lengths[0];
+      if (got >= sizeof head) {
+        memcpy(&head, bytes, sizeof head);
+        wanted = head.question;
       }
     }
-    overhead_send(&o->echo_end, bytes, lengths[1]);
+    if (head.search)
+      overhead_ask_call(o, head.search);
+    overhead_send(&o->echo_end, bytes, head.answer);
+  }
+}
+
+static void overhead_ask_back(struct overhead *o, size_t n, const struct overhead_query *search) {
+  static char bytes[OVERHEAD_ROOM];
+  const struct overhead_echo head = {n, o->n_echo, search};
+  memcpy(bytes, &head, sizeof head);
+  overhead_send(&o->echo, bytes, n);
+  for (size_t got = 0; got < o->n_echo;) {
+    ssize_t r = overhead_receive(&o->echo, bytes + got, sizeof bytes - got);
+    if (r <= 0)
+      overhead_die("the echo is gone");
+    got += (size_t)r;
   }
 }
 
 static void overhead_ask_echo(struct overhead *o, const struct overhead_query *q) {
-  static char bytes[OVERHEAD_ROOM];
-  size_t lengths[] = {q->n_http, o->n_echo};
-  memcpy(bytes, lengths, sizeof lengths);
-  overhead_send(&o->echo, bytes, q->n_http);
-  for (size_t got = 0; got < o->n_echo;) {
-    ssize_t n = overhead_receive(&o->echo, bytes + got, sizeof bytes - got);
-    if (n <= 0)
-      overhead_die("the echo is gone");
-    got += (size_t)n;
-  }
+  overhead_ask_back(o, q->n_http, NULL);
+}
+
+static void overhead_ask_bare(struct overhead *o, const struct overhead_query *q) {
+  overhead_ask_back(o, q->n_http, q);
 }
 
 /* A connection within this process, and the thread at its other end. */
@@ -389,12 +416,26 @@ static void overhead_words_grpc(struct overhead_query *q) {
   srv_arena_free(&arena);
 }
 
+/* Has this thread, and those that it starts from here on, run on the last processor, or on the
+   others, where there are such. */
+static void overhead_place(bool last) {
+  long n = sysconf(_SC_NPROCESSORS_ONLN);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (long i = 0; i < n; i++)
+    if ((i == n - 1) == last)
+      CPU_SET((size_t)i, &set);
+  if (n > 1 && sched_setaffinity(0, sizeof set, &set) != 0)
+    overhead_die("cannot choose a processor");
+}
+
 /* ---- The measurement ------------------------------------------------------------------------- */
 
 static double overhead_ask(struct overhead *o, enum overhead_way way,
                            const struct overhead_query *q) {
   static void (*const ask[])(struct overhead *, const struct overhead_query *) = {
-      overhead_ask_call, overhead_ask_http, overhead_ask_grpc, overhead_ask_echo};
+      overhead_ask_call, overhead_ask_http, overhead_ask_grpc, overhead_ask_echo,
+      overhead_ask_bare};
   double start = bench_now();
   ask[way](o, q);
   return (bench_now() - start) * 1e6;
@@ -428,7 +469,8 @@ static void overhead_print(const char *name, double *us, size_t n, const char *a
          us[n * 9 / 10], us[n * 99 / 100], after);
 }
 
-static void overhead_measure(struct overhead *o, const struct overhead_query *queries, size_t n) {
+static void overhead_measure(struct overhead *o, const struct overhead_query *queries, size_t n,
+                             size_t turn) {
   double *us[OVERHEAD_WAYS], *more[OVERHEAD_WAYS];
   for (int w = 0; w < OVERHEAD_WAYS; w++) {
     us[w] = bench_alloc(n * sizeof **us);
@@ -436,20 +478,22 @@ static void overhead_measure(struct overhead *o, const struct overhead_query *qu
   }
   for (size_t i = 0; i < n && i < OVERHEAD_WARM; i++)
     overhead_same(o, &queries[i]);
-  for (size_t i = 0; i < n; i++) {
+  for (size_t at = 0; at < n; at += turn)
     for (size_t w = 0; w < OVERHEAD_WAYS; w++) { /* by turns the first, whose caches are cold */
-      size_t way = (i + w) % OVERHEAD_WAYS;
-      us[way][i] = overhead_ask(o, (enum overhead_way)way, &queries[i]);
+      size_t way = (at / turn + w) % OVERHEAD_WAYS;
+      for (size_t i = at; i < at + turn && i < n; i++)
+        us[way][i] = overhead_ask(o, (enum overhead_way)way, &queries[i]);
     }
-    for (size_t w = 0; w < OVERHEAD_WAYS; w++)
+  for (size_t w = 0; w < OVERHEAD_WAYS; w++)
+    for (size_t i = 0; i < n; i++)
       more[w][i] = us[w][i] - us[OVERHEAD_CALL][i];
-  }
   printf("{\"queries\": %zu, ", n);
   overhead_print("in_process_us", us[OVERHEAD_CALL], n, ", ");
   overhead_print("http_us", us[OVERHEAD_HTTP], n, ", ");
   overhead_print("grpc_us", us[OVERHEAD_GRPC], n, ", ");
   overhead_print("http_more_us", more[OVERHEAD_HTTP], n, ", ");
   overhead_print("grpc_more_us", more[OVERHEAD_GRPC], n, ", ");
+  overhead_print("bare_more_us", more[OVERHEAD_BARE], n, ", ");
   overhead_print("echo_us", us[OVERHEAD_ECHO], n, "}\n");
   for (int w = 0; w < OVERHEAD_WAYS; w++) {
     free(us[w]);
@@ -479,12 +523,13 @@ int main(int argc, char **argv) {
   struct srv_config config;
   char error[SRV_CONFIG_ERROR];
   vecdb_error why;
-  if (argc != 3 && argc != 4) {
-    fprintf(stderr, "usage: overhead DIR QUERY.npy [QUERIES]\n");
+  if (argc < 3 || argc > 5) {
+    fprintf(stderr, "usage: overhead DIR QUERY.npy [QUERIES [TURN]]\n");
     return 2;
   }
   struct npy array = npy_open(argv[2]);
-  size_t n = argc == 4 ? strtoul(argv[3], NULL, 10) : array.rows;
+  size_t n = argc > 3 ? strtoul(argv[3], NULL, 10) : array.rows;
+  size_t turn = argc > 4 ? strtoul(argv[4], NULL, 10) : 1;
   const char *token = getenv("OVERHEAD_TOKEN");
   if (token)
     snprintf(overhead_shown, sizeof overhead_shown, "Bearer %s", token);
@@ -494,16 +539,18 @@ int main(int argc, char **argv) {
     overhead_die(error);
   snprintf(config.data, sizeof config.data, "%s", argv[1]);
   snprintf(config.listen, sizeof config.listen, "127.0.0.1:0");
-  o.server = n ? srv_server_start(&config, NULL, error) : NULL;
+  overhead_place(false);
+  o.server = n && turn ? srv_server_start(&config, NULL, error) : NULL;
   if (!o.server)
-    overhead_die(n ? error : "no queries");
+    overhead_die(n && turn ? error : "no queries");
   bench_check(engine_collection_get(o.server->engine, "bench", &o.collection, &why), "bench", &why);
   struct overhead_query *queries = overhead_words(&array, n);
   o.http = overhead_open(o.server, (const unsigned char *)"\x08http/1.1");
   o.grpc = overhead_open(o.server, (const unsigned char *)"\x02h2");
   overhead_session(&o);
   pthread_t echo = overhead_echo_start(&o);
-  overhead_measure(&o, queries, n);
+  overhead_place(true);
+  overhead_measure(&o, queries, n, turn);
   shutdown(o.echo.fd, SHUT_RDWR);
   pthread_join(echo, NULL);
   overhead_close(&o.echo);

@@ -91,18 +91,24 @@ keep_awake() {
   done
 }
 
-# ask PROCESSORS: one line.
+# ask PROCESSORS TURN: one line.
 ask() {
-  echo "{\"processors\": \"$1\", $(build/bench/overhead $folder/db "$data/query.npy" | cut -c2-)"
+  echo "{\"processors\": \"$1\", \"turn\": $2, \"poll_us\": \"${VECDBD_SERVER_POLL_US:-default}\", $(
+    build/bench/overhead $folder/db "$data/query.npy" 2000 "$2" | cut -c2-)"
 }
 
-# By turns as the machine is, and with processors that do not sleep: a virtual one wakes through its
-# host, which is no work of the server's and takes longer than much of it.
+# By turns as the machine is, also where threads do not wait awake (server.poll_us), and with
+# processors that do not sleep: a virtual one wakes through its host, which is no work of the
+# server's and takes longer than much of it. A client that asks 25 times in a row, and one that does
+# other things between two questions.
 overhead() {
   for _ in $(seq "$rounds"); do
-    ask "as they are"
+    for turn in 25 1; do
+      (export VECDBD_SERVER_POLL_US=0 && ask "as they are" $turn)
+      ask "as they are" $turn
+    done
     keep_awake
-    ask awake
+    ask awake 1
     # shellcheck disable=SC2086
     kill $spinners
   done

@@ -81,7 +81,8 @@ struct rep_options {
   struct rep_uuid store;
   uint64_t life; /* differs at every opening; not 0 */
   uint64_t heartbeat_ms, retry_ms;
-  uint64_t suspect_ms; /* silence of the primary; and stagger_ms more for each place between in the ISR */
+  uint64_t suspect_ms; /* silence of the primary; and stagger_ms more for each place between in
+                          the ISR */
   uint64_t stagger_ms;
   uint64_t slow_ms;    /* silence or standstill of an ISR member */
   uint64_t read_ms;    /* how long a read may wait */

@@ -46,6 +46,9 @@ static const struct config_key config_keys[] = {
     CONFIG_NUMBER("server", "workers", workers, 4, 1, 1024, "threads that run requests"),
     CONFIG_NUMBER("server", "queue", queue, 256, 1, 1000000,
                   "requests that may wait for a worker; more are answered 429"),
+    CONFIG_NUMBER("server", "poll_us", poll_us, 200, 0, 100000,
+                  "while pauses are shorter, an idle thread waits so long for a request without"
+                  " sleeping, unless others want the processor; 0: it sleeps at once"),
     CONFIG_NUMBER("server", "connections", connections, 8192, 1, 1000000,
                   "connections at a time; more are closed at once"),
     CONFIG_LIVE("server", "address_connections", address_connections, 0, 0, 1000000,

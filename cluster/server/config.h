@@ -59,6 +59,7 @@ struct srv_config {
   _Atomic uint64_t network_threads;
   _Atomic uint64_t workers; /* threads that run requests */
   _Atomic uint64_t queue;   /* requests that may wait for a worker */
+  _Atomic uint64_t poll_us; /* that a thread waits without sleeping */
   _Atomic uint64_t connections;
   _Atomic uint64_t address_connections; /* of one address; 0: no limit */
   _Atomic uint64_t body_bytes;      /* largest request body */

@@ -108,7 +108,7 @@ static bool stream_flush(struct rows_stream *s) {
 }
 
 static bool stream_line(struct rows_stream *s, const char *text, size_t n) {
-  static const struct srv_json_place members[] = {{NULL, 0}};
+  static const struct srv_json_place members[] = {{NULL, 0, 0, NULL}};
   s->line++;
   if (strspn(text, " \t\r") >= n)
     return true;

@@ -22,19 +22,32 @@ namespace dom = simdjson::dom;
 constexpr size_t read_kept = 256 * 1024;
 
 /* How many levels below a value arrays may be kept as numbers in one piece: in no other place. */
-constexpr int read_plain = -1;
+struct read_place {
+  int first, last;
+  const char *const *under; /* as in srv_json_place */
+};
+
+constexpr read_place read_plain = {0, -1, nullptr};
 constexpr size_t read_least = 8, read_most = 4096;
 
-constexpr int read_inner(int below) {
-  return below > 0 ? below - 1 : read_plain;
+constexpr read_place read_inner(read_place place) {
+  return place.last > 0 ? read_place{place.first - 1, place.last - 1, place.under} : read_plain;
 }
 
-json_t *read_value(dom::element from, int below);
+/* Of a member of an object. */
+read_place read_under(read_place place, std::string_view key) {
+  const char *const *name = place.under;
+  while (name && *name && key != *name)
+    name++;
+  return name && !*name ? read_plain : read_inner({place.first, place.last, nullptr});
+}
 
-json_t *read_array(dom::array from, int below) {
+json_t *read_value(dom::element from, read_place place);
+
+json_t *read_array(dom::array from, read_place place) {
   json_t *out = json_array();
   for (dom::element item : from)
-    if (json_array_append_new(out, read_value(item, read_inner(below))) != 0) {
+    if (json_array_append_new(out, read_value(item, read_inner(place))) != 0) {
       json_decref(out);
       return nullptr;
     }
@@ -42,7 +55,7 @@ json_t *read_array(dom::array from, int below) {
 }
 
 /* Integers alone are none of these: a double may not tell them apart. */
-json_t *read_numbers(dom::array from) {
+json_t *read_numbers(dom::array from, read_place place) {
   char bytes[SRV_NUMBERS_BYTES(read_most)];
   char *to = bytes + SRV_NUMBERS_AT;
   bool all = from.size() >= read_least && from.size() <= read_most, fraction = false;
@@ -56,20 +69,20 @@ json_t *read_numbers(dom::array from) {
     memcpy(to, &number, sizeof number);
     to += sizeof number;
   }
-  return all && fraction ? srv_numbers_new(bytes, from.size()) : read_array(from, read_plain);
+  return all && fraction ? srv_numbers_new(bytes, from.size()) : read_array(from, place);
 }
 
 /* Jansson takes no key twice, and none with a NUL in it. */
-bool read_member(json_t *out, dom::key_value_pair member, int below) {
+bool read_member(json_t *out, dom::key_value_pair member, read_place place) {
   std::string_view key = member.key;
   return key.find('\0') == key.npos && !json_object_getn(out, key.data(), key.size()) &&
-         json_object_setn_new(out, key.data(), key.size(), read_value(member.value, below)) == 0;
+         json_object_setn_new(out, key.data(), key.size(), read_value(member.value, place)) == 0;
 }
 
-json_t *read_object(dom::object from, int below) {
+json_t *read_object(dom::object from, read_place place) {
   json_t *out = json_object();
   for (dom::key_value_pair member : from)
-    if (!read_member(out, member, read_inner(below))) {
+    if (!read_member(out, member, read_under(place, member.key))) {
       json_decref(out);
       return nullptr;
     }
@@ -83,7 +96,7 @@ json_t *read_members(dom::object from, const srv_json_place *places) {
     const srv_json_place *place = places;
     while (place->member && member.key != place->member)
       place++;
-    if (!read_member(out, member, place->below)) {
+    if (!read_member(out, member, {place->first, place->last, place->under})) {
       json_decref(out);
       return nullptr;
     }
@@ -96,13 +109,14 @@ json_t *read_string(std::string_view text) {
 }
 
 /* NULL: out of memory, or something that Jansson would refuse. */
-json_t *read_value(dom::element from, int below) {
+json_t *read_value(dom::element from, read_place place) {
   switch (from.type()) {
   case dom::element_type::ARRAY:
-    return below == 0 ? read_numbers(from.get_array().value_unsafe())
-                      : read_array(from.get_array().value_unsafe(), below);
+    return place.first <= 0 && place.last >= 0
+               ? read_numbers(from.get_array().value_unsafe(), place)
+               : read_array(from.get_array().value_unsafe(), place);
   case dom::element_type::OBJECT:
-    return read_object(from.get_object().value_unsafe(), below);
+    return read_object(from.get_object().value_unsafe(), place);
   case dom::element_type::INT64:
     return json_integer(from.get_int64().value_unsafe());
   case dom::element_type::DOUBLE:
@@ -144,6 +158,6 @@ json_t *srv_json_read_at(const char *text, size_t n, const struct srv_json_place
 }
 
 json_t *srv_json_read(const char *text, size_t n, json_error_t *why) {
-  static const struct srv_json_place nowhere = {nullptr, read_plain};
+  static const struct srv_json_place nowhere = {nullptr, 0, -1, nullptr};
   return srv_json_read_at(text, n, &nowhere, why);
 }

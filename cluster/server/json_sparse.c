@@ -3,9 +3,12 @@
 
 #include <stdlib.h>
 
+#include "server/json_numbers.h"
+
 bool srv_is_sparse(json_t *value) {
+  json_t *values = json_object_get(value, "values");
   return json_object_size(value) == 2 && json_is_array(json_object_get(value, "indices")) &&
-         json_is_array(json_object_get(value, "values"));
+         (json_is_array(values) || srv_is_numbers(values));
 }
 
 static int sparse_compare(const void *a, const void *b) {
@@ -13,11 +16,14 @@ static int sparse_compare(const void *a, const void *b) {
   return (x->index > y->index) - (x->index < y->index);
 }
 
-static bool sparse_pair(json_t *index, json_t *value, vecdb_sparse_pair *out) {
+static bool sparse_pair(json_t *index, json_t *values, size_t at, vecdb_sparse_pair *out) {
   json_int_t i = json_integer_value(index);
-  if (!json_is_integer(index) || i < 0 || i > UINT32_MAX || !json_is_number(value))
+  json_t *value = json_array_get(values, at);
+  bool numbers = srv_is_numbers(values);
+  if (!json_is_integer(index) || i < 0 || i > UINT32_MAX || !(numbers || json_is_number(value)))
     return false;
-  *out = (vecdb_sparse_pair){(uint32_t)i, (float)json_number_value(value)};
+  double number = numbers ? srv_numbers_get(values, at) : json_number_value(value);
+  *out = (vecdb_sparse_pair){(uint32_t)i, (float)number};
   return true;
 }
 
@@ -25,13 +31,13 @@ bool srv_sparse_read(struct srv_call *call, json_t *value, vecdb_sparse *out) {
   json_t *indices = json_object_get(value, "indices"), *values = json_object_get(value, "values");
   size_t n = json_array_size(indices);
   bool sorted = true;
-  if (!srv_is_sparse(value) || json_array_size(values) != n)
+  if (!srv_is_sparse(value) || srv_numbers_count(values) != n)
     return false;
   vecdb_sparse_pair *pairs = srv_arena_array(&call->arena, n + 1, sizeof *pairs);
   if (!pairs)
     return false;
   for (size_t i = 0; i < n; i++) {
-    if (!sparse_pair(json_array_get(indices, i), json_array_get(values, i), &pairs[i]))
+    if (!sparse_pair(json_array_get(indices, i), values, i, &pairs[i]))
       return false;
     sorted = sorted && (i == 0 || pairs[i - 1].index < pairs[i].index);
   }

@@ -130,11 +130,17 @@ bool milvus_partition_column(struct milvus *m, const struct milvus_open *open, c
 /* The field with the times at which rows were written; only in collections that had a time to live.
    It is in milliseconds. */
 #define MILVUS_WRITTEN "_written"
+/* The property that says it, in seconds; 0 and less: for ever. */
+#define MILVUS_TTL "collection.ttl.seconds"
 
 /* Adds a field to the collection. */
 bool milvus_field_add(struct milvus *m, struct milvus_open *open, const vecdb_field *field);
 /* Puts the time to live among the record's properties in force. */
 bool milvus_ttl(struct milvus *m, struct milvus_open *open);
+/* The same of a collection and its record, as a call of the library. */
+int milvus_expire(struct engine_collection *collection, const json_t *record, vecdb_error *error);
+/* The present time for each row, in the arena; NULL: no memory. */
+int64_t *milvus_written(struct srv_arena *arena, uint32_t n_rows);
 /* Adds the column with the time of a batch's rows, where they have one; *n_columns grows by 0 or
    1. */
 bool milvus_ttl_column(struct milvus *m, const struct milvus_open *open, uint32_t n_rows,

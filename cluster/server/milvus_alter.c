@@ -8,9 +8,6 @@
 #include "server/json_schema.h"
 #include "server/milvus.h"
 
-/* Of properties, in seconds; 0 and less: for ever. */
-#define ALTER_TTL "collection.ttl.seconds"
-
 struct alter_request {
   const char *db, *name;
   struct pb_bytes schema;
@@ -46,24 +43,40 @@ bool milvus_field_add(struct milvus *m, struct milvus_open *open, const vecdb_fi
 /* ---- Times to live --------------------------------------------------------------------------- */
 
 /* Rows from before count from now on. */
-static bool alter_ttl_field(struct milvus *m, struct milvus_open *open) {
+static int alter_ttl_field(struct engine_collection *collection, vecdb_error *error) {
   vecdb_field field = {.name = MILVUS_WRITTEN, .type = VECDB_INT64, .flags = VECDB_HAS_DEFAULT,
                        .default_value = {.type = VECDB_INT64, .as.integer = alter_now_ms()}};
-  return srv_schema_field(open->schema, MILVUS_WRITTEN) || milvus_field_add(m, open, &field);
+  vecdb_schema schema = {sizeof schema, sizeof field, NULL, &field, 1};
+  return srv_schema_field(engine_collection_schema(collection), MILVUS_WRITTEN)
+             ? VECDB_OK
+             : engine_fields_add(collection, &schema, NULL, error);
+}
+
+int milvus_expire(struct engine_collection *collection, const json_t *record, vecdb_error *error) {
+  const char *text =
+      json_string_value(json_object_get(json_object_get(record, "properties"), MILVUS_TTL));
+  long long seconds = text ? strtoll(text, NULL, 10) : 0;
+  if (seconds <= 0 && !engine_expiry(collection, NULL))
+    return VECDB_OK;
+  int rc = seconds > 0 ? alter_ttl_field(collection, error) : VECDB_OK;
+  return rc != VECDB_OK ? rc
+                        : engine_expire(collection, seconds > 0 ? MILVUS_WRITTEN : NULL,
+                                       (uint64_t)seconds * 1000, NULL, error);
 }
 
 bool milvus_ttl(struct milvus *m, struct milvus_open *open) {
-  const char *text = json_string_value(
-      json_object_get(json_object_get(open->record, "properties"), ALTER_TTL));
-  long long seconds = text ? strtoll(text, NULL, 10) : 0;
   vecdb_error error;
-  if (seconds <= 0 && !engine_expiry(open->collection, NULL))
-    return true;
-  if (seconds > 0 && !alter_ttl_field(m, open))
-    return false;
-  return engine_expire(open->collection, seconds > 0 ? MILVUS_WRITTEN : NULL,
-                      (uint64_t)seconds * 1000, NULL, &error) == VECDB_OK ||
-         milvus_error(m, &error);
+  if (milvus_expire(open->collection, open->record, &error) != VECDB_OK)
+    return milvus_error(m, &error);
+  milvus_opened(open);
+  return true;
+}
+
+int64_t *milvus_written(struct srv_arena *arena, uint32_t n_rows) {
+  int64_t now = alter_now_ms(), *times = srv_arena_array(arena, n_rows, sizeof *times);
+  for (uint32_t i = 0; times && i < n_rows; i++)
+    times[i] = now;
+  return times;
 }
 
 bool milvus_ttl_column(struct milvus *m, const struct milvus_open *open, uint32_t n_rows,
@@ -71,11 +84,9 @@ bool milvus_ttl_column(struct milvus *m, const struct milvus_open *open, uint32_
   const vecdb_field *field = srv_schema_field(open->schema, MILVUS_WRITTEN);
   if (!field || field->type != VECDB_INT64) /* another one was made by other means */
     return true;
-  int64_t now = alter_now_ms(), *times = srv_arena_array(&m->call->arena, n_rows, sizeof *times);
+  const int64_t *times = milvus_written(&m->call->arena, n_rows);
   if (!times)
     return milvus_no_memory(m);
-  for (uint32_t i = 0; i < n_rows; i++)
-    times[i] = now;
   columns[(*n_columns)++] = (vecdb_column){.field = MILVUS_WRITTEN, .data = times};
   return true;
 }

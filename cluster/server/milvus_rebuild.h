@@ -16,7 +16,8 @@ struct milvus_rebuild {
 /* Moves the rows to a new collection, and makes that the one behind the name; *open is it
    afterwards. Writers wait meanwhile; a crash leaves the old one in its place. The caller holds the
    lock of changes. Expiry and optimizers are kept; what optimizers have learned of rows begins
-   anew, as after an upsert. False after failing: nothing changed, or an index was not built anew. */
+   anew, as after an upsert. False after failing: nothing changed, or an index was not built
+   anew. */
 bool milvus_rebuild(struct milvus *m, struct milvus_open *open,
                     const struct milvus_rebuild *change);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "server/json_schema.h"
+#include "server/milvus.h"
 #include "server/milvus_names.h"
 #include "server/observe.h"
 #include "server/server.h"
@@ -226,10 +227,18 @@ void srv_milvus_create(struct srv_call *call) {
       !srv_take_text(call, call->json, "description", &schema.description) ||
       !(json_is_object(full) ? milvus_full(call, full, &schema) : milvus_quick(call, &schema)))
     return;
-  if (srv_guard_create(call, name, &schema, NULL, &error) != VECDB_OK)
+  struct engine_collection *made;
+  if (srv_guard_create(call, name, &schema, &made, &error) != VECDB_OK) {
     srv_call_error(call, &error);
-  else
+    return;
+  }
+  json_t *seconds = json_object_get(json_object_get(call->json, "params"), "ttlSeconds");
+  bool lives = srv_milvus_live(call, made, seconds);
+  engine_collection_release(made);
+  if (lives)
     srv_milvus_answer(call, json_object());
+  else if (srv_guard_drop(call, name, &error) == VECDB_OK)
+    srv_milvus_forget(call, name);
 }
 
 /* "schema" is the new field, as one of a collection is written; rows that are there have null. */
@@ -291,7 +300,8 @@ void srv_milvus_describe(struct srv_call *call) {
   json_t *fields = json_array(), *indexes = json_array();
   for (uint32_t i = 0; i < schema->n_fields; i++) {
     const vecdb_field *f = &schema->fields[i];
-    json_array_append_new(fields, milvus_field_write(f));
+    if (strcmp(f->name, MILVUS_WRITTEN) != 0)
+      json_array_append_new(fields, milvus_field_write(f));
     if (srv_type_is_vector(f->type))
       json_array_append_new(indexes,
                             json_pack("{s:s, s:s, s:s}", "fieldName", f->name, "indexName", f->name,
@@ -299,11 +309,12 @@ void srv_milvus_describe(struct srv_call *call) {
   }
   bool auto_id = (srv_schema_key(schema)->flags & VECDB_AUTO_ID) != 0;
   srv_milvus_answer(
-      call, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:s, s:i, s:i}", "collectionName",
+      call, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:s, s:i, s:i, s:o}", "collectionName",
                       engine_collection_name(collection), "description",
                       schema->description ? schema->description : "", "fields", fields, "indexes",
                       indexes, "autoId", auto_id, "enableDynamicField", 0, "load",
-                      "LoadStateLoaded", "partitionsNum", 1, "shardsNum", 1));
+                      "LoadStateLoaded", "partitionsNum", 1, "shardsNum", 1, "properties",
+                      srv_milvus_properties(call, engine_collection_name(collection))));
   engine_collection_release(collection);
 }
 
@@ -331,6 +342,8 @@ void srv_milvus_drop(struct srv_call *call) {
     srv_call_error(call, &error);
   else
     srv_milvus_answer(call, json_object());
+  if (rc == VECDB_OK)
+    srv_milvus_forget(call, name);
 }
 
 void srv_milvus_load(struct srv_call *call) {

@@ -24,6 +24,21 @@ srv_handler srv_milvus_create, srv_milvus_list, srv_milvus_describe, srv_milvus_
     srv_milvus_drop, srv_milvus_load, srv_milvus_load_state, srv_milvus_stats,
     srv_milvus_field_add;
 
+/* ---- milvus_rest_alter.c --------------------------------------------------------------------- */
+
+/* "params": {"ttlSeconds"} of a new collection, if it is there. False after answering. */
+bool srv_milvus_live(struct srv_call *call, struct engine_collection *collection, json_t *seconds);
+/* Its properties, [{"key", "value"}]; and none from here on. */
+json_t *srv_milvus_properties(struct srv_call *call, const char *physical);
+void srv_milvus_forget(struct srv_call *call, const char *physical);
+/* Has the rows of a batch say when they were written, in a collection with a time to live. */
+bool srv_milvus_written(struct srv_call *call, const vecdb_schema *schema, vecdb_batch *batch);
+/* Where *fields is NULL, all of them: sets it to those that clients are to see. */
+bool srv_milvus_visible(struct srv_call *call, const vecdb_schema *schema,
+                        const char *const **fields, size_t *n);
+
+srv_handler srv_milvus_alter, srv_milvus_alter_drop;
+
 /* ---- milvus_rest_rows.c ---------------------------------------------------------------------- */
 
 srv_handler srv_milvus_insert, srv_milvus_upsert, srv_milvus_delete, srv_milvus_query,

@@ -23,7 +23,7 @@ static void milvus_put(struct srv_call *call, struct engine_collection *collecti
   const vecdb_field *key = srv_schema_key(schema);
   vecdb_batch batch;
   vecdb_error error;
-  if (!srv_rows_read(call, schema, rows, &batch))
+  if (!srv_rows_read(call, schema, rows, &batch) || !srv_milvus_written(call, schema, &batch))
     return;
   int64_t *ids = srv_arena_array(&call->arena, batch.n_rows, sizeof *ids);
   if (!ids) {
@@ -170,11 +170,14 @@ void srv_milvus_query(struct srv_call *call) {
   struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
-    srv_call_error(call, &error);
-  } else {
-    srv_milvus_answer(call, milvus_list(rows));
-    engine_rows_free(rows);
+  if (srv_milvus_visible(call, engine_collection_schema(collection), &params.fields,
+                         &params.n_fields)) {
+    if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
+      srv_call_error(call, &error);
+    } else {
+      srv_milvus_answer(call, milvus_list(rows));
+      engine_rows_free(rows);
+    }
   }
   engine_collection_release(collection);
 }
@@ -197,8 +200,9 @@ void srv_milvus_get(struct srv_call *call) {
   if (!collection)
     return;
   json_t *ids = json_is_array(id) ? json_incref(id) : json_pack("[O]", id);
-  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
-  if (srv_keys_read(call, key, ids, &list)) {
+  const vecdb_schema *schema = engine_collection_schema(collection);
+  if (srv_keys_read(call, srv_schema_key(schema), ids, &list) &&
+      srv_milvus_visible(call, schema, &fields, &n_fields)) {
     struct srv_guard_fields wanted = {fields, n_fields};
     if (srv_guard_get(call, collection, &list, wanted, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
@@ -310,7 +314,8 @@ static bool milvus_options(struct milvus_search *s, const vecdb_schema *schema) 
       !srv_take_u32(call, call->json, "limit", &s->limit) ||
       !srv_take_u32(call, call->json, "offset", &s->offset) ||
       !milvus_filter(call, &s->params.filter) ||
-      !milvus_fields(call, false, &s->params.fields, &s->params.n_fields))
+      !milvus_fields(call, false, &s->params.fields, &s->params.n_fields) ||
+      !srv_milvus_visible(call, schema, &s->params.fields, &s->params.n_fields))
     return false;
   s->field = name && *name ? srv_schema_field(schema, name) : srv_schema_vector(schema);
   if (!s->field || !srv_type_is_vector(s->field->type)) {

@@ -27,8 +27,11 @@ struct srv_source {
 enum srv_ready { SRV_READABLE = 1, SRV_WRITABLE = 2 };
 
 /* workers + watchers threads, once started, and room for `capacity` waiting items; NULL when the
-   system refuses. */
-struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity);
+   system refuses. While pauses are shorter than poll_us, one idle thread looks for so long without
+   sleeping, unless others want its processor: a processor that sleeps takes its time to wake, a
+   virtual one longer than much of the work. */
+struct srv_pool *srv_pool_new(unsigned workers, unsigned watchers, size_t capacity,
+                              unsigned poll_us);
 /* Begins to look at the sources; false when the system refuses. */
 bool srv_pool_start(struct srv_pool *pool);
 /* Has the source looked at, once, when it is ready; false when the system refuses. It is forgotten

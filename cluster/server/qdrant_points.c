@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/guard.h"
+#include "server/json_numbers.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/json_sparse.h"
@@ -55,10 +56,14 @@ static bool points_payload(struct points *p, size_t row, json_t *payload) {
   return false;
 }
 
+static bool points_is_array(const json_t *vector) {
+  return json_is_array(vector) || srv_is_numbers(vector);
+}
+
 /* The vector of that name in a point; NULL when it has none. */
 static json_t *points_vector(json_t *point, const char *name) {
   json_t *vector = json_object_get(point, "vector");
-  if (json_is_array(vector))
+  if (points_is_array(vector))
     return *name ? NULL : vector;
   vector = json_object_get(vector, name);
   return json_is_null(vector) ? NULL : vector;
@@ -75,7 +80,7 @@ static bool points_check_vectors(struct points *p, size_t row, json_t *point,
                   unnamed ? "an array of numbers" : "an object of vectors by name");
     return false;
   }
-  if (unnamed && json_is_array(vector))
+  if (unnamed && points_is_array(vector))
     return true;
   json_object_foreach(vector, name, value) {
     if (!srv_qdrant_vector(p->call, p->schema, name))
@@ -152,7 +157,7 @@ static bool points_column(struct points *p, const vecdb_field *field, vecdb_colu
       continue;
     srv_call_fail(p->call, 400, "DIMENSION",
                   "Wrong input: Vector dimension error: expected dim: %u, got %zu", field->dim,
-                  json_array_size(vector));
+                  srv_numbers_count(vector));
     return false;
   }
   vecdb_error error;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/guard.h"
+#include "server/json_numbers.h"
 #include "server/json_rows.h"
 #include "server/json_sparse.h"
 #include "server/observe.h"
@@ -93,10 +94,11 @@ static bool search_query(struct qdrant_search *s, json_t *query) {
       return false;
     query = nearest;
   }
-  if (json_is_integer(query) || json_is_string(query))
+  bool numbers = srv_is_numbers(query);
+  if (json_is_integer(query) || (json_is_string(query) && !numbers))
     return search_stored(s, query);
   s->vector = query;
-  if (json_is_array(query) || srv_is_sparse(query))
+  if (json_is_array(query) || numbers || srv_is_sparse(query))
     return true;
   srv_call_fail(s->call, 400, "TYPE", "a query must be a vector or the id of a point");
   return false;
@@ -116,7 +118,7 @@ static bool search_vector(struct qdrant_search *s) {
     return true;
   srv_call_fail(s->call, 400, "DIMENSION",
                 "Wrong input: Vector dimension error: expected dim: %u, got %zu", s->field->dim,
-                json_array_size(s->vector));
+                srv_numbers_count(s->vector));
   return false;
 }
 

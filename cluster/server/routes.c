@@ -68,7 +68,7 @@ static const struct srv_route qdrant_routes[] = {
     {"PUT", "/collections/{collection}/index", SRV_ADMIN, SRV_BODY_JSON, false, srv_qdrant_index},
     {"DELETE", "/collections/{collection}/index/{field}", SRV_ADMIN, SRV_BODY_NONE, false,
      srv_qdrant_index_drop},
-    {"PUT", POINTS, SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_upsert},
+    {"PUT", POINTS, SRV_WRITE, SRV_BODY_POINTS, false, srv_qdrant_upsert},
     {"POST", POINTS, SRV_READ, SRV_BODY_JSON, false, srv_qdrant_retrieve},
     {"GET", POINTS "/{id}", SRV_READ, SRV_BODY_NONE, false, srv_qdrant_retrieve_one},
     {"POST", POINTS "/delete", SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_delete},
@@ -78,12 +78,12 @@ static const struct srv_route qdrant_routes[] = {
     {"POST", POINTS "/payload/clear", SRV_WRITE, SRV_BODY_JSON, false, srv_qdrant_payload_clear},
     {"POST", POINTS "/scroll", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_scroll},
     {"POST", POINTS "/count", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_count},
-    {"POST", POINTS "/query", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_query},
-    {"POST", POINTS "/query/batch", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_query_batch},
-    {"POST", POINTS "/query/groups", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_query_groups},
-    {"POST", POINTS "/search", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search},
-    {"POST", POINTS "/search/batch", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search_batch},
-    {"POST", POINTS "/search/groups", SRV_READ, SRV_BODY_JSON, false, srv_qdrant_search_groups},
+    {"POST", POINTS "/query", SRV_READ, SRV_BODY_NEAREST, false, srv_qdrant_query},
+    {"POST", POINTS "/query/batch", SRV_READ, SRV_BODY_NEAREST, false, srv_qdrant_query_batch},
+    {"POST", POINTS "/query/groups", SRV_READ, SRV_BODY_NEAREST, false, srv_qdrant_query_groups},
+    {"POST", POINTS "/search", SRV_READ, SRV_BODY_NEAREST, false, srv_qdrant_search},
+    {"POST", POINTS "/search/batch", SRV_READ, SRV_BODY_NEAREST, false, srv_qdrant_search_batch},
+    {"POST", POINTS "/search/groups", SRV_READ, SRV_BODY_NEAREST, false, srv_qdrant_search_groups},
 };
 
 #define MILVUS_COLLECTIONS "/v2/vectordb/collections"
@@ -98,17 +98,21 @@ static const struct srv_route milvus_routes[] = {
     {"POST", MILVUS_COLLECTIONS "/drop", SRV_ADMIN, SRV_BODY_JSON, false, srv_milvus_drop},
     {"POST", MILVUS_COLLECTIONS "/fields/add", SRV_ADMIN, SRV_BODY_JSON, false,
      srv_milvus_field_add},
+    {"POST", MILVUS_COLLECTIONS "/alter_properties", SRV_ADMIN, SRV_BODY_JSON, false,
+     srv_milvus_alter},
+    {"POST", MILVUS_COLLECTIONS "/drop_properties", SRV_ADMIN, SRV_BODY_JSON, false,
+     srv_milvus_alter_drop},
     {"POST", MILVUS_COLLECTIONS "/load", SRV_READ, SRV_BODY_JSON, false, srv_milvus_load},
     {"POST", MILVUS_COLLECTIONS "/release", SRV_READ, SRV_BODY_JSON, false, srv_milvus_load},
     {"POST", MILVUS_COLLECTIONS "/get_load_state", SRV_READ, SRV_BODY_JSON, false,
      srv_milvus_load_state},
     {"POST", MILVUS_COLLECTIONS "/get_stats", SRV_READ, SRV_BODY_JSON, false, srv_milvus_stats},
-    {"POST", MILVUS_ROWS "/insert", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_insert},
-    {"POST", MILVUS_ROWS "/upsert", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_upsert},
+    {"POST", MILVUS_ROWS "/insert", SRV_WRITE, SRV_BODY_DATA, false, srv_milvus_insert},
+    {"POST", MILVUS_ROWS "/upsert", SRV_WRITE, SRV_BODY_DATA, false, srv_milvus_upsert},
     {"POST", MILVUS_ROWS "/delete", SRV_WRITE, SRV_BODY_JSON, false, srv_milvus_delete},
     {"POST", MILVUS_ROWS "/query", SRV_READ, SRV_BODY_JSON, false, srv_milvus_query},
     {"POST", MILVUS_ROWS "/get", SRV_READ, SRV_BODY_JSON, false, srv_milvus_get},
-    {"POST", MILVUS_ROWS "/search", SRV_READ, SRV_BODY_JSON, false, srv_milvus_search},
+    {"POST", MILVUS_ROWS "/search", SRV_READ, SRV_BODY_DATA, false, srv_milvus_search},
 };
 
 #define ROUTES_OF(table) table, sizeof table / sizeof table[0]
@@ -224,10 +228,23 @@ static void route_allow(char *allow, const char *method) {
 }
 
 const struct srv_json_place *srv_route_numbers(const struct srv_route *route) {
-  static const struct srv_json_place nowhere[] = {{NULL, -1}};
-  static const struct srv_json_place rows[] = {{"rows", 2}, {NULL, -1}};
-  static const struct srv_json_place query[] = {{"vector", 0}, {"vectors", 1}, {NULL, -1}};
-  return route->body == SRV_BODY_ROWS ? rows : route->body == SRV_BODY_QUERY ? query : nowhere;
+#define ROUTE_NOWHERE {NULL, 0, -1, NULL}
+  static const char *const vector[] = {"vector", NULL}, *const vectors[] = {"vectors", NULL},
+                    *const nearest[] = {"nearest", "values", NULL},
+                    *const asked[] = {"query", "vector", NULL};
+  static const struct srv_json_place places[][5] = {
+      [SRV_BODY_NONE] = {ROUTE_NOWHERE},
+      [SRV_BODY_JSON] = {ROUTE_NOWHERE},
+      [SRV_BODY_ROWS] = {{"rows", 2, 2, NULL}, ROUTE_NOWHERE},
+      [SRV_BODY_QUERY] = {{"vector", 0, 0, NULL}, {"vectors", 1, 1, NULL}, ROUTE_NOWHERE},
+      [SRV_BODY_POINTS] = {{"points", 2, 3, vector}, {"batch", 2, 3, vectors}, ROUTE_NOWHERE},
+      [SRV_BODY_NEAREST] = {{"query", 0, 2, nearest}, {"vector", 0, 1, vector},
+                            {"searches", 2, 3, asked}, {"prefetch", 1, 3, asked}, ROUTE_NOWHERE},
+      [SRV_BODY_DATA] = {{"data", 1, 2, NULL}, ROUTE_NOWHERE},
+      [SRV_BODY_TEXT] = {ROUTE_NOWHERE},
+  };
+#undef ROUTE_NOWHERE
+  return places[route->body];
 }
 
 const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,

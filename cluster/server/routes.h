@@ -25,8 +25,11 @@ enum srv_permission {
 enum srv_body {
   SRV_BODY_NONE, /* a body is ignored up to a small size */
   SRV_BODY_JSON, /* an object; none counts as an empty one */
-  SRV_BODY_ROWS, /* the same, with vectors among rows (json_numbers.h), */
-  SRV_BODY_QUERY, /* or as a search's own */
+  SRV_BODY_ROWS, /* the same, with vectors (json_numbers.h) among rows, */
+  SRV_BODY_QUERY, /* as a search's own, */
+  SRV_BODY_POINTS, /* in Qdrant's points, */
+  SRV_BODY_NEAREST, /* in Qdrant's searches, */
+  SRV_BODY_DATA, /* or in Milvus's rows and searches */
   SRV_BODY_TEXT  /* handed on as it is */
 };
 

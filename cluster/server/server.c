@@ -98,7 +98,7 @@ static bool server_serve(struct srv_server *s, char *error) {
   s->guard = srv_guard_new();
   s->crowd = srv_crowd_new();
   s->pool = srv_pool_new((unsigned)s->config.workers, (unsigned)s->config.network_threads,
-                         (size_t)s->config.queue);
+                         (size_t)s->config.queue, (unsigned)s->config.poll_us);
   s->metrics = srv_metrics_new((unsigned)(s->config.workers + s->config.network_threads));
   s->embed = *s->config.embed_url ? srv_embed_start(&s->config) : NULL;
   if (!s->guard || !s->crowd || !s->pool || !s->metrics || (!s->embed && *s->config.embed_url))

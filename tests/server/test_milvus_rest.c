@@ -79,6 +79,110 @@ static void test_quick(void **state) {
   expect(w, COLLECTIONS "/has", "{\"collectionName\": \"q\"}", "{\"has\": false}");
 }
 
+#define WIDE "[0.5, 1.0, -2.0, 0.25, 0.0, 0.0, 3.0, 0.125]"
+
+/* Vectors of eight numbers are kept in one piece, among rows, alone and as queries. */
+static void test_wide(void **state) {
+  const struct web *w = *state;
+  expect(w, COLLECTIONS "/create",
+         "{\"collectionName\": \"w\", \"dimension\": 8, \"metricType\": \"L2\"}", "{}");
+  expect(w, ENTITIES "/insert",
+         "{\"collectionName\": \"w\", \"data\": ["
+         "{\"id\": 1, \"vector\": [0.5, 0, 0, 0, 0, 0, 0, 0]},"
+         " {\"id\": 2, \"vector\": " WIDE "}]}",
+         "{\"insertCount\": 2, \"insertIds\": [1, 2]}");
+  expect(w, ENTITIES "/upsert",
+         "{\"collectionName\": \"w\", \"data\":"
+         " {\"id\": 1, \"vector\": [1.5, 0, 0, 0, 0, 0, 0, 0]}}",
+         "{\"upsertCount\": 1, \"upsertIds\": [1]}");
+  expect(w, ENTITIES "/search",
+         "{\"collectionName\": \"w\", \"data\": [" WIDE ", [0.5, 0, 0, 0, 0, 0, 0, 0]],"
+         " \"limit\": 1, \"outputFields\": [\"vector\"]}",
+         "[{\"id\": 2, \"distance\": 0.0, \"vector\": " WIDE "},"
+         " {\"id\": 1, \"distance\": 1.0, \"vector\": [1.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]}]");
+  json_decref(ask(w, 1100, ENTITIES "/search", "{\"collectionName\": \"w\", \"data\": " WIDE "}"));
+  json_decref(ask(w, 1100, ENTITIES "/insert", "{\"collectionName\": \"w\", \"data\": " WIDE "}"));
+  json_decref(ask(w, 1100, ENTITIES "/insert",
+                  "{\"collectionName\": \"w\", \"data\": {\"id\": " WIDE ","
+                  " \"vector\": " WIDE "}}"));
+  expect(w, COLLECTIONS "/drop", "{\"collectionName\": \"w\"}", "{}");
+}
+
+/* A member of an answer's data, as JSON text, must be this. */
+static void has_member(const struct web *w, const char *path, const char *body, const char *key,
+                       const char *wanted) {
+  json_t *data = ask(w, 0, path, body), *json = json_loads(wanted, JSON_DECODE_ANY, NULL);
+  assert_true(json_equal(json_object_get(data, key), json));
+  json_decref(json);
+  json_decref(data);
+}
+
+/* What the library knows of the time to live of "t"; 0: it has none. */
+static json_int_t ttl_ms(const struct web *w) {
+  json_t *got = web_expect(w, 200, "GET", "/v1/collections/t", NULL);
+  json_t *ttl = json_object_get(json_object_get(got, "expiry"), "ttl_ms");
+  json_int_t ms = json_integer_value(ttl);
+  json_decref(got);
+  return ms;
+}
+
+#define T "{\"collectionName\": \"t\""
+
+/* Rows of a collection with a time to live go by when they were written, which clients do not see.
+   One is made old through the library's own interface. */
+static void test_ttl(void **state) {
+  const struct web *w = *state;
+  static const char seconds[] = "[{\"key\": \"collection.ttl.seconds\", \"value\": \"3600\"}]";
+  expect(w, COLLECTIONS "/create", T ", \"dimension\": 2, \"params\": {\"ttlSeconds\": 3600}}",
+         "{}");
+  assert_int_equal(ttl_ms(w), 3600000);
+  has_member(w, COLLECTIONS "/describe", T "}", "properties", seconds);
+  expect(w, ENTITIES "/insert",
+         T ", \"data\": [{\"id\": 1, \"vector\": [1, 0]}, {\"id\": 2, \"vector\": [0, 1]}]}",
+         "{\"insertCount\": 2, \"insertIds\": [1, 2]}");
+  expect(w, ENTITIES "/upsert",
+         T ", \"partialUpdate\": true, \"data\": [{\"id\": 1, \"vector\": [0, 1]}]}",
+         "{\"upsertCount\": 1, \"upsertIds\": [1]}");
+  web_do(w, 200, "PUT", "/v1/collections/t/rows",
+         "{\"rows\": [{\"id\": 2, \"vector\": [0, 1], \"_written\": 0}]}");
+  static const char left[] = "[{\"id\": 1, \"vector\": [0.0, 1.0]}]";
+  expect(w, ENTITIES "/query", T ", \"filter\": \"\"}", left);
+  expect(w, ENTITIES "/get", T ", \"id\": [1, 2]}", left);
+  expect(w, ENTITIES "/search", T ", \"data\": [[0, 1]], \"outputFields\": [\"*\"]}",
+         "[{\"id\": 1, \"vector\": [0.0, 1.0], \"distance\": 1.0}]");
+  json_t *data = ask(w, 0, COLLECTIONS "/describe", T "}");
+  assert_int_equal(json_array_size(json_object_get(data, "fields")), 2);
+  json_decref(data);
+  expect(w, COLLECTIONS "/alter_properties",
+         T ", \"properties\": {\"collection.ttl.seconds\": \"60\", \"mmap.enabled\": true}}", "{}");
+  assert_int_equal(ttl_ms(w), 60000);
+  expect(w, COLLECTIONS "/drop_properties", T ", \"propertyKeys\": [\"collection.ttl.seconds\"]}",
+         "{}");
+  assert_int_equal(ttl_ms(w), 0);
+  has_member(w, COLLECTIONS "/describe", T "}", "properties",
+             "[{\"key\": \"mmap.enabled\", \"value\": \"true\"}]");
+  expect(w, COLLECTIONS "/drop", T "}", "{}");
+  expect(w, COLLECTIONS "/create", T ", \"dimension\": 2}", "{}");
+  has_member(w, COLLECTIONS "/describe", T "}", "properties", "[]");
+  expect(w, COLLECTIONS "/alter_properties",
+         T ", \"properties\": {\"collection.ttl.seconds\": 3600}}", "{}");
+  has_member(w, COLLECTIONS "/describe", T "}", "properties", seconds);
+  static const char *const wrong[] = {
+      "{}", T "}", T ", \"properties\": []}", T ", \"properties\": {\"a\": [1]}}",
+      T ", \"properties\": {\"collection.ttl.seconds\": -1}}",
+      T ", \"properties\": {\"collection.ttl.seconds\": \"1h\"}}",
+      T ", \"properties\": {\"collection.ttl.seconds\": true}}",
+      T ", \"properties\": {\"collection.ttl.seconds\": \"99999999999\"}}"};
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+    json_decref(ask(w, 1100, COLLECTIONS "/alter_properties", wrong[i]));
+  json_decref(ask(w, 1100, COLLECTIONS "/drop_properties", T ", \"propertyKeys\": [3]}"));
+  assert_int_equal(ttl_ms(w), 3600000);
+  expect(w, COLLECTIONS "/drop", T "}", "{}");
+  json_decref(ask(w, 1100, COLLECTIONS "/create",
+                  T ", \"dimension\": 2, \"params\": {\"ttlSeconds\": \"soon\"}}"));
+  expect(w, COLLECTIONS "/has", T "}", "{\"has\": false}");
+}
+
 /* Fields that a partial upsert does not name stay; new rows take defaults. */
 static void test_partial(void **state) {
   const struct web *w = *state;
@@ -268,6 +372,8 @@ static void test_wrong_requests(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_quick, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_wide, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_ttl, setup, teardown),
       cmocka_unit_test_setup_teardown(test_schema, setup, teardown),
       cmocka_unit_test_setup_teardown(test_partial, setup, teardown),
       cmocka_unit_test_setup_teardown(test_groups, setup, teardown),

@@ -138,6 +138,80 @@ static void check_words(const struct web *w, const char *using, const double *sc
   json_decref(got);
 }
 
+#define WIDE "[0.5, 1, -2, 0.25, 0, 0, 3, 0.125]"
+
+/* The nearest point has this key, and lies where a vector of eight numbers does: such are kept in
+   one piece, wherever they stand. */
+static void check_wide(const struct web *w, const char *path, const char *body) {
+  json_t *got = web_expect(w, 200, "POST", path, body), *hit = json_object_get(got, "result");
+  while (hit && !json_object_get(hit, "id"))
+    hit = json_is_array(hit) ? json_array_get(hit, 0) : json_object_get(hit, "points");
+  assert_int_equal(json_integer_value(json_object_get(hit, "id")), 2);
+  if (!strstr(body, "fusion")) /* 0.25 + 1 + 4 + 0.0625 + 9 + 0.015625 */
+    assert_true(json_number_value(json_object_get(hit, "score")) == 14.328125);
+  json_decref(got);
+}
+
+static void test_wide(void **state) {
+  const struct web *w = *state;
+  web_do(w, 200, "PUT", "/collections/w", "{\"vectors\": {\"size\": 8, \"distance\": \"Dot\"}}");
+  web_do(w, 200, "PUT", "/collections/w/points",
+         "{\"points\": [{\"id\": 1, \"vector\": [0, 0, 0, 0, 0, 0, 0, 0.5],"
+         " \"payload\": {\"list\": " WIDE "}}]}");
+  web_do(w, 200, "PUT", "/collections/w/points",
+         "{\"batch\": {\"ids\": [2], \"vectors\": [" WIDE "], \"payloads\": [{\"list\": " WIDE
+         "}]}}");
+  check_wide(w, "/collections/w/points/query", "{\"query\": " WIDE "}");
+  check_wide(w, "/collections/w/points/query", "{\"query\": {\"nearest\": " WIDE "}}");
+  check_wide(w, "/collections/w/points/query",
+             "{\"prefetch\": [{\"query\": " WIDE "}], \"query\": {\"fusion\": \"rrf\"}}");
+  check_wide(w, "/collections/w/points/query/batch", "{\"searches\": [{\"query\": " WIDE "}]}");
+  check_wide(w, "/collections/w/points/search", "{\"vector\": " WIDE ", \"limit\": 1}");
+  json_t *got = web_expect(w, 200, "POST", "/collections/w/points", "{\"ids\": [1, 2]}");
+  json_t *points = json_object_get(got, "result"), *list = json_loads(WIDE, 0, NULL);
+  for (size_t i = 0; i < 2; i++)
+    assert_true(json_equal(
+        json_object_get(json_object_get(json_array_get(points, i), "payload"), "list"), list));
+  json_decref(list);
+  json_decref(got);
+  web_do(w, 400, "POST", "/collections/w/points/query",
+         "{\"query\": [0.5, 1, 1, 1, 1, 1, 1, 1, 1]}");
+  web_do(w, 400, "POST", "/collections/w/points/query",
+         "{\"query\": " WIDE ", \"using\": " WIDE "}");
+  web_do(w, 400, "POST", "/collections/w/points/query/batch", "{\"searches\": " WIDE "}");
+  web_do(w, 400, "PUT", "/collections/w/points", "{\"points\": " WIDE "}");
+  web_do(w, 400, "PUT", "/collections/w/points",
+         "{\"points\": [{\"id\": 1, \"vector\": " WIDE ", \"payload\": " WIDE "}]}");
+  web_do(w, 400, "PUT", "/collections/w/points",
+         "{\"batch\": {\"ids\": [2], \"vectors\": " WIDE "}}");
+  web_do(w, 200, "DELETE", "/collections/w", NULL);
+}
+
+/* The same by name, dense and sparse. */
+static void test_wide_names(void **state) {
+  const struct web *w = *state;
+  static const char sparse[] = "{\"indices\": [1, 2, 3, 4, 5, 6, 7, 8], \"values\": " WIDE "}";
+  char body[600];
+  web_do(w, 200, "PUT", "/collections/w",
+         "{\"vectors\": {\"n\": {\"size\": 8, \"distance\": \"Dot\"}},"
+         " \"sparse_vectors\": {\"s\": {}}}");
+  snprintf(body, sizeof body,
+           "{\"points\": [{\"id\": 2, \"vector\": {\"n\": " WIDE ", \"s\": %s}},"
+           " {\"id\": 1, \"vector\": {\"n\": [0, 0, 0, 0, 0, 0, 0, 0.5]}}]}",
+           sparse);
+  web_do(w, 200, "PUT", "/collections/w/points", body);
+  web_do(w, 200, "PUT", "/collections/w/points",
+         "{\"batch\": {\"ids\": [3], \"vectors\": {\"n\": [[0.5, 0, 0, 0, 0, 0, 0, 0]]}}}");
+  check_wide(w, "/collections/w/points/query", "{\"query\": " WIDE ", \"using\": \"n\"}");
+  check_wide(w, "/collections/w/points/search",
+             "{\"vector\": {\"name\": \"n\", \"vector\": " WIDE "}, \"limit\": 1}");
+  snprintf(body, sizeof body, "{\"query\": %s, \"using\": \"s\"}", sparse);
+  check_wide(w, "/collections/w/points/query", body);
+  snprintf(body, sizeof body, "{\"query\": {\"nearest\": %s}, \"using\": \"s\"}", sparse);
+  check_wide(w, "/collections/w/points/query", body);
+  web_do(w, 200, "DELETE", "/collections/w", NULL);
+}
+
 /* Sparse vectors, as they are and weighted by how rare their indices are. */
 static void test_sparse(void **state) {
   const struct web *w = *state;
@@ -433,6 +507,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_terms, setup, teardown),
       cmocka_unit_test_setup_teardown(test_payloads, setup, teardown),
       cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_wide, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_wide_names, setup, teardown),
       cmocka_unit_test_setup_teardown(test_apart, setup, teardown),
       cmocka_unit_test_setup_teardown(test_alike, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),

@@ -597,6 +597,58 @@ static void test_pipelined(void **state) {
   service_stop(&s);
 }
 
+/* A client that asks again as soon as it is answered, on one connection; in `got`, the answers. */
+struct asker {
+  int fd;
+  unsigned got;
+  pthread_t thread;
+};
+
+static void *ask_often(void *arg) {
+  static const char ask[] = "POST /v1/collections/passages/count HTTP/1.1\r\nHost: x\r\n\r\n";
+  struct asker *a = arg;
+  for (unsigned i = 0; i < 50; i++) {
+    char answer[4096];
+    size_t n = 0;
+    ssize_t r = send(a->fd, ask, sizeof ask - 1, MSG_NOSIGNAL);
+    answer[0] = '\0';
+    while (r > 0 && !strchr(answer, '}') && (r = recv(a->fd, answer + n, 4095 - n, 0)) > 0) {
+      n += (size_t)r;
+      answer[n] = '\0';
+    }
+    a->got += strncmp(answer, "HTTP/1.1 200", 12) == 0 && strstr(answer, "\"count\":3");
+  }
+  return NULL;
+}
+
+/* Threads that wait asleep, and one that waits awake, miss nothing, whether one client asks or more
+   than there are threads; and stop. */
+static void test_waiting(void **state) {
+  (void)state;
+  static const unsigned polls[] = {0, 100, 100000};
+  for (size_t i = 0; i < 3; i++) {
+    struct web w;
+    web_init(&w);
+    w.config.poll_us = polls[i];
+    w.config.workers = 2;
+    web_start(&w);
+    make_passages(&w);
+    for (unsigned n = 1; n <= 8; n += 7) {
+      struct asker askers[8] = {{0}};
+      for (unsigned c = 0; c < n; c++) {
+        askers[c].fd = web_connect(&w);
+        assert_int_equal(pthread_create(&askers[c].thread, NULL, ask_often, &askers[c]), 0);
+      }
+      for (unsigned c = 0; c < n; c++) {
+        pthread_join(askers[c].thread, NULL);
+        close(askers[c].fd);
+        assert_int_equal(askers[c].got, 50);
+      }
+    }
+    web_end(&w);
+  }
+}
+
 /* A connection that says nothing more is closed after idle_seconds, asked or not. */
 static void test_idle(void **state) {
   (void)state;
@@ -706,6 +758,7 @@ int main(void) {
       cmocka_unit_test(test_drain),        cmocka_unit_test(test_config),
       cmocka_unit_test(test_bad_start),
       cmocka_unit_test(test_pipelined),    cmocka_unit_test(test_idle),
+      cmocka_unit_test(test_waiting),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

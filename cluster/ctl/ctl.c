@@ -23,6 +23,7 @@ static const char ctl_usage[] =
     "  force --collection C --shard S --target-node N [--accept-loss]\n"
     "                                     N leads with what it has, when none in sync is left\n"
     "  orphans [--replay] FILE...         writes that a log was cut of; needs no etcd\n"
+    "  certify FOLDER CLUSTER N...        an authority, and certificates of nodes and clients\n"
     "--etcd is http://127.0.0.1:2379 unless given; --cluster the only one that etcd holds.\n";
 
 static bool ctl_number(const char *text, uint32_t *out) {

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "ctl/ctl.h"
+#include "ctl/certify.h"
 #include "ctl/orphans.h"
 #include "meta/etcd.h"
 
@@ -76,6 +77,8 @@ int cluster_ctl_main(int argc, char **argv) {
   struct ctl_args args;
   struct ctl ctl = {0};
   char why[ETCD_WHY];
+  if (argc > 1 && strcmp(argv[1], "certify") == 0)
+    return ctl_certify(argc - 2, argv + 2, stdout, stderr);
   if (argc > 1 && strcmp(argv[1], "orphans") == 0)
     return ctl_orphans(argc - 2, argv + 2, stdout, stderr);
   if (!ctl_parse(argc, argv, &args, stderr))

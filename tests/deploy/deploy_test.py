@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -173,8 +174,8 @@ def needed_packages(program):
     return named, every
 
 
-def check_packages(program):
-    runs = " ".join(rest for word, rest in names.dockerfile()["vecdbd"] if word == "RUN")
+def check_packages(program, stage):
+    runs = " ".join(rest for word, rest in names.dockerfile()[stage] if word == "RUN")
     listed = set(re.search(r"--no-install-recommends (.*?) &&", runs)[1].split())
     named, every = needed_packages(program)
     base = {"libc6", "libgcc-s1"}  # every Debian has them
@@ -184,7 +185,7 @@ def check_packages(program):
                   *sorted(listed)).stdout
     there = set(re.findall(r"^(\S+)$", depends, re.M)) | base
     assert every <= there, f"the image lacks {every - there}"
-    print(f"{len(listed)} packages bring the {len(every)} that the server's libraries come from")
+    print(f"{len(listed)} packages bring the {len(every)} that libraries of {stage} come from")
 
 
 def check_build(folder):
@@ -198,7 +199,79 @@ def check_build(folder):
     assert len(steps) == 1, "the build step has another form"
     run("sh", "-ec", steps[0], cwd=clone)
     print("built in a clean clone:", run(clone / "build/vecdbd", "--version").stdout.strip())
-    check_packages(clone / "build/vecdbd")
+    check_packages(clone / "build/vecdbd", "vecdbd")
+    check_packages(clone / "build/vecdb-node", "node")
+    check_cluster(clone / "build", folder)
+
+
+class Processes:
+    """Programs that are ended with the block."""
+
+    def __init__(self, environment):
+        self.environment, self.all = environment, []
+
+    def start(self, *command, **more):
+        log = subprocess.DEVNULL
+        self.all.append(subprocess.Popen([str(c) for c in command], stdout=log, stderr=log,
+                                         env=self.environment | more))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.all:
+            process.terminate()
+        for process in self.all:
+            process.wait()
+
+
+def ask(url, body=None):
+    """The answer, as soon as there is one: servers may be just starting."""
+    request = urllib.request.Request(url, data=body and json.dumps(body).encode(),
+                                     headers={"Content-Type": "application/json"})
+    for attempt in range(200):
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.load(answer)
+        except (urllib.error.URLError, ConnectionError):
+            assert attempt < 199, f"{url} is not answered"
+            time.sleep(0.1)
+
+
+def check_cluster(programs, folder):
+    """nodes.sh as the containers run it, but on loopback: TLS, three nodes, vecdbd before them."""
+    if not shutil.which("etcd"):
+        print("skipped: etcd is not there for a cluster")
+        return
+    shared, etcd = Path(folder, "cluster"), "http://127.0.0.1:26401"
+    script = Path(DEPLOY, "nodes.sh").resolve()
+    nodes = [f"{i}@127.0.0.1:{26410 + i}" for i in (1, 2, 3)]
+    shared.mkdir()
+    Path(folder, "front.conf").write_text(
+        f"[server]\nlisten = 127.0.0.1:26420\n[database]\npath = {folder}/front\n")
+    environment = os.environ | {"PATH": f"{programs.resolve()}:{os.environ['PATH']}",
+                                "FOLDER": str(shared), "CONFIG": f"{folder}/front.conf"}
+    with Processes(environment) as processes:
+        processes.start("etcd", "--name", "e", "--data-dir", Path(folder, "etcd"),
+                        "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
+                        "--listen-peer-urls", "http://127.0.0.1:26402",
+                        "--initial-advertise-peer-urls", "http://127.0.0.1:26402",
+                        "--initial-cluster", "e=http://127.0.0.1:26402")
+        run("sh", script, "init", etcd, *nodes, env=environment)
+        (shared / "ready").unlink()  # as if it had been cut off
+        run("sh", script, "init", etcd, *nodes, env=environment)
+        for i in (1, 2, 3):
+            processes.start("sh", script, "node", etcd, i, DATA=f"{folder}/node{i}",
+                            LISTEN=f"127.0.0.1:{26410 + i}")
+        processes.start("sh", script, "front", ",".join(nodes))
+        url = "http://127.0.0.1:26420/v1/collections"
+        ask(url, {"name": "docs", "fields": [
+            {"name": "id", "type": "INT64", "primary_key": True},
+            {"name": "v", "type": "FLOAT_VECTOR", "dim": 2}]})
+        ask(f"{url}/docs/rows", {"rows": [{"id": i, "v": [i, 1]} for i in range(9)]})
+        hits = ask(f"{url}/docs/search", {"vector": [8, 1], "top_k": 2})["hits"]
+        assert [hit["id"] for hit in hits] == [8, 7], hits
+    print("a cluster as compose makes it, with TLS: init twice, three nodes, vecdbd before them")
 
 
 # ---- Compose and what it starts -----------------------------------------------------------------
@@ -207,8 +280,8 @@ def check_build(folder):
 def check_compose(tools, there):
     file = DEPLOY / "docker-compose.yml"
     run(tools / "docker-compose", "-f", file, "config", "-q")
-    model = json.loads(run(tools / "docker-compose", "-f", file, "--profile", "cluster", "config",
-                           "--format", "json").stdout)
+    model = json.loads(run(tools / "docker-compose", "-f", file, "config", "--format",
+                           "json").stdout)
     services = model["services"]
     stages = names.dockerfile()
     for name, service in services.items():
@@ -218,12 +291,15 @@ def check_compose(tools, there):
             assert port["host_ip"] == "127.0.0.1", f"{name} is open to other machines"
         for secret in service.get("secrets", []):
             assert secret["source"] in model["secrets"], name
-    nodes = [s for s in services.values() if s.get("image", "").startswith("vecdb:")]
-    for node in nodes:
-        assert {f"VECDBD_{a}_{b}".upper() for a, b in there} >= set(node["environment"])
-    started = [n for n, s in services.items() if not s.get("profiles")]
-    assert len(nodes) == 3 and len(services) == 9 and len(started) == 6
-    print(f"docker-compose: {len(services)} services, {len(started)} of them without a profile")
+    assert {f"VECDBD_{a}_{b}".upper() for a, b in there} >= set(services["vecdb"]["environment"])
+    nodes = {f"{services[f'node{i}']['command'][2]}@"
+             f"{services[f'node{i}']['networks']['default']['ipv4_address']}:7001" for i in (1, 2, 3)}
+    assert set(services["cluster"]["command"][2:]) == nodes, "init makes other nodes"
+    assert set(services["vecdb"]["command"][1].split(",")) == nodes, "vecdbd asks other nodes"
+    for i in (1, 2, 3):
+        assert services[f"node{i}"]["command"][1] == services["cluster"]["command"][1]
+    assert len(services) == 11
+    print(f"docker-compose: {len(services)} services; init, nodes and vecdbd name the same nodes")
     if shutil.which("etcd"):
         usage = subprocess.run(["etcd", "--help"], capture_output=True, text=True, check=False)
         for variable in services["etcd1"]["environment"]:

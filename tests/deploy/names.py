@@ -86,7 +86,7 @@ def dockerfile():
 
 def check_dockerfile():
     stages = dockerfile()
-    for stage in ("vecdbd", "embeddings", "etcd"):
+    for stage in ("vecdbd", "node", "embeddings", "etcd"):
         words = dict(stages[stage])
         assert words["USER"] == "10001:10001", f"{stage} runs as root"
     words = dict(stages["vecdbd"])
@@ -114,7 +114,7 @@ def check_mounts():
     for mount in mounts:
         assert (DEPLOY / mount).exists(), f"docker-compose.yml: there is no {mount}"
     ports = re.findall(r'ports: \["(.*)"\]', text)
-    assert len(ports) == 5 and len(mounts) == 5
+    assert len(ports) == 3 and len(mounts) == 5
     assert all(p.startswith("${VECDB_BIND:-127.0.0.1}:") for p in ports), "a port beyond loopback"
     made = set(re.findall(r'"\$made/([\w.-]+)" "\$folder"', (DEPLOY / "secrets.sh").read_text()))
     asked = set(re.findall(r"file: \./secrets/([\w.-]+)", text))

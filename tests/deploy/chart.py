@@ -19,6 +19,8 @@ FULL = {
     "replicas": 3, "imagePullSecrets": [{"name": "registry"}],
     "settings": {"server": {"workers": 8, "body_bytes": 536870912},
                  "embedding": {"url": "http://embeddings:8001"},
+                 "cluster": {"nodes": "1@10.0.0.11:7001,2@10.0.0.12:7001", "client": 2147483649,
+                             "ca": "/run/vecdb/ca.pem"},
                  "security": {"jwks": "/run/vecdb/jwks", "issuer": "https://issuer.example"}},
     "embedding": {"secret": "embedding"}, "persistence": {"storageClass": "fast"},
     "service": {"annotations": {"a": "b"}}, "podAnnotations": {"c": "d"},

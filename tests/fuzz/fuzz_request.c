@@ -94,7 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   srv_config_init(&server.config);
   snprintf(server.config.data, sizeof server.config.data, "/nowhere/db");
   server.metrics = srv_metrics_new(1);
-  if (!server.metrics || vecdb_open(":memory:", &options, &server.db, NULL) != VECDB_OK)
+  server.engine = engine_local_open(":memory:", &options, NULL);
+  if (!server.metrics || !server.engine)
     abort();
   request_prepare(&server);
   const char *body = end ? (const char *)end + 1 : "";
@@ -102,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (status >= 500 && status != 503 && status != 504 && status != 501 &&
       !strstr(line, "snapshots")) /* which has no folder here */
     abort();
-  vecdb_close(server.db, NULL);
+  engine_close(server.engine, NULL);
   srv_metrics_free(server.metrics);
   return 0;
 }

@@ -284,12 +284,12 @@ static void test_grpc_rebuild(void **state) {
          "{\"rows\": [{\"k\": 1, \"until\": 4000000000000, \"v\": [7]}]}");
   web_do(&w, 200, "PUT", "/v1/collections/learns/optimizers/v",
          "{\"kind\": \"adagrad\", \"rate\": 0.25}");
-  vecdb_collection *learns;
+  struct engine_collection *learns;
   vecdb_optimizer optimizer = VECDB_OPTIMIZER_INIT;
   vecdb_error error;
-  assert_int_equal(vecdb_collection_get(w.server->db, "learns", &learns, &error), VECDB_OK);
-  assert_int_equal(vecdb_expire(learns, "until", 5, NULL, &error), VECDB_OK);
-  vecdb_collection_release(learns);
+  assert_int_equal(engine_collection_get(w.server->engine, "learns", &learns, &error), VECDB_OK);
+  assert_int_equal(engine_expire(learns, "until", 5, NULL, &error), VECDB_OK);
+  engine_collection_release(learns);
   srv_pb_text(&index, 3, "learns");
   srv_pb_text(&index, 4, "v");
   size_t pair = srv_pb_open(&index, 5);
@@ -300,15 +300,15 @@ static void test_grpc_rebuild(void **state) {
   struct rpc_call got = rpc_expect(&w, "0", SERVICE "CreateIndex", NULL, NULL, bytes, n);
   assert_int_equal(got.n_reply, 5);
   uint64_t count = 0, ttl = 0;
-  assert_int_equal(vecdb_collection_get(w.server->db, "learns-2", &learns, &error), VECDB_OK);
-  assert_int_equal(vecdb_count(learns, NULL, &count, &error), VECDB_OK);
+  assert_int_equal(engine_collection_get(w.server->engine, "learns-2", &learns, &error), VECDB_OK);
+  assert_int_equal(engine_count(learns, NULL, &count, &error), VECDB_OK);
   assert_int_equal(count, 1);
-  assert_string_equal(vecdb_expiry(learns, &ttl), "until");
+  assert_string_equal(engine_expiry(learns, &ttl), "until");
   assert_int_equal(ttl, 5);
-  assert_int_equal(vecdb_optimizer_get(learns, "v", &optimizer, &error), VECDB_OK);
+  assert_int_equal(engine_optimizer_get(learns, "v", &optimizer, &error), VECDB_OK);
   assert_int_equal(optimizer.kind, VECDB_OPTIMIZER_ADAGRAD);
   assert_true(optimizer.rate == 0.25f);
-  vecdb_collection_release(learns);
+  engine_collection_release(learns);
   web_end(&w);
   srv_arena_free(&arena);
 }

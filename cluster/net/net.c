@@ -213,6 +213,9 @@ static void net_sweep(struct net *net) {
     net->n_conns--;
     if (h->down)
       h->down(h->arg, conn, conn->reason, conn->why);
+    /* Closing is not enough: a child that was just forked has the socket, too, until it runs
+       another program, and so long it would stay in the set. */
+    epoll_ctl(net->epoll, EPOLL_CTL_DEL, conn->link->fd, NULL);
     conn_free(conn);
     at = &net->conns; /* the owner may have begun others */
   }

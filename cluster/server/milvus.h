@@ -159,27 +159,26 @@ void milvus_aliases_write(struct pb_out *out, uint32_t field, const json_t *reco
 
 /* ---- Schemas (milvus_schema.c) --------------------------------------------------------------- */
 
-/* The field that holds what a schema does not name, as JSON text. */
+/* The field that holds what a schema does not name, as JSON. */
 #define MILVUS_DYNAMIC "_dynamic"
 #define MILVUS_DYNAMIC_NAME "$meta"
-enum { MILVUS_JSON = 23 }; /* Milvus's data type of JSON, which vecdb keeps as VARCHAR */
+enum { MILVUS_JSON = 23 }; /* Milvus's data type of JSON */
 
 /* Whether clients are not to see the field as one of the schema. */
 bool milvus_hidden(const char *field);
-/* Whether the field holds JSON: the dynamic one, and those that the record names. */
+/* Whether the field holds JSON: by its type, or, in a collection from before there was this type,
+   as VARCHAR: the dynamic one, and those that the record names. */
 bool milvus_is_json(const struct milvus_open *open, const char *field);
 
 struct milvus_schema {
   vecdb_schema schema;
   bool auto_id;
   bool dynamic;
-  json_t *json;              /* names of JSON fields, to be released; NULL: none */
   const char *partition_key; /* NULL: none */
 };
-/* out->json is to be released also after failing. */
 bool milvus_schema_read(struct milvus *m, struct pb_bytes in, struct milvus_schema *out);
-/* One field, a FieldSchema, to be added; *json: it is of JSON. */
-bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out, bool *json);
+/* One field, a FieldSchema, to be added. */
+bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out);
 void milvus_schema_write(struct milvus *m, uint32_t field, const struct milvus_open *open);
 
 /* ---- Rows and filters (milvus_rows.c, milvus_filter.c) --------------------------------------- */

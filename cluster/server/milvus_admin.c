@@ -54,10 +54,9 @@ void milvus_health(struct milvus *m) {
 
 static json_t *admin_record(const char *physical, const struct admin_named *r,
                             const struct milvus_schema *schema) {
-  json_t *out = json_pack("{s:s, s:b, s:b, s:{}, s:I, s:o*, s:s*}", "physical", physical, "auto_id",
+  json_t *out = json_pack("{s:s, s:b, s:b, s:{}, s:I, s:s*}", "physical", physical, "auto_id",
                           (int)schema->auto_id, "loaded", 1, "indexes", "level",
-                          (json_int_t)r->level, "json", json_incref(schema->json),
-                          "partition_key", schema->partition_key);
+                          (json_int_t)r->level, "partition_key", schema->partition_key);
   if (out && schema->partition_key)
     json_object_set_new(out, "num_partitions",
                         json_integer(r->partitions > 1 ? r->partitions : ADMIN_BUCKETS));
@@ -112,7 +111,6 @@ void milvus_collection_create(struct milvus *m) {
     admin_create(m, &r, &schema);
     pthread_mutex_unlock(&state->change);
   }
-  json_decref(schema.json);
 }
 
 /* Dropping what is not there is no error, as in Milvus. */

@@ -95,16 +95,8 @@ bool milvus_ttl_column(struct milvus *m, const struct milvus_open *open, uint32_
 
 static void alter_field(struct milvus *m, struct milvus_open *open, struct pb_bytes in) {
   vecdb_field field = {0};
-  bool json;
-  if (!milvus_field_read(m, in, &field, &json) || !milvus_field_add(m, open, &field) || !json)
-    return;
-  json_t *record = milvus_record(open);
-  if (!json_object_get(record, "json"))
-    json_object_set_new(record, "json", json_array());
-  if (json_array_append_new(json_object_get(record, "json"), json_string(field.name)) != 0)
-    milvus_no_memory(m);
-  else
-    milvus_record_keep(m, open);
+  if (milvus_field_read(m, in, &field))
+    milvus_field_add(m, open, &field);
 }
 
 void milvus_collection_add_field(struct milvus *m) {

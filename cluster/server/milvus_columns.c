@@ -163,7 +163,7 @@ static void columns_scalars(struct pb_out *out, const struct columns_source *s,
   size_t data = srv_pb_open(out, json ? 9 : columns_number(field->type));
   if (field->type == VECDB_ARRAY)
     columns_arrays(out, s, field);
-  else if (field->type == VECDB_VARCHAR)
+  else if (srv_type_is_text(field->type))
     columns_texts(out, s, dynamic ? "{}" : "");
   else if (field->type == VECDB_FLOAT || field->type == VECDB_DOUBLE)
     columns_reals(out, s, field->type == VECDB_FLOAT);

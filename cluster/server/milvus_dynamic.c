@@ -1,6 +1,6 @@
 /*
  * milvus_dynamic.c - filters in Milvus's words into the library's: a name that the schema lacks is
- * a key of the dynamic field, `$meta` is that field, and json_contains is array_contains.
+ * a key of the dynamic field, and `$meta` is that field.
  */
 #include <ctype.h>
 #include <string.h>
@@ -42,15 +42,11 @@ static bool dynamic_field(const struct milvus_open *open, const char *name, size
 }
 
 static void dynamic_name(struct dynamic_rewrite *w) {
-  static const char json[] = "json_contains";
   const char *name = w->at, *after;
   size_t n = strspn(name, "$_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
   w->at += n;
   after = w->at + strspn(w->at, " \t\r\n");
-  if (*after == '(' && n >= sizeof json - 1 && strncasecmp(name, json, sizeof json - 1) == 0) {
-    dynamic_put(w, "array_contains");
-    srv_pb_raw(&w->out, name + sizeof json - 1, n - (sizeof json - 1));
-  } else if (w->open->dynamic && dynamic_is(name, n, MILVUS_DYNAMIC_NAME)) {
+  if (w->open->dynamic && dynamic_is(name, n, MILVUS_DYNAMIC_NAME)) {
     dynamic_put(w, MILVUS_DYNAMIC);
   } else if (!w->open->dynamic || *after == '(' || dynamic_word(name, n) ||
              dynamic_field(w->open, name, n)) {

@@ -19,6 +19,7 @@ static const struct {
     {"Double", 11, VECDB_DOUBLE},
     {"VarChar", 21, VECDB_VARCHAR},
     {"Array", 22, VECDB_ARRAY},
+    {"JSON", 23, VECDB_JSON},
     {"BinaryVector", 100, VECDB_BINARY_VECTOR},
     {"FloatVector", 101, VECDB_FLOAT_VECTOR},
     {"Float16Vector", 102, VECDB_FLOAT16_VECTOR},
@@ -161,8 +162,8 @@ int srv_milvus_code_of(int status) {
   case VECDB_ERR_NO_MEMORY:
     return SRV_MILVUS_NO_MEMORY;
   default:
-    return status <= VECDB_ERR_SPARSE || status == VECDB_ERR_UNSUPPORTED ? SRV_MILVUS_ARGUMENT
-                                                                       : SRV_MILVUS_UNEXPECTED;
+    return status <= VECDB_ERR_JSON || status == VECDB_ERR_UNSUPPORTED ? SRV_MILVUS_ARGUMENT
+                                                                     : SRV_MILVUS_UNEXPECTED;
   }
 }
 

@@ -58,7 +58,7 @@ static bool rebuild_column(struct srv_arena *arena, const vecdb_field *field,
                            const struct engine_rows *rows, vecdb_column *out) {
   size_t n = engine_rows_count(rows), size = srv_value_bytes(field);
   int column = engine_rows_find(rows, field->name);
-  bool lengths = field->type == VECDB_VARCHAR || field->type == VECDB_ARRAY;
+  bool lengths = srv_type_is_text(field->type) || field->type == VECDB_ARRAY;
   uint8_t *data = srv_arena_array(arena, n, lengths ? sizeof(void *) : size);
   uint32_t *counts = srv_arena_array(arena, n, sizeof *counts);
   uint8_t *valid = srv_arena_array(arena, n, 1);

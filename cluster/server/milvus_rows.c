@@ -172,6 +172,8 @@ static bool rows_scalars(struct milvus_column *c) {
   case VECDB_VARCHAR:
     return milvus_is_json(c->open, c->field->name) ? milvus_rows_json(c, in.json)
                                                    : milvus_rows_texts(c, in.text);
+  case VECDB_JSON:
+    return milvus_rows_texts(c, in.json);
   case VECDB_ARRAY:
     return milvus_rows_arrays(c, in.array);
   default:
@@ -215,7 +217,7 @@ static bool rows_default(struct milvus_column *c) {
   vecdb_column *out = c->out;
   if (!out->valid || (f->flags & (VECDB_HAS_DEFAULT | VECDB_NULLABLE)) != wanted)
     return true;
-  size_t size = f->type == VECDB_VARCHAR ? sizeof(const char *) : srv_value_bytes(f);
+  size_t size = srv_value_bytes(f);
   uint8_t *data = srv_arena_array(&c->m->call->arena, c->n_rows, size);
   uint32_t *lengths = srv_arena_array(&c->m->call->arena, c->n_rows, sizeof *lengths);
   float narrow = (float)(f->type == VECDB_FLOAT ? f->default_value.as.number : 0);
@@ -230,7 +232,7 @@ static bool rows_default(struct milvus_column *c) {
       lengths[i] = out->lengths[i];
   }
   out->data = data;
-  out->lengths = f->type == VECDB_VARCHAR ? lengths : NULL;
+  out->lengths = srv_type_is_text(f->type) ? lengths : NULL;
   out->valid = NULL;
   return true;
 }

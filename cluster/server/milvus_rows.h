@@ -31,7 +31,8 @@ bool milvus_rows_spread(struct milvus_column *c, const void *data, size_t size, 
 /* Varints as packed values of an integer type or BOOL; NULL after failing. */
 void *milvus_rows_integers(struct milvus_column *c, const struct pb_numbers *numbers, int32_t type);
 
-/* A column of arrays (a message ArrayArray), and one of JSON texts, which must be valid. */
+/* A column of arrays (a message ArrayArray), and one of JSON texts, which must be valid, for a
+   VARCHAR field. */
 bool milvus_rows_arrays(struct milvus_column *c, struct pb_bytes in);
 bool milvus_rows_json(struct milvus_column *c, struct pb_bytes in);
 /* A column of texts (a message with one repeated field). */

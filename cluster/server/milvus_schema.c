@@ -65,7 +65,7 @@ static bool schema_default(struct milvus *m, struct pb_bytes in, vecdb_field *ou
   out->flags |= VECDB_HAS_DEFAULT;
   value->type = out->type;
   int64_t integer = v.small + v.large; /* clients set one of the numbers, not always the field's */
-  if (out->type == VECDB_VARCHAR) {
+  if (srv_type_is_text(out->type)) {
     value->as.data = v.text;
     value->length = (uint32_t)strlen(v.text);
   } else if (out->type == VECDB_BOOL) {
@@ -99,17 +99,12 @@ static bool schema_params(struct milvus *m, const struct schema_field *in, vecdb
 
 /* What the type of a field asks for beside its parameters. */
 static bool schema_type(struct milvus *m, const struct schema_field *in, vecdb_field *out) {
-  bool json = in->type == MILVUS_JSON;
-  out->type = json ? VECDB_VARCHAR : srv_milvus_type(in->type);
+  out->type = srv_milvus_type(in->type);
   if (out->type == 0)
     return milvus_fail(m, SRV_MILVUS_ARGUMENT,
                        "field %.255s: data type %lld is not served; INT, FLOAT, DOUBLE, BOOL, "
                        "VARCHAR, ARRAY, JSON and vectors are",
                        in->name, (long long)in->type);
-  if (json) {
-    out->max_length = VECDB_MAX_VARCHAR;
-    out->scalar_index = VECDB_SCALAR_INDEX_NONE;
-  }
   if (out->type != VECDB_ARRAY)
     return true;
   out->element_type = srv_milvus_type(in->element);
@@ -124,7 +119,7 @@ static bool schema_partition_key(struct milvus *m, const struct schema_field *in
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "there can be one partition key");
   if (in->primary)
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "the primary key cannot be the partition key");
-  if (field->type != VECDB_INT64 && (field->type != VECDB_VARCHAR || in->type == MILVUS_JSON))
+  if (field->type != VECDB_INT64 && field->type != VECDB_VARCHAR)
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "a partition key is INT64 or VARCHAR");
   out->partition_key = in->name;
   return true;
@@ -154,11 +149,10 @@ static bool schema_field(struct milvus *m, const struct schema_field *in, vecdb_
          (!in->default_value.n || schema_default(m, in->default_value, out));
 }
 
-bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out, bool *json) {
+bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out) {
   struct schema_field field;
   if (!MILVUS_PART(m, in, schema_field_table, &field))
     return false;
-  *json = field.type == MILVUS_JSON;
   if (!field.nullable)
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "added field must be nullable, field name = %.255s",
                        field.name);
@@ -169,10 +163,8 @@ bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out, b
 
 static void schema_dynamic(vecdb_field *out) {
   out->name = MILVUS_DYNAMIC;
-  out->type = VECDB_VARCHAR;
-  out->max_length = VECDB_MAX_VARCHAR;
+  out->type = VECDB_JSON;
   out->flags = VECDB_NULLABLE;
-  out->scalar_index = VECDB_SCALAR_INDEX_NONE;
 }
 
 bool milvus_schema_read(struct milvus *m, struct pb_bytes in, struct milvus_schema *out) {
@@ -199,11 +191,6 @@ bool milvus_schema_read(struct milvus *m, struct pb_bytes in, struct milvus_sche
     if (!schema_field(m, &field, &fields[n]) ||
         (field.partition_key && !schema_partition_key(m, &field, &fields[n], out)))
       return false;
-    if (field.type == MILVUS_JSON && !out->json)
-      out->json = json_array();
-    if (field.type == MILVUS_JSON &&
-        json_array_append_new(out->json, json_string(field.name)) != 0)
-      return milvus_no_memory(m);
     n++;
   }
   if (out->dynamic)
@@ -227,7 +214,7 @@ static void schema_put_param(struct pb_out *out, const char *key, uint32_t value
 static void schema_put_default(struct pb_out *out, const vecdb_field *f) {
   const vecdb_value *v = &f->default_value;
   size_t mark = srv_pb_open(out, 11);
-  if (f->type == VECDB_VARCHAR)
+  if (srv_type_is_text(f->type))
     srv_pb_bytes(out, 6, v->as.data, v->length);
   else if (f->type == VECDB_BOOL)
     srv_pb_number(out, 1, v->as.boolean);
@@ -272,6 +259,9 @@ bool milvus_hidden(const char *field) {
 }
 
 bool milvus_is_json(const struct milvus_open *open, const char *field) {
+  const vecdb_field *own = srv_schema_field(open->schema, field);
+  if (own && own->type == VECDB_JSON)
+    return true;
   json_t *fields = json_object_get(open->record, "json");
   for (size_t i = 0; i < json_array_size(fields); i++)
     if (strcmp(json_string_value(json_array_get(fields, i)), field) == 0)

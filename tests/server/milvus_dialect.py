@@ -59,6 +59,9 @@ def check_fields(client, name, rows):
              lambda r: r["info"] and (str(r["id"]).endswith("10") or r["id"] == 7)),
             ('json_contains(info["deep"]["list"], 2)', lambda r: r["info"] and r["id"] % 5 == 2),
             ("info is null", lambda r: r["info"] is None),
+            ('exists info["deep"] and not exists info["none"]', lambda r: r["info"]),
+            ("exists size and not exists color", lambda r: True),
+            ('info["n"] in [3, 9007199254740993] or info["text"] > 3', lambda r: r["id"] == 3),
             ('array_contains_all(tags, ["a", "c"])', lambda r: len(r["tags"]) == 3),
             ("array_length(nums) == 2 and nums[1] > 100", lambda r: r["id"] % 3 == 2
              and r["id"] > 99)]:

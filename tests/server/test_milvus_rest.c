@@ -211,6 +211,31 @@ static void test_partial(void **state) {
                   "{\"collectionName\": \"p\", \"partialUpdate\": \"yes\", \"data\": {\"k\": 1}}"));
 }
 
+/* Any value is one of a JSON field, and filters look into it. */
+static void test_json(void **state) {
+  const struct web *w = *state;
+  expect(w, COLLECTIONS "/create",
+         "{\"collectionName\": \"j\", \"schema\": {\"fields\": ["
+         "{\"fieldName\": \"id\", \"dataType\": \"Int64\", \"isPrimary\": true},"
+         " {\"fieldName\": \"meta\", \"dataType\": \"JSON\", \"nullable\": true},"
+         " {\"fieldName\": \"v\", \"dataType\": \"FloatVector\","
+         " \"elementTypeParams\": {\"dim\": \"1\"}}]}}",
+         "{}");
+  expect(w, ENTITIES "/insert",
+         "{\"collectionName\": \"j\", \"data\": ["
+         "{\"id\": 1, \"v\": [1], \"meta\": {\"a\": {\"b\": [1, \"x\"]}}},"
+         " {\"id\": 2, \"v\": [2], \"meta\": \"text\"}, {\"id\": 3, \"v\": [3]}]}",
+         "{\"insertCount\": 3, \"insertIds\": [1, 2, 3]}");
+  expect(w, ENTITIES "/query",
+         "{\"collectionName\": \"j\", \"filter\": \"json_contains(meta['a']['b'], 'x')\","
+         " \"outputFields\": [\"meta\"]}",
+         "[{\"id\": 1, \"meta\": {\"a\": {\"b\": [1, \"x\"]}}}]");
+  expect(w, ENTITIES "/query",
+         "{\"collectionName\": \"j\", \"filter\": \"not exists meta['a']\","
+         " \"outputFields\": [\"meta\"]}",
+         "[{\"id\": 2, \"meta\": \"text\"}, {\"id\": 3, \"meta\": null}]");
+}
+
 /* A field is added while rows are there, which have null in it. */
 static void test_field(void **state) {
   const struct web *w = *state;
@@ -378,6 +403,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_partial, setup, teardown),
       cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
       cmocka_unit_test_setup_teardown(test_field, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_json, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -161,8 +161,8 @@ int srv_milvus_code_of(int status) {
   case VECDB_ERR_NO_MEMORY:
     return SRV_MILVUS_NO_MEMORY;
   default:
-    return status <= VECDB_ERR_SPARSE || status == VECDB_ERR_UNSUPPORTED ? SRV_MILVUS_ARGUMENT
-                                                                       : SRV_MILVUS_UNEXPECTED;
+    return status <= VECDB_ERR_JSON || status == VECDB_ERR_UNSUPPORTED ? SRV_MILVUS_ARGUMENT
+                                                                     : SRV_MILVUS_UNEXPECTED;
   }
 }
 

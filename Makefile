@@ -96,12 +96,14 @@ CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
 SHELL_SRC := $(sort $(wildcard examples/shell/*.c))
 SHELL_LIBS := -ledit -ljansson -lcurl -lcrypto
 
-# Tests say in a comment when they are worth running under the thread sanitizer. Those that reach
-# the distance kernels run once more with the plain ones.
+# In which builds `make test` runs which tests. All run under the address sanitizer, which has the
+# assertions, too; those that say so in a comment under the thread sanitizer; those that reach the
+# distance kernels, or say so, with the plain kernels. Without a sanitizer run these, and those that do
+# more work there (tlib/thorough.h); the server's, for which that is nothing new, do not.
 marked = $(if $(2),$(shell grep -l '$(1)' $(2)))
 TSAN_SRC := $(call marked,TSAN: yes,$(TEST_SRC) $(SERVER_TEST_SRC) $(CLUSTER_TEST_SRC))
-SCALAR_SRC := $(sort $(filter tests/api/%,$(TEST_SRC)) \
-  $(call marked,^.include "\(index\|kern\|seg\)/,$(TEST_SRC)))
+SCALAR_SRC := $(call marked,SCALAR: yes\|^.include "\(index\|kern\|seg\)/,$(TEST_SRC))
+PLAIN_SRC := $(sort $(SCALAR_SRC) $(call marked,thorough.h,$(TEST_SRC) $(CLUSTER_TEST_SRC)))
 
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=build/%)
@@ -210,6 +212,11 @@ build/$(1)/with-openssl.o: lib/os/crypt.c lib/os/crypt.h build/$(1)/flags
 	$$(call say,CC,$$@)
 	$$(Q)$$(CC.$(1)) $$(BASE) $$(if $$(OPENSSL),,-DVDB_WITH_OPENSSL) $$(FLAGS.$(1)) $$(CPPFLAGS) \
 	  $$(CFLAGS) -c -o $$@ $$<
+build/$(1)/vecdbd: build/$(1)/cluster/vecdbd.o build/$(1)/with-openssl.o build/$(1)/libserver.a \
+    build/$(1)/libcluster.a build/$(1)/libvecdb.a
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$(GROUP) \
+	  $$(SERVER_LIBS) $$(LIBS)
 build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/with-openssl.o build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
@@ -423,7 +430,7 @@ peers: ## milvus-lite's, llama-index, langchain-qdrant's tests: SUITES= some of 
 	$(if $(SUITES),,@sh tests/server/langchain_qdrant.sh)
 peers-quick: ## a few of their tests; skipped where PyPI cannot be reached
 	@if INSTALL='$(INSTALL)' .ci/deps python; then \
-	  $(MAKE) --no-print-directory QUIET=1 build/vecdbd && sh tests/peers/peers.sh quick; \
+	  $(MAKE) --no-print-directory QUIET=1 build/asan/vecdbd && VECDBD=build/asan/vecdbd sh tests/peers/peers.sh quick; \
 	else echo 'skipped: python3-venv cannot be had'; fi
 
 # The Python package, in examples/python: a wheel, and its tests with what they need from PyPI.
@@ -530,6 +537,7 @@ manual: ## vecdb.h and README as HTML and manual pages, in build/manual/; a warn
 
 ALL_TEST_SRC := $(TEST_SRC) $(SERVER_TEST_SRC) $(CLUSTER_TEST_SRC)
 PROGRAMS.check := $(ALL_TEST_SRC:%.c=build/check/%)
+PROGRAMS.plain := $(PLAIN_SRC:%.c=build/check/%)
 PROGRAMS.debug := $(ALL_TEST_SRC:%.c=build/debug/%)
 PROGRAMS.asan := $(ALL_TEST_SRC:%.c=build/asan/%)
 PROGRAMS.tsan := $(TSAN_SRC:%.c=build/tsan/%)
@@ -602,6 +610,7 @@ name = $(notdir $(patsubst %/,%,$(dir $(1))))/$(notdir $(1))
 JOBS.asan = $(foreach p,$(PROGRAMS.asan),"asan:$(call name,$(p)) $(p)")
 JOBS.tsan = $(foreach p,$(PROGRAMS.tsan),"tsan:$(call name,$(p)) $(p)")
 JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
+JOBS.plain = $(foreach p,$(PROGRAMS.plain),"check:$(call name,$(p)) $(p)")
 JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
@@ -611,14 +620,14 @@ JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   examples-test shell-test cpp-test python-light abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
-test: ## everything that must hold, in about thirteen minutes on two cores
+test: ## everything that must hold, in about ten minutes on two cores
 	@$(DEPS) lib tests server shell cluster openssl $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@$(DEPS) numpy || echo 'without NumPy the Python package is not tested'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
-	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.check) $(JOBS.scalar) $(JOBS.replay)
-test-programs: build/asan/vecdb $(PROGRAMS.check) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring) \
+	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.plain) $(JOBS.scalar) $(JOBS.replay)
+test-programs: build/asan/vecdb build/asan/vecdbd $(PROGRAMS.plain) $(PROGRAMS.baseline) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring) \
   $(PROGRAMS.crypt)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
@@ -629,7 +638,7 @@ asan: $(PROGRAMS.asan) ## the test programs under the address and undefined-beha
 	@$(RUN) $(JOBS.asan)
 tsan: $(PROGRAMS.tsan) ## the concurrent test programs under the thread sanitizer
 	@$(RUN) $(JOBS.tsan)
-scalar: $(PROGRAMS.check) ## the tests that reach the distance kernels, with the plain kernels
+scalar: $(SCALAR_SRC:%.c=build/check/%) ## the tests that reach the distance kernels, with the plain kernels
 	@$(RUN) $(JOBS.scalar)
 uring-test: $(PROGRAMS.uring) ## the tests that read by io_uring, where liburing and the kernel have it
 	@$(if $^,true,echo 'skipped: liburing is not installed') $(foreach p,$^,&& $(p))

@@ -2,6 +2,8 @@
  * test_api_search.c - search through the public interface against a small brute force in double
  * precision: every vector type and metric, ranges, batches of queries, iterators and their
  * snapshots, result rows, the numbers of vecdb_search_info, and explain.
+ *
+ * SCALAR: yes
  */
 #include <math.h>
 

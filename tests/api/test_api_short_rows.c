@@ -3,6 +3,8 @@
  * are shorter by three or four decimal places, and queries lie among the short ones. Codes and
  * what stands beside them are made for rows of middling length; neighbours of the others must be
  * found all the same. Held against all distances in double, with the default index.
+ *
+ * SCALAR: yes
  */
 #include <math.h>
 

@@ -2,6 +2,8 @@
  * test_filter_search.c - search under filters, over segments with graphs: as many hits as there are
  * rows that pass, up to k, at every selectivity, by every plan, with filters that have to do with
  * the distance and such that have not, before and after deletes; and a floor under the recall.
+ *
+ * SCALAR: yes
  */
 #include "tlib/apitest.h"
 

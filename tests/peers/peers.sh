@@ -1,5 +1,5 @@
 #!/bin/sh
-# Peers' own test suites, and programs of others, from PyPI against build/vecdbd.
+# Peers' own test suites, and programs of others, from PyPI against build/vecdbd, or $VECDBD.
 # `peers.sh quick` runs a few tests within a few seconds; `peers.sh all [SUITE...]` runs all of the
 # suites, or those named. A suite is a file NAME.suite beside this one, which sets `packages` (for an
 # environment of its own), may set `more` (packages that suite_quick does without) and `source` (a source
@@ -10,6 +10,7 @@ cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
 here=$root/tests/peers
 folder=$root/build/peers
+vecdbd=$root/${VECDBD:-build/vecdbd}
 mode=${1:-all}
 [ $# -gt 0 ] && shift
 server=
@@ -33,7 +34,7 @@ install() {
 # start: a server with an empty database, its port in $port.
 start() {
   rm -rf "$folder/db" "$folder/db.milvus.json" "$folder/log"
-  "$root/build/vecdbd" --data "$folder/db" --listen 127.0.0.1:0 2>"$folder/log" &
+  "$vecdbd" --data "$folder/db" --listen 127.0.0.1:0 2>"$folder/log" &
   server=$!
   port=
   while [ -z "$port" ]; do

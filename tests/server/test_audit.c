@@ -298,7 +298,7 @@ static void test_mutations(void **state) {
       alter_byte, remove_record, repeat_record, swap_records,
       cut_tail,   swap_files,    remove_one_file, forge};
   struct fixture *f = *state;
-  unsigned n = TEST_SIZE(10000, 200), found = 0;
+  unsigned n = TEST_SIZES(10000, 10000, 200), found = 0;
   make_log(f);
   read_log(f);
   assert_in_range(f->n_files, 4, FILES);

@@ -83,7 +83,7 @@ static void as_counted(void **state) {
     int32_t metric;
   } cases[] = {{VDB_F32, VECDB_L2}, {VDB_F16, VECDB_COSINE}, {VDB_I8, VECDB_IP}};
   (void)state;
-  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZE(1, 2)) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += test_size(1, 2)) {
     struct vdb_bakeoff one, three;
     struct held h;
     vecdb_error err;
@@ -106,7 +106,7 @@ static void as_counted(void **state) {
    number of all rows, which makes both slower. */
 static void sampled(void **state) {
   (void)state;
-  if (TEST_SIZE(0, 1))
+  if (test_size(0, 1))
     return;
   struct vdb_bakeoff whole, part;
   struct held h;
@@ -159,7 +159,7 @@ static void cancelled(void **state) {
   struct held h;
   vecdb_error err;
   held_init(&h, VDB_F32, VECDB_IP, ROWS);
-  for (int polls = 1; polls < 200; polls += TEST_SIZE(30, 150)) {
+  for (int polls = 1; polls < 200; polls += (int)test_size(30, 150)) {
     int left = polls;
     h.c.stop = stop_at;
     h.c.stop_arg = &left;
@@ -174,7 +174,7 @@ static void out_of_memory(void **state) {
   vecdb_error err;
   held_init(&h, VDB_F32, VECDB_COSINE, ROWS);
   int rc = VECDB_ERR_NO_MEMORY;
-  for (long left = 0; rc != VECDB_OK; left += left < TEST_SIZE(20, 8) ? 1 : TEST_SIZE(499, 4999)) {
+  for (long left = 0; rc != VECDB_OK; left += left < (long)test_size(20, 8) ? 1 : (long)test_size(499, 4999)) {
     struct ix_memory memory;
     struct vdb_bakeoff got;
     ix_memory_init(&memory, left);

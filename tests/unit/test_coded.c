@@ -19,11 +19,12 @@
 
 #define P(...) ((vecdb_index_params){.size = sizeof(vecdb_index_params), __VA_ARGS__})
 
-enum {
-  K = 10,
-  PART = TEST_SIZE(1, 3), /* of ways to score again, each type and metric sees every third */
-  TURN = TEST_SIZE(1, 2)  /* under the sanitizer some tests see every second form */
-};
+enum { K = 10 };
+
+/* Of ways to score again, each type and metric sees every third where all would take too long, */
+static uint32_t part(void) { return (uint32_t)test_size(1, 3); }
+/* and some tests see every second form. */
+static unsigned turn(void) { return (unsigned)test_size(1, 2); }
 
 struct built {
   struct ix_data data;
@@ -125,7 +126,7 @@ static uint32_t effort_of(int32_t type) { return type == VECDB_INDEX_BIN_IVF ? 6
 
 static void recall_floors(void **state) {
   (void)state;
-  enum { EACH = TEST_SIZE(2, 6) /* each form on four types of data, or on one or two */ };
+  size_t each = test_size(2, 6); /* each form on four types of data, or on one or two */
   static const struct {
     enum vdb_elem elem;
     int32_t metric;
@@ -134,9 +135,9 @@ static void recall_floors(void **state) {
                {VDB_I8, VECDB_L2},  {VDB_I8, VECDB_IP}};
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     struct built b;
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, TEST_SIZE(1500, 500), 64, 1);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, test_size(1500, 500), 64, 1);
     struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
-    for (size_t f = i % EACH; f < VDB_COUNT(forms); f += EACH) {
+    for (size_t f = i % each; f < VDB_COUNT(forms); f += each) {
       built_open(&b, forms[f]);
       expect(&b, &truth, effort_of(forms[f].type), .95, "form", f);
       built_drop(&b);
@@ -163,9 +164,9 @@ static void real_data(void **state) {
       {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_IVF}, {{64, .95}}},
   };
   struct built b;
-  ix_data_real(&b.data, VDB_F32, VECDB_IP, TEST_SIZE(3000, 500));
+  ix_data_real(&b.data, VDB_F32, VECDB_IP, test_size(3000, 500));
   struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
-  for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZE(1, 2)) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += test_size(1, 2)) {
     built_open(&b, cases[i].params);
     for (size_t w = 0; w < VDB_COUNT(cases[i].want) && cases[i].want[w].effort; w++)
       expect(&b, &truth, cases[i].want[w].effort, cases[i].want[w].floor, "real data, case", i);
@@ -182,7 +183,7 @@ static void binary_rows(void **state) {
   static const int32_t metrics[] = {VECDB_HAMMING, VECDB_JACCARD};
   for (size_t i = 0; i < 2; i++) {
     struct built b;
-    uint32_t n = TEST_SIZE(5000, 800);
+    uint32_t n = (uint32_t)test_size(5000, 800);
     ix_data_real(&b.data, VDB_BITS, metrics[i % 2], n);
     built_open(&b, P(.type = VECDB_INDEX_BIN_IVF));
     struct vdb_index_traits traits;
@@ -311,7 +312,7 @@ static void filters_over(enum vdb_elem elem, int32_t metric, const vecdb_index_p
   ix_data_make(&b.data, elem, metric, FILTER_ROWS, 64, 1);
   for (uint32_t i = 0; i < FILTERS; i++)
     filtered_make(&filters[i], &b.data, 10 + 40 * i);
-  for (size_t f = 0; f < n; f += TURN) {
+  for (size_t f = 0; f < n; f += turn()) {
     built_open(&b, params[f]);
     for (size_t i = 0; i < FILTERS; i++)
       filtered_find(&b, effort_of(params[f].type), &filters[i], .9);
@@ -331,7 +332,7 @@ static void filters(void **state) {
 static void scans(void **state) {
   (void)state;
   enum { N = TEST_SIZE(1500, 500), FIRST = N - 100 };
-  for (size_t f = 1 % TURN; f < 5; f += TURN) {
+  for (size_t f = 1 % turn(); f < 5; f += turn()) {
     struct built b;
     struct vdb_near items[K];
     vecdb_error err = {0};
@@ -363,12 +364,12 @@ static void refines(void **state) {
       [VECDB_REFINE_I8] = 2e-2};
   for (size_t m = 0; m < VDB_COUNT(metrics); m++) {
     struct built b;
-    ix_data_make(&b.data, VDB_F32, metrics[m], TEST_SIZE(2000, 700), 64, 1);
+    ix_data_make(&b.data, VDB_F32, metrics[m], test_size(2000, 700), 64, 1);
     struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t i = 0; i < VDB_COUNT(types) * 4; i++) {
       int32_t type = types[i / 4], refine = VECDB_REFINE_NONE + (int32_t)(i % 4);
       bool can = type != VECDB_INDEX_BIN_FLAT || refine <= VECDB_REFINE_F32;
-      if (!can || (m + i / 4 + i % 4) % PART)
+      if (!can || (m + i / 4 + i % 4) % part())
         continue;
       built_open(&b, P(.type = type, .refine = refine));
       double got = recall(&b, &truth, (struct vdb_search){.effort = 200}, slack[refine]);
@@ -433,11 +434,11 @@ static void same_bytes_for_any_workers(void **state) {
     int32_t metric;
     vecdb_index_params params = form_of(f, &elem, &metric);
     vdb_mem_init(&mem, NULL, 0);
-    ix_data_make(&d, elem, metric, TEST_SIZE(1500, 500), 32, 2);
+    ix_data_make(&d, elem, metric, test_size(1500, 500), 32, 2);
     ix_sections_init(&one);
     ix_sections_init(&other);
     assert_int_equal(ix_build_with(&mem, &d, 1, params, &one, &err), VECDB_OK);
-    for (unsigned workers = 2; workers <= 4; workers += TURN) {
+    for (unsigned workers = 2; workers <= 4; workers += turn()) {
       assert_int_equal(ix_build_with(&mem, &d, workers, params, &other, &err), VECDB_OK);
       assert_true(ix_sections_equal(&one, &other));
       ix_sections_free(&other);
@@ -481,7 +482,7 @@ static bool stop_second(void *arg) { return ++*(int *)arg >= 2; }
 static void searches_stop(void **state) {
   (void)state;
   enum { N = TEST_SIZE(4000, 2500) };
-  for (size_t f = 3; f <= VDB_COUNT(forms); f += TURN) {
+  for (size_t f = 3; f <= VDB_COUNT(forms); f += turn()) {
     struct built b;
     enum vdb_elem elem;
     int32_t metric;

@@ -4,7 +4,7 @@
 # Usage, from the root: wheels.sh PYTHON, which has pip; build/vecdb.c is there.
 set -eu
 python=$1
-glibc=2.17
+glibc=2.28
 out=build/wheels
 rm -rf "${out:?}"/lib "${out:?}"/*.whl
 for machine in x86_64 aarch64; do
@@ -13,7 +13,7 @@ for machine in x86_64 aarch64; do
     -fvisibility=hidden -pthread -I. -Wl,-soname,libvecdb.so -Wl,-z,defs \
     -o $out/lib/$machine/libvecdb.so build/vecdb.c -lm
   VECDB_WHEEL_LIBRARY=$out/lib/$machine/libvecdb.so \
-    VECDB_WHEEL_PLATFORM=manylinux_2_17_$machine.manylinux2014_$machine \
+    VECDB_WHEEL_PLATFORM=manylinux_2_28_$machine \
     "$python" -m pip -q --disable-pip-version-check wheel --no-deps --wheel-dir $out ./examples/python
 done
 ls $out/*.whl

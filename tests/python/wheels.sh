@@ -1,6 +1,6 @@
 #!/bin/sh
 # The wheels of `make wheels` are what their names say: the library inside is of the machine, needs no
-# symbol of a glibc later than 2.17 and no library but glibc's; on x86-64 the package in the wheel
+# symbol of a glibc later than 2.28 and no library but glibc's; on x86-64 the package in the wheel
 # passes the light tests, and the library for aarch64 is loaded, written to and searched under qemu.
 # Usage, from the root: wheels.sh
 set -eu
@@ -8,7 +8,7 @@ work=build/wheels/test
 
 # wheel MACHINE ELF-NAME: unpacks it, and looks at its library.
 wheel() {
-  file=$(ls build/wheels/vecdb-*-py3-none-manylinux_2_17_"$1".manylinux2014_"$1".whl)
+  file=$(ls build/wheels/vecdb-*-py3-none-manylinux_2_28_"$1".whl)
   mkdir -p $work/"$1"
   python3 -m zipfile -e "$file" $work/"$1"
   library=$work/$1/vecdb/libvecdb.so
@@ -22,7 +22,7 @@ wheel() {
   done
   newest=$(readelf -V "$library" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
   [ -n "$newest" ] || { echo "$file: no versions of glibc were found"; exit 1; }
-  [ "$(printf '%s\nGLIBC_2.17\n' "$newest" | sort -V | tail -n 1)" = GLIBC_2.17 ] ||
+  [ "$(printf '%s\nGLIBC_2.28\n' "$newest" | sort -V | tail -n 1)" = GLIBC_2.28 ] ||
     { echo "$file: needs $newest"; exit 1; }
   echo "$file: at most $newest, needs" $needed
 }

@@ -31,7 +31,7 @@ rm -rf $work
 wheel x86_64 'Advanced Micro Devices X86-64'
 wheel aarch64 AArch64
 if [ "$(uname -m)" = x86_64 ]; then
-  sh tests/python/python.sh $work/x86_64/vecdb/libvecdb.so
+  sh tests/python/python.sh $work/x86_64/vecdb/libvecdb.so $work/x86_64
 fi
 aarch64-linux-gnu-gcc -std=gnu11 -O1 -Wall -Wextra -Werror -I. -o $work/loaded \
   tests/python/loaded.c -ldl -lm

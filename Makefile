@@ -444,6 +444,14 @@ build/python/venv/made:
 	$(Q)mkdir -p build/python && python3 -m venv build/python/venv && touch $@
 build/python/venv/packages: build/python/venv/made
 	$(Q)build/python/venv/bin/pip -q --disable-pip-version-check install $(PYTHON_PACKAGES) && touch $@
+wheels: ## Python wheels for manylinux, x86-64 and aarch64, in build/wheels/, checked under qemu
+	@$(DEPS) lib python numpy neon
+	$(SUB) QUIET=1 build/vecdb.c build/wheels/venv/packages
+	@sh examples/python/wheels.sh build/wheels/venv/bin/python
+	@CC='$(CC)' sh tests/python/wheels.sh
+build/wheels/venv/packages:
+	$(Q)mkdir -p build/wheels && python3 -m venv build/wheels/venv && \
+	  build/wheels/venv/bin/pip -q --disable-pip-version-check install ziglang && touch $@
 python-light: build/libvecdb.so ## the Python package: structs beside vecdb.h, rows, searches; needs NumPy alone
 	@CC='$(CC)' sh tests/python/python.sh $<
 python-test: ## the Python package, installed from its wheel, and its tests, with packages from PyPI
@@ -751,7 +759,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client router-sim cluster-demo serve embeddings \
-  shell shell-test cpp-test python-light \
+  shell shell-test cpp-test python-light wheels \
   milvus-test console-test observe-test tls-test deploy-names deploy-test qdrant-test langchain-qdrant-test peers \
   peers-quick amalgamation amalgamation-test \
   sources tidy exports symbols abi-test abi-record manual breach-test clang-test \

@@ -1,5 +1,9 @@
-"""Builds the wheel: the package, with the shared library of this checkout inside."""
+"""Builds the wheel: the package, with the shared library of this checkout inside.
 
+VECDB_WHEEL_LIBRARY and VECDB_WHEEL_PLATFORM name another library and its platform: see wheels.sh.
+"""
+
+import os
 import re
 import shutil
 import subprocess
@@ -14,21 +18,24 @@ WORK = ROOT / "build" / "python" / "setup"  # what setuptools makes on the way
 
 
 class BuildWithLibrary(build_py):
-    """Makes libvecdb.so, unless it is up to date, and puts it beside the modules."""
+    """Makes libvecdb.so, unless it is up to date or given, and puts it beside the modules."""
 
     def run(self):
-        subprocess.run(["make", "-s", "-C", str(ROOT), "INSTALL=no", "libraries"], check=True)
+        given = os.environ.get("VECDB_WHEEL_LIBRARY")
+        if not given:
+            subprocess.run(["make", "-s", "-C", str(ROOT), "INSTALL=no", "libraries"], check=True)
         shutil.rmtree(self.build_lib, ignore_errors=True)  # modules that are no more
         super().run()
         target = Path(self.build_lib) / "vecdb" / "libvecdb.so"
-        shutil.copyfile(ROOT / "build" / "libvecdb.so", target)
+        shutil.copyfile(ROOT / (given or "build/libvecdb.so"), target)
 
 
 class PlatformWheel(bdist_wheel):
-    """A wheel for any Python 3, but for this platform only."""
+    """A wheel for any Python 3, but for this or the given platform only."""
 
     def get_tag(self):
-        return "py3", "none", super().get_tag()[2]
+        given = os.environ.get("VECDB_WHEEL_PLATFORM")
+        return "py3", "none", given or super().get_tag()[2]
 
 
 class BinaryDistribution(Distribution):

@@ -72,26 +72,21 @@ int cmd_update(struct shell *shell, const struct call *call, vecdb_error *error)
 
 /* ---- Keys ---- */
 
-struct key_list {
-  vecdb_keys keys;
-  int64_t *integers;
-  vecdb_string *strings;
-};
-
-static int keys_read(const struct call *call, const vecdb_schema *schema, struct key_list *out,
-                     vecdb_error *error) {
+int keys_read(const struct call *call, size_t first, const vecdb_schema *schema,
+              struct key_list *out, vecdb_error *error) {
   bool is_string = key_is_string(schema);
-  size_t n = call->n_places - 1;
+  size_t n = call->n_places - first;
   out->integers = mem_new(n, sizeof *out->integers);
   out->strings = mem_new(n, sizeof *out->strings);
   out->keys = (vecdb_keys){is_string ? NULL : out->integers, is_string ? out->strings : NULL, n};
   int status = VECDB_OK;
   for (size_t i = 0; i < n && !status; i++)
-    status = key_parse(call->place[i + 1], is_string, &out->integers[i], &out->strings[i], error);
+    status = key_parse(call->place[i + first], is_string, &out->integers[i], &out->strings[i],
+                       error);
   return status;
 }
 
-static void keys_free(struct key_list *keys) {
+void keys_free(struct key_list *keys) {
   free(keys->integers);
   free(keys->strings);
 }
@@ -107,7 +102,7 @@ int cmd_get(struct shell *shell, const struct call *call, vecdb_error *error) {
   struct key_list keys;
   const vecdb_schema *schema = vecdb_collection_schema(collection);
   vecdb_rows *rows = NULL;
-  status = keys_read(call, schema, &keys, error);
+  status = keys_read(call, 1, schema, &keys, error);
   int other = fields_read(call, schema, fields, &n_fields, &memory, error);
   status = status ? status : other;
   if (!status)
@@ -249,7 +244,7 @@ int cmd_delete(struct shell *shell, const struct call *call, vecdb_error *error)
     control_end();
   } else if (!status) {
     struct key_list keys;
-    status = keys_read(call, vecdb_collection_schema(collection), &keys, error);
+    status = keys_read(call, 1, vecdb_collection_schema(collection), &keys, error);
     if (!status)
       status = vecdb_delete(collection, &keys.keys, &deleted, error);
     keys_free(&keys);

@@ -9,19 +9,8 @@
 #include "embed.h"
 #include "filter.h"
 #include "rows.h"
+#include "search.h"
 #include "value.h"
-
-/* A search with what its parameters point to. */
-struct search {
-  vecdb_collection *collection;
-  const vecdb_field *field;
-  vecdb_search_params params;
-  struct filter filter;
-  void *query; /* sparse: a vecdb_sparse */
-  const char *fields[VECDB_MAX_FIELDS + 1];
-  char *memory;
-  double embedding_seconds;
-};
 
 /* ---- The query ---- */
 
@@ -175,11 +164,12 @@ static int search_plan(const struct call *call, int32_t *plan, vecdb_error *erro
               : VECDB_OK;
 }
 
-static int search_params(struct search *s, const struct call *call, vecdb_error *error) {
+static int search_params(struct search *s, const struct call *call, uint32_t most,
+                         vecdb_error *error) {
   const vecdb_schema *schema = vecdb_collection_schema(s->collection);
   uint64_t k, ef, nprobe;
   double recall = 0;
-  int status = call_number(call, "k", 1, VECDB_MAX_K, 10, &k, error);
+  int status = call_number(call, "k", 1, VECDB_MAX_K, most, &k, error);
   if (status == VECDB_ERR_RANGE)
     return error->code = VECDB_ERR_K;
   if (!status)
@@ -203,35 +193,46 @@ static int search_params(struct search *s, const struct call *call, vecdb_error 
   return VECDB_OK;
 }
 
-static int search_begin(const struct shell *shell, const struct call *call, struct search *s,
-                        vecdb_error *error) {
+int search_read(const struct shell *shell, const struct call *call, vecdb_collection *collection,
+                uint32_t k, struct search *s, vecdb_error *error) {
   memset(s, 0, sizeof *s);
   s->params = (vecdb_search_params)VECDB_SEARCH_PARAMS_INIT;
-  int status = call_collection(shell, call, &s->collection, error);
-  if (!status)
-    status = filter_read(call, &s->filter, error);
+  s->collection = collection;
+  int status = filter_read(call, &s->filter, error);
   if (!status)
     status = search_field(s, call, error);
   if (!status)
-    status = search_params(s, call, error);
+    status = search_params(s, call, k, error);
   if (!status)
     status = search_query(shell, s, call, error);
   return status;
 }
 
-static void search_end(struct search *s) {
+void search_free(struct search *s) {
   if (s->query && s->field->type == VECDB_SPARSE_VECTOR)
     free((void *)(uintptr_t)((vecdb_sparse *)s->query)->pairs);
   free(s->query);
   free(s->memory);
   filter_free(&s->filter);
+}
+
+int search_begin(const struct shell *shell, const struct call *call, struct search *s,
+                 vecdb_error *error) {
+  vecdb_collection *collection;
+  memset(s, 0, sizeof *s);
+  int status = call_collection(shell, call, &collection, error);
+  return status ? status : search_read(shell, call, collection, SEARCH_K, s, error);
+}
+
+void search_end(struct search *s) {
+  search_free(s);
   vecdb_collection_release(s->collection);
 }
 
 /* ---- The commands ---- */
 
-static void search_footer(const struct shell *shell, const struct search *s, uint32_t n,
-                          const vecdb_search_info *info) {
+void search_footer(const struct shell *shell, const struct search *s, uint32_t n,
+                   const vecdb_search_info *info) {
   char rows[32], distances[32];
   if (shell->json)
     return;

@@ -59,9 +59,40 @@ const struct command commands[] = {
      "The vector is that of a row, of a file (at=N: its row N, from 0), written out, or that of a\n"
      "text, by the service of `set embed`.\n"
      "  search docs text=\"a program to edit photographs\" where=(section == {s}) :s=graphics"},
+    {"groups", SEARCH_ARGS " by=FIELD [size=N]", "finds the nearest groups of rows", cmd_groups,
+     "Rows with the same value of the field are a group; k of them, and size rows of each (1).\n"
+     "  groups docs row=7 by=author k=5 size=2"},
+    {"hybrid",
+     "COLLECTION (SEARCH)... [k=N] [fusion=rrf|weighted|scores] [rrf_k=X] [fields=FIELDS]",
+     "finds rows by one ranking out of several searches", cmd_hybrid,
+     "A SEARCH is what `search` takes behind COLLECTION, in brackets, without fields= and with\n"
+     "weight=X; k=N is how many of its hits count (100).\n"
+     "  hybrid docs (row=7 field=title) (text=\"a dog\" field=body weight=2) fusion=rrf"},
     {"explain", SEARCH_ARGS, "says how a search would be run", cmd_explain, NULL},
     {"delete", "COLLECTION [KEY]... [where=FILTER] [:NAME=VALUE]...",
      "deletes rows by key or filter", cmd_delete, NULL},
+    {"field add", "COLLECTION SCHEMA", "adds fields, which rows have as default or null",
+     cmd_field_add, "  field add docs lang varchar(8) nullable, year int32 default=2000"},
+    {"field drop", "COLLECTION FIELD", "drops a scalar field", cmd_field_drop, NULL},
+    {"field rename", "COLLECTION FIELD NAME", "gives a field a new name", cmd_field_rename, NULL},
+    {"expire set", "COLLECTION FIELD [ttl_ms=N]", "makes rows expire by the time in a field",
+     cmd_expire_set,
+     "They are gone N ms (0) after the time in an int64 field, in ms since 1970 UTC."},
+    {"expire drop", "COLLECTION", "makes rows expire no longer", cmd_expire_drop, NULL},
+    {"expire show", "COLLECTION", "says when rows expire", cmd_expire_show, NULL},
+    {"optimizer set",
+     "COLLECTION FIELD [kind=average|adagrad|adam] [rate=X] [window=N] [beta1=X] [beta2=X] "
+     "[epsilon=X] [unit=yes|no]",
+     "lets a vector take pushes", cmd_optimizer_set, NULL},
+    {"optimizer drop", "COLLECTION FIELD", "lets a vector take pushes no longer",
+     cmd_optimizer_drop, NULL},
+    {"optimizer show", "COLLECTION FIELD", "shows the optimizer of a vector", cmd_optimizer_show,
+     NULL},
+    {"push",
+     "COLLECTION FIELD KEY vector=[...] [kind=gradient|delta|value] [expected=N] [insert=yes|no]",
+     "changes the vector of a row by a gradient, a delta or a value", cmd_push,
+     "expected=N: only if that is its version; insert=yes: an absent row is made."},
+    {"pull", "COLLECTION FIELD KEY...", "shows vectors of rows and their versions", cmd_pull, NULL},
     {"index create", "COLLECTION FIELD [INDEX]", "sets and builds the index of a vector",
      cmd_index_create, "  index create docs v HNSW(m=24, ef_construction=300)"},
     {"index drop", "COLLECTION FIELD", "drops the index of a vector", cmd_index_drop, NULL},
@@ -125,6 +156,19 @@ int call_real(const struct call *call, const char *name, double *out, vecdb_erro
   return VECDB_OK;
 }
 
+int call_choice(const struct call *call, const char *name, const char *const *words, int32_t n,
+                int32_t *out, vecdb_error *error) {
+  const char *given = call_option(call, name);
+  for (int32_t i = 0; i < n && given; i++)
+    if (strcmp(words[i], given) == 0) {
+      *out = i;
+      return VECDB_OK;
+    }
+  return given ? fail(error, VECDB_ERR_OPTION, "%s=%.40s is none of those in: %s %s", name, given,
+                      call->command->name, call->command->args)
+               : VECDB_OK;
+}
+
 int parse_switch(const char *text, bool *out, vecdb_error *error) {
   static const char *const words[] = {"no", "yes", "off", "on", "false", "true", "0", "1"};
   for (size_t i = 0; i < 8; i++)
@@ -180,8 +224,7 @@ static bool option_read(const struct word *word, struct argument *out) {
   return true;
 }
 
-/* The words behind the command's name; what is borrowed from them lives as long as they. */
-static void call_read(struct call *call, const struct words *words, size_t used, const char *text) {
+void call_read(struct call *call, const struct words *words, size_t used, const char *text) {
   struct usage_item item;
   call->place = mem_new(words->n, sizeof *call->place);
   call->options = mem_new(words->n, sizeof *call->options);
@@ -293,7 +336,7 @@ int cmd_help(struct shell *shell, const struct call *call, vecdb_error *error) {
   if (name.length && !shown)
     status = fail(error, VECDB_ERR_NOT_FOUND, "no command '%.40s'; `help` lists them", name.data);
   for (const struct command *c = commands; c->name && !name.length; c++)
-    printf("  %-13s %s\n", c->name, c->line);
+    printf("  %-15s %s\n", c->name, c->line);
   if (!name.length)
     puts(
         "\n`help COMMAND` says what it takes. Commands end with a line or `;`; # begins a "

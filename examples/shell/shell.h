@@ -99,6 +99,9 @@ int call_number(const struct call *call, const char *name, uint64_t least, uint6
                 uint64_t otherwise, uint64_t *out, vecdb_error *error);
 /* A number; *out stays as it is when it was not given. */
 int call_real(const struct call *call, const char *name, double *out, vecdb_error *error);
+/* Which of n words the option is; *out stays as it is when it was not given. OPTION otherwise. */
+int call_choice(const struct call *call, const char *name, const char *const *words, int32_t n,
+                int32_t *out, vecdb_error *error);
 /* yes, no, on, off, true, false, 1, 0. */
 int parse_switch(const char *text, bool *out, vecdb_error *error);
 

@@ -4,6 +4,7 @@
  * writer. Damage is reported or harmless: wrong rows never come out.
  */
 #include <errno.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,10 +51,11 @@ static void test_foreign_folders(void **state) {
 }
 
 /* A database with rows in every kind of file: sealed and indexed, deleted, and in the log. */
-static struct at_content make_database(const char *path) {
+static struct at_content make_database_on(const vecdb_vfs *vfs, const char *path) {
   vecdb_options options = VECDB_OPTIONS_INIT;
   options.flags = VECDB_HOST_DRIVEN;
   options.index_rows = 100;
+  options.vfs = vfs;
   vecdb *db = at_open(path, &options);
   vecdb_collection *coll = at_small(db, "c");
   at_put(coll, 0, 300);
@@ -68,6 +70,8 @@ static struct at_content make_database(const char *path) {
   at_close(db);
   return content;
 }
+
+static struct at_content make_database(const char *path) { return make_database_on(NULL, path); }
 
 /* Opens in a child process; returns the status that vecdb_open gave there. */
 static int open_in_child(const char *path, uint32_t flags, bool as_nobody, bool close) {
@@ -173,6 +177,41 @@ static void test_without_permission(void **state) {
   at_fails(VECDB_ERR_IO, vecdb_open("db", &options, &db, &at_err));
   assert_int_equal(at_err.os_code, EROFS);
   assert_null(db);
+  assert_int_equal(av_open_files(disk), 0);
+  av_free(disk);
+}
+
+/* A folder on a file system that is mounted for reading only is served: all rows, those of the log
+   as well, searches and the full check; writes are refused. */
+static void test_read_only_media(void **state) {
+  (void)state;
+  struct av_disk *disk = av_new();
+  struct at_content before = make_database_on(av_vfs(disk), "db");
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  options.vfs = av_vfs(disk);
+  options.flags = VECDB_READ_ONLY;
+  av_fail_writes(disk, EROFS);
+  vecdb *db = at_open("db", &options);
+  vecdb_collection *coll;
+  at_ok(vecdb_collection_get(db, "c", &coll, &at_err));
+  at_same(before, at_content(coll));
+  const float query[] = {250, 3, 0, 1};
+  vecdb_search_params search = at_search(query, 10, "n == 5");
+  vecdb_hit hits[10];
+  uint32_t n;
+  at_ok(vecdb_search(coll, &search, hits, &n, NULL, NULL, &at_err));
+  const int64_t nearest[] = {205, 305, 405, 5}; /* 105 was deleted */
+  assert_int_equal(n, AT_COUNT(nearest));
+  for (uint32_t i = 0; i < n; i++) {
+    double x = (double)nearest[i] - 250, y = (double)(nearest[i] % 7) - 3;
+    assert_int_equal(hits[i].id, nearest[i]);
+    assert_true(fabs((double)hits[i].score - (x * x + y * y)) < 0.01);
+  }
+  at_ok(vecdb_check(db, NULL, NULL, NULL, &at_err));
+  const vecdb_keys keys = {.integers = nearest, .n = 1};
+  at_fails(VECDB_ERR_READ_ONLY, vecdb_delete(coll, &keys, NULL, &at_err));
+  vecdb_collection_release(coll);
+  at_close(db);
   assert_int_equal(av_open_files(disk), 0);
   av_free(disk);
 }
@@ -346,7 +385,8 @@ static void test_check_reports(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_foreign_folders),    cmocka_unit_test(test_two_writers),
-      cmocka_unit_test(test_without_permission), cmocka_unit_test(test_damaged_files),
+      cmocka_unit_test(test_without_permission), cmocka_unit_test(test_read_only_media),
+      cmocka_unit_test(test_damaged_files),
       cmocka_unit_test(test_newer_format),       cmocka_unit_test(test_check_reports),
       cmocka_unit_test(test_process_ends),
   };

@@ -4,7 +4,7 @@
  * else, reads go on meanwhile, and when the disk works again, so does the database, in the same
  * handle, and after closing or a power cut.
  *
- * VDB_SEED: the first prepared state. VDB_N: how many of them.
+ * VDB_SEED: the first prepared state. VDB_N: how many of them. VDB_STRIDE: 1 in so many operations.
  * VDB_ENCRYPT: databases are encrypted. CRYPT: yes
  */
 #include <errno.h>
@@ -54,7 +54,8 @@ static const struct io_fault_kind io_fault_kinds[] = {
 };
 
 struct io_fault_ledger {
-  uint32_t each; /* endings of an operation */
+  uint32_t each;   /* endings of an operation */
+  uint64_t stride; /* from operation to operation */
   uint64_t trials;
   uint64_t errors; /* calls that reported the failure */
   uint64_t failures;
@@ -104,7 +105,7 @@ static void io_fault_scenario(struct scenario_base *base, const struct scenario 
                               size_t way, uint64_t first, struct io_fault_ledger *ledger) {
   const struct io_fault_kind *kind = &io_fault_kinds[way];
   bool hit = true;
-  for (uint64_t nth = first; hit; nth += IO_FAULT_STRIDE) {
+  for (uint64_t nth = first; hit; nth += ledger->stride) {
     for (uint32_t e = 0; e < ledger->each; e++) {
       uint32_t ending = (uint32_t)(nth + way + 2 * base->w.config.seed + e) % IO_FAULT_ENDINGS;
       struct scenario_trial t;
@@ -128,14 +129,15 @@ static void io_fault_scenario(struct scenario_base *base, const struct scenario 
 
 static void test_each_operation_fails(void **state) {
   (void)state;
-  struct io_fault_ledger ledger = {.each = getenv("VDB_N") ? IO_FAULT_ENDINGS : IO_FAULT_EACH};
+  struct io_fault_ledger ledger = {.each = getenv("VDB_N") ? IO_FAULT_ENDINGS : IO_FAULT_EACH,
+                                   .stride = io_fault_number("VDB_STRIDE", IO_FAULT_STRIDE)};
   uint64_t first = io_fault_number("VDB_SEED", 1), n = io_fault_number("VDB_N", IO_FAULT_BASES);
   for (uint64_t seed = first; seed < first + n; seed++) {
     struct scenario_base base;
     scenario_base_make(&base, seed);
     for (size_t s = 0; s < scenario_count; s++)
       for (size_t k = 0; k < sizeof io_fault_kinds / sizeof *io_fault_kinds; k++)
-        io_fault_scenario(&base, &scenario_list[s], k, 1 + (seed + s + k) % IO_FAULT_STRIDE,
+        io_fault_scenario(&base, &scenario_list[s], k, 1 + (seed + s + k) % ledger.stride,
                           &ledger);
     scenario_base_free(&base);
   }

@@ -4,7 +4,7 @@
  * the state of before the call or, where it did its work, of after it, and it goes on working when
  * there is memory again, in the same handle and after it is opened anew.
  *
- * VDB_SEED: the first prepared state. VDB_N: how many of them.
+ * VDB_SEED: the first prepared state. VDB_N: how many of them. VDB_STRIDE: 1 in so many failures.
  * VDB_ENCRYPT: databases are encrypted. CRYPT: yes
  */
 #include <setjmp.h>
@@ -73,16 +73,17 @@ static void test_each_allocation_fails(void **state) {
   (void)state;
   struct oom_ledger ledger = {0};
   uint64_t first = oom_number("VDB_SEED", 1), n = oom_number("VDB_N", OOM_BASES);
+  uint64_t stride = oom_number("VDB_STRIDE", OOM_STRIDE);
   for (uint64_t seed = first; seed < first + n; seed++) {
     struct scenario_base base;
     scenario_base_make(&base, seed);
     for (size_t s = 0; s < scenario_count; s++) {
-      uint64_t start = 1 + (seed + s) % OOM_STRIDE;
+      uint64_t start = 1 + (seed + s) % stride;
       for (uint64_t nth = start; oom_one(&base, &scenario_list[s], nth, false, &ledger);
-           nth += OOM_STRIDE)
+           nth += stride)
         continue;
       for (uint64_t nth = start; oom_one(&base, &scenario_list[s], nth, true, &ledger);
-           nth += OOM_STRIDE)
+           nth += stride)
         continue;
     }
     scenario_base_free(&base);

@@ -36,7 +36,7 @@ PATIENCE = float(os.environ.get("PATIENCE", 60))  # seconds until a shell that s
 OK, ARGUMENT, OPTION, LIMIT, NAME, SCHEMA, NOT_FOUND, EXISTS, UNKNOWN_FIELD = range(9)
 MISSING_FIELD, TYPE, DIMENSION = 9, 10, 11
 NULL_VALUE, TOO_LONG, FILTER, FILTER_PARAM, K, INDEX_PARAM, READ_ONLY, RANGE = 15, 16, 18, 19, 20, 21, 22, 23
-BUSY, CANCELLED, UNSUPPORTED, CORRUPT, NOT_A_DATABASE, KEY = 40, 42, 45, 63, 65, 66
+BUSY, CANCELLED, UNSUPPORTED, VERSION, CORRUPT, NOT_A_DATABASE, KEY = 40, 42, 45, 46, 63, 65, 66
 
 
 def run(*arguments, text=None):
@@ -176,6 +176,56 @@ class Rows(Case):
         self.assertEqual(got, [{"k": "a b"}, {"k": "b=1"}, {"k": "b=1"}, {"k": "b=1"}, {"deleted": 1},
                                {"count": 1}, {"id": 1}, {"id": 2}])
         self.assertEqual([c["collection"] for c in self.ask("list")], ["a", "s"])
+
+
+class Changes(Case):
+    """Fields that come and go, rows that expire, vectors that learn."""
+
+    def setUp(self):
+        super().setUp()
+        self.ask("create d id int64 key, n int32 default=5, until int64 nullable, v vector(2) l2",
+                 'insert d {"id": 1, "n": 5, "v": [1, 2]} {"id": 2, "n": 6, "until": 1000, "v": [3, 4]}')
+
+    def test_fields(self):
+        got = self.ask('field add d lang varchar(8) nullable hash, year int32 default=2000',
+                       "field rename d n number", "field drop d until", 'update d {"id": 2, "lang": "en"}', "scan d")
+        self.assertEqual(got, [{"id": 1, "number": 5, "lang": None, "year": 2000},
+                               {"id": 2, "number": 6, "lang": "en", "year": 2000}])
+        self.same([EXISTS, SCHEMA, SCHEMA, UNKNOWN_FIELD, SCHEMA, UNKNOWN_FIELD, NOT_FOUND, ARGUMENT],
+                  ["field add d year int32 nullable", "field add d x int32", "field add d x nothing",
+                   "field drop d until", "field drop d id", "field rename d n m", "field drop none x", "field add d"])
+
+    def test_expire(self):
+        got = self.ask("expire show d", "expire set d until ttl_ms=5000", "expire show d", "count d", "expire drop d",
+                       "expire show d", 'insert d {"id": 3, "n": 7, "until": 1, "v": [0, 0]}', "get d 3 fields=n")
+        never = {"field": None, "ttl_ms": None}
+        self.assertEqual(got, [never, {"field": "until", "ttl_ms": 5000}, {"count": 1}, never, {"id": 3, "n": 7}])
+        status, out, _ = run(self.db, "-c", "expire show d; expire set d until; expire show d")
+        self.assertEqual((status, out), (0, "Rows do not expire.\nRows expire 0 ms after the time in until.\n"))
+        self.same([SCHEMA, TYPE, TYPE], ["expire set d n", "expire set d until ttl_ms=soon", "expire set d until ttl_ms=-1"])
+
+    def test_learning(self):
+        self.same([SCHEMA, SCHEMA, NOT_FOUND], ["pull d v 1", "push d v 1 vector=[1,1]", "optimizer show d v"])
+        got = self.ask("optimizer set d v rate=0.5", "pull d v 1 9", "optimizer show d v",
+                       "push d v 1 vector=[2,-2]", "push d v 1 vector=[1,1] kind=delta expected=2",
+                       "push d v 9 vector=[8,8] kind=value insert=yes", "pull d v 1 9", "search d vector=[8,8] k=1")
+        none, first = {"key": "9", "version": 0, "vector": None}, {"key": "1", "version": 1, "vector": [1, 2]}
+        self.assertEqual(got[:2], [first, none])
+        self.assertEqual(got[2], {"kind": "average", "rate": 0.5, "window": 1, "unit": False})
+        self.assertEqual(got[3:6], [{"version": 2}, {"version": 3}, {"version": 1}])
+        self.assertEqual(got[6:8], [{"key": "1", "version": 3, "vector": [1, 4]},
+                                    {"key": "9", "version": 1, "vector": [8, 8]}])
+        self.assertEqual(got[8]["score"], 0)
+        got = self.ask("optimizer set d v kind=adam beta1=0.5 unit=yes", "optimizer show d v", "optimizer drop d v")
+        self.assertEqual((got[0]["kind"], got[0]["beta1"], got[0]["unit"]), ("adam", 0.5, True))
+        self.assertAlmostEqual(got[0]["rate"], 0.001)
+        status, out, _ = run(self.db, "-c", "optimizer set d v; pull d v 1 7; optimizer show d v")
+        self.assertEqual(status, 0)
+        self.assertRegex(out, r"^key +version +v *\n-+.*\n1 +\d+ +\[1, 4\]\n7 +0 +.*\nkind=average rate=0.01 window=1 unit=no\n$")
+        self.same([VERSION, NOT_FOUND, DIMENSION, ARGUMENT, OPTION, TYPE, TYPE, RANGE, UNKNOWN_FIELD, ARGUMENT],
+                  ["push d v 1 vector=[1,1] expected=9", "push d v 77 vector=[1,1]", "push d v 1 vector=[1]",
+                   "push d v 1", "push d v 1 vector=[1,1] kind=x", "push d n 1 vector=[1]", "push d v x vector=[1,1]",
+                   "optimizer set d v rate=-1", "pull d no 1", "pull d v"])
 
 
 class Import(Case):
@@ -370,6 +420,49 @@ class Search(Case):
         self.assertEqual(run(self.db, "--embed", url, "-c", "search d text=x")[0], NOT_FOUND)
         self.assertEqual(run(self.db, "--embed", "file:///etc", "-c", "search d text=x")[0], 61)
 
+    def test_groups(self):
+        for size in (1, 3):
+            hits = self.nearest(self.rows[9], 400, lambda i: i % 2)
+            order = list(dict.fromkeys(h["row"]["n"] for h in hits))[:4]
+            want = [h for n in order for h in [h for h in hits if h["row"]["n"] == n][:size]]
+            got = self.ask(f"groups d row=9 by=n k=4 size={size} where=(t == {{t}}) :t=odd")
+            self.assertEqual(got, want)
+        self.assertEqual(self.ask("groups d row=9 by=t k=1 fields=id"), [{"score": 0, "row": {"id": 9, "t": "odd"}}])
+        status, out, _ = run(self.db, "-c", "groups d row=9 by=n k=2 size=2")
+        self.assertEqual((status, len(re.findall(r"^ *[0-9.]+ +\d+ +\d ", out, re.M))), (0, 4), out)
+        self.same([ARGUMENT, UNKNOWN_FIELD, K, RANGE, OPTION],
+                  ["groups d row=1", "groups d row=1 by=no", "groups d row=1 by=n k=100 size=1000",
+                   "groups d row=1 by=n size=0", "groups d row=1 by=n weight=2"])
+
+    def test_hybrid(self):
+        def ranking(parts, count):
+            sums = {}
+            for query, k, weight, passes in parts:
+                for place, hit in enumerate(self.nearest(query, k, passes)):
+                    i = hit["row"]["id"]
+                    sums[i] = sums.get(i, 0) + count(place, hit["score"], weight)
+            return sorted(((-x, i) for i, x in sums.items()))[:8]
+
+        a, b = self.rows[33], self.rows[180]
+        odd = (b, 30, 2, lambda i: i % 2)
+        words = f"hybrid d (row=33) (vector={b} k=30 weight=2 where=(t == {{t}} and n >= 0) :t=\"odd\") k=8"
+        for extra, count in (("", lambda place, score, w: w / (61 + place)),
+                             (" fusion=rrf rrf_k=5", lambda place, score, w: w / (5 + place)),
+                             (" fusion=weighted", lambda place, score, w: w * (1 - 2 * math.atan(score) / math.pi))):
+            want = ranking([(a, 100, 1, lambda i: True), odd], count)
+            got = self.ask(words + extra)
+            self.assertEqual([h["row"]["id"] for h in got], [i for _, i in want], extra)
+            for hit, (x, _) in zip(got, want):
+                self.assertAlmostEqual(hit["score"], -x, 5)
+        near = [h for h in self.nearest(a, 400) if h["score"] <= 60]
+        got = self.ask("hybrid d (row=33 radius=60 k=400 weight=-1) k=400 fusion=scores fields=id")
+        self.assertEqual(sorted((-h["score"], h["row"]["id"]) for h in got),
+                         [(h["score"], h["row"]["id"]) for h in near])
+        self.same([ARGUMENT, ARGUMENT, ARGUMENT, OPTION, OPTION, RANGE, K, FILTER, OPTION],
+                  ["hybrid d", "hybrid d row", "hybrid d (k=3)", "hybrid d (row=1 fields=id)",
+                   "hybrid d (row=1) fusion=x", "hybrid d (row=1 weight=0)", "hybrid d (row=1) k=0",
+                   "hybrid d (row=1 where=(n = = 1))", "hybrid d (row=1 row=2)"])
+
     def test_sparse_and_several(self):
         got = self.ask("create s id int64 key, p sparse, v vector(2) l2",
                        'insert s {"id": 1, "p": {"3": 1, "9": 2}, "v": [0, 0]} {"id": 2, "p": {"9": 1}, "v": [3, 4]}',
@@ -451,6 +544,16 @@ class Admin(Case):
             ("search d row=1 ef=-1", TYPE), ("search d row=1 radius=inf", TYPE), ("search d file=no.npy", NOT_FOUND),
             ("search d row=1 nprobe=99999999999", RANGE), ("search d row=1 where=((id)", FILTER),
             ("explain d", ARGUMENT), ("explain d row=1 radius=1", OPTION), ("explain no row=1", NOT_FOUND),
+            ("groups d", ARGUMENT), ("groups no row=1 by=id", NOT_FOUND), ("hybrid", ARGUMENT), ("hybrid no (row=1)", NOT_FOUND),
+            ("field", ARGUMENT), ("field add", ARGUMENT), ("field add no x int8 nullable", NOT_FOUND),
+            ("field drop d", ARGUMENT), ("field drop no x", NOT_FOUND), ("field rename d s", ARGUMENT),
+            ("field rename no x y", NOT_FOUND), ("field rename d s 1x", NAME), ("field rename d s id", EXISTS),
+            ("expire set d", ARGUMENT), ("expire set no s", NOT_FOUND), ("expire drop", ARGUMENT), ("expire drop no", NOT_FOUND),
+            ("expire show no", NOT_FOUND), ("optimizer set d", ARGUMENT), ("optimizer set no v", NOT_FOUND),
+            ("optimizer set d s", TYPE), ("optimizer set d v unit=maybe", TYPE), ("optimizer set d v kind=sgd", OPTION),
+            ("optimizer set d v window=9999999999", RANGE), ("optimizer drop no v", NOT_FOUND),
+            ("optimizer show no v", NOT_FOUND), ("push d v", ARGUMENT), ("push no v 1 vector=[1,2]", NOT_FOUND),
+            ("push d v 1 vector={}", TYPE), ("pull d", ARGUMENT), ("pull no v 1", NOT_FOUND), ("pull d s 1", TYPE),
             ("index create d", ARGUMENT), ("index create d id", TYPE), ("index create d v NO", OPTION),
             ("index create d v HNSW(m=1)", INDEX_PARAM), ("index create d x", UNKNOWN_FIELD),
             ("index create no v", NOT_FOUND), ("index drop d", ARGUMENT), ("index drop d x", UNKNOWN_FIELD),
@@ -536,7 +639,7 @@ class Scripts(Case):
     def test_help(self):
         status, out, _ = run("--help")
         names = [line.split("  ")[1] for line in out.split("Commands:\n")[1].splitlines() if line.startswith("  ")]
-        self.assertEqual((status, len(names)), (0, 30))
+        self.assertEqual((status, len(names)), (0, 43))
         for name in names:
             status, text, _ = run("-c", f"help {name}") if name in ("search", "index list") else (0, f"usage:  {name}", "")
             self.assertTrue(status == 0 and f"usage:  {name}" in text, name)
@@ -659,6 +762,11 @@ class Prompt(Case):
         self.complete(t, "list; count ot", "her ")
         self.complete(t, "import docs mode=in", "sert ")
         self.complete(t, "search docs row=1 plan=ex", "act ")
+        self.complete(t, "groups docs row=1 by=tit", "le ")
+        self.complete(t, "hybrid docs (row=1) fusion=sc", "ores ")
+        self.complete(t, "field rename docs tit", "le ")
+        self.complete(t, "optimizer set docs embedding kind=adag", "rad ")
+        self.complete(t, "push docs emb", "edding ")
         # Several: the second Tab lists them.
         listed = self.complete(t, "index \t", r"drop +list")
         self.assertIn("create", listed)

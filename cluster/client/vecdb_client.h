@@ -174,6 +174,20 @@ VECDB_API int vecdb_client_delete_where(vecdb_client *client, const char *collec
                                         const vecdb_filter *filter, uint64_t *deleted,
                                         const vecdb_client_call *call, vecdb_error *error);
 
+/* As vecdb_optimizer_set, vecdb_push and vecdb_pull; `expected` is UNSUPPORTED. A push that is tried
+   again after a failure is applied once. Each shard has its rows of a push or none of them. A pull
+   is as of one moment of each shard. */
+VECDB_API int vecdb_client_optimizer_set(vecdb_client *client, const char *collection,
+                                         const char *field, const vecdb_optimizer *optimizer,
+                                         const vecdb_client_call *call, vecdb_error *error);
+VECDB_API int vecdb_client_push(vecdb_client *client, const char *collection,
+                                const vecdb_push_params *params, const vecdb_client_call *call,
+                                vecdb_error *error);
+VECDB_API int vecdb_client_pull(vecdb_client *client, const char *collection, const char *field,
+                                const vecdb_keys *keys, float *values, size_t stride,
+                                uint64_t *versions, const vecdb_client_call *call,
+                                vecdb_error *error);
+
 /* Names of fields. */
 typedef struct vecdb_client_fields {
   const char *const *names;

@@ -179,6 +179,35 @@ static uint64_t tn_count(vecdb_client *c, const char *name) {
   return n;
 }
 
+/* Values of two rows, in different shards perhaps: set to learn, changed, read with versions. */
+static void tn_learn(vecdb_client *c, const char *name) {
+  const int64_t ids[] = {1, 99, 2};
+  const vecdb_keys keys = {ids, NULL, 3}, some = {ids + 2, NULL, 1};
+  const float values[] = {0.5f, -1};
+  float got[6] = {0};
+  uint64_t versions[3];
+  vecdb_optimizer o = VECDB_OPTIMIZER_INIT;
+  vecdb_push_params p = VECDB_PUSH_PARAMS_INIT;
+  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
+  strong.level = VECDB_CLIENT_STRONG;
+  o.rate = 1;
+  p.field = "v";
+  p.keys = &some;
+  p.values = values;
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_ERR_SCHEMA);
+  assert_int_equal(vecdb_client_optimizer_set(c, name, "v", &o, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  p.kind = VECDB_PUSH_DELTA;
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_pull(c, name, "v", &keys, got, 0, versions, &strong, NULL),
+                   VECDB_OK);
+  const float want[] = {1, 2, 0, 0, 1.5f, 1};
+  const uint64_t want_versions[] = {1, 0, 4};
+  assert_memory_equal(got, want, sizeof want);
+  assert_memory_equal(versions, want_versions, sizeof versions);
+}
+
 /* The names, with blanks between them. */
 static void tn_names(vecdb_client *c, char *out, size_t room) {
   vecdb_client_list *list = NULL;
@@ -236,6 +265,7 @@ static void test_collections(void **state) {
   for (int64_t k = 0; k < 20; k++)
     assert_int_equal(tn_put(clients[k % TN_NODES], "made", k), VECDB_OK);
   assert_int_equal(tn_count(clients[1], "made"), 20);
+  tn_learn(clients[0], "made");
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_client_describe(clients[2], "none", NULL, &about, NULL),
                    VECDB_ERR_NOT_FOUND);

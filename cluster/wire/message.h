@@ -183,6 +183,9 @@ struct wire_stats {
   uint64_t queue_bytes; /* of requests that wait at the node */
   uint32_t queue;
   uint32_t role; /* 1: primary */
+  /* How long ago everything that was committed then is applied here; UINT32_MAX: not known, also to
+     nodes of before there was this field. */
+  uint32_t age_ms;
 };
 
 /*

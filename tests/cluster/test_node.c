@@ -11,6 +11,7 @@
 
 #include "client/vecdb_client.h"
 #include "ctl/create.h"
+#include "ctl/lag.h"
 #include "etcdtest.h"
 #include "node/files.h"
 #include "node/node.h"
@@ -478,6 +479,27 @@ static bool tn_moved(struct ctl *ctl, uint32_t collection) {
   return done;
 }
 
+/* What is told of the replicas of `rows`: none is behind once nothing is written. */
+static void tn_lag(struct ctl *ctl) {
+  const char *line = "";
+  char *text = NULL;
+  size_t n, replicas = 0, even = 0;
+  while (even != 2 * TN_NODES) {
+    FILE *out = open_memstream(&text, &n);
+    assert_true(ctl_lag(ctl, out));
+    fclose(out);
+    replicas = even = 0;
+    for (line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+      bool rows = strncmp(line, "rows/", 5) == 0;
+      const char *behind = rows ? strstr(line, "behind by ") : NULL;
+      replicas += rows;
+      even += behind && atoi(behind + 10) == 0;
+    }
+    free(text);
+    assert_true(replicas <= 2 * TN_NODES);
+  }
+}
+
 /* From the primary to the node that has no replica of the shard. */
 static void tn_plan(struct ctl *ctl, uint32_t collection, uint32_t *source, uint32_t *target) {
   const struct cache_view *view = ctl_view(ctl);
@@ -527,6 +549,7 @@ static void test_moved(void **state) {
   while (tn_put(t->client, "moved", (int64_t)rows))
     continue;
   assert_int_equal(tn_count(t->client, "moved"), rows + 1);
+  tn_lag(&ctl);
   ctl_close(&ctl);
 }
 

@@ -1,7 +1,6 @@
 /*
  * test_wire.c - messages between clients and nodes: what is written is read, whatever the columns
- * hold; cut or flipped anywhere nothing is believed; what a later version adds is skipped or
- * refused.
+ * hold; cut or flipped anywhere nothing is believed; what a later version adds is skipped.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -269,15 +268,10 @@ static void tw_round(const uint8_t *bytes, size_t n, const struct wire_message *
                 back.read.max_age_ms == 250 && back.read.seq == 11 && back.read.epoch == 12);
   if (m->has & WIRE_HAS(WIRE_PAGE))
     assert_true(back.page.limit == 100 && back.page.offset == 1000);
-  if (m->has & WIRE_HAS(WIRE_OPTIMIZER)) {
-    assert_string_equal(back.optimizer.field, "v");
-    assert_memory_equal(&back.optimizer.optimizer, &m->optimizer.optimizer,
-                        sizeof m->optimizer.optimizer);
-  }
-  if (m->has & WIRE_HAS(WIRE_NAME)) {
-    assert_string_equal(back.name.name, m->name.name);
-    assert_string_equal(back.name.text, m->name.text);
-  }
+  if (m->has & WIRE_HAS(WIRE_OPTIMIZER))
+    assert_memory_equal(&back.optimizer.optimizer, &m->optimizer.optimizer, 32);
+  if (m->has & WIRE_HAS(WIRE_NAME))
+    assert_true(!strcmp(back.name.name, m->name.name) && !strcmp(back.name.text, m->name.text));
   if (m->has & WIRE_HAS(WIRE_BATCH))
     tw_same_columns(&m->rows, &back.rows);
   if (m->kind == WIRE_ANSWER)
@@ -292,8 +286,7 @@ static void test_round_trip(void **state) {
     size_t n;
     uint8_t *bytes = tw_write(&m, &n);
     tw_round(bytes, n, &m);
-    /* From anywhere in memory. */
-    uint8_t *moved = malloc(n + 64);
+    uint8_t *moved = malloc(n + 64); /* from anywhere in memory */
     for (size_t at = 0; at < 64; at += 3) {
       memcpy(moved + at, bytes, n);
       tw_round(moved + at, n, &m);

@@ -23,6 +23,7 @@ static int replicas_taken(struct job *job, const struct wire_message *m, vecdb_e
   out->bytes = m->stats.bytes;
   out->applied = m->stats.applied;
   out->committed = m->stats.commit;
+  out->age_ms = m->stats.age_ms;
   return VECDB_OK;
 }
 

@@ -151,6 +151,7 @@ typedef struct vecdb_client_replica {
   uint64_t bytes;
   uint64_t applied;   /* positions in the shard's log: up to where its rows are, */
   uint64_t committed; /* and up to where it knows them to be durable on all replicas */
+  uint32_t age_ms;    /* what was committed so long ago is in its rows; UINT32_MAX: not known */
 } vecdb_client_replica;
 /* Asks the nodes of a collection one after the other, as it was when it was described, and calls
    visit with each replica, a shard's primary first; a non-zero return ends the walk. The call's
@@ -173,6 +174,20 @@ VECDB_API int vecdb_client_delete(vecdb_client *client, const char *collection,
 VECDB_API int vecdb_client_delete_where(vecdb_client *client, const char *collection,
                                         const vecdb_filter *filter, uint64_t *deleted,
                                         const vecdb_client_call *call, vecdb_error *error);
+
+/* As vecdb_optimizer_set, vecdb_push and vecdb_pull; `expected` is UNSUPPORTED. A push that is
+   tried again after a failure is applied once. Each shard has its rows of a push, as long as they
+   fit into 4 MiB, or none of them. A pull is as of one moment of each shard. */
+VECDB_API int vecdb_client_optimizer_set(vecdb_client *client, const char *collection,
+                                         const char *field, const vecdb_optimizer *optimizer,
+                                         const vecdb_client_call *call, vecdb_error *error);
+VECDB_API int vecdb_client_push(vecdb_client *client, const char *collection,
+                                const vecdb_push_params *params, const vecdb_client_call *call,
+                                vecdb_error *error);
+VECDB_API int vecdb_client_pull(vecdb_client *client, const char *collection, const char *field,
+                                const vecdb_keys *keys, float *values, size_t stride,
+                                uint64_t *versions, const vecdb_client_call *call,
+                                vecdb_error *error);
 
 /* Names of fields. */
 typedef struct vecdb_client_fields {

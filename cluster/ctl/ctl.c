@@ -6,6 +6,7 @@
 
 #include "ctl/first.h"
 #include "ctl/force.h"
+#include "ctl/lag.h"
 #include "ctl/status.h"
 
 static const char ctl_usage[] =
@@ -15,7 +16,7 @@ static const char ctl_usage[] =
     "  create --collection C --schema FILE [--shards S] [--replicas R] [--min-isr M] [--ack A]\n"
     "                                     A is sync, chain or async\n"
     "  drop --collection C                removes it with its data\n"
-    "  status\n"
+    "  status [--lag]                     --lag asks the nodes how far each replica is behind\n"
     "  balance [--collection C] [--dry-run] [--wait]\n"
     "  move --collection C --shard S --target-node N [--source-node N] [--dry-run] [--wait]\n"
     "  drain N [--dry-run] [--wait]       moves every replica away from node N\n"
@@ -53,6 +54,7 @@ static int ctl_option(const char *name, const char *value, struct ctl_args *out)
                  {"--target-node", NULL, &out->target, NULL},
                  {"--dry-run", NULL, NULL, &out->dry_run},
                  {"--wait", NULL, NULL, &out->wait},
+                 {"--lag", NULL, NULL, &out->lag},
                  {"--accept-loss", NULL, NULL, &out->accept_loss},
                  {"--name", &out->name, NULL, NULL},
                  {"--address", &out->address, NULL, NULL},
@@ -258,7 +260,7 @@ int ctl_run(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) 
     const struct cache_view *view = ctl_view(ctl);
     ctl_print_status(view, out);
     cache_give(view);
-    return 0;
+    return args->lag && !ctl_lag(ctl, out) ? ctl_failed(err, ctl->why) : 0;
   }
   if (strcmp(args->command, "drain") == 0)
     return ctl_drain(ctl, args, out, err);

@@ -29,6 +29,7 @@ struct ctl_args {
   const char *address, *zone;       /* add-node */
   const char *schema, *ack;         /* create; a file */
   uint32_t shards, replicas, min_isr;
+  bool lag;      /* of status: the nodes are asked, too */
   bool wait;     /* until nothing is open any more, taking steps that need nobody else */
 };
 

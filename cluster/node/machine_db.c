@@ -8,6 +8,10 @@
 
 static const char *const db_clients_fields[] = {"client", "max", "bits", "seq", "epoch", "chain"};
 
+/* Beside the clients, in `max` the version that the first row of a push had before, in `bits` the
+   push's position. */
+static const uint64_t db_intent = UINT64_MAX;
+
 enum { DB_FIELDS = 6 };
 
 static bool db_say(char *why, const char *what, const vecdb_error *e) {
@@ -87,13 +91,15 @@ bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_clien
   if (vecdb_query(d->clients, &q, &rows, &e))
     return db_say(why, "the shard's op ids", &e);
   size_t count = vecdb_rows_count(rows);
-  bool fits = count <= MACHINE_CLIENTS + 2;
+  bool fits = count <= MACHINE_CLIENTS + 3;
   for (size_t i = 0; fits && i < count; i++) {
     struct rep_client c = {db_number(rows, i, 0), db_number(rows, i, 1), db_number(rows, i, 2),
                            db_number(rows, i, 3)};
     if (c.seq > pos->seq)
       *pos = (struct rep_pos){c.seq, db_number(rows, i, 4), db_number(rows, i, 5)};
-    if (c.client)
+    if (c.client == db_intent)
+      d->intent = (struct machine_intent){c.bits, c.max};
+    else if (c.client)
       clients[(*n)++] = c;
   }
   vecdb_rows_free(rows);
@@ -123,6 +129,75 @@ static int db_batch(struct machine_db *d, const struct wire_message *m, struct w
   return vecdb_update(d->rows, &batch, m->write.flags, NULL, e);
 }
 
+/* ---- Pushes ---- */
+
+/* The keys of a push, and its vectors as they lie. */
+static int db_push_params(const struct wire_message *m, struct wire_mem *mem, vecdb_keys *keys,
+                          vecdb_push_params *p, vecdb_error *e) {
+  const struct wire_column *key = &m->rows.columns[0], *vectors = &m->rows.columns[1];
+  uint32_t n = m->rows.n_rows;
+  vecdb_string *strings = NULL;
+  bool text = key->type == VECDB_VARCHAR;
+  if (!key->data || !vectors->data || vectors->type != VECDB_FLOAT_VECTOR || key->valid ||
+      vectors->valid || (!text && key->type != VECDB_INT64)) {
+    snprintf(e->message, sizeof e->message, "a push has keys and float vectors");
+    return VECDB_ERR_TYPE;
+  }
+  if (text && !(strings = wire_mem_get(mem, n, sizeof *strings)))
+    return VECDB_ERR_NO_MEMORY;
+  for (uint32_t i = 0; i < n && text; i++) {
+    vecdb_value v = wire_columns_value(&m->rows, i, 0);
+    strings[i] = (vecdb_string){v.as.data, v.length};
+  }
+  *keys = (vecdb_keys){text ? NULL : key->data, strings, n};
+  *p = (vecdb_push_params)VECDB_PUSH_PARAMS_INIT;
+  p->kind = (int32_t)(m->write.flags / WIRE_PUSH_KIND);
+  p->flags = m->write.flags % WIRE_PUSH_KIND;
+  p->dim = vectors->dim;
+  p->field = vectors->name;
+  p->keys = keys;
+  p->values = vectors->data;
+  return VECDB_OK;
+}
+
+/* Before the push itself, so that whoever finds this and another version knows that it was done. */
+static int db_intend(struct machine_db *d, uint64_t seq, uint64_t version, vecdb_error *e) {
+  struct machine_mark mark = {.client = {db_intent, version, seq, 0}};
+  d->intent = (struct machine_intent){seq, version};
+  if (machine_db_mark(d, &mark))
+    return VECDB_OK;
+  snprintf(e->message, sizeof e->message, "the push could not be noted");
+  return VECDB_ERR_IO;
+}
+
+static int db_push(struct machine_db *d, const struct wire_message *m, struct wire_mem *mem,
+                   struct machine_outcome *out) {
+  vecdb_push_params p;
+  vecdb_keys keys, first;
+  uint64_t version = 0;
+  int code = db_push_params(m, mem, &keys, &p, &out->error);
+  if (code)
+    return code;
+  first = (vecdb_keys){keys.integers, keys.strings, 1};
+  code = vecdb_pull(d->rows, p.field, &first, NULL, 0, &version, &out->error);
+  if (code)
+    return code;
+  out->number = keys.n;
+  if (d->intent.seq == out->seq)
+    return d->intent.version == version ? vecdb_push(d->rows, &p, NULL, &out->error) : VECDB_OK;
+  code = db_intend(d, out->seq, version, &out->error);
+  return code ? code : vecdb_push(d->rows, &p, NULL, &out->error);
+}
+
+/* What is durable has everything before it: an entry that failed for the want of an optimizer must
+   not find one when it is applied again. */
+static int db_optimize(struct machine_db *d, const struct wire_message *m, vecdb_error *e) {
+  const struct wire_optimizer *o = &m->optimizer;
+  if (!machine_db_flush(d))
+    return VECDB_ERR_IO;
+  return vecdb_optimizer_set(d->rows, o->field, o->none ? NULL : &o->optimizer, NULL, e);
+}
+
 bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
                       struct machine_outcome *out) {
   struct wire_mem mem = {0};
@@ -134,6 +209,10 @@ bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
     out->code = VECDB_ERR_NO_MEMORY;
   else if (status || m.kind != WIRE_WRITE)
     out->code = WIRE_PROTOCOL;
+  else if (m.write.kind == WIRE_PUSH)
+    out->code = db_push(d, &m, &mem, out);
+  else if (m.write.kind == WIRE_OPTIMIZE)
+    out->code = db_optimize(d, &m, &out->error);
   else if (m.write.kind == WIRE_DELETE)
     out->code = vecdb_delete(d->rows, &m.keys, &out->number, &out->error);
   else if (m.write.kind == WIRE_DELETE_WHERE)

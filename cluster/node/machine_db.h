@@ -8,9 +8,15 @@
 
 enum { MACHINE_CLIENTS = 4096 }; /* whose op ids are remembered */
 
+/* A push that was about to be done: at this position, with this version of its first row. */
+struct machine_intent {
+  uint64_t seq, version;
+};
+
 struct machine_db {
   vecdb *db;
   vecdb_collection *rows, *clients;
+  struct machine_intent intent;
 };
 
 /* What goes beside the rows of an entry. */

@@ -229,6 +229,14 @@ static void ask_read(struct node_replica *r, struct node_ask *a) {
   node_step(r, &ev);
 }
 
+static uint32_t ask_age(const struct node_replica *r, const struct rep_info *info) {
+  uint64_t now = node_ms(r->node);
+  if (info->serving)
+    return 0;
+  return info->fresh_at && now - info->fresh_at < UINT32_MAX ? (uint32_t)(now - info->fresh_at)
+                                                            : UINT32_MAX;
+}
+
 static void ask_stats(struct node_replica *r, struct node_ask *a) {
   struct wire_message out = {.has = WIRE_HAS(WIRE_STATE)};
   vecdb_stats stats = VECDB_STATS_INIT;
@@ -237,11 +245,12 @@ static void ask_stats(struct node_replica *r, struct node_ask *a) {
   rep_info(r->rep, &info);
   out.stats = (struct wire_stats){.rows = stats.rows,
                                   .bytes = stats.bytes_files + stats.bytes_memory,
-                                  .applied = info.applied,
+                                  .applied = machine_seen(r->machine),
                                   .commit = info.commit,
                                   .queue_bytes = machine_waiting(r->machine),
                                   .queue = r->reading,
-                                  .role = info.serving};
+                                  .role = info.serving,
+                                  .age_ms = ask_age(r, &info)};
   ask_fence(a);
   node_ask_message(a, &out);
 }

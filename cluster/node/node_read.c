@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "node/node_int.h"
+#include "wire/schema.h"
 
 static const char *read_name(const void *arg, size_t column) {
   return vecdb_rows_field(arg, column);
@@ -75,8 +76,74 @@ static int read_search(struct read *q) {
   return read_columns(q->found, q->mem, out);
 }
 
+/* The rows that are there of those that were asked for, as columns: key, vector, version. */
+static int read_pulled(struct read *q, const vecdb_field *key, const vecdb_field *f,
+                       const float *values, const uint64_t *versions) {
+  const vecdb_keys *keys = &q->m->keys;
+  uint32_t n = 0;
+  struct wire_column *columns = wire_mem_get(q->mem, 3, sizeof *columns);
+  int64_t *integers = wire_mem_get(q->mem, keys->n, sizeof *integers);
+  const char **texts = wire_mem_get(q->mem, keys->n, sizeof *texts);
+  uint32_t *lengths = wire_mem_get(q->mem, keys->n, sizeof *lengths);
+  float *vectors = wire_mem_get(q->mem, keys->n, f->dim * sizeof *vectors);
+  int64_t *counts = wire_mem_get(q->mem, keys->n, sizeof *counts);
+  if (q->mem->failed)
+    return VECDB_ERR_NO_MEMORY;
+  for (size_t i = 0; i < keys->n; i++) {
+    if (!versions[i])
+      continue;
+    memcpy(vectors + (size_t)n * f->dim, values + i * f->dim, f->dim * sizeof *vectors);
+    counts[n] = (int64_t)versions[i];
+    if (keys->strings) {
+      texts[n] = keys->strings[i].data;
+      lengths[n] = (uint32_t)keys->strings[i].length;
+    } else {
+      integers[n] = keys->integers[i];
+    }
+    n++;
+  }
+  columns[0] = (struct wire_column){.name = key->name, .type = key->type, .data = integers};
+  if (keys->strings) {
+    columns[0].data = texts;
+    columns[0].lengths = lengths;
+  }
+  columns[1] = (struct wire_column){
+      .name = f->name, .type = VECDB_FLOAT_VECTOR, .dim = f->dim, .data = vectors};
+  columns[2] =
+      (struct wire_column){.name = WIRE_VERSION_COLUMN, .type = VECDB_INT64, .data = counts};
+  q->out->rows = (struct wire_columns){n, 3, columns, NULL};
+  q->out->has |= WIRE_HAS(WIRE_BATCH);
+  return VECDB_OK;
+}
+
+/* Vectors with their versions, both as of one moment. */
+static int read_pull(struct read *q) {
+  const vecdb_schema *schema = vecdb_collection_schema(q->rows);
+  const vecdb_keys *keys = &q->m->keys;
+  const char *name = q->m->fields.names[0];
+  const vecdb_field *f = wire_schema_field(schema, name);
+  bool vectors = f && f->type == VECDB_FLOAT_VECTOR;
+  uint8_t *found = wire_mem_get(q->mem, keys->n + 1, 1);
+  uint64_t *versions = wire_mem_get(q->mem, keys->n + 1, sizeof *versions);
+  float *values = vectors ? wire_mem_get(q->mem, keys->n + 1, f->dim * sizeof *values) : NULL;
+  if (q->mem->failed)
+    return VECDB_ERR_NO_MEMORY;
+  int code = vecdb_pull(q->rows, name, keys, values, 0, versions, &q->error);
+  if (code)
+    return code;
+  for (size_t i = 0; i < keys->n; i++)
+    found[i] = versions[i] != 0;
+  q->out->found = found;
+  q->out->n_found = (uint32_t)keys->n;
+  q->out->has |= WIRE_HAS(WIRE_FOUND);
+  return read_pulled(q, wire_schema_key(schema), f, values, versions);
+}
+
 static int read_get(struct read *q) {
   size_t n;
+  if (q->m->has & WIRE_HAS(WIRE_FIELDS) && q->m->fields.n == 2 &&
+      strcmp(q->m->fields.names[1], WIRE_VERSION_COLUMN) == 0)
+    return read_pull(q);
   uint8_t *found = wire_mem_get(q->mem, q->m->keys.n + 1, 1);
   const char *const *fields = read_fields(q, &n, true);
   if (!found)

@@ -27,6 +27,7 @@ static const struct message_part {
     [WIRE_NUMBER] = {wire_number_write, wire_number_read},
     [WIRE_STATE] = {wire_state_write, wire_state_read},
     [WIRE_SUMMARY] = {wire_summary_write, wire_summary_read},
+    [WIRE_OPTIMIZER] = {wire_optimizer_write, wire_optimizer_read},
     [WIRE_DOCUMENTS_OF] = {wire_documents_write, wire_documents_read},
 };
 
@@ -35,7 +36,8 @@ static const struct message_kind {
   uint32_t needs;
   uint32_t may; /* besides */
 } message_kinds[WIRE_KINDS] = {
-    [WIRE_WRITE] = {P(WIRE_TARGET) | P(WIRE_OP), P(WIRE_BATCH) | P(WIRE_KEYS) | P(WIRE_FILTER)},
+    [WIRE_WRITE] = {P(WIRE_TARGET) | P(WIRE_OP),
+                    P(WIRE_BATCH) | P(WIRE_KEYS) | P(WIRE_FILTER) | P(WIRE_OPTIMIZER)},
     [WIRE_SEARCH] = {P(WIRE_TARGET) | P(WIRE_VECTORS) | P(WIRE_READ),
                      P(WIRE_FILTER) | P(WIRE_FIELDS)},
     [WIRE_GET] = {P(WIRE_TARGET) | P(WIRE_KEYS) | P(WIRE_READ), P(WIRE_FIELDS)},
@@ -61,6 +63,10 @@ static bool message_write_good(const struct wire_message *m) {
     case WIRE_UPSERT:
     case WIRE_UPDATE:
       return has == WIRE_HAS(WIRE_BATCH);
+    case WIRE_PUSH:
+      return has == WIRE_HAS(WIRE_BATCH) && m->rows.n_columns == 2;
+    case WIRE_OPTIMIZE:
+      return has == WIRE_HAS(WIRE_OPTIMIZER);
     case WIRE_DELETE:
       return has == WIRE_HAS(WIRE_KEYS);
     case WIRE_DELETE_WHERE:

@@ -78,7 +78,19 @@ enum wire_write_kind {
   WIRE_UPSERT,
   WIRE_UPDATE,      /* flags: those of vecdb_update */
   WIRE_DELETE,      /* keys */
-  WIRE_DELETE_WHERE /* filter */
+  WIRE_DELETE_WHERE, /* filter */
+  WIRE_PUSH,         /* rows: the key, and vectors of one field; flags: those of vecdb_push, and the
+                        kind of push times WIRE_PUSH_KIND */
+  WIRE_OPTIMIZE      /* optimizer of a field, at every shard */
+};
+enum { WIRE_PUSH_KIND = 0x10000 };
+/* The name behind a field's in GET that asks for versions (vecdb_pull): key, vector, this. */
+#define WIRE_VERSION_COLUMN "$version"
+
+struct wire_optimizer {
+  const char *field;
+  bool none; /* the field takes no pushes any more */
+  vecdb_optimizer optimizer;
 };
 
 /* ack: a doc_ack of meta/doc.h and 1 more; 0: the collection's. Never weaker than that. */
@@ -171,6 +183,9 @@ struct wire_stats {
   uint64_t queue_bytes; /* of requests that wait at the node */
   uint32_t queue;
   uint32_t role; /* 1: primary */
+  /* How long ago everything that was committed then is applied here; UINT32_MAX: not known, also to
+     nodes of before there was this field. */
+  uint32_t age_ms;
 };
 
 /*
@@ -220,6 +235,7 @@ enum wire_part {
   WIRE_STATE = 15,  /* stats */
   WIRE_SUMMARY = 16,
   WIRE_DOCUMENTS_OF = 17, /* documents */
+  WIRE_OPTIMIZER = 18,
   WIRE_PARTS
 };
 #define WIRE_HAS(part) (1u << (part))
@@ -237,6 +253,7 @@ struct wire_message {
   struct wire_search search;
   struct wire_read read;
   struct wire_page page;
+  struct wire_optimizer optimizer;
   struct wire_name name;
   struct wire_result result;
   struct wire_hits hits;

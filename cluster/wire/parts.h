@@ -17,6 +17,7 @@ WIRE_PART(fields);
 WIRE_PART(vectors);
 WIRE_PART(level);
 WIRE_PART(page);
+WIRE_PART(optimizer);
 WIRE_PART(name);
 WIRE_PART(result);
 WIRE_PART(hits);

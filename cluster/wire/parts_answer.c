@@ -99,6 +99,7 @@ void wire_state_write(const struct wire_message *m, struct wire_out *out) {
   wire_put64(out, s->queue_bytes);
   wire_put32(out, s->queue);
   wire_put32(out, s->role);
+  wire_put32(out, s->age_ms);
 }
 
 void wire_state_read(struct wire_in *in, struct wire_mem *mem, struct wire_message *m) {
@@ -111,6 +112,7 @@ void wire_state_read(struct wire_in *in, struct wire_mem *mem, struct wire_messa
   s->queue_bytes = wire_take64(in);
   s->queue = wire_take32(in);
   s->role = wire_take32(in);
+  s->age_ms = in->at < in->end ? wire_take32(in) : UINT32_MAX;
 }
 
 void wire_summary_write(const struct wire_message *m, struct wire_out *out) {

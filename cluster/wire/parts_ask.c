@@ -258,3 +258,33 @@ void wire_name_read(struct wire_in *in, struct wire_mem *mem, struct wire_messag
   m->name.name = wire_take_text(in, VECDB_MAX_NAME, NULL);
   m->name.text = wire_take_text(in, 2 * WIRE_TEXT_MAX, NULL);
 }
+
+void wire_optimizer_write(const struct wire_message *m, struct wire_out *out) {
+  const vecdb_optimizer *o = &m->optimizer.optimizer;
+  ask_put_string(out, m->optimizer.field);
+  wire_put32(out, m->optimizer.none);
+  wire_put32(out, (uint32_t)o->kind);
+  wire_put32(out, o->window);
+  wire_put32(out, o->unit);
+  wire_put_float(out, o->rate);
+  wire_put_float(out, o->beta1);
+  wire_put_float(out, o->beta2);
+  wire_put_float(out, o->epsilon);
+}
+
+void wire_optimizer_read(struct wire_in *in, struct wire_mem *mem, struct wire_message *m) {
+  vecdb_optimizer *o = &m->optimizer.optimizer;
+  (void)mem;
+  m->optimizer.field = wire_take_text(in, VECDB_MAX_NAME, NULL);
+  uint32_t none = wire_take32(in);
+  o->size = sizeof *o;
+  o->kind = (int32_t)wire_take32(in);
+  o->window = wire_take32(in);
+  o->unit = wire_take32(in);
+  o->rate = wire_take_float(in);
+  o->beta1 = wire_take_float(in);
+  o->beta2 = wire_take_float(in);
+  o->epsilon = wire_take_float(in);
+  m->optimizer.none = none != 0;
+  in->bad |= none > 1;
+}

@@ -278,6 +278,85 @@ static void test_outcomes(void **state) {
   tm_stop(&t);
 }
 
+/* ---- Pushes ---- */
+
+/* The last entry: 1 is added to the first element of two rows' vectors; or, as entry 2, the field
+   is made to take pushes. */
+static void tm_push(struct tm *t) {
+  static const int64_t ids[2] = {1, 2};
+  static const float ones[4] = {1, 0, 1, 0};
+  const struct wire_column columns[] = {
+      {.name = "id", .type = VECDB_INT64, .data = ids},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2, .data = ones}};
+  struct wire_out *out = &t->bodies[t->last];
+  struct wire_message m = {.kind = WIRE_WRITE,
+                           .has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP),
+                           .write = {.client = 1, .count = 1, .kind = WIRE_OPTIMIZE}};
+  if (t->last == 2) {
+    m.has |= WIRE_HAS(WIRE_OPTIMIZER);
+    m.optimizer.field = "v";
+  } else {
+    m.has |= WIRE_HAS(WIRE_BATCH);
+    m.write.kind = WIRE_PUSH;
+    m.write.flags = VECDB_PUSH_DELTA * WIRE_PUSH_KIND;
+    m.rows = (struct wire_columns){2, 2, columns, NULL};
+  }
+  wire_out_init(out, WIRE_LIMIT);
+  wire_message_write(&m, out);
+  assert_int_equal(out->status, WIRE_OK);
+}
+
+/* Rows, then the optimizer, then pushes. */
+static void tm_push_entry(struct tm *t) {
+  const int64_t ids[2] = {1, 2};
+  uint64_t seq = ++t->last;
+  if (seq == 1)
+    tm_message(&t->bodies[seq], WIRE_UPSERT, ids, 1);
+  else
+    tm_push(t);
+  t->entries[seq] = (struct rep_entry){.pos = {seq, 1, rep_mix(seq, 7)},
+                                       .op = {5, seq},
+                                       .kind = REP_DATA,
+                                       .n = (uint32_t)t->bodies[seq].n,
+                                       .body = t->bodies[seq].data};
+}
+
+/* The first elements, which begin as 1 and 3, by how often they were pushed. */
+static void tm_pushed(struct tm *t, uint64_t times) {
+  static const int64_t ids[2] = {1, 2};
+  const vecdb_keys keys = {ids, NULL, 2};
+  float v[4];
+  uint64_t versions[2];
+  assert_int_equal(vecdb_pull(machine_rows(t->machine), "v", &keys, v, 0, versions, NULL), 0);
+  assert_true(v[0] == 1 + (float)times && v[2] == 3 + (float)times);
+  assert_int_equal(versions[0], 1 + times);
+}
+
+/* Each push is applied once, wherever a crash comes and however often an entry is applied. */
+static void test_pushes(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= TEST_SIZES(60, 10, 3); seed++) {
+    struct tm t;
+    tm_start(&t, seed);
+    for (uint64_t life = 0; life < 6; life++) {
+      for (uint64_t n = 3 + tm_below(&t, 20); n; n--)
+        tm_push_entry(&t);
+      simdisk_stop_after(t.disk, tm_below(&t, 60));
+      (void)tm_apply(&t);
+      machine_close(t.machine);
+      if (tm_below(&t, 2))
+        simdisk_stop_after(t.disk, UINT64_MAX);
+      else
+        simdisk_crash(t.disk, seed * 10 + life);
+      tm_open(&t);
+      assert_true(tm_apply(&t));
+      tm_pushed(&t, t.last - 2);
+      assert_int_equal(t.codes[t.last], VECDB_OK);
+    }
+    tm_stop(&t);
+  }
+}
+
 /* ---- The data as a whole, to another machine ---- */
 
 /* As replication does it; false: the disk has failed. Writes go on at the sender. */
@@ -425,6 +504,7 @@ static void test_changed(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_crashes),
+                                     cmocka_unit_test(test_pushes),
                                      cmocka_unit_test(test_shipped),
                                      cmocka_unit_test(test_changed),
                                      cmocka_unit_test(test_outcomes)};

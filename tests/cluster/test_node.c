@@ -11,6 +11,7 @@
 
 #include "client/vecdb_client.h"
 #include "ctl/create.h"
+#include "ctl/lag.h"
 #include "etcdtest.h"
 #include "node/files.h"
 #include "node/node.h"
@@ -179,6 +180,35 @@ static uint64_t tn_count(vecdb_client *c, const char *name) {
   return n;
 }
 
+/* Values of two rows, in different shards perhaps: set to learn, changed, read with versions. */
+static void tn_learn(vecdb_client *c, const char *name) {
+  const int64_t ids[] = {1, 99, 2};
+  const vecdb_keys keys = {ids, NULL, 3}, some = {ids + 2, NULL, 1};
+  const float values[] = {0.5f, -1};
+  float got[6] = {0};
+  uint64_t versions[3];
+  vecdb_optimizer o = VECDB_OPTIMIZER_INIT;
+  vecdb_push_params p = VECDB_PUSH_PARAMS_INIT;
+  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
+  strong.level = VECDB_CLIENT_STRONG;
+  o.rate = 1;
+  p.field = "v";
+  p.keys = &some;
+  p.values = values;
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_ERR_SCHEMA);
+  assert_int_equal(vecdb_client_optimizer_set(c, name, "v", &o, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  p.kind = VECDB_PUSH_DELTA;
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_pull(c, name, "v", &keys, got, 0, versions, &strong, NULL),
+                   VECDB_OK);
+  const float want[] = {1, 2, 0, 0, 1.5f, 1};
+  const uint64_t want_versions[] = {1, 0, 4};
+  assert_memory_equal(got, want, sizeof want);
+  assert_memory_equal(versions, want_versions, sizeof versions);
+}
+
 /* The names, with blanks between them. */
 static void tn_names(vecdb_client *c, char *out, size_t room) {
   vecdb_client_list *list = NULL;
@@ -236,6 +266,7 @@ static void test_collections(void **state) {
   for (int64_t k = 0; k < 20; k++)
     assert_int_equal(tn_put(clients[k % TN_NODES], "made", k), VECDB_OK);
   assert_int_equal(tn_count(clients[1], "made"), 20);
+  tn_learn(clients[0], "made");
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_client_describe(clients[2], "none", NULL, &about, NULL),
                    VECDB_ERR_NOT_FOUND);
@@ -448,6 +479,27 @@ static bool tn_moved(struct ctl *ctl, uint32_t collection) {
   return done;
 }
 
+/* What is told of the replicas of `rows`: none is behind once nothing is written. */
+static void tn_lag(struct ctl *ctl) {
+  const char *line = "";
+  char *text = NULL;
+  size_t n, replicas = 0, even = 0;
+  while (even != 2 * TN_NODES) {
+    FILE *out = open_memstream(&text, &n);
+    assert_true(ctl_lag(ctl, out));
+    fclose(out);
+    replicas = even = 0;
+    for (line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+      bool rows = strncmp(line, "rows/", 5) == 0;
+      const char *behind = rows ? strstr(line, "behind by ") : NULL;
+      replicas += rows;
+      even += behind && atoi(behind + 10) == 0;
+    }
+    free(text);
+    assert_true(replicas <= 2 * TN_NODES);
+  }
+}
+
 /* From the primary to the node that has no replica of the shard. */
 static void tn_plan(struct ctl *ctl, uint32_t collection, uint32_t *source, uint32_t *target) {
   const struct cache_view *view = ctl_view(ctl);
@@ -497,6 +549,7 @@ static void test_moved(void **state) {
   while (tn_put(t->client, "moved", (int64_t)rows))
     continue;
   assert_int_equal(tn_count(t->client, "moved"), rows + 1);
+  tn_lag(&ctl);
   ctl_close(&ctl);
 }
 

@@ -1,7 +1,6 @@
 /*
  * test_wire.c - messages between clients and nodes: what is written is read, whatever the columns
- * hold; cut or flipped anywhere nothing is believed; what a later version adds is skipped or
- * refused.
+ * hold; cut or flipped anywhere nothing is believed; what a later version adds is skipped.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,6 +98,8 @@ static struct wire_message tw_message(uint16_t kind, uint32_t has) {
   m.search = (struct wire_search){"v", VECDB_FLOAT_VECTOR, 3, 3, 10, 64, 8, 0.9f, 1, tw_vectors};
   m.read = (struct wire_read){WIRE_SESSION, true, 250, 11, 12};
   m.page = (struct wire_page){100, 1000};
+  m.optimizer = (struct wire_optimizer){
+      "v", false, {sizeof(vecdb_optimizer), VECDB_OPTIMIZER_ADAM, 0, 1, 0.5f, 0.75f, 0.25f, 1}};
   m.name = (struct wire_name){"docs", "{\"fields\": []}"};
   m.result = (struct wire_result){
       WIRE_NOT_PRIMARY, 4, 6, 7, 8, 9, 2, 30, 3, true, 1, 2, -1, 17, "text", "it is node 2"};
@@ -106,7 +107,7 @@ static struct wire_message tw_message(uint16_t kind, uint32_t has) {
   m.found = tw_valid;
   m.n_found = 3;
   m.number = 1234567890123;
-  m.stats = (struct wire_stats){1, 2, 3, 4, 5, 6, 1};
+  m.stats = (struct wire_stats){1, 2, 3, 4, 5, 6, 1, 7};
   m.summary = (struct wire_summary){"v", 3, 3, 42, tw_vectors, tw_scores, tw_rows, 0.5f, 2};
   m.documents = tw_documents;
   m.n_documents = 2;
@@ -136,6 +137,7 @@ static const struct tw_kind {
     {WIRE_ANSWER, 0,
      P(RESULT) | P(HITS) | P(BATCH) | P(FOUND) | P(NUMBER) | P(STATE) | P(SUMMARY) |
          P(DOCUMENTS_OF)},
+    {WIRE_WRITE, WIRE_OPTIMIZE, P(TARGET) | P(OP) | P(OPTIMIZER)},
 };
 #undef P
 enum { TW_KINDS = sizeof tw_kinds / sizeof *tw_kinds };
@@ -266,10 +268,10 @@ static void tw_round(const uint8_t *bytes, size_t n, const struct wire_message *
                 back.read.max_age_ms == 250 && back.read.seq == 11 && back.read.epoch == 12);
   if (m->has & WIRE_HAS(WIRE_PAGE))
     assert_true(back.page.limit == 100 && back.page.offset == 1000);
-  if (m->has & WIRE_HAS(WIRE_NAME)) {
-    assert_string_equal(back.name.name, m->name.name);
-    assert_string_equal(back.name.text, m->name.text);
-  }
+  if (m->has & WIRE_HAS(WIRE_OPTIMIZER))
+    assert_memory_equal(&back.optimizer.optimizer, &m->optimizer.optimizer, 32);
+  if (m->has & WIRE_HAS(WIRE_NAME))
+    assert_true(!strcmp(back.name.name, m->name.name) && !strcmp(back.name.text, m->name.text));
   if (m->has & WIRE_HAS(WIRE_BATCH))
     tw_same_columns(&m->rows, &back.rows);
   if (m->kind == WIRE_ANSWER)
@@ -284,8 +286,7 @@ static void test_round_trip(void **state) {
     size_t n;
     uint8_t *bytes = tw_write(&m, &n);
     tw_round(bytes, n, &m);
-    /* From anywhere in memory. */
-    uint8_t *moved = malloc(n + 64);
+    uint8_t *moved = malloc(n + 64); /* from anywhere in memory */
     for (size_t at = 0; at < 64; at += 3) {
       memcpy(moved + at, bytes, n);
       tw_round(moved + at, n, &m);
@@ -601,7 +602,8 @@ static void test_parts(void **state) {
     for (uint32_t part = 1; part < WIRE_PARTS; part++) {
       struct wire_message m = tw_of(i);
       size_t n;
-      bool optional = m.kind == WIRE_ANSWER ? part >= WIRE_HITS : tw_optional(m.kind, part);
+      bool optional = m.kind == WIRE_ANSWER ? part >= WIRE_HITS && part != WIRE_OPTIMIZER
+                                              : tw_optional(m.kind, part);
       m.has ^= WIRE_HAS(part);
       uint8_t *bytes = tw_write(&m, &n);
       bool good = tw_read(bytes, n) == WIRE_OK;

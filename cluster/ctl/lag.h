@@ -1,0 +1,13 @@
+/* lag.h - how far each replica is behind its shard's primary, as the nodes themselves tell. */
+#ifndef CLUSTER_CTL_LAG_H
+#define CLUSTER_CTL_LAG_H
+
+#include <stdio.h>
+
+#include "ctl/session.h"
+
+/* A line for each replica in sync of every collection. Without TLS, so on loopback alone. False,
+   with the reason in ctl->why: the nodes cannot be asked. */
+bool ctl_lag(struct ctl *ctl, FILE *out);
+
+#endif

@@ -164,7 +164,7 @@ static void real_data(void **state) {
       {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_IVF}, {{64, .95}}},
   };
   struct built b;
-  ix_data_real(&b.data, VDB_F32, VECDB_IP, test_size(3000, 500));
+  ix_data_real(&b.data, VDB_F32, VECDB_IP, (uint32_t)test_size(3000, 500));
   struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
   for (size_t i = 0; i < VDB_COUNT(cases); i += test_size(1, 2)) {
     built_open(&b, cases[i].params);

@@ -174,7 +174,8 @@ static void out_of_memory(void **state) {
   vecdb_error err;
   held_init(&h, VDB_F32, VECDB_COSINE, ROWS);
   int rc = VECDB_ERR_NO_MEMORY;
-  for (long left = 0; rc != VECDB_OK; left += left < (long)test_size(20, 8) ? 1 : (long)test_size(499, 4999)) {
+  long each = (long)test_size(20, 8), then = (long)test_size(499, 4999);
+  for (long left = 0; rc != VECDB_OK; left += left < each ? 1 : then) {
     struct ix_memory memory;
     struct vdb_bakeoff got;
     ix_memory_init(&memory, left);

@@ -505,7 +505,7 @@ VDB_INTERNAL int vdb_batch_encode(struct vdb_mem *mem, const struct vdb_schema *
   uint8_t *start = vdb_write_space(out, size);
   if (!start)
     return vdb_fail_memory(err);
-  uint8_t *end;
+  uint8_t *end = start;
   int rc = encode_put(&e, start, &end, err);
   vdb_json_keys_fini(&json);
   if (rc) {

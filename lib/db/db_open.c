@@ -191,6 +191,7 @@ VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, str
     vdb_free(&first, db);
     return rc;
   }
+  vdb_mem_adopt(&db->env.mem, db);
   open_set(db, o);
   db->dir = vdb_strndup(&db->env.mem, path, length);
   rc = db->dir ? open_locks(db, err) : vdb_fail_memory(err);
@@ -244,8 +245,7 @@ VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err) {
   struct vdb_mem last;
   vdb_mem_init(&last, &db->env.mem.table, 0);
   vdb_env_fini(&db->env);
-  /* The handle was allocated before its own accounting began. */
-  atomic_store(&last.used, UINT64_MAX);
+  vdb_mem_adopt(&last, db);
   vdb_free(&last, db);
   return rc;
 }

@@ -66,3 +66,21 @@ VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *
   out->index_builds = atomic_load(&coll->index_builds);
   out->index_build_ns = atomic_load(&coll->index_build_ns);
 }
+
+VDB_INTERNAL void vdb_stats_memory(struct vecdb *db, vecdb_memory *out) {
+  const struct vdb_mem *mem = &db->env.mem;
+  uint64_t by[VDB_PURPOSES];
+  *out = (vecdb_memory){.size = sizeof *out, .limit = mem->limit};
+  for (int i = 0; i < VDB_PURPOSES; i++)
+    out->total += by[i] = atomic_load(&mem->by[i]);
+  out->rows = by[VDB_FOR_ROWS];
+  out->writes = by[VDB_FOR_WRITES];
+  out->files = by[VDB_FOR_FILES];
+  out->indexes = by[VDB_FOR_INDEX];
+  out->builds = by[VDB_FOR_BUILD];
+  out->searches = by[VDB_FOR_SEARCH];
+  out->results = by[VDB_FOR_RESULTS];
+  out->cache = by[VDB_FOR_CACHE];
+  out->other = by[VDB_FOR_OTHER];
+  out->refused = atomic_load(&mem->refused);
+}

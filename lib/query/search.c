@@ -197,7 +197,8 @@ static int search_do(struct search_call *call, const struct vdb_par *par,
   struct vdb_request *r = &call->request;
   int rc = search_begin(call, par, want->radius, err);
   if (rc == VECDB_OK && want->rows)
-    rc = vdb_rows_of(r->mem, r->snapshot->schema, &r->pick, &call->rows, err);
+    rc = vdb_rows_of(vdb_env_for(r->snapshot->env, VDB_FOR_RESULTS), r->snapshot->schema, &r->pick,
+                     &call->rows, err);
   if (rc == VECDB_OK)
     rc = search_run(call, par, err);
   bool partial = rc == VECDB_OK && (call->plan->partial || vdb_request_stopped(r) != 0);

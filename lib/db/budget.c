@@ -94,9 +94,10 @@ VDB_INTERNAL int vdb_budget_check_merge(struct vecdb_collection *coll, uint64_t 
   for (uint32_t f = 0; !rc && f < coll->schema->n_fields; f++) {
     const struct vdb_field *field = &coll->schema->fields[f];
     const vecdb_index_params *params = &coll->index[f];
+    if (!vdb_type_is_dense(field->type) || !vdb_index_wanted(coll->db, field, params, n))
+      continue;
     struct vdb_index_field over = vdb_seg_index_field(field);
-    if (vdb_type_is_dense(field->type) && vdb_index_wanted(coll->db, field, params, n))
-      rc = vdb_budget_check(coll->db, params, &over, n, err);
+    rc = vdb_budget_check(coll->db, params, &over, n, err);
   }
   vdb_mutex_unlock(&coll->view_mu);
   return rc;

@@ -8,7 +8,7 @@
 #include "index/hnsw.h"
 
 enum {
-  NEED_FIXED = 400 << 10,       /* the file's buffer, small tables, the curve's queries */
+  NEED_FIXED = 340 << 10,       /* the file's buffer, small tables, the curve's queries */
   NEED_WORKER = 24 << 10,       /* of a worker, besides what depends on rows */
   NEED_GRAPH_BATCH = 2048,      /* nodes inserted together */
   NEED_GRAPH_EDGE = 44,         /* bytes of a link of these: as link, as edge twice, as group */
@@ -155,7 +155,8 @@ VDB_INTERNAL void vdb_index_need(const vecdb_index_params *params,
   *out = (struct vdb_need){0};
   if (vdb_index_is_scan(params->type, field->elem) || rows == 0)
     return;
-  out->scratch = NEED_FIXED + workers * (NEED_WORKER + c.dim * 64) + c.dim * 1024;
+  out->scratch = NEED_FIXED + workers * (NEED_WORKER + c.dim * 64) +
+                 256 * vdb_elem_row_bytes(field->elem, field->dim);
   if (kind->coarse == VDB_COARSE_LISTS && field->elem != VDB_BITS)
     need_lists(&c, out);
   else if (kind->coarse == VDB_COARSE_LISTS || kind->coarse == VDB_COARSE_NONE)

@@ -356,9 +356,13 @@ typedef struct vecdb_options {
   const vecdb_control *control;     /* of the opening itself (recovery) */
   const vecdb_encryption *encryption; /* NULL: files are plain. Copied; `user` must outlive the
                                          database */
+  uint64_t cache_bytes; /* of memory_limit, for results of searches for the nearest rows of one
+                           query: the same one over the same data is answered from there, with the
+                           same hits. Not in collections whose rows expire. 0: none; at least
+                           65,536 */
 } vecdb_options;
 #define VECDB_OPTIONS_INIT {sizeof(vecdb_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                            NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+                            NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 
 /*
  * Opens the database in folder `path`, making it if there is none, and recovers what was
@@ -1005,8 +1009,9 @@ typedef struct vecdb_search_info {
   uint64_t distances;          /* vectors compared */
   uint64_t elapsed_ns;
   uint64_t reads;              /* DISK: blocks read, from the disk or a cache of the system */
+  uint64_t cached;             /* 1: hits came from the cache of results, and nothing was searched */
 } vecdb_search_info;
-#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /*
  * Finds the k nearest rows to each query, nearest first; equal scores in key order (as far as the

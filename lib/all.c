@@ -150,6 +150,8 @@
 #include "seg/tombs.c"
 
 #include "query/allow.c"
+#include "query/cache.c"
+#include "query/cache_key.c"
 #include "query/cost.c"
 #include "query/exec.c"
 #include "query/explain.c"

@@ -39,6 +39,8 @@ VDB_INTERNAL void vdb_mem_init(struct vdb_mem *mem, const vecdb_allocator *table
   mem->limit = limit;
   atomic_init(&mem->used, 0);
   atomic_init(&mem->refused, 0);
+  mem->reclaim = NULL;
+  mem->reclaim_arg = NULL;
   for (int i = 0; i < VDB_PURPOSES; i++)
     atomic_init(&mem->by[i], 0);
 }
@@ -61,12 +63,28 @@ VDB_INTERNAL uint64_t vdb_mem_left(const struct vdb_mem *mem) {
 /* Where a door's blocks are counted. */
 static struct vdb_mem *mem_first(struct vdb_mem *mem) { return mem->first ? mem->first : mem; }
 
+VDB_INTERNAL void vdb_mem_reclaim(struct vdb_mem *mem, uint64_t (*reclaim)(void *, uint64_t),
+                                  void *arg) {
+  mem->reclaim = reclaim;
+  mem->reclaim_arg = arg;
+}
+
+/* Adds `size` bytes to those in use, unless the limit forbids it. */
+static bool mem_take(struct vdb_mem *first, uint64_t size) {
+  uint64_t before = atomic_fetch_add_explicit(&first->used, size, memory_order_relaxed);
+  if (first->limit == 0 || before + size <= first->limit)
+    return true;
+  atomic_fetch_sub_explicit(&first->used, size, memory_order_relaxed);
+  return false;
+}
+
 /* Takes `size` bytes from the limit; false when they are not there. */
 static bool mem_charge(struct vdb_mem *mem, uint32_t purpose, uint64_t size) {
   struct vdb_mem *first = mem_first(mem);
-  uint64_t before = atomic_fetch_add_explicit(&first->used, size, memory_order_relaxed);
-  if (first->limit != 0 && before + size > first->limit) {
-    atomic_fetch_sub_explicit(&first->used, size, memory_order_relaxed);
+  bool taken = mem_take(first, size);
+  if (!taken && first->reclaim && first->reclaim(first->reclaim_arg, size) > 0)
+    taken = mem_take(first, size);
+  if (!taken) {
     atomic_fetch_add_explicit(&first->refused, 1, memory_order_relaxed);
     return false;
   }

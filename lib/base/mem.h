@@ -35,6 +35,8 @@ struct vdb_mem {
   _Atomic uint64_t used;               /* bytes handed out now, headers included */
   _Atomic uint64_t by[VDB_PURPOSES];   /* the same, by purpose: together `used` */
   _Atomic uint64_t refused;            /* requests that the limit did not allow */
+  uint64_t (*reclaim)(void *arg, uint64_t bytes); /* vdb_mem_reclaim */
+  void *reclaim_arg;
 };
 
 /* A first door, for VDB_FOR_OTHER. table NULL: malloc. */
@@ -44,6 +46,10 @@ VDB_INTERNAL void vdb_mem_door(struct vdb_mem *mem, struct vdb_mem *first,
                                enum vdb_purpose purpose);
 /* Counts a block that came through a door of another count, which forgets it, as of this one. */
 VDB_INTERNAL void vdb_mem_adopt(struct vdb_mem *mem, void *block);
+/* Whom to ask to free some bytes before a request is refused; it says how many it freed. It is called
+   under whatever locks, and must not allocate. NULL: nobody. While no other thread is there. */
+VDB_INTERNAL void vdb_mem_reclaim(struct vdb_mem *mem, uint64_t (*reclaim)(void *, uint64_t),
+                                  void *arg);
 /* Bytes that the limit leaves; UINT64_MAX without one. */
 VDB_INTERNAL uint64_t vdb_mem_left(const struct vdb_mem *mem);
 

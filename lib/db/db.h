@@ -75,6 +75,7 @@ struct vecdb_collection {
   struct vecdb *db;
   _Atomic uint32_t refs;
   uint32_t id;
+  uint64_t serial; /* no other object of the database has or had it */
   char *name;
   /* Changed under all five locks of the collection and the database at once, so whoever holds one
      of them reads what holds for as long. Others read what may be replaced, and is never freed. */
@@ -139,6 +140,8 @@ struct vecdb {
   vecdb_file *lock;
   struct vdb_pool *pool;
   struct vdb_wal *wal; /* NULL: read only */
+  struct vdb_cache *cache;  /* of results; NULL: none */
+  _Atomic uint64_t serials; /* of collections' objects */
 
   struct vdb_mutex manifest_mu;
   uint64_t generation;      /* manifest_mu */

@@ -1,5 +1,6 @@
 /* db_stats.c - the numbers of vecdb_stats. */
 #include "db/db.h"
+#include "query/cache.h"
 
 static void stats_segment(const struct vdb_snapshot *snapshot, const struct vdb_seg_view *view,
                           const struct vecdb *db, vecdb_stats *out) {
@@ -82,5 +83,10 @@ VDB_INTERNAL void vdb_stats_memory(struct vecdb *db, vecdb_memory *out) {
   out->results = by[VDB_FOR_RESULTS];
   out->cache = by[VDB_FOR_CACHE];
   out->other = by[VDB_FOR_OTHER];
+  struct vdb_cache_counts counts;
+  vdb_cache_count(db->cache, &counts);
+  out->cache_hits = counts.hits;
+  out->cache_misses = counts.misses;
+  out->cache_entries = counts.entries;
   out->refused = atomic_load(&mem->refused);
 }

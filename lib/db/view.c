@@ -104,6 +104,8 @@ static int view_take(struct vecdb_collection *coll, struct vdb_snapshot **out, b
     *replaced = atomic_load(&coll->replaced);
     if (n <= room && snapshot->schema == coll->schema && !*replaced) {
       snapshot->seq = coll->visible_seq;
+      snapshot->serial = coll->serial;
+      snapshot->cache = coll->db->cache;
       view_snapshot_fill(coll, snapshot, false);
       vdb_mutex_unlock(&coll->view_mu);
       *out = snapshot;

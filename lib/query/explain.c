@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "index/need.h"
+#include "query/cache.h"
 #include "query/plan.h"
 #include "query/query.h"
 
@@ -159,6 +160,21 @@ static void explain_all(const struct vdb_request *r, const struct vdb_plan *plan
     explain_seg(r, &plan->segs[i], out);
 }
 
+/* Whether a search would be answered from the cache. */
+static void explain_cache(const struct vdb_request *r, const vecdb_search_params *params,
+                          struct vdb_writer *out) {
+  struct vdb_cache *cache = r->snapshot->cache;
+  struct vdb_writer key = VDB_WRITER(r->mem);
+  if (!cache || !r->queries)
+    return;
+  bool kept = vdb_cache_key(r, params, &key);
+  bool there = kept && vdb_cache_has(cache, (struct vdb_bytes){key.data, key.n});
+  vdb_writer_free(&key);
+  explain_add(out, "cache: %s\n", there  ? "the result is there"
+                                 : kept ? "the result is not there"
+                                        : "such a result is not kept");
+}
+
 VDB_INTERNAL int vdb_query_explain(const struct vdb_snapshot *snapshot,
                                    const vecdb_search_params *params, char *text, size_t capacity,
                                    size_t *length, vecdb_error *err) {
@@ -172,6 +188,7 @@ VDB_INTERNAL int vdb_query_explain(const struct vdb_snapshot *snapshot,
   if (rc != VECDB_OK)
     goto done;
   explain_all(&request, plan, &out);
+  explain_cache(&request, params, &out);
   if (out.failed) {
     rc = vdb_fail_memory(err);
     goto done;

@@ -1009,7 +1009,7 @@ typedef struct vecdb_search_info {
   uint64_t distances;          /* vectors compared */
   uint64_t elapsed_ns;
   uint64_t reads;              /* DISK: blocks read, from the disk or a cache of the system */
-  uint64_t cached;             /* 1: hits came from the cache of results, and nothing was searched */
+  uint64_t cached;             /* 1: hits came from the cache of results: no search was made */
 } vecdb_search_info;
 #define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 

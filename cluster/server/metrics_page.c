@@ -293,10 +293,14 @@ struct page_purpose {
 /* Every byte of the database, by what it is for, and what the cache of results is good for. */
 static void page_purposes(struct srv_page *p, vecdb *db) {
   static const struct page_purpose purposes[] = {
-      {"rows", offsetof(vecdb_memory, rows)},         {"writes", offsetof(vecdb_memory, writes)},
-      {"files", offsetof(vecdb_memory, files)},       {"indexes", offsetof(vecdb_memory, indexes)},
-      {"builds", offsetof(vecdb_memory, builds)},     {"searches", offsetof(vecdb_memory, searches)},
-      {"results", offsetof(vecdb_memory, results)},   {"cache", offsetof(vecdb_memory, cache)},
+      {"rows", offsetof(vecdb_memory, rows)},
+      {"writes", offsetof(vecdb_memory, writes)},
+      {"files", offsetof(vecdb_memory, files)},
+      {"indexes", offsetof(vecdb_memory, indexes)},
+      {"builds", offsetof(vecdb_memory, builds)},
+      {"searches", offsetof(vecdb_memory, searches)},
+      {"results", offsetof(vecdb_memory, results)},
+      {"cache", offsetof(vecdb_memory, cache)},
       {"other", offsetof(vecdb_memory, other)},
   };
   vecdb_memory m = VECDB_MEMORY_INIT;

@@ -46,8 +46,9 @@ VDB_INTERNAL void vdb_mem_door(struct vdb_mem *mem, struct vdb_mem *first,
                                enum vdb_purpose purpose);
 /* Counts a block that came through a door of another count, which forgets it, as of this one. */
 VDB_INTERNAL void vdb_mem_adopt(struct vdb_mem *mem, void *block);
-/* Whom to ask to free some bytes before a request is refused; it says how many it freed. It is called
-   under whatever locks, and must not allocate. NULL: nobody. While no other thread is there. */
+/* Whom to ask to free some bytes before a request is refused; it says how many it freed. It is
+   called under whatever locks, and must not allocate. NULL: nobody. While no other thread is there.
+ */
 VDB_INTERNAL void vdb_mem_reclaim(struct vdb_mem *mem, uint64_t (*reclaim)(void *, uint64_t),
                                   void *arg);
 /* Bytes that the limit leaves; UINT64_MAX without one. */

@@ -1,8 +1,8 @@
 /*
  * budget.c - what vecdb_options.memory_limit leaves for indexes: which are built, in what pieces,
- * and what is said when there is no room. Whether an index can be had at all is decided by the limit
- * alone, not by what is in use, so that background work has an end; whether it is built now, by what
- * is left. need.h says how much a build takes.
+ * and what is said when there is no room. Whether an index can be had at all is decided by the
+ * limit alone, not by what is in use, so that background work has an end; whether it is built now,
+ * by what is left. need.h says how much a build takes.
  */
 #include "db/db.h"
 #include "index/need.h"

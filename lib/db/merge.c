@@ -65,8 +65,9 @@ static int merge_write_index(const struct merge_map *map, struct vdb_seg_index_b
 
 /* What AUTO stands for in a segment: by its size, and of a large one by a bake-off, whose result
    stays in `bakeoff`. */
-static int merge_auto(struct vecdb *db, struct vdb_seg_index_build *build, const struct vdb_index_field *over,
-                      struct vdb_bakeoff *bakeoff, vecdb_error *err) {
+static int merge_auto(struct vecdb *db, struct vdb_seg_index_build *build,
+                      const struct vdb_index_field *over, struct vdb_bakeoff *bakeoff,
+                      vecdb_error *err) {
   const struct vdb_vecs *vecs = &build->seg->sealed->vecs[build->field];
   vecdb_index_params settings = build->params, lists;
   vdb_budget_auto(db, &settings, over, vecs->n, &build->params);

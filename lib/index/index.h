@@ -166,9 +166,10 @@ struct vdb_room {
 };
 /*
  * What AUTO params, filled, stand for over so many rows: in `out` the fastest of a few choices
- * whose index stays below memory_bytes, and can be built in the room there is (NULL: any), by bounds
- * that depend on nothing but these arguments, and FLAT when none does. Which is fastest is a fixed order (index_list.c), so that the same rows
- * always get the same files; of large segments a bake-off may take lists in place of a graph.
+ * whose index stays below memory_bytes, and can be built in the room there is (NULL: any), by
+ * bounds that depend on nothing but these arguments, and FLAT when none does. Which is fastest is a
+ * fixed order (index_list.c), so that the same rows always get the same files; of large segments a
+ * bake-off may take lists in place of a graph.
  * `out` must be filled again.
  */
 VDB_INTERNAL void vdb_index_auto(const vecdb_index_params *params,

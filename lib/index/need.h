@@ -24,7 +24,7 @@ VDB_INTERNAL void vdb_index_need(const vecdb_index_params *params,
                                  const struct vdb_index_field *field, uint64_t rows,
                                  unsigned workers, struct vdb_need *out);
 
-/* As vdb_index_need, for params that may be AUTO, zero or not settled, and are then what is built. */
+/* As vdb_index_need, for params that may be AUTO or not settled, and are then what is built. */
 VDB_INTERNAL void vdb_index_need_of(vecdb_index_params *params,
                                     const struct vdb_index_field *field, uint64_t rows,
                                     const struct vdb_room *room, struct vdb_need *out);

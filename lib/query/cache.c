@@ -92,7 +92,7 @@ static void cache_link(struct cache_part *part, struct cache_entry *e) {
   part->newest = e;
 }
 
-/* Takes the oldest entry out, and frees it; its bytes, or 0 when there is none. The lock is held. */
+/* Takes the oldest entry out and frees it; its bytes, or 0 when there is none. The lock is held. */
 static uint64_t cache_drop_oldest(struct vdb_cache *cache, struct cache_part *part) {
   struct cache_entry *e = part->oldest;
   if (!e)

@@ -7,8 +7,8 @@
  * changes without a write, by rows that expire, is not kept at all.
  *
  * Any number of threads at once. Locks are held for moments, and none within another; memory is
- * never asked for under them, so that it can be had back from here (vdb_cache_shrink) wherever there
- * is none left.
+ * never asked for under them, so that it can be had back from here (vdb_cache_shrink) wherever
+ * there is none left.
  */
 #ifndef VDB_CACHE_H
 #define VDB_CACHE_H

@@ -344,7 +344,12 @@ typedef struct vecdb_options {
                                   stay in memory as long as it has room. 0: none is */
   uint64_t seal_bytes;         /* bytes of a growing segment before it is sealed; 0: 128 MiB */
   uint64_t wal_bytes;          /* log size after which growing segments are sealed; 0: 256 MiB */
-  uint64_t memory_limit;       /* bytes the database may allocate; 0: none */
+  uint64_t memory_limit;       /* bytes the database may allocate: its budget, for all that
+                                  vecdb_memory lists. A call that would need more is
+                                  VECDB_ERR_NO_MEMORY, and changes nothing. Indexes whose build may
+                                  need more (vecdb_index_estimate) are not built in the background,
+                                  segments not merged beyond it; AUTO takes a type that fits. What
+                                  would fit but for what is in use now waits. 0: none */
   uint64_t seed;               /* of everything random; 0: a fixed seed */
   const vecdb_allocator *allocator; /* NULL: malloc. Copied; `user` must outlive the database */
   const vecdb_vfs *vfs;             /* NULL: the system's. Must outlive the database */
@@ -354,9 +359,13 @@ typedef struct vecdb_options {
   const vecdb_control *control;     /* of the opening itself (recovery) */
   const vecdb_encryption *encryption; /* NULL: files are plain. Copied; `user` must outlive the
                                          database */
+  uint64_t cache_bytes; /* of memory_limit, for results of searches for the nearest rows of one
+                           query: the same one over the same data is answered from there, with the
+                           same hits. Not in collections whose rows expire. 0: none; at least
+                           65,536 */
 } vecdb_options;
 #define VECDB_OPTIONS_INIT {sizeof(vecdb_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                            NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+                            NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 
 /*
  * Opens the database in folder `path`, making it if there is none, and recovers what was
@@ -1015,8 +1024,9 @@ typedef struct vecdb_search_info {
   uint64_t distances;          /* vectors compared */
   uint64_t elapsed_ns;
   uint64_t reads;              /* DISK: blocks read, from the disk or a cache of the system */
+  uint64_t cached;             /* 1: hits came from the cache of results: no search was made */
 } vecdb_search_info;
-#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /*
  * Finds the k nearest rows to each query, nearest first; equal scores in key order (as far as the
@@ -1219,6 +1229,55 @@ typedef struct vecdb_stats {
 /* Numbers about a collection; a snapshot, cheap. */
 VECDB_API int vecdb_collection_stats(vecdb_collection *collection, vecdb_stats *out,
                                      vecdb_error *error);
+
+/*
+ * Every byte that a database has from its allocator now, by what it is for: `total` is the sum of
+ * the lines below it. What files map does not count, nor what the VFS has for itself.
+ */
+typedef struct vecdb_memory {
+  uint32_t size;
+  uint32_t reserved;
+  uint64_t limit;       /* vecdb_options.memory_limit */
+  uint64_t total;
+  uint64_t rows;        /* growing segments, and marks of deleted rows */
+  uint64_t writes;      /* batches on their way, and buffers of the log */
+  uint64_t files;       /* files of ":memory:", files decrypted, tables of files */
+  uint64_t indexes;     /* what is open of segments and indexes, scratch that they keep included */
+  uint64_t builds;      /* seals, merges and index builds under way */
+  uint64_t searches;    /* searches under way, their snapshots, and iterators */
+  uint64_t results;     /* vecdb_rows that were not freed yet */
+  uint64_t cache;       /* results that searches may find again */
+  uint64_t other;       /* the handle, threads, schemas, names, lists */
+  uint64_t refused;     /* times since opening that the limit did not allow a request */
+  uint64_t cache_hits;  /* searches since opening that were answered from the cache */
+  uint64_t cache_misses; /* and those that looked there in vain */
+  uint64_t cache_entries;
+} vecdb_memory;
+#define VECDB_MEMORY_INIT {sizeof(vecdb_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+VECDB_API int vecdb_memory_stats(vecdb *db, vecdb_memory *out, vecdb_error *error);
+
+/* What building an index takes, at most, from the allocator at one time. */
+typedef struct vecdb_index_need {
+  uint32_t size;
+  int32_t type;     /* as asked for, or what AUTO takes */
+  uint64_t build;   /* the sum of these: */
+  uint64_t codes;   /* rows as they are searched, and what quantizers learn from */
+  uint64_t graph;
+  uint64_t lists;   /* and what centroids are learnt from */
+  uint64_t scratch; /* of threads, of the file that is written */
+} vecdb_index_need;
+#define VECDB_INDEX_NEED_INIT {sizeof(vecdb_index_need), 0, 0, 0, 0, 0, 0}
+
+/*
+ * Estimates the memory of a build over `rows` rows of a segment by so many threads (0: one per
+ * processor; HOST_DRIVEN builds with 1), before there is a row: an upper bound. Of the field its
+ * type, dim and metric count. What the index keeps after the build is far less, as its file is
+ * mapped. Errors: TYPE, LIMIT, INDEX_PARAM, UNSUPPORTED, OPTION, ARGUMENT.
+ */
+VECDB_API int vecdb_index_estimate(const vecdb_field *field, const vecdb_index_params *params,
+                                   uint64_t rows, uint32_t threads, vecdb_index_need *out,
+                                   vecdb_error *error);
 
 /*
  * Reads and checks every byte of every file: checksums, structure, that each graph link and row set

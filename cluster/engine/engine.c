@@ -43,6 +43,10 @@ int engine_backup(struct engine *engine, const char *path, vecdb_error *error) {
   return ENGINE_CALL(engine, backup, "snapshots", path, error);
 }
 
+int engine_memory_stats(struct engine *engine, vecdb_memory *out, vecdb_error *error) {
+  return ENGINE_CALL(engine, memory_stats, "memory by purpose", out, error);
+}
+
 int engine_rekey(struct engine *engine, const char *key_id, uint32_t flags, vecdb_error *error) {
   return ENGINE_CALL(engine, rekey, "keys", key_id, flags, error);
 }

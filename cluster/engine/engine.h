@@ -72,6 +72,7 @@ const char *engine_code_name(int code);
 int engine_close(struct engine *engine, vecdb_error *error);
 int engine_backup(struct engine *engine, const char *path, vecdb_error *error);
 int engine_rekey(struct engine *engine, const char *key_id, uint32_t flags, vecdb_error *error);
+int engine_memory_stats(struct engine *engine, vecdb_memory *out, vecdb_error *error);
 
 /* ---- Collections ---- */
 

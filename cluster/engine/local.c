@@ -103,6 +103,10 @@ static int local_backup(struct engine *engine, const char *path, vecdb_error *er
   return vecdb_backup(local_db(engine), path, NULL, error);
 }
 
+static int local_memory_stats(struct engine *engine, vecdb_memory *out, vecdb_error *error) {
+  return vecdb_memory_stats(local_db(engine), out, error);
+}
+
 static int local_rekey(struct engine *engine, const char *key_id, uint32_t flags,
                        vecdb_error *error) {
   return vecdb_rekey(local_db(engine), key_id, flags, error);
@@ -363,6 +367,7 @@ static const struct engine_ops local_ops = {
     .close = local_close,
     .backup = local_backup,
     .rekey = local_rekey,
+    .memory_stats = local_memory_stats,
     .collection_create = local_collection_create,
     .collection_get = local_collection_get,
     .collection_drop = local_collection_drop,

@@ -21,6 +21,7 @@ struct config_key {
 
 #define CONFIG_TEXT(section, key, field, value, help) \
   { section, key, offsetof(struct srv_config, field), value, 0, 0, 0, false, help }
+#define CONFIG_BYTES_MOST (UINT64_C(1) << 50)
 #define CONFIG_NUMBER(section, key, field, value, low, high, help) \
   { section, key, offsetof(struct srv_config, field), NULL, value, low, high, false, help }
 #define CONFIG_LIVE(section, key, field, value, low, high, help) \
@@ -76,6 +77,10 @@ static const struct config_key config_keys[] = {
                 "file of such keys, mode 0600, a line NAME = 64 hexadecimal digits each"),
     CONFIG_TEXT("storage", "key_command", key_command, "",
                 "instead: a program that is run with the name and prints the digits"),
+    CONFIG_NUMBER("storage", "memory", memory, 0, 0, CONFIG_BYTES_MOST,
+                  "bytes that the database may allocate, mapped files aside; 0: no limit"),
+    CONFIG_NUMBER("cache", "bytes", cache_bytes, 0, 0, CONFIG_BYTES_MOST,
+                  "of these, for results of searches that are asked again, 65536 or more; 0: none"),
     CONFIG_TEXT("cluster", "nodes", nodes, "",
                 "some nodes of a cluster that has the collections, ID@address:port with commas"
                 " between; empty: they are in the database of this server"),

@@ -285,14 +285,56 @@ static void page_database(struct srv_page *p, const struct page_collections *c) 
   const vecdb_stats *s = c->n ? &c->all[0].stats : &none;
   srv_page_family(p, "vecdb_collections", "gauge", "", "Collections.");
   srv_page_number(p, NULL, c->total);
-  srv_page_family(p, "vecdb_allocated_bytes", "gauge", "bytes",
-                  "Memory that the database has allocated, mapped files aside.");
-  srv_page_number(p, NULL, s->bytes_allocated);
   srv_page_family(p, "vecdb_wal_bytes", "gauge", "bytes", "The write-ahead log.");
   srv_page_number(p, NULL, s->bytes_wal);
   srv_page_family(p, "vecdb_wal_fsync_duration_seconds", "summary", "seconds",
                   "Syncs of the write-ahead log.");
   srv_page_summary(p, NULL, s->syncs, s->sync_ns);
+}
+
+struct page_purpose {
+  const char *name;
+  size_t offset;
+};
+
+/* Every byte of the database, by what it is for, and what the cache of results is good for. */
+static void page_purposes(struct srv_page *p, struct engine *engine) {
+  static const struct page_purpose purposes[] = {
+      {"rows", offsetof(vecdb_memory, rows)},
+      {"writes", offsetof(vecdb_memory, writes)},
+      {"files", offsetof(vecdb_memory, files)},
+      {"indexes", offsetof(vecdb_memory, indexes)},
+      {"builds", offsetof(vecdb_memory, builds)},
+      {"searches", offsetof(vecdb_memory, searches)},
+      {"results", offsetof(vecdb_memory, results)},
+      {"cache", offsetof(vecdb_memory, cache)},
+      {"other", offsetof(vecdb_memory, other)},
+  };
+  vecdb_memory m = VECDB_MEMORY_INIT;
+  vecdb_error ignored;
+  if (engine_memory_stats(engine, &m, &ignored) != VECDB_OK)
+    return; /* the memory of a cluster is its nodes' */
+  srv_page_family(p, "vecdb_allocated_bytes", "gauge", "bytes",
+                  "Memory that the database has allocated, mapped files aside, by what it is for.");
+  for (size_t i = 0; i < sizeof purposes / sizeof purposes[0]; i++) {
+    uint64_t bytes;
+    memcpy(&bytes, (const char *)&m + purposes[i].offset, sizeof bytes);
+    srv_page_number(p, (srv_page_labels){"purpose", purposes[i].name}, bytes);
+  }
+  srv_page_family(p, "vecdb_memory_limit_bytes", "gauge", "bytes",
+                  "What it may allocate (storage.memory); 0: no limit.");
+  srv_page_number(p, NULL, m.limit);
+  srv_page_family(p, "vecdb_memory_refused_total", "counter", "",
+                  "Requests for memory that the limit did not allow.");
+  srv_page_number(p, NULL, m.refused);
+  srv_page_family(p, "vecdb_cache_hits_total", "counter", "",
+                  "Searches answered from a cache, by what it holds.");
+  srv_page_number(p, (srv_page_labels){"purpose", "results"}, m.cache_hits);
+  srv_page_family(p, "vecdb_cache_misses_total", "counter", "",
+                  "Searches that looked in a cache in vain.");
+  srv_page_number(p, (srv_page_labels){"purpose", "results"}, m.cache_misses);
+  srv_page_family(p, "vecdb_cache_entries", "gauge", "", "What a cache holds now.");
+  srv_page_number(p, (srv_page_labels){"purpose", "results"}, m.cache_entries);
 }
 
 void srv_metrics_page(struct srv_call *call) {
@@ -309,6 +351,7 @@ void srv_metrics_page(struct srv_call *call) {
   page_audit(&page, call->server->audit);
   page_learn(call->server, &call->arena, &c);
   page_database(&page, &c);
+  page_purposes(&page, call->server->engine);
   page_collection_numbers(&page, &c);
   page_memory(&page, &c);
   page_segments(&page, &c);

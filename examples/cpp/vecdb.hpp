@@ -1229,6 +1229,13 @@ class basic_database {
       return vecdb_refresh(p_.get(), max_age_ms, &out, e);
     });
   }
+  /* Bytes by what they are for, and hits of the cache. */
+  given<vecdb_memory> memory() noexcept(P::no_throw) {
+    return call<vecdb_memory>([&](vecdb_memory &out, vecdb_error *e) {
+      out = VECDB_MEMORY_INIT;
+      return vecdb_memory_stats(p_.get(), &out, e);
+    });
+  }
   given<done> flush_all(control *c = nullptr) noexcept(P::no_throw) {
     return call<done>([&](done &, vecdb_error *e) {
       return vecdb_flush_all(p_.get(), detail::raw(c), e);

@@ -9,8 +9,9 @@ enum { MEM_ALIGN = 16, MEM_WIDE = 64 };
 
 /* Stands in the 16 bytes before each block. */
 struct mem_header {
-  uint64_t size;  /* of the raw block */
-  uint64_t shift; /* from the raw block to the user's */
+  uint64_t size;    /* of the raw block */
+  uint32_t shift;   /* from the raw block to the user's */
+  uint32_t purpose; /* a vdb_purpose */
 };
 _Static_assert(sizeof(struct mem_header) == MEM_ALIGN, "the header keeps the alignment");
 
@@ -32,24 +33,72 @@ static void mem_default_release(void *user, void *block) {
 VDB_INTERNAL void vdb_mem_init(struct vdb_mem *mem, const vecdb_allocator *table, uint64_t limit) {
   static const vecdb_allocator standard = {mem_default_alloc, mem_default_resize,
                                            mem_default_release, NULL};
+  mem->first = NULL;
+  mem->purpose = VDB_FOR_OTHER;
   mem->table = table ? *table : standard;
   mem->limit = limit;
   atomic_init(&mem->used, 0);
+  atomic_init(&mem->refused, 0);
+  mem->reclaim = NULL;
+  mem->reclaim_arg = NULL;
+  for (int i = 0; i < VDB_PURPOSES; i++)
+    atomic_init(&mem->by[i], 0);
 }
 
-/* Takes `size` bytes from the limit; false when they are not there. */
-static bool mem_charge(struct vdb_mem *mem, uint64_t size) {
-  uint64_t before = atomic_fetch_add_explicit(&mem->used, size, memory_order_relaxed);
-  if (mem->limit == 0 || before + size <= mem->limit)
+VDB_INTERNAL void vdb_mem_door(struct vdb_mem *mem, struct vdb_mem *first,
+                               enum vdb_purpose purpose) {
+  vdb_mem_init(mem, &first->table, 0);
+  mem->first = first;
+  mem->purpose = purpose;
+}
+
+VDB_INTERNAL uint64_t vdb_mem_left(const struct vdb_mem *mem) {
+  const struct vdb_mem *first = mem->first ? mem->first : mem;
+  uint64_t used = atomic_load_explicit(&first->used, memory_order_relaxed);
+  if (first->limit == 0)
+    return UINT64_MAX;
+  return used < first->limit ? first->limit - used : 0;
+}
+
+/* Where a door's blocks are counted. */
+static struct vdb_mem *mem_first(struct vdb_mem *mem) { return mem->first ? mem->first : mem; }
+
+VDB_INTERNAL void vdb_mem_reclaim(struct vdb_mem *mem, uint64_t (*reclaim)(void *, uint64_t),
+                                  void *arg) {
+  mem->reclaim = reclaim;
+  mem->reclaim_arg = arg;
+}
+
+/* Adds `size` bytes to those in use, unless the limit forbids it. */
+static bool mem_take(struct vdb_mem *first, uint64_t size) {
+  uint64_t before = atomic_fetch_add_explicit(&first->used, size, memory_order_relaxed);
+  if (first->limit == 0 || before + size <= first->limit)
     return true;
-  atomic_fetch_sub_explicit(&mem->used, size, memory_order_relaxed);
+  atomic_fetch_sub_explicit(&first->used, size, memory_order_relaxed);
   return false;
 }
 
-static void mem_credit(struct vdb_mem *mem, uint64_t size) {
-  uint64_t before = atomic_fetch_sub_explicit(&mem->used, size, memory_order_relaxed);
-  vdb_assert(before >= size);
+/* Takes `size` bytes from the limit; false when they are not there. */
+static bool mem_charge(struct vdb_mem *mem, uint32_t purpose, uint64_t size) {
+  struct vdb_mem *first = mem_first(mem);
+  bool taken = mem_take(first, size);
+  if (!taken && first->reclaim && first->reclaim(first->reclaim_arg, size) > 0)
+    taken = mem_take(first, size);
+  if (!taken) {
+    atomic_fetch_add_explicit(&first->refused, 1, memory_order_relaxed);
+    return false;
+  }
+  atomic_fetch_add_explicit(&first->by[purpose], size, memory_order_relaxed);
+  return true;
+}
+
+static void mem_credit(struct vdb_mem *mem, uint32_t purpose, uint64_t size) {
+  struct vdb_mem *first = mem_first(mem);
+  uint64_t before = atomic_fetch_sub_explicit(&first->used, size, memory_order_relaxed);
+  uint64_t part = atomic_fetch_sub_explicit(&first->by[purpose], size, memory_order_relaxed);
+  vdb_assert(before >= size && part >= size);
   (void)before;
+  (void)part;
 }
 
 static struct mem_header *mem_header_of(void *block) {
@@ -61,17 +110,18 @@ static void *mem_alloc_aligned(struct vdb_mem *mem, size_t size, size_t align) {
   if (size > SIZE_MAX / 2)
     return NULL;
   size_t raw_size = size + extra;
-  if (!mem_charge(mem, raw_size))
+  if (!mem_charge(mem, mem->purpose, raw_size))
     return NULL;
   char *raw = mem->table.alloc(mem->table.user, raw_size);
   if (!raw) {
-    mem_credit(mem, raw_size);
+    mem_credit(mem, mem->purpose, raw_size);
     return NULL;
   }
   char *block = (char *)(uintptr_t)vdb_round_up((uintptr_t)raw + MEM_ALIGN, align);
   struct mem_header *header = mem_header_of(block);
   header->size = raw_size;
-  header->shift = (uint64_t)(block - raw);
+  header->shift = (uint32_t)(block - raw);
+  header->purpose = mem->purpose;
   return block;
 }
 
@@ -101,19 +151,27 @@ VDB_INTERNAL void *vdb_resize(struct vdb_mem *mem, void *block, size_t size) {
   struct mem_header *header = mem_header_of(block);
   vdb_assert(header->shift == MEM_ALIGN);
   uint64_t old_size = header->size;
+  uint32_t purpose = header->purpose;
   if (size > SIZE_MAX / 2)
     return NULL;
   size_t new_size = size + MEM_ALIGN;
-  if (!mem_charge(mem, new_size))
+  if (!mem_charge(mem, purpose, new_size))
     return NULL;
   struct mem_header *moved = mem->table.resize(mem->table.user, header, new_size);
   if (!moved) {
-    mem_credit(mem, new_size);
+    mem_credit(mem, purpose, new_size);
     return NULL;
   }
-  mem_credit(mem, old_size);
+  mem_credit(mem, purpose, old_size);
   moved->size = new_size;
   return (char *)moved + MEM_ALIGN;
+}
+
+VDB_INTERNAL void vdb_mem_adopt(struct vdb_mem *mem, void *block) {
+  const struct mem_header *header = mem_header_of(block);
+  struct vdb_mem *first = mem_first(mem);
+  atomic_fetch_add(&first->used, header->size);
+  atomic_fetch_add(&first->by[header->purpose], header->size);
 }
 
 VDB_INTERNAL void vdb_free(struct vdb_mem *mem, void *block) {
@@ -121,7 +179,7 @@ VDB_INTERNAL void vdb_free(struct vdb_mem *mem, void *block) {
     return;
   struct mem_header *header = mem_header_of(block);
   char *raw = (char *)block - header->shift;
-  mem_credit(mem, header->size);
+  mem_credit(mem, header->purpose, header->size);
   mem->table.release(mem->table.user, raw);
 }
 

@@ -31,7 +31,7 @@ VDB_INTERNAL bool vdb_apply_expired(struct vdb_place place, int64_t now_ms) {
    caller's. */
 static int apply_note(struct vecdb_collection *coll, struct vdb_place place,
                       struct vdb_pending *pending, vecdb_error *err) {
-  if (!vdb_tombs_reserve(&coll->db->env.mem, place.seg->tombs, place.row))
+  if (!vdb_tombs_reserve(vdb_env_for(&coll->db->env, VDB_FOR_ROWS), place.seg->tombs, place.row))
     return vdb_fail_memory(err);
   struct vdb_undo undo = {vdb_tombs_ref(place.seg->tombs), place.row};
   pending->undo[pending->n_undo++] = undo;
@@ -44,7 +44,7 @@ static void apply_begin(struct vecdb_collection *coll, struct vdb_pending *pendi
 }
 
 VDB_INTERNAL void vdb_apply_release(struct vdb_pending *pending) {
-  struct vdb_mem *mem = &pending->coll->db->env.mem;
+  struct vdb_mem *mem = vdb_env_for(&pending->coll->db->env, VDB_FOR_WRITES);
   for (size_t i = 0; i < pending->n_undo; i++)
     vdb_tombs_unref(mem, pending->undo[i].tombs);
   vdb_free(mem, pending->undo);
@@ -107,7 +107,8 @@ static int apply_replaced(struct vecdb_collection *coll, const struct vdb_batch 
       return vdb_fail_at(err, VECDB_ERR_EXISTS, source ? source[i] : i, field->name,
                          "row %u: its key in field '%s' is already present", source ? source[i] : i,
                          field->name);
-    if (!VDB_GROW(&coll->db->env.mem, pending->undo, capacity, pending->n_undo + 1))
+    if (!VDB_GROW(vdb_env_for(&coll->db->env, VDB_FOR_WRITES), pending->undo, capacity,
+                  pending->n_undo + 1))
       return vdb_fail_memory(err);
     VDB_TRY(apply_note(coll, place, pending, err));
   }
@@ -136,7 +137,8 @@ VDB_INTERNAL int vdb_apply_delete(struct vecdb_collection *coll, const void *bod
   uint32_t n_keys = vdb_read_count(&r, 4);
   int64_t now = vdb_apply_now(coll);
   apply_begin(coll, pending);
-  pending->undo = vdb_alloc_array(&coll->db->env.mem, n_keys, sizeof *pending->undo);
+  pending->undo = vdb_alloc_array(vdb_env_for(&coll->db->env, VDB_FOR_WRITES), n_keys,
+                                  sizeof *pending->undo);
   int rc = pending->undo ? VECDB_OK : vdb_fail_memory(err);
   for (uint32_t i = 0; !rc && i < n_keys; i++) {
     struct vdb_bytes key = {NULL, vdb_read_u32(&r)};

@@ -108,6 +108,7 @@ VDB_INTERNAL int vdb_collection_new(struct vecdb *db, uint32_t id, const char *n
   atomic_init(&coll->refs, 1);
   coll->db = db;
   coll->id = id;
+  coll->serial = atomic_fetch_add(&db->serials, 1) + 1;
   atomic_init(&coll->next_auto_id, 1);
   coll->name = vdb_strndup(mem, name, strlen(name));
   coll->version = vdb_version_new(mem, 0);

@@ -75,6 +75,7 @@ struct vecdb_collection {
   struct vecdb *db;
   _Atomic uint32_t refs;
   uint32_t id;
+  uint64_t serial; /* no other object of the database has or had it */
   char *name;
   /* Changed under all five locks of the collection and the database at once, so whoever holds one
      of them reads what holds for as long. Others read what may be replaced, and is never freed. */
@@ -139,6 +140,8 @@ struct vecdb {
   vecdb_file *lock;
   struct vdb_pool *pool;
   struct vdb_wal *wal; /* NULL: read only */
+  struct vdb_cache *cache;  /* of results; NULL: none */
+  _Atomic uint64_t serials; /* of collections' objects */
 
   struct vdb_mutex manifest_mu;
   uint64_t generation;      /* manifest_mu */
@@ -444,15 +447,36 @@ VDB_INTERNAL int vdb_compact(struct vecdb_collection *coll, struct vdb_control *
 VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t id,
                                const vecdb_index_params *params, struct vdb_control *control,
                                vecdb_error *err);
-/* Whether a segment of n rows should have a vector index for the field under these settings. */
-VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
-                                   const vecdb_index_params *params, uint64_t n);
-
 /* ---- alter.c ---- */
 /* Changes the schema of a collection; durable when it returns. Writers wait for a short while,
    readers do not. */
 VDB_INTERNAL int vdb_alter(struct vecdb_collection *coll, const struct vdb_schema_edit *edit,
                            struct vdb_control *control, vecdb_error *err);
+
+/* ---- budget.c ---- */
+/* Whether a sealed segment of n rows should get a vector index by these settings, and by what
+   memory_limit allows. */
+VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
+                                   const vecdb_index_params *params, uint64_t n);
+/* By the settings alone. */
+VDB_INTERNAL bool vdb_index_asked(const struct vecdb *db, const struct vdb_field *field,
+                                  const vecdb_index_params *params, uint64_t n);
+/* What AUTO takes within memory_limit. */
+VDB_INTERNAL void vdb_budget_auto(const struct vecdb *db, const vecdb_index_params *settings,
+                                  const struct vdb_index_field *over, uint64_t n,
+                                  vecdb_index_params *out);
+/* Whether memory_limit allows an index to be built, be it not now. */
+VDB_INTERNAL bool vdb_budget_fits(const struct vecdb *db, const vecdb_index_params *params,
+                                  const struct vdb_index_field *over, uint64_t n);
+/* NO_MEMORY, naming need and budget, when a build would take more than is left. */
+VDB_INTERNAL int vdb_budget_check(struct vecdb *db, const vecdb_index_params *params,
+                                  const struct vdb_index_field *over, uint64_t n,
+                                  vecdb_error *err);
+/* Whether a segment of n rows could get the indexes that the settings ask for. */
+VDB_INTERNAL bool vdb_budget_merges(struct vecdb_collection *coll, uint64_t n);
+/* NO_MEMORY when its indexes would take more than is left. */
+VDB_INTERNAL int vdb_budget_check_merge(struct vecdb_collection *coll, uint64_t n,
+                                        vecdb_error *err);
 
 /* ---- jobs.c ---- */
 VDB_INTERNAL int vdb_jobs_start(struct vecdb *db, vecdb_error *err);
@@ -489,6 +513,7 @@ VDB_INTERNAL int vdb_restore(const char *from, const char *to, const vecdb_optio
                              vecdb_error *err);
 VDB_INTERNAL int vdb_check_all(struct vecdb *db, void (*report)(void *user, const char *line),
                                void *user, struct vdb_control *control, vecdb_error *err);
+VDB_INTERNAL void vdb_stats_memory(struct vecdb *db, vecdb_memory *out);
 VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *out);
 
 #endif

@@ -3,8 +3,12 @@
 
 #include "base/check.h"
 #include "db/db.h"
+#include "query/cache.h"
 
-enum { OPEN_PATH_MAX = 3500 }; /* bytes of a database's path; file names are added to it */
+enum {
+  OPEN_PATH_MAX = 3500,      /* bytes of a database's path; file names are added to it */
+  OPEN_CACHE_LEAST = 1 << 16 /* of results: bytes */
+};
 
 static bool open_vfs_whole(const vecdb_vfs *v) {
   return v->open && v->close && v->read && v->write && v->sync && v->truncate && v->length &&
@@ -13,6 +17,9 @@ static bool open_vfs_whole(const vecdb_vfs *v) {
 }
 
 VDB_INTERNAL int vdb_db_check_options(const vecdb_options *o, vecdb_error *err) {
+  if (o->size == sizeof *o && o->cache_bytes > 0 && o->cache_bytes < OPEN_CACHE_LEAST)
+    return vdb_fail(err, VECDB_ERR_OPTION, "cache_bytes is %llu; a cache has at least %d",
+                    (unsigned long long)o->cache_bytes, OPEN_CACHE_LEAST);
   const uint32_t flags = VECDB_READ_ONLY | VECDB_MUST_EXIST | VECDB_HOST_DRIVEN |
                          VECDB_FOLLOW;
   if (o->size != sizeof *o)
@@ -152,6 +159,8 @@ static void open_free(struct vecdb *db) {
   vdb_free(&db->env.mem, db->colls);
   vdb_free(&db->env.mem, db->marks);
   vdb_pool_free(db->pool);
+  vdb_mem_reclaim(&db->env.mem, NULL, NULL);
+  vdb_cache_free(db->cache);
   if (db->lock)
     db->lock->vfs->close(db->lock);
   vdb_keys_free(db->keys);
@@ -165,6 +174,11 @@ static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_erro
   db->env.keys = db->keys;
   VDB_TRY(vdb_pool_new(&db->env, db->flags & VECDB_HOST_DRIVEN ? 1 : db->env.threads, &db->pool,
                        err));
+  if (options->cache_bytes > 0) {
+    VDB_TRY(vdb_cache_new(vdb_env_for(&db->env, VDB_FOR_CACHE), options->cache_bytes, &db->cache,
+                          err));
+    vdb_mem_reclaim(&db->env.mem, vdb_cache_shrink, db->cache);
+  }
   VDB_TRY(open_folder(db, err));
   VDB_TRY(vdb_recover_look(db, err)); /* before the lock file: what is not ours is left as it is */
   VDB_TRY(open_lock_file(db, err));
@@ -191,6 +205,7 @@ VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, str
     vdb_free(&first, db);
     return rc;
   }
+  vdb_mem_adopt(&db->env.mem, db);
   open_set(db, o);
   db->dir = vdb_strndup(&db->env.mem, path, length);
   rc = db->dir ? open_locks(db, err) : vdb_fail_memory(err);
@@ -244,8 +259,7 @@ VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err) {
   struct vdb_mem last;
   vdb_mem_init(&last, &db->env.mem.table, 0);
   vdb_env_fini(&db->env);
-  /* The handle was allocated before its own accounting began. */
-  atomic_store(&last.used, UINT64_MAX);
+  vdb_mem_adopt(&last, db);
   vdb_free(&last, db);
   return rc;
 }

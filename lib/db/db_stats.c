@@ -1,5 +1,6 @@
 /* db_stats.c - the numbers of vecdb_stats. */
 #include "db/db.h"
+#include "query/cache.h"
 
 static void stats_segment(const struct vdb_snapshot *snapshot, const struct vdb_seg_view *view,
                           const struct vecdb *db, vecdb_stats *out) {
@@ -65,4 +66,27 @@ VDB_INTERNAL void vdb_stats_collect(struct vecdb_collection *coll, vecdb_stats *
   out->merge_ns = atomic_load(&coll->merge_ns);
   out->index_builds = atomic_load(&coll->index_builds);
   out->index_build_ns = atomic_load(&coll->index_build_ns);
+}
+
+VDB_INTERNAL void vdb_stats_memory(struct vecdb *db, vecdb_memory *out) {
+  const struct vdb_mem *mem = &db->env.mem;
+  uint64_t by[VDB_PURPOSES];
+  *out = (vecdb_memory){.size = sizeof *out, .limit = mem->limit};
+  for (int i = 0; i < VDB_PURPOSES; i++)
+    out->total += by[i] = atomic_load(&mem->by[i]);
+  out->rows = by[VDB_FOR_ROWS];
+  out->writes = by[VDB_FOR_WRITES];
+  out->files = by[VDB_FOR_FILES];
+  out->indexes = by[VDB_FOR_INDEX];
+  out->builds = by[VDB_FOR_BUILD];
+  out->searches = by[VDB_FOR_SEARCH];
+  out->results = by[VDB_FOR_RESULTS];
+  out->cache = by[VDB_FOR_CACHE];
+  out->other = by[VDB_FOR_OTHER];
+  struct vdb_cache_counts counts;
+  vdb_cache_count(db->cache, &counts);
+  out->cache_hits = counts.hits;
+  out->cache_misses = counts.misses;
+  out->cache_entries = counts.entries;
+  out->refused = atomic_load(&mem->refused);
 }

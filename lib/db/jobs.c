@@ -35,8 +35,8 @@ static uint32_t jobs_size_class(uint32_t n_rows) {
 
 /* Picks segments of one size class to merge: a rotten one, or JOBS_FAN_IN and more. `out` has room
    for JOBS_FAN_MAX. */
-static uint32_t jobs_pick_class(const struct vdb_version *version, uint32_t size_class,
-                                struct vdb_seg *out[]) {
+static uint32_t jobs_pick_class(struct vecdb_collection *coll, const struct vdb_version *version,
+                                uint32_t size_class, struct vdb_seg *out[]) {
   uint32_t n = 0;
   uint64_t rows = 0;
   for (uint32_t i = 0; i < version->n && n < JOBS_FAN_MAX; i++) {
@@ -48,7 +48,7 @@ static uint32_t jobs_pick_class(const struct vdb_version *version, uint32_t size
       return 1;
     }
     rows += seg->sealed->n_rows;
-    if (rows > JOBS_MERGE_MAX_ROWS)
+    if (rows > JOBS_MERGE_MAX_ROWS || !vdb_budget_merges(coll, rows))
       break;
     out[n++] = seg;
   }
@@ -56,10 +56,11 @@ static uint32_t jobs_pick_class(const struct vdb_version *version, uint32_t size
 }
 
 /* Picks segments to merge out of a version, small ones first. */
-static uint32_t jobs_pick_merge(const struct vdb_version *version, struct vdb_seg *out[]) {
+static uint32_t jobs_pick_merge(struct vecdb_collection *coll, const struct vdb_version *version,
+                                struct vdb_seg *out[]) {
   uint32_t n = 0;
   for (uint32_t size_class = 0; n == 0 && size_class < JOBS_CLASSES; size_class++)
-    n = jobs_pick_class(version, size_class, out);
+    n = jobs_pick_class(coll, version, size_class, out);
   return n;
 }
 
@@ -68,7 +69,7 @@ VDB_INTERNAL uint64_t vdb_jobs_merge_bytes(struct vecdb_collection *coll) {
   struct vdb_seg *segs[JOBS_FAN_MAX];
   uint64_t bytes = 0;
   for (uint32_t size_class = 0; size_class < JOBS_CLASSES; size_class++) {
-    uint32_t n = jobs_pick_class(version, size_class, segs);
+    uint32_t n = jobs_pick_class(coll, version, size_class, segs);
     for (uint32_t i = 0; i < n; i++)
       bytes += segs[i]->sealed->blob_id.length;
   }
@@ -81,7 +82,7 @@ VDB_INTERNAL uint64_t vdb_jobs_merge_bytes(struct vecdb_collection *coll) {
 static bool jobs_crowded(struct vecdb_collection *coll) {
   struct vdb_version *version = vdb_version_get(coll);
   struct vdb_seg *segs[JOBS_FAN_MAX];
-  bool crowded = jobs_pick_merge(version, segs) > 2 * JOBS_FAN_IN;
+  bool crowded = jobs_pick_merge(coll, version, segs) > 2 * JOBS_FAN_IN;
   vdb_version_unref(&coll->db->env.mem, version);
   return crowded;
 }
@@ -90,7 +91,7 @@ static int jobs_merge(struct vecdb_collection *coll, bool *did, uint64_t *bytes,
                       struct vdb_control *control, vecdb_error *err) {
   struct vdb_version *version = vdb_version_get(coll);
   struct vdb_seg *segs[JOBS_FAN_MAX];
-  uint32_t n = jobs_pick_merge(version, segs);
+  uint32_t n = jobs_pick_merge(coll, version, segs);
   int rc = VECDB_OK;
   *did = n > 0;
   for (uint32_t i = 0; i < n; i++)
@@ -253,7 +254,7 @@ static uint64_t jobs_pending_in(struct vecdb_collection *coll) {
   uint64_t pending = vdb_frozen_count(coll) + vdb_live_waits(coll);
   struct vdb_version *version = vdb_version_get(coll);
   struct vdb_seg *segs[JOBS_FAN_MAX];
-  pending += jobs_pick_merge(version, segs) > 0;
+  pending += jobs_pick_merge(coll, version, segs) > 0;
   for (uint32_t i = 0; i < version->n; i++)
     pending += version->segs[i]->sealed && jobs_unindexed(coll, version->segs[i]);
   vdb_version_unref(&coll->db->env.mem, version);

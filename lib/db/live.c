@@ -106,6 +106,7 @@ VDB_INTERNAL bool vdb_live_check(struct vecdb_collection *coll, const struct vdb
   kept->params.control = &limits;
   int rc = vdb_snapshot_take(coll, &snapshot, &ignored);
   if (!rc) {
+    snapshot->cache = NULL; /* what an index finds is to be seen */
     rc = vdb_query_recall(snapshot, &kept->params, &recall, &indexed, &ignored);
     vdb_snapshot_release(snapshot);
   }

@@ -8,17 +8,6 @@
 
 enum { MERGE_SAMPLE = 1024 }; /* rows looked at for expired ones */
 
-VDB_INTERNAL bool vdb_index_wanted(const struct vecdb *db, const struct vdb_field *field,
-                                   const vecdb_index_params *params, uint64_t n) {
-  struct vdb_index_field over = vdb_seg_index_field(field);
-  if (params->type == VECDB_INDEX_AUTO) {
-    vecdb_index_params choice;
-    vdb_index_auto(params, &over, n, &choice);
-    return n >= db->index_rows && choice.type != VECDB_INDEX_FLAT;
-  }
-  return !vdb_index_is_scan(params->type, vdb_elem_of(field->type));
-}
-
 /* From rows of the sources to rows of the merged segment, for deletes that come while merging. */
 struct merge_map {
   struct vdb_mem *mem;
@@ -76,20 +65,22 @@ static int merge_write_index(const struct merge_map *map, struct vdb_seg_index_b
 
 /* What AUTO stands for in a segment: by its size, and of a large one by a bake-off, whose result
    stays in `bakeoff`. */
-static int merge_auto(struct vdb_seg_index_build *build, const struct vdb_index_field *over,
-                      struct vdb_bakeoff *bakeoff, vecdb_error *err) {
+static int merge_auto(struct vecdb *db, struct vdb_seg_index_build *build,
+                      const struct vdb_index_field *over, struct vdb_bakeoff *bakeoff,
+                      vecdb_error *err) {
   const struct vdb_vecs *vecs = &build->seg->sealed->vecs[build->field];
   vecdb_index_params settings = build->params, lists;
-  vdb_index_auto(&settings, over, vecs->n, &build->params);
+  vdb_budget_auto(db, &settings, over, vecs->n, &build->params);
   build->params.size = sizeof build->params;
   bool graph = vdb_index_kind(build->params.type)->coarse == VDB_COARSE_GRAPH;
   if (!graph || !vdb_bakeoff_wanted(vecs) ||
-      !vdb_index_auto_lists(&settings, over, vecs->n, &lists))
+      !vdb_index_auto_lists(&settings, over, vecs->n, &lists) ||
+      !vdb_budget_fits(db, &lists, over, vecs->n))
     return VECDB_OK;
   lists.size = sizeof lists;
   VDB_TRY(vdb_index_params_fill(&build->params, over, err));
   VDB_TRY(vdb_index_params_fill(&lists, over, err));
-  struct vdb_bakeoff_case c = {.mem = &build->seg->env->mem,
+  struct vdb_bakeoff_case c = {.mem = vdb_env_for(build->seg->env, VDB_FOR_BUILD),
                                .vecs = vecs,
                                .par = build->par,
                                .graph = &build->params,
@@ -118,10 +109,11 @@ static int merge_build_index(struct vecdb_collection *coll, const struct merge_m
   struct vdb_index_field over = vdb_seg_index_field(field);
   struct vdb_bakeoff bakeoff;
   if (build.params.type == VECDB_INDEX_AUTO)
-    VDB_TRY(merge_auto(&build, &over, &bakeoff, err));
+    VDB_TRY(merge_auto(db, &build, &over, &bakeoff, err));
   build.params.size = sizeof build.params;
   VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
   vdb_index_params_settle(&build.params, seg->sealed->n_rows);
+  VDB_TRY(vdb_budget_check(db, &build.params, &over, seg->sealed->n_rows, err));
   struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, NULL, false};
   uint64_t began = vdb_now_ns(&db->env);
   VDB_TRY(merge_write_index(map, &build, &open.blob, err));
@@ -156,11 +148,10 @@ static enum merge_need merge_index_need(struct vecdb_collection *coll, const str
   if (!vdb_type_is_dense(f->type))
     return MERGE_NEED_NOTHING;
   merge_settings(coll, field, settings);
-  bool wanted = vdb_index_wanted(coll->db, f, settings, seg->sealed->n_rows);
-  bool there = seg->indexes[field] != NULL;
-  if (wanted == there)
-    return MERGE_NEED_NOTHING;
-  return wanted ? MERGE_NEED_BUILD : MERGE_NEED_DROP;
+  uint32_t n_rows = seg->sealed->n_rows;
+  if (seg->indexes[field]) /* a smaller memory_limit than when it was built is no reason to go */
+    return vdb_index_asked(coll->db, f, settings, n_rows) ? MERGE_NEED_NOTHING : MERGE_NEED_DROP;
+  return vdb_index_wanted(coll->db, f, settings, n_rows) ? MERGE_NEED_BUILD : MERGE_NEED_NOTHING;
 }
 
 static int merge_build_all(struct vecdb_collection *coll, const struct merge_map *map,
@@ -260,7 +251,7 @@ static int merge_write(struct vecdb_collection *coll, struct merge_map *map,
                        struct vdb_control *control, vecdb_error *err) {
   VDB_TRY(vdb_seal_rows(coll, sources, map->n, NULL, control, &map->merged, err));
   for (uint32_t row = 0; row < total; row += 64)
-    if (!vdb_tombs_reserve(map->mem, map->merged->tombs, row))
+    if (!vdb_tombs_reserve(vdb_env_for(&coll->db->env, VDB_FOR_ROWS), map->merged->tombs, row))
       return vdb_fail_memory(err);
   return merge_build_all(coll, map, control, err);
 }
@@ -311,7 +302,7 @@ static int merge_moment(struct vecdb_collection *coll, uint64_t *seq, vecdb_erro
 VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const *segs, uint32_t n,
                            struct vdb_control *control, vecdb_error *err) {
   struct vecdb *db = coll->db;
-  struct merge_map map = {.mem = &db->env.mem, .segs = segs, .n = n};
+  struct merge_map map = {.mem = vdb_env_for(&db->env, VDB_FOR_BUILD), .segs = segs, .n = n};
   struct vdb_sealed_source *sources = vdb_alloc_array(map.mem, n, sizeof *sources);
   map.bits = vdb_alloc_zero(map.mem, n * sizeof(uint64_t *));
   uint64_t total = 0;
@@ -322,6 +313,8 @@ VDB_INTERNAL int vdb_merge(struct vecdb_collection *coll, struct vdb_seg *const 
     rc = merge_moment(coll, &seq, err);
   if (!rc)
     rc = merge_choose(&map, seq, sources, &total, err);
+  if (!rc && total > 0)
+    rc = vdb_budget_check_merge(coll, total, err);
   if (!rc && total > 0)
     rc = merge_write(coll, &map, sources, total, control, err);
   if (!rc)
@@ -443,7 +436,8 @@ static int merge_compact_list(struct vecdb_collection *coll, struct vdb_seg *con
     for (end = i; end < n; end++) {
       rows += segs[end]->sealed->n_rows;
       bytes += segs[end]->sealed->blob_id.length;
-      if (end > i && (rows > MERGE_MAX_ROWS || bytes > MERGE_MAX_BYTES))
+      if (end > i && (rows > MERGE_MAX_ROWS || bytes > MERGE_MAX_BYTES ||
+                      !vdb_budget_merges(coll, rows)))
         break;
     }
     bool did;
@@ -538,6 +532,19 @@ static int merge_build_indexes(struct vecdb_collection *coll, struct vdb_control
   return rc;
 }
 
+/* Whether memory_limit allows the index of each segment, before the old ones are dropped. */
+static int merge_check_budget(struct vecdb_collection *coll, uint32_t field,
+                              const vecdb_index_params *params, vecdb_error *err) {
+  struct vdb_version *version = vdb_version_get(coll);
+  struct vdb_index_field over = vdb_seg_index_field(&coll->schema->fields[field]);
+  int rc = VECDB_OK;
+  for (uint32_t i = 0; !rc && i < version->n; i++)
+    if (version->segs[i]->sealed)
+      rc = vdb_budget_check(coll->db, params, &over, version->segs[i]->sealed->n_rows, err);
+  vdb_version_unref(&coll->db->env.mem, version);
+  return rc;
+}
+
 VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t id,
                                const vecdb_index_params *params, struct vdb_control *control,
                                vecdb_error *err) {
@@ -546,7 +553,8 @@ VDB_INTERNAL int vdb_index_set(struct vecdb_collection *coll, uint32_t id,
   VDB_TRY(vdb_collection_alive(coll, err));
   VDB_TRY(vdb_merge_lock(coll, control, err));
   uint32_t field = (uint32_t)vdb_schema_by_id(coll->schema, id); /* vectors are never dropped */
-  int rc = merge_drop_indexes(coll, field, err);
+  int rc = merge_check_budget(coll, field, params, err);
+  rc = rc ? rc : merge_drop_indexes(coll, field, err);
   if (!rc && params->type != VECDB_INDEX_FLAT) {
     rc = merge_set(coll, field, params, err);
     if (!rc)

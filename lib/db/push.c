@@ -100,7 +100,7 @@ static void push_rows(struct push *p, const uint32_t *order) {
 
 /* What can be done without a lock. */
 static int push_prepare(struct push *p, vecdb_error *err) {
-  struct vdb_mem *mem = &p->coll->db->env.mem;
+  struct vdb_mem *mem = vdb_env_for(&p->coll->db->env, VDB_FOR_WRITES);
   VDB_TRY(push_check_params(p, err));
   VDB_TRY(push_check_values(p, err));
   size_t n = p->n;
@@ -245,7 +245,7 @@ static int push_make(struct push *p, vecdb_error *err) {
 
 /* Puts the rows together and writes them; write_mu held, given up meanwhile. */
 static int push_write(struct push *p, struct vdb_pending *pending, vecdb_error *err) {
-  struct vdb_mem *mem = &p->coll->db->env.mem;
+  struct vdb_mem *mem = vdb_env_for(&p->coll->db->env, VDB_FOR_WRITES);
   struct vdb_column columns[PUSH_COLUMNS] = {
       [PUSH_KEY] = {.refs = p->keys},
       [PUSH_VALUE] = {.data = (const uint8_t *)p->values, .width = p->field->width},
@@ -303,7 +303,7 @@ static void push_end(struct push *p) {
   void *blocks[] = {p->given, p->row, p->first, p->numbers, p->keys, p->values,
                     p->states, p->held, p->versions, p->patches};
   for (size_t i = 0; i < VDB_COUNT(blocks); i++)
-    vdb_free(&p->coll->db->env.mem, blocks[i]);
+    vdb_free(vdb_env_for(&p->coll->db->env, VDB_FOR_WRITES), blocks[i]);
 }
 
 VDB_INTERNAL int vdb_write_push(struct vecdb_collection *coll, const vecdb_push_params *params,

@@ -39,7 +39,8 @@ static bool update_takes(const struct update *u, uint32_t f) {
    missing key missing. */
 static int update_part(struct update *u, vecdb_error *err) {
   const struct vdb_schema *schema = u->schema;
-  u->part.fields = vdb_alloc_array(&u->coll->db->env.mem, schema->n_fields, sizeof *u->part.fields);
+  u->part.fields = vdb_alloc_array(vdb_env_for(&u->coll->db->env, VDB_FOR_WRITES), schema->n_fields,
+                                   sizeof *u->part.fields);
   if (!u->part.fields)
     return vdb_fail_memory(err);
   for (uint32_t f = 0; f < schema->n_fields; f++) {
@@ -58,7 +59,7 @@ static int update_part(struct update *u, vecdb_error *err) {
 
 /* What can be done without a lock. */
 static int update_prepare(struct update *u, vecdb_error *err) {
-  struct vdb_mem *mem = &u->coll->db->env.mem;
+  struct vdb_mem *mem = vdb_env_for(&u->coll->db->env, VDB_FOR_WRITES);
   uint32_t n;
   VDB_TRY(update_part(u, err));
   u->source = vdb_alloc_array(mem, u->batch->n_rows, sizeof *u->source);
@@ -99,7 +100,7 @@ static void update_find(struct update *u) {
 
 /* Puts the rows together and writes them; write_mu held, given up meanwhile. */
 static int update_write(struct update *u, struct vdb_pending *pending, vecdb_error *err) {
-  struct vdb_mem *mem = &u->coll->db->env.mem;
+  struct vdb_mem *mem = vdb_env_for(&u->coll->db->env, VDB_FOR_WRITES);
   const struct vdb_batch_merge merge = {u->schema, &u->rows, u->at, u->patches, u->n};
   struct vdb_writer record = VDB_WRITER(mem);
   struct vdb_batch whole = {0};
@@ -131,7 +132,7 @@ static int update_locked(struct update *u, bool *again, vecdb_error *err) {
 }
 
 static void update_end(struct update *u) {
-  struct vdb_mem *mem = &u->coll->db->env.mem;
+  struct vdb_mem *mem = vdb_env_for(&u->coll->db->env, VDB_FOR_WRITES);
   vdb_batch_fini(mem, &u->rows);
   vdb_writer_free(&u->given);
   vdb_free(mem, u->patches);
@@ -153,7 +154,7 @@ VDB_INTERNAL int vdb_write_update(struct vecdb_collection *coll, const vecdb_bat
   for (bool again = true; !rc && again;) {
     struct update u = {.coll = coll, .schema = coll->schema, .batch = batch, .insert = flags != 0,
                        .found = found};
-    u.given.mem = &coll->db->env.mem;
+    u.given.mem = vdb_env_for(&coll->db->env, VDB_FOR_WRITES);
     rc = update_prepare(&u, err);
     if (!rc)
       rc = update_locked(&u, &again, err);

@@ -49,7 +49,7 @@ static struct vdb_snapshot *view_snapshot_new(struct vecdb_collection *coll, uin
   size_t segs_at = vdb_round_up(sizeof(struct vdb_snapshot), 16);
   size_t index_at = segs_at + n * sizeof(struct vdb_seg_view);
   size_t size = index_at + n_fields * sizeof(vecdb_index_params);
-  struct vdb_snapshot *snapshot = vdb_alloc(&coll->db->env.mem, size);
+  struct vdb_snapshot *snapshot = vdb_alloc(vdb_env_for(&coll->db->env, VDB_FOR_SEARCH), size);
   if (!snapshot)
     return NULL;
   char *base = (char *)snapshot;
@@ -104,6 +104,8 @@ static int view_take(struct vecdb_collection *coll, struct vdb_snapshot **out, b
     *replaced = atomic_load(&coll->replaced);
     if (n <= room && snapshot->schema == coll->schema && !*replaced) {
       snapshot->seq = coll->visible_seq;
+      snapshot->serial = coll->serial;
+      snapshot->cache = coll->db->cache;
       view_snapshot_fill(coll, snapshot, false);
       vdb_mutex_unlock(&coll->view_mu);
       *out = snapshot;

@@ -105,7 +105,7 @@ static int write_rows_locked(const struct write_rows *w, const struct vdb_writer
 
 /* Encodes the batch for the schema of the moment, and writes it. */
 static int write_rows_try(struct write_rows *w, bool *again, vecdb_error *err) {
-  struct vdb_mem *mem = &w->coll->db->env.mem;
+  struct vdb_mem *mem = vdb_env_for(&w->coll->db->env, VDB_FOR_WRITES);
   struct vdb_writer record = VDB_WRITER(mem);
   struct vdb_batch decoded = {0};
   uint32_t n_rows;
@@ -140,7 +140,7 @@ static void write_ids(const struct vdb_schema *schema, const vecdb_batch *batch,
 VDB_INTERNAL int vdb_write_rows(struct vecdb_collection *coll, const vecdb_batch *batch,
                                 bool replace, int64_t *ids, vecdb_error *err) {
   VDB_TRY(vdb_write_allowed(coll, err));
-  struct vdb_mem *mem = &coll->db->env.mem;
+  struct vdb_mem *mem = vdb_env_for(&coll->db->env, VDB_FOR_WRITES);
   const struct vdb_schema *schema = coll->schema;
   if (!batch || batch->size != sizeof *batch)
     return vdb_fail(err, batch ? VECDB_ERR_OPTION : VECDB_ERR_ARGUMENT,
@@ -275,8 +275,8 @@ VDB_INTERNAL int vdb_write_delete(struct vecdb_collection *coll, const vecdb_key
     *deleted = 0;
   if (keys->n == 0)
     return VECDB_OK;
-  struct vdb_writer body = VDB_WRITER(&coll->db->env.mem);
-  int rc = write_keys_encode(&coll->db->env.mem, keys, &body, err);
+  struct vdb_writer body = VDB_WRITER(vdb_env_for(&coll->db->env, VDB_FOR_WRITES));
+  int rc = write_keys_encode(vdb_env_for(&coll->db->env, VDB_FOR_WRITES), keys, &body, err);
   if (!rc)
     rc = vdb_write_enter(coll, err);
   if (!rc) {
@@ -349,7 +349,7 @@ static bool write_where_blank(const vecdb_filter *filter) {
 static void write_where_reset(struct write_where *w) {
   vdb_snapshot_release(w->seen);
   vdb_writer_free(&w->body);
-  struct vdb_writer empty = VDB_WRITER(&w->coll->db->env.mem);
+  struct vdb_writer empty = VDB_WRITER(vdb_env_for(&w->coll->db->env, VDB_FOR_WRITES));
   w->seen = NULL;
   w->body = empty;
   w->n = 0;
@@ -443,6 +443,6 @@ VDB_INTERNAL int vdb_write_delete_where(struct vecdb_collection *coll, const vec
     vdb_mutex_unlock(&coll->db->write_mu);
   }
   write_where_reset(&w);
-  vdb_free(&coll->db->env.mem, w.found);
+  vdb_free(vdb_env_for(&coll->db->env, VDB_FOR_WRITES), w.found);
   return rc;
 }

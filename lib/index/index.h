@@ -162,16 +162,22 @@ struct vdb_index_field {
    UNSUPPORTED for a type that is not built yet. */
 VDB_INTERNAL int vdb_index_params_fill(vecdb_index_params *params,
                                        const struct vdb_index_field *field, vecdb_error *err);
+/* Bytes that a build may take, and the workers it has. */
+struct vdb_room {
+  uint64_t bytes; /* 0: as many as it wants */
+  unsigned workers;
+};
 /*
  * What AUTO params, filled, stand for over so many rows: in `out` the fastest of a few choices
- * whose index stays below memory_bytes by a bound that depends on nothing but these arguments, and
- * FLAT when none does. Which is fastest is a fixed order (index_list.c), so that the same rows
- * always get the same files; of large segments a bake-off may take lists in place of a graph.
+ * whose index stays below memory_bytes, and can be built in the room there is (NULL: any), by
+ * bounds that depend on nothing but these arguments, and FLAT when none does. Which is fastest is a
+ * fixed order (index_list.c), so that the same rows always get the same files; of large segments a
+ * bake-off may take lists in place of a graph.
  * `out` must be filled again.
  */
 VDB_INTERNAL void vdb_index_auto(const vecdb_index_params *params,
                                  const struct vdb_index_field *field, uint64_t rows,
-                                 vecdb_index_params *out);
+                                 const struct vdb_room *room, vecdb_index_params *out);
 /* The lists that AUTO, where it takes a graph, weighs against it (bakeoff.h). False: none, as they
    may pass memory_bytes or params ask for a width of graph searches. `out` as above. */
 VDB_INTERNAL bool vdb_index_auto_lists(const vecdb_index_params *params,

@@ -8,6 +8,7 @@
 #include "index/hnsw.h"
 #include "index/index.h"
 #include "index/ivf.h"
+#include "index/need.h"
 
 enum {
   INDEX_M = 16,
@@ -267,9 +268,16 @@ static uint64_t index_row_memory(const vecdb_index_params *p,
   }
 }
 
+/* Whether one of AUTO's choices can be built. */
+static bool index_auto_room(const vecdb_index_params *choice, const struct vdb_index_field *field,
+                            uint64_t rows, const struct vdb_room *room) {
+  uint64_t need;
+  return !room || vdb_index_fits(choice, field, rows, room, &need);
+}
+
 VDB_INTERNAL void vdb_index_auto(const vecdb_index_params *params,
                                  const struct vdb_index_field *field, uint64_t rows,
-                                 vecdb_index_params *out) {
+                                 const struct vdb_room *room, vecdb_index_params *out) {
   static const vecdb_index_params order[] = {
       {.type = VECDB_INDEX_HNSW},
       {.type = VECDB_INDEX_HNSW, .refine = VECDB_REFINE_F32}, /* hits are scored by the rows */
@@ -290,7 +298,8 @@ VDB_INTERNAL void vdb_index_auto(const vecdb_index_params *params,
     if (type == VECDB_INDEX_IVF_RABITQ)
       out->m = out->ef_construction = out->ef = 0;
     bool fits = type != VECDB_INDEX_DISK || field->elem != VDB_I8;
-    if (vdb_index_ops_of(type, field->elem) && fits && index_row_memory(out, field) <= budget)
+    if (vdb_index_ops_of(type, field->elem) && fits && index_row_memory(out, field) <= budget &&
+        index_auto_room(out, field, rows, room))
       return;
   }
   *out = *params;

@@ -14,6 +14,8 @@ VDB_INTERNAL int vdb_env_init(struct vdb_env *env, const vecdb_options *options,
   if (!options)
     options = &defaults;
   vdb_mem_init(&env->mem, options->allocator, options->memory_limit);
+  for (int i = 0; i < VDB_PURPOSES; i++)
+    vdb_mem_door(&env->doors[i], &env->mem, (enum vdb_purpose)i);
   env->clock = options->clock ? *options->clock : vdb_clock_posix();
   env->log = options->log;
   env->log_user = options->log_user;
@@ -26,7 +28,7 @@ VDB_INTERNAL int vdb_env_init(struct vdb_env *env, const vecdb_options *options,
   if (rc != 0)
     return vdb_fail_os(err, rc, "make", "mutex");
   if (in_memory) {
-    env->owned_vfs = vdb_vfs_mem_new(&env->mem);
+    env->owned_vfs = vdb_vfs_mem_new(vdb_env_for(env, VDB_FOR_FILES));
     if (!env->owned_vfs) {
       vdb_mutex_destroy(&env->log_mutex);
       return vdb_fail_memory(err);

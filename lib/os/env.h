@@ -10,7 +10,8 @@
 #include "os/thread.h"
 
 struct vdb_env {
-  struct vdb_mem mem;
+  struct vdb_mem mem;                 /* for whatever has no purpose of its own */
+  struct vdb_mem doors[VDB_PURPOSES]; /* to the same memory */
   const vecdb_vfs *vfs;
   vecdb_clock clock;
   vecdb_log_fn log;
@@ -26,6 +27,10 @@ struct vdb_env {
 VDB_INTERNAL int vdb_env_init(struct vdb_env *env, const vecdb_options *options, bool in_memory,
                               vecdb_error *err);
 VDB_INTERNAL void vdb_env_fini(struct vdb_env *env);
+
+VDB_INLINE struct vdb_mem *vdb_env_for(struct vdb_env *env, enum vdb_purpose purpose) {
+  return &env->doors[purpose];
+}
 
 VDB_INTERNAL uint64_t vdb_now_ns(const struct vdb_env *env);
 VDB_INTERNAL uint64_t vdb_wall_ns(const struct vdb_env *env);

@@ -2,6 +2,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "index/need.h"
+#include "query/cache.h"
 #include "query/plan.h"
 #include "query/query.h"
 
@@ -66,6 +68,23 @@ static void explain_bakeoff(const struct vdb_bakeoff *b, struct vdb_writer *out)
               b->lists_taken ? lists->name : graph->name);
 }
 
+/* Why a sealed segment has no index: its build may need more than memory_limit. */
+static void explain_limit(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                          struct vdb_writer *out) {
+  struct vdb_env *env = r->snapshot->env;
+  vecdb_index_params params = r->snapshot->index[r->field_no];
+  struct vdb_index_field over = vdb_seg_index_field(r->field);
+  struct vdb_room room = {0, env->threads};
+  struct vdb_need need;
+  if (env->mem.limit == 0 || p->index || r->sparse || vdb_index_is_scan(params.type, over.elem))
+    return;
+  vdb_index_need_of(&params, &over, p->view->n, &room, &need);
+  if (vdb_need_all(&need) > env->mem.limit)
+    explain_add(out, "  no index: building %s takes up to %llu bytes, memory_limit is %llu\n",
+                vdb_index_kind(params.type)->name, (unsigned long long)vdb_need_all(&need),
+                (unsigned long long)env->mem.limit);
+}
+
 /* What AUTO made of a sealed segment. */
 static void explain_auto(const struct vdb_request *r, const struct vdb_plan_seg *p,
                          struct vdb_writer *out) {
@@ -82,6 +101,9 @@ static void explain_auto(const struct vdb_request *r, const struct vdb_plan_seg 
               (unsigned long long)traits.memory);
   if (budget > 0)
     explain_add(out, " of memory_bytes %llu", (unsigned long long)budget);
+  if (r->snapshot->env->mem.limit > 0)
+    explain_add(out, ", built within memory_limit %llu",
+                (unsigned long long)r->snapshot->env->mem.limit);
   explain_add(out, "\n");
   explain_bakeoff(&p->index->bakeoff, out);
 }
@@ -110,6 +132,8 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
               p->index ? vdb_index_kind(p->index->params.type)->name : inverted);
   if (r->snapshot->index[r->field_no].type == VECDB_INDEX_AUTO && seg->sealed && !r->sparse)
     explain_auto(r, p, out);
+  if (seg->sealed)
+    explain_limit(r, p, out);
   explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
               100.0 * p->allowed / p->view->n);
   explain_add(out, "  plan: %s (%s)%s\n", explain_plans[p->plan], explain_reasons[p->reason],
@@ -136,6 +160,21 @@ static void explain_all(const struct vdb_request *r, const struct vdb_plan *plan
     explain_seg(r, &plan->segs[i], out);
 }
 
+/* Whether a search would be answered from the cache. */
+static void explain_cache(const struct vdb_request *r, const vecdb_search_params *params,
+                          struct vdb_writer *out) {
+  struct vdb_cache *cache = r->snapshot->cache;
+  struct vdb_writer key = VDB_WRITER(r->mem);
+  if (!cache || !r->queries)
+    return;
+  bool kept = vdb_cache_key(r, params, &key);
+  bool there = kept && vdb_cache_has(cache, (struct vdb_bytes){key.data, key.n});
+  vdb_writer_free(&key);
+  explain_add(out, "cache: %s\n", there  ? "the result is there"
+                                 : kept ? "the result is not there"
+                                        : "such a result is not kept");
+}
+
 VDB_INTERNAL int vdb_query_explain(const struct vdb_snapshot *snapshot,
                                    const vecdb_search_params *params, char *text, size_t capacity,
                                    size_t *length, vecdb_error *err) {
@@ -149,6 +188,7 @@ VDB_INTERNAL int vdb_query_explain(const struct vdb_snapshot *snapshot,
   if (rc != VECDB_OK)
     goto done;
   explain_all(&request, plan, &out);
+  explain_cache(&request, params, &out);
   if (out.failed) {
     rc = vdb_fail_memory(err);
     goto done;

@@ -94,7 +94,7 @@ VDB_INTERNAL int vdb_query_sparse_counts(const struct vdb_snapshot *snapshot, co
                                          const vecdb_filter *filter, const uint32_t *indices,
                                          size_t n, uint64_t *counts, uint64_t *rows,
                                          vecdb_error *err) {
-  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_mem *mem = vdb_env_for(snapshot->env, VDB_FOR_SEARCH);
   struct vdb_filter *compiled;
   struct frequency f = {.snapshot = snapshot, .indices = indices, .n = n, .counts = counts};
   VDB_TRY(vdb_fields_find(snapshot->schema, field, &f.field, err));

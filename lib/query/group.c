@@ -309,7 +309,8 @@ static int group_run(struct group_call *c, const struct vdb_group_want *want, ve
   struct vdb_request *r = &c->request;
   VDB_TRY(group_begin(c, want->by, err));
   if (want->rows)
-    VDB_TRY(vdb_rows_of(r->mem, r->snapshot->schema, &r->pick, rows, err));
+    VDB_TRY(vdb_rows_of(vdb_env_for(r->snapshot->env, VDB_FOR_RESULTS), r->snapshot->schema,
+                        &r->pick, rows, err));
   memset(want->counts, 0, (size_t)c->n_queries * c->k * sizeof *want->counts);
   for (uint32_t q = 0; q < c->n_queries && !c->partial; q++) {
     VDB_TRY(group_gather(c, q, err));

@@ -211,7 +211,8 @@ static int hybrid_run(struct hybrid_call *c, const struct vdb_hybrid_want *want,
                       vecdb_error *err) {
   VDB_TRY(hybrid_begin(c, err));
   if (want->rows)
-    VDB_TRY(vdb_rows_of(c->mem, c->snapshot->schema, &c->pick, rows, err));
+    VDB_TRY(vdb_rows_of(vdb_env_for(c->snapshot->env, VDB_FOR_RESULTS), c->snapshot->schema,
+                        &c->pick, rows, err));
   memset(want->counts, 0, c->n_queries * sizeof *want->counts);
   for (uint32_t q = 0; q < c->n_queries && !c->partial; q++) {
     VDB_TRY(hybrid_query(c, q, err));
@@ -226,7 +227,8 @@ static int hybrid_run(struct hybrid_call *c, const struct vdb_hybrid_want *want,
 VDB_INTERNAL int vdb_query_hybrid(const struct vdb_snapshot *snapshot,
                                   const struct vdb_hybrid_want *want, uint32_t *n_queries,
                                   vecdb_error *err) {
-  struct hybrid_call call = {.snapshot = snapshot, .mem = &snapshot->env->mem,
+  struct hybrid_call call = {.snapshot = snapshot, .mem = vdb_env_for(snapshot->env,
+                                                                      VDB_FOR_SEARCH),
                              .params = want->params};
   vecdb_rows *rows = NULL;
   VDB_TRY(hybrid_check(want, err));

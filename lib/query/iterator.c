@@ -42,7 +42,7 @@ VDB_INTERNAL void vdb_iterator_free(struct vecdb_iterator *iterator) {
   if (!iterator)
     return;
   struct vdb_snapshot *snapshot = iterator->snapshot;
-  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_mem *mem = vdb_env_for(snapshot->env, VDB_FOR_SEARCH);
   for (uint32_t i = 0; i < snapshot->n_segs; i++) {
     vdb_free(mem, iterator->segs[i].left);
     vdb_free(mem, iterator->segs[i].allowed);
@@ -78,7 +78,7 @@ static bool iter_keep_query(struct vecdb_iterator *it) {
 VDB_INTERNAL int vdb_iterator_new(struct vdb_snapshot *snapshot, const vecdb_search_params *params,
                                   struct vecdb_iterator **out, vecdb_error *err) {
   *out = NULL;
-  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_mem *mem = vdb_env_for(snapshot->env, VDB_FOR_SEARCH);
   struct vecdb_iterator *it =
       vdb_alloc_zero(mem, sizeof *it + (size_t)snapshot->n_segs * sizeof *it->segs);
   if (!it)
@@ -246,7 +246,8 @@ static int iter_fill(struct vecdb_iterator *it, size_t n, vecdb_error *err) {
 /* The first n of the batch as rows. */
 static int iter_rows(const struct vecdb_iterator *it, size_t n, vecdb_rows **out,
                      vecdb_error *err) {
-  VDB_TRY(vdb_rows_of(it->request.mem, it->snapshot->schema, &it->request.pick, out, err));
+  VDB_TRY(vdb_rows_of(vdb_env_for(it->snapshot->env, VDB_FOR_RESULTS), it->snapshot->schema,
+                      &it->request.pick, out, err));
   for (size_t i = 0; i < n; i++) {
     int rc = vdb_rows_add(*out, &it->snapshot->segs[it->batch[i].seg], it->batch[i].row, err);
     if (rc != VECDB_OK) {

@@ -88,7 +88,7 @@ static int request_check_queries(struct vdb_request *r, const vecdb_search_param
 
 VDB_INTERNAL int vdb_query_filter(const struct vdb_snapshot *snapshot, const vecdb_filter *text,
                                   struct vdb_filter **out, vecdb_error *err) {
-  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_mem *mem = vdb_env_for(snapshot->env, VDB_FOR_SEARCH);
   struct vdb_filter *unexpired;
   VDB_TRY(vdb_filter_compile(mem, snapshot->schema, text, out, err));
   int rc = vdb_filter_unexpired(mem, snapshot->schema, snapshot->now_ms, &unexpired, err);
@@ -111,7 +111,7 @@ VDB_INTERNAL int vdb_request_init(struct vdb_request *request, const struct vdb_
   vdb_control_init(&r->control, snapshot->env, params->control);
   r->controlled = params->control != NULL;
   r->snapshot = snapshot;
-  r->mem = &snapshot->env->mem;
+  r->mem = vdb_env_for(snapshot->env, VDB_FOR_SEARCH);
   VDB_TRY(vdb_fields_vector(snapshot->schema, params->field, &r->field_no, err));
   r->field = &snapshot->schema->fields[r->field_no];
   r->sparse = r->field->type == VECDB_SPARSE_VECTOR;

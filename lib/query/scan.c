@@ -33,7 +33,8 @@ VDB_INTERNAL int vdb_query_get(const struct vdb_snapshot *snapshot, const vecdb_
   if (keys->n)
     VDB_TRY(vdb_keys_check(snapshot->schema, keys, err));
   struct vecdb_rows *rows;
-  VDB_TRY(vdb_rows_new(&snapshot->env->mem, snapshot, fields, n_fields, &rows, err));
+  VDB_TRY(vdb_rows_new(vdb_env_for(snapshot->env, VDB_FOR_RESULTS), snapshot, fields, n_fields,
+                       &rows, err));
   for (size_t i = 0; i < keys->n; i++) {
     const struct vdb_seg_view *view;
     uint32_t row;
@@ -176,7 +177,8 @@ static int scan_rows(const struct vdb_snapshot *snapshot, const struct scan_heap
                      uint64_t offset, const struct vdb_pick *pick, vecdb_rows **out,
                      vecdb_error *err) {
   struct vecdb_rows *rows;
-  VDB_TRY(vdb_rows_of(heap->mem, snapshot->schema, pick, &rows, err));
+  VDB_TRY(vdb_rows_of(vdb_env_for(snapshot->env, VDB_FOR_RESULTS), snapshot->schema, pick, &rows,
+                      err));
   for (size_t i = (size_t)offset; i < heap->n; i++) {
     int rc = vdb_rows_add(rows, &snapshot->segs[heap->items[i].seg], heap->items[i].row, err);
     if (rc != VECDB_OK) {
@@ -198,7 +200,7 @@ VDB_INTERNAL int vdb_query_scan(const struct vdb_snapshot *snapshot,
   const struct vdb_schema *schema = snapshot->schema;
   struct vdb_pick pick;
   VDB_TRY(vdb_fields_pick(schema, params->fields, params->n_fields, &pick, err));
-  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_mem *mem = vdb_env_for(snapshot->env, VDB_FOR_SEARCH);
   struct vdb_filter *filter;
   VDB_TRY(vdb_query_filter(snapshot, &params->filter, &filter, err));
   struct vdb_control control;
@@ -236,7 +238,7 @@ VDB_INTERNAL int vdb_query_count(const struct vdb_snapshot *snapshot, const vecd
                                  uint64_t *count, vecdb_error *err) {
   if (!count)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "count is NULL");
-  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_mem *mem = vdb_env_for(snapshot->env, VDB_FOR_SEARCH);
   struct vdb_filter *compiled;
   VDB_TRY(vdb_query_filter(snapshot, filter, &compiled, err));
   bool plain = !compiled;
@@ -283,7 +285,7 @@ VDB_INTERNAL int vdb_query_each(const struct vdb_snapshot *snapshot, const vecdb
                                 int (*visit)(void *arg, const struct vdb_seg_view *view,
                                              uint32_t row, vecdb_error *err),
                                 void *arg, vecdb_error *err) {
-  struct vdb_mem *mem = &snapshot->env->mem;
+  struct vdb_mem *mem = vdb_env_for(snapshot->env, VDB_FOR_SEARCH);
   struct vdb_filter *compiled;
   VDB_TRY(vdb_query_filter(snapshot, filter, &compiled, err));
   struct scan_each each = {snapshot, control, visit, arg};

@@ -1,4 +1,5 @@
 /* search.c - k nearest rows and rows in a range, for one query or many; see query.h. */
+#include "query/cache.h"
 #include "query/exec.h"
 #include "query/query.h"
 
@@ -11,6 +12,8 @@ struct search_call {
   vecdb_hit *hits;
   uint32_t *counts;
   struct vecdb_rows *rows;   /* NULL: not wanted */
+  struct vdb_writer key;     /* of the result, where it may be kept; empty else */
+  bool cached;               /* it was */
   uint32_t batch;            /* queries answered together */
   _Atomic uint32_t answered; /* queries */
   _Atomic bool failed;       /* some query has */
@@ -135,7 +138,7 @@ static int search_rows(struct search_call *call, vecdb_error *err) {
   return VECDB_OK;
 }
 
-/* Workers, plan and, if wanted, rows. */
+/* Workers. */
 static int search_begin(struct search_call *call, const struct vdb_par *par, const float *radius,
                         vecdb_error *err) {
   struct vdb_request *r = &call->request;
@@ -148,13 +151,31 @@ static int search_begin(struct search_call *call, const struct vdb_par *par, con
     call->workers[i].bounded = radius != NULL;
     call->workers[i].bound = radius ? vdb_score_of_key(*radius, r->field->metric) : 0;
   }
-  VDB_TRY(vdb_plan_make(r, false, &call->plan, err));
-  return vdb_plan_prepare(r, call->plan, par, err);
+  return VECDB_OK;
+}
+
+static struct vdb_bytes search_key(const struct search_call *call) {
+  return (struct vdb_bytes){call->key.data, call->key.n};
+}
+
+/* Looks whether the result is in the cache: then it is that of the first worker. */
+static void search_recall(struct search_call *call, const vecdb_search_params *params) {
+  struct vdb_request *r = &call->request;
+  struct vdb_exec_worker *w = &call->workers[0];
+  struct vdb_cache *cache = r->snapshot->cache;
+  if (!cache || w->bounded)
+    return;
+  if (!vdb_cache_key(r, params, &call->key)) {
+    vdb_writer_free(&call->key);
+    return;
+  }
+  call->cached = vdb_cache_get(cache, search_key(call), w->hits, w->k, &w->n_hits);
 }
 
 static int search_run(struct search_call *call, const struct vdb_par *par, vecdb_error *err) {
   struct vdb_request *r = &call->request;
-  memset(call->counts, 0, r->n_queries * sizeof *call->counts);
+  VDB_TRY(vdb_plan_make(r, false, &call->plan, err));
+  VDB_TRY(vdb_plan_prepare(r, call->plan, par, err));
   atomic_init(&call->answered, 0);
   atomic_init(&call->failed, false);
   call->batch = call->workers[0].bounded ? 1 : vdb_exec_batch_size(r, call->plan);
@@ -169,7 +190,7 @@ static int search_run(struct search_call *call, const struct vdb_par *par, vecdb
       return w->rc;
     }
   }
-  return call->rows ? search_rows(call, err) : VECDB_OK;
+  return VECDB_OK;
 }
 
 static void search_fill_info(const struct search_call *call, bool partial, uint64_t start,
@@ -178,6 +199,7 @@ static void search_fill_info(const struct search_call *call, bool partial, uint6
   for (unsigned i = 0; i < call->n_workers; i++)
     vdb_search_info_add(&sum, &call->workers[i].info);
   sum.partial = partial;
+  sum.cached = call->cached;
   sum.elapsed_ns = vdb_now_ns(call->request.snapshot->env) - start;
   *info = sum;
 }
@@ -187,20 +209,35 @@ static void search_end(struct search_call *call) {
   for (unsigned i = 0; i < call->n_workers; i++)
     vdb_exec_fini(r, &call->workers[i]);
   vdb_free(r->mem, call->workers);
+  vdb_writer_free(&call->key);
   vdb_plan_free(r, call->plan);
   vdb_request_fini(r);
 }
 
 /* Everything behind the checks; call->request is made. */
 static int search_do(struct search_call *call, const struct vdb_par *par,
-                     const struct search_want *want, uint64_t start, vecdb_error *err) {
+                     const vecdb_search_params *params, const struct search_want *want,
+                     vecdb_error *err) {
   struct vdb_request *r = &call->request;
+  uint64_t start = want->info ? vdb_now_ns(r->snapshot->env) : 0;
+  memset(call->counts, 0, r->n_queries * sizeof *call->counts);
   int rc = search_begin(call, par, want->radius, err);
   if (rc == VECDB_OK && want->rows)
-    rc = vdb_rows_of(r->mem, r->snapshot->schema, &r->pick, &call->rows, err);
+    rc = vdb_rows_of(vdb_env_for(r->snapshot->env, VDB_FOR_RESULTS), r->snapshot->schema, &r->pick,
+                     &call->rows, err);
   if (rc == VECDB_OK)
+    search_recall(call, params);
+  if (rc == VECDB_OK && call->cached)
+    search_store(call, 0, &call->workers[0]);
+  else if (rc == VECDB_OK)
     rc = search_run(call, par, err);
-  bool partial = rc == VECDB_OK && (call->plan->partial || vdb_request_stopped(r) != 0);
+  bool partial = rc == VECDB_OK && !call->cached &&
+                 (call->plan->partial || vdb_request_stopped(r) != 0);
+  if (rc == VECDB_OK && call->key.n > 0 && !call->cached && !partial && call->batch == 1)
+    vdb_cache_put(r->snapshot->cache, search_key(call), call->workers[0].hits,
+                  call->workers[0].n_hits);
+  if (rc == VECDB_OK && call->rows)
+    rc = search_rows(call, err);
   if (partial && (!want->info || vdb_request_stopped(r) == VECDB_ERR_CANCELLED))
     rc = vdb_control_fail(&r->control, err);
   if (rc == VECDB_OK && want->info)
@@ -215,15 +252,15 @@ static int search_entry(const struct vdb_snapshot *snapshot, struct vdb_pool *po
   if (want->rows)
     *want->rows = NULL;
   VDB_TRY(search_check(want, err));
-  uint64_t start = want->info ? vdb_now_ns(snapshot->env) : 0;
   struct search_call call = {.hits = want->hits, .counts = want->counts};
   VDB_TRY(vdb_request_init(&call.request, snapshot, params,
                            want->radius ? VDB_REQUEST_RANGE : VDB_REQUEST_SEARCH, err));
+  call.key = (struct vdb_writer)VDB_WRITER(call.request.mem);
   struct vdb_par par = vdb_par_serial();
   uint32_t threads = vdb_min_u32(call.request.threads, call.request.n_queries);
   if (pool && threads > 1)
     par = vdb_pool_par(pool, threads);
-  int rc = search_do(&call, &par, want, start, err);
+  int rc = search_do(&call, &par, params, want, err);
   search_end(&call);
   if (rc == VECDB_OK && want->rows)
     *want->rows = call.rows;

@@ -82,7 +82,7 @@ static struct vdb_growing_chunk *growing_chunk_new(struct vdb_mem *mem,
 VDB_INTERNAL int vdb_growing_new(struct vdb_env *env, const struct vdb_schema *schema, uint64_t id,
                                  uint32_t capacity, struct vdb_seg **out, vecdb_error *err) {
   vdb_assert(capacity > 0 && capacity <= VDB_SEG_MAX_ROWS);
-  struct vdb_mem *mem = &env->mem;
+  struct vdb_mem *mem = vdb_env_for(env, VDB_FOR_ROWS);
   *out = NULL;
   struct vdb_seg *seg = vdb_alloc_zero(mem, sizeof *seg);
   if (!seg)
@@ -113,7 +113,7 @@ VDB_INTERNAL int vdb_growing_new(struct vdb_env *env, const struct vdb_schema *s
 
 VDB_INTERNAL void vdb_growing_free(struct vdb_seg *seg) {
   struct vdb_growing *g = seg->growing;
-  struct vdb_mem *mem = &seg->env->mem;
+  struct vdb_mem *mem = vdb_env_for(seg->env, VDB_FOR_ROWS);
   if (!g)
     return;
   for (uint32_t c = 0; g->chunks && c < g->n_chunks; c++)
@@ -143,7 +143,7 @@ static size_t growing_variable_bytes(const struct vdb_batch *batch) {
 VDB_INTERNAL int vdb_growing_reserve(struct vdb_seg *seg, const struct vdb_batch *batch,
                                      vecdb_error *err) {
   struct vdb_growing *g = seg->growing;
-  struct vdb_mem *mem = &seg->env->mem;
+  struct vdb_mem *mem = vdb_env_for(seg->env, VDB_FOR_ROWS);
   vdb_assert(batch->n_rows <= g->capacity - g->n_rows);
   uint32_t last = (g->n_rows + batch->n_rows - 1) / VDB_CHUNK_ROWS;
   for (uint32_t c = g->n_rows / VDB_CHUNK_ROWS; c <= last; c++) {

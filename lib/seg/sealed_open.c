@@ -159,14 +159,15 @@ static int sealed_open_sections(struct vdb_sealed *s, const struct vdb_schema *s
     }
     VDB_TRY(sealed_open_column(s, field, f, err));
     if (vdb_type_is_plain(field->type))
-      VDB_TRY(vdb_attr_index_open(&s->env->mem, in, field->id, field, s->n_rows, &s->attr[f], err));
+      VDB_TRY(vdb_attr_index_open(vdb_env_for(s->env, VDB_FOR_INDEX), in, field->id, field,
+                                  s->n_rows, &s->attr[f], err));
   }
   return sealed_open_keys(s, err);
 }
 
 /* An object without columns, one reference; NULL: no memory. */
 static struct vdb_sealed *sealed_new(struct vdb_env *env, uint32_t n_fields) {
-  struct vdb_mem *mem = &env->mem;
+  struct vdb_mem *mem = vdb_env_for(env, VDB_FOR_INDEX);
   struct vdb_sealed *s = vdb_alloc_zero(mem, sizeof *s);
   if (!s)
     return NULL;
@@ -253,7 +254,7 @@ static void sealed_remove_file(struct vdb_env *env, const char *dir, enum vdb_bl
 VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *s) {
   if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
     return;
-  struct vdb_mem *mem = &s->env->mem;
+  struct vdb_mem *mem = vdb_env_for(s->env, VDB_FOR_INDEX);
   bool obsolete = atomic_load(&s->obsolete);
   for (uint32_t f = 0; !s->base && s->attr && f < s->n_fields; f++)
     vdb_attr_index_close(mem, s->attr[f]);
@@ -274,7 +275,7 @@ VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *s) {
 VDB_INTERNAL int vdb_seg_of_sealed(struct vdb_sealed *sealed, const struct vdb_schema *schema,
                                    uint64_t id, struct vdb_tombs *tombs, struct vdb_seg **out,
                                    vecdb_error *err) {
-  struct vdb_mem *mem = &sealed->env->mem;
+  struct vdb_mem *mem = vdb_env_for(sealed->env, VDB_FOR_INDEX);
   *out = NULL;
   struct vdb_seg *seg = vdb_alloc_zero(mem, sizeof *seg);
   if (!seg)
@@ -330,7 +331,7 @@ VDB_INTERNAL struct vdb_seg_index *vdb_seg_index_ref(struct vdb_seg_index *index
 VDB_INTERNAL void vdb_seg_index_unref(struct vdb_seg_index *index) {
   if (!index || atomic_fetch_sub_explicit(&index->refs, 1, memory_order_acq_rel) != 1)
     return;
-  struct vdb_mem *mem = &index->env->mem;
+  struct vdb_mem *mem = vdb_env_for(index->env, VDB_FOR_INDEX);
   if (index->index)
     index->index->ops->close(mem, index->index);
   if (index->blob)

@@ -136,7 +136,7 @@ static int sealed_vectors(struct sealed_writer *s, uint32_t f) {
    them. */
 static int sealed_gather(struct sealed_column *c, const struct vdb_field *field) {
   struct sealed_writer *s = c->s;
-  struct vdb_mem *mem = &s->w->env->mem;
+  struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
   size_t n = s->n_rows;
   size_t bytes = n * field->width;
   if (!field->width) {
@@ -175,15 +175,16 @@ static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_fiel
     return VECDB_OK;
   struct vdb_column column = {.data = c->data, .offsets = c->offsets, .nulls = c->nulls,
                               .width = field->width, .type = field->type};
+  struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
   if (sparse)
-    return vdb_inverted_build(&s->w->env->mem, &column, s->n_rows, s->out, field->id, s->err);
-  return vdb_attr_index_build(&s->w->env->mem, &column, s->n_rows, field->scalar_index, s->out,
+    return vdb_inverted_build(mem, &column, s->n_rows, s->out, field->id, s->err);
+  return vdb_attr_index_build(mem, &column, s->n_rows, field->scalar_index, s->out,
                               field->id, s->err);
 }
 
 static int sealed_key_map(struct sealed_column *c, const struct vdb_field *field) {
   struct sealed_writer *s = c->s;
-  struct vdb_mem *mem = &s->w->env->mem;
+  struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
   uint64_t slots = vdb_keymap_slots(s->n_rows);
   struct vdb_keymap map = {vdb_alloc_array(mem, slots, sizeof(uint64_t)), slots - 1};
   if (!map.slots)
@@ -198,7 +199,7 @@ static int sealed_key_map(struct sealed_column *c, const struct vdb_field *field
 }
 
 static int sealed_scalar(struct sealed_writer *s, uint32_t f) {
-  struct vdb_mem *mem = &s->w->env->mem;
+  struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
   const struct vdb_field *field = &s->w->schema->fields[f];
   struct sealed_column c = {.s = s, .field = f};
   int rc = sealed_gather(&c, field);

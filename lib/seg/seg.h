@@ -71,6 +71,8 @@ struct vdb_snapshot {
   struct vdb_seg_view *segs;       /* oldest first */
   const vecdb_index_params *index; /* current settings, one per field */
   uint32_t index_rows;             /* smallest segment that gets an index */
+  uint64_t serial;                 /* of the collection's object */
+  struct vdb_cache *cache;         /* of results (query/cache.h); NULL: none */
 };
 
 VDB_INTERNAL void vdb_snapshot_release(struct vdb_snapshot *snapshot);

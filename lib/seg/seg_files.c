@@ -22,7 +22,7 @@ VDB_INTERNAL int vdb_seg_index_build(const struct vdb_seg_index_build *b, struct
   VDB_TRY(vdb_blob_create(env, b->dir, VDB_BLOB_INDEX, b->number, &blob, err));
   struct seg_progress progress = {b->control};
   struct vdb_index_build build = {
-      .mem = &env->mem,
+      .mem = vdb_env_for(env, VDB_FOR_BUILD),
       .vecs = vecs,
       .par = b->par,
       .params = b->params,
@@ -55,7 +55,7 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct v
   if (!ops)
     return vdb_fail(err, VECDB_ERR_CORRUPT, "index file %llu is of unknown type %d",
                     (unsigned long long)o->blob.file, (int)o->params.type);
-  struct vdb_seg_index *index = vdb_alloc_zero(&env->mem, sizeof *index);
+  struct vdb_seg_index *index = vdb_alloc_zero(vdb_env_for(env, VDB_FOR_INDEX), sizeof *index);
   if (!index)
     return vdb_fail_memory(err);
   atomic_init(&index->refs, 1);
@@ -68,7 +68,8 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct v
     index->curve = *o->curve;
   int rc = vdb_blob_open(env, o->dir, VDB_BLOB_INDEX, &o->blob, o->full, &index->blob, err);
   if (!rc)
-    rc = ops->open(&env->mem, vdb_blob_reader(index->blob), o->field, vecs, &index->index, err);
+    rc = ops->open(vdb_env_for(env, VDB_FOR_INDEX), vdb_blob_reader(index->blob), o->field, vecs,
+                   &index->index, err);
   if (rc) {
     vdb_seg_index_unref(index);
     return rc;
@@ -81,7 +82,8 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct v
 VDB_INTERNAL int vdb_seg_index_measure(struct vdb_seg_index *index, const struct vdb_par *par,
                                        uint64_t seed, struct vdb_control *control,
                                        vecdb_error *err) {
-  struct vdb_curve_measure m = {.mem = &index->env->mem, .index = index->index, .par = par,
+  struct vdb_curve_measure m = {.mem = vdb_env_for(index->env, VDB_FOR_BUILD),
+                                .index = index->index, .par = par,
                                 .seed = seed};
   m.stop = control ? vdb_control_stop : NULL;
   m.stop_arg = control;
@@ -112,7 +114,7 @@ VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, struct vdb_env *
                                      struct vdb_blob_id *id, uint64_t *n, vecdb_error *err) {
   uint32_t n_rows = seg->sealed->n_rows;
   size_t n_words = vdb_bits_words(n_rows);
-  uint64_t *bits = vdb_alloc_zero(&env->mem, n_words * sizeof *bits);
+  uint64_t *bits = vdb_alloc_zero(vdb_env_for(env, VDB_FOR_BUILD), n_words * sizeof *bits);
   if (!bits)
     return vdb_fail_memory(err);
   for (uint32_t row = 0; row < n_rows; row++) {
@@ -149,7 +151,7 @@ static int seg_tombs_apply(struct vdb_seg *seg, const struct vdb_blob_id *id,
                     (unsigned long long)id->file);
   for (size_t row = vdb_bits_next(bits, n_rows, 0); row < n_rows;
        row = vdb_bits_next(bits, n_rows, row + 1)) {
-    if (!vdb_tombs_reserve(&seg->env->mem, seg->tombs, (uint32_t)row))
+    if (!vdb_tombs_reserve(vdb_env_for(seg->env, VDB_FOR_ROWS), seg->tombs, (uint32_t)row))
       return vdb_fail_memory(err);
     vdb_tombs_mark(seg->tombs, (uint32_t)row, 1);
   }

@@ -103,7 +103,8 @@ static int blobr_key(struct vdb_blob *b, vecdb_file *file, const struct store_bl
   if (!cipher)
     return VECDB_OK;
   b->key = h->key;
-  struct vdb_pages_open open = {&b->env->mem, file, b->path, h, b->table, b->n, t};
+  struct vdb_pages_open open = {vdb_env_for(b->env, VDB_FOR_FILES), file, b->path, h, b->table,
+                                b->n, t};
   return vdb_pages_new(&open, cipher, &b->pages, err);
 }
 
@@ -124,8 +125,8 @@ static int blobr_load(struct vdb_blob *b, vecdb_file *file, const struct vdb_blo
   VDB_TRY(blobr_check_trailer(b, &t, id->hash, err));
   b->n = t.sections;
   b->table_at = t.table;
-  b->table = vdb_alloc_array(&b->env->mem, b->n, sizeof *b->table);
-  b->checked = vdb_alloc_array(&b->env->mem, b->n, sizeof *b->checked);
+  b->table = vdb_alloc_array(vdb_env_for(b->env, VDB_FOR_FILES), b->n, sizeof *b->table);
+  b->checked = vdb_alloc_array(vdb_env_for(b->env, VDB_FOR_FILES), b->n, sizeof *b->checked);
   if (!b->table || !b->checked)
     return vdb_fail_memory(err);
   for (size_t i = 0; i < b->n; i++)
@@ -213,7 +214,7 @@ static int blobr_source_open(const struct vdb_blob *b, const struct store_blob_e
                              struct vdb_sect_source **out, vecdb_error *err) {
   if (e->offset % VECDB_BLOCK != 0)
     return blobr_corrupt(b, e->offset, "a section does not start at a block", err);
-  struct blobr_source *s = vdb_alloc_zero(&b->env->mem, sizeof *s);
+  struct blobr_source *s = vdb_alloc_zero(vdb_env_for(b->env, VDB_FOR_FILES), sizeof *s);
   if (!s)
     return vdb_fail_memory(err);
   const vecdb_vfs *vfs = b->env->vfs;
@@ -221,11 +222,11 @@ static int blobr_source_open(const struct vdb_blob *b, const struct store_blob_e
   if (os == EINVAL) /* the host's files know no such mode */
     os = vfs->open(vfs, b->path, VECDB_OPEN_READ, &s->file);
   if (os) {
-    vdb_free(&b->env->mem, s);
+    vdb_free(vdb_env_for(b->env, VDB_FOR_FILES), s);
     return vdb_fail_os(err, os, "cannot open", b->path);
   }
   s->base = (struct vdb_sect_source){e->offset, e->length, blobr_source_queue, blobr_source_close};
-  s->mem = &b->env->mem;
+  s->mem = vdb_env_for(b->env, VDB_FOR_FILES);
   s->pages = b->pages;
   s->section = (size_t)(e - b->table);
   *out = &s->base;
@@ -292,7 +293,7 @@ VDB_INTERNAL uint32_t vdb_blob_key(const struct vdb_blob *blob) { return blob->k
 VDB_INTERNAL void vdb_blob_close(struct vdb_blob *blob) {
   if (!blob)
     return;
-  struct vdb_mem *mem = &blob->env->mem;
+  struct vdb_mem *mem = vdb_env_for(blob->env, VDB_FOR_FILES);
   if (blob->map)
     blob->env->vfs->unmap(blob->env->vfs, blob->map, (size_t)blob->length);
   vdb_pages_free(blob->pages);
@@ -324,7 +325,7 @@ VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_bl
   *out = NULL;
   char path[STORE_PATH_MAX];
   VDB_TRY(vdb_blob_path(path, sizeof path, dir, kind, id->file, err));
-  struct vdb_blob *b = vdb_alloc_zero(&env->mem, sizeof *b);
+  struct vdb_blob *b = vdb_alloc_zero(vdb_env_for(env, VDB_FOR_FILES), sizeof *b);
   if (!b)
     return vdb_fail_memory(err);
   b->reader.find = blobr_find;
@@ -332,7 +333,7 @@ VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_bl
   b->env = env;
   b->kind = kind;
   b->number = id->file;
-  b->path = vdb_strndup(&env->mem, path, strlen(path));
+  b->path = vdb_strndup(vdb_env_for(env, VDB_FOR_FILES), path, strlen(path));
   int rc = b->path ? blobr_open_file(b, id, err) : vdb_fail_memory(err);
   if (rc == VECDB_OK && full)
     rc = vdb_blob_verify(b, NULL, NULL, err);

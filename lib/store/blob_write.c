@@ -100,7 +100,8 @@ static int blobw_seal_page(struct vdb_blob_writer *w, const void *data, size_t n
                            vecdb_error *err) {
   if (n > BLOBW_BUFFER - w->buffered)
     VDB_TRY(blobw_flush(w, err));
-  if (!VDB_GROW(&w->env->mem, w->tags, w->tags_capacity, w->n_tags + VDB_TAG_BYTES))
+  if (!VDB_GROW(vdb_env_for(w->env, VDB_FOR_BUILD), w->tags, w->tags_capacity,
+                w->n_tags + VDB_TAG_BYTES))
     return vdb_fail_memory(err);
   struct vdb_message m = {.space = (uint32_t)(w->n - 1), .number = w->pages, .n = n};
   uint8_t *out = w->buffer + w->buffered;
@@ -164,7 +165,7 @@ static int blobw_start(struct vdb_blob_writer *w, uint32_t tag, uint32_t number,
   for (size_t i = 0; i < w->n; i++)
     if (w->table[i].tag == tag && w->table[i].number == number)
       return vdb_fail(err, VECDB_ERR_INTERNAL, "a section is written twice");
-  if (!VDB_GROW(&w->env->mem, w->table, w->capacity, w->n + 1))
+  if (!VDB_GROW(vdb_env_for(w->env, VDB_FOR_BUILD), w->table, w->capacity, w->n + 1))
     return vdb_fail_memory(err);
   struct store_blob_entry entry = {tag, number, w->end, 0, 0};
   w->table[w->n++] = entry;
@@ -228,7 +229,7 @@ VDB_INTERNAL struct vdb_sect_writer *vdb_blob_sections(struct vdb_blob_writer *w
 /* ---- the file ---- */
 
 static void blobw_free(struct vdb_blob_writer *w) {
-  struct vdb_mem *mem = &w->env->mem;
+  struct vdb_mem *mem = vdb_env_for(w->env, VDB_FOR_BUILD);
   if (w->file)
     w->env->vfs->close(w->file);
   vdb_cipher_free(w->cipher);
@@ -261,15 +262,16 @@ static int blobw_key(struct vdb_blob_writer *w, vecdb_error *err) {
     return VECDB_OK;
   w->header.key = key.id;
   memcpy(w->header.key_salt, key.salt, sizeof key.salt);
-  w->page = vdb_alloc(&w->env->mem, STORE_PAGE);
+  w->page = vdb_alloc(vdb_env_for(w->env, VDB_FOR_BUILD), STORE_PAGE);
   return w->page ? VECDB_OK : vdb_fail_memory(err);
 }
 
 static int blobw_prepare(struct vdb_blob_writer *w, const char *dir, vecdb_error *err) {
   const vecdb_vfs *vfs = w->env->vfs;
   w->capacity = 0;
-  w->buffer = vdb_alloc(&w->env->mem, BLOBW_BUFFER);
-  if (!w->buffer || !VDB_GROW(&w->env->mem, w->table, w->capacity, BLOBW_SECTIONS_FIRST))
+  w->buffer = vdb_alloc(vdb_env_for(w->env, VDB_FOR_BUILD), BLOBW_BUFFER);
+  if (!w->buffer || !VDB_GROW(vdb_env_for(w->env, VDB_FOR_BUILD), w->table, w->capacity,
+                              BLOBW_SECTIONS_FIRST))
     return vdb_fail_memory(err);
   VDB_TRY(vdb_blob_path(w->path, sizeof w->path, dir, w->kind, w->number, err));
   int os = vfs->open(vfs, w->path, VECDB_OPEN_CREATE, &w->file);
@@ -290,7 +292,7 @@ static int blobw_prepare(struct vdb_blob_writer *w, const char *dir, vecdb_error
 VDB_INTERNAL int vdb_blob_create(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
                                  uint64_t number, struct vdb_blob_writer **out, vecdb_error *err) {
   *out = NULL;
-  struct vdb_blob_writer *w = vdb_alloc_wide(&env->mem, sizeof *w);
+  struct vdb_blob_writer *w = vdb_alloc_wide(vdb_env_for(env, VDB_FOR_BUILD), sizeof *w);
   if (!w)
     return vdb_fail_memory(err);
   memset(w, 0, sizeof *w);

@@ -113,8 +113,8 @@ static void walr_close(struct walr_file *f) {
 
 /* Frees what was used for reading. */
 static void walr_fini(struct walr_file *f) {
-  vdb_free(&f->env->mem, f->window);
-  vdb_free(&f->env->mem, f->body);
+  vdb_free(vdb_env_for(f->env, VDB_FOR_WRITES), f->window);
+  vdb_free(vdb_env_for(f->env, VDB_FOR_WRITES), f->body);
 }
 
 static void walr_forget(struct walr_file *f) { f->n = 0; }
@@ -127,9 +127,9 @@ static int walr_need(struct walr_file *f, uint64_t offset, size_t n, const uint8
     want = vdb_min_size(want, vdb_max_size(n, WALR_WINDOW));
     if (want > f->capacity || (f->capacity > WALR_WINDOW_KEEP && want <= WALR_WINDOW)) {
       f->n = 0;
-      vdb_free(&f->env->mem, f->window);
+      vdb_free(vdb_env_for(f->env, VDB_FOR_WRITES), f->window);
       f->capacity = vdb_max_size(want, vdb_min_size((size_t)f->length, WALR_WINDOW));
-      f->window = vdb_alloc(&f->env->mem, f->capacity);
+      f->window = vdb_alloc(vdb_env_for(f->env, VDB_FOR_WRITES), f->capacity);
       if (!f->window) {
         f->capacity = 0;
         return vdb_fail_memory(err);
@@ -275,7 +275,8 @@ static int walr_open_body(struct walr_file *f, uint64_t offset, const struct sto
   *n = h->length;
   if (!f->cipher)
     return VECDB_OK;
-  if (!VDB_GROW(&f->env->mem, f->body, f->body_capacity, vdb_max_size(h->length, 1)))
+  if (!VDB_GROW(vdb_env_for(f->env, VDB_FOR_WRITES), f->body, f->body_capacity,
+                vdb_max_size(h->length, 1)))
     return vdb_fail_memory(err);
   int os = vdb_walc_open(f->cipher, offset, h, *body, f->body);
   if (os == EBADMSG)
@@ -403,7 +404,7 @@ static int walr_read_whole(struct walr_scan *s, const struct walr_head *head, ui
 
 static int walr_read_all(struct walr_scan *s, const char *dir, const struct walr_list *list,
                          struct vdb_wal_scan *out, vecdb_error *err) {
-  s->heads = vdb_alloc_array(&s->f.env->mem, list->n, sizeof *s->heads);
+  s->heads = vdb_alloc_array(vdb_env_for(s->f.env, VDB_FOR_WRITES), list->n, sizeof *s->heads);
   if (!s->heads)
     return vdb_fail_memory(err);
   VDB_TRY(walr_read_heads(s, dir, list, out, err));
@@ -440,15 +441,15 @@ VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t fir
                               int (*apply)(void *arg, const struct vdb_wal_record *record,
                                            vecdb_error *err),
                               void *arg, struct vdb_wal_scan *out, vecdb_error *err) {
-  struct walr_list list = {&env->mem, NULL, 0, 0, first_file, 0, false};
+  struct walr_list list = {vdb_env_for(env, VDB_FOR_WRITES), NULL, 0, 0, first_file, 0, false};
   int os = env->vfs->list(env->vfs, dir, walr_visit, &list);
   if (os || list.failed) {
-    vdb_free(&env->mem, list.numbers);
+    vdb_free(vdb_env_for(env, VDB_FOR_WRITES), list.numbers);
     return os ? vdb_fail_os(err, os, "cannot list", dir) : vdb_fail_memory(err);
   }
-  struct walr_scan *s = vdb_alloc_zero(&env->mem, sizeof *s);
+  struct walr_scan *s = vdb_alloc_zero(vdb_env_for(env, VDB_FOR_WRITES), sizeof *s);
   if (!s) {
-    vdb_free(&env->mem, list.numbers);
+    vdb_free(vdb_env_for(env, VDB_FOR_WRITES), list.numbers);
     return vdb_fail_memory(err);
   }
   s->f.env = env;
@@ -466,9 +467,9 @@ VDB_INTERNAL int vdb_wal_scan(struct vdb_env *env, const char *dir, uint64_t fir
   out->tail.highest = list.highest;
   out->next_file = list.highest < first_file ? first_file : list.highest + 1;
   walr_fini(&s->f);
-  vdb_free(&env->mem, s->heads);
-  vdb_free(&env->mem, s);
-  vdb_free(&env->mem, list.numbers);
+  vdb_free(vdb_env_for(env, VDB_FOR_WRITES), s->heads);
+  vdb_free(vdb_env_for(env, VDB_FOR_WRITES), s);
+  vdb_free(vdb_env_for(env, VDB_FOR_WRITES), list.numbers);
   return rc;
 }
 
@@ -502,15 +503,15 @@ VDB_INTERNAL int vdb_wal_read_on(struct vdb_env *env, const char *dir, struct vd
                                  int (*apply)(void *arg, const struct vdb_wal_record *record,
                                               vecdb_error *err),
                                  void *arg, bool *moved, vecdb_error *err) {
-  struct walr_list list = {&env->mem, NULL, 0, 0, UINT64_MAX, 0, false};
+  struct walr_list list = {vdb_env_for(env, VDB_FOR_WRITES), NULL, 0, 0, UINT64_MAX, 0, false};
   int os = env->vfs->list(env->vfs, dir, walr_visit, &list);
-  vdb_free(&env->mem, list.numbers);
+  vdb_free(vdb_env_for(env, VDB_FOR_WRITES), list.numbers);
   if (os)
     return vdb_fail_os(err, os, "cannot list", dir);
   *moved = list.highest != tail->highest;
   if (*moved || tail->file == 0)
     return VECDB_OK;
-  struct walr_scan *s = vdb_alloc_zero(&env->mem, sizeof *s);
+  struct walr_scan *s = vdb_alloc_zero(vdb_env_for(env, VDB_FOR_WRITES), sizeof *s);
   if (!s)
     return vdb_fail_memory(err);
   s->f.env = env;
@@ -521,6 +522,6 @@ VDB_INTERNAL int vdb_wal_read_on(struct vdb_env *env, const char *dir, struct vd
     rc = walr_read_tail(s, tail, err);
   walr_close(&s->f);
   walr_fini(&s->f);
-  vdb_free(&env->mem, s);
+  vdb_free(vdb_env_for(env, VDB_FOR_WRITES), s);
   return rc;
 }

@@ -126,7 +126,7 @@ static void walw_buffer_cut(struct walw_buffer *b, uint64_t last_seq) {
 /* ---- making and freeing ---- */
 
 static void walw_free(struct vdb_wal *wal) {
-  struct vdb_mem *mem = &wal->env->mem;
+  struct vdb_mem *mem = vdb_env_for(wal->env, VDB_FOR_WRITES);
   if (wal->file)
     wal->env->vfs->close(wal->file);
   vdb_cipher_free(wal->cipher);
@@ -143,17 +143,18 @@ static void walw_free(struct vdb_wal *wal) {
 VDB_INTERNAL int vdb_wal_new(struct vdb_env *env, const char *dir, const struct vdb_wal_scan *scan,
                              struct vdb_wal **out, vecdb_error *err) {
   *out = NULL;
-  struct vdb_wal *wal = vdb_alloc_zero(&env->mem, sizeof *wal);
+  struct vdb_wal *wal = vdb_alloc_zero(vdb_env_for(env, VDB_FOR_WRITES), sizeof *wal);
   if (!wal)
     return vdb_fail_memory(err);
   int os = vdb_mutex_init(&wal->mutex);
   if (os) {
-    vdb_free(&env->mem, wal);
+    vdb_free(vdb_env_for(env, VDB_FOR_WRITES), wal);
     return vdb_fail_os(err, os, "cannot make a mutex for", dir);
   }
   wal->env = env;
-  wal->dir = vdb_strndup(&env->mem, dir, strlen(dir));
-  if (!wal->dir || !VDB_GROW(&env->mem, wal->files, wal->files_capacity, 1)) {
+  wal->dir = vdb_strndup(vdb_env_for(env, VDB_FOR_WRITES), dir, strlen(dir));
+  if (!wal->dir || !VDB_GROW(vdb_env_for(env, VDB_FOR_WRITES), wal->files, wal->files_capacity,
+                             1)) {
     walw_free(wal);
     return vdb_fail_memory(err);
   }
@@ -208,7 +209,7 @@ static int walw_sync_file(struct vdb_wal *wal, vecdb_error *err) {
   atomic_fetch_add(&wal->syncs, 1);
   wal->synced = wal->end;
   wal->durable_seq = wal->written_seq;
-  walw_buffer_clear(&wal->env->mem, &wal->unsynced);
+  walw_buffer_clear(vdb_env_for(wal->env, VDB_FOR_WRITES), &wal->unsynced);
   return VECDB_OK;
 }
 
@@ -260,7 +261,7 @@ static int walw_read_doubt(struct vdb_wal *wal, const char *path, uint64_t from,
   struct walw_buffer *b = &wal->unsynced;
   size_t n = (size_t)(to - from);
   uint8_t begin[WAL_BEGIN_MAX];
-  if (!VDB_GROW(&wal->env->mem, b->data, b->capacity, n))
+  if (!VDB_GROW(vdb_env_for(wal->env, VDB_FOR_WRITES), b->data, b->capacity, n))
     return vdb_fail_memory(err);
   vecdb_file *file;
   int os = vfs->open(vfs, path, VECDB_OPEN_READ, &file);
@@ -303,7 +304,7 @@ static int walw_take_doubt(struct vdb_wal *wal, vecdb_error *err) {
   else
     wal->written_seq = wal->durable_seq;
   if (trimmed)
-    walw_buffer_clear(&wal->env->mem, &wal->unsynced);
+    walw_buffer_clear(vdb_env_for(wal->env, VDB_FOR_WRITES), &wal->unsynced);
   return trimmed ? VECDB_OK : rc;
 }
 
@@ -351,7 +352,7 @@ struct walw_target {
 static int walw_seal(struct vdb_wal *wal, const struct walw_target *t,
                      const struct walw_buffer *b) {
   struct walw_buffer *out = &wal->sealed;
-  if (!VDB_GROW(&wal->env->mem, out->data, out->capacity, b->n))
+  if (!VDB_GROW(vdb_env_for(wal->env, VDB_FOR_WRITES), out->data, out->capacity, b->n))
     return ENOMEM;
   for (size_t at = 0; at < b->n;) {
     struct store_wal_record h;
@@ -379,7 +380,7 @@ static int walw_put(struct vdb_wal *wal, const struct walw_target *t, struct wal
   int os = walw_seal(wal, t, b);
   if (!os)
     os = vfs->write(t->file, wal->sealed.data, b->n, t->offset);
-  walw_buffer_clear(&wal->env->mem, &wal->sealed);
+  walw_buffer_clear(vdb_env_for(wal->env, VDB_FOR_WRITES), &wal->sealed);
   return os;
 }
 
@@ -444,7 +445,7 @@ static int walw_create(struct vdb_wal *wal, const char *path, uint64_t number, v
   wal->durable_seq = wal->written_seq;
   wal->left = false;
   atomic_fetch_add(&wal->syncs, 1);
-  walw_buffer_clear(&wal->env->mem, &wal->unsynced);
+  walw_buffer_clear(vdb_env_for(wal->env, VDB_FOR_WRITES), &wal->unsynced);
   return VECDB_OK;
 }
 
@@ -500,7 +501,8 @@ static int walw_begin(struct vdb_wal *wal, vecdb_error *err) {
   char path[STORE_PATH_MAX];
   VDB_TRY(vdb_wal_path(path, sizeof path, wal->dir, number, err));
   vdb_mutex_lock(&wal->mutex);
-  bool room = VDB_GROW(&wal->env->mem, wal->files, wal->files_capacity, wal->n_files + 1);
+  bool room = VDB_GROW(vdb_env_for(wal->env, VDB_FOR_WRITES), wal->files, wal->files_capacity,
+                       wal->n_files + 1);
   vdb_mutex_unlock(&wal->mutex);
   if (!room)
     return vdb_fail_memory(err);
@@ -548,7 +550,7 @@ VDB_INTERNAL int vdb_wal_add(struct vdb_wal *wal, uint32_t collection, enum vdb_
   struct walw_buffer *b = &wal->fill;
   size_t length = n + (wal->env->keys ? VDB_TAG_BYTES : 0);
   size_t size = (size_t)vdb_store_record_bytes(length);
-  if (!VDB_GROW(&wal->env->mem, b->data, b->capacity, b->n + size))
+  if (!VDB_GROW(vdb_env_for(wal->env, VDB_FOR_WRITES), b->data, b->capacity, b->n + size))
     return vdb_fail_memory(err);
   struct store_wal_record h;
   memset(&h, 0, sizeof h);
@@ -594,7 +596,8 @@ static bool walw_retain(struct vdb_wal *wal) {
     *taken = swap;
     return true;
   }
-  if (!VDB_GROW(&wal->env->mem, kept->data, kept->capacity, kept->n + taken->n))
+  if (!VDB_GROW(vdb_env_for(wal->env, VDB_FOR_WRITES), kept->data, kept->capacity,
+                kept->n + taken->n))
     return false;
   memcpy(kept->data + kept->n, taken->data, taken->n);
   kept->n += taken->n;
@@ -614,7 +617,7 @@ VDB_INTERNAL int vdb_wal_write(struct vdb_wal *wal, bool sync, vecdb_error *err)
     if (rc)
       walw_fence(wal);
   }
-  walw_buffer_clear(&wal->env->mem, &wal->taken);
+  walw_buffer_clear(vdb_env_for(wal->env, VDB_FOR_WRITES), &wal->taken);
   return rc;
 }
 
@@ -638,8 +641,8 @@ VDB_INTERNAL int vdb_wal_sync(struct vdb_wal *wal, vecdb_error *err) {
 
 VDB_INTERNAL void vdb_wal_rewind(struct vdb_wal *wal, uint64_t last_seq) {
   vdb_assert(last_seq >= wal->durable_seq);
-  walw_buffer_clear(&wal->env->mem, &wal->fill);
-  walw_buffer_clear(&wal->env->mem, &wal->taken);
+  walw_buffer_clear(vdb_env_for(wal->env, VDB_FOR_WRITES), &wal->fill);
+  walw_buffer_clear(vdb_env_for(wal->env, VDB_FOR_WRITES), &wal->taken);
   walw_buffer_cut(&wal->unsynced, last_seq);
   wal->last_seq = last_seq;
   if (wal->file && wal->written_seq > last_seq)
@@ -698,7 +701,8 @@ static void walw_visit_old(void *arg, const char *name) {
 VDB_INTERNAL void vdb_wal_trim(struct vdb_wal *wal, uint64_t first_file) {
   const vecdb_vfs *vfs = wal->env->vfs;
   uint64_t next = atomic_load(&wal->next_file);
-  struct walw_old old = {&wal->env->mem, NULL, 0, 0, first_file < next ? first_file : next};
+  struct walw_old old = {vdb_env_for(wal->env, VDB_FOR_WRITES), NULL, 0, 0,
+                         first_file < next ? first_file : next};
   vfs->list(vfs, wal->dir, walw_visit_old, &old);
   vdb_mutex_lock(&wal->mutex);
   uint64_t in_use = wal->in_use;
@@ -715,7 +719,7 @@ VDB_INTERNAL void vdb_wal_trim(struct vdb_wal *wal, uint64_t first_file) {
         vdb_wal_path(path, sizeof path, wal->dir, old.numbers[i], &ignored) == VECDB_OK)
       vfs->remove(vfs, path);
   }
-  vdb_free(&wal->env->mem, old.numbers);
+  vdb_free(vdb_env_for(wal->env, VDB_FOR_WRITES), old.numbers);
 }
 
 /* Writes the END record. It may say that all before it is durable: it is synced already. */

@@ -367,7 +367,7 @@ static void parameters_settle(void **state) {
 static vecdb_index_params chosen(const vecdb_index_params *p, const struct vdb_index_field *field,
                                  uint64_t rows) {
   vecdb_index_params out;
-  vdb_index_auto(p, field, rows, &out);
+  vdb_index_auto(p, field, rows, NULL, &out);
   assert_true(out.memory_bytes == 0 || out.type == VECDB_INDEX_FLAT);
   return out;
 }

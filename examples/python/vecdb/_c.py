@@ -43,7 +43,8 @@ class Options(Sized):
                 ("seal_bytes", c_uint64), ("wal_bytes", c_uint64), ("memory_limit", c_uint64),
                 ("seed", c_uint64), ("allocator", c_void_p), ("vfs", c_void_p),
                 ("clock", c_void_p), ("log", c_void_p), ("log_user", c_void_p),
-                ("control", POINTER(Control)), ("encryption", c_void_p)]
+                ("control", POINTER(Control)), ("encryption", c_void_p),
+                ("cache_bytes", c_uint64)]
 
 
 class IndexParams(Sized):
@@ -150,7 +151,8 @@ class SearchInfo(Sized):
                 ("segments_exact", c_uint32), ("segments_graph", c_uint32),
                 ("segments_late", c_uint32), ("segments_codes", c_uint32),
                 ("fallbacks", c_uint32), ("rows", c_uint64), ("rows_allowed", c_uint64),
-                ("distances", c_uint64), ("elapsed_ns", c_uint64), ("reads", c_uint64)]
+                ("distances", c_uint64), ("elapsed_ns", c_uint64), ("reads", c_uint64),
+                ("cached", c_uint64)]
 
 
 class Stats(Sized):
@@ -165,6 +167,15 @@ class Stats(Sized):
                 ("recall", c_double)]
 
 
+class Memory(Sized):
+    _fields_ = [("size", c_uint32), ("reserved", c_uint32), ("limit", c_uint64),
+                ("total", c_uint64), ("rows", c_uint64), ("writes", c_uint64),
+                ("files", c_uint64), ("indexes", c_uint64), ("builds", c_uint64),
+                ("searches", c_uint64), ("results", c_uint64), ("cache", c_uint64),
+                ("other", c_uint64), ("refused", c_uint64), ("cache_hits", c_uint64),
+                ("cache_misses", c_uint64), ("cache_entries", c_uint64)]
+
+
 VISIT_NAME = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p)
 REPORT = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 
@@ -173,6 +184,7 @@ _CALLS = {  # name: arguments; all of these return a status
     "open": [c_char_p, _P, _P, _P],
     "close": [_P, _P],
     "flush_all": [_P, _P, _P],
+    "memory_stats": [_P, _P, _P],
     "collection_create": [_P, c_char_p, _P, _P, _P],
     "collection_get": [_P, c_char_p, _P, _P],
     "collection_drop": [_P, c_char_p, _P],

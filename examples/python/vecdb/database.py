@@ -25,7 +25,7 @@ class Database:
                  durability: Literal["commit", "interval", "off"] = "commit", threads: int = 0,
                  memory_limit: int = 0, progress: Progress = False, **more: int) -> None:
         """Opens, or makes, a database. `more`: other numbers of vecdb_options, such as
-        seal_rows."""
+        seal_rows or cache_bytes."""
         self._handle: Optional[ctypes.c_void_p] = None
         self.handles: "set[Handle]" = set()  # to be released before the database is closed
         with Control(progress) as control:
@@ -50,6 +50,12 @@ class Database:
         for user in list(self.handles):
             user.close()
         call(_c.lib.vecdb_close, handle)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes by what they are for, and hits of the cache, as vecdb_memory names them."""
+        memory = _c.Memory()
+        call(_c.lib.vecdb_memory_stats, self.handle, _c.Ref(memory))
+        return {name: getattr(memory, name) for name, *_ in memory._fields_[2:]}
 
     def __enter__(self) -> "Database":
         return self

@@ -200,8 +200,9 @@ build/$(1)/tests/cluster/test_sim%: build/$(1)/tests/cluster/test_sim%.o build/$
 	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_sim: build/$(1)/tests/cluster/test_sim.o build/$(1)/libtlib.a \
     build/$(1)/libsim.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
-build/$(1)/tests/cluster/test_planted: build/$(1)/tests/cluster/test_planted.o build/$(1)/libtlib.a \
-    build/$(1)/libplanted.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
+build/$(1)/tests/cluster/test_planted: build/$(1)/tests/cluster/test_planted.o \
+    build/$(1)/planted/tests/cluster/test_sim_story.o build/$(1)/libtlib.a build/$(1)/libplanted.a \
+    build/$(1)/libcluster.a build/$(1)/libvecdb.a
 build/$(1)/tests/cluster/test_sim build/$(1)/tests/cluster/test_planted:
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ -lcmocka \

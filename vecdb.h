@@ -1255,6 +1255,8 @@ typedef struct vecdb_memory {
 } vecdb_memory;
 #define VECDB_MEMORY_INIT {sizeof(vecdb_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
+/* Numbers about the memory of a database, of one moment as a whole where nothing else runs. Any
+   thread. Errors: ARGUMENT, OPTION. */
 VECDB_API int vecdb_memory_stats(vecdb *db, vecdb_memory *out, vecdb_error *error);
 
 /* What building an index takes, at most, from the allocator at one time. */

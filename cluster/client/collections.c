@@ -98,6 +98,16 @@ const char *vecdb_client_list_name(const vecdb_client_list *list, size_t i) {
   return i < list->n ? list->names[i] : NULL;
 }
 
+/* Of bytes without an end. */
+static char *collections_name(const char *text, size_t n) {
+  char *copy = malloc(n + 1);
+  if (!copy)
+    return NULL;
+  memcpy(copy, text, n);
+  copy[n] = 0;
+  return copy;
+}
+
 static int collections_order(const void *a, const void *b) {
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -110,7 +120,7 @@ static int collections_listed(struct job *job, const struct wire_message *m, vec
   for (uint32_t i = 0; i < m->n_documents && good; i++) {
     if (m->documents[i].kind != WIRE_COLLECTION)
       continue;
-    list->names[list->n] = strndup(m->documents[i].text, m->documents[i].n);
+    list->names[list->n] = collections_name(m->documents[i].text, m->documents[i].n);
     good = list->names[list->n] != NULL;
     list->n += good;
   }

@@ -1316,6 +1316,16 @@ struct basic_functions {
       return vecdb_index_params_parse(text, &out, e);
     }));
   }
+  /* What a build of an index over so many rows of the field would take. */
+  static given<vecdb_index_need> index_estimate(const vecdb_field &field,
+                                                const vecdb_index_params &params, uint64_t rows,
+                                                uint32_t threads = 0) noexcept(P::no_throw) {
+    return P::template give<vecdb_index_need>(
+        detail::call<vecdb_index_need>([&](vecdb_index_need &out, vecdb_error *e) {
+          out = VECDB_INDEX_NEED_INIT;
+          return vecdb_index_estimate(&field, &params, rows, threads, &out, e);
+        }));
+  }
   /* Scales packed vectors of `dim` elements to length 1, in place. */
   static given<done> normalize(span<float> vectors, size_t dim) noexcept(P::no_throw) {
     return P::template give<done>(detail::call<done>([&](done &, vecdb_error *e) {

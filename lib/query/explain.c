@@ -132,7 +132,7 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
               p->index ? vdb_index_kind(p->index->params.type)->name : inverted);
   if (r->snapshot->index[r->field_no].type == VECDB_INDEX_AUTO && seg->sealed && !r->sparse)
     explain_auto(r, p, out);
-  if (seg->sealed)
+  if (seg->sealed && !r->sparse)
     explain_limit(r, p, out);
   explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
               100.0 * p->allowed / p->view->n);

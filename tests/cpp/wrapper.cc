@@ -221,6 +221,16 @@ static void test_helpers() {
   CHECK(*vdb::kernels() && std::string(vdb::index_type_name(VECDB_INDEX_DISK)) == "DISK");
   CHECK(!vdb::index_type_name(-1));
   std::vector<float> v = {3, 4, 0, 0}, back(4);
+  vecdb_field vectors = {};
+  vectors.name = "v";
+  vectors.type = VECDB_FLOAT_VECTOR;
+  vectors.dim = 64;
+  vectors.metric = VECDB_L2;
+  vecdb_index_params graph = VECDB_INDEX_PARAMS_INIT;
+  graph.type = VECDB_INDEX_HNSW;
+  auto few = nt::functions::index_estimate(vectors, graph, 1000, 1);
+  auto many = nt::functions::index_estimate(vectors, graph, 100000, 1);
+  CHECK(few && many && few->build > 0 && many->build > few->build);
   CHECK(nt::functions::normalize(v, 2) && std::fabs(v[0] - 0.6f) < 1e-6f && v[2] == 0);
   std::vector<uint16_t> halves(4);
   vdb::to_float16(v, halves);

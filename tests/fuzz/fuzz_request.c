@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "server/json_read.h"
 #include "server/metrics.h"
+#include "server/milvus_state.h"
 #include "server/routes.h"
 #include "server/server.h"
 
@@ -83,7 +85,7 @@ static void request_prepare(struct srv_server *server) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static struct srv_server server; /* large */
   vecdb_options options = VECDB_OPTIONS_INIT;
-  char line[REQUEST_LINE] = "";
+  char line[REQUEST_LINE] = "", names[64 + sizeof server.config.data], error[SRV_CONFIG_ERROR];
   const uint8_t *end = memchr(data, '\n', size);
   size_t n = end ? (size_t)(end - data) : size;
   if (n >= sizeof line)
@@ -92,10 +94,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   options.flags = VECDB_HOST_DRIVEN;
   memset(&server, 0, sizeof server);
   srv_config_init(&server.config);
-  snprintf(server.config.data, sizeof server.config.data, "/nowhere/db");
+  snprintf(server.config.data, sizeof server.config.data, "/tmp/fuzz-%d", (int)getpid());
+  snprintf(names, sizeof names, "%s.milvus.json", server.config.data);
   server.metrics = srv_metrics_new(1);
   server.engine = engine_local_open(":memory:", &options, NULL);
-  if (!server.metrics || !server.engine)
+  server.milvus = srv_milvus_state_start(server.config.data, error);
+  if (!server.metrics || !server.engine || !server.milvus)
     abort();
   request_prepare(&server);
   const char *body = end ? (const char *)end + 1 : "";
@@ -103,6 +107,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (status >= 500 && status != 503 && status != 504 && status != 501 &&
       !strstr(line, "snapshots")) /* which has no folder here */
     abort();
+  srv_milvus_state_stop(server.milvus);
+  unlink(names);
   engine_close(server.engine, NULL);
   srv_metrics_free(server.metrics);
   return 0;

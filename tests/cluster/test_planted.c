@@ -52,7 +52,7 @@ static const struct {
     {PLANT_HANDOFF_ANY, 0}, {PLANT_LEAVE_AT_ONCE, 0}, {PLANT_PIECES_ON, 0},
 };
 
-/* Those that no known seed and no story catches: only `make planted` looks for them, and says so. */
+/* Those that no known seed and no story catches: only `make planted` looks for them. */
 static const enum sim_plant test_unseen[] = {PLANT_SNAPSHOT_ANY, PLANT_PIECES_ON,
                                              PLANT_GROW_AT_COMMIT, PLANT_ORPHANS_LOST,
                                              PLANT_HEALED_AT_ONCE};

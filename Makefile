@@ -629,7 +629,7 @@ JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
   examples-test shell-test cpp-test python-light abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
-test: ## everything that must hold, in some twelve minutes on two cores
+test: ## everything that must hold, in about a quarter of an hour on two cores
 	@$(DEPS) lib tests server shell cluster openssl $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@$(DEPS) numpy || echo 'without NumPy the Python package is not tested'

@@ -690,7 +690,7 @@ router-sim: build/check/tests/cluster/test_router ## a router in a simulated clu
 	@VDB_N=$(or $(SEEDS),3000) VDB_FROM=$(or $(FROM),1) $<
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
-chaos: build/check/tests/cluster/test_chaos ## real nodes and etcd under N faults of 15 kinds: N=100
+chaos: build/check/tests/cluster/test_chaos ## real nodes and etcd under N faults of 16 kinds: N=100
 	@VDB_N=$(or $(N),20) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
 	@VDB_N=all VDB_JOBS=$$(nproc) $<

@@ -174,7 +174,8 @@ static int module_launches(struct module_job *j) {
   GPU_TRY(module_allow(j));
   for (uint32_t first = 0, n; first < j->ask->n; first += n) {
     n = j->ask->n - first;
-    n = n < GPU_SCAN_MOST ? n : GPU_SCAN_MOST;
+    if (n > GPU_SCAN_MOST)
+      n = GPU_SCAN_MOST;
     GPU_TRY(module_queries(j, first, n));
     GPU_TRY(j->walks ? module_walk_launch(j, n) : module_scan_launch(j, n));
     GPU_TRY(module_answer(j, first, n));

@@ -7,6 +7,7 @@
 #include "emu.h"
 
 #include <mutex>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <ucontext.h>
@@ -19,7 +20,9 @@ namespace {
 enum Wait { RUNS, FOR_WARP, FOR_BLOCK, ENDED };
 
 struct Fiber {
-  ucontext_t context;
+  ucontext_t context; /* begins it; from then on jumps do, which ask nothing of the system */
+  jmp_buf at;
+  bool begun;
   std::vector<char> stack;
   emu_place place;
   Wait wait;
@@ -29,7 +32,7 @@ struct Fiber {
 const size_t STACK = 128 * 1024, WARP = 32;
 std::mutex one_launch, bookkeeping;
 std::vector<Fiber> fibers;
-ucontext_t scheduler;
+jmp_buf scheduler;
 Fiber *current;
 const std::function<void()> *body_now;
 std::vector<unsigned char> dynamic_shared;
@@ -46,20 +49,21 @@ cudaError_t last_error;
   abort();
 }
 
-void enter() {
-  (*body_now)();
-  current->wait = ENDED;
-  swapcontext(&current->context, &scheduler);
-}
-
 void yield(Wait wait) {
   current->wait = wait;
-  swapcontext(&current->context, &scheduler);
+  if (_setjmp(current->at) == 0)
+    _longjmp(scheduler, 1);
+}
+
+void enter() {
+  (*body_now)();
+  yield(ENDED);
 }
 
 void start(Fiber &f) {
   f.stack.resize(STACK);
   f.wait = RUNS;
+  f.begun = false;
   getcontext(&f.context);
   f.context.uc_stack.ss_sp = f.stack.data();
   f.context.uc_stack.ss_size = STACK;
@@ -70,7 +74,12 @@ void start(Fiber &f) {
 void resume(Fiber &f) {
   current = &f;
   f.wait = RUNS;
-  swapcontext(&scheduler, &f.context);
+  if (_setjmp(scheduler) != 0)
+    return;
+  if (f.begun)
+    _longjmp(f.at, 1);
+  f.begun = true;
+  setcontext(&f.context);
 }
 
 /* Runs the lanes from `first` on until all have ended or wait for the block. */

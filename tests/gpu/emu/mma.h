@@ -1,6 +1,6 @@
 /*
  * mma.h - products of 16 x 16 matrices of half floats on the host, as nvcuda::wmma does them. Each
- * lane holds the whole matrix, which is wasteful and simple.
+ * lane holds whole matrices, and of sums the row that it adds up and stores.
  */
 #ifndef EMU_MMA_H
 #define EMU_MMA_H
@@ -46,20 +46,20 @@ static inline void fill_fragment(fragment<accumulator, 16, 16, 16, float> &f, fl
 template <typename A, typename B>
 static void mma_sync(fragment<accumulator, 16, 16, 16, float> &d, const A &a, const B &b,
                      const fragment<accumulator, 16, 16, 16, float> &c) {
-  for (int i = 0; i < 16; i++)
-    for (int j = 0; j < 16; j++) {
-      float sum = c.at[i][j];
-      for (int k = 0; k < 16; k++)
-        sum += __half2float(a.at[i][k]) * __half2float(b.at[k][j]);
-      d.at[i][j] = sum;
-    }
+  int i = (int)emu_lane() % 16;
+  for (int j = 0; j < 16; j++) {
+    float sum = c.at[i][j];
+    for (int k = 0; k < 16; k++)
+      sum += __half2float(a.at[i][k]) * __half2float(b.at[k][j]);
+    d.at[i][j] = sum;
+  }
 }
 static inline void store_matrix_sync(float *to,
                                      const fragment<accumulator, 16, 16, 16, float> &f,
                                      unsigned step, layout_t layout) {
-  for (int i = 0; i < 16; i++)
-    for (int j = 0; j < 16; j++)
-      to[layout == mem_row_major ? i * step + j : j * step + i] = f.at[i][j];
+  int i = (int)emu_lane() % 16;
+  for (int j = 0; j < 16; j++)
+    to[layout == mem_row_major ? i * step + j : j * step + i] = f.at[i][j];
 }
 
 } // namespace wmma

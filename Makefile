@@ -71,7 +71,8 @@ helpers = $(filter-out $(call programs,$(1)),$(wildcard $(1)/*.c))
 LIB_SRC := $(sort $(wildcard lib/*/*.c))
 LIB_HDR := $(sort $(wildcard lib/*/*.h))
 TLIB_SRC := $(sort $(wildcard tests/tlib/*.c))
-TEST_SRC := $(sort $(filter-out tests/server/% tests/cluster/%,$(wildcard tests/*/test_*.c)))
+TEST_SRC := $(sort $(filter-out tests/server/% tests/cluster/% tests/gpu/%,$(wildcard tests/*/test_*.c)))
+GPU_TEST_SRC := $(sort $(wildcard tests/gpu/test_*.c))
 FUZZ_SRC := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 EXAMPLE_SRC := $(call programs,examples)
 SERVER_BENCH_SRC := bench/observe.c bench/overhead.c
@@ -133,6 +134,8 @@ all: ## the static and the shared library, in build/
 
 libraries: build/libvecdb.a build/$(SONAME) build/libvecdb.so
 
+include gpu/rules.mk
+
 # Objects, archives and test programs of variant $(1). The flags file changes when the commands do.
 define VARIANT
 OBJ.$(1) := $(LIB_SRC:%.c=build/$(1)/%.o)
@@ -180,6 +183,11 @@ build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$(GROUP) -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
+build/$(1)/tests/gpu/%: build/$(1)/tests/gpu/%.o build/$(1)/libtlib.a build/$(1)/libvecdb.a $(EMULATED)
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$(filter-out %.so,$$^) \
+	  -lcmocka $$(LIBS)
+build/$(1)/tests/gpu/%.o: private CPPFLAGS += -DGPU_EMULATED='"$(EMULATED)"'
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
 build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
@@ -546,7 +554,8 @@ manual: ## vecdb.h and README as HTML and manual pages, in build/manual/; a warn
 
 ALL_TEST_SRC := $(TEST_SRC) $(SERVER_TEST_SRC) $(CLUSTER_TEST_SRC)
 PROGRAMS.check := $(ALL_TEST_SRC:%.c=build/check/%)
-PROGRAMS.plain := $(PLAIN_SRC:%.c=build/check/%)
+# Fibers, which the emulated device is made of, and the address sanitizer do not go together.
+PROGRAMS.plain := $(PLAIN_SRC:%.c=build/check/%) $(GPU_TEST_SRC:%.c=build/check/%)
 PROGRAMS.debug := $(ALL_TEST_SRC:%.c=build/debug/%)
 PROGRAMS.asan := $(ALL_TEST_SRC:%.c=build/asan/%)
 PROGRAMS.tsan := $(TSAN_SRC:%.c=build/tsan/%)
@@ -757,7 +766,7 @@ clean: ## removes build/
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile gpu/rules.mk
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client router-sim cluster-demo serve embeddings \
   shell shell-test cpp-test python-light wheels \

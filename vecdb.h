@@ -363,9 +363,16 @@ typedef struct vecdb_options {
                            query: the same one over the same data is answered from there, with the
                            same hits. Not in collections whose rows expire. 0: none; at least
                            65,536 */
+  const char *device;        /* that searches may use: "gpu" or "gpu:N", VECDB_ERR_UNSUPPORTED if
+                                there is none; "auto": one, if there is; NULL or "cpu": none. Exact
+                                scans give the same hits and scores with one: what it finds is
+                                scored by the processor, which also answers what a device cannot */
+  const char *device_module; /* the library that drives it (gpu/README.md); NULL:
+                                libvecdb_gpu.so */
+  uint64_t device_memory;    /* bytes of the device for rows; 0: nine tenths of what is free */
 } vecdb_options;
 #define VECDB_OPTIONS_INIT {sizeof(vecdb_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                            NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
+                            NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0}
 
 /*
  * Opens the database in folder `path`, making it if there is none, and recovers what was
@@ -981,6 +988,7 @@ typedef enum vecdb_plan {
 } vecdb_plan;
 
 /* What a search looks for, and how. */
+#define VECDB_SEARCH_CPU 1u /* do not use vecdb_options.device */
 typedef struct vecdb_search_params {
   uint32_t size;
   uint32_t k;              /* hits per query, 1 to VECDB_MAX_K */
@@ -999,7 +1007,7 @@ typedef struct vecdb_search_params {
                               segment takes its ef or nprobe; 0: as the index was set */
   int32_t plan;            /* a vecdb_plan: AUTO, or EXACT for true neighbours */
   uint32_t threads;        /* for the queries of one call; 0: 1, the caller's */
-  uint32_t flags;          /* reserved: 0 */
+  uint32_t flags;          /* 0, or VECDB_SEARCH_CPU */
   uint32_t beam;           /* DISK: blocks that a search keeps under way, 1 to 32; 0: 8. More hide
                               the disk's latency better, and are more often read in vain */
   const char *const *fields; /* fields of the rows */
@@ -1025,8 +1033,9 @@ typedef struct vecdb_search_info {
   uint64_t elapsed_ns;
   uint64_t reads;              /* DISK: blocks read, from the disk or a cache of the system */
   uint64_t cached;             /* 1: hits came from the cache of results: no search was made */
+  uint64_t segments_device;    /* of segments, those that vecdb_options.device searched */
 } vecdb_search_info;
-#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define VECDB_SEARCH_INFO_INIT {sizeof(vecdb_search_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /*
  * Finds the k nearest rows to each query, nearest first; equal scores in key order (as far as the
@@ -1258,6 +1267,24 @@ typedef struct vecdb_memory {
 /* Numbers about the memory of a database, of one moment as a whole where nothing else runs. Any
    thread. Errors: ARGUMENT, OPTION. */
 VECDB_API int vecdb_memory_stats(vecdb *db, vecdb_memory *out, vecdb_error *error);
+
+/* What vecdb_options.device is, holds and has done since opening. */
+typedef struct vecdb_device {
+  uint32_t size;
+  uint32_t present;   /* 0: the database has none, and the rest is zero */
+  char name[128];
+  uint64_t limit;     /* bytes of it that rows may take */
+  uint64_t bytes;     /* and take now */
+  uint64_t sets;      /* vectors of a segment and field that it holds */
+  uint64_t evicted;   /* of these, those that others have pushed out */
+  uint64_t queries;   /* answered by it, once for each segment */
+  uint64_t failures;  /* calls of its driver that failed: the processor answered */
+  uint64_t busy_ns;   /* in such calls, summed over threads */
+} vecdb_device;
+#define VECDB_DEVICE_INIT {sizeof(vecdb_device), 0, "", 0, 0, 0, 0, 0, 0, 0}
+
+/* Any thread. Errors: ARGUMENT, OPTION. */
+VECDB_API int vecdb_device_stats(vecdb *db, vecdb_device *out, vecdb_error *error);
 
 /* What building an index takes, at most, from the allocator at one time. */
 typedef struct vecdb_index_need {

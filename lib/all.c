@@ -13,6 +13,7 @@
 #include "os/control.c"
 #include "os/crypt.c"
 #include "os/env.c"
+#include "os/module_posix.c"
 #include "os/pool.c"
 #include "os/queue.c"
 #include "os/secret.c"
@@ -42,6 +43,8 @@
 #include "kern/walk_avx2.c"
 #include "kern/walk_avx512.c"
 #include "kern/walk_neon.c"
+
+#include "accel/device.c"
 
 #include "index/bakeoff.c"
 #include "index/bin_flat.c"
@@ -156,6 +159,7 @@
 #include "query/cache_key.c"
 #include "query/cost.c"
 #include "query/exec.c"
+#include "query/exec_device.c"
 #include "query/explain.c"
 #include "query/fields.c"
 #include "query/frequency.c"

@@ -1236,6 +1236,13 @@ class basic_database {
       return vecdb_memory_stats(p_.get(), &out, e);
     });
   }
+  /* What the device that searches may use holds and has done. */
+  given<vecdb_device> device() noexcept(P::no_throw) {
+    return call<vecdb_device>([&](vecdb_device &out, vecdb_error *e) {
+      out = VECDB_DEVICE_INIT;
+      return vecdb_device_stats(p_.get(), &out, e);
+    });
+  }
   given<done> flush_all(control *c = nullptr) noexcept(P::no_throw) {
     return call<done>([&](done &, vecdb_error *e) {
       return vecdb_flush_all(p_.get(), detail::raw(c), e);

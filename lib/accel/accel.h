@@ -5,8 +5,8 @@
  *
  * A module keeps rows in the memory of a device and finds candidates among them, by keys that are
  * never above the exact ones. The library scores the candidates with its own kernels, so that its
- * answers have the same bits with a module as without: a scan has missed nothing if the k-th nearest
- * is nearer than the last candidate can be. Else the library asks for more, or scans itself.
+ * answers have the same bits with a module as without: a scan has missed nothing if the k-th
+ * nearest is nearer than the last candidate can be. Else the library scans itself.
  */
 #ifndef VDB_ACCEL_H
 #define VDB_ACCEL_H
@@ -82,15 +82,15 @@ struct vdb_accel_rows {
 
 /* A question of n queries. */
 struct vdb_accel_ask {
-  const void *queries;   /* one after another: floats, of length 1 for COSINE; of BITS whole words of
-                            four bytes */
+  const void *queries;   /* one after another: floats, of length 1 for COSINE; of BITS whole words
+                            of four bytes */
   uint32_t n;
   uint32_t k;            /* candidates for each query, at most VDB_ACCEL_MAX_K */
   uint32_t width;        /* walks: rows kept while walking, k to VDB_ACCEL_MAX_K */
   const uint64_t *allow; /* bitmap of the rows that may be found; NULL: all */
-  /* The answer, the caller's memory: of query i rows and keys from i * k on, nearest first, equal keys
-     by row. A scan's keys are not above those that the library's kernels give, a walk's are about as
-     large. */
+  /* The answer, the caller's memory: of query i rows and keys from i * k on, nearest first, equal
+     keys by row. A scan's keys are not above those that the library's kernels give, a walk's are
+     about as large. */
   uint32_t *rows;
   float *keys;
   uint32_t *counts;      /* how many, at most k; of a scan fewer only if no more are allowed */

@@ -1,4 +1,6 @@
-/* api_memory.c - what memory is used for, and what a build would use; contracts in vecdb.h. */
+/* api_memory.c - what memory and a device are used for, and what a build would use; contracts in
+   vecdb.h. */
+#include "accel/device.h"
 #include "api/api.h"
 #include "index/need.h"
 
@@ -10,6 +12,29 @@ VECDB_API int vecdb_memory_stats(vecdb *db, vecdb_memory *out, vecdb_error *erro
     return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_memory has size %zu here, not %u", sizeof *out,
                     out->size);
   vdb_stats_memory(db, out);
+  return VECDB_OK;
+}
+
+VECDB_API int vecdb_device_stats(vecdb *db, vecdb_device *out, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  struct vdb_device_state state;
+  VDB_TRY(vdb_api_need(db, "db", err));
+  VDB_TRY(vdb_api_need(out, "out", err));
+  if (out->size != sizeof *out)
+    return vdb_fail(err, VECDB_ERR_OPTION, "vecdb_device has size %zu here, not %u", sizeof *out,
+                    out->size);
+  *out = (vecdb_device)VECDB_DEVICE_INIT;
+  if (!vdb_device_look(db->env.device, &state))
+    return VECDB_OK;
+  out->present = 1;
+  memcpy(out->name, state.name, sizeof out->name);
+  out->limit = state.limit;
+  out->bytes = state.bytes;
+  out->sets = state.sets;
+  out->evicted = state.evicted;
+  out->queries = state.queries;
+  out->failures = state.failures;
+  out->busy_ns = state.busy_ns;
   return VECDB_OK;
 }
 

@@ -1,6 +1,7 @@
 /* db_open.c - opening and closing a database; see db.h. */
 #include <errno.h>
 
+#include "accel/device.h"
 #include "base/check.h"
 #include "db/db.h"
 #include "query/cache.h"
@@ -164,6 +165,7 @@ static void open_free(struct vecdb *db) {
   if (db->lock)
     db->lock->vfs->close(db->lock);
   vdb_keys_free(db->keys);
+  vdb_device_close(db->env.device);
   vdb_free(&db->env.mem, db->dir);
   open_unlock_all(db);
 }
@@ -172,6 +174,8 @@ static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_erro
   if (options->encryption)
     VDB_TRY(vdb_keys_new(&db->env, db->dir, options->encryption, &db->keys, err));
   db->env.keys = db->keys;
+  VDB_TRY(vdb_device_open(&db->env, options->device, options->device_module,
+                          options->device_memory, &db->env.device, err));
   VDB_TRY(vdb_pool_new(&db->env, db->flags & VECDB_HOST_DRIVEN ? 1 : db->env.threads, &db->pool,
                        err));
   if (options->cache_bytes > 0) {

@@ -2,6 +2,8 @@
 #include "base/bitmap.h"
 #include "index/hnsw.h"
 
+enum { HNSW_STARTS = 256 }; /* rows that walks elsewhere start from */
+
 static void hnsw_close(struct vdb_mem *mem, struct vdb_index *index) {
   struct vdb_hnsw *hnsw = (struct vdb_hnsw *)index;
   if (!hnsw)
@@ -75,6 +77,18 @@ static int hnsw_scan(const struct vdb_index *index, struct vdb_search *s, vecdb_
   return vdb_codes_scan(&graph->codes, graph->store.data ? &graph->store : &index->vecs, s, err);
 }
 
+/* Rows that equal others are no nodes, and would not be found. */
+static bool hnsw_links(const struct vdb_index *index, struct vdb_index_links *out) {
+  const struct vdb_hnsw_graph *graph = &((const struct vdb_hnsw *)index)->graph;
+  if (graph->n_layers == 0 || graph->copies.n > 0)
+    return false;
+  out->links = graph->layers[0].links;
+  out->width = graph->layers[0].width;
+  out->starts = graph->n_layers > 1 ? graph->order : &graph->entry;
+  out->n_starts = graph->n_layers > 1 ? vdb_min_u32(graph->layers[1].n, HNSW_STARTS) : 1;
+  return true;
+}
+
 static const struct vdb_index_ops hnsw_ops = {
     .name = "hnsw",
     .effort = VDB_EFFORT_EF,
@@ -84,6 +98,7 @@ static const struct vdb_index_ops hnsw_ops = {
     .search = vdb_hnsw_search,
     .traits = hnsw_traits,
     .scan = hnsw_scan,
+    .links = hnsw_links,
 };
 
 VDB_INTERNAL const struct vdb_index_ops *vdb_hnsw_ops(void) { return &hnsw_ops; }

@@ -113,6 +113,14 @@ struct vdb_index_traits {
   uint64_t entries;    /* IVF: rows in all lists, each as often as it is listed */
 };
 
+/* A graph over all rows, borrowed from an opened index. */
+struct vdb_index_links {
+  const uint32_t *links; /* row i's at links + i * width, UINT32_MAX where there is none */
+  uint32_t width;
+  const uint32_t *starts; /* rows to start from */
+  uint32_t n_starts;
+};
+
 struct vdb_index; /* an opened index; each type embeds it first */
 
 struct vdb_index_ops {
@@ -135,6 +143,8 @@ struct vdb_index_ops {
      compares codes, and scores the best again; `effort` says how many at most, at least top.k.
      NULL, and vdb_index_traits.scans false: there are no codes for that. Else as search. */
   int (*scan)(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err);
+  /* The graph that leads to all rows, for walking it elsewhere. NULL, or false: there is none. */
+  bool (*links)(const struct vdb_index *index, struct vdb_index_links *out);
 };
 
 struct vdb_index {

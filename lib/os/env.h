@@ -20,6 +20,7 @@ struct vdb_env {
   uint64_t seed;
   unsigned threads; /* workers for parallel work, at least 1 */
   vecdb_vfs *owned_vfs; /* of a ":memory:" database; freed with the env */
+  struct vdb_device *device; /* that searches may use (accel/device.h), borrowed; NULL: none */
   struct vdb_keys *keys; /* that files are encrypted by (store/keys.h), borrowed; NULL: none are */
 };
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "index/curve.h"
+#include "query/exec_device.h"
 
 enum {
   EXEC_MAX_EFFORT = 16384,
@@ -165,13 +166,33 @@ static void exec_tally(struct vdb_exec_worker *w, const struct vdb_search *s) {
   w->info.reads += s->reads;
 }
 
+/* Scans a segment on the device for n searches. */
+static bool exec_device_exact(struct vdb_request *r, const struct vdb_plan_seg *p,
+                              const struct vdb_allow_set *set, struct vdb_search *s, uint32_t n) {
+  struct exec_gate gate = {.view = p->view, .request = r, .seq = r->snapshot->seq};
+  bool gated = !set && vdb_seg_has_dead(p->view);
+  for (uint32_t i = 0; i < n; i++) {
+    s[i].accept = gated ? exec_gate_pass : NULL;
+    s[i].accept_arg = &gate;
+  }
+  bool done = vdb_exec_device_scan(r, p, set ? set->bits : NULL, s, n);
+  for (uint32_t i = 0; i < n; i++)
+    s[i].accept = NULL;
+  return done;
+}
+
 static int exec_exact(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
                       size_t *n, vecdb_error *err) {
   const struct vdb_allow_set *set = NULL;
   if (p->bitmap)
     VDB_TRY(vdb_plan_allow(r, p, &set, err));
   struct vdb_search s = exec_search(r, w, p);
-  VDB_TRY(vdb_exec_scan(r, p->view, set ? set->bits : NULL, &s, err));
+  if (!w->bounded && vdb_exec_device_wants(r, p, 1) && exec_device_exact(r, p, set, &s, 1)) {
+    vdb_topk_sort(&s.top);
+    w->info.segments_device++;
+  } else {
+    VDB_TRY(vdb_exec_scan(r, p->view, set ? set->bits : NULL, &s, err));
+  }
   exec_tally(w, &s);
   for (*n = s.top.n; w->bounded && *n > 0 && w->near[*n - 1].row == UINT32_MAX;)
     --*n;
@@ -406,6 +427,12 @@ VDB_INTERNAL int vdb_exec_query(struct vdb_request *request, struct vdb_plan *pl
 
 /* ---- Batches of queries ---------------------------------------------------------------------- */
 
+/* Whether rows can be compared with some queries at a time. */
+static bool exec_batch_fits(const struct vdb_request *r, uint32_t n) {
+  return n >= EXEC_BATCH_LEAST && r->k <= EXEC_BATCH_MAX_K && !r->sparse &&
+         vdb_flat_batch_fits(r->elem);
+}
+
 static bool exec_batch_seg(const struct vdb_request *r, const struct vdb_plan_seg *p) {
   return p->plan == VECDB_PLAN_EXACT && !p->skipped &&
          p->allowed / EXEC_BATCH_ROWS_PER_K >= r->k;
@@ -415,11 +442,10 @@ VDB_INTERNAL uint32_t vdb_exec_batch_size(const struct vdb_request *request,
                                           const struct vdb_plan *plan) {
   uint32_t shares = (request->n_queries + request->threads - 1) / request->threads;
   uint32_t size = vdb_min_u32(shares, EXEC_BATCH_MOST);
-  if (size < EXEC_BATCH_LEAST || request->k > EXEC_BATCH_MAX_K || request->sparse ||
-      !vdb_flat_batch_fits(request->elem))
-    return 1;
+  bool fits = exec_batch_fits(request, size);
   for (uint32_t i = 0; i < plan->n_segs; i++)
-    if (exec_batch_seg(request, &plan->segs[i]))
+    if ((fits && exec_batch_seg(request, &plan->segs[i])) ||
+        (size > 1 && vdb_exec_device_wants(request, &plan->segs[i], size)))
       return size;
   return 1;
 }
@@ -460,24 +486,48 @@ static void exec_batch_tell(struct vdb_request *r, const struct vdb_exec_worker 
     vdb_control_progress(&r->control, "search", first + share, r->n_queries);
 }
 
-static int exec_batch_one(struct vdb_request *r, struct vdb_plan_seg *p,
-                          struct vdb_exec_worker *workers, struct vdb_search *s,
-                          struct vdb_flat_batch *batch, struct exec_batch_range range,
-                          vecdb_error *err) {
-  uint32_t n = range.n;
+static void exec_batch_begin(struct vdb_request *r, const struct vdb_plan_seg *p,
+                             const struct vdb_exec_worker *workers, struct vdb_search *s,
+                             uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     s[i] = exec_search(r, &workers[i], p);
     s[i].stop = r->controlled ? vdb_control_stop : NULL;
     s[i].stop_arg = vdb_request_control(r);
   }
-  VDB_TRY(exec_batch_scan(r, p, s, batch, n, err));
-  for (uint32_t i = 0; i < n; i++) {
+}
+
+static void exec_batch_end(struct vdb_request *r, const struct vdb_plan_seg *p,
+                           struct vdb_exec_worker *workers, struct vdb_search *s,
+                           struct exec_batch_range range) {
+  for (uint32_t i = 0; i < range.n; i++) {
     exec_batch_tell(r, workers, range.first, i);
     vdb_topk_sort(&s[i].top);
     exec_count(&workers[i], p);
     workers[i].info.distances += s[i].distances;
     exec_merge(r, &workers[i], p, s[i].top.n);
   }
+}
+
+/* On the device; *done: it answered. */
+static int exec_batch_device(struct vdb_request *r, struct vdb_plan_seg *p,
+                             struct vdb_exec_worker *workers, struct vdb_search *s,
+                             struct exec_batch_range range, bool *done, vecdb_error *err) {
+  const struct vdb_allow_set *set = NULL;
+  *done = false;
+  if (!vdb_exec_device_wants(r, p, range.n))
+    return VECDB_OK;
+  if (p->bitmap) {
+    int rc = vdb_plan_allow(r, p, &set, err);
+    if (rc != VECDB_OK)
+      return rc == VECDB_ERR_TIMEOUT ? VECDB_OK : rc;
+  }
+  exec_batch_begin(r, p, workers, s, range.n);
+  *done = p->plan == VECDB_PLAN_EXACT ? exec_device_exact(r, p, set, s, range.n)
+                                      : vdb_exec_device_walk(r, p, s, range.n);
+  for (uint32_t i = 0; *done && i < range.n; i++)
+    workers[i].info.segments_device++;
+  if (*done)
+    exec_batch_end(r, p, workers, s, range);
   return VECDB_OK;
 }
 
@@ -488,8 +538,14 @@ static int exec_batch_segs(struct vdb_request *r, struct vdb_plan *plan,
                            vecdb_error *err) {
   for (uint32_t i = 0; i < plan->n_segs && vdb_request_stopped(r) == 0; i++) {
     struct vdb_plan_seg *p = &plan->segs[i];
-    if (exec_batch_seg(r, p)) {
-      VDB_TRY(exec_batch_one(r, p, workers, s, batch, range, err));
+    bool done;
+    VDB_TRY(exec_batch_device(r, p, workers, s, range, &done, err));
+    if (done)
+      continue;
+    if (batch && exec_batch_seg(r, p)) {
+      exec_batch_begin(r, p, workers, s, range.n);
+      VDB_TRY(exec_batch_scan(r, p, s, batch, range.n, err));
+      exec_batch_end(r, p, workers, s, range);
       continue;
     }
     for (uint32_t q = 0; q < range.n && !p->skipped && vdb_request_stopped(r) == 0; q++)
@@ -512,7 +568,7 @@ VDB_INTERNAL int vdb_exec_batch(struct vdb_request *request, struct vdb_plan *pl
   if (rc == VECDB_OK) {
     for (uint32_t i = 0; i < n; i++)
       s[i] = (struct vdb_search){.mem = request->mem, .query = &workers[i].query};
-    rc = vdb_flat_batch_new(&like, s, n, &batch, err);
+    rc = exec_batch_fits(request, n) ? vdb_flat_batch_new(&like, s, n, &batch, err) : VECDB_OK;
   }
   if (rc == VECDB_OK)
     rc = exec_batch_segs(request, plan, workers, s, batch,

@@ -2,8 +2,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "accel/device.h"
 #include "index/need.h"
 #include "query/cache.h"
+#include "query/exec_device.h"
 #include "query/plan.h"
 #include "query/query.h"
 
@@ -145,6 +147,14 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
     explain_cost(r, p, out);
 }
 
+/* Which segments the device would search. */
+static void explain_device(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                           struct vdb_writer *out) {
+  struct vdb_device_state state;
+  if (vdb_exec_device_wants(r, p, r->n_queries) && vdb_device_look(r->device, &state))
+    explain_add(out, "  device: %s\n", state.name);
+}
+
 static void explain_all(const struct vdb_request *r, const struct vdb_plan *plan,
                         struct vdb_writer *out) {
   uint64_t rows = 0, allowed = 0;
@@ -156,8 +166,10 @@ static void explain_all(const struct vdb_request *r, const struct vdb_plan *plan
   explain_add(out, "snapshot: sequence number %llu, %u segments, %llu rows, about %llu allowed\n",
               (unsigned long long)r->snapshot->seq, plan->n_segs, (unsigned long long)rows,
               (unsigned long long)allowed);
-  for (uint32_t i = 0; i < plan->n_segs; i++)
+  for (uint32_t i = 0; i < plan->n_segs; i++) {
     explain_seg(r, &plan->segs[i], out);
+    explain_device(r, &plan->segs[i], out);
+  }
 }
 
 /* Whether a search would be answered from the cache. */

@@ -24,8 +24,8 @@ static int request_check_numbers(const vecdb_search_params *p, enum vdb_request_
     return vdb_fail(err, VECDB_ERR_OPTION, "params.size is %u; this library knows %zu", p->size,
                     sizeof *p);
   VDB_TRY(vdb_request_check_control(p->control, err));
-  if (p->flags != 0)
-    return vdb_fail(err, VECDB_ERR_OPTION, "params.flags is %#x; no flags are known", p->flags);
+  if (p->flags & ~VECDB_SEARCH_CPU)
+    return vdb_fail(err, VECDB_ERR_OPTION, "params.flags %#x are not all known", p->flags);
   if (p->plan < VECDB_PLAN_AUTO || p->plan > VECDB_PLAN_CODES)
     return vdb_fail(err, VECDB_ERR_OPTION, "params.plan is %d; known are 0 to %d", p->plan,
                     VECDB_PLAN_CODES);
@@ -124,6 +124,7 @@ VDB_INTERNAL int vdb_request_init(struct vdb_request *request, const struct vdb_
   r->ef = params->ef;
   r->nprobe = params->nprobe;
   r->beam = params->beam;
+  r->device = params->flags & VECDB_SEARCH_CPU ? NULL : snapshot->env->device;
   r->recall = params->recall;
   VDB_TRY(request_check_queries(r, params, err));
   VDB_TRY(vdb_fields_pick(snapshot->schema, params->fields, params->n_fields, &r->pick, err));

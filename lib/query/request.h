@@ -35,6 +35,7 @@ struct vdb_request {
   float recall;      /* as asked for; 0: not */
   int32_t plan;      /* a vecdb_plan */
   uint32_t threads;  /* at least 1 */
+  struct vdb_device *device; /* that may be used; NULL: none */
   struct vdb_filter *filter; /* owned; NULL: all rows pass */
   struct vdb_pick pick;
   struct vdb_control control; /* runs from vdb_request_init on */

@@ -81,6 +81,7 @@ VDB_INTERNAL void vdb_search_info_add(vecdb_search_info *sum, const vecdb_search
   sum->rows_allowed += one->rows_allowed;
   sum->distances += one->distances;
   sum->reads += one->reads;
+  sum->segments_device += one->segments_device;
 }
 
 /* The queries from `first` on, with a worker each. */

@@ -1,5 +1,6 @@
 /* sealed_open.c - mapping a rows file and checking its shape before anything relies on it; see
    sealed.h. */
+#include "accel/device.h"
 #include "base/check.h"
 #include "seg/sealed.h"
 #include "seg/sealed_format.h"
@@ -258,6 +259,9 @@ VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *s) {
   bool obsolete = atomic_load(&s->obsolete);
   for (uint32_t f = 0; !s->base && s->attr && f < s->n_fields; f++)
     vdb_attr_index_close(mem, s->attr[f]);
+  for (uint32_t f = 0; !s->base && s->vecs && f < s->n_fields; f++)
+    if (s->vecs[f].data)
+      vdb_device_forget(s->env->device, s->vecs[f].data);
   if (s->base && obsolete)
     atomic_store(&s->base->obsolete, true);
   else if (!s->base && s->blob)
@@ -332,6 +336,7 @@ VDB_INTERNAL void vdb_seg_index_unref(struct vdb_seg_index *index) {
   if (!index || atomic_fetch_sub_explicit(&index->refs, 1, memory_order_acq_rel) != 1)
     return;
   struct vdb_mem *mem = vdb_env_for(index->env, VDB_FOR_INDEX);
+  vdb_device_forget(index->env->device, index);
   if (index->index)
     index->index->ops->close(mem, index->index);
   if (index->blob)

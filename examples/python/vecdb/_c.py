@@ -44,7 +44,8 @@ class Options(Sized):
                 ("seed", c_uint64), ("allocator", c_void_p), ("vfs", c_void_p),
                 ("clock", c_void_p), ("log", c_void_p), ("log_user", c_void_p),
                 ("control", POINTER(Control)), ("encryption", c_void_p),
-                ("cache_bytes", c_uint64)]
+                ("cache_bytes", c_uint64), ("device", c_char_p), ("device_module", c_char_p),
+                ("device_memory", c_uint64)]
 
 
 class IndexParams(Sized):
@@ -152,7 +153,7 @@ class SearchInfo(Sized):
                 ("segments_late", c_uint32), ("segments_codes", c_uint32),
                 ("fallbacks", c_uint32), ("rows", c_uint64), ("rows_allowed", c_uint64),
                 ("distances", c_uint64), ("elapsed_ns", c_uint64), ("reads", c_uint64),
-                ("cached", c_uint64)]
+                ("cached", c_uint64), ("segments_device", c_uint64)]
 
 
 class Stats(Sized):
@@ -174,6 +175,13 @@ class Memory(Sized):
                 ("searches", c_uint64), ("results", c_uint64), ("cache", c_uint64),
                 ("other", c_uint64), ("refused", c_uint64), ("cache_hits", c_uint64),
                 ("cache_misses", c_uint64), ("cache_entries", c_uint64)]
+
+
+class Device(Sized):
+    _fields_ = [("size", c_uint32), ("present", c_uint32), ("name", c_char * 128),
+                ("limit", c_uint64), ("bytes", c_uint64), ("sets", c_uint64),
+                ("evicted", c_uint64), ("queries", c_uint64), ("failures", c_uint64),
+                ("busy_ns", c_uint64)]
 
 
 VISIT_NAME = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p)

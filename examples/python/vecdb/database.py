@@ -23,14 +23,16 @@ class Database:
 
     def __init__(self, path: Path, *, read_only: bool = False, must_exist: bool = False,
                  durability: Literal["commit", "interval", "off"] = "commit", threads: int = 0,
-                 memory_limit: int = 0, progress: Progress = False, **more: int) -> None:
-        """Opens, or makes, a database. `more`: other numbers of vecdb_options, such as
-        seal_rows or cache_bytes."""
+                 memory_limit: int = 0, device: Optional[str] = None,
+                 progress: Progress = False, **more: int) -> None:
+        """Opens, or makes, a database. `device`: "auto", "gpu" or "gpu:N", as vecdb_options
+        says. `more`: other numbers of vecdb_options, such as seal_rows or cache_bytes."""
         self._handle: Optional[ctypes.c_void_p] = None
         self.handles: "set[Handle]" = set()  # to be released before the database is closed
         with Control(progress) as control:
             options = _c.Options(flags=read_only | must_exist << 1, threads=threads,
                                  durability=_DURABILITY[durability], memory_limit=memory_limit,
+                                 device=device.encode() if device is not None else None,
                                  control=ctypes.pointer(control._obj), **more)
             handle = ctypes.c_void_p()
             call(_c.lib.vecdb_open, os.fsencode(path), _c.Ref(options), _c.Ref(handle))
@@ -56,6 +58,15 @@ class Database:
         memory = _c.Memory()
         call(_c.lib.vecdb_memory_stats, self.handle, _c.Ref(memory))
         return {name: getattr(memory, name) for name, *_ in memory._fields_[2:]}
+
+    def device(self) -> dict[str, Union[int, str]]:
+        """What the device holds and has done, as vecdb_device names it; empty without one."""
+        device = _c.Device()
+        call(_c.lib.vecdb_device_stats, self.handle, _c.Ref(device))
+        if not device.present:
+            return {}
+        values = {name: getattr(device, name) for name, *_ in device._fields_[3:]}
+        return {"name": device.name.decode(), **values}
 
     def __enter__(self) -> "Database":
         return self

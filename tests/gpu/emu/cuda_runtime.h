@@ -2,9 +2,9 @@
  * cuda_runtime.h - as much of CUDA as gpu/ uses, on the host: for tests where there is no device.
  * A block's threads are fibers that run in turn (emu.cc), so that barriers, shuffles and votes mean
  * what they mean on a device; blocks run one after the other. It shows that a kernel computes the
- * right thing with the synchronisation it has, not that it needs no more of it: a missing barrier can
- * go unseen, as a fiber runs on until the next one. Device memory is the host's, counted, and made
- * to run out by tests (emu.h).
+ * right thing with the synchronisation it has, not that it needs no more of it: a missing barrier
+ * can go unseen, as a fiber runs on until the next one. Device memory is the host's, counted, and
+ * made to run out by tests (emu.h).
  */
 #ifndef EMU_CUDA_RUNTIME_H
 #define EMU_CUDA_RUNTIME_H

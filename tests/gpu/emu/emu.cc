@@ -1,8 +1,8 @@
 /*
  * emu.cc - the emulated device: see cuda_runtime.h. One launch at a time. A fiber runs until it
  * waits for its warp or its block, or ends; then the next one does. All that can be asked of a warp
- * (votes, shuffles) is one exchange of 64 bits a lane. Threads that wait for each other in vain end the
- * process: that is a fault of the kernel.
+ * (votes, shuffles) is one exchange of 64 bits a lane. Threads that wait for each other in vain end
+ * the process: that is a fault of the kernel.
  */
 #include "emu.h"
 
@@ -259,18 +259,28 @@ cudaError_t cudaGetLastError() {
   return error;
 }
 const char *cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation ? "out of memory" : "the emulated device was told to fail";
+  return error == cudaErrorMemoryAllocation ? "out of memory" : "it was told to fail";
 }
 
 /* ---- Half floats ----------------------------------------------------------------------------- */
 
-float emu_half_to_float(uint16_t bits) {
+static float half_value(unsigned bits) {
   int exponent = bits >> 10 & 31, fraction = bits & 1023;
   float x = exponent == 31 ? (fraction ? NAN : INFINITY)
             : exponent == 0 ? ldexpf((float)fraction, -24)
                             : ldexpf((float)(fraction + 1024), exponent - 25);
   return bits & 0x8000 ? -x : x;
 }
+
+static const float *half_values() {
+  static float all[65536];
+  for (unsigned i = 0; i < 65536; i++)
+    all[i] = half_value(i);
+  return all;
+}
+
+const float *const emu_halves = half_values();
+
 uint16_t emu_float_to_half(float x) {
   uint16_t sign = signbit(x) ? 0x8000 : 0;
   float a = fabsf(x);

@@ -1,4 +1,4 @@
-/* emu.h - what tests of the emulated device set and look at; the functions are exported by the module. */
+/* emu.h - what tests of the emulated device set and look at; the module exports the functions. */
 #ifndef EMU_H
 #define EMU_H
 
@@ -13,7 +13,7 @@ extern "C" {
 void emu_fail_at(uint64_t n);
 /* Such calls so far. */
 uint64_t emu_calls(void);
-/* Bytes of device memory there are, and are in use; blocks of the host's and of a device's memory. */
+/* Bytes of device memory there are, and are in use; blocks of both memories. */
 void emu_memory(size_t bytes);
 size_t emu_used(void);
 size_t emu_blocks(void);

@@ -1,6 +1,6 @@
 /*
  * mma.h - products of 16 x 16 matrices of half floats on the host, as nvcuda::wmma does them. Each
- * lane holds whole matrices, and of sums the row that it adds up and stores.
+ * of the first 16 lanes holds whole matrices, and of sums the row that it adds up and stores.
  */
 #ifndef EMU_MMA_H
 #define EMU_MMA_H
@@ -24,9 +24,10 @@ template <typename Use, int M, int N, int K, typename T, typename Layout = void>
 template <typename Use, typename T, typename Layout>
 static void emu_load(fragment<Use, 16, 16, 16, T, Layout> &f, const T *from, unsigned step,
                      bool by_rows) {
-  for (int i = 0; i < 16; i++)
-    for (int j = 0; j < 16; j++)
-      f.at[i][j] = by_rows ? from[i * step + j] : from[j * step + i];
+  if (emu_lane() < 16)
+    for (int i = 0; i < 16; i++)
+      for (int j = 0; j < 16; j++)
+        f.at[i][j] = by_rows ? from[i * step + j] : from[j * step + i];
 }
 template <typename Use, typename T>
 static void load_matrix_sync(fragment<Use, 16, 16, 16, T, row_major> &f, const T *from,
@@ -46,8 +47,8 @@ static inline void fill_fragment(fragment<accumulator, 16, 16, 16, float> &f, fl
 template <typename A, typename B>
 static void mma_sync(fragment<accumulator, 16, 16, 16, float> &d, const A &a, const B &b,
                      const fragment<accumulator, 16, 16, 16, float> &c) {
-  int i = (int)emu_lane() % 16;
-  for (int j = 0; j < 16; j++) {
+  int i = (int)emu_lane();
+  for (int j = 0; i < 16 && j < 16; j++) {
     float sum = c.at[i][j];
     for (int k = 0; k < 16; k++)
       sum += __half2float(a.at[i][k]) * __half2float(b.at[k][j]);
@@ -57,8 +58,8 @@ static void mma_sync(fragment<accumulator, 16, 16, 16, float> &d, const A &a, co
 static inline void store_matrix_sync(float *to,
                                      const fragment<accumulator, 16, 16, 16, float> &f,
                                      unsigned step, layout_t layout) {
-  int i = (int)emu_lane() % 16;
-  for (int j = 0; j < 16; j++)
+  int i = (int)emu_lane();
+  for (int j = 0; i < 16 && j < 16; j++)
     to[layout == mem_row_major ? i * step + j : j * step + i] = f.at[i][j];
 }
 

@@ -1,0 +1,288 @@
+/* device.c - see device.h. One mutex, held for a few instructions; never while rows are copied or
+   compared. */
+#include "accel/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "os/module.h"
+
+#define DEVICE_MODULE "libvecdb_gpu.so"
+
+/* What becomes of the rows of an owner and field. */
+enum device_stage {
+  DEVICE_COPYING,
+  DEVICE_READY,
+  DEVICE_UNFIT /* not for this device: it is not tried again */
+};
+
+struct vdb_device_set {
+  struct vdb_device_set *next;
+  const void *owner;
+  struct vdb_accel_set *rows; /* READY */
+  uint64_t bytes;
+  uint64_t used; /* when, by the device's counter */
+  uint32_t field;
+  uint32_t takers;
+  enum device_stage stage;
+};
+
+struct vdb_device {
+  struct vdb_env *env;
+  const struct vdb_accel_ops *ops;
+  struct vdb_mutex mutex; /* of all that follows */
+  struct vdb_device_set *sets;
+  uint64_t uses;
+  struct vdb_device_state state;
+  uint32_t number;
+};
+
+/* ---- Opening --------------------------------------------------------------------------------- */
+
+/* The number in "gpu" or "gpu:N"; -1 if it is neither. */
+static int64_t device_number(const char *name) {
+  if (strcmp(name, "gpu") == 0)
+    return 0;
+  if (strncmp(name, "gpu:", 4) != 0 || name[4] < '0' || name[4] > '9')
+    return -1;
+  char *end;
+  unsigned long number = strtoul(name + 4, &end, 10);
+  return *end == '\0' && number < 1024 ? (int64_t)number : -1;
+}
+
+static int device_find(struct vdb_device *d, const char *module, uint64_t limit, vecdb_error *err) {
+  void (*function)(void);
+  struct vdb_accel_why why = {""};
+  struct vdb_accel_device about;
+  VDB_TRY(vdb_module_load(module ? module : DEVICE_MODULE, VDB_ACCEL_SYMBOL, &function, err));
+  d->ops = ((const struct vdb_accel_ops *(*)(void))function)();
+  if (d->ops->version != VDB_ACCEL_VERSION)
+    return vdb_fail(err, VECDB_ERR_UNSUPPORTED, "the device module has version %u, not %d",
+                    d->ops->version, VDB_ACCEL_VERSION);
+  if (d->ops->devices() <= d->number)
+    return vdb_fail(err, VECDB_ERR_UNSUPPORTED, "there is no device gpu:%u", d->number);
+  if (d->ops->describe(d->number, &about, &why) != VDB_ACCEL_OK)
+    return vdb_fail(err, VECDB_ERR_UNSUPPORTED, "gpu:%u: %s", d->number, why.text);
+  memcpy(d->state.name, about.name, sizeof d->state.name);
+  d->state.limit = limit ? limit : about.free / 10 * 9;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_device_open(struct vdb_env *env, const char *name, const char *module,
+                                 uint64_t limit, struct vdb_device **out, vecdb_error *err) {
+  *out = NULL;
+  if (!name || strcmp(name, "cpu") == 0)
+    return VECDB_OK;
+  bool automatic = strcmp(name, "auto") == 0;
+  int64_t number = automatic ? 0 : device_number(name);
+  if (number < 0)
+    return vdb_fail(err, VECDB_ERR_OPTION, "device is \"%.40s\": auto, cpu, gpu or gpu:N", name);
+  struct vdb_device *d = vdb_alloc_zero(&env->mem, sizeof *d);
+  if (!d)
+    return vdb_fail_memory(err);
+  d->env = env;
+  d->number = (uint32_t)number;
+  int rc = device_find(d, module, limit, err);
+  int os = rc ? 0 : vdb_mutex_init(&d->mutex);
+  if (os != 0)
+    rc = vdb_fail_os(err, os, "make", "mutex");
+  if (rc == VECDB_OK) {
+    *out = d;
+    return VECDB_OK;
+  }
+  vdb_free(&env->mem, d);
+  if (!automatic || rc != VECDB_ERR_UNSUPPORTED)
+    return rc;
+  vdb_log(env, VECDB_LOG_INFO, "no device: %s", err->message);
+  *err = (vecdb_error){0};
+  return VECDB_OK;
+}
+
+VDB_INTERNAL void vdb_device_close(struct vdb_device *d) {
+  if (!d)
+    return;
+  vdb_assert(!d->sets);
+  vdb_mutex_destroy(&d->mutex);
+  vdb_free(&d->env->mem, d);
+}
+
+VDB_INTERNAL bool vdb_device_look(struct vdb_device *d, struct vdb_device_state *out) {
+  if (!d)
+    return false;
+  vdb_mutex_lock(&d->mutex);
+  *out = d->state;
+  vdb_mutex_unlock(&d->mutex);
+  return true;
+}
+
+/* ---- Rows on the device ---------------------------------------------------------------------- */
+
+/* With the mutex. */
+static struct vdb_device_set *device_known(struct vdb_device *d, const void *owner,
+                                           uint32_t field) {
+  struct vdb_device_set *s = d->sets;
+  while (s && (s->owner != owner || s->field != field))
+    s = s->next;
+  return s;
+}
+
+/* Takes sets out that nobody uses until `bytes` more are below the limit; these, in a list. With
+   the mutex. */
+static struct vdb_device_set *device_evict(struct vdb_device *d, uint64_t bytes) {
+  struct vdb_device_set *out = NULL;
+  while (d->state.bytes + bytes > d->state.limit) {
+    struct vdb_device_set **oldest = NULL;
+    for (struct vdb_device_set **at = &d->sets; *at; at = &(*at)->next)
+      if ((*at)->stage == DEVICE_READY && (*at)->takers == 0 &&
+          (!oldest || (*at)->used < (*oldest)->used))
+        oldest = at;
+    if (!oldest)
+      break;
+    struct vdb_device_set *s = *oldest;
+    *oldest = s->next;
+    s->next = out;
+    out = s;
+    d->state.bytes -= s->bytes;
+    d->state.sets--;
+    d->state.evicted++;
+  }
+  return out;
+}
+
+/* Without the mutex. */
+static void device_drop(struct vdb_device *d, struct vdb_device_set *sets) {
+  while (sets) {
+    struct vdb_device_set *next = sets->next;
+    if (sets->rows)
+      d->ops->drop(sets->rows);
+    vdb_free(&d->env->mem, sets);
+    sets = next;
+  }
+}
+
+/* A new entry, its room reserved; NULL: there is none. With the mutex. */
+static struct vdb_device_set *device_reserve(struct vdb_device *d, const void *owner,
+                                             uint32_t field, uint64_t bytes,
+                                             struct vdb_device_set **evicted) {
+  if (bytes > d->state.limit)
+    return NULL;
+  *evicted = device_evict(d, bytes);
+  if (d->state.bytes + bytes > d->state.limit)
+    return NULL;
+  struct vdb_device_set *s = vdb_alloc_zero(&d->env->mem, sizeof *s);
+  if (!s)
+    return NULL;
+  s->owner = owner;
+  s->field = field;
+  s->bytes = bytes;
+  s->takers = 1;
+  s->used = ++d->uses;
+  s->next = d->sets;
+  d->sets = s;
+  d->state.bytes += bytes;
+  d->state.sets++;
+  return s;
+}
+
+/* Copies the rows of a new entry. Without the mutex. */
+static struct vdb_device_set *device_copy(struct vdb_device *d, struct vdb_device_set *s,
+                                          const struct vdb_accel_rows *rows) {
+  struct vdb_accel_why why = {""};
+  struct vdb_accel_set *copied = NULL;
+  uint64_t began = vdb_now_ns(d->env);
+  int status = d->ops->load(d->number, rows, &copied, &why);
+  vdb_mutex_lock(&d->mutex);
+  d->state.busy_ns += vdb_now_ns(d->env) - began;
+  s->stage = status == VDB_ACCEL_OK ? DEVICE_READY : DEVICE_UNFIT;
+  s->rows = copied;
+  if (status != VDB_ACCEL_OK) {
+    d->state.failures++;
+    d->state.bytes -= s->bytes;
+    d->state.sets--;
+    s->bytes = 0;
+    s->takers--;
+  }
+  vdb_mutex_unlock(&d->mutex);
+  if (status == VDB_ACCEL_OK)
+    return s;
+  vdb_log(d->env, VECDB_LOG_WARN, "rows are searched by the processor: %s", why.text);
+  return NULL;
+}
+
+VDB_INTERNAL struct vdb_device_set *vdb_device_take(struct vdb_device *d, const void *owner,
+                                                    uint32_t field,
+                                                    const struct vdb_accel_rows *rows) {
+  uint64_t bytes = d->ops->need(rows);
+  struct vdb_device_set *evicted = NULL;
+  vdb_mutex_lock(&d->mutex);
+  struct vdb_device_set *s = device_known(d, owner, field);
+  bool fresh = !s;
+  if (s && s->stage == DEVICE_READY) {
+    s->takers++;
+    s->used = ++d->uses;
+  } else {
+    s = fresh ? device_reserve(d, owner, field, bytes, &evicted) : NULL;
+  }
+  vdb_mutex_unlock(&d->mutex);
+  device_drop(d, evicted);
+  return fresh && s ? device_copy(d, s, rows) : s;
+}
+
+VDB_INTERNAL void vdb_device_give(struct vdb_device *d, struct vdb_device_set *s) {
+  vdb_mutex_lock(&d->mutex);
+  vdb_assert(s->takers > 0);
+  s->takers--;
+  vdb_mutex_unlock(&d->mutex);
+}
+
+VDB_INTERNAL void vdb_device_forget(struct vdb_device *d, const void *owner) {
+  struct vdb_device_set *gone = NULL;
+  if (!d)
+    return;
+  vdb_mutex_lock(&d->mutex);
+  for (struct vdb_device_set **at = &d->sets; *at;) {
+    struct vdb_device_set *s = *at;
+    if (s->owner != owner) {
+      at = &s->next;
+      continue;
+    }
+    vdb_assert(s->takers == 0);
+    *at = s->next;
+    s->next = gone;
+    gone = s;
+    d->state.bytes -= s->bytes;
+    d->state.sets -= s->stage == DEVICE_READY;
+  }
+  vdb_mutex_unlock(&d->mutex);
+  device_drop(d, gone);
+}
+
+/* ---- Questions ------------------------------------------------------------------------------- */
+
+static bool device_ask(struct vdb_device *d, struct vdb_device_set *s,
+                       const struct vdb_accel_ask *ask,
+                       int (*call)(struct vdb_accel_set *, const struct vdb_accel_ask *,
+                                   struct vdb_accel_why *)) {
+  struct vdb_accel_why why = {""};
+  uint64_t began = vdb_now_ns(d->env);
+  int status = call(s->rows, ask, &why);
+  vdb_mutex_lock(&d->mutex);
+  d->state.busy_ns += vdb_now_ns(d->env) - began;
+  d->state.queries += status == VDB_ACCEL_OK ? ask->n : 0;
+  bool first = status == VDB_ACCEL_FAILED && d->state.failures++ == 0;
+  vdb_mutex_unlock(&d->mutex);
+  if (first)
+    vdb_log(d->env, VECDB_LOG_WARN, "the device failed, the processor searches: %s", why.text);
+  return status == VDB_ACCEL_OK;
+}
+
+VDB_INTERNAL bool vdb_device_scan(struct vdb_device *device, struct vdb_device_set *set,
+                                  const struct vdb_accel_ask *ask) {
+  return device_ask(device, set, ask, device->ops->scan);
+}
+
+VDB_INTERNAL bool vdb_device_walk(struct vdb_device *device, struct vdb_device_set *set,
+                                  const struct vdb_accel_ask *ask) {
+  return device_ask(device, set, ask, device->ops->walk);
+}

@@ -41,7 +41,7 @@ extern "C" {
 #define VECDB_VERSION_PATCH 0
 #define VECDB_VERSION_STRING "0.1.0"
 /* Format of the files. A library opens its own format and older ones, and refuses newer ones. */
-#define VECDB_FORMAT_VERSION 6
+#define VECDB_FORMAT_VERSION 7
 
 #if defined(VECDB_STATIC)
 #define VECDB_API
@@ -382,6 +382,13 @@ typedef struct vecdb_options {
  * at their opening or, with VECDB_FOLLOW or by vecdb_refresh, later ones. They write nothing and
  * take no lock, so the folder may be a copy or on a file system that cannot be written, and a
  * reader that is killed is missed by nobody.
+ * With VECDB_READ_ONLY `path` may also be one file of a segment, 16 hexadecimal digits and ".rows"
+ * in a database's folder, or a copy of it under any name: a database of one collection, its
+ * segment's, which can be searched, read and checked at once, and becomes one that can be written
+ * to by vecdb_backup. It is as the file was written: with the schema of that time, without the rows
+ * that were deleted or replaced by then, and with those that were later; vector indexes are files of
+ * their own, so searches are exact. Of an encrypted database KEYS must stand beside it. Files of
+ * before format 7 are VECDB_ERR_NOT_A_DATABASE, VECDB_FOLLOW is VECDB_ERR_ARGUMENT.
  * options may be NULL. Errors: ARGUMENT, OPTION, BUSY, IO, NO_MEMORY, CORRUPT, NEWER_FORMAT,
  * NOT_A_DATABASE, NOT_FOUND, CANCELLED, TIMEOUT, KEY, UNSUPPORTED. Release with vecdb_close.
  */

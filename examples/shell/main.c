@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "keyfile.h"
@@ -13,8 +14,9 @@
 #include "words.h"
 
 static const char usage[] =
-    "usage: vecdb [OPTION]... [DIR]\n"
-    "A shell for the vecdb database in folder DIR, which `create` makes if there is none.\n"
+    "usage: vecdb [OPTION]... [DIR|FILE]\n"
+    "A shell for the vecdb database in folder DIR, which `create` makes if there is none,\n"
+    "or in one FILE of a segment, for reading.\n"
     "Commands come from -c, else from standard input; at a terminal there is a prompt.\n"
     "\n"
     "  -c, --command=TEXT  runs these commands; may be given more than once\n"
@@ -104,12 +106,20 @@ static bool arguments_read(int argc, char **argv, struct shell *shell, struct ar
   return !*status;
 }
 
+/* One file of a segment can only be read. */
+static bool shell_file(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* Opens the database if there is one; `create` makes it otherwise. */
 static int shell_open(struct shell *shell) {
   vecdb_options options = VECDB_OPTIONS_INIT;
   vecdb_error error;
   if (!shell->path)
     return VECDB_OK;
+  if (shell_file(shell->path))
+    shell->flags |= VECDB_READ_ONLY;
   options.flags = shell->flags | VECDB_MUST_EXIST;
   options.encryption = shell->encryption;
   options.control = control_begin("opening");

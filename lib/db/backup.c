@@ -109,8 +109,14 @@ static int backup_growing(struct backup *b, const struct backup_part *part,
   int rc = VECDB_OK;
   if (out->rows > 0) {
     struct vdb_sealed_source source = {*view, bits, (uint32_t)out->rows};
-    struct vdb_sealed_write write = {b->env,  b->to, view->seg->schema, vdb_change_file(b->db),
-                                     &source, 1,     b->control};
+    struct vdb_sealed_write write = {.env = b->env,
+                                     .dir = b->to,
+                                     .name = part->entry->name,
+                                     .schema = view->seg->schema,
+                                     .number = vdb_change_file(b->db),
+                                     .sources = &source,
+                                     .n_sources = 1,
+                                     .control = b->control};
     out->id = b->manifest.next_segment++;
     out->blob.file = write.number;
     rc = vdb_sealed_write(&write, &out->blob, err);
@@ -333,6 +339,8 @@ VDB_INTERNAL int vdb_backup(struct vecdb *db, const char *path, struct vdb_contr
 static int backup_restore(struct vecdb *db, const char *from, const char *to,
                           struct vdb_control *control, vecdb_error *err) {
   struct vdb_manifest manifest;
+  if (db->alone)
+    return vdb_fail(err, VECDB_ERR_ARGUMENT, "%s is a file of a segment, not a backup", from);
   VDB_TRY(vdb_check_all(db, NULL, NULL, control, err));
   VDB_TRY(vdb_manifest_read(&db->env, from, &manifest, err));
   uint64_t floor = manifest.wal_floor;

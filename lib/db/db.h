@@ -128,6 +128,8 @@ struct vecdb {
   struct vdb_env env;
   struct vdb_keys *keys; /* of env; NULL: files are plain */
   char *dir;
+  char *alone; /* path of the one segment file that is open, which stands in `dir`; NULL: it is a
+                  database's folder */
   uint32_t flags;
   int32_t durability;
   uint64_t interval_ns;
@@ -191,8 +193,17 @@ VDB_INTERNAL int vdb_db_open(const char *path, const vecdb_options *options, str
 VDB_INTERNAL int vdb_db_close(struct vecdb *db, vecdb_error *err);
 /* OPTION, LIMIT or ARGUMENT for options that make no sense. */
 VDB_INTERNAL int vdb_db_check_options(const vecdb_options *o, vecdb_error *err);
+/* The folder that holds `path`, cut to n bytes. */
+VDB_INTERNAL void vdb_db_parent(const char *path, char *out, size_t n);
 /* Makes the name of the folder `path` durable. */
 VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb_error *err);
+
+/* ---- alone.c ---- */
+/* Of a reader: whether a file stands where the folder should be. Then db->alone and db->dir are set
+   for it. Errors: NO_MEMORY; ARGUMENT when it is to follow a writer. */
+VDB_INTERNAL int vdb_alone_look(struct vecdb *db, vecdb_error *err);
+/* The segment in that file as a database of one collection, in place of vdb_recover. */
+VDB_INTERNAL int vdb_alone_open(struct vecdb *db, vecdb_error *err);
 
 /* ---- rekey.c ---- */
 /* See vecdb_rekey; the database is encrypted and open for writing. */
@@ -410,11 +421,16 @@ VDB_INTERNAL uint64_t vdb_change_file(struct vecdb *db);
 VDB_INTERNAL void vdb_change_remove(struct vecdb *db, enum vdb_blob_kind kind, uint64_t number);
 
 /* ---- flush.c ---- */
+/* The marks of a growing segment, which go on; those of writes up to `until` stand in its file. */
+struct vdb_seal_tombs {
+  struct vdb_tombs *tombs;
+  uint64_t until;
+};
 /* Writes rows of segments into a new file and makes a segment of it that no version knows yet, with
    `tombs` or (NULL) none marked. On failure no file is left. */
 VDB_INTERNAL int vdb_seal_rows(struct vecdb_collection *coll,
                                const struct vdb_sealed_source *sources, uint32_t n_sources,
-                               struct vdb_tombs *tombs, struct vdb_control *control,
+                               const struct vdb_seal_tombs *tombs, struct vdb_control *control,
                                struct vdb_seg **out, vecdb_error *err);
 /* Seals the oldest frozen segment, if there is one; seal_mu held. *did tells. */
 VDB_INTERNAL int vdb_seal_one(struct vecdb_collection *coll, struct vdb_control *control, bool *did,

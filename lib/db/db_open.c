@@ -102,26 +102,25 @@ static void open_unlock_all(struct vecdb *db) {
   vdb_mutex_destroy(&db->manifest_mu);
 }
 
-/* The folder that holds `dir`, in `out`. */
-static void open_parent(const char *dir, char *out, size_t n) {
-  size_t length = strlen(dir);
-  while (length > 1 && dir[length - 1] == '/')
+VDB_INTERNAL void vdb_db_parent(const char *path, char *out, size_t n) {
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/')
     length--;
-  while (length > 0 && dir[length - 1] != '/')
+  while (length > 0 && path[length - 1] != '/')
     length--;
   if (length == 0) {
     memcpy(out, ".", 2);
   } else {
     length = length > 1 ? length - 1 : 1;
     length = vdb_min_size(length, n - 1);
-    memcpy(out, dir, length);
+    memcpy(out, path, length);
     out[length] = '\0';
   }
 }
 
 VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb_error *err) {
   char parent[OPEN_PATH_MAX + 1];
-  open_parent(path, parent, sizeof parent);
+  vdb_db_parent(path, parent, sizeof parent);
   int os = env->vfs->sync_dir(env->vfs, parent);
   return os ? vdb_fail_os(err, os, "syncing folder", parent) : VECDB_OK;
 }
@@ -166,11 +165,23 @@ static void open_free(struct vecdb *db) {
     db->lock->vfs->close(db->lock);
   vdb_keys_free(db->keys);
   vdb_device_close(db->env.device);
+  vdb_free(&db->env.mem, db->alone);
   vdb_free(&db->env.mem, db->dir);
   open_unlock_all(db);
 }
 
+/* What stands in the files. */
+static int open_files(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  if (db->alone)
+    return vdb_alone_open(db, err);
+  VDB_TRY(open_folder(db, err));
+  VDB_TRY(vdb_recover_look(db, err)); /* before the lock file: what is not ours is left as it is */
+  VDB_TRY(open_lock_file(db, err));
+  return vdb_recover(db, options, err);
+}
+
 static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  VDB_TRY(vdb_alone_look(db, err));
   if (options->encryption)
     VDB_TRY(vdb_keys_new(&db->env, db->dir, options->encryption, &db->keys, err));
   db->env.keys = db->keys;
@@ -183,10 +194,7 @@ static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_erro
                           err));
     vdb_mem_reclaim(&db->env.mem, vdb_cache_shrink, db->cache);
   }
-  VDB_TRY(open_folder(db, err));
-  VDB_TRY(vdb_recover_look(db, err)); /* before the lock file: what is not ours is left as it is */
-  VDB_TRY(open_lock_file(db, err));
-  VDB_TRY(vdb_recover(db, options, err));
+  VDB_TRY(open_files(db, options, err));
   return vdb_jobs_start(db, err);
 }
 

@@ -58,11 +58,19 @@ static int flush_commit(struct vecdb_collection *coll, const struct vdb_change *
 
 VDB_INTERNAL int vdb_seal_rows(struct vecdb_collection *coll,
                                const struct vdb_sealed_source *sources, uint32_t n_sources,
-                               struct vdb_tombs *tombs, struct vdb_control *control,
+                               const struct vdb_seal_tombs *tombs, struct vdb_control *control,
                                struct vdb_seg **out, vecdb_error *err) {
   struct vecdb *db = coll->db;
-  struct vdb_sealed_write write = {&db->env, db->dir,   coll->schema, vdb_change_file(db),
-                                   sources,  n_sources, control};
+  struct vdb_sealed_write write = {.env = &db->env,
+                                   .dir = db->dir,
+                                   .name = coll->name,
+                                   .schema = coll->schema,
+                                   .number = vdb_change_file(db),
+                                   .sources = sources,
+                                   .n_sources = n_sources,
+                                   .tombs = tombs ? tombs->tombs : NULL,
+                                   .until = tombs ? tombs->until : 0,
+                                   .control = control};
   struct vdb_sealed_open open = {.env = &db->env, .dir = db->dir, .schema = coll->schema};
   for (uint32_t i = 0; i < n_sources; i++)
     open.rows += sources[i].n;
@@ -77,7 +85,7 @@ VDB_INTERNAL int vdb_seal_rows(struct vecdb_collection *coll,
   vdb_mutex_lock(&db->manifest_mu);
   uint64_t id = db->next_segment++;
   vdb_mutex_unlock(&db->manifest_mu);
-  rc = vdb_seg_of_sealed(sealed, coll->schema, id, tombs, out, err);
+  rc = vdb_seg_of_sealed(sealed, coll->schema, id, tombs ? tombs->tombs : NULL, out, err);
   if (rc)
     atomic_store(&sealed->obsolete, true);
   vdb_sealed_unref(sealed);
@@ -92,8 +100,9 @@ static int flush_segment(struct vecdb_collection *coll, struct vdb_seg *seg,
   VDB_TRY(flush_settle(coll->db, seg, &n_rows, &last_seq, err));
   struct vdb_seg *sealed = NULL;
   struct vdb_sealed_source source = {{seg, n_rows}, NULL, n_rows};
+  struct vdb_seal_tombs tombs = {seg->tombs, last_seq};
   if (n_rows > 0)
-    VDB_TRY(vdb_seal_rows(coll, &source, 1, seg->tombs, control, &sealed, err));
+    VDB_TRY(vdb_seal_rows(coll, &source, 1, &tombs, control, &sealed, err));
   struct vdb_change change = {.coll = coll,
                               .removed = &seg,
                               .n_removed = 1,

@@ -124,7 +124,9 @@ VDB_INTERNAL int vdb_follow(struct vecdb *db, uint32_t max_age_ms, vecdb_refresh
   vdb_mutex_lock(&db->manifest_mu);
   uint64_t now = vdb_now_ns(&db->env);
   info->age_ms = (now - db->looked_ns) / 1000000;
-  if (max_age_ms != UINT32_MAX && info->age_ms >= max_age_ms)
+  if (db->alone) /* such a file never changes */
+    info->age_ms = 0;
+  else if (max_age_ms != UINT32_MAX && info->age_ms >= max_age_ms)
     rc = follow_look(db, info, err);
   else
     now = db->looked_ns;

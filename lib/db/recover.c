@@ -60,8 +60,8 @@ static int recover_segment(struct vecdb *db, struct vecdb_collection *coll,
                            const struct vdb_seg *open_now, const struct vdb_manifest_segment *from,
                            struct vdb_seg **out, vecdb_error *err) {
   const struct vdb_schema *schema = coll->lender ? coll->lender->schema : coll->schema;
-  struct vdb_sealed_open open = {&db->env, db->dir, schema,
-                                 from->blob, from->rows, db->verify_full};
+  struct vdb_sealed_open open = {&db->env,   db->dir,         schema, from->blob,
+                                 from->rows, db->verify_full, NULL};
   struct vdb_sealed *sealed;
   struct vdb_seg *seg;
   *out = NULL;
@@ -377,7 +377,9 @@ VDB_INTERNAL int vdb_recover_look(struct vecdb *db, vecdb_error *err) {
   struct recover_folder folder = {false, false, false};
   int os = db->env.vfs->list(db->env.vfs, db->dir, recover_visit_folder, &folder);
   if (os == ENOTDIR)
-    return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE, "%s is not a folder", db->dir);
+    return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE,
+                    "%s is not a folder; a file of a segment opens with VECDB_READ_ONLY alone",
+                    db->dir);
   if (os == ENOENT || folder.manifest)
     return VECDB_OK;
   if (os)

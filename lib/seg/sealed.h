@@ -8,10 +8,15 @@
  *   NULL f  nullable: one byte per row, 1 for null
  *   NORM f  COSINE vectors: one float per row, the inverse norm
  *   KEYM 0  the key map (keymap.h)
+ *   SCHM 0  u32 version, u32 n, n bytes of the collection's name, the schema (schema_codec.c)
+ *   TOMB 0  the rows that were deleted when the file was written; where there are some
  *   and those of attr_index.h, and of inverted.h for sparse vectors
  *
  * A file has the fields of its time. Those that came later are constant columns of their default or
  * null; those that were dropped are left alone, until a merge writes the rows without them.
+ *
+ * The manifest says all that SCHM and TOMB say, of a later time, so they are read only where there
+ * is none: where the file is opened by itself. They are there since format 7.
  */
 #ifndef VDB_SEALED_H
 #define VDB_SEALED_H
@@ -52,10 +57,13 @@ struct vdb_sealed_source {
 struct vdb_sealed_write {
   struct vdb_env *env;
   const char *dir;
+  const char *name; /* of the collection */
   const struct vdb_schema *schema;
   uint64_t number;
   const struct vdb_sealed_source *sources;
   uint32_t n_sources;
+  const struct vdb_tombs *tombs; /* of one source, all of it: the file says what was deleted, */
+  uint64_t until;                /* by writes up to this one; or NULL */
   struct vdb_control *control;
 };
 VDB_INTERNAL int vdb_sealed_write(const struct vdb_sealed_write *w, struct vdb_blob_id *id,
@@ -69,7 +77,8 @@ struct vdb_sealed_open {
   const struct vdb_schema *schema;
   struct vdb_blob_id blob;
   uint64_t rows;
-  bool full; /* verify every byte */
+  bool full;               /* verify every byte */
+  struct vdb_blob *opened; /* the file, taken over whatever comes of it; NULL: is opened here */
 };
 VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sealed **out,
                                  vecdb_error *err);
@@ -78,6 +87,21 @@ VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sea
 VDB_INTERNAL int vdb_sealed_view(struct vdb_sealed *sealed, const struct vdb_schema *from,
                                  const struct vdb_schema *to, struct vdb_sealed **out,
                                  vecdb_error *err);
+
+/* What a rows file says of itself, for who has no manifest. */
+struct vdb_sealed_alone {
+  struct vdb_blob *blob;
+  struct vdb_blob_id id;
+  uint64_t rows;
+  char *name; /* of the collection */
+  struct vdb_schema *schema;
+};
+/* Opens the rows file at `path`, whatever its name. Errors: NOT_A_DATABASE for what is no rows
+   file, or is one of before format 7; CORRUPT, NEWER_FORMAT, IO, NO_MEMORY, KEY, UNSUPPORTED. */
+VDB_INTERNAL int vdb_sealed_alone_open(struct vdb_env *env, const char *path, bool full,
+                                       struct vdb_sealed_alone *out, vecdb_error *err);
+/* Releases what it holds still. */
+VDB_INTERNAL void vdb_sealed_alone_close(struct vdb_env *env, struct vdb_sealed_alone *alone);
 VDB_INTERNAL struct vdb_sealed *vdb_sealed_ref(struct vdb_sealed *sealed);
 VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *sealed);
 
@@ -140,6 +164,8 @@ VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, struct vdb_env *
 /* Marks the rows of a tombstone file as deleted from 1 on. */
 VDB_INTERNAL int vdb_seg_tombs_read(struct vdb_seg *seg, const char *dir,
                                     const struct vdb_blob_id *blob, uint64_t n, vecdb_error *err);
+/* Marks the rows that were deleted when the rows file was written, as it says itself. */
+VDB_INTERNAL int vdb_seg_tombs_alone(struct vdb_seg *seg, vecdb_error *err);
 /* How many rows are marked at or before seq. */
 VDB_INTERNAL uint64_t vdb_seg_tombs_until(const struct vdb_seg *seg, uint64_t seq);
 

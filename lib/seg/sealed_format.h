@@ -12,8 +12,11 @@
 #define SEALED_NULL VDB_TAG('N', 'U', 'L', 'L')
 #define SEALED_NORM VDB_TAG('N', 'O', 'R', 'M')
 #define SEALED_KEYM VDB_TAG('K', 'E', 'Y', 'M')
-/* A tombstone file: one section of the deleted rows' bits, rows / 64 words. */
+/* The deleted rows' bits, rows / 64 words: the one section of a tombstone file, and in a rows file
+   those that were deleted when it was written. */
 #define SEALED_TOMB VDB_TAG('T', 'O', 'M', 'B')
+#define SEALED_SCHM VDB_TAG('S', 'C', 'H', 'M')
+#define SEALED_SCHM_VERSION 1u
 
 struct sealed_meta {
   uint32_t version;

@@ -188,16 +188,21 @@ static struct vdb_sealed *sealed_new(struct vdb_env *env, uint32_t n_fields) {
 VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sealed **out,
                                  vecdb_error *err) {
   *out = NULL;
-  if (o->rows == 0 || o->rows > VDB_SEG_MAX_ROWS)
+  bool possible = o->rows > 0 && o->rows <= VDB_SEG_MAX_ROWS;
+  struct vdb_sealed *s = possible ? sealed_new(o->env, o->schema->n_fields) : NULL;
+  if (!s)
+    vdb_blob_close(o->opened);
+  if (!possible)
     return vdb_fail(err, VECDB_ERR_CORRUPT, "rows file %llu: %llu rows cannot be",
                     (unsigned long long)o->blob.file, (unsigned long long)o->rows);
-  struct vdb_sealed *s = sealed_new(o->env, o->schema->n_fields);
   if (!s)
     return vdb_fail_memory(err);
   s->dir = o->dir;
   s->blob_id = o->blob;
   s->n_rows = (uint32_t)o->rows;
-  int rc = vdb_blob_open(o->env, o->dir, VDB_BLOB_ROWS, &o->blob, o->full, &s->blob, err);
+  s->blob = o->opened;
+  int rc = s->blob ? VECDB_OK
+                   : vdb_blob_open(o->env, o->dir, VDB_BLOB_ROWS, &o->blob, o->full, &s->blob, err);
   if (!rc)
     rc = sealed_open_sections(s, o->schema, err);
   if (rc) {

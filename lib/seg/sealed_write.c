@@ -213,6 +213,42 @@ static int sealed_scalar(struct sealed_writer *s, uint32_t f) {
   return rc;
 }
 
+/* Name and schema, for who opens the file without a manifest. */
+static int sealed_schema(struct sealed_writer *s) {
+  struct vdb_writer bytes = VDB_WRITER(vdb_env_for(s->w->env, VDB_FOR_BUILD));
+  size_t n = strlen(s->w->name);
+  vdb_write_u32(&bytes, SEALED_SCHM_VERSION);
+  vdb_write_u32(&bytes, (uint32_t)n);
+  vdb_write_bytes(&bytes, s->w->name, n);
+  vdb_schema_encode(s->w->schema, &bytes);
+  int rc = bytes.failed ? vdb_fail_memory(s->err)
+                        : sealed_section(s, SEALED_SCHM, 0, bytes.data, bytes.n);
+  vdb_writer_free(&bytes);
+  return rc;
+}
+
+/* The rows that are deleted, where there are some: of two rows of one key all but the last are. */
+static int sealed_tombs(struct sealed_writer *s) {
+  if (!s->w->tombs || vdb_tombs_count(s->w->tombs) == 0)
+    return VECDB_OK;
+  struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
+  size_t words = vdb_bits_words(s->n_rows);
+  uint64_t *bits = vdb_alloc_array(mem, words, sizeof *bits);
+  if (!bits)
+    return vdb_fail_memory(s->err);
+  vdb_bits_fill(bits, s->n_rows);
+  vdb_tombs_clear_dead(s->w->tombs, 0, s->n_rows, s->w->until, bits);
+  for (size_t i = 0; i < words; i++)
+    bits[i] = ~bits[i];
+  if (s->n_rows % 64 != 0)
+    bits[words - 1] &= (UINT64_C(1) << (s->n_rows % 64)) - 1;
+  int rc = vdb_bits_count(bits, s->n_rows) == 0
+               ? VECDB_OK
+               : sealed_section(s, SEALED_TOMB, 0, bits, words * sizeof *bits);
+  vdb_free(mem, bits);
+  return rc;
+}
+
 static int sealed_sections(struct sealed_writer *s) {
   struct sealed_meta meta = {SEALED_VERSION, s->w->schema->n_fields, s->n_rows};
   uint32_t ids[VECDB_MAX_FIELDS];
@@ -222,6 +258,8 @@ static int sealed_sections(struct sealed_writer *s) {
   VDB_TRY(s->out->append(s->out, &meta, sizeof meta, s->err));
   VDB_TRY(s->out->append(s->out, ids, meta.n_fields * sizeof *ids, s->err));
   VDB_TRY(s->out->end(s->out, s->err));
+  VDB_TRY(sealed_schema(s));
+  VDB_TRY(sealed_tombs(s));
   for (uint32_t f = 0; f < s->w->schema->n_fields; f++) {
     bool dense = vdb_type_is_dense(s->w->schema->fields[f].type);
     VDB_TRY(dense ? sealed_vectors(s, f) : sealed_scalar(s, f));

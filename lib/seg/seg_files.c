@@ -136,19 +136,23 @@ VDB_INTERNAL int vdb_seg_tombs_write(const struct vdb_seg *seg, struct vdb_env *
   return rc;
 }
 
-static int seg_tombs_apply(struct vdb_seg *seg, const struct vdb_blob_id *id,
-                           const struct vdb_blob *blob, uint64_t n, vecdb_error *err) {
+/* Marks the rows whose bits stand in a file of that number; *n of them. */
+static int seg_tombs_apply(struct vdb_seg *seg, uint64_t file, const struct vdb_blob *blob,
+                           uint64_t *n, vecdb_error *err) {
   const struct vdb_sect_reader *in = vdb_blob_reader(blob);
   uint32_t n_rows = seg->sealed->n_rows;
   const void *data;
   size_t length;
   VDB_TRY(in->find(in, SEALED_TOMB, 0, false, &data, &length, err));
   const uint64_t *bits = data;
-  bool tail_ok = bits && length == vdb_bits_words(n_rows) * sizeof *bits &&
-                 (n_rows % 64 == 0 || bits[n_rows / 64] >> (n_rows % 64) == 0);
-  if (!tail_ok || vdb_bits_count(bits, n_rows) != n)
-    return vdb_fail(err, VECDB_ERR_CORRUPT, "tombstone file %llu does not fit its segment",
-                    (unsigned long long)id->file);
+  *n = 0;
+  if (!bits)
+    return VECDB_OK;
+  if (length != vdb_bits_words(n_rows) * sizeof *bits ||
+      (n_rows % 64 != 0 && bits[n_rows / 64] >> (n_rows % 64) != 0))
+    return vdb_fail(err, VECDB_ERR_CORRUPT, "the tombstones in file %llu do not fit the segment",
+                    (unsigned long long)file);
+  *n = vdb_bits_count(bits, n_rows);
   for (size_t row = vdb_bits_next(bits, n_rows, 0); row < n_rows;
        row = vdb_bits_next(bits, n_rows, row + 1)) {
     if (!vdb_tombs_reserve(vdb_env_for(seg->env, VDB_FOR_ROWS), seg->tombs, (uint32_t)row))
@@ -161,12 +165,21 @@ static int seg_tombs_apply(struct vdb_seg *seg, const struct vdb_blob_id *id,
 VDB_INTERNAL int vdb_seg_tombs_read(struct vdb_seg *seg, const char *dir,
                                     const struct vdb_blob_id *id, uint64_t n, vecdb_error *err) {
   struct vdb_blob *blob;
+  uint64_t found;
   VDB_TRY(vdb_blob_open(seg->env, dir, VDB_BLOB_TOMBS, id, true, &blob, err));
-  int rc = seg_tombs_apply(seg, id, blob, n, err);
+  int rc = seg_tombs_apply(seg, id->file, blob, &found, err);
   vdb_blob_close(blob);
+  if (!rc && found != n)
+    rc = vdb_fail(err, VECDB_ERR_CORRUPT, "tombstone file %llu does not fit its segment",
+                  (unsigned long long)id->file);
   seg->tombs_blob = *id;
   seg->tombs_saved = n;
   return rc;
+}
+
+VDB_INTERNAL int vdb_seg_tombs_alone(struct vdb_seg *seg, vecdb_error *err) {
+  uint64_t n;
+  return seg_tombs_apply(seg, seg->sealed->blob_id.file, seg->sealed->blob, &n, err);
 }
 
 /* Each row must be found under its own key: else a delete or get would miss it. */

@@ -57,6 +57,12 @@ struct vdb_blob;
 VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
                                const struct vdb_blob_id *id, bool full, struct vdb_blob **out,
                                vecdb_error *err);
+/* As vdb_blob_open, of the file at `path`, whatever its name; which file it is it says itself
+   (*id), so who is given one file for another is told nothing. NOT_A_DATABASE for what is none of
+   that kind. */
+VDB_INTERNAL int vdb_blob_open_alone(struct vdb_env *env, const char *path,
+                                     enum vdb_blob_kind kind, bool full, struct vdb_blob_id *id,
+                                     struct vdb_blob **out, vecdb_error *err);
 /* Ends all borrowings. NULL is fine. */
 VDB_INTERNAL void vdb_blob_close(struct vdb_blob *blob);
 VDB_INTERNAL const struct vdb_sect_reader *vdb_blob_reader(const struct vdb_blob *blob);

@@ -319,27 +319,76 @@ static int blobr_open_file(struct vdb_blob *b, const struct vdb_blob_id *id, vec
   return rc;
 }
 
-VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
-                               const struct vdb_blob_id *id, bool full, struct vdb_blob **out,
-                               vecdb_error *err) {
-  *out = NULL;
-  char path[STORE_PATH_MAX];
-  VDB_TRY(vdb_blob_path(path, sizeof path, dir, kind, id->file, err));
+struct blobr_open {
+  const char *path;
+  enum vdb_blob_kind kind;
+  const struct vdb_blob_id *id;
+  bool full;
+};
+
+static int blobr_open(struct vdb_env *env, const struct blobr_open *o, struct vdb_blob **out,
+                      vecdb_error *err) {
   struct vdb_blob *b = vdb_alloc_zero(vdb_env_for(env, VDB_FOR_FILES), sizeof *b);
   if (!b)
     return vdb_fail_memory(err);
   b->reader.find = blobr_find;
   b->reader.source = blobr_source;
   b->env = env;
-  b->kind = kind;
-  b->number = id->file;
-  b->path = vdb_strndup(vdb_env_for(env, VDB_FOR_FILES), path, strlen(path));
-  int rc = b->path ? blobr_open_file(b, id, err) : vdb_fail_memory(err);
-  if (rc == VECDB_OK && full)
+  b->kind = o->kind;
+  b->number = o->id->file;
+  b->path = vdb_strndup(vdb_env_for(env, VDB_FOR_FILES), o->path, strlen(o->path));
+  int rc = b->path ? blobr_open_file(b, o->id, err) : vdb_fail_memory(err);
+  if (rc == VECDB_OK && o->full)
     rc = vdb_blob_verify(b, NULL, NULL, err);
   if (rc)
     vdb_blob_close(b);
   else
     *out = b;
   return rc;
+}
+
+VDB_INTERNAL int vdb_blob_open(struct vdb_env *env, const char *dir, enum vdb_blob_kind kind,
+                               const struct vdb_blob_id *id, bool full, struct vdb_blob **out,
+                               vecdb_error *err) {
+  *out = NULL;
+  char path[STORE_PATH_MAX];
+  VDB_TRY(vdb_blob_path(path, sizeof path, dir, kind, id->file, err));
+  struct blobr_open o = {path, kind, id, full};
+  return blobr_open(env, &o, out, err);
+}
+
+/* What the file says it is; opening it checks that. */
+static int blobr_identify(struct vdb_env *env, vecdb_file *file, const char *path,
+                          enum vdb_blob_kind kind, struct vdb_blob_id *id, vecdb_error *err) {
+  struct store_blob_header h;
+  struct store_blob_trailer t;
+  int os = env->vfs->length(file, &id->length);
+  bool fits = !os && id->length >= sizeof h + sizeof t && id->length <= INT64_MAX;
+  if (fits)
+    os = env->vfs->read(file, &h, sizeof h, 0);
+  if (fits && !os)
+    os = env->vfs->read(file, &t, sizeof t, id->length - sizeof t);
+  if (os)
+    return vdb_fail_os(err, os, "cannot read", path);
+  if (!fits || memcmp(h.magic, STORE_BLOB_MAGIC, STORE_MAGIC_BYTES) != 0 ||
+      h.kind != (uint32_t)kind)
+    return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE,
+                    "%s is neither a folder nor a file of a segment's rows", path);
+  id->file = h.number;
+  id->hash = t.table_hash;
+  return VECDB_OK;
+}
+
+VDB_INTERNAL int vdb_blob_open_alone(struct vdb_env *env, const char *path,
+                                     enum vdb_blob_kind kind, bool full, struct vdb_blob_id *id,
+                                     struct vdb_blob **out, vecdb_error *err) {
+  vecdb_file *file;
+  *out = NULL;
+  int os = env->vfs->open(env->vfs, path, VECDB_OPEN_READ, &file);
+  if (os)
+    return vdb_fail_os(err, os, "cannot open", path);
+  int rc = blobr_identify(env, file, path, kind, id, err);
+  env->vfs->close(file);
+  struct blobr_open o = {path, kind, id, full};
+  return rc ? rc : blobr_open(env, &o, out, err);
 }

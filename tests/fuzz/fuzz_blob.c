@@ -1,8 +1,10 @@
 /*
- * fuzz_blob.c - section files from hostile bytes: opened, all sections found and read, verified.
- * Input: a byte of flags (1: make the checksums fit; 2: full check at opening), the bytes.
+ * fuzz_blob.c - section files from hostile bytes: opened, all sections found and read, verified; or
+ * the rows of a segment, opened as a database, of which everything is asked. Input: a byte of flags
+ * (1: make the checksums fit; 2: full check at opening; 4: rows of a segment), the bytes.
  */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "store/blob.h"
@@ -11,14 +13,14 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Makes header, sections, table and trailer fit each other, as far as they lie in the file. */
-static void fuzz_mend(uint8_t *data, size_t n) {
+static void fuzz_mend(uint8_t *data, size_t n, enum vdb_blob_kind kind) {
   struct store_blob_header h;
   struct store_blob_trailer t;
   if (n < sizeof h + sizeof t)
     return;
   memcpy(&h, data, sizeof h);
   memcpy(h.magic, STORE_BLOB_MAGIC, sizeof h.magic);
-  h.kind = VDB_BLOB_INDEX;
+  h.kind = kind;
   h.number = 1;
   h.hash = vdb_store_hash(&h, sizeof h);
   memcpy(data, &h, sizeof h);
@@ -59,7 +61,82 @@ static void fuzz_use(const struct vdb_blob *blob, const struct store_blob_traile
   vdb_blob_verify(blob, NULL, NULL, &err);
 }
 
+/* Searches by a vector of zeros and ones, whatever the type. */
+static void fuzz_search(vecdb_collection *coll, const vecdb_field *field) {
+  static const vecdb_sparse_pair pairs[] = {{0, 1}, {7, 1}};
+  const vecdb_sparse sparse = {pairs, 2};
+  bool is_sparse = field->type == VECDB_SPARSE_VECTOR;
+  float *query = is_sparse ? NULL : calloc(field->dim, sizeof *query);
+  vecdb_search_params params = VECDB_SEARCH_PARAMS_INIT;
+  vecdb_hit hits[8];
+  vecdb_rows *rows;
+  uint32_t n;
+  vecdb_error err;
+  if (query)
+    memset(query, 1, sizeof *query);
+  params.field = field->name;
+  params.k = 8;
+  params.queries = is_sparse ? (const void *)&sparse : query;
+  if (params.queries &&
+      vecdb_search(coll, &params, hits, &n, NULL, &rows, &err) == VECDB_OK)
+    vecdb_rows_free(rows);
+  free(query);
+}
+
+/* All rows with all their fields, and filters that look at each. */
+static void fuzz_ask(vecdb_collection *coll) {
+  const vecdb_schema *schema = vecdb_collection_schema(coll);
+  vecdb_query_params query = VECDB_QUERY_PARAMS_INIT;
+  vecdb_rows *rows;
+  vecdb_error err;
+  if (vecdb_query(coll, &query, &rows, &err) == VECDB_OK) {
+    for (size_t i = 0; i < vecdb_rows_count(rows); i++)
+      for (size_t f = 0; f < vecdb_rows_n_fields(rows); f++)
+        vecdb_rows_value(rows, i, f);
+    vecdb_rows_free(rows);
+  }
+  for (uint32_t f = 0; f < schema->n_fields; f++) {
+    static const char *const filters[] = {"%s > 3", "%s >= \"b\"", "%s == true", "%s is null",
+                                          "%s[\"a\"] < 4", "array_contains(%s, 1)"};
+    if (schema->fields[f].type >= VECDB_FLOAT_VECTOR)
+      fuzz_search(coll, &schema->fields[f]);
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
+      char text[VECDB_MAX_NAME + 40];
+      uint64_t n;
+      snprintf(text, sizeof text, filters[i], schema->fields[f].name);
+      vecdb_count(coll, &(vecdb_filter){.text = text}, &n, &err);
+    }
+  }
+}
+
+static int fuzz_visit(void *user, const char *name) {
+  vecdb_collection *coll;
+  vecdb_error err;
+  if (vecdb_collection_get(user, name, &coll, &err) != VECDB_OK)
+    return 0;
+  fuzz_ask(coll);
+  vecdb_collection_release(coll);
+  return 0;
+}
+
+static void fuzz_alone(struct vdb_env *env, const char *path, bool full) {
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  vecdb_error err;
+  vecdb *db;
+  options.flags = VECDB_READ_ONLY;
+  options.memory_limit = 64 << 20;
+  options.threads = 1;
+  options.vfs = env->vfs;
+  options.verify = full ? VECDB_VERIFY_FULL : VECDB_VERIFY_META;
+  if (vecdb_open(path, &options, &db, &err) != VECDB_OK)
+    return;
+  vecdb_collection_list(db, fuzz_visit, db, &err);
+  vecdb_check(db, NULL, NULL, NULL, &err);
+  vecdb_close(db, &err);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  static const char path[] = "db/0000000000000001.idx";
   struct vdb_env env;
   vecdb_error err;
   vecdb_options options = VECDB_OPTIONS_INIT;
@@ -75,9 +152,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (!copy)
     abort();
   memcpy(copy, data + 1, n);
+  bool rows = data[0] & 4;
   if (data[0] & 1)
-    fuzz_mend(copy, n);
-  if (env.vfs->open(env.vfs, "db/0000000000000001.idx", VECDB_OPEN_CREATE, &file) != 0 ||
+    fuzz_mend(copy, n, rows ? VDB_BLOB_ROWS : VDB_BLOB_INDEX);
+  if (env.vfs->open(env.vfs, path, VECDB_OPEN_CREATE, &file) != 0 ||
       env.vfs->write(file, copy, n, 0) != 0)
     abort();
   env.vfs->close(file);
@@ -87,8 +165,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(&t, copy + n - sizeof t, sizeof t);
     id.hash = t.table_hash;
   }
-  struct vdb_blob *blob;
-  if (vdb_blob_open(&env, "db", VDB_BLOB_INDEX, &id, data[0] & 2, &blob, &err) == VECDB_OK)
+  struct vdb_blob *blob = NULL;
+  if (rows)
+    fuzz_alone(&env, path, data[0] & 2);
+  else if (vdb_blob_open(&env, "db", VDB_BLOB_INDEX, &id, data[0] & 2, &blob, &err) == VECDB_OK)
     fuzz_use(blob, &t, copy);
   vdb_blob_close(blob);
   free(copy);

@@ -577,6 +577,19 @@ class Admin(Case):
         names = {line.split()[0] for line in run("-c", "help")[1].splitlines() if line.startswith("  ")}
         self.assertEqual(names - commands, set())
 
+    def test_one_file(self):
+        self.ask("create d id int64 key, v vector(1)", "insert d " + " ".join(
+            f'{{"id": {i}, "v": [{i}]}}' for i in range(1, 9)), "compact d")
+        name, = (n for n in os.listdir(self.db) if n.endswith(".rows"))
+        alone = self.path("alone")
+        os.rename(os.path.join(self.db, name), alone)
+        status, out, errors = run("--json", alone, text="count d where=(id > 3)\ncheck\ndelete d 1")
+        self.assertEqual(values(out)[0], {"count": 5})
+        self.assertEqual((status, values(errors)[0]["code"]), (READ_ONLY, READ_ONLY))
+        with open(alone, "r+b") as file:
+            file.truncate(os.path.getsize(alone) - 1)
+        self.assertEqual(run("--json", alone, "-c", "list")[0], CORRUPT)
+
     def test_read_only(self):
         self.ask("create d id int64 key, v vector(2) l2", 'insert d {"id": 1, "v": [1, 2]}')
         status, out, errors = run("--json", "-r", self.db, "-c", "count d; drop d")

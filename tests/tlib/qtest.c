@@ -223,10 +223,16 @@ static struct vdb_seg *qt_seal(struct qt_db *db, struct vdb_seg *growing, uint32
   struct vdb_env *env = &db->env;
   vecdb_error err = {0};
   struct vdb_sealed_source source = {{growing, n}, NULL, n};
-  struct vdb_sealed_write w = {env, qt_dir, db->schema, db->next_file++, &source, 1, NULL};
+  struct vdb_sealed_write w = {.env = env,
+                               .dir = qt_dir,
+                               .name = "c",
+                               .schema = db->schema,
+                               .number = db->next_file++,
+                               .sources = &source,
+                               .n_sources = 1};
   struct vdb_blob_id id;
   qt_ok(vdb_sealed_write(&w, &id, &err), &err);
-  struct vdb_sealed_open o = {env, qt_dir, db->schema, id, n, true};
+  struct vdb_sealed_open o = {env, qt_dir, db->schema, id, n, true, NULL};
   struct vdb_sealed *sealed;
   qt_ok(vdb_sealed_open(&o, &sealed, &err), &err);
   struct vdb_seg *seg;

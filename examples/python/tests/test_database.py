@@ -24,6 +24,17 @@ def test_rows_are_there_after_opening_again(tmp_path, db, docs, vectors):
             reader["docs"].delete([1])
 
 
+def test_one_file_of_a_segment(tmp_path, db, docs, vectors):
+    docs.compact()
+    (file,) = (tmp_path / "db").glob("*.rows")
+    (tmp_path / "alone").write_bytes(file.read_bytes())
+    with vecdb.open(tmp_path / "alone", read_only=True) as alone:
+        assert alone.list() == ["docs"] and len(alone["docs"]) == 500 and alone.check() == []
+        assert alone["docs"].search(vectors[42], 1).ids.tolist() == [42]
+    with pytest.raises(errors.NotADatabaseError):
+        vecdb.open(tmp_path / "alone")
+
+
 def test_open_fails_with_a_reason(tmp_path):
     with pytest.raises(errors.NotFoundError):
         vecdb.open(tmp_path / "none", must_exist=True)

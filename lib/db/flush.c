@@ -27,9 +27,10 @@ VDB_INTERNAL uint32_t vdb_frozen_count(struct vecdb_collection *coll) {
   return n;
 }
 
-/* Waits until all rows of a frozen segment are published (or taken back) and in the synced log. */
+/* Waits until all rows of a frozen segment are published (or taken back) and in the synced log.
+   *until: a write, of the last of its rows or a later one, up to which deletes are as well. */
 static int flush_settle(struct vecdb *db, struct vdb_seg *seg, uint32_t *n_rows, uint64_t *last_seq,
-                        vecdb_error *err) {
+                        uint64_t *until, vecdb_error *err) {
   struct vdb_growing *g = seg->growing;
   int rc = VECDB_OK;
   vdb_mutex_lock(&db->write_mu);
@@ -39,6 +40,9 @@ static int flush_settle(struct vecdb *db, struct vdb_seg *seg, uint32_t *n_rows,
     rc = vdb_commit_sync(db, g->last_seq, err);
   *n_rows = g->n_rows;
   *last_seq = g->last_seq;
+  *until = db->synced_seq < db->published_seq ? db->synced_seq : db->published_seq;
+  if (*until < g->last_seq)
+    *until = g->last_seq;
   vdb_mutex_unlock(&db->write_mu);
   return rc;
 }
@@ -96,11 +100,11 @@ VDB_INTERNAL int vdb_seal_rows(struct vecdb_collection *coll,
 static int flush_segment(struct vecdb_collection *coll, struct vdb_seg *seg,
                          struct vdb_control *control, vecdb_error *err) {
   uint32_t n_rows;
-  uint64_t last_seq;
-  VDB_TRY(flush_settle(coll->db, seg, &n_rows, &last_seq, err));
+  uint64_t last_seq, until;
+  VDB_TRY(flush_settle(coll->db, seg, &n_rows, &last_seq, &until, err));
   struct vdb_seg *sealed = NULL;
   struct vdb_sealed_source source = {{seg, n_rows}, NULL, n_rows};
-  struct vdb_seal_tombs tombs = {seg->tombs, last_seq};
+  struct vdb_seal_tombs tombs = {seg->tombs, until};
   if (n_rows > 0)
     VDB_TRY(vdb_seal_rows(coll, &source, 1, &tombs, control, &sealed, err));
   struct vdb_change change = {.coll = coll,

@@ -24,8 +24,8 @@ static int sealed_alone_find(const struct vdb_sealed_alone *a, const char *path,
 
 static int sealed_alone_read(struct vdb_env *env, const char *path, struct vdb_sealed_alone *a,
                              vecdb_error *err) {
-  struct vdb_reader in;
-  struct sealed_meta meta;
+  struct vdb_reader in = {0};
+  struct sealed_meta meta = {0};
   VDB_TRY(sealed_alone_find(a, path, &meta, &in, err));
   uint32_t version = vdb_read_u32(&in);
   if (!in.bad && version > SEALED_SCHM_VERSION)

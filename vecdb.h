@@ -386,8 +386,8 @@ typedef struct vecdb_options {
  * in a database's folder, or a copy of it under any name: a database of one collection, its
  * segment's, which can be searched, read and checked at once, and becomes one that can be written
  * to by vecdb_backup. It is as the file was written: with the schema of that time, without the rows
- * that were deleted or replaced by then, and with those that were later; vector indexes are files of
- * their own, so searches are exact. Of an encrypted database KEYS must stand beside it. Files of
+ * that were deleted or replaced by then, and with those that were later; vector indexes are files
+ * of their own, so searches are exact. Of an encrypted database KEYS must stand beside it. Files of
  * before format 7 are VECDB_ERR_NOT_A_DATABASE, VECDB_FOLLOW is VECDB_ERR_ARGUMENT.
  * options may be NULL. Errors: ARGUMENT, OPTION, BUSY, IO, NO_MEMORY, CORRUPT, NEWER_FORMAT,
  * NOT_A_DATABASE, NOT_FOUND, CANCELLED, TIMEOUT, KEY, UNSUPPORTED. Release with vecdb_close.
@@ -609,7 +609,19 @@ enum {
   VECDB_AUTO_ID = 1u << 1,     /* INT64 primary key, numbered by the database from 1 */
   VECDB_NULLABLE = 1u << 2,    /* scalar fields only */
   VECDB_HAS_DEFAULT = 1u << 3, /* `default_value` is used where a batch leaves the field out */
-  VECDB_ALLOW_ZERO = 1u << 4   /* COSINE: zero vectors are allowed, and their cosine is 0 */
+  VECDB_ALLOW_ZERO = 1u << 4,  /* COSINE: zero vectors are allowed, and their cosine is 0 */
+  /*
+   * Defaults that are computed when rows are written, where these leave the field out, and where
+   * they are null and the field is not nullable; not for a key, nor with HAS_DEFAULT. What came out
+   * is what is logged: readers, copies and the database after a crash have the same values. An
+   * update leaves the field alone unless it has a column for it (data NULL: a new value) or makes
+   * a new row. Such a field that is added later must be nullable: rows that are there have null.
+   */
+  VECDB_DEFAULT_NOW = 1u << 5, /* INT64: milliseconds since 1970 UTC by the clock of the database,
+                                  the same for all rows of a call */
+  VECDB_DEFAULT_UUID = 1u << 6 /* VARCHAR of 36 bytes or more: a UUID of version 7 (RFC 9562), of
+                                  that clock and of random bits, which are no secret; in lower
+                                  case */
 };
 
 /* One value. Strings and arrays are borrowed; who lends them says until when. */

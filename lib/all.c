@@ -148,6 +148,7 @@
 #include "sparse/sparse_scan.c"
 
 #include "seg/growing.c"
+#include "seg/sealed_alone.c"
 #include "seg/sealed_open.c"
 #include "seg/sealed_write.c"
 #include "seg/seg.c"
@@ -175,6 +176,7 @@
 #include "query/scan.c"
 #include "query/search.c"
 
+#include "db/alone.c"
 #include "db/alter.c"
 #include "db/apply.c"
 #include "db/backup.c"
@@ -182,6 +184,7 @@
 #include "db/change.c"
 #include "db/collection.c"
 #include "db/commit.c"
+#include "db/computed.c"
 #include "db/db_check.c"
 #include "db/db_open.c"
 #include "db/db_stats.c"

@@ -72,6 +72,8 @@ struct vdb_batch_merge {
   const int *at;
   const struct vdb_batch_patch *rows;
   uint32_t n_rows; /* at least 1 */
+  const struct vdb_column *fills; /* per field, by rows of `given`: what new rows get that it is not
+                                     given for; where there is nothing, or NULL: as said */
 };
 /* Appends the record of whole rows, as encode would write it, to `out`. Errors: MISSING_FIELD of a
    new row, naming it by `given`; LIMIT, NO_MEMORY; `out` is then as before. */

@@ -10,6 +10,7 @@ struct merge_field {
   const struct vdb_batch_merge *m;
   const struct vdb_field *field;
   const struct vdb_column *given; /* NULL: it stands */
+  const struct vdb_column *fill;  /* of new rows; NULL: that of the field */
   uint32_t number;
   bool null; /* of a row where it neither is given nor stands */
 };
@@ -17,9 +18,10 @@ struct merge_field {
 /* The column and row of a value; NULL where there is none. */
 static const struct vdb_column *merge_at(const struct merge_field *f, uint32_t i, size_t *row) {
   const struct vdb_batch_patch *patch = &f->m->rows[i];
-  *row = f->given ? patch->given : patch->row;
-  if (f->given)
-    return f->given;
+  const struct vdb_column *from = f->given ? f->given : patch->stands ? NULL : f->fill;
+  *row = from ? patch->given : patch->row;
+  if (from)
+    return from;
   return patch->stands ? &patch->stands[f->number] : NULL;
 }
 
@@ -42,7 +44,7 @@ static struct vdb_bytes merge_value(const struct merge_field *f, uint32_t i) {
 /* Fails for a new row that lacks a field it needs. */
 static int merge_check(const struct merge_field *f, vecdb_error *err) {
   const struct vdb_batch_merge *m = f->m;
-  if (f->given || (f->field->flags & (VECDB_HAS_DEFAULT | VECDB_NULLABLE)))
+  if (f->given || f->fill || (f->field->flags & (VECDB_HAS_DEFAULT | VECDB_NULLABLE)))
     return VECDB_OK;
   for (uint32_t i = 0; i < m->n_rows; i++)
     if (!m->rows[i].stands)
@@ -95,6 +97,8 @@ VDB_INTERNAL int vdb_batch_merge(const struct vdb_batch_merge *merge, struct vdb
   for (uint32_t f = 0; f < merge->schema->n_fields && rc == VECDB_OK; f++) {
     struct merge_field field = {.m = merge, .field = &merge->schema->fields[f], .number = f};
     field.given = merge->at[f] < 0 ? NULL : &merge->given->columns[merge->at[f]];
+    if (merge->fills && (merge->fills[f].data || merge->fills[f].refs))
+      field.fill = &merge->fills[f];
     field.null = !(field.field->flags & VECDB_HAS_DEFAULT);
     rc = merge_check(&field, err);
     if (rc != VECDB_OK)

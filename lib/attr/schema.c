@@ -9,7 +9,8 @@
 
 enum {
   SCHEMA_FLAGS = VECDB_PRIMARY_KEY | VECDB_AUTO_ID | VECDB_NULLABLE | VECDB_HAS_DEFAULT |
-                 VECDB_ALLOW_ZERO
+                 VECDB_ALLOW_ZERO | VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID,
+  SCHEMA_UUID = 36 /* bytes of one */
 };
 
 VDB_INTERNAL uint32_t vdb_type_width(int32_t type) {
@@ -137,6 +138,19 @@ static int schema_check_index(const vecdb_field *f, vecdb_error *err) {
   return VECDB_OK;
 }
 
+static int schema_check_computed(const vecdb_field *f, vecdb_error *err) {
+  uint32_t flags = f->flags & (VDB_COMPUTED | VECDB_HAS_DEFAULT | VECDB_PRIMARY_KEY);
+  if (!(flags & VDB_COMPUTED))
+    return VECDB_OK;
+  if (flags != VECDB_DEFAULT_NOW && flags != VECDB_DEFAULT_UUID)
+    return schema_fail(err, VECDB_ERR_SCHEMA, f, "a computed default is the only one, of no key");
+  if (flags == VECDB_DEFAULT_NOW && f->type != VECDB_INT64)
+    return schema_fail(err, VECDB_ERR_SCHEMA, f, "DEFAULT_NOW is for INT64");
+  if (flags == VECDB_DEFAULT_UUID && (f->type != VECDB_VARCHAR || f->max_length < SCHEMA_UUID))
+    return schema_fail(err, VECDB_ERR_SCHEMA, f, "DEFAULT_UUID is for VARCHAR of 36 bytes or more");
+  return VECDB_OK;
+}
+
 static int schema_check_flags(const vecdb_field *f, vecdb_error *err) {
   uint32_t flags = f->flags;
   bool vector = vdb_type_is_vector(f->type);
@@ -155,7 +169,7 @@ static int schema_check_flags(const vecdb_field *f, vecdb_error *err) {
     return schema_fail(err, VECDB_ERR_SCHEMA, f, "AUTO_ID is for an INT64 primary key");
   if (!(flags & VECDB_HAS_DEFAULT) && f->default_value.type)
     return schema_fail(err, VECDB_ERR_SCHEMA, f, "a default value comes with HAS_DEFAULT");
-  return VECDB_OK;
+  return schema_check_computed(f, err);
 }
 
 /* The part of a field that value checks look at. */

@@ -117,6 +117,8 @@ VDB_INLINE bool vdb_type_is_dense(int32_t type) {
 VDB_INLINE bool vdb_type_is_variable(int32_t type) {
   return (type >= VECDB_VARCHAR && type <= VECDB_JSON) || type == VECDB_SPARSE_VECTOR;
 }
+/* Flags of a field whose default is computed when rows are written. */
+#define VDB_COMPUTED ((uint32_t)(VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID))
 /* A text whose bytes are the value. */
 VDB_INLINE bool vdb_type_is_text(int32_t type) {
   return type == VECDB_VARCHAR || type == VECDB_JSON;

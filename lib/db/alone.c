@@ -1,7 +1,7 @@
 /*
  * alone.c - one segment file, opened by itself as a database of one collection; see db.h. The file
- * is as it was written: it has the schema of its time, the rows that were deleted before are so, and
- * what became of its rows later stands in files that are not looked for.
+ * is as it was written: it has the schema of its time, the rows that were deleted before are so,
+ * and what became of its rows later stands in files that are not looked for.
  */
 #include "base/check.h"
 #include "db/db.h"

@@ -144,6 +144,7 @@ struct vecdb {
   struct vdb_wal *wal; /* NULL: read only */
   struct vdb_cache *cache;  /* of results; NULL: none */
   _Atomic uint64_t serials; /* of collections' objects */
+  _Atomic uint64_t computed; /* rows that values were computed for, since opening */
 
   struct vdb_mutex manifest_mu;
   uint64_t generation;      /* manifest_mu */
@@ -204,6 +205,22 @@ VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb
 VDB_INTERNAL int vdb_alone_look(struct vecdb *db, vecdb_error *err);
 /* The segment in that file as a database of one collection, in place of vdb_recover. */
 VDB_INTERNAL int vdb_alone_open(struct vecdb *db, vecdb_error *err);
+
+/* ---- computed.c ---- */
+/* The values of this moment for fields with a computed default, of n_rows rows. NULL: the schema
+   has no such field. */
+struct vdb_computed;
+VDB_INTERNAL int vdb_computed_new(struct vecdb_collection *coll, const struct vdb_schema *schema,
+                                  uint32_t n_rows, struct vdb_computed **out, vecdb_error *err);
+VDB_INTERNAL void vdb_computed_free(struct vdb_computed *c);
+/* A caller's batch with these values for columns without data and for nulls of fields that have
+   none; `whole`: also for columns that it lacks. Once per c, which the result borrows. Errors: of
+   vdb_batch_check; NO_MEMORY. */
+VDB_INTERNAL int vdb_computed_batch(struct vdb_computed *c, const struct vdb_schema *schema,
+                                    const vecdb_batch *batch, bool whole, const vecdb_batch **out,
+                                    vecdb_error *err);
+/* For vdb_batch_merge; NULL without c. */
+VDB_INTERNAL const struct vdb_column *vdb_computed_fills(const struct vdb_computed *c);
 
 /* ---- rekey.c ---- */
 /* See vecdb_rekey; the database is encrypted and open for writing. */

@@ -35,6 +35,7 @@ struct push {
   struct vdb_bytes *held; /* what of it counts: all, or a count of 0 */
   uint64_t *versions;
   struct vdb_batch_patch *patches;
+  struct vdb_computed *computed;
 };
 
 static int push_check_params(struct push *p, vecdb_error *err) {
@@ -124,6 +125,7 @@ static int push_prepare(struct push *p, vecdb_error *err) {
     p->patches = vdb_alloc_array(mem, n, sizeof *p->patches);
   }
   vdb_free(mem, order);
+  VDB_TRY(vdb_computed_new(p->coll, p->schema, p->n_rows, &p->computed, err));
   return p->values && p->states && p->held && p->versions && p->patches ? VECDB_OK
                                                                          : vdb_fail_memory(err);
 }
@@ -261,7 +263,8 @@ static int push_write(struct push *p, struct vdb_pending *pending, vecdb_error *
   at[p->place] = PUSH_VALUE;
   at[p->field->version] = PUSH_VERSION;
   at[p->field->state] = PUSH_STATE;
-  const struct vdb_batch_merge merge = {p->schema, &given, at, p->patches, p->n_rows};
+  const struct vdb_batch_merge merge = {p->schema, &given, at, p->patches, p->n_rows,
+                                        vdb_computed_fills(p->computed)};
   struct vdb_writer record = VDB_WRITER(mem);
   struct vdb_batch whole = {0};
   int rc = vdb_batch_merge(&merge, &record, err);
@@ -304,6 +307,7 @@ static void push_end(struct push *p) {
                     p->states, p->held, p->versions, p->patches};
   for (size_t i = 0; i < VDB_COUNT(blocks); i++)
     vdb_free(vdb_env_for(&p->coll->db->env, VDB_FOR_WRITES), blocks[i]);
+  vdb_computed_free(p->computed);
 }
 
 VDB_INTERNAL int vdb_write_push(struct vecdb_collection *coll, const vecdb_push_params *params,

@@ -17,6 +17,7 @@ struct update {
   int at[VECDB_MAX_FIELDS];  /* place in `part` of each field of the schema; -1: not given */
   struct vdb_writer given;   /* a record of `part` */
   struct vdb_batch rows;     /* its columns */
+  struct vdb_computed *computed;
   uint32_t *source;          /* row of the caller's batch of each */
   struct vdb_batch_patch *patches;
   uint32_t n;                /* of them */
@@ -61,6 +62,8 @@ static int update_part(struct update *u, vecdb_error *err) {
 static int update_prepare(struct update *u, vecdb_error *err) {
   struct vdb_mem *mem = vdb_env_for(&u->coll->db->env, VDB_FOR_WRITES);
   uint32_t n;
+  VDB_TRY(vdb_computed_new(u->coll, u->schema, u->batch->n_rows, &u->computed, err));
+  VDB_TRY(vdb_computed_batch(u->computed, u->schema, u->batch, false, &u->batch, err));
   VDB_TRY(update_part(u, err));
   u->source = vdb_alloc_array(mem, u->batch->n_rows, sizeof *u->source);
   u->patches = vdb_alloc_array(mem, u->batch->n_rows, sizeof *u->patches);
@@ -101,7 +104,8 @@ static void update_find(struct update *u) {
 /* Puts the rows together and writes them; write_mu held, given up meanwhile. */
 static int update_write(struct update *u, struct vdb_pending *pending, vecdb_error *err) {
   struct vdb_mem *mem = vdb_env_for(&u->coll->db->env, VDB_FOR_WRITES);
-  const struct vdb_batch_merge merge = {u->schema, &u->rows, u->at, u->patches, u->n};
+  const struct vdb_batch_merge merge = {u->schema, &u->rows, u->at, u->patches, u->n,
+                                        vdb_computed_fills(u->computed)};
   struct vdb_writer record = VDB_WRITER(mem);
   struct vdb_batch whole = {0};
   int rc = vdb_batch_merge(&merge, &record, err);
@@ -138,6 +142,7 @@ static void update_end(struct update *u) {
   vdb_free(mem, u->patches);
   vdb_free(mem, u->source);
   vdb_free(mem, u->part.fields);
+  vdb_computed_free(u->computed);
 }
 
 VDB_INTERNAL int vdb_write_update(struct vecdb_collection *coll, const vecdb_batch *batch,

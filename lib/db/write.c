@@ -108,16 +108,22 @@ static int write_rows_try(struct write_rows *w, bool *again, vecdb_error *err) {
   struct vdb_mem *mem = vdb_env_for(&w->coll->db->env, VDB_FOR_WRITES);
   struct vdb_writer record = VDB_WRITER(mem);
   struct vdb_batch decoded = {0};
+  struct vdb_computed *computed;
+  const vecdb_batch *batch;
   uint32_t n_rows;
   w->schema = w->coll->schema;
-  int rc = vdb_batch_encode(mem, w->schema, w->batch, w->first_auto_id, &record, &n_rows,
-                            w->source, err);
+  VDB_TRY(vdb_computed_new(w->coll, w->schema, w->batch->n_rows, &computed, err));
+  int rc = vdb_computed_batch(computed, w->schema, w->batch, true, &batch, err);
+  if (!rc)
+    rc = vdb_batch_encode(mem, w->schema, batch, w->first_auto_id, &record, &n_rows, w->source,
+                          err);
   if (!rc)
     rc = vdb_batch_view(mem, w->schema, record.data, record.n, &decoded, err);
   if (!rc)
     rc = write_rows_locked(w, &record, &decoded, again, err);
   vdb_batch_fini(mem, &decoded);
   vdb_writer_free(&record);
+  vdb_computed_free(computed);
   return rc;
 }
 

@@ -1,10 +1,10 @@
 /*
- * test_api_alone.c - one file of a segment opened by itself: it holds what its database held when it
- * was written, answers as that does, and can become a database again. Other files, older and
+ * test_api_alone.c - one file of a segment opened by itself: it holds what its database held when
+ * it was written, answers as that does, and can become a database again. Other files, older and
  * damaged ones are errors that say so, and wrong rows never come out.
  */
-#include "api/format6.h"
 #include "tlib/apitest.h"
+#include "tlib/format6.h"
 
 static bool ends_with(const char *text, const char *end) {
   size_t n = strlen(text), m = strlen(end);

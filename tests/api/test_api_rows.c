@@ -1,7 +1,10 @@
 /*
  * test_api_rows.c - writing and reading rows through the public interface: upsert and delete, keys
- * that are given, text or automatic, paging, shapes of batches, result tables.
+ * that are given, text or automatic, paging, shapes of batches, result tables, defaults that are
+ * computed.
  */
+#include <ctype.h>
+
 #include "tlib/apitest.h"
 
 /* ---- Keys, upsert and delete ----------------------------------------------------------------- */
@@ -375,12 +378,301 @@ static void test_result_tables(void **state) {
   at_close(db);
 }
 
+/* ---- Defaults that are computed -------------------------------------------------------------- */
+
+static uint64_t clock_ms;
+
+static uint64_t clock_monotonic(void *user) {
+  (void)user;
+  return 1;
+}
+
+static uint64_t clock_wall(void *user) {
+  (void)user;
+  return clock_ms * 1000000 + 999999;
+}
+
+static const vecdb_clock test_clock = {clock_monotonic, clock_wall, NULL};
+
+static vecdb *computed_open(const char *path, uint64_t seed) {
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  options.flags = VECDB_HOST_DRIVEN;
+  options.clock = &test_clock;
+  options.seed = seed;
+  return at_open(path, &options);
+}
+
+static vecdb_collection *computed_create(vecdb *db) {
+  const vecdb_field fields[] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+      {.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW},
+      {.name = "u", .type = VECDB_VARCHAR, .max_length = 40, .flags = VECDB_DEFAULT_UUID},
+      {.name = "maybe", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW | VECDB_NULLABLE},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 1, .metric = VECDB_L2}};
+  vecdb_schema schema = {sizeof schema, sizeof *fields, NULL, fields, AT_COUNT(fields)};
+  vecdb_collection *coll;
+  at_ok(vecdb_collection_create(db, "c", &schema, &coll, &at_err));
+  assert_int_equal(vecdb_collection_schema(coll)->fields[2].flags, VECDB_DEFAULT_UUID);
+  return coll;
+}
+
+enum { COMPUTED_ROWS = 300 };
+
+/* Rows `first` and on with the columns `more`. */
+static void computed_put(vecdb_collection *coll, int64_t first, uint32_t n,
+                         const vecdb_column *more, uint32_t n_more) {
+  int64_t ids[COMPUTED_ROWS];
+  float v[COMPUTED_ROWS];
+  for (uint32_t i = 0; i < n; i++)
+    v[i] = (float)(ids[i] = first + i);
+  vecdb_column columns[8] = {{.field = "id", .data = ids}, {.field = "v", .data = v}};
+  for (uint32_t i = 0; i < n_more; i++)
+    columns[2 + i] = more[i];
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2 + n_more, n};
+  at_ok(vecdb_insert(coll, &batch, NULL, &at_err));
+}
+
+/* The times and the UUID of a row; times are -1 when null. */
+struct computed {
+  int64_t at, maybe;
+  char u[41];
+};
+
+static struct computed computed_of(vecdb_collection *coll, int64_t id) {
+  static const char *const fields[] = {"at", "maybe", "u"};
+  vecdb_keys keys = {.integers = &id, .n = 1};
+  vecdb_rows *rows;
+  at_ok(vecdb_get(coll, &keys, fields, 3, NULL, &rows, &at_err));
+  assert_int_equal(vecdb_rows_count(rows), 1);
+  vecdb_value at = vecdb_rows_value(rows, 0, 1), maybe = vecdb_rows_value(rows, 0, 2);
+  vecdb_value u = vecdb_rows_value(rows, 0, 3);
+  struct computed out = {.at = at.as.integer, .maybe = maybe.type ? maybe.as.integer : -1};
+  memcpy(out.u, u.as.data, u.length);
+  vecdb_rows_free(rows);
+  return out;
+}
+
+/* A UUID of version 7 and of that time. */
+static void check_uuid(const char *u, uint64_t ms) {
+  char time[14];
+  snprintf(time, sizeof time, "%08x-%04x", (unsigned)(ms >> 16), (unsigned)(ms & 0xffff));
+  assert_int_equal(strlen(u), 36);
+  assert_memory_equal(u, time, 13);
+  for (int i = 0; i < 36; i++)
+    if (i == 8 || i == 13 || i == 18 || i == 23)
+      assert_int_equal(u[i], '-');
+    else
+      assert_true(isdigit((unsigned char)u[i]) || (u[i] >= 'a' && u[i] <= 'f'));
+  assert_int_equal(u[14], '7');
+  assert_non_null(strchr("89ab", u[19]));
+}
+
+static int compare_texts(const void *a, const void *b) { return strcmp(a, b); }
+
+/* Where a batch leaves them out they are there, no two UUIDs alike though the clock stands. */
+static void test_computed(void **state) {
+  (void)state;
+  static char seen[COMPUTED_ROWS][41];
+  vecdb *db = computed_open(":memory:", 0);
+  vecdb_collection *coll = computed_create(db);
+  clock_ms = 0x18f12345678;
+  for (int i = 0; i < COMPUTED_ROWS; i += 100)
+    computed_put(coll, i, 100, NULL, 0);
+  for (int i = 0; i < COMPUTED_ROWS; i++) {
+    struct computed row = computed_of(coll, i);
+    assert_int_equal(row.at, clock_ms);
+    assert_int_equal(row.maybe, clock_ms);
+    check_uuid(row.u, clock_ms);
+    memcpy(seen[i], row.u, sizeof seen[i]);
+  }
+  qsort(seen, COMPUTED_ROWS, sizeof seen[0], compare_texts);
+  for (int i = 1; i < COMPUTED_ROWS; i++)
+    assert_string_not_equal(seen[i - 1], seen[i]);
+  assert_int_equal(at_count(coll, "at == 1713997371000"), COMPUTED_ROWS);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+/* What is given stays, and a null is null only where that can be. */
+static void test_computed_or_given(void **state) {
+  (void)state;
+  vecdb *db = computed_open(":memory:", 0);
+  vecdb_collection *coll = computed_create(db);
+  const int64_t times[][2] = {{7, 0}, {8, 0}, {9, 0}};
+  const char *texts[] = {"first", "second", "third..."};
+  const uint32_t lengths[] = {5, 6, 5};
+  const uint8_t some[] = {1, 0, 1};
+  clock_ms = 1000;
+  const vecdb_column given[] = {
+      {.field = "at", .data = times, .stride = sizeof times[0], .valid = some},
+      {.field = "u", .data = texts, .lengths = lengths, .valid = some},
+      {.field = "maybe", .data = times, .stride = sizeof times[0], .valid = some}};
+  computed_put(coll, 0, 3, given, 3);
+  const vecdb_column without_data[] = {{.field = "u"}, {.field = "maybe"}};
+  computed_put(coll, 3, 1, without_data, 2);
+  struct computed rows[4];
+  for (int i = 0; i < 4; i++)
+    rows[i] = computed_of(coll, i);
+  assert_int_equal(rows[0].at, 7);
+  assert_int_equal(rows[1].at, 1000);
+  assert_int_equal(rows[2].at, 9);
+  assert_int_equal(rows[0].maybe, 7);
+  assert_int_equal(rows[1].maybe, -1);
+  assert_int_equal(rows[3].maybe, 1000);
+  assert_string_equal(rows[0].u, "first");
+  check_uuid(rows[1].u, 1000);
+  assert_string_equal(rows[2].u, "third");
+  check_uuid(rows[3].u, 1000);
+  const int64_t id = 9;
+  const float v = 1;
+  const char *long_text = "0123456789012345678901234567890123456789!";
+  const vecdb_column columns[] = {{.field = "id", .data = &id}, {.field = "v", .data = &v},
+                                  {.field = "u", .data = &long_text},
+                                  {.field = "u", .data = &long_text},
+                                  {.field = "at", .data = &id, .stride = 4}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 3, 1};
+  at_fails(VECDB_ERR_TOO_LONG, vecdb_insert(coll, &batch, NULL, &at_err));
+  batch.n_columns = 4;
+  at_fails(VECDB_ERR_ARGUMENT, vecdb_insert(coll, &batch, NULL, &at_err));
+  const vecdb_column narrow[] = {columns[0], columns[1], columns[4]};
+  batch.columns = narrow;
+  batch.n_columns = 3;
+  at_fails(VECDB_ERR_ARGUMENT, vecdb_insert(coll, &batch, NULL, &at_err));
+  batch.columns = NULL;
+  at_fails(VECDB_ERR_ARGUMENT, vecdb_insert(coll, &batch, NULL, &at_err));
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+/* An update computes only what it is told to, and for new rows; a push for new rows. */
+static void test_computed_updates(void **state) {
+  (void)state;
+  vecdb *db = computed_open(":memory:", 0);
+  vecdb_collection *coll = computed_create(db);
+  clock_ms = 1000;
+  computed_put(coll, 0, 2, NULL, 0);
+  struct computed before = computed_of(coll, 0), old = computed_of(coll, 1);
+  clock_ms = 2000;
+  const int64_t ids[] = {0, 5};
+  const float v[] = {9, 9};
+  const vecdb_column columns[] = {
+      {.field = "id", .data = ids}, {.field = "v", .data = v}, {.field = "at"}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 2};
+  at_ok(vecdb_update(coll, &batch, VECDB_UPDATE_INSERT, NULL, &at_err));
+  struct computed after = computed_of(coll, 0), fresh = computed_of(coll, 5);
+  assert_memory_equal(&before, &after, sizeof before);
+  assert_int_equal(fresh.at, 2000);
+  assert_int_equal(fresh.maybe, 2000);
+  check_uuid(fresh.u, 2000);
+  clock_ms = 3000;
+  batch.n_columns = 3;
+  batch.n_rows = 1;
+  at_ok(vecdb_update(coll, &batch, 0, NULL, &at_err));
+  after = computed_of(coll, 0);
+  assert_int_equal(after.at, 3000);
+  assert_int_equal(after.maybe, 1000);
+  assert_string_equal(after.u, before.u);
+  at_ok(vecdb_optimizer_set(coll, "v", &(vecdb_optimizer)VECDB_OPTIMIZER_INIT, NULL, &at_err));
+  const int64_t pushed[] = {6, 1, 7};
+  vecdb_keys keys = {.integers = pushed, .n = 3};
+  vecdb_push_params push = VECDB_PUSH_PARAMS_INIT;
+  const float deltas[] = {1, 2, 3};
+  push.kind = VECDB_PUSH_DELTA;
+  push.flags = VECDB_PUSH_INSERT;
+  push.field = "v";
+  push.keys = &keys;
+  push.values = deltas;
+  clock_ms = 4000;
+  at_ok(vecdb_push(coll, &push, NULL, &at_err));
+  struct computed six = computed_of(coll, 6), seven = computed_of(coll, 7);
+  assert_int_equal(six.at, 4000);
+  check_uuid(seven.u, 4000);
+  assert_string_not_equal(six.u, seven.u);
+  struct computed one = computed_of(coll, 1);
+  assert_memory_equal(&one, &old, sizeof old);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
+/* The same values after a crash, for a reader, and in files; others from another seed. */
+static void test_computed_once(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  struct at_content content[3];
+  clock_ms = 5000;
+  for (int i = 0; i < 3; i++) {
+    vecdb *db = computed_open(at_path(folder, i == 0 ? "a" : i == 1 ? "b" : "c"), i == 2);
+    vecdb_collection *coll = computed_create(db);
+    computed_put(coll, 0, 100, NULL, 0);
+    content[i] = at_content(coll);
+    vecdb_collection_release(coll);
+    at_close(db);
+  }
+  at_same(content[0], content[1]);
+  assert_true(content[0].hash != content[2].hash);
+  clock_ms = 6000;
+  for (int round = 0; round < 3; round++) {
+    vecdb_options options = VECDB_OPTIONS_INIT;
+    options.flags = round == 1 ? VECDB_READ_ONLY : VECDB_HOST_DRIVEN;
+    vecdb *db = at_open(at_path(folder, "a"), &options);
+    vecdb_collection *coll;
+    at_ok(vecdb_collection_get(db, "c", &coll, &at_err));
+    at_same(content[0], at_content(coll));
+    if (round == 0)
+      at_ok(vecdb_compact(coll, NULL, &at_err));
+    vecdb_collection_release(coll);
+    at_close(db);
+  }
+  at_remove(folder);
+}
+
+/* Fields of these kinds that make no sense, and one that comes later. */
+static void test_computed_schemas(void **state) {
+  (void)state;
+  const vecdb_field bad[] = {
+      {.name = "x", .type = VECDB_INT32, .flags = VECDB_DEFAULT_NOW},
+      {.name = "x", .type = VECDB_VARCHAR, .max_length = 40, .flags = VECDB_DEFAULT_NOW},
+      {.name = "x", .type = VECDB_INT64, .flags = VECDB_DEFAULT_UUID},
+      {.name = "x", .type = VECDB_VARCHAR, .max_length = 35, .flags = VECDB_DEFAULT_UUID},
+      {.name = "x", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID},
+      {.name = "x", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW | VECDB_HAS_DEFAULT,
+       .default_value = {.type = VECDB_INT64}},
+      {.name = "x", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW}, /* and not nullable */
+      {.name = "x", .type = VECDB_FLOAT_VECTOR, .dim = 2, .flags = VECDB_DEFAULT_NOW}};
+  vecdb *db = computed_open(":memory:", 0);
+  vecdb_collection *coll = computed_create(db);
+  clock_ms = 1000;
+  computed_put(coll, 0, 1, NULL, 0);
+  vecdb_schema schema = {sizeof schema, sizeof *bad, NULL, bad, 1};
+  for (size_t i = 0; i < AT_COUNT(bad); i++) {
+    schema.fields = &bad[i];
+    at_fails(VECDB_ERR_SCHEMA, vecdb_fields_add(coll, &schema, NULL, &at_err));
+  }
+  const vecdb_field key[] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY | VECDB_DEFAULT_NOW},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2}};
+  const vecdb_schema keyed = {sizeof keyed, sizeof *key, NULL, key, 2};
+  at_fails(VECDB_ERR_SCHEMA, vecdb_collection_create(db, "d", &keyed, NULL, &at_err));
+  const vecdb_field good = {
+      .name = "later", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW | VECDB_NULLABLE};
+  schema.fields = &good;
+  at_ok(vecdb_fields_add(coll, &schema, NULL, &at_err));
+  clock_ms = 2000;
+  computed_put(coll, 1, 1, NULL, 0);
+  assert_int_equal(at_count(coll, "later is null"), 1);
+  assert_int_equal(at_count(coll, "later == 2000 and id == 1"), 1);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_upsert_and_delete), cmocka_unit_test(test_last_of_a_batch_wins),
       cmocka_unit_test(test_text_keys),         cmocka_unit_test(test_automatic_keys),
       cmocka_unit_test(test_paging),            cmocka_unit_test(test_strides),
-      cmocka_unit_test(test_result_tables),
+      cmocka_unit_test(test_result_tables),     cmocka_unit_test(test_computed),
+      cmocka_unit_test(test_computed_or_given), cmocka_unit_test(test_computed_updates),
+      cmocka_unit_test(test_computed_once),     cmocka_unit_test(test_computed_schemas),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

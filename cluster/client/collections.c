@@ -31,6 +31,9 @@ static int collections_document(const char *name, const vecdb_schema *schema,
     if (schema->fields[i].flags & VECDB_AUTO_ID)
       return calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
                         "shards do not number rows: give keys");
+    else if (schema->fields[i].flags & (VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID))
+      return calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
+                        "replicas would compute different defaults: give values");
   snprintf(doc.name, sizeof doc.name, "%s", name);
   doc.ack = l->ack ? (enum doc_ack)(l->ack - 1) : DOC_ACK_SYNC;
   doc.schema = wire_schema_write(schema);

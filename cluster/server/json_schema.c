@@ -47,6 +47,8 @@ static const struct name_of flag_names[] = {
     {"auto_id", VECDB_AUTO_ID},
     {"nullable", VECDB_NULLABLE},
     {"allow_zero", VECDB_ALLOW_ZERO},
+    {"default_now", VECDB_DEFAULT_NOW},
+    {"default_uuid", VECDB_DEFAULT_UUID},
     {NULL, 0},
 };
 
@@ -211,7 +213,8 @@ static bool schema_read_field(struct srv_call *call, json_t *object, vecdb_field
   static const char *const keys[] = {"name",         "description", "type",         "element_type",
                                      "dim",          "max_length",  "max_capacity", "metric",
                                      "scalar_index", "index",       "default",      "primary_key",
-                                     "auto_id",      "nullable",    "allow_zero",   NULL};
+                                     "auto_id",      "nullable",    "allow_zero",   "default_now",
+                                     "default_uuid", NULL};
   if (!json_is_object(object)) {
     srv_call_fail(call, 400, "ARGUMENT", "\"fields\" must be an array of objects");
     return false;

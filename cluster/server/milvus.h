@@ -177,6 +177,7 @@ struct milvus_schema {
   const char *partition_key; /* NULL: none */
 };
 bool milvus_schema_read(struct milvus *m, struct pb_bytes in, struct milvus_schema *out);
+void milvus_schema_dynamic(vecdb_field *out);
 /* One field, a FieldSchema, to be added. */
 bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out);
 void milvus_schema_write(struct milvus *m, uint32_t field, const struct milvus_open *open);
@@ -218,7 +219,11 @@ void milvus_columns_write(struct milvus *m, uint32_t number, const struct milvus
 bool milvus_filter_read(struct milvus *m, const struct milvus_open *open, const char *text,
                         const struct pb_list *values, vecdb_filter *out);
 
-/* A filter in the library's words, in the arena; NULL after failing (milvus_dynamic.c). */
+/* Whether a collection takes what its schema does not name (milvus_dynamic.c). */
+bool srv_milvus_is_dynamic(const vecdb_schema *schema);
+/* A filter in the library's words, in the arena; NULL: out of memory, after failing. */
+const char *srv_milvus_dynamic_text(struct srv_arena *arena, const vecdb_schema *schema,
+                                    const char *text);
 const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, const char *text);
 
 /* Builds the record's indexes anew, over a rebuilt collection (milvus_index.c). */

@@ -11,7 +11,8 @@
 
 /* The text being read, and the one being written. */
 struct dynamic_rewrite {
-  const struct milvus_open *open;
+  const vecdb_schema *schema;
+  bool dynamic; /* it has such a field */
   const char *at;
   struct pb_out out;
 };
@@ -33,10 +34,9 @@ static void dynamic_put(struct dynamic_rewrite *w, const char *text) {
   srv_pb_raw(&w->out, text, strlen(text));
 }
 
-static bool dynamic_field(const struct milvus_open *open, const char *name, size_t n) {
-  for (uint32_t i = 0; i < open->schema->n_fields; i++)
-    if (strlen(open->schema->fields[i].name) == n &&
-        memcmp(open->schema->fields[i].name, name, n) == 0)
+static bool dynamic_field(const vecdb_schema *schema, const char *name, size_t n) {
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    if (strlen(schema->fields[i].name) == n && memcmp(schema->fields[i].name, name, n) == 0)
       return true;
   return false;
 }
@@ -46,10 +46,10 @@ static void dynamic_name(struct dynamic_rewrite *w) {
   size_t n = strspn(name, "$_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
   w->at += n;
   after = w->at + strspn(w->at, " \t\r\n");
-  if (w->open->dynamic && dynamic_is(name, n, MILVUS_DYNAMIC_NAME)) {
+  if (w->dynamic && dynamic_is(name, n, MILVUS_DYNAMIC_NAME)) {
     dynamic_put(w, MILVUS_DYNAMIC);
-  } else if (!w->open->dynamic || *after == '(' || dynamic_word(name, n) ||
-             dynamic_field(w->open, name, n)) {
+  } else if (!w->dynamic || *after == '(' || dynamic_word(name, n) ||
+             dynamic_field(w->schema, name, n)) {
     srv_pb_raw(&w->out, name, n);
   } else {
     dynamic_put(w, MILVUS_DYNAMIC "[\"");
@@ -74,8 +74,13 @@ static void dynamic_other(struct dynamic_rewrite *w) {
   w->at += n;
 }
 
-const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, const char *text) {
-  struct dynamic_rewrite w = {open, text, {.arena = &m->call->arena}};
+bool srv_milvus_is_dynamic(const vecdb_schema *schema) {
+  return srv_schema_field(schema, MILVUS_DYNAMIC) != NULL;
+}
+
+const char *srv_milvus_dynamic_text(struct srv_arena *arena, const vecdb_schema *schema,
+                                    const char *text) {
+  struct dynamic_rewrite w = {schema, srv_milvus_is_dynamic(schema), text, {.arena = arena}};
   while (*w.at) {
     unsigned char c = (unsigned char)*w.at;
     if (c == '"' || c == '\'')
@@ -88,8 +93,12 @@ const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, con
       dynamic_other(&w);
   }
   srv_pb_raw(&w.out, "", 1);
-  if (!w.out.failed)
-    return (const char *)w.out.data;
-  milvus_no_memory(m);
-  return NULL;
+  return w.out.failed ? NULL : (const char *)w.out.data;
+}
+
+const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, const char *text) {
+  const char *out = srv_milvus_dynamic_text(&m->call->arena, open->schema, text);
+  if (!out)
+    milvus_no_memory(m);
+  return out;
 }

@@ -144,7 +144,7 @@ void milvus_opened(struct milvus_open *open) {
   open->physical = engine_collection_name(open->collection);
   open->schema = engine_collection_schema(open->collection);
   open->key = srv_schema_key(open->schema);
-  open->dynamic = srv_schema_field(open->schema, MILVUS_DYNAMIC) != NULL;
+  open->dynamic = srv_milvus_is_dynamic(open->schema);
   open->auto_id = json_is_true(json_object_get(open->record, "auto_id"));
   open->loaded = !open->record || json_is_true(json_object_get(open->record, "loaded"));
 }

@@ -176,6 +176,8 @@ static bool milvus_full(struct srv_call *call, json_t *json, vecdb_schema *schem
       return false;
   schema->fields = fields;
   schema->n_fields = (uint32_t)n;
+  if (!srv_milvus_enable(call, json, &fields[n], &schema->n_fields))
+    return false;
   for (size_t i = 0; i < json_array_size(indexes); i++)
     if (!milvus_index(call, json_array_get(indexes, i), schema))
       return false;
@@ -187,7 +189,7 @@ static bool milvus_quick(struct srv_call *call, vecdb_schema *schema) {
   json_t *json = call->json;
   bool auto_id = false;
   uint32_t max_length = 64;
-  vecdb_field *fields = srv_arena_array(&call->arena, 2, sizeof *fields);
+  vecdb_field *fields = srv_arena_array(&call->arena, 3, sizeof *fields);
   if (!fields) {
     srv_call_no_memory(call);
     return false;
@@ -209,7 +211,8 @@ static bool milvus_quick(struct srv_call *call, vecdb_schema *schema) {
     fields[0].flags |= VECDB_AUTO_ID;
   schema->fields = fields;
   schema->n_fields = 2;
-  return true;
+  json_t *asks = json_object_get(json, "enableDynamicField") ? json : json_object_get(json, "params");
+  return srv_milvus_enable(call, asks, &fields[2], &schema->n_fields);
 }
 
 /* ---- Handlers -------------------------------------------------------------------------------- */
@@ -218,7 +221,7 @@ void srv_milvus_create(struct srv_call *call) {
   static const char *const keys[] = {"collectionName",  "dbName", "dimension",   "metricType",
                                      "idType",          "autoId", "autoID",      "primaryFieldName",
                                      "vectorFieldName", "schema", "indexParams", "params",
-                                     "description",     NULL};
+                                     "description",     "enableDynamicField", NULL};
   vecdb_schema schema = VECDB_SCHEMA_INIT;
   vecdb_error error;
   json_t *full = json_object_get(call->json, "schema");
@@ -300,7 +303,7 @@ void srv_milvus_describe(struct srv_call *call) {
   json_t *fields = json_array(), *indexes = json_array();
   for (uint32_t i = 0; i < schema->n_fields; i++) {
     const vecdb_field *f = &schema->fields[i];
-    if (strcmp(f->name, MILVUS_WRITTEN) != 0)
+    if (!milvus_hidden(f->name))
       json_array_append_new(fields, milvus_field_write(f));
     if (srv_type_is_vector(f->type))
       json_array_append_new(indexes,
@@ -308,11 +311,12 @@ void srv_milvus_describe(struct srv_call *call) {
                                       "metricType", srv_milvus_metric_name(f->metric)));
   }
   bool auto_id = (srv_schema_key(schema)->flags & VECDB_AUTO_ID) != 0;
+  bool dynamic = srv_milvus_is_dynamic(schema);
   srv_milvus_answer(
       call, json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:s, s:i, s:i, s:o}", "collectionName",
                       engine_collection_name(collection), "description",
                       schema->description ? schema->description : "", "fields", fields, "indexes",
-                      indexes, "autoId", auto_id, "enableDynamicField", 0, "load",
+                      indexes, "autoId", auto_id, "enableDynamicField", dynamic, "load",
                       "LoadStateLoaded", "partitionsNum", 1, "shardsNum", 1, "properties",
                       srv_milvus_properties(call, engine_collection_name(collection))));
   engine_collection_release(collection);

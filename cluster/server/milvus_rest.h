@@ -33,11 +33,33 @@ json_t *srv_milvus_properties(struct srv_call *call, const char *physical);
 void srv_milvus_forget(struct srv_call *call, const char *physical);
 /* Has the rows of a batch say when they were written, in a collection with a time to live. */
 bool srv_milvus_written(struct srv_call *call, const vecdb_schema *schema, vecdb_batch *batch);
-/* Where *fields is NULL, all of them: sets it to those that clients are to see. */
-bool srv_milvus_visible(struct srv_call *call, const vecdb_schema *schema,
-                        const char *const **fields, size_t *n);
 
 srv_handler srv_milvus_alter, srv_milvus_alter_drop;
+
+/* ---- milvus_rest_dynamic.c ------------------------------------------------------------------- */
+
+/* "enableDynamicField" of a new collection: with it the dynamic field goes to `out`, and *n counts
+   it. False after answering. */
+bool srv_milvus_enable(struct srv_call *call, json_t *json, vecdb_field *out, uint32_t *n);
+/* Rows as the collection has them: members that its schema does not name are in the dynamic field,
+   where there is one. To be released; NULL after answering. */
+json_t *srv_milvus_fold(struct srv_call *call, const vecdb_schema *schema, json_t *rows);
+/* Has a filter look for names that the schema lacks in the dynamic field. False after answering. */
+bool srv_milvus_names(struct srv_call *call, const vecdb_schema *schema, vecdb_filter *filter);
+
+/* What of its rows an answer has. */
+struct srv_milvus_wanted {
+  const char *const *fields; /* NULL: all that clients are to see */
+  size_t n_fields;
+  bool all;                  /* of the dynamic field; or */
+  const char **names;        /* these members of it; "$meta": the field itself */
+  size_t n_names;
+};
+/* Settles the names in `fields` by the schema. False after answering. */
+bool srv_milvus_settle(struct srv_call *call, const vecdb_schema *schema,
+                       struct srv_milvus_wanted *wanted);
+json_t *srv_milvus_row(const struct srv_milvus_wanted *wanted, const struct engine_rows *rows,
+                       size_t row);
 
 /* ---- milvus_rest_rows.c ---------------------------------------------------------------------- */
 

@@ -197,20 +197,3 @@ bool srv_milvus_written(struct srv_call *call, const vecdb_schema *schema, vecdb
   batch->n_columns = n;
   return true;
 }
-
-bool srv_milvus_visible(struct srv_call *call, const vecdb_schema *schema,
-                        const char *const **fields, size_t *n) {
-  const char **names = srv_arena_array(&call->arena, schema->n_fields, sizeof *names);
-  if (*fields)
-    return true;
-  if (!names) {
-    srv_call_no_memory(call);
-    return false;
-  }
-  *n = 0;
-  for (uint32_t i = 0; i < schema->n_fields; i++)
-    if (strcmp(schema->fields[i].name, MILVUS_WRITTEN) != 0)
-      names[(*n)++] = schema->fields[i].name;
-  *fields = names;
-  return true;
-}

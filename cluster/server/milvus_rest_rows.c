@@ -66,9 +66,12 @@ static void milvus_rows(struct srv_call *call, milvus_write *write, const char *
   struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  json_t *rows = json_is_object(data) ? json_pack("[O]", data) : json_incref(data);
-  milvus_put(call, collection, rows, write, count_name, ids_name);
+  json_t *given = json_is_object(data) ? json_pack("[O]", data) : json_incref(data);
+  json_t *rows = srv_milvus_fold(call, engine_collection_schema(collection), given);
+  if (rows)
+    milvus_put(call, collection, rows, write, count_name, ids_name);
   json_decref(rows);
+  json_decref(given);
   engine_collection_release(collection);
 }
 
@@ -105,27 +108,26 @@ static bool milvus_filter(struct srv_call *call, vecdb_filter *out) {
 }
 
 /* "outputFields"; "*" among them, and in `all` none, stands for every field. */
-static bool milvus_fields(struct srv_call *call, bool all, const char *const **fields, size_t *n) {
+static bool milvus_fields(struct srv_call *call, bool all, struct srv_milvus_wanted *wanted) {
   static const char *const none[] = {NULL};
-  *fields = NULL;
-  *n = 0;
-  if (!srv_take_names(call, call->json, "outputFields", fields, n))
+  memset(wanted, 0, sizeof *wanted);
+  if (!srv_take_names(call, call->json, "outputFields", &wanted->fields, &wanted->n_fields))
     return false;
-  for (size_t i = 0; i < *n; i++)
-    if (strcmp((*fields)[i], "*") == 0) {
-      *fields = NULL;
-      *n = 0;
+  for (size_t i = 0; i < wanted->n_fields; i++)
+    if (strcmp(wanted->fields[i], "*") == 0) {
+      wanted->fields = NULL;
+      wanted->n_fields = 0;
       return true;
     }
-  if (*n == 0)
-    *fields = all ? NULL : none;
+  if (wanted->n_fields == 0)
+    wanted->fields = all ? NULL : none;
   return true;
 }
 
-static json_t *milvus_list(const struct engine_rows *rows) {
+static json_t *milvus_list(const struct srv_milvus_wanted *wanted, const struct engine_rows *rows) {
   json_t *out = json_array();
   for (size_t i = 0; i < engine_rows_count(rows); i++)
-    json_array_append_new(out, srv_row_write(rows, i, SIZE_MAX));
+    json_array_append_new(out, srv_milvus_row(wanted, rows, i));
   return out;
 }
 
@@ -144,10 +146,12 @@ void srv_milvus_delete(struct srv_call *call) {
   struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  if (srv_guard_delete_where(call, collection, &filter, NULL, &error) != VECDB_OK)
-    srv_call_error(call, &error);
-  else
-    srv_milvus_answer(call, json_object());
+  if (srv_milvus_names(call, engine_collection_schema(collection), &filter)) {
+    if (srv_guard_delete_where(call, collection, &filter, NULL, &error) != VECDB_OK)
+      srv_call_error(call, &error);
+    else
+      srv_milvus_answer(call, json_object());
+  }
   engine_collection_release(collection);
 }
 
@@ -157,25 +161,29 @@ void srv_milvus_query(struct srv_call *call) {
                                      "offset",         "consistencyLevel", NULL};
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_control control = VECDB_CONTROL_INIT;
+  struct srv_milvus_wanted wanted;
   struct engine_rows *rows;
   vecdb_error error;
   params.limit = ROWS_LIMIT;
   control.timeout_ms = (uint32_t)call->server->config.timeout_ms;
   params.control = &control;
   if (!srv_only_keys(call, call->json, keys) || !milvus_filter(call, &params.filter) ||
-      !milvus_fields(call, true, &params.fields, &params.n_fields) ||
+      !milvus_fields(call, true, &wanted) ||
       !srv_take_u32(call, call->json, "limit", &params.limit) ||
       !srv_take_number(call, call->json, "offset", INT64_MAX, &params.offset))
     return;
   struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  if (srv_milvus_visible(call, engine_collection_schema(collection), &params.fields,
-                         &params.n_fields)) {
+  const vecdb_schema *schema = engine_collection_schema(collection);
+  if (srv_milvus_names(call, schema, &params.filter) &&
+      srv_milvus_settle(call, schema, &wanted)) {
+    params.fields = wanted.fields;
+    params.n_fields = wanted.n_fields;
     if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
-      srv_milvus_answer(call, milvus_list(rows));
+      srv_milvus_answer(call, milvus_list(&wanted, rows));
       engine_rows_free(rows);
     }
   }
@@ -184,13 +192,12 @@ void srv_milvus_query(struct srv_call *call) {
 
 void srv_milvus_get(struct srv_call *call) {
   static const char *const keys[] = {"collectionName", "dbName", "id", "outputFields", NULL};
-  const char *const *fields;
-  size_t n_fields;
+  struct srv_milvus_wanted wanted;
   vecdb_keys list;
   struct engine_rows *rows;
   vecdb_error error;
   json_t *id = json_object_get(call->json, "id");
-  if (!srv_only_keys(call, call->json, keys) || !milvus_fields(call, true, &fields, &n_fields))
+  if (!srv_only_keys(call, call->json, keys) || !milvus_fields(call, true, &wanted))
     return;
   if (!id) {
     srv_call_fail(call, 400, "ARGUMENT", "\"id\" is missing");
@@ -202,12 +209,12 @@ void srv_milvus_get(struct srv_call *call) {
   json_t *ids = json_is_array(id) ? json_incref(id) : json_pack("[O]", id);
   const vecdb_schema *schema = engine_collection_schema(collection);
   if (srv_keys_read(call, srv_schema_key(schema), ids, &list) &&
-      srv_milvus_visible(call, schema, &fields, &n_fields)) {
-    struct srv_guard_fields wanted = {fields, n_fields};
-    if (srv_guard_get(call, collection, &list, wanted, NULL, &rows, &error) != VECDB_OK) {
+      srv_milvus_settle(call, schema, &wanted)) {
+    struct srv_guard_fields fields = {wanted.fields, wanted.n_fields};
+    if (srv_guard_get(call, collection, &list, fields, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
-      srv_milvus_answer(call, milvus_list(rows));
+      srv_milvus_answer(call, milvus_list(&wanted, rows));
       engine_rows_free(rows);
     }
   }
@@ -221,6 +228,7 @@ struct milvus_search {
   struct srv_call *call;
   const vecdb_field *field;
   vecdb_search_params params;
+  struct srv_milvus_wanted wanted;
   vecdb_control control;
   vecdb_group_by group; /* field NULL: hits are not grouped; "limit" and "offset" count groups */
   uint32_t limit, offset;
@@ -314,9 +322,11 @@ static bool milvus_options(struct milvus_search *s, const vecdb_schema *schema) 
       !srv_take_u32(call, call->json, "limit", &s->limit) ||
       !srv_take_u32(call, call->json, "offset", &s->offset) ||
       !milvus_filter(call, &s->params.filter) ||
-      !milvus_fields(call, false, &s->params.fields, &s->params.n_fields) ||
-      !srv_milvus_visible(call, schema, &s->params.fields, &s->params.n_fields))
+      !srv_milvus_names(call, schema, &s->params.filter) ||
+      !milvus_fields(call, false, &s->wanted) || !srv_milvus_settle(call, schema, &s->wanted))
     return false;
+  s->params.fields = s->wanted.fields;
+  s->params.n_fields = s->wanted.n_fields;
   s->field = name && *name ? srv_schema_field(schema, name) : srv_schema_vector(schema);
   if (!s->field || !srv_type_is_vector(s->field->type)) {
     srv_call_fail(call, 400, "UNKNOWN_FIELD", "there is no vector field \"%.100s\"",
@@ -345,11 +355,12 @@ static int milvus_find(struct milvus_search *s, struct engine_collection *collec
 }
 
 /* Adds the hits of a list after the first `skip`; how many. */
-static uint32_t milvus_hits(const vecdb_hit *hits, uint32_t n, uint32_t skip,
-                            const struct engine_rows *rows, json_t *out) {
+static uint32_t milvus_hits(const struct srv_milvus_wanted *wanted, const vecdb_hit *hits,
+                            uint32_t n, uint32_t skip, const struct engine_rows *rows,
+                            json_t *out) {
   uint32_t first = skip < n ? skip : n;
   for (uint32_t i = first; i < n; i++) {
-    json_t *one = srv_row_write(rows, hits[i].row, SIZE_MAX);
+    json_t *one = srv_milvus_row(wanted, rows, hits[i].row);
     json_object_set_new(one, "distance", json_real((double)hits[i].score));
     json_array_append_new(out, one);
   }
@@ -363,9 +374,9 @@ static uint32_t milvus_hits_of(const struct milvus_search *s, uint32_t q, const 
   size_t k = s->params.k, size = s->group.hits;
   uint32_t n = 0;
   if (!s->group.field)
-    return milvus_hits(hits + q * k, counts[q], s->offset, rows, out);
+    return milvus_hits(&s->wanted, hits + q * k, counts[q], s->offset, rows, out);
   for (size_t g = q * k + s->offset; g < (q + 1) * k; g++)
-    n += milvus_hits(hits + g * size, counts[g], 0, rows, out);
+    n += milvus_hits(&s->wanted, hits + g * size, counts[g], 0, rows, out);
   return n;
 }
 

@@ -161,7 +161,7 @@ bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out) {
   return schema_field(m, &field, out);
 }
 
-static void schema_dynamic(vecdb_field *out) {
+void milvus_schema_dynamic(vecdb_field *out) {
   out->name = MILVUS_DYNAMIC;
   out->type = VECDB_JSON;
   out->flags = VECDB_NULLABLE;
@@ -194,7 +194,7 @@ bool milvus_schema_read(struct milvus *m, struct pb_bytes in, struct milvus_sche
     n++;
   }
   if (out->dynamic)
-    schema_dynamic(&fields[n++]);
+    milvus_schema_dynamic(&fields[n++]);
   out->schema = (vecdb_schema)VECDB_SCHEMA_INIT;
   out->schema.description = *all.description ? all.description : NULL;
   out->schema.fields = fields;

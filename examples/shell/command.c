@@ -23,7 +23,8 @@ const struct command commands[] = {
      "  create docs id int64 key, title varchar(200), v vector(384) cosine\n"
      "types  bool int8 int16 int32 int64 float double varchar(BYTES) json array(TYPE, N)\n"
      "       vector(DIM) vector(DIM, float16|bfloat16|int8|binary) sparse\n"
-     "words  key auto nullable default=VALUE about=\"text\"\n"
+     "words  key auto nullable default=VALUE about=\"text\"; defaults that are computed: now of\n"
+     "       int64 (milliseconds since 1970), uuid of varchar\n"
      "       of scalars an index for filters: hash sorted none\n"
      "       of vectors a metric: cosine l2 ip hamming jaccard, zero (vectors are allowed),\n"
      "       and an index: FLAT, HNSW(m=24), IVF_PQ(nlist=1024), DISK ...; AUTO without one"},

@@ -295,7 +295,7 @@ static int rows_absent(struct rows *rows, size_t i, vecdb_error *error) {
     return VECDB_OK;
   c->valid[rows->n] = 0;
   if (!(field->flags & VECDB_HAS_DEFAULT))
-    return field->flags & VECDB_NULLABLE
+    return field->flags & (VECDB_NULLABLE | VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID)
                ? VECDB_OK
                : fail_field(error, field, VECDB_ERR_MISSING_FIELD, "not in the row");
   c->valid[rows->n] = v->type != 0;

@@ -37,6 +37,8 @@ static const struct named field_flags[] = {{"key", VECDB_PRIMARY_KEY},
                                            {"auto", VECDB_AUTO_ID},
                                            {"nullable", VECDB_NULLABLE},
                                            {"zero", VECDB_ALLOW_ZERO},
+                                           {"now", VECDB_DEFAULT_NOW},
+                                           {"uuid", VECDB_DEFAULT_UUID},
                                            {NULL, 0}};
 
 /* The value of a word whatever its case, or 0. */

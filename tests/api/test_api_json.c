@@ -197,11 +197,49 @@ static void test_changes(void **state) {
   at_remove(folder);
 }
 
+/* A reader that follows sees values of JSON change by upserts, updates of one field, and merges. */
+static void test_follower(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  options.flags = VECDB_HOST_DRIVEN;
+  vecdb *db = at_open(folder, &options);
+  vecdb_collection *coll = create(db), *seen;
+  options.flags |= VECDB_READ_ONLY | VECDB_FOLLOW;
+  vecdb *reader = at_open(folder, &options);
+  at_ok(vecdb_collection_get(reader, "c", &seen, &at_err));
+  const int64_t id = 2;
+  const char *text = "{\"n\": {\"deep\" : 6}}";
+  const vecdb_column columns[] = {{.field = "id", .data = &id}, {.field = "meta", .data = &text}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+  for (int round = 0; round < 3; round++) {
+    fill(coll);
+    if (round == 1)
+      at_ok(vecdb_flush(coll, NULL, &at_err));
+    if (round == 2)
+      at_ok(vecdb_compact(coll, NULL, &at_err));
+    at_ok(vecdb_refresh(reader, 0, NULL, &at_err));
+    check_filled(seen);
+    at_ok(vecdb_update(coll, &batch, 0, NULL, &at_err));
+    assert_int_equal(at_count(seen, "meta['n']['deep'] > 3"), 1);
+    at_ok(vecdb_refresh(reader, 0, NULL, &at_err));
+    assert_int_equal(at_count(seen, "meta['n']['deep'] > 3"), 2);
+    check(seen, 2, "meta", "{\"n\":{\"deep\":6}}");
+    check(seen, 2, "kind", "{\"a\":[1]}");
+  }
+  vecdb_collection_release(seen);
+  at_close(reader);
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_places),
       cmocka_unit_test(test_refused),
       cmocka_unit_test(test_changes),
+      cmocka_unit_test(test_follower),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -569,12 +569,129 @@ static void searches(void **state) {
     search_alike(kinds[i]);
 }
 
+/* ---- JSON, and one file by itself ---- */
+
+static vecdb_collection *json_create(vecdb *db) {
+  const vecdb_field fields[] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+      {.name = secret_field, .type = VECDB_JSON, .flags = VECDB_NULLABLE},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 4, .metric = VECDB_L2}};
+  const vecdb_schema schema = {sizeof schema, sizeof *fields, NULL, fields, AT_COUNT(fields)};
+  vecdb_collection *coll;
+  at_ok(vecdb_collection_create(db, secret_coll, &schema, &coll, &at_err));
+  return coll;
+}
+
+/* Rows whose JSON is {"n": id, "text": the secret}. */
+static void json_put(vecdb_collection *coll) {
+  for (int64_t id = 0; id < 50; id++) {
+    char json[100];
+    const char *text = json;
+    snprintf(json, sizeof json, "{ \"n\": %d, \"text\": \"%s\" }", (int)id, secret_text);
+    const vecdb_column columns[] = {{.field = "id", .data = &id},
+                                    {.field = secret_field, .data = &text},
+                                    {.field = "v", .data = secret_vector}};
+    const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, AT_COUNT(columns), 1};
+    at_ok(vecdb_upsert(coll, &batch, NULL, &at_err));
+  }
+}
+
+static void json_check(vecdb *db) {
+  vecdb_collection *coll;
+  char filter[200];
+  snprintf(filter, sizeof filter, "%s[\"n\"] < 10 and %s[\"text\"] == \"%s\"", secret_field,
+           secret_field, secret_text);
+  at_ok(vecdb_collection_get(db, secret_coll, &coll, &at_err));
+  assert_int_equal(at_count(coll, filter), 10);
+  vecdb_collection_release(coll);
+}
+
+static void json_is_encrypted(void **state) {
+  (void)state;
+  if (!can_encrypt())
+    return;
+  char *folder = at_folder();
+  vecdb_options o = options_of(keys_of("a"));
+  vecdb *db = at_open(folder, &o);
+  vecdb_collection *coll = json_create(db);
+  json_put(coll);
+  json_check(db);
+  look_secret(folder); /* in the log */
+  at_ok(vecdb_compact(coll, NULL, &at_err));
+  json_put(coll);
+  look_secret(folder); /* and in files */
+  json_check(db);
+  vecdb_collection_release(coll);
+  at_close(db);
+  db = at_open(folder, &o);
+  json_check(db);
+  at_close(db);
+  at_remove(folder);
+}
+
+static void rows_file(void *arg, const char *path) {
+  size_t n = strlen(path);
+  if (n > 5 && strcmp(path + n - 5, ".rows") == 0)
+    snprintf(arg, 400, "%s", path);
+}
+
+/* KEYS must stand beside the file, and the host's key fit. */
+static void one_file_alone(void **state) {
+  (void)state;
+  if (!can_encrypt())
+    return;
+  char *folder = at_folder(), *other = at_folder(), rows[400] = "";
+  vecdb_options o = options_of(keys_of("a"));
+  vecdb *db = at_open(folder, &o), *none;
+  vecdb_collection *coll = json_create(db);
+  json_put(coll);
+  at_ok(vecdb_compact(coll, NULL, &at_err));
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_each_file(folder, rows_file, rows);
+  o.flags = VECDB_READ_ONLY;
+  db = at_open(rows, &o);
+  json_check(db);
+  at_ok(vecdb_check(db, NULL, NULL, NULL, &at_err));
+  at_close(db);
+  copy_file(other, rows);
+  const char *copy = at_path(other, strrchr(rows, '/') + 1);
+  at_fails(VECDB_ERR_KEY, vecdb_open(copy, &o, &none, &at_err));
+  assert_non_null(strstr(at_err.message, "KEYS"));
+  copy_file(other, at_path(folder, "KEYS"));
+  db = at_open(copy, &o);
+  json_check(db);
+  at_close(db);
+  look_secret(other);
+  o.encryption = NULL;
+  at_fails(VECDB_ERR_KEY, vecdb_open(copy, &o, &none, &at_err));
+  size_t n;
+  unsigned char *bytes = at_read(copy, &n);
+  o.encryption = keys_of("a");
+  for (size_t at = 0; at < n; at += 97) {
+    bytes[at] ^= 4;
+    at_write(copy, bytes, n);
+    int rc = vecdb_open(copy, &o, &none, &at_err);
+    if (rc == VECDB_OK) { /* in vectors, which a check reads */
+      rc = vecdb_check(none, NULL, NULL, NULL, &at_err);
+      at_close(none);
+    }
+    assert_true(rc == VECDB_ERR_CORRUPT || rc == VECDB_ERR_NOT_A_DATABASE || rc == VECDB_ERR_KEY ||
+                rc == VECDB_ERR_NEWER_FORMAT);
+    bytes[at] ^= 4;
+  }
+  free(bytes);
+  at_remove(other);
+  at_remove(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(nothing_is_readable), cmocka_unit_test(killed),
       cmocka_unit_test(wrong_keys),          cmocka_unit_test(bad_options),
       cmocka_unit_test(other_keys),          cmocka_unit_test(backup_and_restore),
       cmocka_unit_test(copies_differ),       cmocka_unit_test(searches),
+      cmocka_unit_test(json_is_encrypted),   cmocka_unit_test(one_file_alone),
   };
   return cmocka_run_group_tests_name("encryption", tests, NULL, NULL);
 }

@@ -240,6 +240,15 @@ static void test_errors(void **state) {
   schema.fields = numbered;
   assert_int_equal(vecdb_client_create(t->client, "new", &schema, NULL, NULL, &error),
                    VECDB_ERR_UNSUPPORTED);
+  numbered[0] = tc_fields[0];
+  vecdb_field computed[] = {
+      numbered[0], numbered[1], numbered[2],
+      {.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW}}; /* differs by replica */
+  schema.fields = computed;
+  schema.n_fields = 4;
+  assert_int_equal(vecdb_client_create(t->client, "new", &schema, NULL, NULL, &error),
+                   VECDB_ERR_UNSUPPORTED);
+  assert_string_equal(error.field, "at");
   assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
   assert_int_not_equal(
       vecdb_client_count(t->client, "docs", NULL, &count,

@@ -344,6 +344,73 @@ static void test_schema(void **state) {
          " \"distance\": 1.0}]");
 }
 
+#define DYNAMIC "{\"collectionName\": \"dyn\", "
+
+/* Members of rows that the schema does not name: filtered, and given back as they came. */
+static void test_dynamic(void **state) {
+  const struct web *w = *state;
+  expect(w, COLLECTIONS "/create",
+         DYNAMIC "\"schema\": {\"enableDynamicField\": true, \"fields\": ["
+         "{\"fieldName\": \"id\", \"dataType\": \"Int64\", \"isPrimary\": true},"
+         "{\"fieldName\": \"v\", \"dataType\": \"FloatVector\","
+         " \"elementTypeParams\": {\"dim\": 1}}]}, \"indexParams\":"
+         " [{\"fieldName\": \"v\", \"metricType\": \"L2\"}]}",
+         "{}");
+  json_t *told = ask(w, 0, COLLECTIONS "/describe", DYNAMIC "\"dbName\": \"default\"}");
+  assert_true(json_is_true(json_object_get(told, "enableDynamicField")));
+  assert_int_equal(json_array_size(json_object_get(told, "fields")), 2);
+  json_decref(told);
+  expect(w, ENTITIES "/insert",
+         DYNAMIC "\"data\": [{\"id\": 1, \"v\": [1], \"price\": 3, \"_dynamic\": \"own\"},"
+         " {\"id\": 2, \"v\": [2], \"price\": 4.5, \"tag\": {\"deep\": [\"x\"]}},"
+         " {\"id\": 3, \"v\": [3]}, {\"id\": 4, \"v\": [4], \"price\": \"dear\","
+         " \"many\": [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5], \"$meta\": {\"more\": 1}}]}",
+         "{\"insertCount\": 4, \"insertIds\": [1, 2, 3, 4]}");
+  expect(w, ENTITIES "/query", DYNAMIC "\"filter\": \"price > 3\", \"outputFields\":"
+         " [\"price\", \"none\"]}", "[{\"id\": 2, \"price\": 4.5}]");
+  expect(w, ENTITIES "/query", DYNAMIC "\"filter\": \"price >= {p} or more == 1\","
+         " \"exprParams\": {\"p\": 4}, \"outputFields\": [\"*\"]}",
+         "[{\"id\": 2, \"v\": [2.0], \"price\": 4.5, \"tag\": {\"deep\": [\"x\"]}},"
+         " {\"id\": 4, \"v\": [4.0], \"price\": \"dear\", \"more\": 1,"
+         " \"many\": [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5]}]");
+  expect(w, ENTITIES "/query",
+         DYNAMIC "\"filter\": \"tag[\\\"deep\\\"][0] == \\\"x\\\" or $meta[\\\"price\\\"] == 3\","
+         " \"outputFields\": [\"$meta\"]}",
+         "[{\"id\": 1, \"$meta\": {\"price\": 3, \"_dynamic\": \"own\"}},"
+         " {\"id\": 2, \"$meta\": {\"price\": 4.5, \"tag\": {\"deep\": [\"x\"]}}}]");
+  expect(w, ENTITIES "/search",
+         DYNAMIC "\"data\": [[3]], \"limit\": 2, \"filter\": \"exists price\","
+         " \"outputFields\": [\"price\", \"v\"]}",
+         "[{\"id\": 2, \"price\": 4.5, \"v\": [2.0], \"distance\": 1.0},"
+         " {\"id\": 4, \"price\": \"dear\", \"v\": [4.0], \"distance\": 1.0}]");
+  expect(w, ENTITIES "/get", DYNAMIC "\"id\": [1, 3]}",
+         "[{\"id\": 1, \"v\": [1.0], \"price\": 3, \"_dynamic\": \"own\"},"
+         " {\"id\": 3, \"v\": [3.0]}]");
+  expect(w, ENTITIES "/upsert", DYNAMIC "\"partialUpdate\": true, \"data\":"
+         " {\"id\": 3, \"price\": 9}}", "{\"upsertCount\": 1, \"upsertIds\": [3]}");
+  expect(w, ENTITIES "/delete", DYNAMIC "\"filter\": \"price == 4.5\"}", "{}");
+  expect(w, ENTITIES "/query", DYNAMIC "\"filter\": \"price > 3\"}",
+         "[{\"id\": 3, \"v\": [3.0], \"price\": 9}]");
+  json_decref(ask(w, 1100, ENTITIES "/query", DYNAMIC "\"filter\": \"price >\"}"));
+  json_decref(ask(w, 1100, ENTITIES "/insert", DYNAMIC "\"data\": [5]}"));
+}
+
+static void test_dynamic_quick(void **state) {
+  const struct web *w = *state;
+  expect(w, COLLECTIONS "/create",
+         "{\"collectionName\": \"q1\", \"dimension\": 1, \"enableDynamicField\": true}", "{}");
+  expect(w, COLLECTIONS "/create", "{\"collectionName\": \"q2\", \"dimension\": 1,"
+         " \"params\": {\"enableDynamicField\": true}}", "{}");
+  for (int i = 1; i <= 2; i++) {
+    char body[200];
+    snprintf(body, sizeof body, "{\"collectionName\": \"q%d\", \"data\": [{\"id\": 1,"
+             " \"vector\": [1], \"more\": null}]}", i);
+    expect(w, ENTITIES "/insert", body, "{\"insertCount\": 1, \"insertIds\": [1]}");
+    snprintf(body, sizeof body, "{\"collectionName\": \"q%d\", \"filter\": \"true\"}", i);
+    expect(w, ENTITIES "/query", body, "[{\"id\": 1, \"vector\": [1.0], \"more\": null}]");
+  }
+}
+
 static const struct {
   int code;
   const char *path, *body;
@@ -404,6 +471,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
       cmocka_unit_test_setup_teardown(test_field, setup, teardown),
       cmocka_unit_test_setup_teardown(test_json, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_dynamic, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_dynamic_quick, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

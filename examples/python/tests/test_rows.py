@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import time
+import uuid
 
 import numpy as np
 import pytest
@@ -16,6 +18,23 @@ def test_get_keeps_the_order_of_keys(docs):
     rows = docs.get([7, 3, 9999, 5], ["group"])
     assert rows == [{"id": 7, "group": 2}, {"id": 3, "group": 3}, {"id": 5, "group": 0}]
     assert docs.get(8, [])[0] == {"id": 8}
+
+
+def test_computed_defaults(db):
+    made = db.create("made", [Field("id", Type.INT64, primary_key=True),
+                              Field("at", Type.INT64, default_now=True),
+                              Field("u", Type.VARCHAR, max_length=36, default_uuid=True),
+                              Field("v", Type.FLOAT_VECTOR, dim=1, metric=Metric.L2)])
+    assert made.fields["at"].default_now and made.fields["u"].default_uuid
+    assert not made.fields["id"].default_now
+    before = time.time_ns() // 1_000_000
+    made.insert([{"id": 1, "v": [1]}, {"id": 2, "v": [2], "at": 7, "u": "mine"}])
+    made.insert({"id": [3], "v": [[3]]})
+    after = time.time_ns() // 1_000_000
+    one, two, three = made.get([1, 2, 3], ["at", "u"])
+    assert before <= one["at"] <= three["at"] <= after and two["at"] == 7 and two["u"] == "mine"
+    assert uuid.UUID(one["u"]).version == uuid.UUID(three["u"]).version == 7
+    assert one["u"] != three["u"]
 
 
 def test_upsert_replaces_and_delete_removes(docs, vectors):

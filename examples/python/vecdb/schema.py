@@ -45,7 +45,7 @@ class Metric(IntEnum):
     JACCARD = 5
 
 
-PRIMARY_KEY, AUTO_ID, NULLABLE, HAS_DEFAULT, ALLOW_ZERO = (1 << bit for bit in range(5))
+PRIMARY_KEY, AUTO_ID, NULLABLE, HAS_DEFAULT, ALLOW_ZERO, NOW, UUID = (1 << bit for bit in range(7))
 
 DTYPES = {Type.BOOL: np.dtype(np.bool_), Type.INT8: np.dtype(np.int8),
           Type.INT16: np.dtype(np.int16), Type.INT32: np.dtype(np.int32),
@@ -57,7 +57,9 @@ DTYPES = {Type.BOOL: np.dtype(np.bool_), Type.INT8: np.dtype(np.int8),
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a schema. `index` is text such as "HNSW(m=16)" or "IVF_PQ(nlist=256)"."""
+    """A field of a schema. `index` is text such as "HNSW(m=16)" or "IVF_PQ(nlist=256)".
+    `default_now` (INT64, milliseconds since 1970) and `default_uuid` (VARCHAR) are defaults that
+    are computed when a row is written."""
 
     name: str
     type: Type
@@ -73,6 +75,8 @@ class Field:
     allow_zero: bool = False
     index: str = ""
     description: str = ""
+    default_now: bool = False
+    default_uuid: bool = False
 
     def fill(self, out: _c.Field, keep: list[Any]) -> None:
         """Writes the field to a struct; `keep` collects what the struct points to."""
@@ -85,6 +89,7 @@ class Field:
         out.max_capacity = self.max_capacity if self.type == Type.ARRAY else 0
         out.flags = (self.primary_key * PRIMARY_KEY | self.auto_id * AUTO_ID
                      | self.nullable * NULLABLE | self.allow_zero * ALLOW_ZERO
+                     | self.default_now * NOW | self.default_uuid * UUID
                      | (self.default is not None) * HAS_DEFAULT)
         if self.index:
             out.index = parse_index(self.index)
@@ -131,7 +136,8 @@ def read_field(raw: _c.Field) -> Field:
         max_length=raw.max_length, max_capacity=raw.max_capacity,
         element_type=Type(raw.element_type) if raw.element_type else None,
         index=index_text(raw.index) if kind >= Type.FLOAT_VECTOR else "",
-        description=(raw.description or b"").decode())
+        description=(raw.description or b"").decode(),
+        default_now=bool(raw.flags & NOW), default_uuid=bool(raw.flags & UUID))
 
 
 def make_schema(fields: Sequence[Field], description: str, keep: list[Any]) -> _c.Schema:

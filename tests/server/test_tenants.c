@@ -40,7 +40,7 @@ static void create(struct web *w) {
          " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2,"
          " \"metric\": \"L2\"}, {\"name\": \"tenant_id\", \"type\": \"VARCHAR\", \"max_length\":"
          " 16, \"nullable\": true}, {\"name\": \"text\", \"type\": \"VARCHAR\", \"max_length\": 32,"
-         " \"default\": \"\"}]}");
+         " \"default\": \"\"}, {\"name\": \"meta\", \"type\": \"JSON\", \"nullable\": true}]}");
   web_do(w, 201, "POST", "/v1/collections",
          "{\"name\": \"nums\", \"fields\": [{\"name\": \"k\", \"type\": \"VARCHAR\","
          " \"max_length\": 8, \"primary_key\": true},"
@@ -53,8 +53,8 @@ static void create(struct web *w) {
          "{\"vectors\": {\"size\": 2, \"distance\": \"Euclid\"}}");
   web_do(w, 200, "PUT", "/v1/collections/docs/optimizers/v", "{}");
   fill(w, "/v1/collections/docs/rows", "POST",
-       "{\"k\": %d, \"v\": [%d, 0], \"tenant_id\": \"%s\", \"text\": \"of %s\"}", ", ", "]}",
-       "{\"rows\": [");
+       "{\"k\": %d, \"v\": [%d, 0], \"tenant_id\": \"%s\", \"text\": \"of %s\","
+       " \"meta\": {\"n\": 1, \"tenant_id\": \"rival\"}}", ", ", "]}", "{\"rows\": [");
   fill(w, "/collections/pts/points", "PUT",
        "{\"id\": %d, \"vector\": [%d, 0], \"payload\": {\"tenant_id\": \"%s\", \"text\":"
        " \"of %s\"}}", ", ", "]}", "{\"points\": [");
@@ -301,6 +301,33 @@ static void test_counts(void **state) {
       at = i == 4 ? json_object_get(answer, "data") : json_object_get(answer, "result");
     assert_int_equal(json_integer_value(json_object_get(at, dot ? dot + 1 : paths[i][2])), OWN);
     json_decref(answer);
+  }
+}
+
+/* Filters that look into JSON see no more rows than others, whatever stands there. */
+static void test_json(void **state) {
+  struct secured *s = *state;
+  static const char *const all[] = {
+      "meta[\\\"n\\\"] == 1", "meta[\\\"n\\\"] < 2 or tenant_id == 'rival'",
+      "meta[\\\"tenant_id\\\"] == 'rival'", "not (meta[\\\"n\\\"] > 1)",
+      "meta[\\\"tenant_id\\\"] == 'rival' or exists meta", "meta[\\\"none\\\"] is null"};
+  static const char *const broken[] = {"meta[\\\"n\\\"] == 1) or (true",
+                                       "meta[\\\"n\\\"] == 1 or meta[\\\"x"};
+  char body[200];
+  as(&s->web, "acme");
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+    snprintf(body, sizeof body, "{\"filter\": \"%s\"}", all[i]);
+    json_t *got = web_expect(&s->web, 200, "POST", DOCS "/query", body);
+    json_t *rows = json_object_get(got, "rows");
+    assert_int_equal(json_array_size(rows), OWN);
+    for (size_t r = 0; r < OWN; r++)
+      assert_string_equal("acme", json_string_value(json_object_get(json_array_get(rows, r),
+                                                                    "tenant_id")));
+    json_decref(got);
+  }
+  for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++) {
+    snprintf(body, sizeof body, "{\"filter\": \"%s\"}", broken[i]);
+    web_do(&s->web, 400, "POST", DOCS "/query", body);
   }
 }
 
@@ -623,7 +650,8 @@ int main(void) {
   signal(SIGPIPE, SIG_IGN);
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, auth_end)
   const struct CMUnitTest tests[] = {
-      SERVED(test_tries), SERVED(test_counts), SERVED(test_plans), SERVED(test_own),
+      SERVED(test_tries), SERVED(test_counts), SERVED(test_json), SERVED(test_plans),
+      SERVED(test_own),
       SERVED(test_pull),
       SERVED(test_same_as_filter), SERVED(test_hostile_filters), SERVED(test_contention),
       SERVED(test_rpc), SERVED(test_idf), cmocka_unit_test(test_routes),

@@ -211,7 +211,8 @@ static bool milvus_quick(struct srv_call *call, vecdb_schema *schema) {
     fields[0].flags |= VECDB_AUTO_ID;
   schema->fields = fields;
   schema->n_fields = 2;
-  json_t *asks = json_object_get(json, "enableDynamicField") ? json : json_object_get(json, "params");
+  bool here = json_object_get(json, "enableDynamicField") != NULL;
+  json_t *asks = here ? json : json_object_get(json, "params");
   return srv_milvus_enable(call, asks, &fields[2], &schema->n_fields);
 }
 

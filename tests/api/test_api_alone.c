@@ -175,8 +175,8 @@ static void test_as_it_was_written(void **state) {
   db = at_open(alone, &options);
   at_ok(vecdb_collection_get(db, "c", &coll, &at_err));
   assert_true(at_count(coll, "n < 40") > 0);
-  at_fails(VECDB_ERR_FILTER, vecdb_count(coll, &(vecdb_filter){.text = "number < 40"},
-                                         &(uint64_t){0}, &at_err));
+  at_fails(VECDB_ERR_UNKNOWN_FIELD, vecdb_count(coll, &(vecdb_filter){.text = "number < 40"},
+                                                &(uint64_t){0}, &at_err));
   vecdb_collection_release(coll);
   at_close(db);
   at_remove(folder);

@@ -144,8 +144,11 @@ static const struct field_case field_cases[] = {
      VECDB_ERR_SCHEMA, "only vectors have index parameters"},
     {{.name = "x", .type = VECDB_INT8, .index = VECDB_INDEX_PARAMS_INIT}, 0, ""},
     /* flags */
-    {{.name = "x", .type = VECDB_INT8, .flags = 1u << 5}, VECDB_ERR_OPTION, "flag is unknown"},
+    {{.name = "x", .type = VECDB_INT8, .flags = 1u << 7}, VECDB_ERR_OPTION, "flag is unknown"},
     {{.name = "x", .type = VECDB_INT8, .flags = 1u << 31}, VECDB_ERR_OPTION, "flag is unknown"},
+    {{.name = "x", .type = VECDB_INT32, .flags = VECDB_DEFAULT_NOW}, VECDB_ERR_SCHEMA, "INT64"},
+    {{.name = "x", .type = VECDB_VARCHAR, .max_length = 35, .flags = VECDB_DEFAULT_UUID},
+     VECDB_ERR_SCHEMA, "36 bytes"},
     {{.name = "x", .type = VECDB_INT32, .flags = VECDB_PRIMARY_KEY}, VECDB_ERR_SCHEMA,
      "INT64 or VARCHAR"},
     {{.name = "x", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY}, VECDB_ERR_SCHEMA, "second"},

@@ -18,8 +18,12 @@ static json_t *field_numbers(const json_t *numbers) {
   return out;
 }
 
+json_t *srv_json_field_plain(json_t *value) {
+  return srv_is_numbers(value) ? field_numbers(value) : json_incref(value);
+}
+
 bool srv_json_field_read(struct srv_call *call, json_t *value, void *to, uint32_t *length) {
-  json_t *plain = srv_is_numbers(value) ? field_numbers(value) : json_incref(value);
+  json_t *plain = srv_json_field_plain(value);
   struct srv_text text = {0};
   bool good = plain && srv_json_write(plain, &text) && text.n <= UINT32_MAX;
   char *copy = good ? srv_arena_take(&call->arena, text.n + 1) : NULL;

@@ -7,6 +7,9 @@
 
 #include "server/call.h"
 
+/* The value, to be released, as any JSON is: not an array of numbers in one piece. NULL: out of
+   memory. */
+json_t *srv_json_field_plain(json_t *value);
 /* The text of a value, in the call's memory, and a pointer to it where `to` points. False: it does
    not fit, or memory is short. */
 bool srv_json_field_read(struct srv_call *call, json_t *value, void *to, uint32_t *length);

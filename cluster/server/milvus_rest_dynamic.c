@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "server/json_field.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/milvus.h"
@@ -35,8 +36,10 @@ static json_t *dynamic_fold(const vecdb_schema *schema, json_t *row) {
     bool own = srv_schema_field(schema, key) && !milvus_hidden(key);
     if (!own && strcmp(key, MILVUS_DYNAMIC_NAME) == 0 && json_is_object(value))
       good = good && json_object_update(extra, value) == 0;
+    else if (own)
+      good = good && json_object_set(out, key, value) == 0;
     else
-      good = good && json_object_set(own ? out : extra, key, value) == 0;
+      good = good && json_object_set_new(extra, key, srv_json_field_plain(value)) == 0;
   }
   if (good && json_object_size(extra) > 0)
     good = json_object_set(out, MILVUS_DYNAMIC, extra) == 0;

@@ -261,6 +261,37 @@ static void test_json_fields(void **state) {
   web_fails(w, 400, "LIMIT", "POST", DOCS "/rows", deep);
 }
 
+/* Fields whose default is computed: for rows that lack them, also where another row has them. */
+static void test_computed(void **state) {
+  const struct web *w = *state;
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"docs\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\", \"primary_key\":"
+         "true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         "{\"name\": \"at\", \"type\": \"INT64\", \"default_now\": true},"
+         "{\"name\": \"u\", \"type\": \"VARCHAR\", \"max_length\": 36, \"default_uuid\": true}]}");
+  json_t *told = web_expect(w, 200, "GET", DOCS, NULL);
+  json_t *at = json_array_get(json_object_get(told, "fields"), 2);
+  assert_true(json_is_true(json_object_get(at, "default_now")));
+  json_decref(told);
+  web_do(w, 200, "POST", DOCS "/rows",
+         "{\"rows\": [{\"k\": 1, \"v\": [1]},"
+         " {\"k\": 2, \"v\": [2], \"at\": 7, \"u\": \"mine\"}]}");
+  web_do(w, 200, "POST", DOCS "/rows", "{\"rows\": [{\"k\": 3, \"v\": [3]}]}");
+  json_t *rows = rows_of(w, "{\"fields\": [\"at\", \"u\"]}");
+  json_int_t times[3];
+  for (size_t i = 0; i < 3; i++) {
+    json_t *row = json_array_get(rows, i);
+    times[i] = json_integer_value(json_object_get(row, "at"));
+    assert_int_equal(json_string_length(json_object_get(row, "u")), i == 1 ? 4 : 36);
+  }
+  assert_true(times[0] > 1500000000000 && times[1] == 7 && times[2] >= times[0]);
+  json_decref(rows);
+  web_fails(w, 400, "SCHEMA", "POST", "/v1/collections",
+            "{\"name\": \"bad\", \"fields\": [{\"name\": \"k\", \"type\": \"INT64\","
+            " \"primary_key\": true, \"default_now\": true},"
+            " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1}]}");
+}
+
 static void test_rows(void **state) {
   const struct web *w = *state;
   web_do(w, 200, "POST", DOCS "/rows",
@@ -707,6 +738,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_long_queries, setup, teardown),
       cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
       cmocka_unit_test_setup_teardown(test_json_fields, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_computed, setup, teardown),
       cmocka_unit_test_setup_teardown(test_rows, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_stream, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_pages, setup_docs, teardown),

@@ -67,7 +67,7 @@ def check_fields(client, name, rows):
              and r["id"] > 99)]:
         assert ids(client.query(name, text, limit=ROWS)) == [r["id"] for r in rows if passes(r)], text
     got = client.query(name, "size > 47", output_fields=["size", "color"], limit=ROWS)
-    assert got == [{"id": r["id"], "size": r["size"]} for r in rows if r["size"] > 47]
+    assert list(got) == [{"id": r["id"], "size": r["size"]} for r in rows if r["size"] > 47]
     hits = client.search(name, [rows[7]["vector"]], filter="size < 9", limit=3, output_fields=["size"])[0]
     assert hits[0]["id"] == 7 and all(h["entity"] == {"size": h["id"] % 50} for h in hits)
     fails(1100, client.query, name, 'info["n"] == info["m"]')

@@ -5,6 +5,7 @@
  */
 #include "tlib/apitest.h"
 #include "tlib/format6.h"
+#include "tlib/memfault.h"
 
 static bool ends_with(const char *text, const char *end) {
   size_t n = strlen(text), m = strlen(end);
@@ -402,11 +403,36 @@ static void test_damage(void **state) {
   at_remove(folder);
 }
 
+/* Each allocation of an opening failing in turn. */
+static void test_memory(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  make_database(at_path(folder, "db"));
+  const char *rows = file_of(at_path(folder, "db"), ".rows");
+  vecdb_options options = reading();
+  struct memfault memory;
+  memfault_init(&memory);
+  options.allocator = &memory.table;
+  vecdb *db = NULL;
+  for (uint64_t nth = 1; !db; nth++) {
+    memfault_fail(&memory, nth, false);
+    int rc = vecdb_open(rows, &options, &db, &at_err);
+    assert_int_equal(rc, memfault_failed(&memory) ? VECDB_ERR_NO_MEMORY : VECDB_OK);
+    if (rc)
+      assert_int_equal(memfault_live(&memory), 0);
+    assert_true(nth < 1000);
+  }
+  at_close(db);
+  assert_int_equal(memfault_live(&memory), 0);
+  at_remove(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_one_file),           cmocka_unit_test(test_as_it_was_written),
       cmocka_unit_test(test_back_to_a_database), cmocka_unit_test(test_older_format),
       cmocka_unit_test(test_other_files),        cmocka_unit_test(test_damage),
+      cmocka_unit_test(test_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <ctype.h>
 
 #include "tlib/apitest.h"
+#include "tlib/memfault.h"
 
 /* ---- Keys, upsert and delete ----------------------------------------------------------------- */
 
@@ -626,6 +627,41 @@ static void test_computed_once(void **state) {
   at_remove(folder);
 }
 
+/* Each allocation of a write failing in turn: the rows are not there, or all of them. */
+static void test_computed_memory(void **state) {
+  (void)state;
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  struct memfault memory;
+  memfault_init(&memory);
+  options.flags = VECDB_HOST_DRIVEN;
+  options.clock = &test_clock;
+  options.allocator = &memory.table;
+  vecdb *db = at_open(":memory:", &options);
+  vecdb_collection *coll = computed_create(db);
+  const int64_t ids[] = {1, 2};
+  const float v[] = {1, 2};
+  const char *texts[] = {"first", NULL};
+  const uint8_t valid[] = {1, 0};
+  const vecdb_column columns[] = {{.field = "id", .data = ids},
+                                  {.field = "v", .data = v},
+                                  {.field = "u", .data = texts, .valid = valid}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 3, 2};
+  int rc = VECDB_ERR_NO_MEMORY;
+  for (uint64_t nth = 1; rc; nth++) {
+    memfault_fail(&memory, nth, false);
+    rc = nth % 2 ? vecdb_insert(coll, &batch, NULL, &at_err)
+                 : vecdb_update(coll, &batch, VECDB_UPDATE_INSERT, NULL, &at_err);
+    bool failed = memfault_failed(&memory) > 0;
+    memfault_fail(&memory, 0, false);
+    assert_true(rc == VECDB_OK || (rc == VECDB_ERR_NO_MEMORY && failed));
+    assert_int_equal(at_count(coll, NULL), rc ? 0 : 2);
+  }
+  assert_string_equal(computed_of(coll, 1).u, "first");
+  vecdb_collection_release(coll);
+  at_close(db);
+  assert_int_equal(memfault_live(&memory), 0);
+}
+
 /* Fields of these kinds that make no sense, and one that comes later. */
 static void test_computed_schemas(void **state) {
   (void)state;
@@ -673,6 +709,7 @@ int main(void) {
       cmocka_unit_test(test_result_tables),     cmocka_unit_test(test_computed),
       cmocka_unit_test(test_computed_or_given), cmocka_unit_test(test_computed_updates),
       cmocka_unit_test(test_computed_once),     cmocka_unit_test(test_computed_schemas),
+      cmocka_unit_test(test_computed_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

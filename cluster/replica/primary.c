@@ -14,7 +14,7 @@ void rep_lead(struct rep *r) {
   r->match = 0;
   r->noop = 0;
   r->serving = false;
-  r->round = r->confirmed = 0;
+  r->round = r->confirmed = r->terms = 0;
   r->handoff = r->leaving = 0;
   r->owes_ack = r->owes_probed = false;
   r->async_acked = r->tail.seq;
@@ -200,6 +200,10 @@ static void lead_ack(struct rep *r, struct rep_peer *p, const struct rep_msg *m)
   p->life = m->life;
   p->time = m->time;
   p->round = rep_max(p->round, m->round);
+  if (m->version > 1 && m->term != p->term) { /* of a log that it may not have any more */
+    lead_round_check(r);
+    return;
+  }
   if (m->prev.seq > p->match) {
     p->match = m->prev.seq;
     p->progress = r->now;
@@ -236,7 +240,7 @@ void rep_lead_message(struct rep *r, const struct rep_msg *m) {
   p->heard = r->now;
   if (!rep_same_store(p->store, m->store)) {
     p->store = m->store;
-    p->match = p->known = PLANT(STORE_CHANGE, 0, p->match);
+    rep_peer_forget(r, p);
     p->differs = false;
     if (p->state != PEER_PROBE)
       rep_peer_probe(r, p);

@@ -18,6 +18,8 @@ struct rep_peer {
   bool differs;          /* by digest, which it cannot know itself */
   uint64_t digest_seq, digest; /* of its data, by its last ACK */
   uint64_t unlike;       /* since when that is not the primary's; 0: it is */
+  uint64_t term;         /* what it acknowledges counts if it has heard of this one: it begins anew
+                            when what the peer had before does not count any more */
   uint64_t known;        /* logs agree up to here */
   uint64_t match;        /* and durably up to here, in this epoch */
   uint64_t next;         /* to be sent */
@@ -98,7 +100,7 @@ struct rep {
   uint64_t epoch;   /* of the leader, or that is led */
   uint64_t heard;
   uint64_t match;
-  uint64_t seen_round;
+  uint64_t seen_round, seen_term;
   bool owes_ack, owes_probed;
   uint64_t fresh_at;
   uint64_t later_commit, later_time; /* fresh as of later_time once later_commit is applied */
@@ -109,6 +111,7 @@ struct rep {
   bool serving;
   struct rep_peer peers[REP_MEMBERS];
   uint64_t round, confirmed, round_began, beat;
+  uint64_t terms; /* given to peers */
   uint32_t handoff; /* 0: none */
   uint64_t handoff_began;
   uint32_t leaving; /* is to leave the ISR; 0: none */
@@ -186,6 +189,8 @@ void rep_round_begin(struct rep *r);
 struct rep_peer *rep_peer_of(struct rep *r, uint32_t node);
 void rep_peers_update(struct rep *r);
 void rep_peer_probe(struct rep *r, struct rep_peer *p);
+/* What it has acknowledged does not count any more, nor what of that is still to come. */
+void rep_peer_forget(struct rep *r, struct rep_peer *p);
 /* What is new to each peer; along the chain where that is asked for. */
 void rep_peers_feed(struct rep *r);
 /* A heartbeat to all. */

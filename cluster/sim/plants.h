@@ -52,6 +52,7 @@
   P(HANDOFF_ANY, "any order to hand over stops the writes")                        \
   P(LEAVE_AT_ONCE, "a member leaves before the others are known to be there")      \
   P(PIECES_ON, "who takes a snapshot anew is sent what it wanted before")          \
+  P(LATE_ACK, "a late acknowledgement counts of a log that is not there any more")  \
   P(NO_RESEND, "entries that were lost are not sent again")
 
 enum sim_plant {

@@ -49,6 +49,7 @@ static const struct {
     {PLANT_HEALED_AT_ONCE, 0},      {PLANT_NEVER_SLOW, 23},          {PLANT_OLD_ROT_BREAKS, 325},
     {PLANT_LAST_ROT, 2080},         {PLANT_NO_RESEND, 32},           {PLANT_SNAPSHOT_ANY, 0},
     {PLANT_HANDOFF_ANY, 0},         {PLANT_LEAVE_AT_ONCE, 0},        {PLANT_PIECES_ON, 0},
+    {PLANT_LATE_ACK, 0},
 };
 
 /* Where to begin; 0: not at all. */

@@ -379,27 +379,71 @@ static void test_grows_late(void **state) {
   test_end(w);
 }
 
+/* Two members, whose data on disk is older than what is committed; where it ends. */
+static uint64_t test_old_data(struct sim_world *w) {
+  struct sim_data old = w->nodes[1].map.now;
+  sim_story_for(w, 1000000);
+  assert_true(w->n_ledger > old.pos.seq + 5);
+  w->nodes[1].map.durable = w->nodes[2].map.durable = old;
+  return old.pos.seq;
+}
+
+/* Node 2 comes back, finds its log damaged, and gets what the primary's data has, which ends there.
+   */
+static void test_gets_old_data(struct sim_world *w, uint64_t old) {
+  test_rot(&w->nodes[2], old + 2);
+  sim_node_crash(&w->nodes[2], 100000);
+  for (sim_story_for(w, 110000); !test_result.snapshots; sim_story_for(w, TEST_STEP_US))
+    ;
+  assert_true(!test_info(w, 2).broken && test_info(w, 2).last == old);
+}
+
 /* Both of two members are restarted. The primary's data is older than what is committed, and that
    is what the other one, whose log is damaged, gets: it may not lead before it has the rest. */
 static void test_repaired_waits(void **state) {
   (void)state;
   struct sim_world *w = test_begin(2);
-  struct sim_node *n = &w->nodes[2];
-  struct sim_data old = w->nodes[1].map.now;
-  sim_story_for(w, 1000000);
-  assert_true(w->n_ledger > old.pos.seq + 5);
-  w->nodes[1].map.durable = n->map.durable = old;
-  test_rot(n, old.pos.seq + 2);
+  uint64_t old = test_old_data(w);
   sim_node_crash(&w->nodes[1], 100000);
-  sim_node_crash(n, 100000);
-  for (sim_story_for(w, 110000); !test_result.snapshots; sim_story_for(w, TEST_STEP_US))
-    ;
-  assert_true(!test_info(w, 2).broken && test_info(w, 2).last == old.pos.seq);
+  test_gets_old_data(w, old);
   uint64_t epoch = sim_meta_record(w)->epoch;
   sim_node_crash(&w->nodes[1], 600000000);
   test_without_entries(w, 1u << 2, 4000000);
   assert_int_equal(sim_meta_record(w)->epoch, epoch);
   sim_node_start(&w->nodes[1]);
+  sim_story_for(w, 4000000);
+  test_end(w);
+}
+
+/* The answer of node 2 to all that the primary, node 1, has; it is lost, to come again later. */
+static struct sim_event test_lost_answer(struct sim_world *w) {
+  struct rep_msg m;
+  for (;; sim_story_for(w, TEST_STEP_US))
+    for (size_t i = 0; test_on_its_way(w, 1, &i, &m); i++)
+      if (m.type == REP_ACK && m.epoch == test_info(w, 1).epoch && m.prev.seq > w->n_ledger) {
+        struct sim_event lost = w->heap[i];
+        w->heap[i].life = UINT64_MAX;
+        return lost;
+      }
+}
+
+/* What node 2 has acknowledged comes late: its log was damaged meanwhile, and ends earlier now. */
+static void test_late_answer(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(2);
+  uint64_t old = test_old_data(w);
+  sim_node_crash(&w->nodes[1], 100000);
+  sim_story_for(w, 110000);
+  struct sim_event answer = test_lost_answer(w);
+  w->blocked[2][1] = true;
+  sim_story_for(w, 1000);
+  memset(w->blocked, 0, sizeof w->blocked);
+  test_gets_old_data(w, old);
+  assert_int_equal(test_info(w, 1).commit, old);
+  test_without_entries(w, 1u << 2, 10000);
+  sim_push(w, w->now, answer);
+  test_without_entries(w, 1u << 2, 10000);
+  assert_int_equal(test_info(w, 1).commit, old);
   sim_story_for(w, 4000000);
   test_end(w);
 }
@@ -539,6 +583,7 @@ int main(void) {
       cmocka_unit_test(test_takes_anew),
       cmocka_unit_test(test_grows_late),
       cmocka_unit_test(test_repaired_waits),
+      cmocka_unit_test(test_late_answer),
       cmocka_unit_test(test_disks_gone),
       cmocka_unit_test(test_disks_back),
       cmocka_unit_test(test_cut_off_goes_on),

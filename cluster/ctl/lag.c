@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/vecdb_client.h"
-
 enum { LAG_MS = 1000, LAG_NODES = 64 * 1024 };
 
 struct lag {
@@ -72,7 +70,7 @@ static bool lag_collections(struct ctl *ctl, vecdb_client *client, FILE *out) {
   return code == 0;
 }
 
-bool ctl_lag(struct ctl *ctl, FILE *out) {
+vecdb_client *ctl_client(struct ctl *ctl) {
   char cluster[33], *nodes = lag_nodes(ctl);
   vecdb_client_options o = VECDB_CLIENT_OPTIONS_INIT;
   vecdb_client *client = NULL;
@@ -80,11 +78,15 @@ bool ctl_lag(struct ctl *ctl, FILE *out) {
   doc_uuid_text(ctl->cluster, cluster);
   o.nodes = nodes;
   o.cluster = cluster;
-  bool good = nodes && !vecdb_client_open(&o, &client, &error);
-  if (!good)
+  if (!nodes || vecdb_client_open(&o, &client, &error))
     snprintf(ctl->why, sizeof ctl->why, "%.200s", nodes ? error.message : "out of memory");
-  good = good && lag_collections(ctl, client, out);
-  vecdb_client_close(client);
   free(nodes);
+  return client;
+}
+
+bool ctl_lag(struct ctl *ctl, FILE *out) {
+  vecdb_client *client = ctl_client(ctl);
+  bool good = client && lag_collections(ctl, client, out);
+  vecdb_client_close(client);
   return good;
 }

@@ -68,12 +68,9 @@ static void follow_ack(struct rep *r, uint32_t flags) {
   m->flags = flags | (r->state.broken ? REP_FLAG_BROKEN : 0);
   m->life = r->o.life;
   m->time = r->now;
-  uint64_t seq = r->machine.pos(r->machine.arg).seq / REP_DIGEST_EVERY * REP_DIGEST_EVERY;
-  uint32_t at = (uint32_t)(seq / REP_DIGEST_EVERY % REP_DIGESTS);
-  if (seq && r->digest_seq[at] == seq) {
-    m->digest_seq = seq;
-    m->digest = r->digest[at];
-  }
+  rep_digest_look(r);
+  m->digest_seq = r->digests[0].seq;
+  m->digest = r->digests[0].value;
   r->owes_ack = false;
   rep_send(r);
 }

@@ -90,7 +90,7 @@ static void snapshot_finish(struct rep *r) {
     return;
   r->commit = r->match = pos.seq;
   r->fresh_at = r->later_time = 0;
-  memset(r->digest_seq, 0, sizeof r->digest_seq);
+  memset(r->digests, 0, sizeof r->digests);
   if (r->state.broken)
     r->state.heal = r->install.last;
   r->state.broken = false;

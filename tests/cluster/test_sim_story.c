@@ -12,7 +12,9 @@
 
 #include <cmocka.h>
 
+#include "sim/split.h"
 #include "sim/world.h"
+#include "tlib/thorough.h"
 
 static struct sim_result test_result;
 
@@ -560,6 +562,33 @@ static void test_only_damaged(void **state) {
   test_end(w);
 }
 
+/* ---- Splits ---- */
+
+/* A shard is split while clients write and search, and everything fails (sim/split.h): make
+   split-sim SEEDS=, FROM= the first. */
+static void test_splits(void **state) {
+  (void)state;
+  const char *many = getenv("VDB_SPLITS"), *first = getenv("VDB_FROM");
+  uint64_t n = many ? strtoull(many, NULL, 10) : TEST_SIZES(60, 30, 10);
+  uint64_t from = many && first ? strtoull(first, NULL, 10) : 1;
+  struct sim_split_result r = {0};
+  for (uint64_t seed = from; seed < from + n; seed++) {
+    sim_split(seed, &r);
+    if (r.failed)
+      fail_msg("split %llu: %s", (unsigned long long)seed, r.why);
+  }
+  if (many)
+    printf("| %llu splits | %llu cancelled before, %llu crashes, %llu disks lost, %llu writes, "
+           "%llu searches, %llu maps that were too old |\n",
+           (unsigned long long)r.splits, (unsigned long long)r.cancelled,
+           (unsigned long long)r.crashes, (unsigned long long)r.wipes,
+           (unsigned long long)r.writes, (unsigned long long)r.searches,
+           (unsigned long long)r.stale_maps);
+  assert_int_equal(r.splits, n);
+  assert_true(r.cancelled > n / 2 && r.crashes > 10 * n && r.wipes > n && r.writes > 10 * n &&
+              r.searches > 5 * n && r.stale_maps > n);
+}
+
 /* With mistakes planted test_planted.c runs them, too: some of the mistakes take more coincidence
    than random runs have. */
 #ifdef REP_PLANT
@@ -589,6 +618,7 @@ int main(void) {
       cmocka_unit_test(test_disks_back),
       cmocka_unit_test(test_cut_off_goes_on),
       cmocka_unit_test(test_only_damaged),
+      cmocka_unit_test(test_splits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -24,7 +24,8 @@ enum rep_type {
 };
 
 enum {
-  REP_VERSION = 2, /* of the messages that this code writes */
+  REP_VERSION = 2, /* of the messages that this code writes; raised also when machines make their
+                      digests in another way */
   REP_ADDED = 8    /* bytes at the end that versions since the first have added; their number
                       stands before them */
 };

@@ -210,7 +210,7 @@ static void lead_ack(struct rep *r, struct rep_peer *p, const struct rep_msg *m)
     p->match = m->prev.seq;
     p->progress = r->now;
   }
-  if (m->version > 1) /* others mean something else by it */
+  if (m->version == REP_VERSION) /* others may make it in another way */
     p->digest = (struct rep_digest){m->digest_seq, m->digest};
   rep_digest_look(r);
   if (p->state == PEER_STREAM && !p->broken)

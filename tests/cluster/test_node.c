@@ -614,6 +614,7 @@ static void test_differs(void **state) {
     continue;
   for (tn_data_of(t, has, sizeof has); !strcmp(had, has); tn_data_of(t, has, sizeof has))
     nanosleep(&pause, NULL);
+  tn_await_sync(&ctl, 2, 2);
   FILE *out = open_memstream(&text, &n);
   assert_true(ctl_check(&ctl, "rows", out));
   fclose(out);

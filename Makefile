@@ -699,6 +699,8 @@ router-sim: build/check/tests/cluster/test_router ## a router in a simulated clu
 	@VDB_N=$(or $(SEEDS),3000) VDB_FROM=$(or $(FROM),1) $<
 sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
+split-sim: build/check/tests/cluster/test_sim_story ## a shard is split, simulated: SEEDS=20000, FROM= the first
+	@VDB_SPLITS=$(or $(SEEDS),20000) VDB_FROM=$(or $(FROM),1) $<
 chaos: build/check/tests/cluster/test_chaos ## real nodes and etcd under N faults of 16 kinds: N=100
 	@VDB_N=$(or $(N),20) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
@@ -775,5 +777,5 @@ help: ## this list
   sources tidy exports symbols abi-test abi-record manual breach-test clang-test \
   header-test test test-programs quick debug asan tsan scalar uring-test crypt-test crypt bench-encrypt \
   blas-test neon-test \
-  baseline-test fuzz-replay crash sigkill follow model sim chaos planted fuzz fuzz-keep install install-server install-test \
+  baseline-test fuzz-replay crash sigkill follow model sim split-sim chaos planted fuzz fuzz-keep install install-server install-test \
   examples-test deps clean help FORCE

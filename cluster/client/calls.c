@@ -84,8 +84,7 @@ static int calls_prepare_batch(struct job *job, const struct router_map *map, ve
   return wire_columns_of_batch(&map->schema, job->params, &job->mem, &job->message.rows, error);
 }
 
-static int calls_prepare_nothing(struct job *job, const struct router_map *map,
-                                 vecdb_error *error) {
+int calls_nothing(struct job *job, const struct router_map *map, vecdb_error *error) {
   (void)job;
   (void)map;
   (void)error;
@@ -119,7 +118,7 @@ int vecdb_client_upsert(vecdb_client *c, const char *name, const vecdb_batch *ba
 
 int vecdb_client_delete(vecdb_client *c, const char *name, const vecdb_keys *keys,
                         uint64_t *deleted, const vecdb_client_call *call, vecdb_error *error) {
-  struct job job = {.prepare = calls_prepare_nothing};
+  struct job job = {.prepare = calls_nothing};
   int code = calls_begin(c, name, call, &job, error);
   if (code)
     return code;
@@ -136,7 +135,7 @@ int vecdb_client_delete(vecdb_client *c, const char *name, const vecdb_keys *key
 int vecdb_client_delete_where(vecdb_client *c, const char *name, const vecdb_filter *filter,
                               uint64_t *deleted, const vecdb_client_call *call,
                               vecdb_error *error) {
-  struct job job = {.prepare = calls_prepare_nothing};
+  struct job job = {.prepare = calls_nothing};
   int code = calls_begin(c, name, call, &job, error);
   if (code)
     return code;
@@ -220,7 +219,7 @@ int vecdb_client_get(vecdb_client *c, const char *name, const vecdb_keys *keys,
                      const vecdb_client_fields *fields, const vecdb_client_call *call,
                      vecdb_client_answer **out, vecdb_error *error) {
   static const char *const none[] = {NULL};
-  struct job job = {.prepare = calls_prepare_nothing};
+  struct job job = {.prepare = calls_nothing};
   int code = calls_begin(c, name, call, &job, error);
   if (code)
     return code;
@@ -239,7 +238,7 @@ int vecdb_client_get(vecdb_client *c, const char *name, const vecdb_keys *keys,
 int vecdb_client_query(vecdb_client *c, const char *name, const vecdb_query_params *params,
                        const vecdb_client_call *call, vecdb_client_answer **out,
                        vecdb_error *error) {
-  struct job job = {.prepare = calls_prepare_nothing};
+  struct job job = {.prepare = calls_nothing};
   int code = calls_begin(c, name, call, &job, error);
   if (code)
     return code;
@@ -261,7 +260,7 @@ int vecdb_client_query(vecdb_client *c, const char *name, const vecdb_query_para
 
 int vecdb_client_count(vecdb_client *c, const char *name, const vecdb_filter *filter,
                        uint64_t *count, const vecdb_client_call *call, vecdb_error *error) {
-  struct job job = {.prepare = calls_prepare_nothing};
+  struct job job = {.prepare = calls_nothing};
   int code = calls_begin(c, name, call, &job, error);
   if (code)
     return code;

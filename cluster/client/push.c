@@ -96,17 +96,10 @@ int vecdb_client_pull(vecdb_client *c, const char *name, const char *field, cons
   return code;
 }
 
-static int push_nothing(struct job *job, const struct router_map *map, vecdb_error *error) {
-  (void)job;
-  (void)map;
-  (void)error;
-  return VECDB_OK;
-}
-
 int vecdb_client_optimizer_set(vecdb_client *c, const char *name, const char *field,
                                const vecdb_optimizer *optimizer, const vecdb_client_call *call,
                                vecdb_error *error) {
-  struct job job = {.prepare = push_nothing};
+  struct job job = {.prepare = calls_nothing};
   int code = calls_begin(c, name, call, &job, error);
   if (code)
     return code;

@@ -1,4 +1,5 @@
-/* replicas.c - how the replicas of a collection's shards are; see vecdb_client.h. */
+/* replicas.c - how the replicas of a collection's shards are, and whether they are equal; see
+   vecdb_client.h. */
 #include <stdlib.h>
 
 #include "client/calls.h"
@@ -24,6 +25,8 @@ static int replicas_taken(struct job *job, const struct wire_message *m, vecdb_e
   out->applied = m->stats.applied;
   out->committed = m->stats.commit;
   out->age_ms = m->stats.age_ms;
+  out->checked = m->stats.checked;
+  out->digest = m->stats.digest;
   return VECDB_OK;
 }
 
@@ -74,4 +77,18 @@ int vecdb_client_replicas(vecdb_client *c, const vecdb_client_about *about,
     }
   }
   return VECDB_OK;
+}
+
+int vecdb_client_check(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                       vecdb_error *error) {
+  struct job job = {.prepare = calls_nothing};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  job.message.kind = WIRE_WRITE;
+  job.message.write.kind = WIRE_CHECK;
+  job.message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP);
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  return code;
 }

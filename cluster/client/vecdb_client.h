@@ -152,6 +152,8 @@ typedef struct vecdb_client_replica {
   uint64_t applied;   /* positions in the shard's log: up to where its rows are, */
   uint64_t committed; /* and up to where it knows them to be durable on all replicas */
   uint32_t age_ms;    /* what was committed so long ago is in its rows; UINT32_MAX: not known */
+  uint64_t checked;   /* position as of which it has last compared its rows; 0: none */
+  uint64_t digest;    /* of all its rows there: that of others, if theirs are the same */
 } vecdb_client_replica;
 /* Asks the nodes of a collection one after the other, as it was when it was described, and calls
    visit with each replica, a shard's primary first; a non-zero return ends the walk. The call's
@@ -160,6 +162,12 @@ VECDB_API int vecdb_client_replicas(vecdb_client *client, const vecdb_client_abo
                                     const vecdb_client_call *call,
                                     int (*visit)(void *user, const vecdb_client_replica *replica),
                                     void *user, vecdb_error *error);
+
+/* Has all replicas make a digest of their rows, each as of the same position of its shard's log;
+   those that differ are replaced. Returns when the primaries have; vecdb_client_replicas tells of
+   the others. UNSUPPORTED where rows expire. */
+VECDB_API int vecdb_client_check(vecdb_client *client, const char *collection,
+                                 const vecdb_client_call *call, vecdb_error *error);
 
 VECDB_API int vecdb_client_insert(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, const vecdb_client_call *call,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/check.h"
 #include "ctl/first.h"
 #include "ctl/force.h"
 #include "ctl/lag.h"
@@ -16,7 +17,9 @@ static const char ctl_usage[] =
     "  create --collection C --schema FILE [--shards S] [--replicas R] [--min-isr M] [--ack A]\n"
     "                                     A is sync, chain or async\n"
     "  drop --collection C                removes it with its data\n"
-    "  status [--lag]                     --lag asks the nodes how far each replica is behind\n"
+    "  status [--lag]                     --lag asks the nodes how far each replica is behind,\n"
+    "                                     and says where shards are too large or too small\n"
+    "  check [--collection C]             compares the rows of the replicas of each shard\n"
     "  balance [--collection C] [--dry-run] [--wait]\n"
     "  move --collection C --shard S --target-node N [--source-node N] [--dry-run] [--wait]\n"
     "  drain N [--dry-run] [--wait]       moves every replica away from node N\n"
@@ -91,7 +94,7 @@ static const char *ctl_missing(const struct ctl_args *a) {
   if (strcmp(a->command, "drain") == 0 && !a->node)
     return "it needs a node's number";
   if (!one && strcmp(a->command, "drain") != 0 && strcmp(a->command, "status") != 0 &&
-      strcmp(a->command, "balance") != 0)
+      strcmp(a->command, "balance") != 0 && strcmp(a->command, "check") != 0)
     return "no such command";
   return NULL;
 }
@@ -262,6 +265,10 @@ int ctl_run(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) 
     cache_give(view);
     return args->lag && !ctl_lag(ctl, out) ? ctl_failed(err, ctl->why) : 0;
   }
+  if (strcmp(args->command, "check") == 0)
+    return ctl_check(ctl, args->collection, out)
+               ? 0
+               : ctl_failed(err, *ctl->why ? ctl->why : "replicas differ, or were not compared");
   if (strcmp(args->command, "drain") == 0)
     return ctl_drain(ctl, args, out, err);
   if (strcmp(args->command, "force") == 0)

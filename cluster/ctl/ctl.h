@@ -11,7 +11,8 @@
 #include "ctl/session.h"
 
 struct ctl_args {
-  const char *command; /* status, balance, move, drain, cancel, force, init, add-node, create */
+  const char *command; /* status, check, balance, move, drain, cancel, force, init, add-node, create
+                        */
   const char *endpoints;
   const char *cluster; /* 32 hex digits; NULL: the only one that there is */
   const char *ca_file;

@@ -71,8 +71,13 @@ static void machine_done(struct work_job *job) {
   uint64_t did = m->did;
   m->todo = NULL;
   m->busy = false;
-  for (const struct machine_item *k = i; k && k->mark.pos.seq <= did; k = k->next)
+  for (const struct machine_item *k = i; k && k->mark.pos.seq <= did; k = k->next) {
     m->applied = k->mark.pos;
+    if (k->outcome.checked) {
+      m->check.seq = k->outcome.seq;
+      m->check.digest = k->outcome.digest;
+    }
+  }
   machine_begin(m);
   while (i) {
     struct machine_item *next = i->next;
@@ -158,9 +163,8 @@ static bool machine_seen_op(void *arg, struct rep_op op) {
   return rep_dedup_look(&m->dedup, op) == REP_KNOWN;
 }
 
-static uint64_t machine_digest(void *arg) {
-  const struct machine *m = arg;
-  return rep_mix(m->pos.chain, m->dedup.n);
+static bool machine_digest(void *arg, uint64_t *seq, uint64_t *digest) {
+  return machine_checked(arg, seq, digest);
 }
 
 struct rep_machine machine_of(struct machine *m) {
@@ -191,6 +195,12 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
 }
 
 uint64_t machine_seen(const struct machine *m) { return m->applied.seq; }
+bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest) {
+  *seq = m->check.seq;
+  *digest = m->check.digest;
+  return m->check.seq != 0;
+}
+
 uint64_t machine_waiting(const struct machine *m) { return m->waiting; }
 vecdb_collection *machine_rows(struct machine *m) { return m->data->db.rows; }
 bool machine_idle(const struct machine *m) {

@@ -20,6 +20,8 @@ struct machine_outcome {
   uint64_t ticket; /* of machine_ticket; 0: nobody waits */
   bool replaced;   /* other data has come in its place: what came of writes is not known */
   uint64_t number; /* deletes: rows; writes: rows of the batch */
+  bool checked;    /* it was a check: `digest` is of the rows */
+  uint64_t digest;
   int32_t code;    /* a vecdb_status */
   vecdb_error error;
 };
@@ -48,6 +50,8 @@ struct rep_machine machine_of(struct machine *m);
 void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t ticket);
 /* What searches see: everything up to here. */
 uint64_t machine_seen(const struct machine *m);
+/* What the last check gave: the rows as of `seq`. False: there was none since the data is here. */
+bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest);
 /* Bytes of entries that wait. */
 uint64_t machine_waiting(const struct machine *m);
 /* The rows as of now; on the owner's thread, until it returns to its loop. */

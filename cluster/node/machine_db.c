@@ -203,12 +203,15 @@ bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
   struct wire_mem mem = {0};
   struct wire_message m;
   enum wire_status status = wire_message_read(body, n, &mem, &m);
+  bool check = !status && m.kind == WIRE_WRITE && m.write.kind == WIRE_CHECK;
   out->number = 0;
   out->error = (vecdb_error){.row = -1, .position = -1};
   if (status == WIRE_NO_MEMORY)
     out->code = VECDB_ERR_NO_MEMORY;
   else if (status || m.kind != WIRE_WRITE)
     out->code = WIRE_PROTOCOL;
+  else if (check)
+    out->code = machine_db_check(d, out);
   else if (m.write.kind == WIRE_PUSH)
     out->code = db_push(d, &m, &mem, out);
   else if (m.write.kind == WIRE_OPTIMIZE)
@@ -220,7 +223,7 @@ bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
   else
     out->code = db_batch(d, &m, &mem, out);
   wire_mem_free(&mem);
-  return out->code == WIRE_PROTOCOL || !db_not_its_fault(out->code);
+  return check || out->code == WIRE_PROTOCOL || !db_not_its_fault(out->code);
 }
 
 bool machine_db_mark(struct machine_db *d, const struct machine_mark *mark) {

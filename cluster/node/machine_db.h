@@ -38,6 +38,8 @@ bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_clien
    after, and the machine is of no more use. */
 bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
                       struct machine_outcome *out);
+/* machine_check.c: a digest of all rows, in `out`. */
+int machine_db_check(struct machine_db *d, struct machine_outcome *out);
 bool machine_db_mark(struct machine_db *d, const struct machine_mark *mark);
 /* Makes all of it durable. */
 bool machine_db_flush(struct machine_db *d);

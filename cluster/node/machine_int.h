@@ -72,6 +72,9 @@ struct machine {
   /* Of the owner's thread. */
   struct rep_pos pos;
   struct rep_pos applied; /* what the data has */
+  struct {
+    uint64_t seq, digest;
+  } check; /* the last one; seq 0: none */
   struct rep_dedup dedup;
   struct machine_item *first, *last; /* not given to the job yet */
   uint64_t waiting;

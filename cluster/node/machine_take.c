@@ -193,6 +193,7 @@ enum rep_status machine_take_finish(void *arg) {
   m->data = t->data;
   m->pos = m->applied = t->pos;
   m->durable = t->pos.seq;
+  m->check.seq = 0;
   memcpy(m->dedup.clients, t->clients, t->n_clients * sizeof *t->clients);
   m->dedup.n = t->n_clients;
   m->ship.spent = true; /* a copy of what was before */

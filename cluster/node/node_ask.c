@@ -251,6 +251,7 @@ static void ask_stats(struct node_replica *r, struct node_ask *a) {
                                   .queue = r->reading,
                                   .role = info.serving,
                                   .age_ms = ask_age(r, &info)};
+  (void)machine_checked(r->machine, &out.stats.checked, &out.stats.digest);
   ask_fence(a);
   node_ask_message(a, &out);
 }

@@ -62,6 +62,7 @@ struct node_replica {
   bool syncing, sync_ok;
   bool stopped;        /* it is to be closed, and opened again */
   bool closing;
+  int64_t check_us;    /* when its replicas are to be compared again; 0: not known yet */
   int64_t move_us;     /* a move's step is not said again before */
   bool claiming;       /* its store is being written into the record */
   uint32_t reading;    /* jobs that use its rows */
@@ -161,6 +162,9 @@ void node_ask_message(struct node_ask *a, struct wire_message *out);
 void node_asks_end(struct node_replica *r, int code);
 void node_asks_tick(struct node_replica *r);
 void node_read_run(struct work_job *job);
+
+/* node_check.c: has the replicas compared, when it is time. */
+void node_check_tick(struct node_replica *r);
 
 /* node_admin.c: requests about collections, not about their rows. */
 void node_admin(struct node *n, struct node_ask *a);

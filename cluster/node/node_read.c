@@ -2,22 +2,13 @@
 #include <string.h>
 
 #include "node/node_int.h"
+#include "node/rows.h"
 #include "wire/schema.h"
-
-static const char *read_name(const void *arg, size_t column) {
-  return vecdb_rows_field(arg, column);
-}
-
-static vecdb_value read_value(const void *arg, size_t row, size_t column) {
-  return vecdb_rows_value(arg, row, column);
-}
 
 /* The rows as columns of the answer; they borrow from `rows`. */
 static int read_columns(const vecdb_rows *rows, struct wire_mem *mem, struct wire_message *out) {
-  const struct wire_table table = {rows, (uint32_t)vecdb_rows_count(rows),
-                                   (uint32_t)vecdb_rows_n_fields(rows), read_name, read_value};
   out->has |= WIRE_HAS(WIRE_BATCH);
-  return wire_columns_of_table(&table, mem, &out->rows) ? VECDB_OK : VECDB_ERR_NO_MEMORY;
+  return rows_columns(rows, mem, &out->rows) ? VECDB_OK : VECDB_ERR_NO_MEMORY;
 }
 
 struct read {

@@ -280,6 +280,7 @@ void node_replicas_tick(struct node *n) {
     struct node_replica *r = *at;
     node_step(r, &tick);
     node_asks_tick(r);
+    node_check_tick(r);
     if (r->machine)
       machine_tick(r->machine, n->now_us);
     if (r->stopped)

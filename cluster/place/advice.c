@@ -22,7 +22,7 @@ struct place_advice place_advise(const uint64_t *rows, uint32_t n, uint32_t most
     a.size = PLACE_SIZE_LARGE;
     a.shards = wanted;
     snprintf(a.text, sizeof a.text,
-             "shards are large (%" PRIu64 " rows each): split them into %u, of some %d rows", mean,
+             "shards are large (%" PRIu64 " rows each): %u of some %d rows would do", mean,
              wanted, PLACE_ROWS_AIM);
   } else if (mean < PLACE_ROWS_MIN && wanted < n) {
     a.size = PLACE_SIZE_SMALL;
@@ -33,7 +33,7 @@ struct place_advice place_advise(const uint64_t *rows, uint32_t n, uint32_t most
     a.size = PLACE_SIZE_UNEVEN;
     snprintf(a.text, sizeof a.text,
              "one shard has %" PRIu64 " rows, the mean is %" PRIu64
-             ": split it, or spread its tenant or range over more slots",
+             ": spread its tenant or range over more slots",
              a.largest, mean);
   }
   return a;

@@ -47,7 +47,7 @@ bool rep_follow(struct rep *r, const struct rep_msg *m, uint32_t primary) {
     r->epoch = m->epoch;
     r->leader = primary;
     r->match = 0;
-    r->seen_round = 0;
+    r->seen_round = r->seen_term = 0;
     r->owes_ack = r->owes_probed = false;
   }
   r->heard = r->now;
@@ -64,15 +64,13 @@ static void follow_ack(struct rep *r, uint32_t flags) {
   if (PLANT(ACK_LAST, false, !r->state.broken))
     m->prev.seq = r->durable;
   m->round = r->seen_round;
+  m->term = r->seen_term;
   m->flags = flags | (r->state.broken ? REP_FLAG_BROKEN : 0);
   m->life = r->o.life;
   m->time = r->now;
-  uint64_t seq = r->machine.pos(r->machine.arg).seq / REP_DIGEST_EVERY * REP_DIGEST_EVERY;
-  uint32_t at = (uint32_t)(seq / REP_DIGEST_EVERY % REP_DIGESTS);
-  if (seq && r->digest_seq[at] == seq) {
-    m->digest_seq = seq;
-    m->digest = r->digest[at];
-  }
+  rep_digest_look(r);
+  m->digest_seq = r->digests[0].seq;
+  m->digest = r->digests[0].value;
   r->owes_ack = false;
   rep_send(r);
 }
@@ -170,7 +168,7 @@ static void follow_forward(struct rep *r, const struct rep_msg *m) {
   r->out.from = r->o.node;
   r->out.to = m->route[0];
   r->out.store = r->o.store;
-  r->out.life = 0;
+  r->out.life = r->out.term = 0;
   r->out.n_route--;
   memmove(r->out.route, r->out.route + 1, r->out.n_route * sizeof *r->out.route);
   rep_send(r);
@@ -190,6 +188,7 @@ static void follow_append(struct rep *r, const struct rep_msg *m) {
     return;
   follow_forward(r, m);
   r->seen_round = rep_max(r->seen_round, m->round);
+  r->seen_term = rep_max(r->seen_term, m->term);
   if (PLANT(CUT_AT_COMMIT, false, !r->match && r->tail.seq > r->commit) &&
       !rep_journal_cut(r, r->commit))
     return;
@@ -227,10 +226,13 @@ void rep_follow_message(struct rep *r, const struct rep_msg *m) {
     if (!rep_follow(r, m, m->from))
       return;
     r->seen_round = rep_max(r->seen_round, m->round);
+    r->seen_term = rep_max(r->seen_term, m->term);
     follow_probed(r);
   } else if (m->type == REP_PIECE) {
-    if (rep_follow(r, m, m->from))
-      rep_snapshot_receive(r, m);
+    if (!rep_follow(r, m, m->from))
+      return;
+    r->seen_term = rep_max(r->seen_term, m->term);
+    rep_snapshot_receive(r, m);
   }
 }
 

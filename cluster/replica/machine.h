@@ -31,8 +31,10 @@ struct rep_machine {
   /* The entry behind pos; also no-ops, which only move the position. */
   enum rep_applied (*apply)(void *arg, const struct rep_entry *e);
   bool (*seen)(void *arg, struct rep_op op);
-  /* Equal content at the same position gives equal digests, on every node. */
-  uint64_t (*digest)(void *arg);
+  /* Of the content as of position `seq`, that of the last operation that asked for it: equal
+     content gives equal digests, on every node. False: nobody has asked since the data is here, or
+     it is not done yet. */
+  bool (*digest)(void *arg, uint64_t *seq, uint64_t *digest);
 
   /* A snapshot of now; stays as it is until closed. */
   bool (*open)(void *arg, struct rep_snapshot *out);

@@ -217,7 +217,8 @@ size_t rep_msg_write(const struct rep_msg *m, uint8_t *out) {
     message_put64(&w, m->snapshot);
     message_put32(&w, m->index);
   }
-  message_put32(&w, 0); /* bytes of what later versions add */
+  message_put32(&w, REP_ADDED);
+  message_put64(&w, m->term);
   return (size_t)(w.at - out);
 }
 
@@ -248,6 +249,11 @@ bool rep_msg_read(const uint8_t *data, size_t n, struct rep_msg *m) {
     m->index = message_take32(&r);
   } else if (m->type != REP_PROBE && m->type != REP_STALE)
     r.bad = true;
-  message_take(&r, message_take32(&r));
+  uint32_t added = message_take32(&r);
+  if (added >= REP_ADDED) {
+    m->term = message_take64(&r);
+    added -= REP_ADDED;
+  }
+  message_take(&r, added);
   return !r.bad && r.at == r.end && m->from && m->to && m->version;
 }

@@ -23,7 +23,12 @@ enum rep_type {
   REP_TYPES
 };
 
-enum { REP_VERSION = 1 }; /* of the messages that this code writes */
+enum {
+  REP_VERSION = 2, /* of the messages that this code writes; raised also when machines make their
+                      digests in another way */
+  REP_ADDED = 8    /* bytes at the end that versions since the first have added; their number
+                      stands before them */
+};
 
 enum {
   REP_FLAG_GAP = 1,      /* ACK: entries before these are missing */
@@ -44,6 +49,8 @@ struct rep_msg {
   uint64_t shard, epoch, rev;
   struct rep_uuid store; /* of the sender */
   uint64_t round;        /* PROBE, APPEND: of the primary; ACK: the last seen */
+  uint64_t term;         /* PROBE, APPEND, PIECE: the primary's for this peer, told back in answers;
+                            0: none. Since version 2 */
   uint64_t life, time;   /* ACK: the receiver's clock; APPEND: given back (life 0: none) */
 
   /* APPEND: entries follow prev. ACK: prev.seq is what matches and is durable. PROBED: the base. */

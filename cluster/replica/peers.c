@@ -14,8 +14,16 @@ void rep_peer_probe(struct rep *r, struct rep_peer *p) {
   rep_snapshot_end(r, p);
   p->state = PEER_PROBE;
   p->sent = r->now;
-  rep_message(r, REP_PROBE, p->node)->round = r->round;
+  struct rep_msg *m = rep_message(r, REP_PROBE, p->node);
+  m->round = r->round;
+  m->term = p->term;
   rep_send(r);
+}
+
+void rep_peer_forget(struct rep *r, struct rep_peer *p) {
+  p->known = 0;
+  p->match = PLANT(STORE_CHANGE, 0, p->match);
+  p->term = PLANT(LATE_ACK, ++r->terms, p->term);
 }
 
 void rep_peer_stream(struct rep *r, struct rep_peer *p, uint64_t known) {
@@ -33,6 +41,7 @@ static void peers_add(struct rep *r, uint32_t node) {
     return;
   memset(p, 0, sizeof *p);
   p->node = node;
+  p->term = ++r->terms;
   p->heard = p->progress = r->now;
   rep_peer_probe(r, p);
 }
@@ -77,6 +86,7 @@ static struct rep_msg *peers_append(struct rep *r, struct rep_peer *p, uint64_t 
   m->commit = r->commit;
   m->round = r->round;
   m->primary = r->o.node;
+  m->term = p->term;
   m->life = p->fresh_life;
   m->time = p->fresh_time;
   return m;

@@ -14,7 +14,7 @@ void rep_lead(struct rep *r) {
   r->match = 0;
   r->noop = 0;
   r->serving = false;
-  r->round = r->confirmed = 0;
+  r->round = r->confirmed = r->terms = 0;
   r->handoff = r->leaving = 0;
   r->owes_ack = r->owes_probed = false;
   r->async_acked = r->tail.seq;
@@ -159,16 +159,18 @@ enum lead_digest { LEAD_SAME, LEAD_UNLIKE, LEAD_UNKNOWN };
 
 static enum lead_digest lead_digest_of(const struct rep *r, const struct rep_peer *p,
                                        uint64_t seq) {
-  uint32_t at = (uint32_t)(seq / REP_DIGEST_EVERY % REP_DIGESTS);
-  if (!seq || r->digest_seq[at] != seq || p->digest_seq != seq)
+  if (!seq || p->digest.seq != seq)
     return LEAD_UNKNOWN;
-  return r->digest[at] == p->digest ? LEAD_SAME : LEAD_UNLIKE;
+  for (uint32_t i = 0; i < REP_DIGESTS; i++)
+    if (r->digests[i].seq == seq)
+      return r->digests[i].value == p->digest.value ? LEAD_SAME : LEAD_UNLIKE;
+  return LEAD_UNKNOWN;
 }
 
 /* Machines that differ at the same position: the odd one out is replaced, be it the primary's. With
    two machines only it is the other one, and so it is when a third has not spoken for a while. */
 static void lead_compare(struct rep *r, struct rep_peer *p) {
-  uint64_t seq = p->digest_seq;
+  uint64_t seq = p->digest.seq;
   uint32_t others = 0, same = 0, like = 0;
   enum lead_digest its = lead_digest_of(r, p, seq);
   if (its != LEAD_UNLIKE) {
@@ -183,7 +185,7 @@ static void lead_compare(struct rep *r, struct rep_peer *p) {
     enum lead_digest digest = lead_digest_of(r, q, seq);
     others++;
     same += digest == LEAD_SAME;
-    like += digest == LEAD_UNLIKE && q->digest == p->digest;
+    like += digest == LEAD_UNLIKE && q->digest.value == p->digest.value;
   }
   if (others && same == like && r->now - p->unlike < r->o.slow_ms)
     return;
@@ -200,12 +202,17 @@ static void lead_ack(struct rep *r, struct rep_peer *p, const struct rep_msg *m)
   p->life = m->life;
   p->time = m->time;
   p->round = rep_max(p->round, m->round);
+  if (m->version > 1 && m->term != p->term) { /* of a log that it may not have any more */
+    lead_round_check(r);
+    return;
+  }
   if (m->prev.seq > p->match) {
     p->match = m->prev.seq;
     p->progress = r->now;
   }
-  p->digest_seq = m->digest_seq;
-  p->digest = m->digest;
+  if (m->version == REP_VERSION) /* others may make it in another way */
+    p->digest = (struct rep_digest){m->digest_seq, m->digest};
+  rep_digest_look(r);
   if (p->state == PEER_STREAM && !p->broken)
     lead_compare(r, p);
   if (r->role != REP_LEADING)
@@ -236,7 +243,7 @@ void rep_lead_message(struct rep *r, const struct rep_msg *m) {
   p->heard = r->now;
   if (!rep_same_store(p->store, m->store)) {
     p->store = m->store;
-    p->match = p->known = PLANT(STORE_CHANGE, 0, p->match);
+    rep_peer_forget(r, p);
     p->differs = false;
     if (p->state != PEER_PROBE)
       rep_peer_probe(r, p);

@@ -85,13 +85,12 @@ struct rep_msg *rep_message(struct rep *r, enum rep_type type, uint32_t to) {
 
 void rep_send(struct rep *r) { r->host.send(r->host.arg, &r->out); }
 
-/* The digest of the machine now and then, to be held against those of others. */
-static void replica_digest(struct rep *r, uint64_t seq) {
-  if (seq % REP_DIGEST_EVERY)
+void rep_digest_look(struct rep *r) {
+  struct rep_digest d;
+  if (!r->machine.digest(r->machine.arg, &d.seq, &d.value) || d.seq == r->digests[0].seq)
     return;
-  uint32_t at = (uint32_t)(seq / REP_DIGEST_EVERY % REP_DIGESTS);
-  r->digest_seq[at] = seq;
-  r->digest[at] = r->machine.digest(r->machine.arg);
+  memmove(r->digests + 1, r->digests, (REP_DIGESTS - 1) * sizeof *r->digests);
+  r->digests[0] = d;
 }
 
 void rep_advance(struct rep *r) {
@@ -109,7 +108,6 @@ void rep_advance(struct rep *r) {
       rep_stop(r, REP_WHY_MACHINE);
       return;
     }
-    replica_digest(r, seq);
     rep_writes_applied(r, seq, how);
   }
   rep_follow_fresh(r);

@@ -24,6 +24,7 @@ enum rep_result {
   REP_UNKNOWN,     /* the write may still happen: retry with the same op id */
   REP_LOST,        /* session: the write that the token is of was cut off (async only) */
   REP_OLD_OP,      /* an op id from before the client's window */
+  REP_STALE_MAP,   /* who asks does not know the shard's slots as they are: read the map */
   REP_INVALID
 };
 

@@ -25,6 +25,7 @@ static void snapshot_send(struct rep *r, struct rep_peer *p, uint32_t piece) {
   m->prev = p->snapshot.pos;
   m->last = r->tail.seq;
   m->flags = p->differs ? REP_FLAG_DIFFERS : 0;
+  m->term = p->term;
   m->index = piece;
   m->count = p->snapshot.count;
   m->data = r->piece;
@@ -45,7 +46,7 @@ void rep_snapshot_start(struct rep *r, struct rep_peer *p) {
   if (!r->machine.open(r->machine.arg, &p->snapshot))
     return; /* probed again, and so tried again, by the tick */
   p->state = PEER_SNAPSHOT;
-  p->known = p->match = 0;
+  rep_peer_forget(r, p);
   p->piece = p->behind = p->wanted = 0;
   snapshot_fill(r, p);
 }
@@ -89,7 +90,7 @@ static void snapshot_finish(struct rep *r) {
     return;
   r->commit = r->match = pos.seq;
   r->fresh_at = r->later_time = 0;
-  memset(r->digest_seq, 0, sizeof r->digest_seq);
+  memset(r->digests, 0, sizeof r->digests);
   if (r->state.broken)
     r->state.heal = r->install.last;
   r->state.broken = false;

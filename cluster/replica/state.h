@@ -5,7 +5,12 @@
 #include "replica/plant.h"
 #include "replica/replica.h"
 
-enum { REP_READS = 256, REP_DIGESTS = 64, REP_DIGEST_EVERY = 16 };
+enum { REP_READS = 256, REP_DIGESTS = 8 };
+
+/* Of the data as of a position; seq 0: none. */
+struct rep_digest {
+  uint64_t seq, value;
+};
 
 enum rep_peer_state { PEER_PROBE, PEER_STREAM, PEER_SNAPSHOT };
 
@@ -16,8 +21,10 @@ struct rep_peer {
   struct rep_uuid store;
   bool broken;           /* says so itself, or differs by digest */
   bool differs;          /* by digest, which it cannot know itself */
-  uint64_t digest_seq, digest; /* of its data, by its last ACK */
+  struct rep_digest digest; /* of its data, by its last ACK */
   uint64_t unlike;       /* since when that is not the primary's; 0: it is */
+  uint64_t term;         /* what it acknowledges counts if it has heard of this one: it begins anew
+                            when what the peer had before does not count any more */
   uint64_t known;        /* logs agree up to here */
   uint64_t match;        /* and durably up to here, in this epoch */
   uint64_t next;         /* to be sent */
@@ -83,7 +90,7 @@ struct rep {
     uint64_t promised, rev, commit;
   } was; /* when it was last looked at (invariant.c) */
   uint64_t parted; /* the entry at which the log differs from what is committed; 0: not known */
-  uint64_t digest_seq[REP_DIGESTS], digest[REP_DIGESTS];
+  struct rep_digest digests[REP_DIGESTS]; /* the newest first */
 
   /* The record and the transaction under way (config.c). */
   struct rep_config config;
@@ -98,7 +105,7 @@ struct rep {
   uint64_t epoch;   /* of the leader, or that is led */
   uint64_t heard;
   uint64_t match;
-  uint64_t seen_round;
+  uint64_t seen_round, seen_term;
   bool owes_ack, owes_probed;
   uint64_t fresh_at;
   uint64_t later_commit, later_time; /* fresh as of later_time once later_commit is applied */
@@ -109,6 +116,7 @@ struct rep {
   bool serving;
   struct rep_peer peers[REP_MEMBERS];
   uint64_t round, confirmed, round_began, beat;
+  uint64_t terms; /* given to peers */
   uint32_t handoff; /* 0: none */
   uint64_t handoff_began;
   uint32_t leaving; /* is to leave the ISR; 0: none */
@@ -127,6 +135,8 @@ void rep_stop(struct rep *r, enum rep_reason why);
 /* A message with its header filled, in r->out. */
 struct rep_msg *rep_message(struct rep *r, enum rep_type type, uint32_t to);
 void rep_send(struct rep *r);
+/* The newest digest of the machine, to be held against those of others. */
+void rep_digest_look(struct rep *r);
 /* Applies what is committed, answers whom it may. */
 void rep_advance(struct rep *r);
 
@@ -186,6 +196,8 @@ void rep_round_begin(struct rep *r);
 struct rep_peer *rep_peer_of(struct rep *r, uint32_t node);
 void rep_peers_update(struct rep *r);
 void rep_peer_probe(struct rep *r, struct rep_peer *p);
+/* What it has acknowledged does not count any more, nor what of that is still to come. */
+void rep_peer_forget(struct rep *r, struct rep_peer *p);
 /* What is new to each peer; along the chain where that is asked for. */
 void rep_peers_feed(struct rep *r);
 /* A heartbeat to all. */

@@ -69,9 +69,10 @@ static void check_oracle(struct sim_world *w, const struct rep_entry *e) {
     uint64_t *max = &w->client_max[write->client];
     if (!write->seq && write->count + 64 > *max) {
       write->seq = e->pos.seq;
-      c->key = write->key;
-      c->value = write->del ? 0 : index + 1;
-      w->oracle.values[c->key] = c->value;
+      c->key = write->does == SIM_CHECK ? SIM_KEYS : write->key;
+      c->value = write->does == SIM_PUT_KEY ? index + 1 : 0;
+      if (c->key < SIM_KEYS)
+        w->oracle.values[c->key] = c->value;
     }
     *max = rep_max(*max, write->count);
   }

@@ -6,6 +6,8 @@
 
 #include "sim/world.h"
 
+enum { CLIENT_CHECKS = 8 }; /* each eighth write of a client has replicas compared */
+
 static uint64_t client_latency(struct sim_world *w) { return 100 + sim_below(w, 500); }
 
 static void client_timer(struct sim_client *c, struct sim_world *w, uint64_t us) {
@@ -34,7 +36,9 @@ static void client_write(struct sim_client *c, struct sim_world *w) {
   write->client = c->id;
   write->count = ++c->count;
   write->key = c->ask.key;
-  write->del = sim_chance(w, 0.2);
+  write->does = sim_chance(w, 0.2) ? SIM_DELETE_KEY : SIM_PUT_KEY;
+  if (c->count % CLIENT_CHECKS == 0)
+    write->does = SIM_CHECK;
   write->floor = w->acked;
   c->ask.index = w->n_writes++;
   c->ask.ack = sim_chance(w, w->async_share) ? REP_ACK_ASYNC : REP_ACK_SYNC;
@@ -134,9 +138,8 @@ void sim_ask_arrives(struct sim_node *n, struct sim_ask *ask) {
   uint8_t body[16];
   if (ask->write) {
     const struct sim_write *write = &w->writes[ask->index];
-    uint32_t del = write->del;
     memcpy(body, &write->key, 4);
-    memcpy(body + 4, &del, 4);
+    memcpy(body + 4, &write->does, 4);
     memcpy(body + 8, &ask->index, 8);
     ev.type = REP_EV_WRITE;
     ev.op = (struct rep_op){write->client, write->count};

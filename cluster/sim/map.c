@@ -25,12 +25,13 @@ enum rep_applied sim_data_apply(struct sim_data *d, const struct rep_entry *e) {
   enum rep_known known = rep_dedup_look(&dedup, e->op);
   if (known != REP_NEW)
     return known == REP_KNOWN ? REP_DUPLICATE : REP_TOO_OLD;
-  uint32_t key, del;
+  uint32_t key, does;
   uint64_t index;
   memcpy(&key, e->body, 4);
-  memcpy(&del, e->body + 4, 4);
+  memcpy(&does, e->body + 4, 4);
   memcpy(&index, e->body + 8, 8);
-  d->values[key] = del ? 0 : index + 1;
+  if (does != SIM_CHECK)
+    d->values[key] = does == SIM_PUT_KEY ? index + 1 : 0;
   rep_dedup_add(&dedup, e->op, e->pos.seq);
   d->n_clients = dedup.n;
   return REP_APPLIED;
@@ -49,6 +50,10 @@ static uint64_t map_durable(void *arg) {
 static enum rep_applied map_apply(void *arg, const struct rep_entry *e) {
   struct sim_node *n = arg;
   enum rep_applied how = sim_data_apply(&n->map.now, e);
+  if (e->kind == REP_DATA && e->body[4] == SIM_CHECK) {
+    n->map.checked = e->pos.seq;
+    n->map.digest = sim_data_digest(&n->map.now);
+  }
   if (sim_chance(n->world, 0.03))
     n->map.durable = n->map.now;
   return how;
@@ -60,9 +65,11 @@ static bool map_seen(void *arg, struct rep_op op) {
   return rep_dedup_look(&dedup, op) == REP_KNOWN;
 }
 
-static uint64_t map_digest(void *arg) {
+static bool map_digest(void *arg, uint64_t *seq, uint64_t *digest) {
   const struct sim_node *n = arg;
-  return sim_data_digest(&n->map.now);
+  *seq = n->map.checked;
+  *digest = n->map.digest;
+  return n->map.checked != 0;
 }
 
 static bool map_open(void *arg, struct rep_snapshot *out) {
@@ -112,12 +119,14 @@ static enum rep_status map_piece(void *arg, uint32_t i, const uint8_t *data, uin
 static enum rep_status map_finish(void *arg) {
   struct sim_node *n = arg;
   n->map.now = n->map.durable = n->map.coming;
+  n->map.checked = 0;
   n->world->result->snapshots++;
   return REP_OK;
 }
 
 void sim_map_crash(struct sim_node *n) {
   n->map.now = n->map.durable;
+  n->map.checked = 0;
   n->map.pieces = 0;
   n->map.snapshots = 0;
 }

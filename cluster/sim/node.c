@@ -18,9 +18,9 @@ static uint64_t node_latency(struct sim_world *w) {
 
 /* Makes a message one of the next version, with something behind that this code does not know. */
 static uint32_t node_newer(struct sim_world *w, uint8_t *data, uint32_t n) {
-  uint32_t more = 1 + (uint32_t)sim_below(w, 40);
+  uint32_t more = 1 + (uint32_t)sim_below(w, 40), added = REP_ADDED + more;
   data[2]++; /* the version */
-  memcpy(data + n - sizeof more, &more, sizeof more);
+  memcpy(data + n - REP_ADDED - sizeof added, &added, sizeof added);
   for (uint32_t i = 0; i < more; i++)
     data[n + i] = (uint8_t)sim_random(w);
   return n + more;

@@ -52,7 +52,15 @@
   P(HANDOFF_ANY, "any order to hand over stops the writes")                        \
   P(LEAVE_AT_ONCE, "a member leaves before the others are known to be there")      \
   P(PIECES_ON, "who takes a snapshot anew is sent what it wanted before")          \
-  P(NO_RESEND, "entries that were lost are not sent again")
+  P(LATE_ACK, "a late acknowledgement counts of a log that is not there any more")  \
+  P(NO_RESEND, "entries that were lost are not sent again")                        \
+  P(SPLIT_NO_FENCE, "a shard that is being split takes writes")                    \
+  P(SPLIT_MAP_EARLY, "the map has the new shard before the old one lets go")       \
+  P(SPLIT_KEEPS, "the old shard keeps the rows that have moved")                   \
+  P(SPLIT_OPS_LOST, "the new shard begins without op ids")                         \
+  P(SPLIT_ANY_MAP, "requests by an old map are answered")                          \
+  P(SPLIT_FEW_FORKS, "one copy of what moves is enough")                           \
+  P(SPLIT_CANCEL_LATE, "a split is given up when the rows may have gone")
 
 enum sim_plant {
   PLANT_NONE,

@@ -85,6 +85,7 @@ struct sim_data {
 
 struct sim_map {
   struct sim_data now, durable;
+  uint64_t checked, digest; /* by the last check; 0: none */
   struct sim_data coming; /* a snapshot that is being received */
   uint32_t pieces;
   uint32_t node;
@@ -126,11 +127,15 @@ struct sim_node {
 
 enum sim_op_kind { SIM_WRITE, SIM_READ };
 
+/* What a write does, in its body. */
+enum sim_does { SIM_PUT_KEY, SIM_DELETE_KEY, SIM_CHECK };
+
 /* A write that a client has begun; its number in the world's list names it. */
 struct sim_write {
   uint32_t client, key;
   uint64_t count;
-  bool del, done, local, excused;
+  uint32_t does; /* a sim_does */
+  bool done, local, excused;
   uint64_t floor; /* largest seq known to have been acknowledged before it began */
   uint64_t seq;   /* that it was applied at; 0: not committed */
   uint64_t orphan_on; /* bit per node */

@@ -67,6 +67,8 @@ static bool message_write_good(const struct wire_message *m) {
       return has == WIRE_HAS(WIRE_BATCH) && m->rows.n_columns == 2;
     case WIRE_OPTIMIZE:
       return has == WIRE_HAS(WIRE_OPTIMIZER);
+    case WIRE_CHECK:
+      return !has;
     case WIRE_DELETE:
       return has == WIRE_HAS(WIRE_KEYS);
     case WIRE_DELETE_WHERE:

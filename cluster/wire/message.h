@@ -81,7 +81,8 @@ enum wire_write_kind {
   WIRE_DELETE_WHERE, /* filter */
   WIRE_PUSH,         /* rows: the key, and vectors of one field; flags: those of vecdb_push, and the
                         kind of push times WIRE_PUSH_KIND */
-  WIRE_OPTIMIZE      /* optimizer of a field, at every shard */
+  WIRE_OPTIMIZE,     /* optimizer of a field, at every shard */
+  WIRE_CHECK         /* changes nothing: each replica makes a digest of its rows as of this entry */
 };
 enum { WIRE_PUSH_KIND = 0x10000 };
 /* The name behind a field's in GET that asks for versions (vecdb_pull): key, vector, this. */
@@ -186,6 +187,8 @@ struct wire_stats {
   /* How long ago everything that was committed then is applied here; UINT32_MAX: not known, also to
      nodes of before there was this field. */
   uint32_t age_ms;
+  uint64_t checked; /* position of the last WIRE_CHECK that it has done; 0: none */
+  uint64_t digest;  /* of its rows then */
 };
 
 /*

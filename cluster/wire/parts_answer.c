@@ -100,6 +100,8 @@ void wire_state_write(const struct wire_message *m, struct wire_out *out) {
   wire_put32(out, s->queue);
   wire_put32(out, s->role);
   wire_put32(out, s->age_ms);
+  wire_put64(out, s->checked);
+  wire_put64(out, s->digest);
 }
 
 void wire_state_read(struct wire_in *in, struct wire_mem *mem, struct wire_message *m) {
@@ -113,6 +115,8 @@ void wire_state_read(struct wire_in *in, struct wire_mem *mem, struct wire_messa
   s->queue = wire_take32(in);
   s->role = wire_take32(in);
   s->age_ms = in->at < in->end ? wire_take32(in) : UINT32_MAX;
+  s->checked = in->at < in->end ? wire_take64(in) : 0;
+  s->digest = in->at < in->end ? wire_take64(in) : 0;
 }
 
 void wire_summary_write(const struct wire_message *m, struct wire_out *out) {

@@ -20,7 +20,7 @@
 #include "tlib/simdisk.h"
 #include "tlib/thorough.h"
 
-enum { TM_KEYS = 10, TM_ENTRIES = 160, TM_CLIENTS = 3 };
+enum { TM_KEYS = 10, TM_ENTRIES = 160, TM_CHECKS = 8, TM_CLIENTS = 3 };
 
 /* Rows by their keys; a key that is not there has a = -1. */
 struct tm_rows {
@@ -35,10 +35,10 @@ struct tm {
   struct rep_machine m;
   vecdb_field fields[4];
   vecdb_schema schema;
-  struct wire_out bodies[TM_ENTRIES + 1];
-  struct rep_entry entries[TM_ENTRIES + 1];
-  struct tm_rows rows[TM_ENTRIES + 1]; /* after each entry */
-  int codes[TM_ENTRIES + 1];
+  struct wire_out bodies[TM_ENTRIES + TM_CHECKS + 1];
+  struct rep_entry entries[TM_ENTRIES + TM_CHECKS + 1];
+  struct tm_rows rows[TM_ENTRIES + TM_CHECKS + 1]; /* after each entry */
+  int codes[TM_ENTRIES + TM_CHECKS + 1];
   uint64_t last, told; /* entries that there are; whose outcome was told */
   uint64_t random;
 };
@@ -178,6 +178,32 @@ static void tm_entry(struct tm *t) {
     e->op = t->entries[seq - 9].op;
   else if (e->kind == REP_DATA)
     tm_change(&t->rows[seq], kind, ids, value);
+}
+
+/* One more, which has the rows compared. */
+static void tm_check(struct tm *t) {
+  uint64_t seq = ++t->last;
+  struct wire_out *out = &t->bodies[seq];
+  const struct wire_message m = {.kind = WIRE_WRITE,
+                                 .has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP),
+                                 .write = {.client = 1, .count = 1, .kind = WIRE_CHECK}};
+  wire_out_init(out, WIRE_LIMIT);
+  wire_message_write(&m, out);
+  assert_int_equal(out->status, WIRE_OK);
+  t->entries[seq] = (struct rep_entry){.pos = {seq, 1, rep_mix(seq, 7)},
+                                       .op = {9, seq},
+                                       .kind = REP_DATA,
+                                       .n = (uint32_t)out->n,
+                                       .body = out->data};
+  t->rows[seq] = t->rows[seq - 1];
+}
+
+/* What the last entry, a check, has given. */
+static uint64_t tm_digest(const struct tm *t, uint64_t last) {
+  uint64_t seq = 0, digest = 0;
+  assert_true(t->m.digest(t->m.arg, &seq, &digest));
+  assert_int_equal(seq, last);
+  return digest;
 }
 
 static bool tm_is(struct tm *t, const struct tm_rows *want) {
@@ -444,11 +470,13 @@ static bool tm_ship_life(struct tm *t, struct tm *u, uint64_t seed) {
   assert_true(tm_apply(t));
   assert_true(tm_ship(t, u));
   /* It goes on with the log from there. */
+  tm_check(t);
+  assert_true(tm_apply(t));
   for (uint64_t seq = u->m.pos(u->m.arg).seq; seq < t->last;)
     assert_true(u->m.apply(u->m.arg, &t->entries[++seq]) != REP_APPLY_FAILED);
   tm_wait(u);
   tm_whole(u, t, t->last);
-  assert_int_equal(u->m.digest(u->m.arg), t->m.digest(t->m.arg));
+  assert_int_equal(tm_digest(u, t->last), tm_digest(t, t->last));
   return whole;
 }
 
@@ -465,6 +493,60 @@ static void test_shipped(void **state) {
     tm_stop(&t);
   }
   assert_true(whole && failed);
+}
+
+/* The other one has what is still missing of the log, whose last entry is a check. Whether both
+   give the same digest. */
+static bool tm_follow(struct tm *t, struct tm *u) {
+  tm_check(t);
+  assert_true(tm_apply(t));
+  for (uint64_t seq = u->m.pos(u->m.arg).seq; seq < t->last;)
+    assert_int_not_equal(u->m.apply(u->m.arg, &t->entries[++seq]), REP_APPLY_FAILED);
+  tm_wait(u);
+  return tm_digest(u, t->last) == tm_digest(t, t->last);
+}
+
+/* The next entry, which the other one takes for a different one. */
+static void tm_alter(struct tm *t, struct tm *u, uint8_t kind, const int64_t *ids, int64_t value) {
+  struct wire_out other;
+  tm_message(&other, kind, ids, value);
+  tm_entry(t);
+  struct rep_entry e = t->entries[t->last];
+  e.kind = REP_DATA;
+  e.op = (struct rep_op){8, t->last};
+  e.body = other.data;
+  e.n = (uint32_t)other.n;
+  assert_int_equal(u->m.apply(u->m.arg, &e), REP_APPLIED);
+  tm_wait(u);
+  wire_out_free(&other);
+}
+
+/* Digests tell a value, a vector alone, a row less and rows more from what there should be, and are
+   equal again once the data has been replaced. */
+static void test_altered(void **state) {
+  (void)state;
+  static const struct {
+    uint8_t kind;
+    int64_t ids[2], value;
+  } others[] = {{WIRE_UPSERT, {1, 2}, 4711},
+                {WIRE_UPSERT, {2, 1}, 4711},
+                {WIRE_DELETE, {2, 1}, 0},
+                {WIRE_UPSERT, {8, 9}, 4712}};
+  struct tm t, u = {0};
+  uint64_t seq, digest;
+  tm_start(&t, 3);
+  tm_open_other(&u, &t);
+  while (t.last < 40)
+    tm_entry(&t);
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    assert_true(tm_apply(&t) && tm_ship(&t, &u));
+    assert_false(u.m.digest(u.m.arg, &seq, &digest)); /* none of the former data */
+    assert_true(tm_follow(&t, &u));
+    tm_alter(&t, &u, others[i].kind, others[i].ids, others[i].value);
+    assert_false(tm_follow(&t, &u));
+  }
+  machine_close(u.machine);
+  tm_stop(&t);
 }
 
 /* A stream that was changed is not taken, wherever the change is; what was there stays. */
@@ -506,6 +588,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_crashes),
                                      cmocka_unit_test(test_pushes),
                                      cmocka_unit_test(test_shipped),
+                                     cmocka_unit_test(test_altered),
                                      cmocka_unit_test(test_changed),
                                      cmocka_unit_test(test_outcomes)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,7 @@ static void test_fill(uint64_t *rng, struct rep_msg *m, uint8_t *bytes) {
   m->rev = test_random(rng);
   m->store = (struct rep_uuid){test_random(rng), test_random(rng)};
   m->round = test_random(rng);
+  m->term = test_random(rng);
   if (m->type == REP_APPEND) {
     m->prev = (struct rep_pos){test_random(rng) >> 1, test_random(rng), test_random(rng)};
     m->commit = test_random(rng);
@@ -70,6 +71,7 @@ static void test_fill(uint64_t *rng, struct rep_msg *m, uint8_t *bytes) {
 static void test_equal(const struct rep_msg *a, const struct rep_msg *b) {
   assert_true(a->type == b->type && a->from == b->from && a->to == b->to);
   assert_true(a->epoch == b->epoch && a->rev == b->rev && a->round == b->round);
+  assert_int_equal(a->term, b->term);
   assert_true(a->prev.seq == b->prev.seq && a->commit == b->commit && a->flags == b->flags);
   assert_true(a->n_entries == b->n_entries && a->n_route == b->n_route);
   assert_true(a->n_epochs == b->n_epochs && a->n_data == b->n_data && a->index == b->index);
@@ -115,11 +117,11 @@ static void test_damage(uint64_t *rng, const uint8_t *data, size_t n) {
 static void test_later(const struct rep_msg *m, const uint8_t *data, size_t n) {
   static struct rep_msg back;
   enum { MORE = 13 };
-  uint32_t more = MORE;
+  uint32_t added = REP_ADDED + MORE;
   uint8_t *later = calloc(1, n + MORE);
   memcpy(later, data, n);
   later[2]++;
-  memcpy(later + n - sizeof more, &more, sizeof more);
+  memcpy(later + n - REP_ADDED - sizeof added, &added, sizeof added);
   memset(later + n, 0xee, MORE);
   assert_true(rep_msg_read(later, n + MORE, &back));
   test_equal(m, &back);

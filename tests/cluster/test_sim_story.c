@@ -12,7 +12,9 @@
 
 #include <cmocka.h>
 
+#include "sim/split.h"
 #include "sim/world.h"
+#include "tlib/thorough.h"
 
 static struct sim_result test_result;
 
@@ -73,6 +75,7 @@ static void test_last_entry_rots(void **state) {
   assert_ptr_equal(sim_node_leading(w), &w->nodes[1]);
   assert_int_equal(sim_meta_record(w)->epoch, 1);
   assert_true(test_info(w, 1).applied > applied + 20);
+  assert_int_equal(test_result.snapshots, 0);
   test_end(w);
 }
 
@@ -190,7 +193,7 @@ static void test_data_differs(void **state) {
   (void)state;
   struct sim_world *w = test_begin(3);
   test_alter(w, 2);
-  sim_story_for(w, 2000000);
+  sim_story_for(w, 3000000);
   assert_int_equal(test_result.snapshots, 1);
   assert_int_equal(sim_meta_record(w)->epoch, 1);
   test_end(w); /* all are equal again */
@@ -226,6 +229,224 @@ static void test_repaired_leads(void **state) {
   assert_int_equal(sim_meta_record(w)->isr[0].node, 3);
   sim_node_start(&w->nodes[1]);
   sim_node_start(&w->nodes[2]);
+  sim_story_for(w, 4000000);
+  test_end(w);
+}
+
+/* ---- Messages that are lost, or come late ---- */
+
+enum { TEST_STEP_US = 100 }; /* less than any message takes: each is seen on its way */
+
+/* A message on its way to the node, from event i of the queue on; false: there is none. */
+static bool test_on_its_way(struct sim_world *w, uint32_t node, size_t *i, struct rep_msg *m) {
+  for (; *i < w->n_events; ++*i) {
+    const struct sim_event *ev = &w->heap[*i];
+    if (ev->kind == SIM_MESSAGE && ev->node == node && rep_msg_read(ev->data, ev->n, m))
+      return true;
+  }
+  return false;
+}
+
+/* Loses what is on its way to the nodes (one bit each) and brings entries; heartbeats arrive. */
+static void test_lose_entries(struct sim_world *w, uint32_t nodes) {
+  struct rep_msg m;
+  for (uint32_t node = 1; node <= w->n_nodes; node++)
+    for (size_t i = 0; nodes >> node & 1 && test_on_its_way(w, node, &i, &m); i++)
+      if (m.type == REP_APPEND && m.n_entries)
+        w->heap[i].life = UINT64_MAX; /* of a process that will never be */
+}
+
+static void test_without_entries(struct sim_world *w, uint32_t nodes, uint64_t us) {
+  for (uint64_t end = w->now + us; w->now < end; sim_story_for(w, TEST_STEP_US))
+    test_lose_entries(w, nodes);
+}
+
+enum { TEST_PIECES = 64 };
+
+/* The pieces of the snapshot that is being sent to a node, as they came by. */
+struct test_pieces {
+  uint64_t snapshot, seq;
+  uint32_t count, n;
+  struct sim_event pieces[TEST_PIECES];
+};
+
+static void test_watch_pieces(struct sim_world *w, uint32_t node, struct test_pieces *p) {
+  struct rep_msg m;
+  for (size_t i = 0; test_on_its_way(w, node, &i, &m); i++) {
+    if (m.type != REP_PIECE)
+      continue;
+    assert_true(m.count <= TEST_PIECES);
+    if (m.snapshot != p->snapshot)
+      *p = (struct test_pieces){.snapshot = m.snapshot, .seq = m.prev.seq, .count = m.count};
+    p->n += !p->pieces[m.index].data;
+    p->pieces[m.index] = w->heap[i];
+  }
+}
+
+/* A new disk, which the log cannot help: an old entry of it is not to be read. */
+static void test_new_disk(struct sim_world *w, struct sim_node *n) {
+  test_rot(&w->nodes[1], 5);
+  sim_wipe(n, 100000);
+  while (!n->up)
+    sim_story_for(w, TEST_STEP_US);
+}
+
+static void test_piece_again(struct sim_world *w, const struct test_pieces *p, uint32_t index) {
+  struct rep_msg m;
+  const struct sim_event *ev = &p->pieces[index];
+  assert_true(rep_msg_read(ev->data, ev->n, &m));
+  struct rep_event again = {.type = REP_EV_MESSAGE, .msg = &m};
+  sim_node_step(&w->nodes[ev->node], &again);
+}
+
+/* A new disk has its snapshot and has acknowledged what came behind it, but does not know yet that
+   this is committed. Now all pieces come once more: its log stays. */
+static void test_late_snapshot(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(2); /* which cannot do without it meanwhile */
+  struct test_pieces p = {0};
+  test_new_disk(w, &w->nodes[2]);
+  while (p.n < p.count || !p.n || test_info(w, 2).durable <= p.seq) {
+    test_watch_pieces(w, 2, &p);
+    sim_story_for(w, TEST_STEP_US);
+  }
+  struct rep_info before = test_info(w, 2);
+  assert_true(before.commit == p.seq && before.match > p.seq);
+  for (uint32_t i = 0; i < p.count; i++)
+    test_piece_again(w, &p, i);
+  assert_int_equal(test_info(w, 2).last, before.last);
+  sim_story_for(w, 3000000);
+  test_end(w);
+}
+
+/* A node that takes a snapshot is restarted in the middle, and begins anew by a first piece that
+   comes late: it is sent what it wants now. */
+static void test_takes_anew(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(3);
+  struct sim_node *n = &w->nodes[3];
+  struct test_pieces p = {0};
+  test_new_disk(w, n);
+  while (p.n < REP_PIECES + 2) { /* then answers to the first two have come */
+    test_watch_pieces(w, 3, &p);
+    sim_story_for(w, TEST_STEP_US);
+  }
+  assert_true(n->map.pieces < p.count);
+  sim_node_crash(n, 20000);
+  sim_story_for(w, 30000);
+  assert_true(n->up && p.pieces[0].data);
+  test_piece_again(w, &p, 0);
+  sim_story_for(w, 5000000);
+  assert_true(rep_isr_at(sim_meta_record(w), 3) > 0);
+  test_end(w);
+}
+
+/* What node 1 has committed when nobody else knows it, and node 4, a learner, does not have it. */
+static uint64_t test_known_to_one(struct sim_world *w) {
+  struct rep_config c = *sim_meta_record(w);
+  w->blocked[4][1] = true; /* its answers, so that it does not grow */
+  assert_true(rep_config_demote(&c, 4));
+  sim_meta_put(w, &c);
+  sim_story_for(w, 100000);
+  assert_int_equal(test_info(w, 1).rev, sim_meta_record(w)->rev);
+  uint64_t has = test_info(w, 4).last;
+  for (; test_info(w, 2).last <= has || test_info(w, 3).last <= has; has = test_info(w, 4).last) {
+    test_lose_entries(w, 1u << 4);
+    sim_story_for(w, TEST_STEP_US);
+  }
+  w->blocked[1][2] = w->blocked[1][3] = true;
+  test_without_entries(w, 1u << 4, 20000);
+  for (uint32_t i = 2; i <= 4; i++)
+    assert_true(test_info(w, i).commit <= has);
+  assert_true(test_info(w, 1).commit > has && test_info(w, 4).last == has);
+  return test_info(w, 1).commit;
+}
+
+/* A new primary does not know all that was committed before it, so a learner that has what it knows
+   of does not count yet. */
+static void test_grows_late(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(4);
+  uint64_t committed = test_known_to_one(w);
+  sim_node_crash(&w->nodes[1], 600000000);
+  memset(w->blocked, 0, sizeof w->blocked);
+  for (int i = 0; i < 25; i++) {
+    test_without_entries(w, 1u << 3 | 1u << 4, 100000);
+    assert_true(rep_isr_at(sim_meta_record(w), 4) < 0 || test_info(w, 4).last >= committed);
+  }
+  assert_true(sim_meta_record(w)->isr[0].node != 1);
+  sim_story_for(w, 3000000);
+  assert_true(rep_isr_at(sim_meta_record(w), 4) > 0);
+  sim_node_start(&w->nodes[1]);
+  sim_story_for(w, 3000000);
+  test_end(w);
+}
+
+/* Two members, whose data on disk is older than what is committed; where it ends. */
+static uint64_t test_old_data(struct sim_world *w) {
+  struct sim_data old = w->nodes[1].map.now;
+  sim_story_for(w, 1000000);
+  assert_true(w->n_ledger > old.pos.seq + 5);
+  w->nodes[1].map.durable = w->nodes[2].map.durable = old;
+  return old.pos.seq;
+}
+
+/* Node 2 comes back, finds its log damaged, and gets what the primary's data has, which ends there.
+   */
+static void test_gets_old_data(struct sim_world *w, uint64_t old) {
+  test_rot(&w->nodes[2], old + 2);
+  sim_node_crash(&w->nodes[2], 100000);
+  for (sim_story_for(w, 110000); !test_result.snapshots; sim_story_for(w, TEST_STEP_US))
+    ;
+  assert_true(!test_info(w, 2).broken && test_info(w, 2).last == old);
+}
+
+/* Both of two members are restarted. The primary's data is older than what is committed, and that
+   is what the other one, whose log is damaged, gets: it may not lead before it has the rest. */
+static void test_repaired_waits(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(2);
+  uint64_t old = test_old_data(w);
+  sim_node_crash(&w->nodes[1], 100000);
+  test_gets_old_data(w, old);
+  uint64_t epoch = sim_meta_record(w)->epoch;
+  sim_node_crash(&w->nodes[1], 600000000);
+  test_without_entries(w, 1u << 2, 4000000);
+  assert_int_equal(sim_meta_record(w)->epoch, epoch);
+  sim_node_start(&w->nodes[1]);
+  sim_story_for(w, 4000000);
+  test_end(w);
+}
+
+/* The answer of node 2 to all that the primary, node 1, has; it is lost, to come again later. */
+static struct sim_event test_lost_answer(struct sim_world *w) {
+  struct rep_msg m;
+  for (;; sim_story_for(w, TEST_STEP_US))
+    for (size_t i = 0; test_on_its_way(w, 1, &i, &m); i++)
+      if (m.type == REP_ACK && m.epoch == test_info(w, 1).epoch && m.prev.seq > w->n_ledger) {
+        struct sim_event lost = w->heap[i];
+        w->heap[i].life = UINT64_MAX;
+        return lost;
+      }
+}
+
+/* What node 2 has acknowledged comes late: its log was damaged meanwhile, and ends earlier now. */
+static void test_late_answer(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(2);
+  uint64_t old = test_old_data(w);
+  sim_node_crash(&w->nodes[1], 100000);
+  sim_story_for(w, 110000);
+  struct sim_event answer = test_lost_answer(w);
+  w->blocked[2][1] = true;
+  sim_story_for(w, 1000);
+  memset(w->blocked, 0, sizeof w->blocked);
+  test_gets_old_data(w, old);
+  assert_int_equal(test_info(w, 1).commit, old);
+  test_without_entries(w, 1u << 2, 10000);
+  sim_push(w, w->now, answer);
+  test_without_entries(w, 1u << 2, 10000);
+  assert_int_equal(test_info(w, 1).commit, old);
   sim_story_for(w, 4000000);
   test_end(w);
 }
@@ -341,6 +562,33 @@ static void test_only_damaged(void **state) {
   test_end(w);
 }
 
+/* ---- Splits ---- */
+
+/* A shard is split while clients write and search, and everything fails (sim/split.h): make
+   split-sim SEEDS=, FROM= the first. */
+static void test_splits(void **state) {
+  (void)state;
+  const char *many = getenv("VDB_SPLITS"), *first = getenv("VDB_FROM");
+  uint64_t n = many ? strtoull(many, NULL, 10) : TEST_SIZES(60, 30, 10);
+  uint64_t from = many && first ? strtoull(first, NULL, 10) : 1;
+  struct sim_split_result r = {0};
+  for (uint64_t seed = from; seed < from + n; seed++) {
+    sim_split(seed, &r);
+    if (r.failed)
+      fail_msg("split %llu: %s", (unsigned long long)seed, r.why);
+  }
+  if (many)
+    printf("| %llu splits | %llu cancelled before, %llu crashes, %llu disks lost, %llu writes, "
+           "%llu searches, %llu maps that were too old |\n",
+           (unsigned long long)r.splits, (unsigned long long)r.cancelled,
+           (unsigned long long)r.crashes, (unsigned long long)r.wipes,
+           (unsigned long long)r.writes, (unsigned long long)r.searches,
+           (unsigned long long)r.stale_maps);
+  assert_int_equal(r.splits, n);
+  assert_true(r.cancelled > n / 2 && r.crashes > 10 * n && r.wipes > n && r.writes > 10 * n &&
+              r.searches > 5 * n && r.stale_maps > n);
+}
+
 /* With mistakes planted test_planted.c runs them, too: some of the mistakes take more coincidence
    than random runs have. */
 #ifdef REP_PLANT
@@ -361,10 +609,16 @@ int main(void) {
       cmocka_unit_test(test_data_differs),
       cmocka_unit_test(test_primary_differs),
       cmocka_unit_test(test_repaired_leads),
+      cmocka_unit_test(test_late_snapshot),
+      cmocka_unit_test(test_takes_anew),
+      cmocka_unit_test(test_grows_late),
+      cmocka_unit_test(test_repaired_waits),
+      cmocka_unit_test(test_late_answer),
       cmocka_unit_test(test_disks_gone),
       cmocka_unit_test(test_disks_back),
       cmocka_unit_test(test_cut_off_goes_on),
       cmocka_unit_test(test_only_damaged),
+      cmocka_unit_test(test_splits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,7 +107,7 @@ static struct wire_message tw_message(uint16_t kind, uint32_t has) {
   m.found = tw_valid;
   m.n_found = 3;
   m.number = 1234567890123;
-  m.stats = (struct wire_stats){1, 2, 3, 4, 5, 6, 1, 7};
+  m.stats = (struct wire_stats){1, 2, 3, 4, 5, 6, 1, 7, 8, 9};
   m.summary = (struct wire_summary){"v", 3, 3, 42, tw_vectors, tw_scores, tw_rows, 0.5f, 2};
   m.documents = tw_documents;
   m.n_documents = 2;
@@ -122,6 +122,7 @@ static const struct tw_kind {
 } tw_kinds[] = {
     {WIRE_WRITE, WIRE_UPSERT, P(TARGET) | P(OP) | P(BATCH)},
     {WIRE_WRITE, WIRE_DELETE, P(TARGET) | P(OP) | P(KEYS)},
+    {WIRE_WRITE, WIRE_CHECK, P(TARGET) | P(OP)},
     {WIRE_WRITE, WIRE_DELETE_WHERE, P(TARGET) | P(OP) | P(FILTER)},
     {WIRE_SEARCH, 0, P(TARGET) | P(VECTORS) | P(READ) | P(FILTER) | P(FIELDS)},
     {WIRE_GET, 0, P(TARGET) | P(KEYS) | P(READ) | P(FIELDS)},
@@ -131,8 +132,7 @@ static const struct tw_kind {
     {WIRE_MAP, 0, P(NAME)},
     {WIRE_CREATE, 0, P(NAME)},
     {WIRE_DROP, 0, P(NAME)},
-    {WIRE_LIST, 0, 0},
-    {WIRE_CANCEL, 0, 0},
+    {WIRE_LIST, 0, 0}, {WIRE_CANCEL, 0, 0},
     {WIRE_ANSWER, 0, P(RESULT)},
     {WIRE_ANSWER, 0,
      P(RESULT) | P(HITS) | P(BATCH) | P(FOUND) | P(NUMBER) | P(STATE) | P(SUMMARY) |

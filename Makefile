@@ -89,6 +89,11 @@ SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl 
 CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router client,\
   $(call helpers,cluster/$(d))))
 SIM_SRC := $(sort $(wildcard cluster/sim/*.c))
+# What brings rows to a cluster reads JSON as the shell does, and NATS where its library is.
+INGEST_SRC := $(sort $(call helpers,cluster/ingest)) \
+  $(foreach f,control rows text value vecfile,examples/shell/$(f).c)
+HAVE_NATS := $(shell printf '\#include <nats/nats.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
+INGEST_LIBS := $(if $(HAVE_NATS),-lnats)
 PLANTED_SRC := $(SIM_SRC) $(sort $(wildcard cluster/replica/*.c))
 CLUSTER_TEST_SRC := $(sort $(wildcard tests/cluster/test_*.c))
 CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
@@ -189,6 +194,8 @@ build/$(1)/tests/gpu/%: build/$(1)/tests/gpu/%.o build/$(1)/libtlib.a build/$(1)
 	  -lcmocka $$(LIBS)
 build/$(1)/tests/gpu/%.o: private CPPFLAGS += -DGPU_EMULATED='"$(EMULATED)"'
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
+build/$(1)/tests/cluster/test_ingest: build/$(1)/tests/cluster/nodetest.o $$(INGEST_SRC:%.c=build/$(1)/%.o)
+build/$(1)/tests/cluster/test_ingest: private LIBS += $$(INGEST_LIBS)
 build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
@@ -337,6 +344,10 @@ cluster-client: build/libvecdb-client.a build/libvecdb-client.so build/cluster-c
 build/vecdb-node: build/release/cluster/node/vecdb_node.o build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+build/vecdb-ingest: build/release/cluster/ingest/vecdb_ingest.o $(INGEST_SRC:%.c=build/release/%.o) \
+    build/release/libcluster.a build/libvecdb.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(INGEST_LIBS) $(LIBS)
 build/cluster_demo: build/release/cluster/demo/cluster_demo.o build/release/examples/demo_data.o \
     build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
@@ -347,6 +358,10 @@ cluster-demo: ## three etcd members, three nodes, the demo's passages, and a nod
 	@sh cluster/demo/demo.sh
 cluster: build/vecdb-cluster build/vecdb-node ## a node, build/vecdb-node, and the command, build/vecdb-cluster
 	@:
+ingest: ## brings rows from files and NATS to a cluster or server: build/vecdb-ingest
+	@$(DEPS) lib cluster
+	@$(DEPS) nats || echo 'without libnats it reads files alone'
+	$(SUB) build/vecdb-ingest
 server: ## the server, build/vecdbd
 	@$(DEPS) lib server
 	$(SUB) build/vecdbd

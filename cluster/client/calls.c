@@ -35,6 +35,7 @@ int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call
   job->message.read.max_age_ms = call->max_age_ms;
   job->message.write.ack = (uint8_t)call->ack;
   job->ask.partial = call->partial;
+  job->ask.op = call->op;
   job->ask.shard_recall = call->shard_recall;
   job->ask.session = call->session ? &call->session->seen : NULL;
   return VECDB_OK;

@@ -97,7 +97,9 @@ static int client_connect(vecdb_client *c, const vecdb_client_options *o, vecdb_
     return client_error(error, VECDB_ERR_ARGUMENT,
                         "nodes are ID@address:port, with commas between");
   const struct router_host host = client_host(c);
-  const struct router_options options = {.client = random[1] | 1, .seed = random[0]};
+  const struct router_options options = {.client = o->writer ? o->writer : random[1] | 1,
+                                         .seed = random[0],
+                                         .numbered = o->writer != 0};
   c->router = router_open(&options, &host);
   return c->router ? VECDB_OK : client_error(error, VECDB_ERR_NO_MEMORY, "out of memory");
 }

@@ -53,9 +53,10 @@ typedef struct vecdb_client_options {
   const char *key_file;
   uint32_t id;         /* that ID, of 2147483649 and above; 0: a random one, without TLS */
   uint32_t timeout_ms; /* of calls that say nothing else; 0: 10,000 */
+  uint64_t writer;     /* not 0: who writes, over many processes; then each write has an `op` */
 } vecdb_client_options;
 #define VECDB_CLIENT_OPTIONS_INIT \
-  { sizeof(vecdb_client_options), NULL, NULL, NULL, NULL, NULL, 0, 0 }
+  { sizeof(vecdb_client_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 0 }
 
 typedef enum vecdb_client_level {
   VECDB_CLIENT_LOCAL = 0,   /* what a replica has that is not older than max_age_ms */
@@ -81,9 +82,12 @@ typedef struct vecdb_client_call {
   float shard_recall;  /* searches: share of the neighbours that the shards asked must have, so that
                           not all need be asked; 0: all */
   vecdb_client_session *session; /* NULL: none */
+  uint64_t op; /* writes of a client with a `writer`: which one it is, from 1 and ascending. Each
+                  shard applies it once, by whatever process and however often it comes, as long as
+                  it is one of the writer's last 64: the same number means the same rows. */
 } vecdb_client_call;
 #define VECDB_CLIENT_CALL_INIT \
-  { sizeof(vecdb_client_call), 0, 0, 0, 0, 0, 0, NULL }
+  { sizeof(vecdb_client_call), 0, 0, 0, 0, 0, 0, NULL, 0 }
 
 /* Begins; connections are made when they are needed. Errors: ARGUMENT, OPTION, NO_MEMORY, IO
    (certificates). */

@@ -106,6 +106,9 @@ static int ask_pieces(struct request *q, const struct router_share *share, vecdb
       error->row = share->at[from];
       return error->code;
     }
+    if (last && q->ask.op)
+      return ask_fail(error, VECDB_ERR_LIMIT,
+                      "a write with a number has at most 4 MiB for each shard");
     last = ask_part(q, (struct router_share){share->shard, to - from, share->at + from}, last);
     if (!last)
       return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
@@ -126,6 +129,9 @@ static int ask_limits(const struct wire_message *m, vecdb_error *error) {
 
 int ask_parts(struct router *r, struct request *q, vecdb_error *error) {
   struct router_shares shares;
+  if (!state_reads(q) && r->options.numbered != (q->ask.op != 0))
+    return ask_fail(error, VECDB_ERR_OPTION,
+                    "writes have numbers if and only if their client has a name as a writer");
   int code = ask_limits(q->ask.message, error);
   if (!code)
     code = ask_shares(r, q, &shares, error);

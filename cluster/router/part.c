@@ -87,7 +87,7 @@ static struct node_health *part_land(struct router *r, struct part *p, uint32_t 
 
 static void part_number_done(struct part *p) {
   struct coll_state *coll = p->request->coll;
-  if (!p->count)
+  if (!p->count || p->request->ask.op)
     return;
   struct shard_state *s = &coll->shards[p->share.shard];
   s->open &= ~(1ull << (s->next - 1 - p->count));
@@ -157,6 +157,9 @@ void part_lost(struct router *r, struct part *p, uint32_t which, int64_t now_us)
 static bool part_number(struct part *p) {
   struct coll_state *coll = p->request->coll;
   if (state_reads(p->request) || p->count)
+    return true;
+  p->count = p->request->ask.op;
+  if (p->count)
     return true;
   struct shard_state *s = p->share.shard < coll->n_shards ? &coll->shards[p->share.shard] : NULL;
   if (!s || s->open >> (STATE_WINDOW - 1))

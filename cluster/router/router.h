@@ -66,7 +66,8 @@ struct router_host {
 };
 
 struct router_options {
-  uint64_t client;      /* of op ids; random, not 0 */
+  uint64_t client;      /* of op ids; not 0 */
+  bool numbered;        /* each write brings the number of its op id (router_ask.op) */
   uint64_t seed;        /* of choices among nodes */
   size_t bytes;         /* of requests under way, in all; 0: 256 MiB */
   size_t node_bytes;    /* to one node; 0: 32 MiB */
@@ -84,6 +85,7 @@ struct router_ask {
   bool partial;       /* reads: shards that gave no answer in time may be missing, which is said */
   float shard_recall; /* SEARCH: share of the neighbours that the shards asked must have; 0: all */
   struct router_session *session; /* NULL: none */
+  uint64_t op; /* writes of a numbered router: their number for each shard they concern */
   void *user;
 };
 

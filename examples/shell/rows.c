@@ -373,8 +373,7 @@ void rows_number(struct rows *rows, size_t field, int64_t first) {
     ((int64_t *)(void *)c->data)[i] = first + (int64_t)i;
 }
 
-/* The columns that are used, of which there may be VECDB_MAX_FIELDS, as a batch. */
-static vecdb_batch rows_batch(struct rows *rows, vecdb_column *columns) {
+vecdb_batch rows_batch(struct rows *rows, vecdb_column *columns) {
   vecdb_batch batch = VECDB_BATCH_INIT;
   for (uint32_t i = 0; i < rows->schema->n_fields; i++) {
     const vecdb_field *field = &rows->schema->fields[i];

@@ -43,6 +43,9 @@ int rows_fill(struct rows *rows, size_t field, struct vecfile *file, uint64_t fi
 /* Sets an INT64 field of all rows to first, first + 1 and so on. */
 void rows_number(struct rows *rows, size_t field, int64_t first);
 
+/* The columns that are used, of which there may be VECDB_MAX_FIELDS, as a batch. */
+vecdb_batch rows_batch(struct rows *rows, vecdb_column *columns);
+
 /* Writes the batch. */
 int rows_write(struct rows *rows, vecdb_collection *collection, bool insert, vecdb_error *error);
 

@@ -21,6 +21,23 @@ struct codes_scan_run {
   uint32_t n;
 };
 
+/* The nearest so far, in no order: cut to k when twice as many have come. Where k is a part of all
+   rows, many get in, and a heap would take more time than all else. */
+struct codes_scan_best {
+  struct vdb_near *items; /* room for 2 k */
+  size_t k;
+  size_t n;
+  float bound; /* of the keys that may get in */
+};
+
+static void codes_scan_cut(struct codes_scan_best *best) {
+  if (best->n < best->k)
+    return;
+  vdb_near_select(best->items, best->n, best->k);
+  best->n = best->k;
+  best->bound = best->items[best->k - 1].key;
+}
+
 /* Rows of the bitmap (NULL: all) from *at on, one run; asks for their sketches, or their codes. */
 static void codes_scan_next(const struct vdb_codes *codes, const uint64_t *allow, size_t *at,
                             struct codes_scan_run *run) {
@@ -50,21 +67,21 @@ static void codes_scan_sift(const struct vdb_codes *codes, const void *query, fl
 
 static void codes_scan_score(const struct vdb_codes *codes, const void *query,
                              const struct codes_scan_run *run, const struct vdb_search *s,
-                             struct vdb_topk *best) {
+                             struct codes_scan_best *best) {
   float keys[CODES_SCAN_RUN];
   codes->ops->keys(codes, query, run->rows, run->n, keys);
-  float bound = vdb_topk_bound(best);
   for (uint32_t i = 0; i < run->n; i++)
-    if (keys[i] <= bound && /* not NaN, of damaged rows */
+    if (keys[i] <= best->bound && /* not NaN, of damaged rows */
         (!s->accept || s->accept(s->accept_arg, run->rows[i]))) {
-      vdb_topk_push(best, (struct vdb_near){keys[i], run->rows[i]});
-      bound = vdb_topk_bound(best);
+      best->items[best->n++] = (struct vdb_near){keys[i], run->rows[i]};
+      if (best->n == 2 * best->k)
+        codes_scan_cut(best);
     }
 }
 
 /* The best of the allowed rows by their codes; false when it was stopped. */
 static bool codes_scan_all(const struct vdb_codes *codes, const void *query, struct vdb_search *s,
-                           struct vdb_topk *best) {
+                           struct codes_scan_best *best) {
   struct codes_scan_run runs[3] = {{.n = 0}};
   size_t at = 0, since = 0;
   uint32_t under_way = 0;
@@ -75,7 +92,7 @@ static bool codes_scan_all(const struct vdb_codes *codes, const void *query, str
     s->distances += fresh->n;
     since += fresh->n;
     if (codes->sketches)
-      codes_scan_sift(codes, query, vdb_topk_bound(best), middle);
+      codes_scan_sift(codes, query, best->bound, middle);
     codes_scan_score(codes, query, last, s, best);
     under_way = fresh->n + middle->n;
     if (since >= CODES_SCAN_LOOK) {
@@ -117,15 +134,19 @@ static void codes_scan_again(const struct vdb_vecs *vecs, bool rough, struct vdb
 /* As vdb_codes_nearest; *whole tells whether all rows were looked at. */
 static int codes_scan_nearest(const struct vdb_codes *codes, struct vdb_search *s,
                               struct vdb_topk *best, bool *whole, vecdb_error *err) {
+  struct codes_scan_best found = {.bound = INFINITY};
   *best = (struct vdb_topk){.k = vdb_min_size(vdb_max_size(s->effort, s->top.k), codes->n)};
-  best->items = vdb_alloc_array(s->mem, best->k, sizeof *best->items);
+  best->items = found.items = vdb_alloc_array(s->mem, 2 * best->k, sizeof *best->items);
+  found.k = best->k;
   void *query = vdb_alloc_wide(s->mem, codes->ops->query_bytes(codes));
   bool memory = best->items && query;
   *whole = false;
   if (memory) {
     codes->ops->query(codes, s->query, query);
-    *whole = codes_scan_all(codes, query, s, best);
-    vdb_topk_sort(best);
+    *whole = codes_scan_all(codes, query, s, &found);
+    codes_scan_cut(&found);
+    best->n = found.n;
+    vdb_near_sort(best->items, best->n);
   }
   vdb_free(s->mem, query);
   return memory ? VECDB_OK : vdb_fail_memory(err);

@@ -252,7 +252,7 @@ static void test_errors(void **state) {
   assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
   assert_int_not_equal(
       vecdb_client_count(t->client, "docs", NULL, &count,
-                         &(vecdb_client_call){.size = sizeof(vecdb_client_call), .timeout_ms = 2000},
+                         &(vecdb_client_call){sizeof(vecdb_client_call), .timeout_ms = 2000},
                          &error),
       VECDB_OK);
   assert_string_equal(vecdb_client_code_name(VECDB_CLIENT_UNKNOWN), "VECDB_CLIENT_UNKNOWN");

@@ -363,8 +363,7 @@ cluster-demo: ## three etcd members, three nodes, the demo's passages, and a nod
 cluster: build/vecdb-cluster build/vecdb-node ## a node, build/vecdb-node, and the command, build/vecdb-cluster
 	@:
 ingest: ## brings rows from files and NATS to a cluster or server: build/vecdb-ingest
-	@$(DEPS) lib cluster
-	@$(DEPS) nats || echo 'without libnats it reads files alone'
+	@$(DEPS) lib cluster && { $(DEPS) nats || echo 'without libnats it reads files alone'; }
 	$(SUB) build/vecdb-ingest
 server: ## the server, build/vecdbd
 	@$(DEPS) lib server

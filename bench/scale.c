@@ -344,10 +344,8 @@ static double scale_most(const struct setup *s) {
 }
 
 static void scale_line(const struct setup *s, double one) {
-  double most = scale_most(s), late_us = 0;
-  for (size_t i = 0; i < SPREAD; i++)
-    if (s->spread[i] > s->spread[SPREAD * 95 / 100] && !late_us)
-      late_us = s->spread[i] * s->shard_us + 2 * scale_way_us;
+  double most = scale_most(s);
+  double late_us = s->spread[SPREAD * 95 / 100] * s->shard_us + 2 * scale_way_us;
   struct outcome o = scale_run(s, most / 2, late_us);
   /* A query's router takes a processor, of which every node has CORES. */
   double router = router_us(s->asked), bound = world_nodes(s) * CORES / router * 1e6;

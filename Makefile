@@ -344,6 +344,10 @@ cluster-client: build/libvecdb-client.a build/libvecdb-client.so build/cluster-c
 build/vecdb-node: build/release/cluster/node/vecdb_node.o build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+ingest-test: ## vecdb-ingest into vecdbd, over HTTP; into a cluster: test_ingest
+	@$(DEPS) lib server cluster
+	$(SUB) QUIET=1 build/vecdbd build/vecdb-ingest
+	@sh tests/server/ingest.sh
 build/vecdb-ingest: build/release/cluster/ingest/vecdb_ingest.o $(INGEST_SRC:%.c=build/release/%.o) \
     build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
@@ -359,8 +363,7 @@ cluster-demo: ## three etcd members, three nodes, the demo's passages, and a nod
 cluster: build/vecdb-cluster build/vecdb-node ## a node, build/vecdb-node, and the command, build/vecdb-cluster
 	@:
 ingest: ## brings rows from files and NATS to a cluster or server: build/vecdb-ingest
-	@$(DEPS) lib cluster
-	@$(DEPS) nats || echo 'without libnats it reads files alone'
+	@$(DEPS) lib cluster && { $(DEPS) nats || echo 'without libnats it reads files alone'; }
 	$(SUB) build/vecdb-ingest
 server: ## the server, build/vecdbd
 	@$(DEPS) lib server
@@ -656,6 +659,7 @@ RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 test: ## everything that must hold, in about a quarter of an hour on two cores
 	@$(DEPS) lib tests server shell cluster openssl $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
+	@$(DEPS) nats || echo 'without NATS its test is skipped'
 	@$(DEPS) numpy || echo 'without NumPy the Python package is not tested'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs

@@ -1,4 +1,4 @@
-/* dead.h - a file of what could not be written: a line of JSON for each message, with the reason. */
+/* dead.h - a file of what could not be written: a line of JSON for each, with the reason. */
 #ifndef CLUSTER_INGEST_DEAD_H
 #define CLUSTER_INGEST_DEAD_H
 

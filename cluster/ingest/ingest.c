@@ -184,9 +184,9 @@ static int run_without(struct run *r, const vecdb_error *why, vecdb_error *error
 }
 
 static void run_pause(uint32_t attempt) {
-  uint32_t ms = attempt < 6 ? RUN_AGAIN_MS << attempt : RUN_AGAIN_MOST_MS;
+  long ms = RUN_AGAIN_MS << (attempt < 6 ? attempt : 6);
   ms = ms < RUN_AGAIN_MOST_MS ? ms : RUN_AGAIN_MOST_MS;
-  nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
+  nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
 /* *written: false only when it was stopped before. */

@@ -77,11 +77,14 @@ static bool file_wait(const struct file *f, uint32_t ms) {
 static enum ingest_next file_next(struct ingest_source *source, uint32_t wait_ms,
                                   struct ingest_message *out, vecdb_error *error) {
   struct file *f = (struct file *)source;
+  struct ingest_message line;
   bool end = false;
   for (;;) {
-    while (file_line(f, end, out))
-      if (out->n && out->position > f->after)
+    while (file_line(f, end, &line))
+      if (line.n && line.position > f->after) {
+        *out = line;
         return INGEST_MESSAGE;
+      }
     if (end)
       return INGEST_END;
     if (!f->plain && !file_wait(f, wait_ms))

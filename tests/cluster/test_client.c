@@ -252,12 +252,47 @@ static void test_errors(void **state) {
   assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
   assert_int_not_equal(
       vecdb_client_count(t->client, "docs", NULL, &count,
-                         &(vecdb_client_call){.size = sizeof(vecdb_client_call), .timeout_ms = 2000},
+                         &(vecdb_client_call){sizeof(vecdb_client_call), .timeout_ms = 2000},
                          &error),
       VECDB_OK);
   assert_string_equal(vecdb_client_code_name(VECDB_CLIENT_UNKNOWN), "VECDB_CLIENT_UNKNOWN");
   assert_string_equal(vecdb_client_code_name(VECDB_CLIENT_NO_NODE), "VECDB_CLIENT_NO_NODE");
   assert_string_equal(vecdb_client_code_name(5), "");
+  tc_close(t);
+}
+
+/* A writer that numbers its writes is one over many clients: what a shard has of a number, it does
+   not do again. */
+static void test_writer(void **state) {
+  (void)state;
+  static struct tc_batch b;
+  struct tc *t = tc_open();
+  char nodes[256];
+  uint64_t count;
+  vecdb_client_options o = VECDB_CLIENT_OPTIONS_INIT;
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  nt_nodes(&t->nt, nodes, sizeof nodes);
+  o.nodes = nodes;
+  o.cluster = nt_cluster;
+  o.timeout_ms = 60000;
+  o.writer = 77;
+  tc_fill(&b, 0, 50);
+  for (int life = 0; life < 3; life++) {
+    vecdb_client *writer;
+    assert_int_equal(vecdb_client_open(&o, &writer, NULL), VECDB_OK);
+    call.op = 1;
+    assert_int_equal(vecdb_client_upsert(writer, "docs", &b.batch, &call, NULL), VECDB_OK);
+    assert_int_equal(vecdb_client_count(t->client, "docs", NULL, &count, NULL, NULL), VECDB_OK);
+    assert_int_equal(count, life ? 0 : 50); /* deleted since the first life */
+    assert_int_equal(vecdb_client_upsert(writer, "docs", &b.batch, NULL, NULL), VECDB_ERR_OPTION);
+    assert_int_equal(vecdb_client_upsert(t->client, "docs", &b.batch, &call, NULL),
+                     VECDB_ERR_OPTION);
+    call.op = 2;
+    assert_int_equal(vecdb_client_delete_where(writer, "docs", &(vecdb_filter){.text = "true"},
+                                               NULL, &call, NULL),
+                     VECDB_OK);
+    vecdb_client_close(writer);
+  }
   tc_close(t);
 }
 
@@ -443,7 +478,8 @@ static void test_tls(void **state) {
   snprintf(path[0], 64, "%s/ca.pem", folder);
   snprintf(path[1], 64, "%s/n0.pem", folder);
   snprintf(path[2], 64, "%s/n0.key", folder);
-  o = (vecdb_client_options){sizeof o, nodes, nt_cluster, path[0], path[1], path[2], CLIENT, 60000};
+  o = (vecdb_client_options){
+      sizeof o, nodes, nt_cluster, path[0], path[1], path[2], CLIENT, 60000, .writer = 0};
   assert_int_equal(vecdb_client_open(&o, &client, NULL), VECDB_OK);
   layout.shards = NT_SHARDS;
   tc_fill(&b, 0, 100);
@@ -464,7 +500,7 @@ int main(void) {
       cmocka_unit_test(test_changes),     cmocka_unit_test(test_lost_answer),
       cmocka_unit_test(test_options),     cmocka_unit_test(test_nobody),
       cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
-      cmocka_unit_test(test_tls),
+      cmocka_unit_test(test_tls),         cmocka_unit_test(test_writer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

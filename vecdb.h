@@ -1006,8 +1006,10 @@ typedef enum vecdb_plan {
                                   best again; EXACT where an index has none */
 } vecdb_plan;
 
+/* vecdb_search_params.flags: do not use vecdb_options.device. */
+#define VECDB_SEARCH_CPU 1u
+
 /* What a search looks for, and how. */
-#define VECDB_SEARCH_CPU 1u /* do not use vecdb_options.device */
 typedef struct vecdb_search_params {
   uint32_t size;
   uint32_t k;              /* hits per query, 1 to VECDB_MAX_K */

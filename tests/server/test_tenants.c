@@ -626,8 +626,7 @@ static void test_keys(void **state) {
       {"POST", DOCS "/rows", ROW},
       {"PUT", DOCS "/rows", ROW},
       {"PATCH", DOCS "/rows", "{\"rows\": [{\"k\": %d, \"text\": \"mine\"}]}"},
-      {"POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [%d], \"kind\": \"delta\","
-                             " \"vectors\": [[1, 0]]}"},
+      {"POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [%d], \"values\": [[0, 0]]}"},
       {"PUT", POINTS, "{\"points\": [{\"id\": %d, \"vector\": [0, 0],"
                       " \"payload\": {\"tenant_id\": \"acme\"}}]}"},
   };
@@ -641,7 +640,8 @@ static void test_keys(void **state) {
     char *there = told(w, writes[i].method, writes[i].path, writes[i].form, 6);
     char *absent = told(w, writes[i].method, writes[i].path, writes[i].form, 6000);
     assert_string_equal(there, absent);
-    assert_memory_equal(there, "403", 3);
+    if (strncmp(there, "403 ", 4) != 0)
+      fail_msg("%s %s: %s", writes[i].method, writes[i].path, there);
     free(there);
     free(absent);
   }

@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench_util.h"
@@ -190,14 +191,20 @@ static void load_print(struct load_series *series, const char *name) {
   printf("}");
 }
 
+static double load_processor(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static void load_report(struct load *l, double seconds) {
   uint64_t due = l->rate > 0 ? (uint64_t)((l->end - l->start) * l->rate) : l->next;
   printf("{\"rate\": %.0f, \"seconds\": %.1f, \"ok\": %llu, \"per_second\": %.1f, \"4xx\": %llu, "
-         "\"5xx\": %llu, \"broken\": %llu, \"unsent\": %llu",
+         "\"5xx\": %llu, \"broken\": %llu, \"unsent\": %llu, \"own_processor_seconds\": %.2f",
          l->rate, seconds, (unsigned long long)l->answers[2], (double)l->answers[2] / seconds,
          (unsigned long long)l->answers[4], (unsigned long long)l->answers[5],
          (unsigned long long)l->answers[0],
-         (unsigned long long)(due > l->next ? due - l->next : 0));
+         (unsigned long long)(due > l->next ? due - l->next : 0), load_processor());
   if (l->refused.n)
     load_print(&l->refused, "refused_ms");
   load_print(&l->good, "ms");

@@ -168,16 +168,40 @@ rates() {
   stop
 }
 
-# The peak is what the server answers when clients wait for answers; then requests come three times as
-# fast as that.
+# used: processor time of the server so far, in seconds.
+used() {
+  awk -v tick="$(getconf CLK_TCK)" '{print ($14 + $15) / tick}' "/proc/$server/stat"
+}
+
+# per_second ANSWERED BEFORE AFTER: answered by a second of the server's processor time.
+per_second() {
+  awk -v n="$(echo "$1" | field ok)" "BEGIN {print int(n / ($3 - $2))}"
+}
+
+# The peak is what the server answers when clients wait for answers, with as many clients as it is
+# largest with; then requests come three times as fast as that.
 overload() {
   start
   for _ in $(seq "$rounds"); do
-    peak=$(for n in 2 8 32; do load 0 "$each" $n | field per_second; done | sort -n | tail -n 1)
+    peak=0
+    for n in 2 8 32; do
+      before=$(used)
+      line=$(load 0 "$each" $n)
+      if [ "$(echo "$line" | field per_second | sed 's/\..*//')" -gt "${peak%%.*}" ]; then
+        peak=$(echo "$line" | field per_second)
+        work=$(per_second "$line" "$before" "$(used)")
+      fi
+    done
+    before=$(used)
     line=$(load "$(awk "BEGIN {print int(3 * $peak)}")" $((2 * each)) "$many")
+    after=$(used)
     echo "$line"
     goodput=$(echo "$line" | field per_second)
-    echo "{\"setup\": \"$setup\", \"peak\": $peak, \"goodput\": $goodput, \"share\": $(awk "BEGIN {print $goodput / $peak}")," \
+    echo "{\"setup\": \"$setup\", \"peak\": $peak, \"goodput\": $goodput," \
+      "\"share\": $(awk "BEGIN {print $goodput / $peak}")," \
+      "\"answered_by_a_second_of_the_server\": {\"peak\": $work, \"three_times\":" \
+      "$(per_second "$line" "$before" "$after")}, \"server_processor_seconds\":" \
+      "$(awk "BEGIN {print $after - $before}")," \
       "\"peak_resident_kb\": $(awk '/^VmHWM/ {print $2}' "/proc/$server/status")}"
   done
   stop

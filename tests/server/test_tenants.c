@@ -663,8 +663,9 @@ static void test_named_keys(void **state) {
   char body[256];
   as(w, "admin");
   web_do(w, 201, "POST", "/v1/collections",
-         "{\"name\": \"named\", \"fields\": [{\"name\": \"k\", \"type\": \"VARCHAR\", \"max_length\":"
-         " 16, \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         "{\"name\": \"named\", \"fields\": [{\"name\": \"k\", \"type\": \"VARCHAR\","
+         " \"max_length\": 16, \"primary_key\": true},"
+         " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
          " {\"name\": \"tenant_id\", \"type\": \"VARCHAR\", \"max_length\": 16}]}");
   snprintf(w->server->config.tenant_keys, sizeof w->server->config.tenant_keys, "yes");
   as(w, "rival");
@@ -673,7 +674,8 @@ static void test_named_keys(void **state) {
   as(w, "acme");
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     snprintf(body, sizeof body,
-             "{\"rows\": [{\"k\": \"%s\", \"v\": [1], \"tenant_id\": \"acme\"}]}", cases[i].key);
+             "{\"rows\": [{\"k\": \"%s\", \"v\": [1], \"tenant_id\": \"acme\"}]}",
+             cases[i].key);
     web_do(w, cases[i].status, "POST", "/v1/collections/named/rows", body);
   }
   web_fails(w, 409, "EXISTS", "POST", "/v1/collections/named/rows",

@@ -1,9 +1,12 @@
 #!/bin/sh
 # server.sh - the server under load, it on one core and the load generator on another, which it has to
 # itself, so that neither takes time from the other; with SETUP=shared both on all cores:
-#   bench/server.sh DATA [overhead] [security] [rates] [overload] [slow] [tenants] [chroma]   (all but chroma)
+#   bench/server.sh DATA [overhead] [security] [rates] [users] [closed] [overload] [slow]
+#                        [tenants] [chroma]   (all but chroma)
 # DATA: a folder with base.npy and query.npy of normalised rows. Searches are for the 10 nearest rows of
-# one of 10 tenants. security: what TLS and a token cost a request on a kept connection. slow: other clients beside 7,000 slow ones. tenants: others beside
+# one of 10 tenants. users: up to 200 who think half a second after each answer. closed: clients that ask
+# again at once, as wrk measures it. security: what TLS and a token cost a request on a kept connection.
+# slow: other clients beside 7,000 slow ones. tenants: others beside
 # one who keeps to its quota, and then asks ten times as much. chroma: the highest rate of Chroma's
 # server too, from PyPI, over the same rows, which are loaded once, before anything is measured.
 # SECONDS_EACH, ROUNDS and CONNECTIONS change how long; raw lines are printed as they come.
@@ -11,7 +14,7 @@ set -eu
 cd "$(dirname "$0")/.."
 data=$1
 shift
-parts=${*:-overhead security rates overload slow tenants}
+parts=${*:-overhead security rates users closed overload slow tenants}
 each=${SECONDS_EACH:-5}
 rounds=${ROUNDS:-3}
 many=${CONNECTIONS:-1000}
@@ -165,6 +168,22 @@ rates() {
   start
   load 200 $((4 * each)) 256
   highest vecdbd
+  stop
+}
+
+users() {
+  start
+  load 0.5s $((4 * each)) 200
+  stop
+}
+
+closed() {
+  command -v wrk >/dev/null || { echo 'skipped: wrk is not installed'; return; }
+  start
+  for n in 1 32; do
+    $on_client env wrk -t 1 -c $n -d "${each}s" -s bench/server_wrk.lua \
+      "http://127.0.0.1:$port$path" -- $bodies | grep '^{'
+  done
   stop
 }
 

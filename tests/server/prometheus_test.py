@@ -83,7 +83,7 @@ class Server:
             {"name": "id", "type": "INT64", "primary_key": True},
             {"name": "v", "type": "FLOAT_VECTOR", "dim": 2, "index": {"type": "HNSW"}}]})
         self.ask("PUT", "/v1/collections/docs/rows",
-                 {"rows": [{"id": i, "v": [i, 1]} for i in range(3000)]})
+                 {"rows": [{"id": i, "v": [i, 1]} for i in range(8000)]})
         self.ask("POST", "/v1/collections/docs/compact", {})
 
     def ask(self, method, path, body=None, accept="*/*"):

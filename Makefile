@@ -288,6 +288,7 @@ bench-encrypt: build/bench/encrypt ## what encryption costs: ROWS=, DIM=
 
 bench-server: ## the server under load: DATA= a folder with base.npy and query.npy, PARTS=
 	@$(DEPS) lib server
+	@$(DEPS) wrk || echo 'without wrk its closed loop is not measured'
 	$(SUB) QUIET=1 build/vecdbd build/bench/load build/bench/overhead
 	@bench/server.sh '$(DATA)' $(PARTS)
 

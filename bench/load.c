@@ -3,14 +3,16 @@
  * come, and a latency counts from the time a request should have left, so that stalls are not
  * hidden.
  *
- *   load HOST PORT PATH BODIES RATE SECONDS [CONNECTIONS [poll]]
+ *   load HOST PORT PATH BODIES RATE|THINKs SECONDS [CONNECTIONS [poll]]
  *   load --prepare DIR BASE.npy QUERY.npy l2|ip BODIES
  *
  * BODIES has one request body a line, sent in turn to POST PATH; the environment's LOAD_HEADER, if
  * it is set, is one more header. One thread has all connections. A request takes a free one; it
  * finds none only when all are waiting for answers, which then shows
  * in its latency, or, when it could not be sent before the end, as "unsent". RATE 0 is a closed
- * loop: each connection sends as soon as it is answered. With `poll` the thread never sleeps: on a
+ * loop: each connection sends as soon as it is answered. With a time, such as 0.5s, each is a user
+ * who thinks so long after each answer; they come one by one within the first half of the time.
+ * With `poll` the thread never sleeps: on a
  * processor of its own, so that the server does not pay for waking it, as it would not for a client
  * on another machine.
  * --prepare makes the database that a server is then started on: BASE's rows in the collection
@@ -30,6 +32,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bench_util.h"
@@ -49,6 +52,7 @@ struct load_conn {
   size_t sent;    /* of its bytes */
   size_t got;     /* of the answer's */
   double due;     /* when it should have left; 0: it has none */
+  double ready;   /* when its user has thought */
   char *answer;   /* LOAD_ROOM bytes */
 };
 
@@ -57,11 +61,11 @@ struct load {
   char **requests; /* whole: head and body */
   size_t *lengths;
   size_t n_requests;
-  double rate, start, end;
+  double rate, think, start, end;
   bool poll;
   int epoll;
-  struct load_conn *conns, **idle; /* a stack of those without a request */
-  unsigned n_conns, n_idle;
+  struct load_conn *conns, **idle; /* a stack of those without a request; of users a ring */
+  unsigned n_conns, n_idle, first; /* of the ring */
   uint64_t next;       /* request to send */
   uint64_t answers[6]; /* by the first digit of the status; 0: none came */
   struct load_series good, refused; /* the 2xx and the 429 */
@@ -93,6 +97,21 @@ static void load_note(struct load_series *series, double ms) {
     series->ms[series->n++] = (float)ms;
 }
 
+static struct load_conn *load_take(struct load *l) {
+  l->n_idle--;
+  if (l->think <= 0)
+    return l->idle[l->n_idle];
+  struct load_conn *c = l->idle[l->first];
+  l->first = (l->first + 1) % l->n_conns;
+  return c;
+}
+
+static void load_give(struct load *l, struct load_conn *c) {
+  c->ready = bench_now() + l->think;
+  l->idle[l->think > 0 ? (l->first + l->n_idle) % l->n_conns : l->n_idle] = c;
+  l->n_idle++;
+}
+
 /* The request has its answer; status 0: the connection broke. */
 static void load_answered(struct load *l, struct load_conn *c, int status) {
   double ms = (bench_now() - c->due) * 1e3;
@@ -102,7 +121,7 @@ static void load_answered(struct load *l, struct load_conn *c, int status) {
   if (status == 429)
     load_note(&l->refused, ms);
   c->due = 0;
-  l->idle[l->n_idle++] = c;
+  load_give(l, c);
 }
 
 /* Sends what the socket takes; what is left is sent when it takes more. */
@@ -151,13 +170,18 @@ static void load_serve(struct load *l, struct load_conn *c) {
 /* Sends what is due; seconds until something will be. */
 static double load_due(struct load *l) {
   for (;;) {
-    double now = bench_now();
-    double due = l->rate > 0 ? l->start + (double)l->next / l->rate : now;
-    if (now >= l->end || due >= l->end || !l->n_idle)
+    double now = bench_now(), due = now;
+    if (now >= l->end || !l->n_idle)
+      return 1e-3;
+    if (l->think > 0)
+      due = l->idle[l->first]->ready;
+    else if (l->rate > 0)
+      due = l->start + (double)l->next / l->rate;
+    if (due >= l->end)
       return 1e-3;
     if (due > now)
       return due - now;
-    load_begin(l, l->idle[--l->n_idle], due);
+    load_begin(l, load_take(l), due);
   }
 }
 
@@ -190,14 +214,22 @@ static void load_print(struct load_series *series, const char *name) {
   printf("}");
 }
 
+static double load_processor(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
 static void load_report(struct load *l, double seconds) {
   uint64_t due = l->rate > 0 ? (uint64_t)((l->end - l->start) * l->rate) : l->next;
-  printf("{\"rate\": %.0f, \"seconds\": %.1f, \"ok\": %llu, \"per_second\": %.1f, \"4xx\": %llu, "
-         "\"5xx\": %llu, \"broken\": %llu, \"unsent\": %llu",
-         l->rate, seconds, (unsigned long long)l->answers[2], (double)l->answers[2] / seconds,
+  printf("{\"rate\": %.0f, \"think\": %.1f, \"seconds\": %.1f, \"ok\": %llu, \"per_second\": %.1f, "
+         "\"4xx\": %llu, \"5xx\": %llu, \"broken\": %llu, \"unsent\": %llu, "
+         "\"own_processor_seconds\": %.2f",
+         l->rate, l->think, seconds, (unsigned long long)l->answers[2],
+         (double)l->answers[2] / seconds,
          (unsigned long long)l->answers[4], (unsigned long long)l->answers[5],
          (unsigned long long)l->answers[0],
-         (unsigned long long)(due > l->next ? due - l->next : 0));
+         (unsigned long long)(due > l->next ? due - l->next : 0), load_processor());
   if (l->refused.n)
     load_print(&l->refused, "refused_ms");
   load_print(&l->good, "ms");
@@ -261,7 +293,12 @@ static int load_run(int argc, char **argv) {
   double seconds = strtod(argv[6], NULL);
   l.host = argv[1];
   l.port = argv[2];
-  l.rate = strtod(argv[5], NULL);
+  char *unit;
+  l.rate = strtod(argv[5], &unit);
+  if (*unit == 's') {
+    l.think = l.rate;
+    l.rate = 0;
+  }
   const char *header = getenv("LOAD_HEADER");
   l.poll = argc > 8;
   load_bodies(&l, argv[3], argv[4], header ? header : "");
@@ -271,6 +308,8 @@ static int load_run(int argc, char **argv) {
   load_open(&l, argc > 7 ? (unsigned)strtoul(argv[7], NULL, 10) : 64);
   l.start = bench_now();
   l.end = l.start + seconds;
+  for (unsigned i = 0; i < l.n_conns; i++)
+    l.conns[i].ready = l.start + seconds / 2 * i / l.n_conns;
   load_work(&l);
   load_report(&l, bench_now() - l.start);
   return 0;
@@ -372,7 +411,7 @@ int main(int argc, char **argv) {
     return load_prepare(argv);
   if (argc >= 7 && argc <= 9)
     return load_run(argc, argv);
-  fprintf(stderr, "usage: load HOST PORT PATH BODIES RATE SECONDS [CONNECTIONS [poll]]\n"
+  fprintf(stderr, "usage: load HOST PORT PATH BODIES RATE|THINKs SECONDS [CONNECTIONS [poll]]\n"
                   "       load --prepare DIR BASE.npy QUERY.npy l2|ip BODIES\n");
   return 2;
 }

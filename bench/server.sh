@@ -1,9 +1,12 @@
 #!/bin/sh
 # server.sh - the server under load, it on one core and the load generator on another, which it has to
 # itself, so that neither takes time from the other; with SETUP=shared both on all cores:
-#   bench/server.sh DATA [overhead] [security] [rates] [overload] [slow] [tenants] [chroma]   (all but chroma)
+#   bench/server.sh DATA [overhead] [security] [rates] [users] [closed] [overload] [slow]
+#                        [tenants] [chroma]   (all but chroma)
 # DATA: a folder with base.npy and query.npy of normalised rows. Searches are for the 10 nearest rows of
-# one of 10 tenants. security: what TLS and a token cost a request on a kept connection. slow: other clients beside 7,000 slow ones. tenants: others beside
+# one of 10 tenants. users: up to 200 who think half a second after each answer. closed: clients that ask
+# again at once, as wrk measures it. security: what TLS and a token cost a request on a kept connection.
+# slow: other clients beside 7,000 slow ones. tenants: others beside
 # one who keeps to its quota, and then asks ten times as much. chroma: the highest rate of Chroma's
 # server too, from PyPI, over the same rows, which are loaded once, before anything is measured.
 # SECONDS_EACH, ROUNDS and CONNECTIONS change how long; raw lines are printed as they come.
@@ -11,7 +14,7 @@ set -eu
 cd "$(dirname "$0")/.."
 data=$1
 shift
-parts=${*:-overhead security rates overload slow tenants}
+parts=${*:-overhead security rates users closed overload slow tenants}
 each=${SECONDS_EACH:-5}
 rounds=${ROUNDS:-3}
 many=${CONNECTIONS:-1000}
@@ -168,16 +171,56 @@ rates() {
   stop
 }
 
-# The peak is what the server answers when clients wait for answers; then requests come three times as
-# fast as that.
+users() {
+  start
+  load 0.5s $((4 * each)) 200
+  stop
+}
+
+closed() {
+  command -v wrk >/dev/null || { echo 'skipped: wrk is not installed'; return; }
+  start
+  for n in 1 32; do
+    $on_client env wrk -t 1 -c $n -d "${each}s" -s bench/server_wrk.lua \
+      "http://127.0.0.1:$port$path" -- $bodies | grep '^{'
+  done
+  stop
+}
+
+# used: processor time of the server so far, in seconds.
+used() {
+  awk -v tick="$(getconf CLK_TCK)" '{print ($14 + $15) / tick}' "/proc/$server/stat"
+}
+
+# per_second ANSWERED BEFORE AFTER: answered by a second of the server's processor time.
+per_second() {
+  awk -v n="$(echo "$1" | field ok)" "BEGIN {print int(n / ($3 - $2))}"
+}
+
+# The peak is what the server answers when clients wait for answers, with as many clients as it is
+# largest with; then requests come three times as fast as that.
 overload() {
   start
   for _ in $(seq "$rounds"); do
-    peak=$(for n in 2 8 32; do load 0 "$each" $n | field per_second; done | sort -n | tail -n 1)
+    peak=0
+    for n in 2 8 32; do
+      before=$(used)
+      line=$(load 0 "$each" $n)
+      if [ "$(echo "$line" | field per_second | sed 's/\..*//')" -gt "${peak%%.*}" ]; then
+        peak=$(echo "$line" | field per_second)
+        work=$(per_second "$line" "$before" "$(used)")
+      fi
+    done
+    before=$(used)
     line=$(load "$(awk "BEGIN {print int(3 * $peak)}")" $((2 * each)) "$many")
+    after=$(used)
     echo "$line"
     goodput=$(echo "$line" | field per_second)
-    echo "{\"setup\": \"$setup\", \"peak\": $peak, \"goodput\": $goodput, \"share\": $(awk "BEGIN {print $goodput / $peak}")," \
+    echo "{\"setup\": \"$setup\", \"peak\": $peak, \"goodput\": $goodput," \
+      "\"share\": $(awk "BEGIN {print $goodput / $peak}")," \
+      "\"answered_by_a_second_of_the_server\": {\"peak\": $work, \"three_times\":" \
+      "$(per_second "$line" "$before" "$after")}, \"server_processor_seconds\":" \
+      "$(awk "BEGIN {print $after - $before}")," \
       "\"peak_resident_kb\": $(awk '/^VmHWM/ {print $2}' "/proc/$server/status")}"
   done
   stop

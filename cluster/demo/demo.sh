@@ -71,6 +71,7 @@ stop() {
   for pid in "$dir"/*.pid; do
     kill "$(cat "$pid")" 2>/dev/null || true
   done
+  wait # their folders are theirs until they have ended
 }
 
 if [ "${1:-run}" = node ]; then

@@ -451,7 +451,8 @@ static bool auth_is_flag(const char *name, const char *value, char *error) {
 static bool auth_settings(const struct srv_config *c, char *error) {
   if (!auth_is_flag("insecure", c->insecure, error) ||
       !auth_is_flag("public_metrics", c->public_metrics, error) ||
-      !auth_is_flag("require_tenant", c->require_tenant, error))
+      !auth_is_flag("require_tenant", c->require_tenant, error) ||
+      !auth_is_flag("tenant_keys", c->tenant_keys, error))
     return false;
   if (!*c->jwks_file || (*c->issuer && *c->audience && *c->token_types))
     return true;

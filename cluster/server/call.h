@@ -33,6 +33,7 @@ struct srv_call {
   struct srv_identity *who; /* auth.h; NULL: nobody has to say, or the route is public */
   struct srv_quota_user *quota; /* whom it counts for; NULL: nobody */
   struct srv_peer peer;     /* where it came from */
+  bool numbered;            /* the keys of rows to write were made here, by nobody's wish */
   const char *denied;       /* why who asks may not, a static text for logs alone; NULL: may */
   unsigned retry_seconds;   /* of an answer 429 or 503; 0: 1 */
   struct srv_arena arena;

@@ -121,6 +121,9 @@ static const struct config_key config_keys[] = {
                 "field that says whose a row is; who is bound to a tenant reaches only its rows"),
     CONFIG_TEXT("security", "require_tenant", require_tenant, "no",
                 "yes: who is bound to no tenant, and no administrator, may do nothing"),
+    CONFIG_TEXT("security", "tenant_keys", tenant_keys, "no",
+                "yes: who is bound to a tenant writes new rows under keys that begin with its name"
+                " and a colon, or that the server numbers, so that it learns of no other's keys"),
     CONFIG_TEXT("security", "public_metrics", public_metrics, "no",
                 "yes: metrics are told to everybody"),
     CONFIG_TEXT("security", "insecure", insecure, "no",

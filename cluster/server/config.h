@@ -41,6 +41,7 @@ struct srv_config {
   char policy_file[SRV_CONFIG_TEXT];    /* roles; "": the built-in ones */
   char tenant_field[SRV_CONFIG_TEXT];   /* of rows: whose they are */
   char require_tenant[SRV_CONFIG_TEXT]; /* yes or no */
+  char tenant_keys[SRV_CONFIG_TEXT];    /* yes or no */
   char public_metrics[SRV_CONFIG_TEXT]; /* yes or no */
   char insecure[SRV_CONFIG_TEXT];       /* yes or no */
   char embed_url[SRV_CONFIG_TEXT]; /* base of an OpenAI-compatible service; "": no text search */

@@ -461,21 +461,48 @@ static void guard_lock(const struct guard_write *w, int (*change)(pthread_mutex_
       change(&w->call->server->guard->stripes[i]);
 }
 
-/* Whether the rows that the write would replace are the tenant's. */
-static int guard_replaces_own(const struct guard_write *w, const struct srv_tenant *tenant,
-                              vecdb_error *error) {
+/* Whether tenants keep to keys of their own (security.tenant_keys). */
+static bool guard_keys_are_own(const struct srv_call *call) {
+  return strcmp(call->server->config.tenant_keys, "yes") == 0 && !call->numbered;
+}
+
+/* Whether a key begins with the tenant's name and a colon. A tenant with a colon in its name has no
+   such keys: they could be another's, too. */
+static bool guard_key_is_named(const struct guard_write *w, size_t i) {
+  const char *tenant = w->call->who->tenant;
+  size_t n = strlen(tenant);
+  const vecdb_string *key = w->keys.strings ? &w->keys.strings[i] : NULL;
+  return key && key->length > n && memcmp(key->data, tenant, n) == 0 && key->data[n] == ':' &&
+         !memchr(tenant, ':', n);
+}
+
+/* Whether the tenant may write these keys: the rows that are replaced must be its own. Where keys
+   are, too, one without a row must be named so, and what is refused is so in the same words whether
+   or not there is a row. */
+static int guard_keys_may(const struct guard_write *w, const struct srv_tenant *tenant,
+                          vecdb_error *error) {
   struct engine_rows *rows;
+  bool own = guard_keys_are_own(w->call), good = true;
+  uint8_t *here = srv_arena_take(&w->call->arena, w->keys.n + 1);
   if (w->keys.n == 0)
     return VECDB_OK;
-  int rc = engine_get(w->collection, &w->keys, &tenant->field, 1, NULL, &rows, error);
+  if (!here)
+    return guard_no_memory(error);
+  int rc = engine_get(w->collection, &w->keys, &tenant->field, 1, here, &rows, error);
   if (rc)
     return rc;
-  int column = engine_rows_find(rows, tenant->field);
-  for (size_t i = 0; !rc && i < engine_rows_count(rows); i++)
-    if (!srv_tenant_owns(tenant, engine_rows_value(rows, i, (size_t)column)))
-      rc = srv_tenant_error(error, VECDB_ERR_READ_ONLY, -1, "a key is that of another's row");
+  size_t column = (size_t)engine_rows_find(rows, tenant->field), row = 0;
+  for (size_t i = 0; good && i < w->keys.n; i++)
+    good = here[i] ? srv_tenant_owns(tenant, engine_rows_value(rows, row++, column))
+                   : !own || guard_key_is_named(w, i);
   engine_rows_free(rows);
-  return rc;
+  if (good)
+    return VECDB_OK;
+  w->call->denied = own ? "a key that is not the tenant's" : "a row of another tenant's key";
+  return srv_tenant_error(error, VECDB_ERR_READ_ONLY, -1,
+                          own ? "a key is not one of the tenant's: it must begin with the tenant's "
+                                "name and a colon"
+                              : "a key is that of another's row");
 }
 
 static int guard_tenant_may(const struct guard_write *w, struct srv_tenant *tenant,
@@ -499,15 +526,13 @@ static int guard_put(struct guard_write *w, guard_writer *writer, int64_t *ids,
   if (!guard_write_keys(w))
     return guard_no_memory(error);
   guard_lock(w, pthread_mutex_lock);
-  if (bound && writer == engine_upsert)
-    rc = guard_replaces_own(w, &tenant, error);
+  if (bound && (writer == engine_upsert || guard_keys_are_own(w->call)))
+    rc = guard_keys_may(w, &tenant, error);
   if (!rc)
     rc = writer(w->collection, w->batch, ids, error);
   guard_lock(w, pthread_mutex_unlock);
   if (!rc)
     srv_auth_rows(w->call, w->batch->n_rows);
-  if (rc == VECDB_ERR_READ_ONLY && bound)
-    w->call->denied = "a row of another tenant's key";
   return rc;
 }
 
@@ -542,14 +567,12 @@ int srv_guard_update(struct srv_call *call, struct engine_collection *collection
     return guard_no_memory(error);
   guard_lock(&w, pthread_mutex_lock);
   if (bound)
-    rc = guard_replaces_own(&w, &tenant, error);
+    rc = guard_keys_may(&w, &tenant, error);
   if (!rc)
     rc = engine_update(collection, batch, flags, found, error);
   guard_lock(&w, pthread_mutex_unlock);
   if (!rc)
     srv_auth_rows(call, batch->n_rows);
-  if (rc == VECDB_ERR_READ_ONLY && bound)
-    call->denied = "a row of another tenant's key";
   return rc;
 }
 
@@ -581,14 +604,12 @@ int srv_guard_push(struct srv_call *call, struct engine_collection *collection,
   guard_write_hold(&w);
   guard_lock(&w, pthread_mutex_lock);
   if (bound)
-    rc = guard_replaces_own(&w, &tenant, error);
+    rc = guard_keys_may(&w, &tenant, error);
   if (!rc)
     rc = engine_push(collection, params, versions, error);
   guard_lock(&w, pthread_mutex_unlock);
   if (!rc)
     srv_auth_rows(call, w.keys.n);
-  if (rc == VECDB_ERR_READ_ONLY && bound && !call->denied)
-    call->denied = "a row of another tenant's key";
   return rc;
 }
 

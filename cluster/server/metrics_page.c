@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "server/audit.h"
+#include "server/gpus.h"
 #include "server/handlers.h"
 #include "server/metrics_cluster.h"
 #include "server/page.h"
@@ -358,6 +359,7 @@ void srv_metrics_page(struct srv_call *call) {
   page_work(&page, &c);
   srv_replicas_page(&page, &c.replicas);
   srv_process_page(&page);
+  srv_gpus_page(call->server->gpus, &page);
   srv_page_end(&page);
   if (page.failed) {
     srv_call_no_memory(call);

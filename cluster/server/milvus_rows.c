@@ -299,6 +299,7 @@ bool milvus_rows_read(struct milvus *m, const struct milvus_open *open, const ch
     return false;
   if (!open->auto_id || rows_key_column(open, out))
     return true;
+  m->call->numbered = true;
   return rows_make_keys(m, open, n_rows, &columns[out->n_columns++]);
 }
 

@@ -13,6 +13,7 @@
 #include "server/crowd.h"
 #include "server/embed.h"
 #include "server/front.h"
+#include "server/gpus.h"
 #include "server/grpc.h"
 #include "server/guard.h"
 #include "server/http.h"
@@ -101,6 +102,7 @@ static bool server_serve(struct srv_server *s, char *error) {
   s->crowd = srv_crowd_new();
   s->pool = srv_pool_new((unsigned)s->config.workers, (unsigned)s->config.network_threads,
                          (size_t)s->config.queue, (unsigned)s->config.poll_us);
+  s->gpus = srv_gpus_open(SRV_GPUS_LIBRARY);
   s->metrics = srv_metrics_new((unsigned)(s->config.workers + s->config.network_threads));
   s->embed = *s->config.embed_url ? srv_embed_start(&s->config) : NULL;
   if (!s->guard || !s->crowd || !s->pool || !s->metrics || (!s->embed && *s->config.embed_url))
@@ -171,6 +173,7 @@ bool srv_server_stop(struct srv_server *s, char *error) {
   srv_tls_stop(s->tls);
   srv_audit_stop(s->audit);
   srv_metrics_free(s->metrics);
+  srv_gpus_close(s->gpus);
   srv_guard_free(s->guard);
   srv_crowd_free(s->crowd);
   bool sealed = engine_close(s->engine, &why) == VECDB_OK;

@@ -17,6 +17,7 @@ struct srv_auth;
 struct srv_crowd;
 struct srv_embed;
 struct srv_front;
+struct srv_gpus;
 struct srv_grpc;
 struct srv_guard;
 struct srv_http;
@@ -38,6 +39,7 @@ struct srv_server {
   struct srv_grpc *grpc;
   struct srv_front *front; /* listens, for both */
   struct srv_metrics *metrics;
+  struct srv_gpus *gpus;   /* for metrics; NULL: there are none */
   struct srv_audit *audit; /* NULL: none is kept */
   _Atomic bool draining;      /* stopping: /readyz says so and connections are not kept */
   _Atomic unsigned in_flight; /* requests between arrival and answer */

@@ -29,6 +29,9 @@ FULL = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "nodeSelector": {"disk": "ssd"}, "affinity": {"nodeAffinity": {}},
     "tolerations": [{"key": "db", "operator": "Exists", "effect": "NoSchedule"}]}
+CLUSTER = {"settings": {"cluster": {"shards": 6}}, "cluster": {"enabled": True, "nodes": 4},
+           "embedding": {"secret": "embedding"}, "tolerations": FULL["tolerations"],
+           "persistence": {"storageClass": "fast"}, "imagePullSecrets": [{"name": "registry"}]}
 OPEN = {"networkPolicy": {"enabled": True}, "podDisruptionBudget": {"enabled": False}}
 
 # The schema refuses these, each for one reason.
@@ -41,7 +44,10 @@ WRONG = (
     {"settings": {"log": {"format": "json\n[security]\ninsecure = yes"}}},
     {"settings": {"log": {"format": ["json"]}}}, {"settings": {"log\n": {"format": "json"}}},
     {"service": {"port": 0}}, {"service": {"type": "ExternalName"}},
-    {"podDisruptionBudget": {"enabled": "yes"}})
+    {"podDisruptionBudget": {"enabled": "yes"}}, {"cluster": {"nodes": 0}},
+    {"cluster": {"etcd": {"members": 2}}}, {"cluster": {"enabled": True, "secret": ""}},
+    {"cluster": {"enabled": True}, "replicas": 2},
+    {"cluster": {"enabled": True}, "settings": {"cluster": {"id": "0"}}})
 
 
 def render(chart, values):
@@ -60,23 +66,63 @@ def check_objects(objects):
         for version in KUBERNETES if kind != "ServiceMonitor" else ():
             kubernetes_validate.validate(item, version, strict=True)
         assert item["metadata"]["labels"]["app.kubernetes.io/instance"] == "demo", name
-    pods = objects["StatefulSet", "demo-vecdb"]["spec"]
-    labels = pods["template"]["metadata"]["labels"].items()
-    selectors = [pods["selector"]["matchLabels"]]
-    selectors += [o["spec"]["selector"] for (k, _), o in objects.items() if k == "Service"]
+    sets = [o["spec"] for (kind, _), o in objects.items() if kind == "StatefulSet"]
+    for pods in sets:
+        check_pods(pods, objects)
+    selectors = [o["spec"]["selector"] for (k, _), o in objects.items() if k == "Service"]
     selectors += [o["spec"]["selector"]["matchLabels"] for (k, _), o in objects.items()
                   if k == "PodDisruptionBudget"]
-    assert all(s.items() <= labels for s in selectors)
-    assert ("Service", pods["serviceName"]) in objects
+    for selector in selectors:
+        wanted = {k: v for k, v in selector.items() if "pod-name" not in k}.items()
+        reached = [p for p in sets if wanted <= p["template"]["metadata"]["labels"].items()]
+        assert len(reached) == 1, f"{selector} selects {len(reached)} kinds of pods"
+
+
+def check_pods(pods, objects):
+    """One StatefulSet: labels, service, volumes, probes, resources, and nothing for root."""
+    labels = pods["template"]["metadata"]["labels"].items()
+    assert pods["selector"]["matchLabels"].items() <= labels
+    assert objects["Service", pods["serviceName"]]["spec"]["clusterIP"] == "None"
     spec = pods["template"]["spec"]
-    volumes = {v["name"] for v in spec["volumes"]}
+    volumes = {v["name"] for v in spec.get("volumes", [])}
     volumes |= {c["metadata"]["name"] for c in pods["volumeClaimTemplates"]}
-    for container in spec["initContainers"] + spec["containers"]:
+    for container in spec.get("initContainers", []) + spec["containers"]:
         assert {m["name"] for m in container["volumeMounts"]} <= volumes
+        assert container["resources"]["limits"] and container["resources"]["requests"]
         security = container["securityContext"]
         assert security["readOnlyRootFilesystem"] and security["capabilities"] == {"drop": ["ALL"]}
-    user = int(dict(dockerfile()["vecdbd"])["USER"].split(":")[0])
-    assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == user
+    for container in spec["containers"]:
+        assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys()
+    for stage in ("vecdbd", "node", "etcd"):
+        user = int(dict(dockerfile()[stage])["USER"].split(":")[0])
+        assert spec["securityContext"]["runAsUser"] == spec["securityContext"]["fsGroup"] == user
+
+
+def check_cluster(objects, nodes):
+    """Nodes, etcd and vecdbd name each other as they are called; a node's service is its pod's."""
+    services = {name for kind, name in objects if kind == "Service"}
+    node = objects["StatefulSet", "demo-vecdb-node"]["spec"]
+    etcd = objects["StatefulSet", "demo-vecdb-etcd"]["spec"]
+    assert node["replicas"] == nodes
+    for i in range(nodes):
+        service = objects["Service", f"demo-vecdb-at-{i + 1}"]["spec"]
+        assert service["selector"]["statefulset.kubernetes.io/pod-name"] == f"demo-vecdb-node-{i}"
+        assert service.get("clusterIP") != "None", "it has no address of its own"
+    command, urls, pod, prefix = node["template"]["spec"]["containers"][0]["args"]
+    assert (command, pod) == ("pod", "$(POD)")
+    assert {f"{prefix}{i + 1}" for i in range(nodes)} <= services
+    members = [f"demo-vecdb-etcd-{i}.{etcd['serviceName']}" for i in range(etcd["replicas"])]
+    assert urls == ",".join(f"http://{m}:2379" for m in members)
+    there = {e["name"]: e.get("value") for e in etcd["template"]["spec"]["containers"][0]["env"]}
+    assert there["ETCD_INITIAL_CLUSTER"].replace(" ", "") == ",".join(
+        f"{m.split('.')[0]}=http://{m}:2380" for m in members)
+    spec = objects["StatefulSet", "demo-vecdb"]["spec"]["template"]["spec"]
+    front = spec["containers"][0]["command"]
+    assert front[:2] == ["vecdb-cluster-start", "front"]
+    assert front[2] == ",".join(f"{i + 1}@{prefix}{i + 1}:7001" for i in range(nodes))
+    shown = next(v for v in spec["volumes"] if v["name"] == "cluster")["secret"]["items"]
+    assert len(shown) == 4 and "ca.key" not in str(shown)
+    print(f"chart: {nodes} nodes, {len(members)} etcd and vecdbd name each other")
 
 
 def check_monitor(objects):
@@ -118,7 +164,7 @@ def check_wrong(chart):
 def check(program, folder, printed_settings):
     """Returns the command by which a pod copies its secrets."""
     with helm.Chart.load(CHART) as chart:
-        for values in ({}, FULL, OPEN):
+        for values in ({}, FULL, CLUSTER, OPEN):
             report = helm.lint(CHART, values, strict=True, kube_version="v1.31.0")
             said = [m for m in report["messages"] or [] if m["severity"] > 1]
             assert not said and not report["errors"], report
@@ -132,6 +178,8 @@ def check(program, folder, printed_settings):
                   f"{n} settings read by the server")
             if values is FULL:
                 check_monitor(objects)
+            if values is CLUSTER:
+                check_cluster(objects, values["cluster"]["nodes"])
         check_wrong(chart)
         spec = objects["StatefulSet", "demo-vecdb"]["spec"]["template"]["spec"]
         return spec["initContainers"][0]["command"][-1]

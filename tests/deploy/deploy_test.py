@@ -238,40 +238,81 @@ def ask(url, body=None):
             time.sleep(0.1)
 
 
+def check_front(port):
+    """vecdbd on this port makes a collection in its cluster, and finds the rows that it writes."""
+    url = f"http://127.0.0.1:{port}/v1/collections"
+    ask(url, {"name": "docs", "fields": [
+        {"name": "id", "type": "INT64", "primary_key": True},
+        {"name": "v", "type": "FLOAT_VECTOR", "dim": 2}]})
+    ask(f"{url}/docs/rows", {"rows": [{"id": i, "v": [i, 1]} for i in range(9)]})
+    hits = ask(f"{url}/docs/search", {"vector": [8, 1], "top_k": 2})["hits"]
+    assert [hit["id"] for hit in hits] == [8, 7], hits
+
+
+def start_etcd(processes, folder, url, peers):
+    processes.start("etcd", "--name", "e", "--data-dir", folder, "--listen-client-urls", url,
+                    "--advertise-client-urls", url, "--listen-peer-urls", peers,
+                    "--initial-advertise-peer-urls", peers, "--initial-cluster", f"e={peers}")
+
+
 def check_cluster(programs, folder):
-    """nodes.sh as the containers run it, but on loopback: TLS, three nodes, vecdbd before them."""
+    """nodes.sh as containers run it, but on loopback: TLS, three nodes, vecdbd before them."""
     if not shutil.which("etcd"):
         print("skipped: etcd is not there for a cluster")
         return
-    shared, etcd = Path(folder, "cluster"), "http://127.0.0.1:26401"
     script = Path(DEPLOY, "nodes.sh").resolve()
+    for way, port in ((check_compose_way, 26420), (check_pods_way, 26440)):
+        place = Path(folder, way.__name__)
+        place.mkdir()
+        (place / "front.conf").write_text(
+            f"[server]\nlisten = 127.0.0.1:{port}\n[database]\npath = {place}/front\n")
+        environment = os.environ | {"PATH": f"{programs.resolve()}:{os.environ['PATH']}",
+                                    "FOLDER": str(place / "shared"),
+                                    "CONFIG": f"{place}/front.conf"}
+        (place / "shared").mkdir()
+        with Processes(environment) as processes:
+            etcd = f"http://127.0.0.1:{port + 1}"
+            start_etcd(processes, place / "etcd", etcd, f"http://127.0.0.1:{port + 2}")
+            way(processes, script, etcd, place)
+
+
+def check_compose_way(processes, script, etcd, place):
     nodes = [f"{i}@127.0.0.1:{26410 + i}" for i in (1, 2, 3)]
-    shared.mkdir()
-    Path(folder, "front.conf").write_text(
-        f"[server]\nlisten = 127.0.0.1:26420\n[database]\npath = {folder}/front\n")
-    environment = os.environ | {"PATH": f"{programs.resolve()}:{os.environ['PATH']}",
-                                "FOLDER": str(shared), "CONFIG": f"{folder}/front.conf"}
-    with Processes(environment) as processes:
-        processes.start("etcd", "--name", "e", "--data-dir", Path(folder, "etcd"),
-                        "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
-                        "--listen-peer-urls", "http://127.0.0.1:26402",
-                        "--initial-advertise-peer-urls", "http://127.0.0.1:26402",
-                        "--initial-cluster", "e=http://127.0.0.1:26402")
-        run("sh", script, "init", etcd, *nodes, env=environment)
-        (shared / "ready").unlink()  # as if it had been cut off
-        run("sh", script, "init", etcd, *nodes, env=environment)
-        for i in (1, 2, 3):
-            processes.start("sh", script, "node", etcd, i, DATA=f"{folder}/node{i}",
-                            LISTEN=f"127.0.0.1:{26410 + i}")
-        processes.start("sh", script, "front", ",".join(nodes))
-        url = "http://127.0.0.1:26420/v1/collections"
-        ask(url, {"name": "docs", "fields": [
-            {"name": "id", "type": "INT64", "primary_key": True},
-            {"name": "v", "type": "FLOAT_VECTOR", "dim": 2}]})
-        ask(f"{url}/docs/rows", {"rows": [{"id": i, "v": [i, 1]} for i in range(9)]})
-        hits = ask(f"{url}/docs/search", {"vector": [8, 1], "top_k": 2})["hits"]
-        assert [hit["id"] for hit in hits] == [8, 7], hits
+    run("sh", script, "init", etcd, *nodes, env=processes.environment)
+    (place / "shared/ready").unlink()  # as if it had been cut off
+    run("sh", script, "init", etcd, *nodes, env=processes.environment)
+    for i in (1, 2, 3):
+        processes.start("sh", script, "node", etcd, i, DATA=f"{place}/node{i}",
+                        LISTEN=f"127.0.0.1:{26410 + i}")
+    processes.start("sh", script, "front", ",".join(nodes))
+    check_front(26420)
     print("a cluster as compose makes it, with TLS: init twice, three nodes, vecdbd before them")
+
+
+def check_pods_way(processes, script, etcd, place):
+    """As the chart: id and certificates come in a Secret, whichever pod is the first makes the
+    cluster; the services' addresses are 127.0.0.1 to 127.0.0.3. Then a pod starts again."""
+    shared, cluster = place / "shared", os.urandom(16).hex()
+    (shared / "id").write_text(cluster)
+    run("vecdb-cluster", "certify", shared, cluster, 1, 2, 3, 2147483649,
+        env=processes.environment)
+
+    def start(number):
+        processes.start("sh", script, "pod", etcd, f"demo-node-{number - 1}", "127.0.0.",
+                        PORT="26430", LISTEN=f"127.0.0.{number}:26430",
+                        DATA=f"{place}/node{number}")
+        return processes.all[-1]
+
+    pods = [start(number) for number in (1, 2, 3)]
+    processes.start("sh", script, "front",
+                    "1@localhost:26430,2@127.0.0.2:26430,3@127.0.0.3:26430")
+    check_front(26440)
+    pods[0].kill()
+    pods[0].wait()
+    start(1)
+    hits = ask("http://127.0.0.1:26440/v1/collections/docs/search", {"vector": [8, 1], "top_k": 1})
+    assert hits["hits"][0]["id"] == 8
+    print("as the chart makes it, with TLS: three pods, one of them twice, vecdbd before them")
 
 
 # ---- Compose and what it starts -----------------------------------------------------------------

@@ -26,7 +26,8 @@ start() {
     milvus) line="Milvus's clients" ;;
     all) line=$folder/db ;;
   esac
-  rm -rf $folder/db $folder/db.milvus.json $folder/log
+  rm -rf $folder/db $folder/db.milvus.json
+  : >$folder/log
   build/vecdbd --data $folder/db --listen 127.0.0.1:0 --server.milvus 127.0.0.1:0 2>$folder/log &
   server=$!
   port=

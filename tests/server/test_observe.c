@@ -9,6 +9,7 @@
 
 #include "server/audit.h"
 #include "server/auth.h"
+#include "server/gpus.h"
 #include "server/line.h"
 #include "server/routes.h"
 #include "server/trace.h"
@@ -151,6 +152,49 @@ static void test_counts(void **state) {
   assert_true(sample(page, "vecdb_wal_fsync_duration_seconds_count") >= 1);
   assert_true(sample(page, "process_start_time_seconds") > 1.6e9);
   free(page);
+}
+
+/* ---- GPUs: NVML is played ---- */
+
+static int gpu_nothing(void) {
+  return 0;
+}
+static int gpu_count(unsigned *n) {
+  *n = 3;
+  return 0;
+}
+/* The second one does not answer. */
+static int gpu_find(unsigned i, void **gpu) {
+  static unsigned numbers[] = {0, 1, 2};
+  *gpu = &numbers[i];
+  return i == 1 ? 15 : 0;
+}
+static int gpu_use(void *gpu, struct srv_gpu_use *out) {
+  *out = (struct srv_gpu_use){*(unsigned *)gpu * 30 + 15, 0};
+  return 0;
+}
+static int gpu_memory(void *gpu, struct srv_gpu_memory *out) {
+  unsigned long long used = *(unsigned *)gpu + 1;
+  *out = (struct srv_gpu_memory){80, 80 - used, used};
+  return 0;
+}
+
+static void test_gpus(void **state) {
+  const struct web *w = *state;
+  struct srv_gpus played = {NULL,
+                            {gpu_nothing, gpu_nothing, gpu_count, gpu_find, gpu_use, gpu_memory}};
+  struct srv_gpus *real = w->server->gpus;
+  w->server->gpus = &played;
+  char *page = metrics(w);
+  w->server->gpus = real;
+  expect_sample(page, "vecdb_gpu_busy_ratio{gpu=\"0\"}", 0.15);
+  expect_sample(page, "vecdb_gpu_busy_ratio{gpu=\"2\"}", 0.75);
+  expect_sample(page, "vecdb_gpu_memory_bytes{gpu=\"2\",state=\"used\"}", 3);
+  expect_sample(page, "vecdb_gpu_memory_bytes{gpu=\"0\",state=\"free\"}", 79);
+  assert_null(strstr(page, "{gpu=\"1\""));
+  free(page);
+  assert_null(srv_gpus_open("no-such-library.so"));
+  assert_null(srv_gpus_open("libm.so.6")); /* is one of something else */
 }
 
 /* Sums over the buckets never fall, and what took so long is in the sum. */
@@ -536,6 +580,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
       cmocka_unit_test_setup_teardown(test_histogram, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_gpus, setup, teardown),
       cmocka_unit_test_setup_teardown(test_formats, setup, teardown),
       cmocka_unit_test_setup_teardown(test_console, setup, teardown),
       cmocka_unit_test(test_traceparent),

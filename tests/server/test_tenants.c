@@ -604,6 +604,84 @@ static void test_contention(void **state) {
   }
 }
 
+/* Status and body of what acme is told, to be freed. */
+static char *told(struct web *w, const char *method, const char *path, const char *form, int key) {
+  char body[512];
+  snprintf(body, sizeof body, form, key);
+  struct web_answer a = web_ask(w, method, path, body);
+  size_t room = strlen(a.text) + 32;
+  char *out = malloc(room);
+  snprintf(out, room, "%ld %s", a.status, a.text);
+  web_done(&a);
+  return out;
+}
+
+#define ROW "{\"rows\": [{\"k\": %d, \"v\": [0, 0], \"tenant_id\": \"acme\"}]}"
+
+/* With security.tenant_keys no answer tells whether another has a row with a key. */
+static void test_keys(void **state) {
+  static const struct {
+    const char *method, *path, *form;
+  } writes[] = {
+      {"POST", DOCS "/rows", ROW},
+      {"PUT", DOCS "/rows", ROW},
+      {"PATCH", DOCS "/rows", "{\"rows\": [{\"k\": %d, \"text\": \"mine\"}]}"},
+      {"POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [%d], \"values\": [[0, 0]]}"},
+      {"PUT", POINTS, "{\"points\": [{\"id\": %d, \"vector\": [0, 0],"
+                      " \"payload\": {\"tenant_id\": \"acme\"}}]}"},
+  };
+  struct secured *s = *state;
+  struct web *w = &s->web;
+  char *common = told((as(w, "acme"), w), writes[0].method, writes[0].path, writes[0].form, 6);
+  assert_memory_equal(common, "409", 3); /* what the setting is about */
+  free(common);
+  snprintf(w->server->config.tenant_keys, sizeof w->server->config.tenant_keys, "yes");
+  for (size_t i = 0; i < sizeof writes / sizeof writes[0]; i++) {
+    char *there = told(w, writes[i].method, writes[i].path, writes[i].form, 6);
+    char *absent = told(w, writes[i].method, writes[i].path, writes[i].form, 6000);
+    assert_string_equal(there, absent);
+    if (strncmp(there, "403 ", 4) != 0)
+      fail_msg("%s %s: %s", writes[i].method, writes[i].path, there);
+    free(there);
+    free(absent);
+  }
+  for (size_t i = 1; i < 3; i++) /* its own rows it may write */
+    web_do(w, 200, writes[i].method, writes[i].path,
+           i == 1 ? "{\"rows\": [{\"k\": 1, \"v\": [0, 0], \"tenant_id\": \"acme\"}]}"
+                  : "{\"rows\": [{\"k\": 1, \"text\": \"mine\"}]}");
+}
+
+/* Keys that begin with the tenant's name are its own. */
+static void test_named_keys(void **state) {
+  static const struct {
+    int status;
+    const char *key;
+  } cases[] = {{200, "acme:1"}, {403, "rival:1"}, {403, "rival:2"}, {403, "acme"}, {403, "1"},
+               {403, "acmes:1"}, {200, "acme:"}, {403, ""}};
+  struct secured *s = *state;
+  struct web *w = &s->web;
+  char body[256];
+  as(w, "admin");
+  web_do(w, 201, "POST", "/v1/collections",
+         "{\"name\": \"named\", \"fields\": [{\"name\": \"k\", \"type\": \"VARCHAR\","
+         " \"max_length\": 16, \"primary_key\": true},"
+         " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+         " {\"name\": \"tenant_id\", \"type\": \"VARCHAR\", \"max_length\": 16}]}");
+  snprintf(w->server->config.tenant_keys, sizeof w->server->config.tenant_keys, "yes");
+  as(w, "rival");
+  web_do(w, 200, "POST", "/v1/collections/named/rows",
+         "{\"rows\": [{\"k\": \"rival:1\", \"v\": [1], \"tenant_id\": \"rival\"}]}");
+  as(w, "acme");
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    snprintf(body, sizeof body,
+             "{\"rows\": [{\"k\": \"%s\", \"v\": [1], \"tenant_id\": \"acme\"}]}",
+             cases[i].key);
+    web_do(w, cases[i].status, "POST", "/v1/collections/named/rows", body);
+  }
+  web_fails(w, 409, "EXISTS", "POST", "/v1/collections/named/rows",
+            "{\"rows\": [{\"k\": \"acme:1\", \"v\": [1], \"tenant_id\": \"acme\"}]}");
+}
+
 /* ---- gRPC ------------------------------------------------------------------------------------ */
 
 /* A request that names docs and brings an expression; the reply. */
@@ -651,8 +729,7 @@ int main(void) {
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, auth_end)
   const struct CMUnitTest tests[] = {
       SERVED(test_tries), SERVED(test_counts), SERVED(test_json), SERVED(test_plans),
-      SERVED(test_own),
-      SERVED(test_pull),
+      SERVED(test_own), SERVED(test_pull), SERVED(test_keys), SERVED(test_named_keys),
       SERVED(test_same_as_filter), SERVED(test_hostile_filters), SERVED(test_contention),
       SERVED(test_rpc), SERVED(test_idf), cmocka_unit_test(test_routes),
   };

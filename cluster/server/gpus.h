@@ -1,0 +1,42 @@
+/*
+ * gpus.h - what the machine's GPUs do, for /metrics: by the management library that comes with
+ * NVIDIA's driver (NVML), where it is installed.
+ */
+#ifndef SRV_GPUS_H
+#define SRV_GPUS_H
+
+#include "server/page.h"
+
+#define SRV_GPUS_LIBRARY "libnvidia-ml.so.1"
+
+/* As NVML declares them; 0 is success. */
+struct srv_gpu_use {
+  unsigned busy, memory_busy; /* percent of the time */
+};
+struct srv_gpu_memory {
+  unsigned long long total, free, used; /* bytes */
+};
+
+/* Functions of NVML: each may be called by any thread. */
+struct srv_gpu_calls {
+  int (*begin)(void);
+  int (*end)(void);
+  int (*count)(unsigned *n);
+  int (*find)(unsigned i, void **gpu);
+  int (*use)(void *gpu, struct srv_gpu_use *out);
+  int (*memory)(void *gpu, struct srv_gpu_memory *out);
+};
+
+struct srv_gpus {
+  void *library;
+  struct srv_gpu_calls calls;
+};
+
+/* NULL: there is no such library, or no driver behind it, or no memory. */
+struct srv_gpus *srv_gpus_open(const char *library);
+/* NULL is fine, here and below. */
+void srv_gpus_close(struct srv_gpus *gpus);
+/* Families of each GPU that answers; none where there is none. */
+void srv_gpus_page(const struct srv_gpus *gpus, struct srv_page *page);
+
+#endif

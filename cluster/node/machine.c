@@ -87,6 +87,8 @@ static void machine_done(struct work_job *job) {
     machine_item_free(i);
     i = next;
   }
+  if (m->failed && m->o.failed)
+    m->o.failed(m->o.arg); /* the next entry may be one that nobody sends before this one's end */
 }
 
 /* ---- What the replica calls ---- */

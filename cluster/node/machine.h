@@ -35,6 +35,8 @@ struct machine_options {
   void *arg;
   /* An entry was applied, and so all before it. */
   void (*applied)(void *arg, const struct machine_outcome *outcome);
+  /* The data failed: nothing more will be applied. NULL: nobody is told before the next entry. */
+  void (*failed)(void *arg);
 };
 
 /* NULL with the reason in `why` (MACHINE_WHY bytes). */

@@ -46,6 +46,16 @@ static bool replica_schema(struct node_replica *r, const struct doc_coll *coll, 
   return wire_schema_read(text, strlen(text), &r->mem, &r->schema, why) == VECDB_OK;
 }
 
+/* Whoever waits for an entry is told now, and another replica may lead; rep_apply would find out
+   with the next entry only. */
+static void replica_failed(void *arg) {
+  struct node_replica *r = arg;
+  if (!r->stopped)
+    node_log(r->node, "shard %u/%u: its data failed, to be opened again", r->collection,
+             r->number);
+  r->stopped = true;
+}
+
 static bool replica_files(struct node_replica *r, char *why) {
   char folder[NODE_PATH], log[NODE_PATH + 8];
   struct node *n = r->node;
@@ -65,6 +75,7 @@ static bool replica_files(struct node_replica *r, char *why) {
   memcpy(&jo.from.store.lo, n->store.bytes + 8, 8);
   const struct machine_options mo = {
       .folder = folder, .schema = &r->schema, .work = n->work, .arg = r, .applied = node_applied,
+      .failed = replica_failed,
       .flush = n->config.keep < NODE_FLUSH ? n->config.keep : 0}; /* what is not durable is kept */
   r->log = jlog_open(&jo, &found, why);
   if (r->log && found.damaged)
@@ -153,7 +164,8 @@ static void replica_open(struct node *n, const struct doc_shard *doc, const stru
     node_log(n, "shard %u/%u: open", r->collection, r->number);
     return;
   }
-  node_log(n, "shard %u/%u cannot be opened: %s", r->collection, r->number, why);
+  node_log(n, "shard %u/%u cannot be opened: %s", r->collection, r->number,
+           r->machine ? "its log takes no writes, or there is no memory" : why);
   replica_close(r);
 }
 

@@ -76,6 +76,9 @@ struct vecdb_client {
 
 /* thread.c: hands the job to the thread and waits until it is done. */
 void client_do(vecdb_client *c, struct job *job);
+/* The same in two steps, for several jobs at once. */
+void client_start(vecdb_client *c, struct job *job);
+void client_wait(vecdb_client *c, struct job *job);
 void *client_thread(void *arg);
 /* The router's host and what links tell. */
 struct router_host client_host(vecdb_client *c);

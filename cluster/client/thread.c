@@ -22,6 +22,11 @@ static void client_wake(vecdb_client *c) {
 }
 
 void client_do(vecdb_client *c, struct job *job) {
+  client_start(c, job);
+  client_wait(c, job);
+}
+
+void client_start(vecdb_client *c, struct job *job) {
   pthread_mutex_lock(&c->mutex);
   bool first = !c->new_jobs;
   job->next = c->new_jobs;
@@ -29,6 +34,9 @@ void client_do(vecdb_client *c, struct job *job) {
   pthread_mutex_unlock(&c->mutex);
   if (first)
     client_wake(c);
+}
+
+void client_wait(vecdb_client *c, struct job *job) {
   pthread_mutex_lock(&c->mutex);
   while (!job->done)
     pthread_cond_wait(&c->cond, &c->mutex);

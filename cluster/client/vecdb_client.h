@@ -179,6 +179,11 @@ VECDB_API int vecdb_client_insert(vecdb_client *client, const char *collection,
 VECDB_API int vecdb_client_upsert(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, const vecdb_client_call *call,
                                   vecdb_error *error);
+/* As vecdb_update. An update that is tried again after a failure is applied once; `found` is then 0
+   for rows of which that is not known any more. */
+VECDB_API int vecdb_client_update(vecdb_client *client, const char *collection,
+                                  const vecdb_batch *batch, uint32_t flags, uint8_t *found,
+                                  const vecdb_client_call *call, vecdb_error *error);
 /* *deleted may be NULL. */
 VECDB_API int vecdb_client_delete(vecdb_client *client, const char *collection,
                                   const vecdb_keys *keys, uint64_t *deleted,
@@ -212,6 +217,18 @@ typedef struct vecdb_client_fields {
 VECDB_API int vecdb_client_search(vecdb_client *client, const char *collection,
                                   const vecdb_search_params *params, const vecdb_client_call *call,
                                   vecdb_client_answer **out, vecdb_error *error);
+/* As vecdb_search_hybrid: the searches are made at once, each of every shard as of a moment of its
+   own, and their hits put together here. */
+VECDB_API int vecdb_client_search_hybrid(vecdb_client *client, const char *collection,
+                                         const vecdb_hybrid_params *params,
+                                         const vecdb_client_call *call, vecdb_client_answer **out,
+                                         vecdb_error *error);
+/* As vecdb_search_groups: group g of query q is query q * k + g of the answer. Groups of several
+   rows are looked for once more, in all shards, when it is known which they are. */
+VECDB_API int vecdb_client_search_groups(vecdb_client *client, const char *collection,
+                                         const vecdb_search_params *params,
+                                         const vecdb_group_by *by, const vecdb_client_call *call,
+                                         vecdb_client_answer **out, vecdb_error *error);
 /* fields NULL: all. */
 VECDB_API int vecdb_client_get(vecdb_client *client, const char *collection, const vecdb_keys *keys,
                                const vecdb_client_fields *fields, const vecdb_client_call *call,

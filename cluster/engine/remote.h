@@ -48,6 +48,8 @@ int remote_insert(struct engine_collection *c, const vecdb_batch *batch, int64_t
                   vecdb_error *error);
 int remote_upsert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
                   vecdb_error *error);
+int remote_update(struct engine_collection *c, const vecdb_batch *batch, uint32_t flags,
+                  uint8_t *found, vecdb_error *error);
 int remote_delete(struct engine_collection *c, const vecdb_keys *keys, uint64_t *deleted,
                   vecdb_error *error);
 int remote_delete_where(struct engine_collection *c, const vecdb_filter *filter, uint64_t *deleted,
@@ -55,6 +57,12 @@ int remote_delete_where(struct engine_collection *c, const vecdb_filter *filter,
 int remote_search(struct engine_collection *c, const vecdb_search_params *params, vecdb_hit *hits,
                   uint32_t *counts, vecdb_search_info *info, struct engine_rows **rows,
                   vecdb_error *error);
+int remote_search_groups(struct engine_collection *c, const vecdb_search_params *params,
+                         const vecdb_group_by *by, vecdb_hit *hits, uint32_t *counts,
+                         vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error);
+int remote_search_hybrid(struct engine_collection *c, const vecdb_hybrid_params *params,
+                         vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
+                         struct engine_rows **rows, vecdb_error *error);
 int remote_search_range(struct engine_collection *c, const vecdb_search_params *params,
                         float radius, vecdb_hit *hits, uint32_t *count, vecdb_search_info *info,
                         struct engine_rows **rows, vecdb_error *error);

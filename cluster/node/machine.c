@@ -61,6 +61,7 @@ void machine_begin(struct machine *m) {
 }
 
 static void machine_item_free(struct machine_item *i) {
+  free(i->outcome.found);
   free(i->body);
   free(i);
 }

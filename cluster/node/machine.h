@@ -22,6 +22,7 @@ struct machine_outcome {
   uint64_t number; /* deletes: rows; writes: rows of the batch */
   bool checked;    /* it was a check: `digest` is of the rows */
   uint64_t digest;
+  uint8_t *found;  /* updates: by row of the batch, as vecdb_update says; else NULL */
   int32_t code;    /* a vecdb_status */
   vecdb_error error;
 };

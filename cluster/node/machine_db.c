@@ -126,7 +126,9 @@ static int db_batch(struct machine_db *d, const struct wire_message *m, struct w
     return vecdb_insert(d->rows, &batch, NULL, e);
   if (m->write.kind == WIRE_UPSERT)
     return vecdb_upsert(d->rows, &batch, NULL, e);
-  return vecdb_update(d->rows, &batch, m->write.flags, NULL, e);
+  out->found = calloc(batch.n_rows, 1);
+  return out->found ? vecdb_update(d->rows, &batch, m->write.flags, out->found, e)
+                    : VECDB_ERR_NO_MEMORY;
 }
 
 /* ---- Pushes ---- */

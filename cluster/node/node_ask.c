@@ -163,6 +163,11 @@ void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
 static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
   struct wire_message out = {.has = WIRE_HAS(WIRE_NUMBER), .number = o->number};
   a->result.code = o->code;
+  if (o->found) {
+    out.has |= WIRE_HAS(WIRE_FOUND);
+    out.found = o->found;
+    out.n_found = (uint32_t)o->number;
+  }
   if (o->code) {
     out.has = 0;
     a->result.row = o->error.row;

@@ -49,7 +49,7 @@ static void ask_narrow(struct router *r, struct request *q, struct router_shares
    neighbours elsewhere. */
 static bool ask_may_narrow(const struct request *q) {
   const struct wire_message *m = q->ask.message;
-  return m->kind == WIRE_SEARCH && !(m->has & WIRE_HAS(WIRE_FILTER)) &&
+  return m->kind == WIRE_SEARCH && !(m->has & (WIRE_HAS(WIRE_FILTER) | WIRE_HAS(WIRE_GROUP))) &&
          m->search.type == VECDB_FLOAT_VECTOR && q->coll->smart.dim == m->search.dim;
 }
 
@@ -57,6 +57,9 @@ static int ask_shares(struct router *r, struct request *q, struct router_shares 
                       vecdb_error *error) {
   const struct wire_message *m = q->ask.message;
   const struct router_map *map = q->coll->map;
+  if (m->kind == WIRE_WRITE && m->write.kind == WIRE_UPDATE)
+    return router_split_update(map, &m->rows, m->write.flags & VECDB_UPDATE_INSERT, &q->mem, out,
+                               error);
   if (m->has & WIRE_HAS(WIRE_BATCH))
     return router_split_rows(map, &m->rows, &q->mem, out, error);
   if (m->has & WIRE_HAS(WIRE_KEYS) && m->kind != WIRE_QUERY)
@@ -121,6 +124,8 @@ static int ask_pieces(struct request *q, const struct router_share *share, vecdb
 static int ask_limits(const struct wire_message *m, vecdb_error *error) {
   if (m->kind == WIRE_SEARCH && (uint64_t)m->search.n_queries * m->search.k > VECDB_MAX_BATCH_ROWS)
     return ask_fail(error, VECDB_ERR_LIMIT, "more hits than one answer can have");
+  if (m->has & WIRE_HAS(WIRE_GROUP) && m->group.hits > VECDB_MAX_K / m->search.k)
+    return ask_fail(error, VECDB_ERR_K, "more hits of groups than a search can have");
   if (m->kind == WIRE_QUERY && m->page.offset + state_page(&m->page) > VECDB_MAX_BATCH_ROWS)
     return ask_fail(error, VECDB_ERR_LIMIT,
                     "more rows than one answer can have: go on after the last key");

@@ -151,6 +151,32 @@ int router_split_rows(const struct router_map *map, const struct wire_columns *r
   return split_sort(map, of, rows->n_rows, mem, out) ? VECDB_OK : split_no_memory(error);
 }
 
+int router_split_update(const struct router_map *map, const struct wire_columns *rows,
+                        bool inserts, struct wire_mem *mem, struct router_shares *out,
+                        vecdb_error *error) {
+  int key;
+  if (!map->by)
+    return router_split_rows(map, rows, mem, out, error);
+  if (inserts || wire_columns_find(rows, map->by->name) >= 0)
+    return split_fail(error, VECDB_ERR_UNSUPPORTED, map->by->name, -1,
+                      "an update neither moves rows between shards nor makes new ones where a "
+                      "field says which shard they belong to: upsert them whole");
+  int code = split_column(rows, map->key, &key, error);
+  if (code)
+    return code;
+  uint32_t *all = wire_mem_get(mem, rows->n_rows, sizeof *all);
+  struct router_share *shares = wire_mem_get(mem, map->n_shards, sizeof *shares);
+  if (!all || !shares)
+    return split_no_memory(error);
+  *out = (struct router_shares){0, shares};
+  for (uint32_t i = 0; i < rows->n_rows; i++)
+    all[i] = i;
+  for (uint32_t s = 0; s < map->n_shards; s++)
+    if (map->shards[s].known)
+      shares[out->n++] = (struct router_share){s, rows->n_rows, all};
+  return VECDB_OK;
+}
+
 bool router_split_all(const struct router_map *map, struct wire_mem *mem,
                       struct router_shares *out) {
   struct router_share *shares = wire_mem_get(mem, map->n_shards, sizeof *shares);

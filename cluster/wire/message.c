@@ -27,6 +27,7 @@ static const struct message_part {
     [WIRE_NUMBER] = {wire_number_write, wire_number_read},
     [WIRE_STATE] = {wire_state_write, wire_state_read},
     [WIRE_SUMMARY] = {wire_summary_write, wire_summary_read},
+    [WIRE_GROUP] = {wire_group_write, wire_group_read},
     [WIRE_OPTIMIZER] = {wire_optimizer_write, wire_optimizer_read},
     [WIRE_DOCUMENTS_OF] = {wire_documents_write, wire_documents_read},
 };
@@ -39,7 +40,7 @@ static const struct message_kind {
     [WIRE_WRITE] = {P(WIRE_TARGET) | P(WIRE_OP),
                     P(WIRE_BATCH) | P(WIRE_KEYS) | P(WIRE_FILTER) | P(WIRE_OPTIMIZER)},
     [WIRE_SEARCH] = {P(WIRE_TARGET) | P(WIRE_VECTORS) | P(WIRE_READ),
-                     P(WIRE_FILTER) | P(WIRE_FIELDS)},
+                     P(WIRE_FILTER) | P(WIRE_FIELDS) | P(WIRE_GROUP)},
     [WIRE_GET] = {P(WIRE_TARGET) | P(WIRE_KEYS) | P(WIRE_READ), P(WIRE_FIELDS)},
     [WIRE_QUERY] = {P(WIRE_TARGET) | P(WIRE_PAGE) | P(WIRE_READ),
                     P(WIRE_FILTER) | P(WIRE_FIELDS) | P(WIRE_KEYS)},

@@ -130,6 +130,13 @@ struct wire_search {
   const void *queries; /* n_queries, packed; aligned to WIRE_ALIGN when read */
 };
 
+/* A search's rows by the value of a field (vecdb_search_groups): k groups at most, `hits` rows of
+   each. They are answered as hits, group by group, with the field among theirs. */
+struct wire_group {
+  const char *field;
+  uint32_t hits;
+};
+
 struct wire_names {
   const char *const *names;
   uint32_t n;
@@ -239,6 +246,7 @@ enum wire_part {
   WIRE_SUMMARY = 16,
   WIRE_DOCUMENTS_OF = 17, /* documents */
   WIRE_OPTIMIZER = 18,
+  WIRE_GROUP = 19,
   WIRE_PARTS
 };
 #define WIRE_HAS(part) (1u << (part))
@@ -254,6 +262,7 @@ struct wire_message {
   vecdb_filter filter;
   struct wire_names fields;
   struct wire_search search;
+  struct wire_group group;
   struct wire_read read;
   struct wire_page page;
   struct wire_optimizer optimizer;

@@ -152,6 +152,13 @@ static int nt_write(vecdb_collection *c, const struct wire_message *ask, struct 
   int code = wire_batch_of_columns(schema, &ask->rows, &r->mem, &batch, &r->error);
   if (code)
     return code;
+  if (ask->write.kind == WIRE_UPDATE) {
+    uint8_t *found = nt_must(wire_mem_get(&r->mem, batch.n_rows, 1));
+    r->m.found = found;
+    r->m.n_found = batch.n_rows;
+    r->m.has |= WIRE_HAS(WIRE_FOUND);
+    return vecdb_update(c, &batch, ask->write.flags, found, &r->error);
+  }
   return ask->write.kind == WIRE_INSERT ? vecdb_insert(c, &batch, NULL, &r->error)
                                         : vecdb_upsert(c, &batch, NULL, &r->error);
 }
@@ -201,9 +208,14 @@ static void nt_rows(struct nt_reply *r, bool hits) {
 static int nt_search(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
   const struct wire_search *s = &ask->search;
   vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
-  uint32_t *counts = nt_must(wire_mem_get(&r->mem, s->n_queries, sizeof *counts)), n = 0;
-  float *scores = nt_must(wire_mem_get(&r->mem, (size_t)s->n_queries * s->k, sizeof *scores));
-  r->hits = nt_must(wire_mem_get(&r->mem, (size_t)s->n_queries * s->k, sizeof *r->hits));
+  bool groups = ask->has & WIRE_HAS(WIRE_GROUP);
+  uint32_t each = groups ? ask->group.hits : s->k, lists = groups ? s->k : 1, n = 0;
+  size_t n_lists = (size_t)s->n_queries * lists;
+  uint32_t *counts = nt_must(wire_mem_get(&r->mem, s->n_queries, sizeof *counts));
+  uint32_t *found = nt_must(wire_mem_get(&r->mem, n_lists, sizeof *found));
+  float *scores = nt_must(wire_mem_get(&r->mem, n_lists * each, sizeof *scores));
+  vecdb_group_by by = {sizeof by, each, ask->group.field};
+  r->hits = nt_must(wire_mem_get(&r->mem, n_lists * each, sizeof *r->hits));
   p.k = s->k;
   p.field = *s->field ? s->field : NULL;
   p.queries = s->queries;
@@ -212,12 +224,15 @@ static int nt_search(vecdb_collection *c, const struct wire_message *ask, struct
   p.plan = VECDB_PLAN_EXACT;
   p.fields = ask->has & WIRE_HAS(WIRE_FIELDS) ? ask->fields.names : r->names;
   p.n_fields = ask->fields.n;
-  int code = vecdb_search(c, &p, r->hits, counts, NULL, &r->rows, &r->error);
-  for (uint32_t q = 0; !code && q < s->n_queries; q++)
-    for (uint32_t i = 0; i < counts[q]; i++) {
-      scores[n] = r->hits[(size_t)q * s->k + i].score;
-      r->hits[n++] = r->hits[(size_t)q * s->k + i];
+  int code = groups ? vecdb_search_groups(c, &p, &by, r->hits, found, NULL, &r->rows, &r->error)
+                    : vecdb_search(c, &p, r->hits, found, NULL, &r->rows, &r->error);
+  for (size_t list = 0; !code && list < n_lists; list++) {
+    counts[list / lists] += found[list];
+    for (uint32_t i = 0; i < found[list]; i++) {
+      scores[n] = r->hits[list * each + i].score;
+      r->hits[n++] = r->hits[list * each + i];
     }
+  }
   r->m.hits = (struct wire_hits){s->n_queries, n, counts, scores};
   if (code)
     return code;

@@ -20,6 +20,7 @@ struct job {
   /* Of messages that go to any node: takes what was answered; a code. NULL: nothing is needed. */
   int (*taken)(struct job *job, const struct wire_message *m, vecdb_error *error);
   bool reads; /* changes nothing, so it may be asked again */
+  bool looked; /* its map was asked for once more, for a field that the former one lacked */
   void *out;  /* of `taken` */
   uint32_t node; /* that STATS asks */
   const void *params; /* what prepare makes the message of */
@@ -40,6 +41,7 @@ struct entry {
   bool asking;
   bool wanted;
   bool surveyed; /* the summaries of its shards were asked for */
+  uint64_t schema; /* version that its map must have at least */
   int64_t asked_us;
   struct job *waiting; /* for the map */
 };
@@ -88,6 +90,9 @@ void client_finish(vecdb_client *c, struct job *job);
 void client_route(vecdb_client *c, struct entry *e, struct job *job);
 void client_fail(vecdb_client *c, struct job *job, int code, const char *words);
 int64_t client_clock(void);
+
+/* The job goes on when the collection's map has come, which is asked for. */
+void client_look(vecdb_client *c, struct entry *e, struct job *job);
 
 /* plain.c: asks for the collection's map, unless that is under way. */
 void plain_map(vecdb_client *c, struct entry *entry);

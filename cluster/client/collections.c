@@ -80,6 +80,38 @@ int vecdb_client_drop(vecdb_client *c, const char *name, const vecdb_client_call
   return code;
 }
 
+/* Every shard has the fields when each primary has answered who knows of them. */
+static int collections_altered(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                               vecdb_error *error) {
+  static const vecdb_client_call usual = VECDB_CLIENT_CALL_INIT;
+  vecdb_client_call strong = call ? *call : usual;
+  uint64_t rows;
+  strong.level = VECDB_CLIENT_STRONG;
+  strong.session = NULL;
+  strong.partial = 0;
+  return vecdb_client_count(c, name, NULL, &rows, &strong, error);
+}
+
+int vecdb_client_fields_add(vecdb_client *c, const char *name, const vecdb_schema *fields,
+                            const vecdb_client_call *call, vecdb_error *error) {
+  struct job job = {.prepare = NULL};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  if (!fields || fields->size != sizeof *fields || fields->field_size != sizeof(vecdb_field))
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "fields must be given");
+  char *text = wire_schema_write(fields);
+  if (!text)
+    return calls_fail(error, VECDB_ERR_SCHEMA, "", "the fields cannot be written down");
+  job.message.kind = WIRE_ALTER;
+  job.message.has = WIRE_HAS(WIRE_NAME);
+  job.message.name = (struct wire_name){name, text};
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  free(text);
+  return code ? code : collections_altered(c, name, call, error);
+}
+
 /* ---- Which there are ---- */
 
 struct vecdb_client_list {
@@ -161,6 +193,10 @@ void vecdb_client_about_free(vecdb_client_about *about) {
 
 const vecdb_schema *vecdb_client_about_schema(const vecdb_client_about *about) {
   return &about->map->schema;
+}
+
+uint64_t vecdb_client_about_version(const vecdb_client_about *about) {
+  return about->map->coll.schema_version;
 }
 
 uint32_t vecdb_client_about_id(const vecdb_client_about *about) { return about->map->coll.id; }

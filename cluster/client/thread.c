@@ -58,9 +58,24 @@ void client_fail(vecdb_client *c, struct job *job, int code, const char *words) 
   client_finish(c, job);
 }
 
+void client_look(vecdb_client *c, struct entry *e, struct job *job) {
+  job->next = e->waiting;
+  e->waiting = job;
+  plain_map(c, e);
+}
+
 void client_route(vecdb_client *c, struct entry *e, struct job *job) {
   const struct router_map *map = router_get_map(c->router, e->collection);
+  if (map && map->coll.schema_version < e->schema) {
+    client_look(c, e, job);
+    return;
+  }
   int code = map ? job->prepare(job, map, &job->error) : VECDB_ERR_NOT_FOUND;
+  if (code == VECDB_ERR_UNKNOWN_FIELD && !job->looked) {
+    job->looked = true;
+    client_look(c, e, job);
+    return;
+  }
   if (code) {
     job->code = code;
     client_finish(c, job);
@@ -86,9 +101,7 @@ static void client_begin(vecdb_client *c, struct job *job) {
   } else if (e->collection) {
     client_route(c, e, job);
   } else {
-    job->next = e->waiting;
-    e->waiting = job;
-    plain_map(c, e);
+    client_look(c, e, job);
   }
 }
 

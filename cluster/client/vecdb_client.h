@@ -122,6 +122,12 @@ VECDB_API int vecdb_client_create(vecdb_client *client, const char *collection,
                                   const vecdb_client_call *call, vecdb_error *error);
 VECDB_API int vecdb_client_drop(vecdb_client *client, const char *collection,
                                 const vecdb_client_call *call, vecdb_error *error);
+/* As vecdb_fields_add. Every shard has the fields when it returns; a failure may come when the
+   collection has them already, and shards get them soon. Other clients see them when they need
+   them. */
+VECDB_API int vecdb_client_fields_add(vecdb_client *client, const char *collection,
+                                      const vecdb_schema *fields, const vecdb_client_call *call,
+                                      vecdb_error *error);
 
 /* The names of all collections, ascending; and what one is like. Any node answers as of now: a
    collection that was created or dropped before the call began is there or is not. What is given
@@ -141,6 +147,8 @@ VECDB_API int vecdb_client_describe(vecdb_client *client, const char *collection
 VECDB_API const vecdb_schema *vecdb_client_about_schema(const vecdb_client_about *about);
 /* Never that of another collection, also when that has had the same name. */
 VECDB_API uint32_t vecdb_client_about_id(const vecdb_client_about *about);
+/* Of its schema: grows with each change. */
+VECDB_API uint64_t vecdb_client_about_version(const vecdb_client_about *about);
 VECDB_API int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layout *out);
 VECDB_API void vecdb_client_about_free(vecdb_client_about *about);
 

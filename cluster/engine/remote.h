@@ -18,6 +18,7 @@ struct remote_known {
   const vecdb_schema *schema; /* that of `about` */
   const vecdb_field *key;
   vecdb_client_session *session; /* of all who use it: only the client's thread touches it */
+  struct remote_known *before;   /* NULL, or as it was with an older schema, which has the session */
 };
 
 struct remote {
@@ -33,6 +34,10 @@ struct remote_collection {
   struct engine_collection base;
   struct remote *remote;
   struct remote_known *known;
+  struct remote_former {
+    struct remote_former *next;
+    struct remote_known *known;
+  } * former; /* whose schemas were given to who has the handle */
 };
 
 /* remote.c: forgets what is known of the name, when it may be no more so. */

@@ -55,6 +55,10 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
 uint64_t machine_seen(const struct machine *m);
 /* What the last check gave: the rows as of `seq`. False: there was none since the data is here. */
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest);
+/* Of the schema that the rows have, for what searches see: the count of the last op id of
+   MACHINE_SCHEMA, and 1 before there was any. */
+#define MACHINE_SCHEMA (UINT64_MAX - 1)
+uint64_t machine_schema(const struct machine *m);
 /* Bytes of entries that wait. */
 uint64_t machine_waiting(const struct machine *m);
 /* The rows as of now; on the owner's thread, until it returns to its loop. */

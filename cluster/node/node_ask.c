@@ -210,6 +210,10 @@ static void ask_write(struct node_replica *r, struct node_ask *a) {
            : ack == DOC_ACK_CHAIN                           ? REP_ACK_CHAIN
                                                             : REP_ACK_SYNC;
   a->write = true;
+  if (m->write.kind == WIRE_FIELDS_ADD || m->write.client >= MACHINE_SCHEMA) {
+    node_ask_fail(a, WIRE_PROTOCOL);
+    return;
+  }
   if (ev.n > WIRE_BODY_MAX) {
     node_ask_fail(a, VECDB_ERR_LIMIT);
     return;
@@ -261,6 +265,14 @@ static void ask_stats(struct node_replica *r, struct node_ask *a) {
   node_ask_message(a, &out);
 }
 
+/* Rows that do not have the fields yet that the sender knows of. The primary will have them soon.
+   Who knows fewer fields than the rows have is served: new ones have a value by themselves. */
+static int ask_older(const struct node_replica *r, const struct node_ask *a) {
+  struct rep_info info = {0};
+  rep_info(r->rep, &info);
+  return a->message.kind == WIRE_WRITE || info.serving ? WIRE_UNAVAILABLE : WIRE_NOT_FRESH;
+}
+
 static void ask_shard(struct node *n, struct node_ask *a) {
   const struct wire_target *t = &a->message.target;
   struct node_replica *r = node_replica_of(n, t->collection, t->shard);
@@ -269,9 +281,9 @@ static void ask_shard(struct node *n, struct node_ask *a) {
     return;
   }
   a->replica = r;
-  if (t->schema && t->schema != r->schema_version) {
+  if (t->schema > machine_schema(r->machine)) {
     ask_fence(a);
-    node_ask_fail(a, WIRE_SCHEMA);
+    node_ask_fail(a, ask_older(r, a));
     return;
   }
   switch (a->message.kind) {
@@ -303,6 +315,7 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_MAP:
     case WIRE_CREATE:
     case WIRE_DROP:
+    case WIRE_ALTER:
     case WIRE_LIST: node_admin(n, a); break;
     case WIRE_WRITE:
     case WIRE_SEARCH:

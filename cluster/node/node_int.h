@@ -56,7 +56,7 @@ struct node_replica {
   struct machine *machine;
   struct wire_mem mem; /* of the schema */
   vecdb_schema schema;
-  uint64_t schema_version;
+  int64_t alter_us; /* not asked before to take fields that its collection has by now */
   enum doc_ack ack;
   struct work_job sync;
   bool syncing, sync_ok;
@@ -170,6 +170,9 @@ void node_check_tick(struct node_replica *r);
 void node_admin(struct node *n, struct node_ask *a);
 void node_admin_run(struct node *n);
 void node_admin_end(struct node *n);
+
+/* node_alter.c: schemas that have changed, into the logs of the shards. */
+void node_alter_tick(struct node_replica *r, const struct cache_view *view);
 
 /* node_gone.c: removes the data of collections that were dropped. */
 void node_gone_look(struct node *n, const struct cache_view *view);

@@ -41,7 +41,6 @@ static uint64_t replica_id(const struct node_replica *r) {
 
 static bool replica_schema(struct node_replica *r, const struct doc_coll *coll, char *why) {
   const char *text = coll->schema ? coll->schema : "{}";
-  r->schema_version = coll->schema_version;
   r->ack = coll->ack;
   return wire_schema_read(text, strlen(text), &r->mem, &r->schema, why) == VECDB_OK;
 }
@@ -280,8 +279,10 @@ static void replica_moves(struct node *n) {
   const struct cache_view *view = cache_take(n->cache);
   if (!view)
     return;
-  for (struct node_replica *r = n->replicas; r; r = r->next)
+  for (struct node_replica *r = n->replicas; r; r = r->next) {
     replica_move(r, view);
+    node_alter_tick(r, view);
+  }
   cache_give(view);
 }
 

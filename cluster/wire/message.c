@@ -38,7 +38,8 @@ static const struct message_kind {
   uint32_t may; /* besides */
 } message_kinds[WIRE_KINDS] = {
     [WIRE_WRITE] = {P(WIRE_TARGET) | P(WIRE_OP),
-                    P(WIRE_BATCH) | P(WIRE_KEYS) | P(WIRE_FILTER) | P(WIRE_OPTIMIZER)},
+                    P(WIRE_BATCH) | P(WIRE_KEYS) | P(WIRE_FILTER) | P(WIRE_OPTIMIZER) |
+                        P(WIRE_NAME)},
     [WIRE_SEARCH] = {P(WIRE_TARGET) | P(WIRE_VECTORS) | P(WIRE_READ),
                      P(WIRE_FILTER) | P(WIRE_FIELDS) | P(WIRE_GROUP)},
     [WIRE_GET] = {P(WIRE_TARGET) | P(WIRE_KEYS) | P(WIRE_READ), P(WIRE_FIELDS)},
@@ -49,6 +50,7 @@ static const struct message_kind {
     [WIRE_MAP] = {P(WIRE_NAME), 0},
     [WIRE_CREATE] = {P(WIRE_NAME), 0},
     [WIRE_DROP] = {P(WIRE_NAME), 0},
+    [WIRE_ALTER] = {P(WIRE_NAME), 0},
     [WIRE_LIST] = {0, 0},
     [WIRE_CANCEL] = {0, 0},
     [WIRE_ANSWER] = {P(WIRE_RESULT), P(WIRE_HITS) | P(WIRE_BATCH) | P(WIRE_FOUND) | P(WIRE_NUMBER) |
@@ -70,6 +72,8 @@ static bool message_write_good(const struct wire_message *m) {
       return has == WIRE_HAS(WIRE_OPTIMIZER);
     case WIRE_CHECK:
       return !has;
+    case WIRE_FIELDS_ADD:
+      return has == WIRE_HAS(WIRE_NAME);
     case WIRE_DELETE:
       return has == WIRE_HAS(WIRE_KEYS);
     case WIRE_DELETE_WHERE:

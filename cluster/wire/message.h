@@ -38,6 +38,8 @@ enum wire_kind {
   WIRE_CREATE = 8, /* a collection, by name and document */
   WIRE_DROP = 9,
   WIRE_LIST = 11,   /* the names of all collections */
+  WIRE_ALTER = 12,  /* fields that are added to a collection, by name and schema; the answer's
+                       number is the schema's version from then on */
   WIRE_CANCEL = 10, /* frame.request: nobody waits for its answer any more. Not answered */
   WIRE_ANSWER = 32, /* to any of them */
   WIRE_KINDS
@@ -82,7 +84,9 @@ enum wire_write_kind {
   WIRE_PUSH,         /* rows: the key, and vectors of one field; flags: those of vecdb_push, and the
                         kind of push times WIRE_PUSH_KIND */
   WIRE_OPTIMIZE,     /* optimizer of a field, at every shard */
-  WIRE_CHECK         /* changes nothing: each replica makes a digest of its rows as of this entry */
+  WIRE_CHECK,        /* changes nothing: each replica makes a digest of its rows as of this entry */
+  WIRE_FIELDS_ADD    /* name: the whole schema, of which the shard adds what it lacks. Of primaries
+                        alone, in their logs: from nobody else it is refused */
 };
 enum { WIRE_PUSH_KIND = 0x10000 };
 /* The name behind a field's in GET that asks for versions (vecdb_pull): key, vector, this. */
@@ -147,7 +151,7 @@ struct wire_page {
   uint64_t offset;
 };
 
-/* CREATE: text is a `coll` document's (meta/doc.h), its id and state of no meaning. MAP, DROP: text
+/* ALTER: text is a schema of the new fields. CREATE: text is a `coll` document's (meta/doc.h), its id and state of no meaning. MAP, DROP: text
    is empty. */
 struct wire_name {
   const char *name;

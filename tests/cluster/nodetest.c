@@ -129,6 +129,42 @@ static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_r
   doc_coll_free(&doc);
 }
 
+/* Of all shards at once: these nodes have no logs. */
+static void nt_alter(struct nt *nt, const struct wire_message *ask, struct nt_reply *r) {
+  struct doc_coll doc;
+  vecdb_schema more, all;
+  vecdb_field fields[VECDB_MAX_FIELDS];
+  char why[DOC_TEXT_MAX];
+  if (!nt->document || strcmp(ask->name.name, nt->name) != 0) {
+    r->m.result.code = VECDB_ERR_NOT_FOUND;
+    return;
+  }
+  nt_true(doc_coll_read(meta_text(nt->document), &doc, why) == DOC_OK);
+  nt_true(!wire_schema_read(ask->name.text, strlen(ask->name.text), &r->mem, &more, why));
+  nt_true(!wire_schema_read(doc.schema, strlen(doc.schema), &r->mem, &all, why));
+  for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
+    vecdb_collection *c = nt_must(nt_shard(nt, i));
+    r->m.result.code = vecdb_fields_add(c, &more, NULL, &r->error);
+    vecdb_collection_release(c);
+  }
+  if (!r->m.result.code) {
+    size_t n;
+    memcpy(fields, all.fields, all.n_fields * sizeof *fields);
+    memcpy(fields + all.n_fields, more.fields, more.n_fields * sizeof *fields);
+    all.fields = fields;
+    all.n_fields += more.n_fields;
+    free(doc.schema);
+    doc.schema = nt_must(wire_schema_write(&all));
+    doc.schema_version++;
+    free(nt->document);
+    nt->document = doc_coll_write(&doc, &n);
+    nt->revision++;
+    r->m.number = doc.schema_version;
+    r->m.has |= WIRE_HAS(WIRE_NUMBER);
+  }
+  doc_coll_free(&doc);
+}
+
 static void nt_drop(struct nt *nt, struct nt_reply *r) {
   char name[16];
   r->m.result.code = nt->document ? VECDB_OK : VECDB_ERR_NOT_FOUND;
@@ -374,6 +410,8 @@ static void nt_frame(void *arg, struct net_conn *conn, struct frame *frame) {
       nt_create(nt, &ask, r);
     else if (ask.kind == WIRE_DROP)
       nt_drop(nt, r);
+    else if (ask.kind == WIRE_ALTER)
+      nt_alter(nt, &ask, r);
     else
       nt_do(nt, node->id, &ask, r);
     if (ask.kind == WIRE_WRITE && nt->lose && !r->m.result.code)

@@ -265,6 +265,31 @@ static void test_hybrid(void **state) {
   tc_close(t);
 }
 
+/* A client that knew the collection before sees the field when it needs it. */
+static void test_fields(void **state) {
+  (void)state;
+  static const vecdb_field field = {.name = "m", .type = VECDB_INT64, .flags = VECDB_NULLABLE};
+  static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
+  static const int64_t ids[] = {1, 2}, numbers[] = {10, 20};
+  const vecdb_column columns[] = {{.field = "id", .data = ids}, {.field = "m", .data = numbers}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 2};
+  const vecdb_filter filter = {"m == 20", 0, NULL, 0};
+  uint64_t n;
+  struct tc *t = tc_open();
+  vecdb_client *other = tc_client(t, nt_cluster);
+  tc_put(t, 0, 50);
+  assert_int_equal(vecdb_client_count(other, "docs", NULL, &n, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_update(other, "docs", &batch, 0, NULL, NULL, NULL),
+                   VECDB_ERR_UNKNOWN_FIELD);
+  assert_int_equal(vecdb_client_fields_add(t->client, "docs", &more, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_fields_add(other, "docs", &more, NULL, NULL), VECDB_ERR_EXISTS);
+  assert_int_equal(vecdb_client_update(other, "docs", &batch, 0, NULL, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &n, NULL, NULL), VECDB_OK);
+  assert_int_equal(n, 1);
+  vecdb_client_close(other);
+  tc_close(t);
+}
+
 /* Some fields of rows that are there, of some that are not, and of one twice. */
 static void test_update(void **state) {
   (void)state;
@@ -599,7 +624,8 @@ int main(void) {
       cmocka_unit_test(test_options),     cmocka_unit_test(test_nobody),
       cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
       cmocka_unit_test(test_groups),      cmocka_unit_test(test_hybrid),
-      cmocka_unit_test(test_update),      cmocka_unit_test(test_tls),
+      cmocka_unit_test(test_update),      cmocka_unit_test(test_fields),
+          cmocka_unit_test(test_tls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

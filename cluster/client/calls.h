@@ -19,8 +19,8 @@ void calls_free(struct job *job);
 /* A search as vecdb_client_search makes it, checked and not begun. */
 int calls_begin_search(vecdb_client *c, const char *name, const vecdb_search_params *params,
                        const vecdb_client_call *call, struct job *job, vecdb_error *error);
-/* The results, which it takes over and which stay where they are, as one whose hits are to be filled
-   in (router_result_join); NULL: no memory, and nothing was taken. */
+/* The results, which it takes over and which stay where they are, as one whose hits are to be
+   filled in (router_result_join); NULL: no memory, and nothing was taken. */
 struct vecdb_client_answer *calls_join(struct router_result *const *results, uint32_t n,
                                        uint32_t n_queries, uint32_t k, struct router_hits *hits);
 

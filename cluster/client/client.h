@@ -30,6 +30,7 @@ struct job {
   struct router_result *result;
   vecdb_error error;
   int code;
+  pthread_cond_t cond; /* its own: a job that is done wakes nobody else */
   bool done;
 };
 
@@ -62,7 +63,6 @@ struct plain {
 struct vecdb_client {
   pthread_t thread;
   pthread_mutex_t mutex; /* of the list of new jobs, `closing`, and each job's `done` */
-  pthread_cond_t cond;
   struct job *new_jobs;
   bool closing;
   int wake; /* eventfd */

@@ -34,6 +34,13 @@ static int collections_document(const char *name, const vecdb_schema *schema,
     else if (schema->fields[i].flags & (VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID))
       return calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
                         "replicas would compute different defaults: give values");
+  if (l->tenant_field) {
+    if (strlen(l->tenant_field) >= sizeof doc.field)
+      return calls_fail(error, VECDB_ERR_NAME, "", "a tenants' field has up to 63 bytes");
+    doc.policy = DOC_TENANT;
+    doc.window = l->tenant_slots ? l->tenant_slots : 1;
+    snprintf(doc.field, sizeof doc.field, "%s", l->tenant_field);
+  }
   snprintf(doc.name, sizeof doc.name, "%s", name);
   doc.ack = l->ack ? (enum doc_ack)(l->ack - 1) : DOC_ACK_SYNC;
   doc.schema = wire_schema_write(schema);
@@ -205,8 +212,10 @@ int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layo
   const struct doc_coll *coll = &about->map->coll;
   if (out->size != sizeof *out)
     return VECDB_ERR_OPTION;
+  const bool tenant = coll->policy == DOC_TENANT;
   *out = (vecdb_client_layout){sizeof *out, coll->shards, coll->replicas, coll->min_isr,
-                               (int32_t)coll->ack + 1};
+                               (int32_t)coll->ack + 1, tenant ? coll->field : NULL,
+                               tenant ? coll->window : 0};
   return VECDB_OK;
 }
 

@@ -27,6 +27,7 @@ void client_do(vecdb_client *c, struct job *job) {
 }
 
 void client_start(vecdb_client *c, struct job *job) {
+  pthread_cond_init(&job->cond, NULL);
   pthread_mutex_lock(&c->mutex);
   bool first = !c->new_jobs;
   job->next = c->new_jobs;
@@ -39,14 +40,15 @@ void client_start(vecdb_client *c, struct job *job) {
 void client_wait(vecdb_client *c, struct job *job) {
   pthread_mutex_lock(&c->mutex);
   while (!job->done)
-    pthread_cond_wait(&c->cond, &c->mutex);
+    pthread_cond_wait(&job->cond, &c->mutex);
   pthread_mutex_unlock(&c->mutex);
+  pthread_cond_destroy(&job->cond);
 }
 
 void client_finish(vecdb_client *c, struct job *job) {
   pthread_mutex_lock(&c->mutex);
   job->done = true;
-  pthread_cond_broadcast(&c->cond);
+  pthread_cond_signal(&job->cond);
   pthread_mutex_unlock(&c->mutex);
 }
 

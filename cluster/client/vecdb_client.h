@@ -112,9 +112,14 @@ typedef struct vecdb_client_layout {
   uint32_t replicas; /* 0: 1 */
   uint32_t min_isr;  /* replicas that a write needs; 0: half of them, rounded up */
   int32_t ack;       /* a vecdb_client_ack; DEFAULT: SYNC */
+  /* Field of tenants, whose rows lie in few shards, so that a search with `field == value` asks
+     these alone; NULL: by the hash of the key. And for about how many rows' hashes of 16,384 a
+     tenant's may lie in, a power of two; 0: 1, which is one shard. */
+  const char *tenant_field;
+  uint32_t tenant_slots;
 } vecdb_client_layout;
 #define VECDB_CLIENT_LAYOUT_INIT \
-  { sizeof(vecdb_client_layout), 0, 0, 0, 0 }
+  { sizeof(vecdb_client_layout), 0, 0, 0, 0, NULL, 0 }
 
 /* layout may be NULL. AUTO_ID keys are UNSUPPORTED. */
 VECDB_API int vecdb_client_create(vecdb_client *client, const char *collection,

@@ -16,8 +16,9 @@ enum ctl_status ctl_add_node(struct ctl *ctl, const struct doc_node *node);
  * collection to anybody, but keeps its name.
  */
 enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll, const struct doc_splits *splits);
-/* Adds fields to the schema of the collection; `version` is that of the schema from then on. Whether
-   they are good fields is the caller's to have looked at. EXISTS: there is one of such a name. */
+/* Adds fields to the schema of the collection; `version` is that of the schema from then on.
+   Whether they are good fields is the caller's to have looked at. CTL_EXISTS: there is one of such
+   a name. */
 enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_schema *fields,
                                uint64_t *version);
 /* Removes the collection of that name with all its documents, in one transaction: to nodes it is

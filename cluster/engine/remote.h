@@ -18,7 +18,7 @@ struct remote_known {
   const vecdb_schema *schema; /* that of `about` */
   const vecdb_field *key;
   vecdb_client_session *session; /* of all who use it: only the client's thread touches it */
-  struct remote_known *before;   /* NULL, or as it was with an older schema, which has the session */
+  struct remote_known *before;   /* as it was with an older schema, and has the session; or NULL */
 };
 
 struct remote {

@@ -100,9 +100,16 @@ void node_asks_tick(struct node_replica *r) {
 
 static void ask_read_done(struct work_job *job) {
   struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
+  struct node_ask **at = &a->replica->reads;
+  while (*at != a)
+    at = &(*at)->next;
+  *at = a->next;
   machine_drop(a->data);
   a->replica->reading--;
-  node_ask_send(a);
+  if (a->cancelled)
+    ask_free(a);
+  else
+    node_ask_send(a);
 }
 
 /* A thread does it now. */
@@ -111,6 +118,8 @@ static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
   a->left_ms = left > 1 ? (uint32_t)left : 1;
   a->job = (struct work_job){NULL, node_read_run, ask_read_done};
   a->data = machine_hold(r->machine);
+  a->next = r->reads;
+  r->reads = a;
   r->reading++;
   work_add(r->node->work, &a->job);
 }
@@ -293,6 +302,28 @@ static void ask_shard(struct node *n, struct node_ask *a) {
   }
 }
 
+/* Nobody waits for the answer any more. A write goes on all the same; it is in the log. */
+static bool ask_cancel_of(struct node_replica *r, const struct node_ask *cancel) {
+  for (struct node_ask **at = &r->asks; *at; at = &(*at)->next)
+    if ((*at)->from == cancel->from && (*at)->request == cancel->request) {
+      ask_free(ask_take(r, at));
+      return true;
+    }
+  for (struct node_ask *a = r->reads; a; a = a->next)
+    if (a->from == cancel->from && a->request == cancel->request) {
+      a->cancelled = 1;
+      return true;
+    }
+  return false;
+}
+
+static void ask_cancel(struct node *n, struct node_ask *cancel) {
+  struct node_replica *r = n->replicas;
+  while (r && !ask_cancel_of(r, cancel))
+    r = r->next;
+  ask_free(cancel);
+}
+
 void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
   struct node_ask *a = calloc(1, sizeof *a);
   if (!a)
@@ -323,7 +354,7 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_QUERY:
     case WIRE_COUNT:
     case WIRE_STATS: ask_shard(n, a); break;
-    case WIRE_CANCEL: ask_free(a); break;
+    case WIRE_CANCEL: ask_cancel(n, a); break;
     default: node_ask_fail(a, VECDB_ERR_UNSUPPORTED); break;
   }
 }

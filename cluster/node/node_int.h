@@ -66,7 +66,8 @@ struct node_replica {
   int64_t move_us;     /* a move's step is not said again before */
   bool claiming;       /* its store is being written into the record */
   uint32_t reading;    /* jobs that use its rows */
-  struct node_ask *asks;
+  struct node_ask *asks;  /* that wait */
+  struct node_ask *reads; /* that threads are at */
 };
 
 /* A request that is not answered yet. */
@@ -80,6 +81,7 @@ struct node_ask {
   int64_t until_us;
   uint32_t left_ms; /* when a thread begins with it */
   bool write;
+  volatile int32_t cancelled; /* nobody waits for it: a thread that is at it may stop */
   bool waits; /* a read, until the machine has seen `seq` */
   uint64_t seq;
   void *payload;

@@ -184,6 +184,7 @@ void node_read_run(struct work_job *job) {
   struct read q = {.rows = machine_data_rows(a->data), .m = &a->message};
   q.control = (vecdb_control)VECDB_CONTROL_INIT;
   q.control.timeout_ms = a->left_ms;
+  q.control.cancel = &a->cancelled;
   q.mem = &a->mem;
   q.out = &out;
   q.error = (vecdb_error){.row = -1, .position = -1};

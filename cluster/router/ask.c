@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/prune.h"
 #include "router/state.h"
 
 enum { ASK_HEAD = 4096, ASK_COLUMN = 512 }; /* of a write besides its rows */
@@ -45,6 +46,26 @@ static void ask_narrow(struct router *r, struct request *q, struct router_shares
   *shares = (struct router_shares){used, kept};
 }
 
+/* Leaves out the shards where no row can pass the filter, but one: who asks wants an answer, with
+   what is wrong in the filter if something is. */
+static int ask_prune(struct router *r, struct request *q, struct router_shares *shares,
+                     vecdb_error *error) {
+  const struct router_map *map = q->coll->map;
+  bool *needed = wire_mem_get(&q->mem, map->n_shards, sizeof *needed);
+  struct router_share *kept = wire_mem_get(&q->mem, shares->n, sizeof *kept);
+  uint32_t used = 0;
+  if (!needed || !kept)
+    return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
+  memset(needed, true, map->n_shards * sizeof *needed);
+  prune_shards(map, &q->ask.message->filter, needed);
+  for (uint32_t i = 0; i < shares->n; i++)
+    if (needed[shares->shares[i].shard] || (!used && i + 1 == shares->n))
+      kept[used++] = shares->shares[i];
+  r->stats.shards_pruned += shares->n - used;
+  *shares = (struct router_shares){used, kept};
+  return VECDB_OK;
+}
+
 /* Searches of vectors that summaries are of: dense floats, and no filter, which would have its
    neighbours elsewhere. */
 static bool ask_may_narrow(const struct request *q) {
@@ -67,6 +88,8 @@ static int ask_shares(struct router *r, struct request *q, struct router_shares 
   if (!router_split_all(map, &q->mem, out))
     return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
   q->all_shards = true;
+  if (map->by && m->has & WIRE_HAS(WIRE_FILTER))
+    return ask_prune(r, q, out, error);
   if (q->ask.shard_recall > 0 && ask_may_narrow(q))
     ask_narrow(r, q, out);
   return VECDB_OK;

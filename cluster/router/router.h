@@ -140,6 +140,7 @@ struct router_stats {
   uint64_t refused; /* over the limit of bytes */
   uint64_t partial;
   uint64_t shards_left_out; /* by shard_recall */
+  uint64_t shards_pruned;   /* by a filter on the placement's field */
   size_t bytes;             /* under way */
   uint32_t under_way;       /* requests */
 };

@@ -96,16 +96,21 @@ static struct doc_key split_key(const vecdb_value *v) {
   return key;
 }
 
-static struct place_window split_window(const struct router_map *map, const vecdb_value *by) {
-  if (map->coll.policy == DOC_TENANT)
-    return place_window(&map->route, split_hash(by), NULL);
-  if (map->coll.policy == DOC_HASH)
-    return place_window(&map->route, 0, NULL);
+struct doc_key router_split_key(const struct router_map *map, const vecdb_value *by) {
   struct doc_key key = split_key(by);
   if (key.kind == DOC_KEY_INT && map->splits.ranges[0].from.kind == DOC_KEY_FLOAT) {
     key.kind = DOC_KEY_FLOAT;
     key.real = (double)key.number;
   }
+  return key;
+}
+
+struct place_window router_split_window(const struct router_map *map, const vecdb_value *by) {
+  if (map->coll.policy == DOC_TENANT)
+    return place_window(&map->route, split_hash(by), NULL);
+  if (map->coll.policy == DOC_HASH)
+    return place_window(&map->route, 0, NULL);
+  struct doc_key key = router_split_key(map, by);
   return place_window(&map->route, 0, &key);
 }
 
@@ -146,7 +151,7 @@ int router_split_rows(const struct router_map *map, const struct wire_columns *r
     if (!id.type || (by >= 0 && !field.type))
       return split_fail(error, VECDB_ERR_NULL_VALUE, id.type ? map->by->name : map->key->name, i,
                         "null where a row's shard depends on it");
-    of[i] = split_shard(map, split_window(map, &field), split_hash(&id));
+    of[i] = split_shard(map, router_split_window(map, &field), split_hash(&id));
   }
   return split_sort(map, of, rows->n_rows, mem, out) ? VECDB_OK : split_no_memory(error);
 }

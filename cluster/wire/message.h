@@ -151,8 +151,8 @@ struct wire_page {
   uint64_t offset;
 };
 
-/* ALTER: text is a schema of the new fields. CREATE: text is a `coll` document's (meta/doc.h), its id and state of no meaning. MAP, DROP: text
-   is empty. */
+/* CREATE: text is a `coll` document's (meta/doc.h), its id and state of no meaning. ALTER: it is a
+   schema of the new fields. MAP, DROP: it is empty. */
 struct wire_name {
   const char *name;
   const char *text;

@@ -325,6 +325,7 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
   uint32_t shard = ask->target.shard;
   struct wire_result *result = &r->m.result;
   nt_true(shard < NT_SHARDS && ask->target.collection == nt->id);
+  nt->done++;
   *result = (struct wire_result){.shard = shard,
                                  .epoch = nt->epoch[shard],
                                  .rev = (uint64_t)nt->revision,

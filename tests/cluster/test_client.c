@@ -265,6 +265,47 @@ static void test_hybrid(void **state) {
   tc_close(t);
 }
 
+/* How many shards a count asks. */
+static uint64_t tc_asked(struct tc *t, const char *text) {
+  const vecdb_filter filter = {text, 0, NULL, 0};
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  uint64_t n, here, before, after;
+  call.level = VECDB_CLIENT_STRONG; /* of the primary alone, and no second copies */
+  pthread_mutex_lock(&t->nt.mutex);
+  before = t->nt.done;
+  pthread_mutex_unlock(&t->nt.mutex);
+  assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &n, &call, NULL), VECDB_OK);
+  pthread_mutex_lock(&t->nt.mutex);
+  after = t->nt.done;
+  pthread_mutex_unlock(&t->nt.mutex);
+  assert_int_equal(vecdb_count(t->rows, &filter, &here, NULL), VECDB_OK);
+  assert_int_equal(n, here);
+  return after - before;
+}
+
+/* Rows of a tenant lie in one shard, which alone is asked for them; answers are as ever. */
+static void test_tenants(void **state) {
+  (void)state;
+  struct tc *t = tc_open();
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  layout.shards = NT_SHARDS;
+  layout.replicas = NT_NODES;
+  assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
+  layout.tenant_field = "kind";
+  assert_int_equal(vecdb_client_create(t->client, "docs", &tc_schema, &layout, NULL, NULL),
+                   VECDB_OK);
+  tc_put(t, 0, TC_ROWS);
+  tc_same(t);
+  assert_int_equal(tc_asked(t, "kind == \"news\""), 1);
+  assert_int_equal(tc_asked(t, "kind == \"none\""), 1);
+  assert_int_equal(tc_asked(t, "(n > 3 or n is null) and kind == 'sport'"), 1);
+  assert_int_equal(tc_asked(t, "kind == 'sport' or n > 3"), NT_SHARDS);
+  assert_int_equal(tc_asked(t, "not kind == 'sport'"), NT_SHARDS);
+  assert_int_equal(tc_asked(t, "kind > 'n'"), NT_SHARDS);
+  assert_int_equal(tc_asked(t, "n == 3"), NT_SHARDS);
+  tc_close(t);
+}
+
 /* A client that knew the collection before sees the field when it needs it. */
 static void test_fields(void **state) {
   (void)state;
@@ -625,7 +666,7 @@ int main(void) {
       cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
       cmocka_unit_test(test_groups),      cmocka_unit_test(test_hybrid),
       cmocka_unit_test(test_update),      cmocka_unit_test(test_fields),
-          cmocka_unit_test(test_tls),
+      cmocka_unit_test(test_tenants),     cmocka_unit_test(test_tls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

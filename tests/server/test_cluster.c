@@ -92,6 +92,28 @@ static void fill(struct pair *p, int n) {
 #define DOCS "/v1/collections/docs"
 #define ROWS "/v2/vectordb/entities"
 
+/* Groups, updates, and fields that are added to the collection. */
+static const struct question changes[] = {
+    {200, "POST", DOCS "/search",
+     "{\"vectors\": [[1, 0, 0], [0, 1, 0]], \"top_k\": 5, \"group_by\": \"kind\", \"group_size\":"
+     " 3, \"fields\": [\"size\"], \"exact\": true}"},
+    {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"group_by\": \"nope\"}"},
+    {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"group_by\": \"size\"}"},
+    {200, "PATCH", DOCS "/rows",
+     "{\"rows\": [{\"id\": 9, \"kind\": \"upd\"}, {\"id\": 5000, \"kind\": \"no\"}]}"},
+    {200, "POST", DOCS "/query", "{\"filter\": \"kind == 'upd'\"}"},
+    {200, "POST", DOCS "/fields",
+     "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}, {\"name\": \"d\","
+     " \"type\": \"VARCHAR\", \"max_length\": 5, \"default\": \"x\"}]}"},
+    {409, "POST", DOCS "/fields",
+     "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}]}"},
+    {400, "POST", DOCS "/fields", "{\"fields\": [{\"name\": \"m\", \"type\": \"INT64\"}]}"},
+    {200, "PUT", DOCS "/rows",
+     "{\"rows\": [{\"id\": 12, \"kind\": \"new\", \"n\": 4, \"v\": [9, 0, 0]}]}"},
+    {200, "GET", DOCS, NULL},
+    {200, "POST", DOCS "/query", "{\"limit\": 30, \"filter\": \"d == 'x' or n == 4\"}"},
+};
+
 static void test_native(void **state) {
   static const struct question before[] = {
       {200, "GET", "/v1/collections", NULL},
@@ -127,24 +149,6 @@ static void test_native(void **state) {
       {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"filter\": \"kind = 'a'\"}"},
       {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"top_k\": 0}"},
       {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"consistency_level\": \"maybe\"}"},
-      {200, "POST", DOCS "/search",
-       "{\"vectors\": [[1, 0, 0], [0, 1, 0]], \"top_k\": 5, \"group_by\": \"kind\", \"group_size\":"
-       " 3, \"fields\": [\"size\"], \"exact\": true}"},
-      {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"group_by\": \"nope\"}"},
-      {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"group_by\": \"size\"}"},
-      {200, "PATCH", DOCS "/rows",
-       "{\"rows\": [{\"id\": 9, \"kind\": \"upd\"}, {\"id\": 5000, \"kind\": \"no\"}]}"},
-      {200, "POST", DOCS "/query", "{\"filter\": \"kind == 'upd'\"}"},
-      {200, "POST", DOCS "/fields",
-       "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}, {\"name\": \"d\","
-       " \"type\": \"VARCHAR\", \"max_length\": 5, \"default\": \"x\"}]}"},
-      {409, "POST", DOCS "/fields",
-       "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}]}"},
-      {400, "POST", DOCS "/fields", "{\"fields\": [{\"name\": \"m\", \"type\": \"INT64\"}]}"},
-      {200, "PUT", DOCS "/rows",
-       "{\"rows\": [{\"id\": 12, \"kind\": \"new\", \"n\": 4, \"v\": [9, 0, 0]}]}"},
-      {200, "GET", DOCS, NULL},
-      {200, "POST", DOCS "/query", "{\"limit\": 30, \"filter\": \"d == 'x' or n == 4\"}"},
       {200, "POST", DOCS "/query", "{\"limit\": 10, \"filter\": \"id > 3\"}"},
       {200, "POST", DOCS "/query", "{\"fields\": [\"size\"], \"limit\": 1000}"},
       {200, "POST", DOCS "/query", "{\"filter\": \"array_contains(tags, 'yy')\"}"},
@@ -163,6 +167,7 @@ static void test_native(void **state) {
   };
   ASK_ALL(*state, before);
   fill(*state, 150);
+  ASK_ALL(*state, changes);
   ASK_ALL(*state, after);
 }
 

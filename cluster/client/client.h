@@ -67,6 +67,9 @@ struct vecdb_client {
   bool closing;
   int wake; /* eventfd */
   uint32_t timeout_ms;
+  pthread_mutex_t numbers_mutex; /* of numbers for rows that were taken and not given yet: */
+  int64_t number;
+  uint64_t n_numbers;
   /* The thread's own. */
   struct links *links;
   struct router *router;

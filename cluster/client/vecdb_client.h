@@ -121,7 +121,8 @@ typedef struct vecdb_client_layout {
 #define VECDB_CLIENT_LAYOUT_INIT \
   { sizeof(vecdb_client_layout), 0, 0, 0, 0, NULL, 0 }
 
-/* layout may be NULL. AUTO_ID keys are UNSUPPORTED. */
+/* layout may be NULL. Rows of AUTO_ID keys need the key's column, filled by
+   vecdb_client_numbers. */
 VECDB_API int vecdb_client_create(vecdb_client *client, const char *collection,
                                   const vecdb_schema *schema, const vecdb_client_layout *layout,
                                   const vecdb_client_call *call, vecdb_error *error);
@@ -186,6 +187,9 @@ VECDB_API int vecdb_client_replicas(vecdb_client *client, const vecdb_client_abo
 VECDB_API int vecdb_client_check(vecdb_client *client, const char *collection,
                                  const vecdb_client_call *call, vecdb_error *error);
 
+/* n numbers from *first on, which nobody else ever gets from this cluster: keys for AUTO_ID. */
+VECDB_API int vecdb_client_numbers(vecdb_client *client, uint32_t n, int64_t *first,
+                                   const vecdb_client_call *call, vecdb_error *error);
 VECDB_API int vecdb_client_insert(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, const vecdb_client_call *call,
                                   vecdb_error *error);

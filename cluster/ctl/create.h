@@ -21,6 +21,8 @@ enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll, const struct 
    a name. */
 enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_schema *fields,
                                uint64_t *version);
+/* Takes n numbers for rows, from `first` on, that nobody ever gets again. */
+enum ctl_status ctl_numbers(struct ctl *ctl, uint64_t n, int64_t *first);
 /* Removes the collection of that name with all its documents, in one transaction: to nodes it is
    gone, and they remove its data. CTL_NO_SUCH: there is none. */
 enum ctl_status ctl_drop(struct ctl *ctl, const char *name);

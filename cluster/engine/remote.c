@@ -271,7 +271,14 @@ static int remote_close(struct engine *engine, vecdb_error *error) {
   return VECDB_OK;
 }
 
+static int remote_numbers(struct engine *engine, uint32_t n, int64_t *first,
+                          vecdb_error *error) {
+  const vecdb_client_call call = remote_call(remote_of(engine));
+  return vecdb_client_numbers(remote_of(engine)->client, n, first, &call, error);
+}
+
 static const struct engine_ops remote_ops = {.close = remote_close,
+                                             .numbers = remote_numbers,
                                              .collection_create = remote_create,
                                              .collection_get = remote_get_collection,
                                              .collection_drop = remote_drop,

@@ -1,4 +1,5 @@
 /* remote_calls.c - reads and writes of rows, through the client; see remote.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -67,14 +68,58 @@ static void calls_ids(const struct remote_known *known, const vecdb_batch *batch
 typedef int calls_writer(vecdb_client *client, const char *collection, const vecdb_batch *batch,
                          const vecdb_client_call *call, vecdb_error *error);
 
-static int calls_write(struct engine_collection *c, calls_writer *writer, const vecdb_batch *batch,
-                       int64_t *ids, vecdb_error *error) {
+static int calls_send(struct engine_collection *c, calls_writer *writer, const vecdb_batch *batch,
+                      int64_t *ids, vecdb_error *error) {
   const struct remote_known *known = calls_of(c)->known;
   vecdb_client_call call = calls_begin(c, NULL);
   int rc = writer(calls_of(c)->remote->client, known->name, batch, &call, error);
   if (!rc)
     calls_ids(known, batch, ids);
   return calls_end(c, rc);
+}
+
+/* Rows that are numbered here: the batch and their keys. */
+static int calls_number(struct engine_collection *c, calls_writer *writer,
+                        const vecdb_batch *batch, int64_t *ids, vecdb_error *error) {
+  const struct remote_known *known = calls_of(c)->known;
+  const vecdb_client_call call = calls_begin(c, NULL);
+  int64_t first;
+  int rc = vecdb_client_numbers(calls_of(c)->remote->client, batch->n_rows, &first, &call, error);
+  if (rc)
+    return rc;
+  vecdb_batch whole = *batch;
+  int64_t *keys = calloc(batch->n_rows, sizeof *keys);
+  vecdb_column *columns = calloc(batch->n_columns + 1, sizeof *columns);
+  if (keys && columns) {
+    for (uint32_t i = 0; i < batch->n_rows; i++)
+      keys[i] = first + i;
+    if (batch->n_columns)
+      memcpy(columns + 1, batch->columns, batch->n_columns * sizeof *columns);
+    columns[0] = (vecdb_column){.field = known->key->name, .data = keys};
+    whole.columns = columns;
+    whole.n_columns++;
+    rc = calls_send(c, writer, &whole, ids, error);
+  } else {
+    rc = calls_no_memory(error);
+  }
+  free(columns);
+  free(keys);
+  return rc;
+}
+
+static int calls_write(struct engine_collection *c, calls_writer *writer, const vecdb_batch *batch,
+                       int64_t *ids, vecdb_error *error) {
+  const vecdb_field *key = calls_of(c)->known->key;
+  if (!(key->flags & VECDB_AUTO_ID))
+    return calls_send(c, writer, batch, ids, error);
+  for (uint32_t i = 0; i < batch->n_columns; i++)
+    if (strcmp(batch->columns[i].field, key->name) == 0) {
+      engine_fail(error, VECDB_ERR_ARGUMENT, "the database numbers these rows and takes no column");
+      if (error)
+        snprintf(error->field, sizeof error->field, "%.63s", key->name);
+      return VECDB_ERR_ARGUMENT;
+    }
+  return calls_number(c, writer, batch, ids, error);
 }
 
 int remote_insert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,

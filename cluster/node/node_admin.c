@@ -168,10 +168,6 @@ static int admin_schema(struct admin_work *w, const struct doc_coll *coll) {
   int code = wire_schema_read(text, strlen(text), &mem, &schema, why);
   if (code)
     admin_say(w, code, "", why);
-  for (uint32_t i = 0; !code && i < schema.n_fields; i++)
-    if (schema.fields[i].flags & VECDB_AUTO_ID)
-      code = admin_say(w, VECDB_ERR_UNSUPPORTED, schema.fields[i].name,
-                       "shards do not number rows: give keys");
   code = code ? code : admin_try(w, &schema);
   wire_mem_free(&mem);
   return code;
@@ -243,6 +239,13 @@ static int admin_alter(struct admin_work *w) {
   return code;
 }
 
+static int admin_numbers(struct admin_work *w) {
+  int64_t first = 0;
+  int code = admin_ctl_code(w, ctl_numbers(&w->ctl, w->a->message.number, &first));
+  w->number = code ? 0 : (uint64_t)first;
+  return code;
+}
+
 static int admin_work(struct admin_work *w) {
   const struct node_config *config = &w->a->node->config;
   const struct etcd_config etcd = {.endpoints = config->endpoints,
@@ -261,6 +264,7 @@ static int admin_work(struct admin_work *w) {
   switch (w->a->message.kind) {
     case WIRE_CREATE: code = admin_create(w); break;
     case WIRE_ALTER: code = admin_alter(w); break;
+    case WIRE_NUMBERS: code = admin_numbers(w); break;
     default: code = admin_ctl_code(w, ctl_drop(&w->ctl, w->a->message.name.name)); break;
   }
   ctl_close(&w->ctl);

@@ -347,6 +347,7 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_CREATE:
     case WIRE_DROP:
     case WIRE_ALTER:
+    case WIRE_NUMBERS:
     case WIRE_LIST: node_admin(n, a); break;
     case WIRE_WRITE:
     case WIRE_SEARCH:

@@ -42,7 +42,16 @@ static uint64_t replica_id(const struct node_replica *r) {
 static bool replica_schema(struct node_replica *r, const struct doc_coll *coll, char *why) {
   const char *text = coll->schema ? coll->schema : "{}";
   r->ack = coll->ack;
-  return wire_schema_read(text, strlen(text), &r->mem, &r->schema, why) == VECDB_OK;
+  if (wire_schema_read(text, strlen(text), &r->mem, &r->schema, why))
+    return false;
+  /* Rows come with their numbers: a shard gives none, which others would give, too. */
+  vecdb_field *fields = wire_mem_get(&r->mem, r->schema.n_fields, sizeof *fields);
+  for (uint32_t i = 0; fields && i < r->schema.n_fields; i++) {
+    fields[i] = r->schema.fields[i];
+    fields[i].flags &= ~(uint32_t)VECDB_AUTO_ID;
+  }
+  r->schema.fields = fields;
+  return fields != NULL;
 }
 
 /* Whoever waits for an entry is told now, and another replica may lead; rep_apply would find out

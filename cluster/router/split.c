@@ -129,7 +129,7 @@ static int split_column(const struct wire_columns *rows, const vecdb_field *fiel
     return VECDB_OK;
   if (field->flags & VECDB_AUTO_ID)
     return split_fail(error, VECDB_ERR_UNSUPPORTED, field->name, -1,
-                      "shards do not number rows: give keys");
+                      "shards do not number rows: take numbers for their keys");
   return split_fail(error, VECDB_ERR_MISSING_FIELD, field->name, -1,
                     "the batch lacks a field that says which shard a row belongs to");
 }

@@ -51,6 +51,7 @@ static const struct message_kind {
     [WIRE_CREATE] = {P(WIRE_NAME), 0},
     [WIRE_DROP] = {P(WIRE_NAME), 0},
     [WIRE_ALTER] = {P(WIRE_NAME), 0},
+    [WIRE_NUMBERS] = {P(WIRE_NUMBER), 0},
     [WIRE_LIST] = {0, 0},
     [WIRE_CANCEL] = {0, 0},
     [WIRE_ANSWER] = {P(WIRE_RESULT), P(WIRE_HITS) | P(WIRE_BATCH) | P(WIRE_FOUND) | P(WIRE_NUMBER) |

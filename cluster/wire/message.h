@@ -40,6 +40,7 @@ enum wire_kind {
   WIRE_LIST = 11,   /* the names of all collections */
   WIRE_ALTER = 12,  /* fields that are added to a collection, by name and schema; the answer's
                        number is the schema's version from then on */
+  WIRE_NUMBERS = 13, /* so many numbers for rows; the answer's number is the first of them */
   WIRE_CANCEL = 10, /* frame.request: nobody waits for its answer any more. Not answered */
   WIRE_ANSWER = 32, /* to any of them */
   WIRE_KINDS

@@ -117,6 +117,12 @@ static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_r
           DOC_OK);
   nt_true(doc.shards == NT_SHARDS && doc.slots == 16384);
   nt_true(!wire_schema_read(doc.schema, strlen(doc.schema), &r->mem, &schema, why));
+  vecdb_field *fields = nt_must(wire_mem_get(&r->mem, schema.n_fields, sizeof *fields));
+  for (uint32_t i = 0; i < schema.n_fields; i++) {
+    fields[i] = schema.fields[i];
+    fields[i].flags &= ~(uint32_t)VECDB_AUTO_ID; /* as nodes do */
+  }
+  schema.fields = fields;
   for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
     snprintf(name, sizeof name, "s%u", i);
     r->m.result.code = vecdb_collection_create(nt->db, name, &schema, NULL, &r->error);
@@ -163,6 +169,12 @@ static void nt_alter(struct nt *nt, const struct wire_message *ask, struct nt_re
     r->m.has |= WIRE_HAS(WIRE_NUMBER);
   }
   doc_coll_free(&doc);
+}
+
+static void nt_numbers(struct nt *nt, const struct wire_message *ask, struct nt_reply *r) {
+  r->m.number = nt->numbers + 1;
+  r->m.has |= WIRE_HAS(WIRE_NUMBER);
+  nt->numbers += ask->number;
 }
 
 static void nt_drop(struct nt *nt, struct nt_reply *r) {
@@ -413,6 +425,8 @@ static void nt_frame(void *arg, struct net_conn *conn, struct frame *frame) {
       nt_drop(nt, r);
     else if (ask.kind == WIRE_ALTER)
       nt_alter(nt, &ask, r);
+    else if (ask.kind == WIRE_NUMBERS)
+      nt_numbers(nt, &ask, r);
     else
       nt_do(nt, node->id, &ask, r);
     if (ask.kind == WIRE_WRITE && nt->lose && !r->m.result.code)

@@ -331,6 +331,26 @@ static void test_fields(void **state) {
   tc_close(t);
 }
 
+/* Numbers that two clients take: each comes once, whether few or many are taken at a time. */
+static void test_numbers(void **state) {
+  (void)state;
+  enum { MOST = 200000 };
+  static uint8_t given[MOST];
+  struct tc *t = tc_open();
+  vecdb_client *clients[] = {t->client, tc_client(t, nt_cluster)};
+  memset(given, 0, sizeof given);
+  for (uint32_t i = 0; i < 40; i++) {
+    const uint32_t n = i % 10 == 9 ? 17000 : 1 + i * 100;
+    int64_t first;
+    assert_int_equal(vecdb_client_numbers(clients[i % 2], n, &first, NULL, NULL), VECDB_OK);
+    assert_true(first > 0 && first + n < MOST);
+    for (uint32_t k = 0; k < n; k++)
+      assert_int_equal(given[first + k]++, 0);
+  }
+  vecdb_client_close(clients[1]);
+  tc_close(t);
+}
+
 /* Some fields of rows that are there, of some that are not, and of one twice. */
 static void test_update(void **state) {
   (void)state;
@@ -433,22 +453,19 @@ static void test_errors(void **state) {
   assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &count, NULL, &error),
                    VECDB_ERR_FILTER);
   assert_true(*error.message);
-  vecdb_field numbered[3];
-  memcpy(numbered, tc_fields, sizeof numbered);
-  numbered[0].flags |= VECDB_AUTO_ID;
+  vecdb_field computed[5]; /* the last one would differ by replica */
+  memcpy(computed, tc_fields, sizeof tc_fields);
+  computed[4] = (vecdb_field){.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW};
   vecdb_schema schema = tc_schema;
-  schema.fields = numbered;
-  assert_int_equal(vecdb_client_create(t->client, "new", &schema, NULL, NULL, &error),
-                   VECDB_ERR_UNSUPPORTED);
-  numbered[0] = tc_fields[0];
-  vecdb_field computed[] = {
-      numbered[0], numbered[1], numbered[2],
-      {.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW}}; /* differs by replica */
   schema.fields = computed;
-  schema.n_fields = 4;
+  schema.n_fields = 5;
   assert_int_equal(vecdb_client_create(t->client, "new", &schema, NULL, NULL, &error),
                    VECDB_ERR_UNSUPPORTED);
   assert_string_equal(error.field, "at");
+  schema.fields = computed + 4;
+  schema.n_fields = 1;
+  assert_int_equal(vecdb_client_fields_add(t->client, "docs", &schema, NULL, NULL),
+                   VECDB_ERR_UNSUPPORTED);
   assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
   assert_int_not_equal(
       vecdb_client_count(t->client, "docs", NULL, &count,
@@ -666,7 +683,8 @@ int main(void) {
       cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
       cmocka_unit_test(test_groups),      cmocka_unit_test(test_hybrid),
       cmocka_unit_test(test_update),      cmocka_unit_test(test_fields),
-      cmocka_unit_test(test_tenants),     cmocka_unit_test(test_tls),
+      cmocka_unit_test(test_numbers),     cmocka_unit_test(test_tenants),
+         cmocka_unit_test(test_tls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

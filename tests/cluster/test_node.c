@@ -236,6 +236,17 @@ static void tn_fields_add(vecdb_client *c, const char *name) {
   assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_ERR_EXISTS);
 }
 
+/* Numbers for rows, of different nodes: none comes twice. */
+static void tn_numbers(vecdb_client *const *clients) {
+  int64_t first[TN_NODES];
+  for (int i = 0; i < TN_NODES; i++) {
+    assert_int_equal(vecdb_client_numbers(clients[i], 100, &first[i], NULL, NULL), VECDB_OK);
+    assert_true(first[i] > 0);
+    for (int k = 0; k < i; k++)
+      assert_true(first[k] + 100 <= first[i]);
+  }
+}
+
 /* The names, with blanks between them. */
 static void tn_names(vecdb_client *c, char *out, size_t room) {
   vecdb_client_list *list = NULL;
@@ -294,6 +305,7 @@ static void test_collections(void **state) {
     assert_int_equal(tn_put(clients[k % TN_NODES], "made", k), VECDB_OK);
   assert_int_equal(tn_count(clients[1], "made"), 20);
   tn_learn(clients[0], "made");
+  tn_numbers(clients);
   tn_fields_add(clients[1], "made");
   tn_fields_fill(clients[2], "made", 20);
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);

@@ -196,6 +196,24 @@ static void test_anew(void **state) {
   ASK_ALL(*state, asked);
 }
 
+/* Rows that the database numbers. */
+static void test_numbered(void **state) {
+  static const struct question asked[] = {
+      {201, "POST", "/v1/collections",
+       "{\"name\": \"docs\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+       " \"primary_key\": true, \"auto_id\": true}, {\"name\": \"n\", \"type\": \"INT64\"},"
+       " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1}]}"},
+      {200, "GET", DOCS, NULL},
+      {200, "POST", DOCS "/rows", "{\"rows\": [{\"n\": 7, \"v\": [1]}, {\"n\": 8, \"v\": [2]}]}"},
+      {200, "PUT", DOCS "/rows", "{\"rows\": [{\"n\": 9, \"v\": [3]}]}"},
+      {400, "POST", DOCS "/rows", "{\"rows\": [{\"id\": 1, \"n\": 9, \"v\": [3]}]}"},
+      {200, "PATCH", DOCS "/rows", "{\"rows\": [{\"id\": 2, \"n\": 80}]}"},
+      {200, "POST", DOCS "/query", "{\"limit\": 10}"},
+      {200, "DELETE", DOCS, NULL},
+  };
+  ASK_ALL(*state, asked);
+}
+
 static void test_qdrant(void **state) {
   static const struct question asked[] = {
       {200, "PUT", "/collections/pts", "{\"vectors\": {\"size\": 2, \"distance\": \"Euclid\"}}"},
@@ -408,6 +426,7 @@ static void test_tenants(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_native),  cmocka_unit_test(test_anew),
+      cmocka_unit_test(test_numbered),
       cmocka_unit_test(test_qdrant),  cmocka_unit_test(test_unsupported),
       cmocka_unit_test(test_partial), cmocka_unit_test(test_overload),
       cmocka_unit_test(test_nobody),  cmocka_unit_test(test_tenants),

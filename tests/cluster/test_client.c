@@ -659,7 +659,14 @@ static void test_tls(void **state) {
   snprintf(path[0], 64, "%s/ca.pem", folder);
   snprintf(path[1], 64, "%s/n0.pem", folder);
   snprintf(path[2], 64, "%s/n0.key", folder);
-  o = (vecdb_client_options){sizeof o, nodes, nt_cluster, path[0], path[1], path[2], CLIENT, 60000};
+  o = (vecdb_client_options){.size = sizeof o,
+                             .nodes = nodes,
+                             .cluster = nt_cluster,
+                             .ca_file = path[0],
+                             .cert_file = path[1],
+                             .key_file = path[2],
+                             .id = CLIENT,
+                             .timeout_ms = 60000};
   assert_int_equal(vecdb_client_open(&o, &client, NULL), VECDB_OK);
   layout.shards = NT_SHARDS;
   tc_fill(&b, 0, 100);

@@ -15,7 +15,7 @@
 #include "cluster/faultrig.h"
 #include "ctl/session.h"
 
-enum { FAULTS_KEYS = 2000, FAULTS_BATCH = 500, FAULTS_SAMPLES = 1 << 20, FAULTS_CALLERS = 64 };
+enum { FAULTS_KEYS = 2000, FAULTS_BATCH = 500, FAULTS_SAMPLES = 1 << 20, FAULTS_CALLERS = 192 };
 
 struct faults {
   struct rig rig;
@@ -255,7 +255,7 @@ static double faults_rate(struct faults *f, int callers, double *failed) {
 static void faults_overload(struct faults *f) {
   double peak = 0, failed;
   int best = 1;
-  for (int callers = 1; callers <= 16; callers *= 2) {
+  for (int callers = 1; callers <= FAULTS_CALLERS / 3; callers *= 2) {
     double rate = faults_rate(f, callers, &failed);
     best = rate > peak ? callers : best;
     peak = rate > peak ? rate : peak;

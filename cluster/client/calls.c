@@ -53,6 +53,30 @@ int calls_run(vecdb_client *c, struct job *job, vecdb_error *error) {
   return job->code;
 }
 
+int calls_run_all(vecdb_client *c, struct job *jobs, size_t n, vecdb_error *error) {
+  int code = VECDB_OK;
+  for (size_t i = 0; i < n; i++)
+    client_start(c, &jobs[i]);
+  for (size_t i = 0; i < n; i++) {
+    client_wait(c, &jobs[i]);
+    if (!code && jobs[i].code && error)
+      *error = jobs[i].error;
+    code = code ? code : jobs[i].code;
+  }
+  return code;
+}
+
+vecdb_client_answer *calls_join(struct router_result *const *results, uint32_t n,
+                                uint32_t n_queries, uint32_t k, struct router_hits *hits) {
+  vecdb_client_answer *answer = calloc(1, sizeof *answer);
+  if (answer)
+    answer->result = router_result_join(results, n, n_queries, k, hits);
+  if (answer && answer->result)
+    return answer;
+  free(answer);
+  return NULL;
+}
+
 /* A job whose result is one number, or nothing. */
 static int calls_number(vecdb_client *c, struct job *job, uint64_t *number, vecdb_error *error) {
   int code = calls_run(c, job, error);
@@ -92,19 +116,27 @@ int calls_nothing(struct job *job, const struct router_map *map, vecdb_error *er
   return VECDB_OK;
 }
 
-static int calls_batch(vecdb_client *c, const char *name, uint8_t kind, const vecdb_batch *batch,
-                       const vecdb_client_call *call, vecdb_error *error) {
-  struct job job = {.prepare = calls_prepare_batch, .params = batch};
-  int code = calls_begin(c, name, call, &job, error);
+/* Of a batch, which it checks. */
+static int calls_begin_batch(vecdb_client *c, const char *name, uint8_t kind,
+                             const vecdb_batch *batch, const vecdb_client_call *call,
+                             struct job *job, vecdb_error *error) {
+  int code = calls_begin(c, name, call, job, error);
   if (code)
     return code;
   if (!batch || batch->size != sizeof *batch || batch->column_size != sizeof(vecdb_column))
     return calls_fail(error, batch ? VECDB_ERR_OPTION : VECDB_ERR_ARGUMENT, "",
                       "the batch is not understood");
-  job.message.kind = WIRE_WRITE;
-  job.message.write.kind = kind;
-  job.message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_BATCH);
-  return calls_number(c, &job, NULL, error);
+  job->message.kind = WIRE_WRITE;
+  job->message.write.kind = kind;
+  job->message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_BATCH);
+  return VECDB_OK;
+}
+
+static int calls_batch(vecdb_client *c, const char *name, uint8_t kind, const vecdb_batch *batch,
+                       const vecdb_client_call *call, vecdb_error *error) {
+  struct job job = {.prepare = calls_prepare_batch, .params = batch};
+  int code = calls_begin_batch(c, name, kind, batch, call, &job, error);
+  return code ? code : calls_number(c, &job, NULL, error);
 }
 
 int vecdb_client_insert(vecdb_client *c, const char *name, const vecdb_batch *batch,
@@ -115,6 +147,23 @@ int vecdb_client_insert(vecdb_client *c, const char *name, const vecdb_batch *ba
 int vecdb_client_upsert(vecdb_client *c, const char *name, const vecdb_batch *batch,
                         const vecdb_client_call *call, vecdb_error *error) {
   return calls_batch(c, name, WIRE_UPSERT, batch, call, error);
+}
+
+int vecdb_client_update(vecdb_client *c, const char *name, const vecdb_batch *batch,
+                        uint32_t flags, uint8_t *found, const vecdb_client_call *call,
+                        vecdb_error *error) {
+  struct job job = {.prepare = calls_prepare_batch, .params = batch};
+  int code = calls_begin_batch(c, name, WIRE_UPDATE, batch, call, &job, error);
+  if (!code && flags & ~(uint32_t)VECDB_UPDATE_INSERT)
+    code = calls_fail(error, VECDB_ERR_OPTION, "", "unknown flags");
+  if (code)
+    return code;
+  job.message.write.flags = flags;
+  code = calls_run(c, &job, error);
+  if (!code && found)
+    memcpy(found, job.result->found, job.result->n_found);
+  calls_free(&job);
+  return code;
 }
 
 int vecdb_client_delete(vecdb_client *c, const char *name, const vecdb_keys *keys,
@@ -192,28 +241,37 @@ static int calls_prepare_search(struct job *job, const struct router_map *map, v
   return VECDB_OK;
 }
 
-int vecdb_client_search(vecdb_client *c, const char *name, const vecdb_search_params *params,
-                        const vecdb_client_call *call, vecdb_client_answer **out,
-                        vecdb_error *error) {
-  struct job job = {.prepare = calls_prepare_search, .params = params};
-  int code = calls_begin(c, name, call, &job, error);
+int calls_begin_search(vecdb_client *c, const char *name, const vecdb_search_params *params,
+                       const vecdb_client_call *call, struct job *job, vecdb_error *error) {
+  *job = (struct job){.prepare = calls_prepare_search, .params = params};
+  int code = calls_begin(c, name, call, job, error);
   if (code)
     return code;
-  if (!params || !out || !params->queries)
-    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "params, queries and out must be given");
-  *out = NULL;
+  if (!params || !params->queries)
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "params and queries must be given");
   if (params->size != sizeof *params || params->query_stride)
     return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_search_params is not understood");
   if (!params->k || params->k > VECDB_MAX_K)
     return calls_fail(error, VECDB_ERR_K, "", "k is 1 to 16,384");
   if (params->n_queries > VECDB_MAX_QUERIES || params->plan < 0 ||
       params->plan > VECDB_PLAN_CODES ||
-      !calls_fields(&job, params->n_fields ? params->fields : NULL, params->n_fields))
+      !calls_fields(job, params->n_fields ? params->fields : NULL, params->n_fields))
     return calls_fail(error, VECDB_ERR_LIMIT, "", "too many queries or fields, or no such plan");
-  job.message.kind = WIRE_SEARCH;
-  job.message.has |= WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_VECTORS) | WIRE_HAS(WIRE_READ);
-  calls_filter(&job, &params->filter);
-  return calls_answer(c, &job, out, error);
+  job->message.kind = WIRE_SEARCH;
+  job->message.has |= WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_VECTORS) | WIRE_HAS(WIRE_READ);
+  calls_filter(job, &params->filter);
+  return VECDB_OK;
+}
+
+int vecdb_client_search(vecdb_client *c, const char *name, const vecdb_search_params *params,
+                        const vecdb_client_call *call, vecdb_client_answer **out,
+                        vecdb_error *error) {
+  struct job job;
+  if (!out)
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "out must be given");
+  *out = NULL;
+  int code = calls_begin_search(c, name, params, call, &job, error);
+  return code ? code : calls_answer(c, &job, out, error);
 }
 
 int vecdb_client_get(vecdb_client *c, const char *name, const vecdb_keys *keys,

@@ -13,6 +13,15 @@ int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call
 int calls_nothing(struct job *job, const struct router_map *map, vecdb_error *error);
 /* Waits for it; what it says of failures goes to `error`. */
 int calls_run(vecdb_client *c, struct job *job, vecdb_error *error);
+/* All of them at the same time; the first failure is told. Results stay in the jobs. */
+int calls_run_all(vecdb_client *c, struct job *jobs, size_t n, vecdb_error *error);
 void calls_free(struct job *job);
+/* A search as vecdb_client_search makes it, checked and not begun. */
+int calls_begin_search(vecdb_client *c, const char *name, const vecdb_search_params *params,
+                       const vecdb_client_call *call, struct job *job, vecdb_error *error);
+/* The results, which it takes over and which stay where they are, as one whose hits are to be
+   filled in (router_result_join); NULL: no memory, and nothing was taken. */
+struct vecdb_client_answer *calls_join(struct router_result *const *results, uint32_t n,
+                                       uint32_t n_queries, uint32_t k, struct router_hits *hits);
 
 #endif

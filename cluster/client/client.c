@@ -110,7 +110,7 @@ static void client_free(vecdb_client *c) {
   plain_close(c);
   if (c->wake >= 0)
     close(c->wake);
-  pthread_cond_destroy(&c->cond);
+  pthread_mutex_destroy(&c->numbers_mutex);
   pthread_mutex_destroy(&c->mutex);
   free(c);
 }
@@ -125,7 +125,7 @@ int vecdb_client_open(const vecdb_client_options *o, vecdb_client **out, vecdb_e
   if (!c)
     return client_error(error, VECDB_ERR_NO_MEMORY, "out of memory");
   pthread_mutex_init(&c->mutex, NULL);
-  pthread_cond_init(&c->cond, NULL);
+  pthread_mutex_init(&c->numbers_mutex, NULL);
   c->timeout_ms = o->timeout_ms ? o->timeout_ms : CLIENT_TIMEOUT_MS;
   c->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   int code = c->wake < 0 ? client_error(error, VECDB_ERR_IO, "no descriptor is left")

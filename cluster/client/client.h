@@ -20,6 +20,7 @@ struct job {
   /* Of messages that go to any node: takes what was answered; a code. NULL: nothing is needed. */
   int (*taken)(struct job *job, const struct wire_message *m, vecdb_error *error);
   bool reads; /* changes nothing, so it may be asked again */
+  bool looked; /* its map was asked for once more, for a field that the former one lacked */
   void *out;  /* of `taken` */
   uint32_t node; /* that STATS asks */
   const void *params; /* what prepare makes the message of */
@@ -29,6 +30,7 @@ struct job {
   struct router_result *result;
   vecdb_error error;
   int code;
+  pthread_cond_t cond; /* its own: a job that is done wakes nobody else */
   bool done;
 };
 
@@ -40,6 +42,7 @@ struct entry {
   bool asking;
   bool wanted;
   bool surveyed; /* the summaries of its shards were asked for */
+  uint64_t schema; /* version that its map must have at least */
   int64_t asked_us;
   struct job *waiting; /* for the map */
 };
@@ -60,11 +63,13 @@ struct plain {
 struct vecdb_client {
   pthread_t thread;
   pthread_mutex_t mutex; /* of the list of new jobs, `closing`, and each job's `done` */
-  pthread_cond_t cond;
   struct job *new_jobs;
   bool closing;
   int wake; /* eventfd */
   uint32_t timeout_ms;
+  pthread_mutex_t numbers_mutex; /* of numbers for rows that were taken and not given yet: */
+  int64_t number;
+  uint64_t n_numbers;
   /* The thread's own. */
   struct links *links;
   struct router *router;
@@ -76,6 +81,9 @@ struct vecdb_client {
 
 /* thread.c: hands the job to the thread and waits until it is done. */
 void client_do(vecdb_client *c, struct job *job);
+/* The same in two steps, for several jobs at once. */
+void client_start(vecdb_client *c, struct job *job);
+void client_wait(vecdb_client *c, struct job *job);
 void *client_thread(void *arg);
 /* The router's host and what links tell. */
 struct router_host client_host(vecdb_client *c);
@@ -85,6 +93,9 @@ void client_finish(vecdb_client *c, struct job *job);
 void client_route(vecdb_client *c, struct entry *e, struct job *job);
 void client_fail(vecdb_client *c, struct job *job, int code, const char *words);
 int64_t client_clock(void);
+
+/* The job goes on when the collection's map has come, which is asked for. */
+void client_look(vecdb_client *c, struct entry *e, struct job *job);
 
 /* plain.c: asks for the collection's map, unless that is under way. */
 void plain_map(vecdb_client *c, struct entry *entry);

@@ -9,6 +9,17 @@
 #include "client/calls.h"
 #include "client/session.h"
 
+/* Whether each default is a value: one that is computed would be another on each replica. */
+static bool collections_defaults(const vecdb_schema *schema, vecdb_error *error) {
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    if (schema->fields[i].flags & (VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID)) {
+      calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
+                 "replicas would compute different defaults: give values");
+      return false;
+    }
+  return true;
+}
+
 static int collections_document(const char *name, const vecdb_schema *schema,
                           const vecdb_client_layout *layout, char **text, vecdb_error *error) {
   static const vecdb_client_layout usual = VECDB_CLIENT_LAYOUT_INIT;
@@ -27,13 +38,15 @@ static int collections_document(const char *name, const vecdb_schema *schema,
     return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_client_layout is not understood");
   if (strlen(name) >= sizeof doc.name)
     return calls_fail(error, VECDB_ERR_NAME, "", "a cluster's collections have up to 63 bytes");
-  for (uint32_t i = 0; i < schema->n_fields; i++)
-    if (schema->fields[i].flags & VECDB_AUTO_ID)
-      return calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
-                        "shards do not number rows: give keys");
-    else if (schema->fields[i].flags & (VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID))
-      return calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
-                        "replicas would compute different defaults: give values");
+  if (!collections_defaults(schema, error))
+    return VECDB_ERR_UNSUPPORTED;
+  if (l->tenant_field) {
+    if (strlen(l->tenant_field) >= sizeof doc.field)
+      return calls_fail(error, VECDB_ERR_NAME, "", "a tenants' field has up to 63 bytes");
+    doc.policy = DOC_TENANT;
+    doc.window = l->tenant_slots ? l->tenant_slots : 1;
+    snprintf(doc.field, sizeof doc.field, "%s", l->tenant_field);
+  }
   snprintf(doc.name, sizeof doc.name, "%s", name);
   doc.ack = l->ack ? (enum doc_ack)(l->ack - 1) : DOC_ACK_SYNC;
   doc.schema = wire_schema_write(schema);
@@ -78,6 +91,40 @@ int vecdb_client_drop(vecdb_client *c, const char *name, const vecdb_client_call
   code = calls_run(c, &job, error);
   calls_free(&job);
   return code;
+}
+
+/* Every shard has the fields when each primary has answered who knows of them. */
+static int collections_altered(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                               vecdb_error *error) {
+  static const vecdb_client_call usual = VECDB_CLIENT_CALL_INIT;
+  vecdb_client_call strong = call ? *call : usual;
+  uint64_t rows;
+  strong.level = VECDB_CLIENT_STRONG;
+  strong.session = NULL;
+  strong.partial = 0;
+  return vecdb_client_count(c, name, NULL, &rows, &strong, error);
+}
+
+int vecdb_client_fields_add(vecdb_client *c, const char *name, const vecdb_schema *fields,
+                            const vecdb_client_call *call, vecdb_error *error) {
+  struct job job = {.prepare = NULL};
+  int code = calls_begin(c, name, call, &job, error);
+  if (code)
+    return code;
+  if (!fields || fields->size != sizeof *fields || fields->field_size != sizeof(vecdb_field))
+    return calls_fail(error, VECDB_ERR_ARGUMENT, "", "fields must be given");
+  if (!collections_defaults(fields, error))
+    return VECDB_ERR_UNSUPPORTED;
+  char *text = wire_schema_write(fields);
+  if (!text)
+    return calls_fail(error, VECDB_ERR_SCHEMA, "", "the fields cannot be written down");
+  job.message.kind = WIRE_ALTER;
+  job.message.has = WIRE_HAS(WIRE_NAME);
+  job.message.name = (struct wire_name){name, text};
+  code = calls_run(c, &job, error);
+  calls_free(&job);
+  free(text);
+  return code ? code : collections_altered(c, name, call, error);
 }
 
 /* ---- Which there are ---- */
@@ -163,14 +210,20 @@ const vecdb_schema *vecdb_client_about_schema(const vecdb_client_about *about) {
   return &about->map->schema;
 }
 
+uint64_t vecdb_client_about_version(const vecdb_client_about *about) {
+  return about->map->coll.schema_version;
+}
+
 uint32_t vecdb_client_about_id(const vecdb_client_about *about) { return about->map->coll.id; }
 
 int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layout *out) {
   const struct doc_coll *coll = &about->map->coll;
   if (out->size != sizeof *out)
     return VECDB_ERR_OPTION;
+  const bool tenant = coll->policy == DOC_TENANT;
   *out = (vecdb_client_layout){sizeof *out, coll->shards, coll->replicas, coll->min_isr,
-                               (int32_t)coll->ack + 1};
+                               (int32_t)coll->ack + 1, tenant ? coll->field : NULL,
+                               tenant ? coll->window : 0};
   return VECDB_OK;
 }
 

@@ -147,6 +147,13 @@ static void plain_waiting(vecdb_client *c, struct entry *e, int code, const char
   }
 }
 
+/* The collection is no more; its name may be that of another one. */
+static void plain_gone(vecdb_client *c, struct entry *e) {
+  router_drop_map(c->router, e->collection, c->now_us);
+  e->collection = 0;
+  e->schema = 0;
+}
+
 static int plain_map_taken(vecdb_client *c, struct entry *e, const struct wire_message *m,
                            char *why) {
   struct router_map *map = router_map_make(m->documents, m->n_documents, why);
@@ -156,7 +163,7 @@ static int plain_map_taken(vecdb_client *c, struct entry *e, const struct wire_m
   for (uint32_t i = 0; i < map->n_nodes && good; i++)
     good = links_add(c->links, map->nodes[i].id, map->nodes[i].address);
   if (e->collection && e->collection != map->coll.id)
-    router_drop_map(c->router, e->collection, c->now_us); /* dropped, and made again */
+    plain_gone(c, e); /* dropped, and made again */
   e->collection = map->coll.id;
   router_map_drop(map);
   snprintf(why, DOC_TEXT_MAX, "out of memory");
@@ -171,8 +178,7 @@ static void plain_map_answer(vecdb_client *c, struct entry *e, const struct wire
   if (!code)
     code = plain_map_taken(c, e, m, why);
   if (code == VECDB_ERR_NOT_FOUND && e->collection) {
-    router_drop_map(c->router, e->collection, c->now_us);
-    e->collection = 0;
+    plain_gone(c, e);
   }
   e->asking = false;
   e->asked_us = c->now_us;
@@ -197,8 +203,29 @@ static void plain_forget(vecdb_client *c, const char *name) {
   struct entry *e = plain_entry(c, name);
   if (!e || !e->collection)
     return;
-  router_drop_map(c->router, e->collection, c->now_us);
-  e->collection = 0;
+  plain_gone(c, e);
+}
+
+/* The map of a collection whose schema has changed: older ones do not count any more. */
+static void plain_altered(vecdb_client *c, const char *name, const struct wire_message *m) {
+  struct entry *e = m->result.code ? NULL : plain_entry(c, name);
+  if (!e || m->number <= e->schema)
+    return;
+  e->schema = m->number;
+  plain_map(c, e);
+}
+
+/* Whether a map that a caller asked for is from before a change that is known here. */
+static bool plain_is_old(vecdb_client *c, const struct plain *p, const struct wire_message *m) {
+  char why[DOC_TEXT_MAX];
+  const struct entry *e = p->job && p->message.kind == WIRE_MAP ? plain_entry(c, p->job->name)
+                                                                : NULL;
+  if (!e || !e->schema || m->result.code)
+    return false;
+  struct router_map *map = router_map_make(m->documents, m->n_documents, why);
+  bool old = map && map->coll.id == e->collection && map->coll.schema_version < e->schema;
+  router_map_drop(map);
+  return old;
 }
 
 static void plain_over(vecdb_client *c, struct plain *p, const struct wire_message *m) {
@@ -209,6 +236,8 @@ static void plain_over(vecdb_client *c, struct plain *p, const struct wire_messa
   plain_drop(c, p);
   if (kind == WIRE_DROP)
     plain_forget(c, job->name);
+  else if (kind == WIRE_ALTER)
+    plain_altered(c, job->name, m);
   if (job)
     plain_job_answer(c, job, m);
   else if (kind == WIRE_MAP)
@@ -231,7 +260,8 @@ void plain_answer(vecdb_client *c, uint32_t node, uint64_t id, const void *data,
     m.result = (struct wire_result){.code = WIRE_PROTOCOL, .message = wire_status_name(status)};
   }
   bool maybe = m.result.code == WIRE_UNKNOWN && p->job && !p->job->reads;
-  if (wire_code_again(m.result.code) && p->message.kind != WIRE_STATS && !maybe) {
+  bool again = wire_code_again(m.result.code) && p->message.kind != WIRE_STATS && !maybe;
+  if (again || plain_is_old(c, p, &m)) {
     p->id = 0;
     p->due_us = c->now_us + PLAIN_AGAIN_US;
   } else {

@@ -22,6 +22,12 @@ static void client_wake(vecdb_client *c) {
 }
 
 void client_do(vecdb_client *c, struct job *job) {
+  client_start(c, job);
+  client_wait(c, job);
+}
+
+void client_start(vecdb_client *c, struct job *job) {
+  pthread_cond_init(&job->cond, NULL);
   pthread_mutex_lock(&c->mutex);
   bool first = !c->new_jobs;
   job->next = c->new_jobs;
@@ -29,16 +35,20 @@ void client_do(vecdb_client *c, struct job *job) {
   pthread_mutex_unlock(&c->mutex);
   if (first)
     client_wake(c);
+}
+
+void client_wait(vecdb_client *c, struct job *job) {
   pthread_mutex_lock(&c->mutex);
   while (!job->done)
-    pthread_cond_wait(&c->cond, &c->mutex);
+    pthread_cond_wait(&job->cond, &c->mutex);
   pthread_mutex_unlock(&c->mutex);
+  pthread_cond_destroy(&job->cond);
 }
 
 void client_finish(vecdb_client *c, struct job *job) {
   pthread_mutex_lock(&c->mutex);
   job->done = true;
-  pthread_cond_broadcast(&c->cond);
+  pthread_cond_signal(&job->cond);
   pthread_mutex_unlock(&c->mutex);
 }
 
@@ -50,9 +60,24 @@ void client_fail(vecdb_client *c, struct job *job, int code, const char *words) 
   client_finish(c, job);
 }
 
+void client_look(vecdb_client *c, struct entry *e, struct job *job) {
+  job->next = e->waiting;
+  e->waiting = job;
+  plain_map(c, e);
+}
+
 void client_route(vecdb_client *c, struct entry *e, struct job *job) {
   const struct router_map *map = router_get_map(c->router, e->collection);
+  if (map && map->coll.schema_version < e->schema) {
+    client_look(c, e, job);
+    return;
+  }
   int code = map ? job->prepare(job, map, &job->error) : VECDB_ERR_NOT_FOUND;
+  if (code == VECDB_ERR_UNKNOWN_FIELD && !job->looked) {
+    job->looked = true;
+    client_look(c, e, job);
+    return;
+  }
   if (code) {
     job->code = code;
     client_finish(c, job);
@@ -78,9 +103,7 @@ static void client_begin(vecdb_client *c, struct job *job) {
   } else if (e->collection) {
     client_route(c, e, job);
   } else {
-    job->next = e->waiting;
-    e->waiting = job;
-    plain_map(c, e);
+    client_look(c, e, job);
   }
 }
 

@@ -112,16 +112,28 @@ typedef struct vecdb_client_layout {
   uint32_t replicas; /* 0: 1 */
   uint32_t min_isr;  /* replicas that a write needs; 0: half of them, rounded up */
   int32_t ack;       /* a vecdb_client_ack; DEFAULT: SYNC */
+  /* Field of tenants, whose rows lie in few shards, so that a search with `field == value` asks
+     these alone; NULL: by the hash of the key. And for about how many rows' hashes of 16,384 a
+     tenant's may lie in, a power of two; 0: 1, which is one shard. */
+  const char *tenant_field;
+  uint32_t tenant_slots;
 } vecdb_client_layout;
 #define VECDB_CLIENT_LAYOUT_INIT \
-  { sizeof(vecdb_client_layout), 0, 0, 0, 0 }
+  { sizeof(vecdb_client_layout), 0, 0, 0, 0, NULL, 0 }
 
-/* layout may be NULL. AUTO_ID keys are UNSUPPORTED. */
+/* layout may be NULL. Rows of AUTO_ID keys need the key's column, filled by
+   vecdb_client_numbers. */
 VECDB_API int vecdb_client_create(vecdb_client *client, const char *collection,
                                   const vecdb_schema *schema, const vecdb_client_layout *layout,
                                   const vecdb_client_call *call, vecdb_error *error);
 VECDB_API int vecdb_client_drop(vecdb_client *client, const char *collection,
                                 const vecdb_client_call *call, vecdb_error *error);
+/* As vecdb_fields_add. Every shard has the fields when it returns; a failure may come when the
+   collection has them already, and shards get them soon. Other clients see them when they need
+   them. */
+VECDB_API int vecdb_client_fields_add(vecdb_client *client, const char *collection,
+                                      const vecdb_schema *fields, const vecdb_client_call *call,
+                                      vecdb_error *error);
 
 /* The names of all collections, ascending; and what one is like. Any node answers as of now: a
    collection that was created or dropped before the call began is there or is not. What is given
@@ -141,6 +153,8 @@ VECDB_API int vecdb_client_describe(vecdb_client *client, const char *collection
 VECDB_API const vecdb_schema *vecdb_client_about_schema(const vecdb_client_about *about);
 /* Never that of another collection, also when that has had the same name. */
 VECDB_API uint32_t vecdb_client_about_id(const vecdb_client_about *about);
+/* Of its schema: grows with each change. */
+VECDB_API uint64_t vecdb_client_about_version(const vecdb_client_about *about);
 VECDB_API int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layout *out);
 VECDB_API void vecdb_client_about_free(vecdb_client_about *about);
 
@@ -173,12 +187,20 @@ VECDB_API int vecdb_client_replicas(vecdb_client *client, const vecdb_client_abo
 VECDB_API int vecdb_client_check(vecdb_client *client, const char *collection,
                                  const vecdb_client_call *call, vecdb_error *error);
 
+/* n numbers from *first on, which nobody else ever gets from this cluster: keys for AUTO_ID. */
+VECDB_API int vecdb_client_numbers(vecdb_client *client, uint32_t n, int64_t *first,
+                                   const vecdb_client_call *call, vecdb_error *error);
 VECDB_API int vecdb_client_insert(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, const vecdb_client_call *call,
                                   vecdb_error *error);
 VECDB_API int vecdb_client_upsert(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, const vecdb_client_call *call,
                                   vecdb_error *error);
+/* As vecdb_update. An update that is tried again after a failure is applied once; `found` is then 0
+   for rows of which that is not known any more. */
+VECDB_API int vecdb_client_update(vecdb_client *client, const char *collection,
+                                  const vecdb_batch *batch, uint32_t flags, uint8_t *found,
+                                  const vecdb_client_call *call, vecdb_error *error);
 /* *deleted may be NULL. */
 VECDB_API int vecdb_client_delete(vecdb_client *client, const char *collection,
                                   const vecdb_keys *keys, uint64_t *deleted,
@@ -212,6 +234,18 @@ typedef struct vecdb_client_fields {
 VECDB_API int vecdb_client_search(vecdb_client *client, const char *collection,
                                   const vecdb_search_params *params, const vecdb_client_call *call,
                                   vecdb_client_answer **out, vecdb_error *error);
+/* As vecdb_search_hybrid: the searches are made at once, each of every shard as of a moment of its
+   own, and their hits put together here. */
+VECDB_API int vecdb_client_search_hybrid(vecdb_client *client, const char *collection,
+                                         const vecdb_hybrid_params *params,
+                                         const vecdb_client_call *call, vecdb_client_answer **out,
+                                         vecdb_error *error);
+/* As vecdb_search_groups: group g of query q is query q * k + g of the answer. Groups of several
+   rows are looked for once more, in all shards, when it is known which they are. */
+VECDB_API int vecdb_client_search_groups(vecdb_client *client, const char *collection,
+                                         const vecdb_search_params *params,
+                                         const vecdb_group_by *by, const vecdb_client_call *call,
+                                         vecdb_client_answer **out, vecdb_error *error);
 /* fields NULL: all. */
 VECDB_API int vecdb_client_get(vecdb_client *client, const char *collection, const vecdb_keys *keys,
                                const vecdb_client_fields *fields, const vecdb_client_call *call,

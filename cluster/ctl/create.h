@@ -3,6 +3,7 @@
 #define CLUSTER_CTL_CREATE_H
 
 #include "ctl/session.h"
+#include "vecdb.h"
 
 /* Writes PREFIX/fmt; CTL_OK also when it is there. */
 enum ctl_status ctl_init(struct ctl *ctl, const char *name);
@@ -15,6 +16,13 @@ enum ctl_status ctl_add_node(struct ctl *ctl, const struct doc_node *node);
  * collection to anybody, but keeps its name.
  */
 enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll, const struct doc_splits *splits);
+/* Adds fields to the schema of the collection; `version` is that of the schema from then on.
+   Whether they are good fields is the caller's to have looked at. CTL_EXISTS: there is one of such
+   a name. */
+enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_schema *fields,
+                               uint64_t *version);
+/* Takes n numbers for rows, from `first` on, that nobody ever gets again. */
+enum ctl_status ctl_numbers(struct ctl *ctl, uint64_t n, int64_t *first);
 /* Removes the collection of that name with all its documents, in one transaction: to nodes it is
    gone, and they remove its data. CTL_NO_SUCH: there is none. */
 enum ctl_status ctl_drop(struct ctl *ctl, const char *name);

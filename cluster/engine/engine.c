@@ -157,6 +157,14 @@ int engine_index_drop(struct engine_collection *collection, const char *field, v
 
 /* ---- Writes ---- */
 
+bool engine_has_numbers(const struct engine *engine) { return engine->ops->numbers != NULL; }
+
+int engine_numbers(struct engine *engine, uint32_t n, int64_t *first, vecdb_error *error) {
+  return engine->ops->numbers
+             ? engine->ops->numbers(engine, n, first, error)
+             : engine_fail(error, VECDB_ERR_UNSUPPORTED, "rows are numbered by the database");
+}
+
 int engine_insert(struct engine_collection *collection, const vecdb_batch *batch, int64_t *ids,
                   vecdb_error *error) {
   return collection->ops->insert(collection, batch, ids, error);

@@ -132,6 +132,10 @@ int engine_index_drop(struct engine_collection *collection, const char *field, v
 
 /* ---- Writes ---- */
 
+/* Whether the engine has numbers for rows that no other server gets; and n of them. */
+bool engine_has_numbers(const struct engine *engine);
+int engine_numbers(struct engine *engine, uint32_t n, int64_t *first, vecdb_error *error);
+
 int engine_insert(struct engine_collection *collection, const vecdb_batch *batch, int64_t *ids,
                   vecdb_error *error);
 int engine_upsert(struct engine_collection *collection, const vecdb_batch *batch, int64_t *ids,

@@ -11,6 +11,7 @@ struct engine_ops {
   int (*close)(struct engine *, vecdb_error *);
   int (*backup)(struct engine *, const char *, vecdb_error *);
   int (*rekey)(struct engine *, const char *, uint32_t, vecdb_error *);
+  int (*numbers)(struct engine *, uint32_t, int64_t *, vecdb_error *);
   int (*memory_stats)(struct engine *, vecdb_memory *, vecdb_error *);
 
   int (*collection_create)(struct engine *, const char *, const vecdb_schema *,

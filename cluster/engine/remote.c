@@ -47,7 +47,10 @@ static void known_drop(struct remote_known *known) {
   if (--known->references)
     return;
   vecdb_client_about_free(known->about);
-  vecdb_client_session_free(known->session);
+  if (known->before)
+    known_drop(known->before);
+  else
+    vecdb_client_session_free(known->session);
   free(known);
 }
 
@@ -88,12 +91,20 @@ static struct remote_known *known_fresh(struct remote *remote, const char *name)
 static struct remote_known *known_keep(struct remote *remote, struct remote_known *fresh) {
   pthread_mutex_lock(&remote->mutex);
   struct remote_known **at = known_place(remote, fresh->name), *known = *at;
-  if (known && vecdb_client_about_id(known->about) == vecdb_client_about_id(fresh->about)) {
+  bool same = known && vecdb_client_about_id(known->about) == vecdb_client_about_id(fresh->about);
+  uint64_t version = vecdb_client_about_version(fresh->about);
+  if (same && vecdb_client_about_version(known->about) >= version) {
     known->asked_us = fresh->asked_us;
     known_drop(fresh);
   } else {
-    if (known)
+    if (same) { /* the list's reference is the new one's from now on */
+      *at = known->next;
+      vecdb_client_session_free(fresh->session);
+      fresh->session = known->session;
+      fresh->before = known;
+    } else if (known) {
       known_unlink(at);
+    }
     known = fresh;
     known->next = remote->known;
     remote->known = known;
@@ -165,6 +176,11 @@ static void remote_release(struct engine_collection *collection) {
   struct remote_collection *c = (struct remote_collection *)collection;
   pthread_mutex_lock(&c->remote->mutex);
   known_drop(c->known);
+  for (struct remote_former *f = c->former, *next; f; f = next) {
+    next = f->next;
+    known_drop(f->known);
+    free(f);
+  }
   pthread_mutex_unlock(&c->remote->mutex);
   free(c);
 }
@@ -202,6 +218,29 @@ static int remote_list(struct engine *engine, int (*visit)(void *user, const cha
   return VECDB_OK;
 }
 
+/* The handle is of the collection as it is then. */
+static int remote_fields_add(struct engine_collection *collection, const vecdb_schema *fields,
+                             const vecdb_control *control, vecdb_error *error) {
+  struct remote_collection *c = (struct remote_collection *)collection;
+  struct remote *remote = c->remote;
+  vecdb_client_call call = remote_call(remote);
+  if (control && control->timeout_ms)
+    call.timeout_ms = control->timeout_ms;
+  struct remote_former *former = malloc(sizeof *former);
+  if (!former)
+    return remote_no_memory(error);
+  int rc = vecdb_client_fields_add(remote->client, c->known->name, fields, &call, error);
+  struct remote_known *fresh = rc ? NULL : known_ask(remote, c->known->name, error);
+  if (!fresh) {
+    free(former);
+    return rc ? rc : VECDB_CLIENT_UNKNOWN;
+  }
+  *former = (struct remote_former){c->former, c->known};
+  c->former = former;
+  c->known = fresh;
+  return VECDB_OK;
+}
+
 static const char *remote_name(const struct engine_collection *collection) {
   return remote_collection_of(collection)->known->name;
 }
@@ -232,7 +271,14 @@ static int remote_close(struct engine *engine, vecdb_error *error) {
   return VECDB_OK;
 }
 
+static int remote_numbers(struct engine *engine, uint32_t n, int64_t *first,
+                          vecdb_error *error) {
+  const vecdb_client_call call = remote_call(remote_of(engine));
+  return vecdb_client_numbers(remote_of(engine)->client, n, first, &call, error);
+}
+
 static const struct engine_ops remote_ops = {.close = remote_close,
+                                             .numbers = remote_numbers,
                                              .collection_create = remote_create,
                                              .collection_get = remote_get_collection,
                                              .collection_drop = remote_drop,
@@ -242,13 +288,17 @@ static const struct engine_ops remote_ops = {.close = remote_close,
                                              .collection_schema = remote_schema,
                                              .collection_stats = remote_stats,
                                              .replicas = remote_replicas,
+                                             .fields_add = remote_fields_add,
                                              .flush = remote_flush,
                                              .insert = remote_insert,
                                              .upsert = remote_upsert,
+                                             .update = remote_update,
                                              .delete = remote_delete,
                                              .delete_where = remote_delete_where,
                                              .search = remote_search,
                                              .search_range = remote_search_range,
+                                             .search_groups = remote_search_groups,
+                                             .search_hybrid = remote_search_hybrid,
                                              .query = remote_query,
                                              .count = remote_count,
                                              .get = remote_get};

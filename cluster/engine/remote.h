@@ -18,6 +18,7 @@ struct remote_known {
   const vecdb_schema *schema; /* that of `about` */
   const vecdb_field *key;
   vecdb_client_session *session; /* of all who use it: only the client's thread touches it */
+  struct remote_known *before;   /* as it was with an older schema, and has the session; or NULL */
 };
 
 struct remote {
@@ -33,6 +34,10 @@ struct remote_collection {
   struct engine_collection base;
   struct remote *remote;
   struct remote_known *known;
+  struct remote_former {
+    struct remote_former *next;
+    struct remote_known *known;
+  } * former; /* whose schemas were given to who has the handle */
 };
 
 /* remote.c: forgets what is known of the name, when it may be no more so. */
@@ -48,6 +53,8 @@ int remote_insert(struct engine_collection *c, const vecdb_batch *batch, int64_t
                   vecdb_error *error);
 int remote_upsert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
                   vecdb_error *error);
+int remote_update(struct engine_collection *c, const vecdb_batch *batch, uint32_t flags,
+                  uint8_t *found, vecdb_error *error);
 int remote_delete(struct engine_collection *c, const vecdb_keys *keys, uint64_t *deleted,
                   vecdb_error *error);
 int remote_delete_where(struct engine_collection *c, const vecdb_filter *filter, uint64_t *deleted,
@@ -55,6 +62,12 @@ int remote_delete_where(struct engine_collection *c, const vecdb_filter *filter,
 int remote_search(struct engine_collection *c, const vecdb_search_params *params, vecdb_hit *hits,
                   uint32_t *counts, vecdb_search_info *info, struct engine_rows **rows,
                   vecdb_error *error);
+int remote_search_groups(struct engine_collection *c, const vecdb_search_params *params,
+                         const vecdb_group_by *by, vecdb_hit *hits, uint32_t *counts,
+                         vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error);
+int remote_search_hybrid(struct engine_collection *c, const vecdb_hybrid_params *params,
+                         vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
+                         struct engine_rows **rows, vecdb_error *error);
 int remote_search_range(struct engine_collection *c, const vecdb_search_params *params,
                         float radius, vecdb_hit *hits, uint32_t *count, vecdb_search_info *info,
                         struct engine_rows **rows, vecdb_error *error);

@@ -1,4 +1,5 @@
 /* remote_calls.c - reads and writes of rows, through the client; see remote.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -67,14 +68,58 @@ static void calls_ids(const struct remote_known *known, const vecdb_batch *batch
 typedef int calls_writer(vecdb_client *client, const char *collection, const vecdb_batch *batch,
                          const vecdb_client_call *call, vecdb_error *error);
 
-static int calls_write(struct engine_collection *c, calls_writer *writer, const vecdb_batch *batch,
-                       int64_t *ids, vecdb_error *error) {
+static int calls_send(struct engine_collection *c, calls_writer *writer, const vecdb_batch *batch,
+                      int64_t *ids, vecdb_error *error) {
   const struct remote_known *known = calls_of(c)->known;
   vecdb_client_call call = calls_begin(c, NULL);
   int rc = writer(calls_of(c)->remote->client, known->name, batch, &call, error);
   if (!rc)
     calls_ids(known, batch, ids);
   return calls_end(c, rc);
+}
+
+/* Rows that are numbered here: the batch and their keys. */
+static int calls_number(struct engine_collection *c, calls_writer *writer,
+                        const vecdb_batch *batch, int64_t *ids, vecdb_error *error) {
+  const struct remote_known *known = calls_of(c)->known;
+  const vecdb_client_call call = calls_begin(c, NULL);
+  int64_t first;
+  int rc = vecdb_client_numbers(calls_of(c)->remote->client, batch->n_rows, &first, &call, error);
+  if (rc)
+    return rc;
+  vecdb_batch whole = *batch;
+  int64_t *keys = calloc(batch->n_rows, sizeof *keys);
+  vecdb_column *columns = calloc(batch->n_columns + 1, sizeof *columns);
+  if (keys && columns) {
+    for (uint32_t i = 0; i < batch->n_rows; i++)
+      keys[i] = first + i;
+    if (batch->n_columns)
+      memcpy(columns + 1, batch->columns, batch->n_columns * sizeof *columns);
+    columns[0] = (vecdb_column){.field = known->key->name, .data = keys};
+    whole.columns = columns;
+    whole.n_columns++;
+    rc = calls_send(c, writer, &whole, ids, error);
+  } else {
+    rc = calls_no_memory(error);
+  }
+  free(columns);
+  free(keys);
+  return rc;
+}
+
+static int calls_write(struct engine_collection *c, calls_writer *writer, const vecdb_batch *batch,
+                       int64_t *ids, vecdb_error *error) {
+  const vecdb_field *key = calls_of(c)->known->key;
+  if (!(key->flags & VECDB_AUTO_ID))
+    return calls_send(c, writer, batch, ids, error);
+  for (uint32_t i = 0; i < batch->n_columns; i++)
+    if (strcmp(batch->columns[i].field, key->name) == 0) {
+      engine_fail(error, VECDB_ERR_ARGUMENT, "the database numbers these rows and takes no column");
+      if (error)
+        snprintf(error->field, sizeof error->field, "%.63s", key->name);
+      return VECDB_ERR_ARGUMENT;
+    }
+  return calls_number(c, writer, batch, ids, error);
 }
 
 int remote_insert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
@@ -85,6 +130,13 @@ int remote_insert(struct engine_collection *c, const vecdb_batch *batch, int64_t
 int remote_upsert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
                   vecdb_error *error) {
   return calls_write(c, vecdb_client_upsert, batch, ids, error);
+}
+
+int remote_update(struct engine_collection *c, const vecdb_batch *batch, uint32_t flags,
+                  uint8_t *found, vecdb_error *error) {
+  vecdb_client_call call = calls_begin(c, NULL);
+  return calls_end(c, vecdb_client_update(calls_of(c)->remote->client, calls_of(c)->known->name,
+                                          batch, flags, found, &call, error));
 }
 
 int remote_delete(struct engine_collection *c, const vecdb_keys *keys, uint64_t *deleted,
@@ -119,32 +171,84 @@ static void calls_hits(const vecdb_client_answer *answer, uint32_t n_queries, ui
   }
 }
 
+/* What a search was asked for. */
+struct calls_wanted {
+  const char *const *fields;
+  size_t n_fields;
+  uint32_t n_lists; /* of hits */
+  uint32_t k;       /* hits of each at most */
+  vecdb_search_info *info;
+  uint64_t began_ns;
+};
+
+/* What came of a search, also of one that gives lists of hits for each query. The answer is taken
+   over. */
+static int calls_searched(const struct remote_known *known, vecdb_client_answer *answer,
+                          const struct calls_wanted *w, vecdb_hit *hits, uint32_t *counts,
+                          struct engine_rows **rows, vecdb_error *error) {
+  calls_hits(answer, w->n_lists, w->k, hits, counts);
+  if (w->info)
+    *w->info =
+        (vecdb_search_info){.size = sizeof *w->info,
+                            .partial = (uint32_t)vecdb_client_answer_partial(answer, NULL, NULL),
+                            .elapsed_ns = calls_now_ns() - w->began_ns};
+  if (!rows) {
+    vecdb_client_answer_free(answer);
+    return VECDB_OK;
+  }
+  *rows = remote_rows(known, answer, w->fields, w->n_fields, w->n_lists);
+  return *rows ? VECDB_OK : calls_no_memory(error);
+}
+
 int remote_search(struct engine_collection *c, const vecdb_search_params *params, vecdb_hit *hits,
                   uint32_t *counts, vecdb_search_info *info, struct engine_rows **rows,
                   vecdb_error *error) {
   const struct remote_known *known = calls_of(c)->known;
+  const struct calls_wanted wanted = {params->fields, params->n_fields,
+                                      params->n_queries ? params->n_queries : 1, params->k,
+                                      info, calls_now_ns()};
   vecdb_client_call call = calls_begin(c, params->control);
-  uint32_t n = params->n_queries ? params->n_queries : 1;
-  uint64_t began_ns = calls_now_ns();
   vecdb_client_answer *answer;
   if (rows)
     *rows = NULL;
   int rc =
       vecdb_client_search(calls_of(c)->remote->client, known->name, params, &call, &answer, error);
-  if (rc)
-    return calls_end(c, rc);
-  calls_hits(answer, n, params->k, hits, counts);
-  if (info)
-    *info =
-        (vecdb_search_info){.size = sizeof *info,
-                            .partial = (uint32_t)vecdb_client_answer_partial(answer, NULL, NULL),
-                            .elapsed_ns = calls_now_ns() - began_ns};
-  if (!rows) {
-    vecdb_client_answer_free(answer);
-    return VECDB_OK;
-  }
-  *rows = remote_rows(known, answer, params->fields, params->n_fields, n);
-  return *rows ? VECDB_OK : calls_no_memory(error);
+  return rc ? calls_end(c, rc)
+            : calls_searched(known, answer, &wanted, hits, counts, rows, error);
+}
+
+int remote_search_groups(struct engine_collection *c, const vecdb_search_params *params,
+                         const vecdb_group_by *by, vecdb_hit *hits, uint32_t *counts,
+                         vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
+  const struct remote_known *known = calls_of(c)->known;
+  const struct calls_wanted wanted = {params->fields, params->n_fields,
+                                      (params->n_queries ? params->n_queries : 1) * params->k,
+                                      by->hits ? by->hits : 1, info, calls_now_ns()};
+  vecdb_client_call call = calls_begin(c, params->control);
+  vecdb_client_answer *answer;
+  if (rows)
+    *rows = NULL;
+  int rc = vecdb_client_search_groups(calls_of(c)->remote->client, known->name, params, by, &call,
+                                      &answer, error);
+  return rc ? calls_end(c, rc)
+            : calls_searched(known, answer, &wanted, hits, counts, rows, error);
+}
+
+int remote_search_hybrid(struct engine_collection *c, const vecdb_hybrid_params *params,
+                         vecdb_hit *hits, uint32_t *counts, vecdb_search_info *info,
+                         struct engine_rows **rows, vecdb_error *error) {
+  const struct remote_known *known = calls_of(c)->known;
+  const uint32_t n = params->n_searches ? params->searches[0].search.n_queries : 0;
+  const struct calls_wanted wanted = {params->fields, params->n_fields, n ? n : 1, params->k, info,
+                                      calls_now_ns()};
+  vecdb_client_call call = calls_begin(c, params->control);
+  vecdb_client_answer *answer;
+  if (rows)
+    *rows = NULL;
+  int rc = vecdb_client_search_hybrid(calls_of(c)->remote->client, known->name, params, &call,
+                                      &answer, error);
+  return rc ? calls_end(c, rc)
+            : calls_searched(known, answer, &wanted, hits, counts, rows, error);
 }
 
 static const vecdb_field *calls_vector(const struct remote_known *known, const char *name) {

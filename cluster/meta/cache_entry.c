@@ -47,6 +47,7 @@ static enum doc_status entry_read(struct entry_cell *cell) {
       return doc_move_read(text, &cell->doc.move, why);
     case DOC_PATH_CONTROL:
     case DOC_PATH_IDS:
+    case DOC_PATH_NUMBERS:
     case DOC_PATH_OTHER:
       break; /* plain text */
   }

@@ -9,7 +9,8 @@ static const struct key_form {
   int numbers; /* behind the word */
 } key_forms[] = {
     [DOC_PATH_CLUSTER] = {"fmt", 0}, [DOC_PATH_CONTROL] = {"ctl", 0},
-    [DOC_PATH_IDS] = {"ids", 0},     [DOC_PATH_NODE] = {"node", 1},
+    [DOC_PATH_IDS] = {"ids", 0},     [DOC_PATH_NUMBERS] = {"numbers", 0},
+    [DOC_PATH_NODE] = {"node", 1},
     [DOC_PATH_LIVE] = {"live", 1},   [DOC_PATH_COLL] = {"coll", 1},
     [DOC_PATH_SLOTS] = {"slots", 1}, [DOC_PATH_SPLITS] = {"splits", 1},
     [DOC_PATH_SHARD] = {"shard", 2}, [DOC_PATH_MOVE] = {"move", 2},

@@ -13,6 +13,7 @@ enum doc_kind {
   DOC_PATH_CLUSTER, /* fmt */
   DOC_PATH_CONTROL, /* ctl: the id of the node that plans, on its lease */
   DOC_PATH_IDS,     /* ids: the last collection id given */
+  DOC_PATH_NUMBERS, /* numbers: the last number given to a row */
   DOC_PATH_NODE,    /* node/ID */
   DOC_PATH_LIVE,    /* live/ID */
   DOC_PATH_COLL,    /* coll/ID */

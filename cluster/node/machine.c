@@ -61,6 +61,7 @@ void machine_begin(struct machine *m) {
 }
 
 static void machine_item_free(struct machine_item *i) {
+  free(i->outcome.found);
   free(i->body);
   free(i);
 }
@@ -77,6 +78,8 @@ static void machine_done(struct work_job *job) {
       m->check.seq = k->outcome.seq;
       m->check.digest = k->outcome.digest;
     }
+    if (k->op.client == MACHINE_SCHEMA && k->op.count > m->schema)
+      m->schema = k->op.count;
   }
   machine_begin(m);
   while (i) {
@@ -87,6 +90,8 @@ static void machine_done(struct work_job *job) {
     machine_item_free(i);
     i = next;
   }
+  if (m->failed && m->o.failed)
+    m->o.failed(m->o.arg); /* the next entry may be one that nobody sends before this one's end */
 }
 
 /* ---- What the replica calls ---- */
@@ -194,6 +199,7 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
         i->outcome.ticket = ticket; /* which the job does not look at */
 }
 
+uint64_t machine_schema(const struct machine *m) { return m->schema; }
 uint64_t machine_seen(const struct machine *m) { return m->applied.seq; }
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest) {
   *seq = m->check.seq;
@@ -225,6 +231,11 @@ void machine_replaced(struct machine *m) {
   m->o.applied(m->o.arg, &o);
 }
 
+void machine_schema_find(struct machine *m) {
+  const struct rep_client c = machine_client(m, MACHINE_SCHEMA);
+  m->schema = c.max ? c.max : 1;
+}
+
 static bool machine_load(struct machine *m, char *why) {
   uint32_t number;
   int error = files_make_dir(m->vfs, m->o.folder);
@@ -239,6 +250,7 @@ static bool machine_load(struct machine *m, char *why) {
     return false;
   m->applied = m->pos;
   m->durable = m->pos.seq;
+  machine_schema_find(m);
   return true;
 }
 

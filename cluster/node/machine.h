@@ -22,6 +22,7 @@ struct machine_outcome {
   uint64_t number; /* deletes: rows; writes: rows of the batch */
   bool checked;    /* it was a check: `digest` is of the rows */
   uint64_t digest;
+  uint8_t *found;  /* updates: by row of the batch, as vecdb_update says; else NULL */
   int32_t code;    /* a vecdb_status */
   vecdb_error error;
 };
@@ -35,6 +36,8 @@ struct machine_options {
   void *arg;
   /* An entry was applied, and so all before it. */
   void (*applied)(void *arg, const struct machine_outcome *outcome);
+  /* The data failed: nothing more will be applied. NULL: nobody is told before the next entry. */
+  void (*failed)(void *arg);
 };
 
 /* NULL with the reason in `why` (MACHINE_WHY bytes). */
@@ -52,6 +55,10 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
 uint64_t machine_seen(const struct machine *m);
 /* What the last check gave: the rows as of `seq`. False: there was none since the data is here. */
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest);
+/* Of the schema that the rows have, for what searches see: the count of the last op id of
+   MACHINE_SCHEMA, and 1 before there was any. */
+#define MACHINE_SCHEMA (UINT64_MAX - 1)
+uint64_t machine_schema(const struct machine *m);
 /* Bytes of entries that wait. */
 uint64_t machine_waiting(const struct machine *m);
 /* The rows as of now; on the owner's thread, until it returns to its loop. */

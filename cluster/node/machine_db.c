@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/schema.h"
+
 static const char *const db_clients_fields[] = {"client", "max", "bits", "seq", "epoch", "chain"};
 
 /* Beside the clients, in `max` the version that the first row of a push had before, in `bits` the
@@ -126,7 +128,9 @@ static int db_batch(struct machine_db *d, const struct wire_message *m, struct w
     return vecdb_insert(d->rows, &batch, NULL, e);
   if (m->write.kind == WIRE_UPSERT)
     return vecdb_upsert(d->rows, &batch, NULL, e);
-  return vecdb_update(d->rows, &batch, m->write.flags, NULL, e);
+  out->found = calloc(batch.n_rows, 1);
+  return out->found ? vecdb_update(d->rows, &batch, m->write.flags, out->found, e)
+                    : VECDB_ERR_NO_MEMORY;
 }
 
 /* ---- Pushes ---- */
@@ -198,6 +202,26 @@ static int db_optimize(struct machine_db *d, const struct wire_message *m, vecdb
   return vecdb_optimizer_set(d->rows, o->field, o->none ? NULL : &o->optimizer, NULL, e);
 }
 
+/* Those that are not there yet: applied again, it does nothing more. */
+static int db_fields_add(struct machine_db *d, const struct wire_message *m, struct wire_mem *mem,
+                         vecdb_error *e) {
+  char why[WIRE_WHY];
+  const vecdb_schema *own = vecdb_collection_schema(d->rows);
+  vecdb_schema wanted, add = VECDB_SCHEMA_INIT;
+  int code = wire_schema_read(m->name.text, strlen(m->name.text), mem, &wanted, why);
+  vecdb_field *fields = code ? NULL : wire_mem_get(mem, wanted.n_fields, sizeof *fields);
+  if (!code && !fields)
+    code = VECDB_ERR_NO_MEMORY;
+  for (uint32_t i = 0; !code && i < wanted.n_fields; i++)
+    if (!wire_schema_field(own, wanted.fields[i].name))
+      fields[add.n_fields++] = wanted.fields[i];
+  add.fields = fields;
+  if (code || !add.n_fields)
+    return code;
+  /* It is durable at once, as an optimizer is. */
+  return machine_db_flush(d) ? vecdb_fields_add(d->rows, &add, NULL, e) : VECDB_ERR_IO;
+}
+
 bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
                       struct machine_outcome *out) {
   struct wire_mem mem = {0};
@@ -216,6 +240,8 @@ bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
     out->code = db_push(d, &m, &mem, out);
   else if (m.write.kind == WIRE_OPTIMIZE)
     out->code = db_optimize(d, &m, &out->error);
+  else if (m.write.kind == WIRE_FIELDS_ADD)
+    out->code = db_fields_add(d, &m, &mem, &out->error);
   else if (m.write.kind == WIRE_DELETE)
     out->code = vecdb_delete(d->rows, &m.keys, &out->number, &out->error);
   else if (m.write.kind == WIRE_DELETE_WHERE)

@@ -75,6 +75,7 @@ struct machine {
   struct {
     uint64_t seq, digest;
   } check; /* the last one; seq 0: none */
+  uint64_t schema;        /* its version there */
   struct rep_dedup dedup;
   struct machine_item *first, *last; /* not given to the job yet */
   uint64_t waiting;
@@ -88,7 +89,9 @@ struct machine {
   _Atomic bool failed;
 };
 
-/* machine.c: begins what can be begun. */
+/* machine.c: the schema's version, by the op ids that the data has. */
+void machine_schema_find(struct machine *m);
+/* Begins what can be begun. */
 void machine_begin(struct machine *m);
 
 /* machine_data.c */

@@ -196,6 +196,7 @@ enum rep_status machine_take_finish(void *arg) {
   m->check.seq = 0;
   memcpy(m->dedup.clients, t->clients, t->n_clients * sizeof *t->clients);
   m->dedup.n = t->n_clients;
+  machine_schema_find(m);
   m->ship.spent = true; /* a copy of what was before */
   t->data = NULL;
   take_clear(m);

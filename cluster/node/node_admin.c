@@ -121,12 +121,13 @@ void node_admin_end(struct node *n) {
   }
 }
 
-/* ---- Creating and dropping, on the thread ---- */
+/* ---- Creating, dropping and changing, on the thread ---- */
 
 struct admin_work {
   struct node_ask *a;
   vecdb_error error;
   struct ctl ctl;
+  uint64_t number; /* of the answer */
 };
 
 static int admin_say(struct admin_work *w, int code, const char *field, const char *words) {
@@ -167,10 +168,6 @@ static int admin_schema(struct admin_work *w, const struct doc_coll *coll) {
   int code = wire_schema_read(text, strlen(text), &mem, &schema, why);
   if (code)
     admin_say(w, code, "", why);
-  for (uint32_t i = 0; !code && i < schema.n_fields; i++)
-    if (schema.fields[i].flags & VECDB_AUTO_ID)
-      code = admin_say(w, VECDB_ERR_UNSUPPORTED, schema.fields[i].name,
-                       "shards do not number rows: give keys");
   code = code ? code : admin_try(w, &schema);
   wire_mem_free(&mem);
   return code;
@@ -193,6 +190,62 @@ static int admin_create(struct admin_work *w) {
   return code;
 }
 
+/* Whether the fields can be added, by a collection in memory that has what there is. */
+static int admin_try_fields(struct admin_work *w, const vecdb_schema *now,
+                            const vecdb_schema *fields) {
+  vecdb_collection *rows = NULL;
+  vecdb *db = NULL;
+  int code = vecdb_open(":memory:", NULL, &db, &w->error);
+  code = code ? code : vecdb_collection_create(db, "rows", now, &rows, &w->error);
+  code = code ? code : vecdb_fields_add(rows, fields, NULL, &w->error);
+  vecdb_collection_release(rows);
+  if (db)
+    vecdb_close(db, NULL);
+  return code;
+}
+
+/* The schema of a collection as the cache of this session has it. */
+static int admin_known(struct admin_work *w, const char *name, struct wire_mem *mem,
+                       vecdb_schema *out) {
+  char why[WIRE_WHY] = "";
+  const struct cache_view *view = ctl_view(&w->ctl);
+  size_t n;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_COLL, 0, &n);
+  int code = VECDB_ERR_NOT_FOUND;
+  for (size_t i = 0; i < n && code == VECDB_ERR_NOT_FOUND; i++) {
+    const struct doc_coll *coll = all[i]->doc;
+    if (!coll || coll->state != DOC_COLL_ACTIVE || strcmp(coll->name, name) != 0)
+      continue;
+    const char *text = coll->schema ? coll->schema : "{}";
+    code = wire_schema_read(text, strlen(text), mem, out, why);
+  }
+  cache_give(view);
+  return code ? admin_say(w, code, "", *why ? why : "no such collection") : VECDB_OK;
+}
+
+static int admin_alter(struct admin_work *w) {
+  char why[WIRE_WHY] = "";
+  struct wire_mem mem = {0};
+  const struct wire_name *name = &w->a->message.name;
+  vecdb_schema now, fields;
+  int code = wire_schema_read(name->text, strlen(name->text), &mem, &fields, why);
+  if (code)
+    admin_say(w, code, "", why);
+  code = code ? code : admin_known(w, name->name, &mem, &now);
+  code = code ? code : admin_try_fields(w, &now, &fields);
+  if (!code)
+    code = admin_ctl_code(w, ctl_fields_add(&w->ctl, name->name, &fields, &w->number));
+  wire_mem_free(&mem);
+  return code;
+}
+
+static int admin_numbers(struct admin_work *w) {
+  int64_t first = 0;
+  int code = admin_ctl_code(w, ctl_numbers(&w->ctl, w->a->message.number, &first));
+  w->number = code ? 0 : (uint64_t)first;
+  return code;
+}
+
 static int admin_work(struct admin_work *w) {
   const struct node_config *config = &w->a->node->config;
   const struct etcd_config etcd = {.endpoints = config->endpoints,
@@ -207,9 +260,13 @@ static int admin_work(struct admin_work *w) {
   w->ctl.limit_us = left_us < admin_store_us ? left_us : admin_store_us;
   if (ctl_open(&w->ctl, store, config->cluster))
     return admin_say(w, WIRE_UNAVAILABLE, "", "the metadata store does not answer");
-  bool create = w->a->message.kind == WIRE_CREATE;
-  int code =
-      create ? admin_create(w) : admin_ctl_code(w, ctl_drop(&w->ctl, w->a->message.name.name));
+  int code;
+  switch (w->a->message.kind) {
+    case WIRE_CREATE: code = admin_create(w); break;
+    case WIRE_ALTER: code = admin_alter(w); break;
+    case WIRE_NUMBERS: code = admin_numbers(w); break;
+    default: code = admin_ctl_code(w, ctl_drop(&w->ctl, w->a->message.name.name)); break;
+  }
   ctl_close(&w->ctl);
   return code;
 }
@@ -225,6 +282,8 @@ static void admin_run(struct work_job *job) {
   w.error = (vecdb_error){.row = -1, .position = -1};
   out.result = a->result;
   out.result.code = admin_work(&w);
+  out.has |= w.number ? WIRE_HAS(WIRE_NUMBER) : 0;
+  out.number = w.number;
   out.result.field = w.error.field;
   out.result.message = w.error.message;
   wire_out_init(&a->out, WIRE_LIMIT);

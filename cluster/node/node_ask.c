@@ -100,9 +100,16 @@ void node_asks_tick(struct node_replica *r) {
 
 static void ask_read_done(struct work_job *job) {
   struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
+  struct node_ask **at = &a->replica->reads;
+  while (*at != a)
+    at = &(*at)->next;
+  *at = a->next;
   machine_drop(a->data);
   a->replica->reading--;
-  node_ask_send(a);
+  if (a->cancelled)
+    ask_free(a);
+  else
+    node_ask_send(a);
 }
 
 /* A thread does it now. */
@@ -111,6 +118,8 @@ static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
   a->left_ms = left > 1 ? (uint32_t)left : 1;
   a->job = (struct work_job){NULL, node_read_run, ask_read_done};
   a->data = machine_hold(r->machine);
+  a->next = r->reads;
+  r->reads = a;
   r->reading++;
   work_add(r->node->work, &a->job);
 }
@@ -163,6 +172,11 @@ void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
 static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
   struct wire_message out = {.has = WIRE_HAS(WIRE_NUMBER), .number = o->number};
   a->result.code = o->code;
+  if (o->found) {
+    out.has |= WIRE_HAS(WIRE_FOUND);
+    out.found = o->found;
+    out.n_found = (uint32_t)o->number;
+  }
   if (o->code) {
     out.has = 0;
     a->result.row = o->error.row;
@@ -205,6 +219,10 @@ static void ask_write(struct node_replica *r, struct node_ask *a) {
            : ack == DOC_ACK_CHAIN                           ? REP_ACK_CHAIN
                                                             : REP_ACK_SYNC;
   a->write = true;
+  if (m->write.kind == WIRE_FIELDS_ADD || m->write.client >= MACHINE_SCHEMA) {
+    node_ask_fail(a, WIRE_PROTOCOL);
+    return;
+  }
   if (ev.n > WIRE_BODY_MAX) {
     node_ask_fail(a, VECDB_ERR_LIMIT);
     return;
@@ -256,6 +274,14 @@ static void ask_stats(struct node_replica *r, struct node_ask *a) {
   node_ask_message(a, &out);
 }
 
+/* Rows that do not have the fields yet that the sender knows of. The primary will have them soon.
+   Who knows fewer fields than the rows have is served: new ones have a value by themselves. */
+static int ask_older(const struct node_replica *r, const struct node_ask *a) {
+  struct rep_info info = {0};
+  rep_info(r->rep, &info);
+  return a->message.kind == WIRE_WRITE || info.serving ? WIRE_UNAVAILABLE : WIRE_NOT_FRESH;
+}
+
 static void ask_shard(struct node *n, struct node_ask *a) {
   const struct wire_target *t = &a->message.target;
   struct node_replica *r = node_replica_of(n, t->collection, t->shard);
@@ -264,9 +290,9 @@ static void ask_shard(struct node *n, struct node_ask *a) {
     return;
   }
   a->replica = r;
-  if (t->schema && t->schema != r->schema_version) {
+  if (t->schema > machine_schema(r->machine)) {
     ask_fence(a);
-    node_ask_fail(a, WIRE_SCHEMA);
+    node_ask_fail(a, ask_older(r, a));
     return;
   }
   switch (a->message.kind) {
@@ -274,6 +300,28 @@ static void ask_shard(struct node *n, struct node_ask *a) {
     case WIRE_STATS: ask_stats(r, a); break;
     default: ask_read(r, a); break;
   }
+}
+
+/* Nobody waits for the answer any more. A write goes on all the same; it is in the log. */
+static bool ask_cancel_of(struct node_replica *r, const struct node_ask *cancel) {
+  for (struct node_ask **at = &r->asks; *at; at = &(*at)->next)
+    if ((*at)->from == cancel->from && (*at)->request == cancel->request) {
+      ask_free(ask_take(r, at));
+      return true;
+    }
+  for (struct node_ask *a = r->reads; a; a = a->next)
+    if (a->from == cancel->from && a->request == cancel->request) {
+      a->cancelled = 1;
+      return true;
+    }
+  return false;
+}
+
+static void ask_cancel(struct node *n, struct node_ask *cancel) {
+  struct node_replica *r = n->replicas;
+  while (r && !ask_cancel_of(r, cancel))
+    r = r->next;
+  ask_free(cancel);
 }
 
 void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
@@ -298,6 +346,8 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_MAP:
     case WIRE_CREATE:
     case WIRE_DROP:
+    case WIRE_ALTER:
+    case WIRE_NUMBERS:
     case WIRE_LIST: node_admin(n, a); break;
     case WIRE_WRITE:
     case WIRE_SEARCH:
@@ -305,7 +355,7 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_QUERY:
     case WIRE_COUNT:
     case WIRE_STATS: ask_shard(n, a); break;
-    case WIRE_CANCEL: ask_free(a); break;
+    case WIRE_CANCEL: ask_cancel(n, a); break;
     default: node_ask_fail(a, VECDB_ERR_UNSUPPORTED); break;
   }
 }

@@ -56,7 +56,7 @@ struct node_replica {
   struct machine *machine;
   struct wire_mem mem; /* of the schema */
   vecdb_schema schema;
-  uint64_t schema_version;
+  int64_t alter_us; /* not asked before to take fields that its collection has by now */
   enum doc_ack ack;
   struct work_job sync;
   bool syncing, sync_ok;
@@ -66,7 +66,8 @@ struct node_replica {
   int64_t move_us;     /* a move's step is not said again before */
   bool claiming;       /* its store is being written into the record */
   uint32_t reading;    /* jobs that use its rows */
-  struct node_ask *asks;
+  struct node_ask *asks;  /* that wait */
+  struct node_ask *reads; /* that threads are at */
 };
 
 /* A request that is not answered yet. */
@@ -80,6 +81,7 @@ struct node_ask {
   int64_t until_us;
   uint32_t left_ms; /* when a thread begins with it */
   bool write;
+  volatile int32_t cancelled; /* nobody waits for it: a thread that is at it may stop */
   bool waits; /* a read, until the machine has seen `seq` */
   uint64_t seq;
   void *payload;
@@ -170,6 +172,9 @@ void node_check_tick(struct node_replica *r);
 void node_admin(struct node *n, struct node_ask *a);
 void node_admin_run(struct node *n);
 void node_admin_end(struct node *n);
+
+/* node_alter.c: schemas that have changed, into the logs of the shards. */
+void node_alter_tick(struct node_replica *r, const struct cache_view *view);
 
 /* node_gone.c: removes the data of collections that were dropped. */
 void node_gone_look(struct node *n, const struct cache_view *view);

@@ -31,16 +31,9 @@ static const char *const *read_fields(const struct read *q, size_t *n, bool all)
   return all ? NULL : none;
 }
 
-static int read_search(struct read *q) {
+static vecdb_search_params read_params(struct read *q) {
   const struct wire_search *s = &q->m->search;
   vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
-  vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
-  struct wire_message *out = q->out;
-  vecdb_hit *hits = wire_mem_get(q->mem, (size_t)s->n_queries * s->k, sizeof *hits);
-  float *scores = wire_mem_get(q->mem, (size_t)s->n_queries * s->k, sizeof *scores);
-  uint32_t *counts = wire_mem_get(q->mem, s->n_queries, sizeof *counts);
-  if (!hits || !scores || !counts)
-    return VECDB_ERR_NO_MEMORY;
   p.field = *s->field ? s->field : NULL;
   p.k = s->k;
   p.queries = s->queries;
@@ -53,18 +46,38 @@ static int read_search(struct read *q) {
   p.filter = q->m->filter;
   p.fields = read_fields(q, &p.n_fields, false);
   p.control = &q->control;
-  int code = vecdb_search(q->rows, &p, hits, counts, q->m->read.partial ? &info : NULL, &q->found,
-                          &q->error);
+  return p;
+}
+
+/* A search, or one for groups: then each query has k lists of hits, and they are answered one after
+   the other. */
+static int read_search(struct read *q) {
+  const struct wire_search *s = &q->m->search;
+  const bool groups = q->m->has & WIRE_HAS(WIRE_GROUP);
+  const uint32_t each = groups ? q->m->group.hits : s->k, lists = groups ? s->k : 1;
+  const size_t n_lists = (size_t)s->n_queries * lists;
+  const vecdb_search_params p = read_params(q);
+  vecdb_search_info info = VECDB_SEARCH_INFO_INIT, *told = q->m->read.partial ? &info : NULL;
+  vecdb_hit *hits = wire_mem_get(q->mem, n_lists * each, sizeof *hits);
+  float *scores = wire_mem_get(q->mem, n_lists * each, sizeof *scores);
+  uint32_t *found = wire_mem_get(q->mem, n_lists, sizeof *found);
+  uint32_t *counts = wire_mem_get(q->mem, s->n_queries, sizeof *counts), n = 0;
+  if (q->mem->failed)
+    return VECDB_ERR_NO_MEMORY;
+  const vecdb_group_by by = {sizeof by, each, groups ? q->m->group.field : NULL};
+  int code = groups ? vecdb_search_groups(q->rows, &p, &by, hits, found, told, &q->found, &q->error)
+                    : vecdb_search(q->rows, &p, hits, found, told, &q->found, &q->error);
   if (code)
     return code;
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < s->n_queries; i++)
-    for (uint32_t h = 0; h < counts[i]; h++)
-      scores[n++] = hits[(size_t)i * s->k + h].score;
-  out->hits = (struct wire_hits){s->n_queries, n, counts, scores};
-  out->has |= WIRE_HAS(WIRE_HITS);
-  out->result.partial = info.partial;
-  return read_columns(q->found, q->mem, out);
+  for (size_t i = 0; i < n_lists; i++) {
+    for (uint32_t h = 0; h < found[i]; h++)
+      scores[n++] = hits[i * each + h].score;
+    counts[i / lists] += found[i];
+  }
+  q->out->hits = (struct wire_hits){s->n_queries, n, counts, scores};
+  q->out->has |= WIRE_HAS(WIRE_HITS);
+  q->out->result.partial = info.partial;
+  return read_columns(q->found, q->mem, q->out);
 }
 
 /* The rows that are there of those that were asked for, as columns: key, vector, version. */
@@ -171,6 +184,7 @@ void node_read_run(struct work_job *job) {
   struct read q = {.rows = machine_data_rows(a->data), .m = &a->message};
   q.control = (vecdb_control)VECDB_CONTROL_INIT;
   q.control.timeout_ms = a->left_ms;
+  q.control.cancel = &a->cancelled;
   q.mem = &a->mem;
   q.out = &out;
   q.error = (vecdb_error){.row = -1, .position = -1};

@@ -41,9 +41,27 @@ static uint64_t replica_id(const struct node_replica *r) {
 
 static bool replica_schema(struct node_replica *r, const struct doc_coll *coll, char *why) {
   const char *text = coll->schema ? coll->schema : "{}";
-  r->schema_version = coll->schema_version;
   r->ack = coll->ack;
-  return wire_schema_read(text, strlen(text), &r->mem, &r->schema, why) == VECDB_OK;
+  if (wire_schema_read(text, strlen(text), &r->mem, &r->schema, why))
+    return false;
+  /* Rows come with their numbers: a shard gives none, which others would give, too. */
+  vecdb_field *fields = wire_mem_get(&r->mem, r->schema.n_fields, sizeof *fields);
+  for (uint32_t i = 0; fields && i < r->schema.n_fields; i++) {
+    fields[i] = r->schema.fields[i];
+    fields[i].flags &= ~(uint32_t)VECDB_AUTO_ID;
+  }
+  r->schema.fields = fields;
+  return fields != NULL;
+}
+
+/* Whoever waits for an entry is told now, and another replica may lead; rep_apply would find out
+   with the next entry only. */
+static void replica_failed(void *arg) {
+  struct node_replica *r = arg;
+  if (!r->stopped)
+    node_log(r->node, "shard %u/%u: its data failed, to be opened again", r->collection,
+             r->number);
+  r->stopped = true;
 }
 
 static bool replica_files(struct node_replica *r, char *why) {
@@ -65,6 +83,7 @@ static bool replica_files(struct node_replica *r, char *why) {
   memcpy(&jo.from.store.lo, n->store.bytes + 8, 8);
   const struct machine_options mo = {
       .folder = folder, .schema = &r->schema, .work = n->work, .arg = r, .applied = node_applied,
+      .failed = replica_failed,
       .flush = n->config.keep < NODE_FLUSH ? n->config.keep : 0}; /* what is not durable is kept */
   r->log = jlog_open(&jo, &found, why);
   if (r->log && found.damaged)
@@ -153,7 +172,8 @@ static void replica_open(struct node *n, const struct doc_shard *doc, const stru
     node_log(n, "shard %u/%u: open", r->collection, r->number);
     return;
   }
-  node_log(n, "shard %u/%u cannot be opened: %s", r->collection, r->number, why);
+  node_log(n, "shard %u/%u cannot be opened: %s", r->collection, r->number,
+           r->machine ? "its log takes no writes, or there is no memory" : why);
   replica_close(r);
 }
 
@@ -268,8 +288,10 @@ static void replica_moves(struct node *n) {
   const struct cache_view *view = cache_take(n->cache);
   if (!view)
     return;
-  for (struct node_replica *r = n->replicas; r; r = r->next)
+  for (struct node_replica *r = n->replicas; r; r = r->next) {
     replica_move(r, view);
+    node_alter_tick(r, view);
+  }
   cache_give(view);
 }
 

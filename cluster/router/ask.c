@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "router/prune.h"
 #include "router/state.h"
 
 enum { ASK_HEAD = 4096, ASK_COLUMN = 512 }; /* of a write besides its rows */
@@ -45,11 +46,31 @@ static void ask_narrow(struct router *r, struct request *q, struct router_shares
   *shares = (struct router_shares){used, kept};
 }
 
+/* Leaves out the shards where no row can pass the filter, but one: who asks wants an answer, with
+   what is wrong in the filter if something is. */
+static int ask_prune(struct router *r, struct request *q, struct router_shares *shares,
+                     vecdb_error *error) {
+  const struct router_map *map = q->coll->map;
+  bool *needed = wire_mem_get(&q->mem, map->n_shards, sizeof *needed);
+  struct router_share *kept = wire_mem_get(&q->mem, shares->n, sizeof *kept);
+  uint32_t used = 0;
+  if (!needed || !kept)
+    return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
+  memset(needed, true, map->n_shards * sizeof *needed);
+  prune_shards(map, &q->ask.message->filter, needed);
+  for (uint32_t i = 0; i < shares->n; i++)
+    if (needed[shares->shares[i].shard] || (!used && i + 1 == shares->n))
+      kept[used++] = shares->shares[i];
+  r->stats.shards_pruned += shares->n - used;
+  *shares = (struct router_shares){used, kept};
+  return VECDB_OK;
+}
+
 /* Searches of vectors that summaries are of: dense floats, and no filter, which would have its
    neighbours elsewhere. */
 static bool ask_may_narrow(const struct request *q) {
   const struct wire_message *m = q->ask.message;
-  return m->kind == WIRE_SEARCH && !(m->has & WIRE_HAS(WIRE_FILTER)) &&
+  return m->kind == WIRE_SEARCH && !(m->has & (WIRE_HAS(WIRE_FILTER) | WIRE_HAS(WIRE_GROUP))) &&
          m->search.type == VECDB_FLOAT_VECTOR && q->coll->smart.dim == m->search.dim;
 }
 
@@ -57,6 +78,9 @@ static int ask_shares(struct router *r, struct request *q, struct router_shares 
                       vecdb_error *error) {
   const struct wire_message *m = q->ask.message;
   const struct router_map *map = q->coll->map;
+  if (m->kind == WIRE_WRITE && m->write.kind == WIRE_UPDATE)
+    return router_split_update(map, &m->rows, m->write.flags & VECDB_UPDATE_INSERT, &q->mem, out,
+                               error);
   if (m->has & WIRE_HAS(WIRE_BATCH))
     return router_split_rows(map, &m->rows, &q->mem, out, error);
   if (m->has & WIRE_HAS(WIRE_KEYS) && m->kind != WIRE_QUERY)
@@ -64,6 +88,8 @@ static int ask_shares(struct router *r, struct request *q, struct router_shares 
   if (!router_split_all(map, &q->mem, out))
     return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
   q->all_shards = true;
+  if (map->by && m->has & WIRE_HAS(WIRE_FILTER))
+    return ask_prune(r, q, out, error);
   if (q->ask.shard_recall > 0 && ask_may_narrow(q))
     ask_narrow(r, q, out);
   return VECDB_OK;
@@ -121,6 +147,8 @@ static int ask_pieces(struct request *q, const struct router_share *share, vecdb
 static int ask_limits(const struct wire_message *m, vecdb_error *error) {
   if (m->kind == WIRE_SEARCH && (uint64_t)m->search.n_queries * m->search.k > VECDB_MAX_BATCH_ROWS)
     return ask_fail(error, VECDB_ERR_LIMIT, "more hits than one answer can have");
+  if (m->has & WIRE_HAS(WIRE_GROUP) && m->group.hits > VECDB_MAX_K / m->search.k)
+    return ask_fail(error, VECDB_ERR_K, "more hits of groups than a search can have");
   if (m->kind == WIRE_QUERY && m->page.offset + state_page(&m->page) > VECDB_MAX_BATCH_ROWS)
     return ask_fail(error, VECDB_ERR_LIMIT,
                     "more rows than one answer can have: go on after the last key");

@@ -1,6 +1,7 @@
 /* merge.c - the best of several sorted lists; see merge.h. */
 #include "router/merge.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int router_key_order(const struct wire_columns *a, uint32_t i, const struct wire_columns *b,
@@ -103,6 +104,52 @@ bool router_merge_hits(const struct router_lists *lists, struct wire_mem *mem,
       out[n++] = ref;
     }
     counts[q] = n;
+  }
+  return true;
+}
+
+/* A hit of a list that is in no order, with what it is sorted by. */
+struct merge_hit {
+  const struct wire_columns *rows;
+  struct router_ref ref;
+  float score;
+  float key; /* smaller is nearer */
+};
+
+static int merge_hit_order(const void *a, const void *b) {
+  const struct merge_hit *x = a, *y = b;
+  if (x->key < y->key || x->key > y->key)
+    return x->key < y->key ? -1 : 1;
+  return router_key_order(x->rows, x->ref.row, y->rows, y->ref.row);
+}
+
+bool router_sort_hits(const struct router_lists *lists, struct wire_mem *mem,
+                      struct router_ref *refs, float *scores, uint32_t *counts) {
+  uint32_t *first = wire_mem_get(mem, lists->n, sizeof *first);
+  struct merge_hit *hits = wire_mem_get(mem, lists->k, sizeof *hits);
+  const bool larger = router_nearer(lists->metric, 1, 0);
+  if (!first || !hits)
+    return false;
+  for (uint32_t q = 0; q < lists->n_queries; q++) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < lists->n; i++) {
+      const struct wire_message *m = lists->answers[i];
+      for (uint32_t j = 0; j < m->hits.counts[q]; j++, n++) {
+        const float score = m->hits.scores[first[i] + j];
+        hits[n] = (struct merge_hit){
+            &m->rows, {i, first[i] + j}, score, larger ? -score : score};
+      }
+      first[i] += m->hits.counts[q];
+    }
+    qsort(hits, n, sizeof *hits, merge_hit_order);
+    for (uint32_t i = 0; i < n; i++) {
+      const size_t at = (size_t)q * lists->k + counts[q];
+      if (i && merge_hit_order(&hits[i - 1], &hits[i]) == 0)
+        continue;
+      refs[at] = hits[i].ref;
+      scores[at] = hits[i].score;
+      counts[q]++;
+    }
   }
   return true;
 }

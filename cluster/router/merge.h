@@ -30,6 +30,9 @@ struct router_lists {
    says how many there are. Rows of equal score and key are one. False: no memory. */
 bool router_merge_hits(const struct router_lists *lists, struct wire_mem *mem,
                        struct router_ref *refs, float *scores, uint32_t *counts);
+/* The same of lists that are in no order, whole: k is as much as all of a query's have. */
+bool router_sort_hits(const struct router_lists *lists, struct wire_mem *mem,
+                      struct router_ref *refs, float *scores, uint32_t *counts);
 /* Rows of several lists in the order of their keys, without the first `offset`, up to `limit`. */
 bool router_merge_rows(const struct wire_columns *const *lists, uint32_t n, uint64_t offset,
                        uint32_t limit, struct wire_mem *mem, struct router_ref *refs,

@@ -15,6 +15,8 @@ struct result {
     void *data;
     const struct part *part;
   } * owned;
+  struct router_result **joined;
+  uint32_t n_joined;
 };
 
 void router_result_free(struct router_result *result) {
@@ -25,8 +27,11 @@ void router_result_free(struct router_result *result) {
     wire_mem_free(&r->owned[i].mem);
     free(r->owned[i].data);
   }
+  for (uint32_t i = 0; i < r->n_joined; i++)
+    router_result_free(r->joined[i]);
   wire_mem_free(&r->public.mem);
   free(r->owned);
+  free(r->joined);
   free(r);
 }
 
@@ -72,12 +77,14 @@ static bool result_rows_fit(const struct part *p, const struct wire_message *m) 
 }
 
 static bool result_hits_fit(const struct part *p, const struct wire_message *m) {
-  const struct wire_search *s = &p->request->ask.message->search;
+  const struct wire_message *ask = p->request->ask.message;
+  const struct wire_search *s = &ask->search;
+  uint32_t most = s->k * (ask->has & WIRE_HAS(WIRE_GROUP) ? ask->group.hits : 1);
   if (!(m->has & WIRE_HAS(WIRE_HITS)) || !result_rows_fit(p, m) ||
       m->hits.n_queries != s->n_queries)
     return false;
   for (uint32_t i = 0; i < s->n_queries; i++)
-    if (m->hits.counts[i] > s->k)
+    if (m->hits.counts[i] > most)
       return false;
   return true;
 }
@@ -145,22 +152,41 @@ struct router_result *result_fail(const struct router_ask *ask, const vecdb_erro
   return &r->public;
 }
 
+/* Of groups all hits: which groups they make is seen when they are together. */
+static uint32_t result_k(const struct router_result *out, const struct wire_message *ask) {
+  uint32_t most = 0;
+  if (!(ask->has & WIRE_HAS(WIRE_GROUP)))
+    return ask->search.k;
+  for (uint32_t q = 0; q < ask->search.n_queries; q++) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < out->n_parts; i++)
+      n += out->parts[i]->hits.counts[q];
+    most = n > most ? n : most;
+  }
+  return most;
+}
+
 static bool result_search(struct result *r, const struct request *q) {
   struct router_result *out = &r->public;
   const struct wire_search *s = &q->ask.message->search;
   const vecdb_field *field = router_map_vector(q->coll->map, s->field);
-  size_t n = (size_t)s->n_queries * s->k;
+  out->k = result_k(out, q->ask.message);
+  size_t n = (size_t)s->n_queries * out->k;
   struct router_ref *refs = wire_mem_get(&out->mem, n, sizeof *refs);
   float *scores = wire_mem_get(&out->mem, n, sizeof *scores);
   uint32_t *counts = wire_mem_get(&out->mem, s->n_queries, sizeof *counts);
   const struct router_lists lists = {out->parts, out->n_parts, field ? field->metric : VECDB_L2,
-                                     s->n_queries, s->k};
+                                     s->n_queries, out->k};
   out->n_queries = s->n_queries;
-  out->k = s->k;
+  out->metric = lists.metric;
   out->refs = refs;
   out->scores = scores;
   out->counts = counts;
-  return refs && scores && counts && router_merge_hits(&lists, &out->mem, refs, scores, counts);
+  if (!refs || !scores || !counts)
+    return false;
+  return q->ask.message->has & WIRE_HAS(WIRE_GROUP)
+             ? router_sort_hits(&lists, &out->mem, refs, scores, counts)
+             : router_merge_hits(&lists, &out->mem, refs, scores, counts);
 }
 
 static bool result_query(struct result *r, const struct request *q) {
@@ -215,7 +241,7 @@ static bool result_found(struct result *r, const struct request *q) {
   for (uint32_t i = 0; found && i < r->n_owned; i++) {
     const struct wire_message *m = out->parts[i];
     for (uint32_t j = 0; j < m->n_found; j++)
-      found[r->owned[i].part->share.at[j]] = m->found[j];
+      found[r->owned[i].part->share.at[j]] |= m->found[j];
   }
   out->found = found;
   out->n_found = q->ask.message->rows.n_rows;
@@ -267,6 +293,46 @@ static void result_failure(struct result *r, const struct request *q) {
     all->field = result_text(&r->public, p->field);
     all->message = result_text(&r->public, p->words);
   }
+}
+
+struct router_result *router_result_join(struct router_result *const *results, uint32_t n,
+                                         uint32_t n_queries, uint32_t k,
+                                         struct router_hits *hits) {
+  static const struct wire_message search = {.kind = WIRE_SEARCH};
+  const struct router_ask ask = {.message = &search};
+  size_t room = (size_t)n_queries * k;
+  struct result *r = result_new(&ask, 0);
+  struct router_result *out = r ? &r->public : NULL;
+  if (!out)
+    return NULL;
+  for (uint32_t i = 0; i < n; i++)
+    out->n_parts += results[i]->n_parts;
+  const struct wire_message **parts = wire_mem_get(&out->mem, out->n_parts, sizeof *parts);
+  hits->refs = wire_mem_get(&out->mem, room, sizeof *hits->refs);
+  hits->scores = wire_mem_get(&out->mem, room, sizeof *hits->scores);
+  hits->counts = wire_mem_get(&out->mem, n_queries, sizeof *hits->counts);
+  r->joined = calloc(n + 1, sizeof(struct router_result *));
+  if (out->mem.failed || !r->joined) {
+    router_result_free(out);
+    return NULL;
+  }
+  out->n_queries = n_queries;
+  out->k = k;
+  out->refs = hits->refs;
+  out->scores = hits->scores;
+  out->counts = hits->counts;
+  out->parts = parts;
+  for (; r->n_joined < n; r->n_joined++) {
+    struct router_result *one = results[r->n_joined];
+    if (one->n_parts)
+      memcpy((void *)parts, (const void *)one->parts, one->n_parts * sizeof(void *));
+    parts += one->n_parts;
+    out->result.partial |= one->result.partial;
+    out->result.shards_ok += one->result.shards_ok;
+    out->result.shards_all += one->result.shards_all;
+    r->joined[r->n_joined] = one;
+  }
+  return out;
 }
 
 struct router_result *result_make(struct request *q) {

@@ -169,7 +169,8 @@ static void request_learn(struct request *q, const struct router_result *result)
   const struct router_map *map = q->coll->map;
   const vecdb_field *field = router_map_vector(map, m->search.field);
   if (m->kind != WIRE_SEARCH || !q->all_shards || result->result.code || result->result.partial ||
-      m->has & WIRE_HAS(WIRE_FILTER) || m->search.type != VECDB_FLOAT_VECTOR ||
+      m->has & (WIRE_HAS(WIRE_FILTER) | WIRE_HAS(WIRE_GROUP)) ||
+      m->search.type != VECDB_FLOAT_VECTOR ||
       smart->dim != m->search.dim || !field || strcmp(field->name, smart->field) != 0)
     return;
   float *gaps = wire_mem_get(&q->mem, map->n_shards, sizeof *gaps);

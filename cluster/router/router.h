@@ -26,6 +26,7 @@ struct router_result {
      refs are n rows, in the order of the request's keys, or of the keys' own. */
   uint32_t n_queries;
   uint32_t k;
+  int32_t metric; /* of a search's field */
   uint32_t n;
   const uint32_t *counts;
   const struct router_ref *refs;
@@ -36,6 +37,18 @@ struct router_result {
   struct wire_mem mem;
 };
 void router_result_free(struct router_result *result);
+/* One result of those of several searches, which it takes over: its parts are theirs, one after the
+   other, so a ref of the i-th is one of it once its list is raised by the number of parts before.
+   `hits` is room for n_queries * k refs and scores, and for counts, all zero, for the caller to
+   fill. NULL: no memory, and nothing was taken. */
+struct router_hits {
+  struct router_ref *refs;
+  float *scores;
+  uint32_t *counts;
+};
+struct router_result *router_result_join(struct router_result *const *results, uint32_t n,
+                                         uint32_t n_queries, uint32_t k,
+                                         struct router_hits *hits);
 /* The columns that a ref's row is in. */
 const struct wire_columns *router_result_rows(const struct router_result *result,
                                               struct router_ref ref);
@@ -127,6 +140,7 @@ struct router_stats {
   uint64_t refused; /* over the limit of bytes */
   uint64_t partial;
   uint64_t shards_left_out; /* by shard_recall */
+  uint64_t shards_pruned;   /* by a filter on the placement's field */
   size_t bytes;             /* under way */
   uint32_t under_way;       /* requests */
 };

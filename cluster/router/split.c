@@ -96,16 +96,21 @@ static struct doc_key split_key(const vecdb_value *v) {
   return key;
 }
 
-static struct place_window split_window(const struct router_map *map, const vecdb_value *by) {
-  if (map->coll.policy == DOC_TENANT)
-    return place_window(&map->route, split_hash(by), NULL);
-  if (map->coll.policy == DOC_HASH)
-    return place_window(&map->route, 0, NULL);
+struct doc_key router_split_key(const struct router_map *map, const vecdb_value *by) {
   struct doc_key key = split_key(by);
   if (key.kind == DOC_KEY_INT && map->splits.ranges[0].from.kind == DOC_KEY_FLOAT) {
     key.kind = DOC_KEY_FLOAT;
     key.real = (double)key.number;
   }
+  return key;
+}
+
+struct place_window router_split_window(const struct router_map *map, const vecdb_value *by) {
+  if (map->coll.policy == DOC_TENANT)
+    return place_window(&map->route, split_hash(by), NULL);
+  if (map->coll.policy == DOC_HASH)
+    return place_window(&map->route, 0, NULL);
+  struct doc_key key = router_split_key(map, by);
   return place_window(&map->route, 0, &key);
 }
 
@@ -124,7 +129,7 @@ static int split_column(const struct wire_columns *rows, const vecdb_field *fiel
     return VECDB_OK;
   if (field->flags & VECDB_AUTO_ID)
     return split_fail(error, VECDB_ERR_UNSUPPORTED, field->name, -1,
-                      "shards do not number rows: give keys");
+                      "shards do not number rows: take numbers for their keys");
   return split_fail(error, VECDB_ERR_MISSING_FIELD, field->name, -1,
                     "the batch lacks a field that says which shard a row belongs to");
 }
@@ -146,9 +151,35 @@ int router_split_rows(const struct router_map *map, const struct wire_columns *r
     if (!id.type || (by >= 0 && !field.type))
       return split_fail(error, VECDB_ERR_NULL_VALUE, id.type ? map->by->name : map->key->name, i,
                         "null where a row's shard depends on it");
-    of[i] = split_shard(map, split_window(map, &field), split_hash(&id));
+    of[i] = split_shard(map, router_split_window(map, &field), split_hash(&id));
   }
   return split_sort(map, of, rows->n_rows, mem, out) ? VECDB_OK : split_no_memory(error);
+}
+
+int router_split_update(const struct router_map *map, const struct wire_columns *rows,
+                        bool inserts, struct wire_mem *mem, struct router_shares *out,
+                        vecdb_error *error) {
+  int key;
+  if (!map->by)
+    return router_split_rows(map, rows, mem, out, error);
+  if (inserts || wire_columns_find(rows, map->by->name) >= 0)
+    return split_fail(error, VECDB_ERR_UNSUPPORTED, map->by->name, -1,
+                      "an update neither moves rows between shards nor makes new ones where a "
+                      "field says which shard they belong to: upsert them whole");
+  int code = split_column(rows, map->key, &key, error);
+  if (code)
+    return code;
+  uint32_t *all = wire_mem_get(mem, rows->n_rows, sizeof *all);
+  struct router_share *shares = wire_mem_get(mem, map->n_shards, sizeof *shares);
+  if (!all || !shares)
+    return split_no_memory(error);
+  *out = (struct router_shares){0, shares};
+  for (uint32_t i = 0; i < rows->n_rows; i++)
+    all[i] = i;
+  for (uint32_t s = 0; s < map->n_shards; s++)
+    if (map->shards[s].known)
+      shares[out->n++] = (struct router_share){s, rows->n_rows, all};
+  return VECDB_OK;
 }
 
 bool router_split_all(const struct router_map *map, struct wire_mem *mem,

@@ -252,7 +252,13 @@ static bool rows_column(struct milvus_column *c) {
 static bool rows_make_keys(struct milvus *m, const struct milvus_open *open, uint32_t n,
                            vecdb_column *out) {
   enum { DIGITS = 24 };
-  int64_t first = srv_milvus_ids(m->call->server->milvus, n);
+  struct engine *engine = m->call->server->engine;
+  vecdb_error error;
+  int64_t first;
+  if (!engine_has_numbers(engine))
+    first = srv_milvus_ids(m->call->server->milvus, n);
+  else if (engine_numbers(engine, n, &first, &error) != VECDB_OK)
+    return milvus_error(m, &error);
   int64_t *ids = srv_arena_array(&m->call->arena, n, sizeof *ids);
   const char **texts = srv_arena_array(&m->call->arena, n, sizeof *texts);
   char *digits = srv_arena_array(&m->call->arena, n, DIGITS);

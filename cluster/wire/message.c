@@ -27,6 +27,7 @@ static const struct message_part {
     [WIRE_NUMBER] = {wire_number_write, wire_number_read},
     [WIRE_STATE] = {wire_state_write, wire_state_read},
     [WIRE_SUMMARY] = {wire_summary_write, wire_summary_read},
+    [WIRE_GROUP] = {wire_group_write, wire_group_read},
     [WIRE_OPTIMIZER] = {wire_optimizer_write, wire_optimizer_read},
     [WIRE_DOCUMENTS_OF] = {wire_documents_write, wire_documents_read},
 };
@@ -37,9 +38,10 @@ static const struct message_kind {
   uint32_t may; /* besides */
 } message_kinds[WIRE_KINDS] = {
     [WIRE_WRITE] = {P(WIRE_TARGET) | P(WIRE_OP),
-                    P(WIRE_BATCH) | P(WIRE_KEYS) | P(WIRE_FILTER) | P(WIRE_OPTIMIZER)},
+                    P(WIRE_BATCH) | P(WIRE_KEYS) | P(WIRE_FILTER) | P(WIRE_OPTIMIZER) |
+                        P(WIRE_NAME)},
     [WIRE_SEARCH] = {P(WIRE_TARGET) | P(WIRE_VECTORS) | P(WIRE_READ),
-                     P(WIRE_FILTER) | P(WIRE_FIELDS)},
+                     P(WIRE_FILTER) | P(WIRE_FIELDS) | P(WIRE_GROUP)},
     [WIRE_GET] = {P(WIRE_TARGET) | P(WIRE_KEYS) | P(WIRE_READ), P(WIRE_FIELDS)},
     [WIRE_QUERY] = {P(WIRE_TARGET) | P(WIRE_PAGE) | P(WIRE_READ),
                     P(WIRE_FILTER) | P(WIRE_FIELDS) | P(WIRE_KEYS)},
@@ -48,6 +50,8 @@ static const struct message_kind {
     [WIRE_MAP] = {P(WIRE_NAME), 0},
     [WIRE_CREATE] = {P(WIRE_NAME), 0},
     [WIRE_DROP] = {P(WIRE_NAME), 0},
+    [WIRE_ALTER] = {P(WIRE_NAME), 0},
+    [WIRE_NUMBERS] = {P(WIRE_NUMBER), 0},
     [WIRE_LIST] = {0, 0},
     [WIRE_CANCEL] = {0, 0},
     [WIRE_ANSWER] = {P(WIRE_RESULT), P(WIRE_HITS) | P(WIRE_BATCH) | P(WIRE_FOUND) | P(WIRE_NUMBER) |
@@ -69,6 +73,8 @@ static bool message_write_good(const struct wire_message *m) {
       return has == WIRE_HAS(WIRE_OPTIMIZER);
     case WIRE_CHECK:
       return !has;
+    case WIRE_FIELDS_ADD:
+      return has == WIRE_HAS(WIRE_NAME);
     case WIRE_DELETE:
       return has == WIRE_HAS(WIRE_KEYS);
     case WIRE_DELETE_WHERE:

@@ -38,6 +38,9 @@ enum wire_kind {
   WIRE_CREATE = 8, /* a collection, by name and document */
   WIRE_DROP = 9,
   WIRE_LIST = 11,   /* the names of all collections */
+  WIRE_ALTER = 12,  /* fields that are added to a collection, by name and schema; the answer's
+                       number is the schema's version from then on */
+  WIRE_NUMBERS = 13, /* so many numbers for rows; the answer's number is the first of them */
   WIRE_CANCEL = 10, /* frame.request: nobody waits for its answer any more. Not answered */
   WIRE_ANSWER = 32, /* to any of them */
   WIRE_KINDS
@@ -82,7 +85,9 @@ enum wire_write_kind {
   WIRE_PUSH,         /* rows: the key, and vectors of one field; flags: those of vecdb_push, and the
                         kind of push times WIRE_PUSH_KIND */
   WIRE_OPTIMIZE,     /* optimizer of a field, at every shard */
-  WIRE_CHECK         /* changes nothing: each replica makes a digest of its rows as of this entry */
+  WIRE_CHECK,        /* changes nothing: each replica makes a digest of its rows as of this entry */
+  WIRE_FIELDS_ADD    /* name: the whole schema, of which the shard adds what it lacks. Of primaries
+                        alone, in their logs: from nobody else it is refused */
 };
 enum { WIRE_PUSH_KIND = 0x10000 };
 /* The name behind a field's in GET that asks for versions (vecdb_pull): key, vector, this. */
@@ -130,6 +135,13 @@ struct wire_search {
   const void *queries; /* n_queries, packed; aligned to WIRE_ALIGN when read */
 };
 
+/* A search's rows by the value of a field (vecdb_search_groups): k groups at most, `hits` rows of
+   each. They are answered as hits, group by group, with the field among theirs. */
+struct wire_group {
+  const char *field;
+  uint32_t hits;
+};
+
 struct wire_names {
   const char *const *names;
   uint32_t n;
@@ -140,8 +152,8 @@ struct wire_page {
   uint64_t offset;
 };
 
-/* CREATE: text is a `coll` document's (meta/doc.h), its id and state of no meaning. MAP, DROP: text
-   is empty. */
+/* CREATE: text is a `coll` document's (meta/doc.h), its id and state of no meaning. ALTER: it is a
+   schema of the new fields. MAP, DROP: it is empty. */
 struct wire_name {
   const char *name;
   const char *text;
@@ -239,6 +251,7 @@ enum wire_part {
   WIRE_SUMMARY = 16,
   WIRE_DOCUMENTS_OF = 17, /* documents */
   WIRE_OPTIMIZER = 18,
+  WIRE_GROUP = 19,
   WIRE_PARTS
 };
 #define WIRE_HAS(part) (1u << (part))
@@ -254,6 +267,7 @@ struct wire_message {
   vecdb_filter filter;
   struct wire_names fields;
   struct wire_search search;
+  struct wire_group group;
   struct wire_read read;
   struct wire_page page;
   struct wire_optimizer optimizer;

@@ -15,6 +15,7 @@ WIRE_PART(keys);
 WIRE_PART(filter);
 WIRE_PART(fields);
 WIRE_PART(vectors);
+WIRE_PART(group);
 WIRE_PART(level);
 WIRE_PART(page);
 WIRE_PART(optimizer);

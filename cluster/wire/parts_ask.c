@@ -217,6 +217,18 @@ void wire_vectors_read(struct wire_in *in, struct wire_mem *mem, struct wire_mes
   s->queries = c->data;
 }
 
+void wire_group_write(const struct wire_message *m, struct wire_out *out) {
+  ask_put_string(out, m->group.field);
+  wire_put32(out, m->group.hits);
+}
+
+void wire_group_read(struct wire_in *in, struct wire_mem *mem, struct wire_message *m) {
+  (void)mem;
+  m->group.field = wire_take_text(in, VECDB_MAX_NAME, NULL);
+  m->group.hits = wire_take_count(in, VECDB_MAX_K);
+  in->bad |= !m->group.hits;
+}
+
 void wire_level_write(const struct wire_message *m, struct wire_out *out) {
   wire_put8(out, m->read.level);
   wire_put8(out, m->read.partial);

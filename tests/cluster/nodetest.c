@@ -117,6 +117,12 @@ static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_r
           DOC_OK);
   nt_true(doc.shards == NT_SHARDS && doc.slots == 16384);
   nt_true(!wire_schema_read(doc.schema, strlen(doc.schema), &r->mem, &schema, why));
+  vecdb_field *fields = nt_must(wire_mem_get(&r->mem, schema.n_fields, sizeof *fields));
+  for (uint32_t i = 0; i < schema.n_fields; i++) {
+    fields[i] = schema.fields[i];
+    fields[i].flags &= ~(uint32_t)VECDB_AUTO_ID; /* as nodes do */
+  }
+  schema.fields = fields;
   for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
     snprintf(name, sizeof name, "s%u", i);
     r->m.result.code = vecdb_collection_create(nt->db, name, &schema, NULL, &r->error);
@@ -127,6 +133,48 @@ static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_r
   snprintf(nt->name, sizeof nt->name, "%s", ask->name.name);
   nt->revision++;
   doc_coll_free(&doc);
+}
+
+/* Of all shards at once: these nodes have no logs. */
+static void nt_alter(struct nt *nt, const struct wire_message *ask, struct nt_reply *r) {
+  struct doc_coll doc;
+  vecdb_schema more, all;
+  vecdb_field fields[VECDB_MAX_FIELDS];
+  char why[DOC_TEXT_MAX];
+  if (!nt->document || strcmp(ask->name.name, nt->name) != 0) {
+    r->m.result.code = VECDB_ERR_NOT_FOUND;
+    return;
+  }
+  nt_true(doc_coll_read(meta_text(nt->document), &doc, why) == DOC_OK);
+  nt_true(!wire_schema_read(ask->name.text, strlen(ask->name.text), &r->mem, &more, why));
+  nt_true(!wire_schema_read(doc.schema, strlen(doc.schema), &r->mem, &all, why));
+  for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
+    vecdb_collection *c = nt_must(nt_shard(nt, i));
+    r->m.result.code = vecdb_fields_add(c, &more, NULL, &r->error);
+    vecdb_collection_release(c);
+  }
+  if (!r->m.result.code) {
+    size_t n;
+    memcpy(fields, all.fields, all.n_fields * sizeof *fields);
+    memcpy(fields + all.n_fields, more.fields, more.n_fields * sizeof *fields);
+    all.fields = fields;
+    all.n_fields += more.n_fields;
+    free(doc.schema);
+    doc.schema = nt_must(wire_schema_write(&all));
+    doc.schema_version++;
+    free(nt->document);
+    nt->document = doc_coll_write(&doc, &n);
+    nt->revision++;
+    r->m.number = doc.schema_version;
+    r->m.has |= WIRE_HAS(WIRE_NUMBER);
+  }
+  doc_coll_free(&doc);
+}
+
+static void nt_numbers(struct nt *nt, const struct wire_message *ask, struct nt_reply *r) {
+  r->m.number = nt->numbers + 1;
+  r->m.has |= WIRE_HAS(WIRE_NUMBER);
+  nt->numbers += ask->number;
 }
 
 static void nt_drop(struct nt *nt, struct nt_reply *r) {
@@ -152,6 +200,13 @@ static int nt_write(vecdb_collection *c, const struct wire_message *ask, struct 
   int code = wire_batch_of_columns(schema, &ask->rows, &r->mem, &batch, &r->error);
   if (code)
     return code;
+  if (ask->write.kind == WIRE_UPDATE) {
+    uint8_t *found = nt_must(wire_mem_get(&r->mem, batch.n_rows, 1));
+    r->m.found = found;
+    r->m.n_found = batch.n_rows;
+    r->m.has |= WIRE_HAS(WIRE_FOUND);
+    return vecdb_update(c, &batch, ask->write.flags, found, &r->error);
+  }
   return ask->write.kind == WIRE_INSERT ? vecdb_insert(c, &batch, NULL, &r->error)
                                         : vecdb_upsert(c, &batch, NULL, &r->error);
 }
@@ -201,9 +256,14 @@ static void nt_rows(struct nt_reply *r, bool hits) {
 static int nt_search(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
   const struct wire_search *s = &ask->search;
   vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
-  uint32_t *counts = nt_must(wire_mem_get(&r->mem, s->n_queries, sizeof *counts)), n = 0;
-  float *scores = nt_must(wire_mem_get(&r->mem, (size_t)s->n_queries * s->k, sizeof *scores));
-  r->hits = nt_must(wire_mem_get(&r->mem, (size_t)s->n_queries * s->k, sizeof *r->hits));
+  bool groups = ask->has & WIRE_HAS(WIRE_GROUP);
+  uint32_t each = groups ? ask->group.hits : s->k, lists = groups ? s->k : 1, n = 0;
+  size_t n_lists = (size_t)s->n_queries * lists;
+  uint32_t *counts = nt_must(wire_mem_get(&r->mem, s->n_queries, sizeof *counts));
+  uint32_t *found = nt_must(wire_mem_get(&r->mem, n_lists, sizeof *found));
+  float *scores = nt_must(wire_mem_get(&r->mem, n_lists * each, sizeof *scores));
+  vecdb_group_by by = {sizeof by, each, ask->group.field};
+  r->hits = nt_must(wire_mem_get(&r->mem, n_lists * each, sizeof *r->hits));
   p.k = s->k;
   p.field = *s->field ? s->field : NULL;
   p.queries = s->queries;
@@ -212,12 +272,15 @@ static int nt_search(vecdb_collection *c, const struct wire_message *ask, struct
   p.plan = VECDB_PLAN_EXACT;
   p.fields = ask->has & WIRE_HAS(WIRE_FIELDS) ? ask->fields.names : r->names;
   p.n_fields = ask->fields.n;
-  int code = vecdb_search(c, &p, r->hits, counts, NULL, &r->rows, &r->error);
-  for (uint32_t q = 0; !code && q < s->n_queries; q++)
-    for (uint32_t i = 0; i < counts[q]; i++) {
-      scores[n] = r->hits[(size_t)q * s->k + i].score;
-      r->hits[n++] = r->hits[(size_t)q * s->k + i];
+  int code = groups ? vecdb_search_groups(c, &p, &by, r->hits, found, NULL, &r->rows, &r->error)
+                    : vecdb_search(c, &p, r->hits, found, NULL, &r->rows, &r->error);
+  for (size_t list = 0; !code && list < n_lists; list++) {
+    counts[list / lists] += found[list];
+    for (uint32_t i = 0; i < found[list]; i++) {
+      scores[n] = r->hits[list * each + i].score;
+      r->hits[n++] = r->hits[list * each + i];
     }
+  }
   r->m.hits = (struct wire_hits){s->n_queries, n, counts, scores};
   if (code)
     return code;
@@ -274,6 +337,7 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
   uint32_t shard = ask->target.shard;
   struct wire_result *result = &r->m.result;
   nt_true(shard < NT_SHARDS && ask->target.collection == nt->id);
+  nt->done++;
   *result = (struct wire_result){.shard = shard,
                                  .epoch = nt->epoch[shard],
                                  .rev = (uint64_t)nt->revision,
@@ -359,6 +423,10 @@ static void nt_frame(void *arg, struct net_conn *conn, struct frame *frame) {
       nt_create(nt, &ask, r);
     else if (ask.kind == WIRE_DROP)
       nt_drop(nt, r);
+    else if (ask.kind == WIRE_ALTER)
+      nt_alter(nt, &ask, r);
+    else if (ask.kind == WIRE_NUMBERS)
+      nt_numbers(nt, &ask, r);
     else
       nt_do(nt, node->id, &ask, r);
     if (ask.kind == WIRE_WRITE && nt->lose && !r->m.result.code)

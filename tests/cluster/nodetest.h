@@ -41,6 +41,8 @@ struct nt {
   int64_t revision;
   uint64_t counts[NT_SHARDS][4096]; /* op ids that were applied, of any client */
   uint32_t n_counts[NT_SHARDS];
+  uint64_t done; /* requests of shards */
+  uint64_t numbers; /* that were given to rows */
   uint32_t lose; /* answers to writes that are not sent though they are applied */
 };
 

@@ -31,6 +31,7 @@ static bool chaos_write(struct chaos *c, int64_t first) {
   int64_t ids[CHAOS_BATCH], versions[CHAOS_BATCH];
   float vectors[RIG_DIM * CHAOS_BATCH] = {0};
   vecdb_batch batch = VECDB_BATCH_INIT;
+  vecdb_error err = {0};
   const vecdb_column columns[] = {{.field = "id", .data = ids},
                                   {.field = "version", .data = versions},
                                   {.field = "v", .data = vectors, .dim = RIG_DIM}};
@@ -42,8 +43,10 @@ static bool chaos_write(struct chaos *c, int64_t first) {
   batch.columns = columns;
   batch.n_columns = 3;
   batch.n_rows = CHAOS_BATCH;
-  if (vecdb_client_upsert(c->rig.client, "rows", &batch, NULL, NULL))
+  if (vecdb_client_upsert(c->rig.client, "rows", &batch, NULL, &err)) {
+    fault_node_say("no answer to the write of %lld: %s", (long long)first, err.message);
     return false;
+  }
   for (int i = 0; i < CHAOS_BATCH; i++)
     c->acked[ids[i]] = versions[i];
   return true;
@@ -70,10 +73,13 @@ static bool chaos_read(struct chaos *c, int64_t id) {
   const vecdb_keys keys = {&id, NULL, 1};
   vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
   vecdb_client_answer *answer = NULL;
+  vecdb_error err = {0};
   int64_t acked = c->acked[id], least = acked > c->seen[id] ? acked : c->seen[id], version = 0;
   call.level = VECDB_CLIENT_STRONG;
-  if (vecdb_client_get(c->rig.client, "rows", &keys, &fields, &call, &answer, NULL))
+  if (vecdb_client_get(c->rig.client, "rows", &keys, &fields, &call, &answer, &err)) {
+    fault_node_say("no answer to the read of %lld: %s", (long long)id, err.message);
     return false;
+  }
   if (vecdb_client_answer_found(answer, 0))
     version = vecdb_client_answer_value(answer, 0, 0, "version").as.integer;
   vecdb_client_answer_free(answer);

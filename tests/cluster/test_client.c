@@ -26,9 +26,10 @@ static const vecdb_field tc_fields[] = {
     {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
     {.name = "kind", .type = VECDB_VARCHAR, .max_length = 16},
     {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = TC_DIM, .metric = VECDB_L2},
+    {.name = "n", .type = VECDB_INT32, .flags = VECDB_NULLABLE},
 };
 static const vecdb_schema tc_schema = {sizeof(vecdb_schema), sizeof(vecdb_field), NULL, tc_fields,
-                                       3};
+                                       4};
 
 struct tc {
   struct nt nt;
@@ -79,7 +80,9 @@ struct tc_batch {
   int64_t ids[TC_ROWS];
   const char *kinds[TC_ROWS];
   float v[TC_ROWS * TC_DIM];
-  vecdb_column columns[3];
+  int32_t n[TC_ROWS]; /* null for every fourth row */
+  uint8_t valid[TC_ROWS];
+  vecdb_column columns[4];
   vecdb_batch batch;
 };
 
@@ -88,13 +91,16 @@ static void tc_fill(struct tc_batch *b, int64_t first, uint32_t n) {
   for (uint32_t i = 0; i < n; i++) {
     b->ids[i] = first + i;
     b->kinds[i] = kinds[(first + i) % 3];
+    b->n[i] = (int32_t)(first + i) % 23;
+    b->valid[i] = (first + i) % 4 != 0;
     for (uint32_t d = 0; d < TC_DIM; d++)
       b->v[i * TC_DIM + d] = (float)(((uint64_t)(first + i) * 7919 + d * 104729) % 97);
   }
   b->columns[0] = (vecdb_column){"id", b->ids, 0, NULL, NULL, 0};
   b->columns[1] = (vecdb_column){"kind", b->kinds, 0, NULL, NULL, 0};
   b->columns[2] = (vecdb_column){"v", b->v, 0, NULL, NULL, TC_DIM};
-  b->batch = (vecdb_batch){sizeof b->batch, sizeof *b->columns, b->columns, 3, n};
+  b->columns[3] = (vecdb_column){"n", b->n, 0, NULL, b->valid, 0};
+  b->batch = (vecdb_batch){sizeof b->batch, sizeof *b->columns, b->columns, 4, n};
 }
 
 /* The same rows here and there. */
@@ -153,6 +159,220 @@ static void tc_same(struct tc *t) {
   assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &there, NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_count(t->rows, &filter, &here, NULL), VECDB_OK);
   assert_int_equal(here, there);
+}
+
+/* ---- Groups, rankings, updates: as one database has them, ties too ---- */
+
+enum { TC_LISTS = 2 * 200 };
+
+/* The lists of hits of an answer, `room` places each, beside those of the database. */
+static void tc_same_lists(vecdb_client_answer *answer, const vecdb_hit *hits,
+                          const uint32_t *counts, uint32_t lists, uint32_t room) {
+  for (uint32_t l = 0; l < lists; l++) {
+    assert_int_equal(vecdb_client_answer_rows(answer, l), counts[l]);
+    for (uint32_t i = 0; i < counts[l]; i++) {
+      const vecdb_hit *hit = &hits[(size_t)l * room + i];
+      assert_int_equal(vecdb_client_answer_key(answer, l, i).as.integer, hit->id);
+      assert_true(fabsf(vecdb_client_answer_score(answer, l, i) - hit->score) < 1e-3f);
+      assert_int_equal(vecdb_client_answer_value(answer, l, i, "kind").type, VECDB_VARCHAR);
+    }
+  }
+  vecdb_client_answer_free(answer);
+}
+
+static void tc_same_groups(struct tc *t, const vecdb_search_params *params, const char *field,
+                           uint32_t each) {
+  static vecdb_hit hits[TC_LISTS * 8];
+  uint32_t counts[TC_LISTS];
+  const vecdb_group_by by = {sizeof by, each, field};
+  vecdb_client_answer *answer;
+  vecdb_error error = {0};
+  if (vecdb_client_search_groups(t->client, "docs", params, &by, NULL, &answer, &error))
+    fail_msg("%s", error.message);
+  assert_int_equal(vecdb_search_groups(t->rows, params, &by, hits, counts, NULL, NULL, NULL), 0);
+  tc_same_lists(answer, hits, counts, params->n_queries * params->k, each ? each : 1);
+}
+
+/* Of every third row the vector is one of three, and their groups tie. */
+static void tc_put_ties(struct tc *t) {
+  static const float far[TC_DIM] = {1000, 1000, 1000};
+  static struct tc_batch b;
+  tc_fill(&b, 0, TC_ROWS);
+  for (uint32_t i = 0; i < TC_ROWS; i += 3)
+    memcpy(&b.v[i * TC_DIM], i % 2 ? far : b.v, sizeof far);
+  assert_int_equal(vecdb_client_upsert(t->client, "docs", &b.batch, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_upsert(t->rows, &b.batch, NULL, NULL), VECDB_OK);
+}
+
+static void test_groups(void **state) {
+  (void)state;
+  static const char *const fields[] = {"kind"};
+  static struct tc_batch b;
+  struct tc *t = tc_open();
+  tc_fill(&b, 0, 2);
+  tc_put_ties(t);
+  vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
+  p.queries = b.v;
+  p.n_queries = 2;
+  p.plan = VECDB_PLAN_EXACT;
+  p.fields = fields;
+  p.n_fields = 1;
+  for (p.k = 1; p.k <= 200; p.k = p.k < 4 ? p.k + 1 : p.k * 5) {
+    tc_same_groups(t, &p, "kind", 0);
+    tc_same_groups(t, &p, "kind", 8);
+    tc_same_groups(t, &p, "n", 1);
+    tc_same_groups(t, &p, "n", 3);
+    tc_same_groups(t, &p, "id", 2);
+    p.filter.text = "n is null or n > 4 or kind == \"news\"";
+    tc_same_groups(t, &p, "n", 5);
+    p.filter.text = NULL;
+  }
+  tc_close(t);
+}
+
+static void test_hybrid(void **state) {
+  (void)state;
+  static const char *const fields[] = {"kind"};
+  static vecdb_hit hits[2 * 300];
+  static struct tc_batch b;
+  struct tc *t = tc_open();
+  uint32_t counts[2];
+  tc_fill(&b, 0, 4);
+  tc_put_ties(t);
+  vecdb_hybrid_search searches[3] = {{.weight = 0}, {.weight = 0.5f}, {.weight = 2}};
+  for (int i = 0; i < 3; i++) {
+    searches[i].search = (vecdb_search_params)VECDB_SEARCH_PARAMS_INIT;
+    searches[i].search.queries = b.v + (size_t)i * TC_DIM;
+    searches[i].search.n_queries = 2;
+    searches[i].search.k = 40 + 60 * (uint32_t)i;
+    searches[i].search.plan = VECDB_PLAN_EXACT;
+  }
+  searches[1].search.filter.text = "kind != \"sport\"";
+  searches[2].bounded = 1;
+  searches[2].radius = 9000;
+  vecdb_hybrid_params p = VECDB_HYBRID_PARAMS_INIT;
+  p.searches = searches;
+  p.n_searches = 3;
+  p.fields = fields;
+  p.n_fields = 1;
+  for (p.fusion = 0; p.fusion <= VECDB_FUSION_SCORES; p.fusion++)
+    for (p.k = 1; p.k <= 300; p.k += 99) {
+      vecdb_client_answer *answer;
+      assert_int_equal(vecdb_client_search_hybrid(t->client, "docs", &p, NULL, &answer, NULL), 0);
+      assert_int_equal(vecdb_search_hybrid(t->rows, &p, hits, counts, NULL, NULL, NULL), 0);
+      tc_same_lists(answer, hits, counts, 2, p.k);
+    }
+  tc_close(t);
+}
+
+/* How many shards a count asks. */
+static uint64_t tc_asked(struct tc *t, const char *text) {
+  const vecdb_filter filter = {text, 0, NULL, 0};
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  uint64_t n, here, before, after;
+  call.level = VECDB_CLIENT_STRONG; /* of the primary alone, and no second copies */
+  pthread_mutex_lock(&t->nt.mutex);
+  before = t->nt.done;
+  pthread_mutex_unlock(&t->nt.mutex);
+  assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &n, &call, NULL), VECDB_OK);
+  pthread_mutex_lock(&t->nt.mutex);
+  after = t->nt.done;
+  pthread_mutex_unlock(&t->nt.mutex);
+  assert_int_equal(vecdb_count(t->rows, &filter, &here, NULL), VECDB_OK);
+  assert_int_equal(n, here);
+  return after - before;
+}
+
+/* Rows of a tenant lie in one shard, which alone is asked for them; answers are as ever. */
+static void test_tenants(void **state) {
+  (void)state;
+  struct tc *t = tc_open();
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  layout.shards = NT_SHARDS;
+  layout.replicas = NT_NODES;
+  assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
+  layout.tenant_field = "kind";
+  assert_int_equal(vecdb_client_create(t->client, "docs", &tc_schema, &layout, NULL, NULL),
+                   VECDB_OK);
+  tc_put(t, 0, TC_ROWS);
+  tc_same(t);
+  assert_int_equal(tc_asked(t, "kind == \"news\""), 1);
+  assert_int_equal(tc_asked(t, "kind == \"none\""), 1);
+  assert_int_equal(tc_asked(t, "(n > 3 or n is null) and kind == 'sport'"), 1);
+  assert_int_equal(tc_asked(t, "kind == 'sport' or n > 3"), NT_SHARDS);
+  assert_int_equal(tc_asked(t, "not kind == 'sport'"), NT_SHARDS);
+  assert_int_equal(tc_asked(t, "kind > 'n'"), NT_SHARDS);
+  assert_int_equal(tc_asked(t, "n == 3"), NT_SHARDS);
+  tc_close(t);
+}
+
+/* A client that knew the collection before sees the field when it needs it. */
+static void test_fields(void **state) {
+  (void)state;
+  static const vecdb_field field = {.name = "m", .type = VECDB_INT64, .flags = VECDB_NULLABLE};
+  static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
+  static const int64_t ids[] = {1, 2}, numbers[] = {10, 20};
+  const vecdb_column columns[] = {{.field = "id", .data = ids}, {.field = "m", .data = numbers}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 2};
+  const vecdb_filter filter = {"m == 20", 0, NULL, 0};
+  uint64_t n;
+  struct tc *t = tc_open();
+  vecdb_client *other = tc_client(t, nt_cluster);
+  tc_put(t, 0, 50);
+  assert_int_equal(vecdb_client_count(other, "docs", NULL, &n, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_update(other, "docs", &batch, 0, NULL, NULL, NULL),
+                   VECDB_ERR_UNKNOWN_FIELD);
+  assert_int_equal(vecdb_client_fields_add(t->client, "docs", &more, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_fields_add(other, "docs", &more, NULL, NULL), VECDB_ERR_EXISTS);
+  assert_int_equal(vecdb_client_update(other, "docs", &batch, 0, NULL, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &n, NULL, NULL), VECDB_OK);
+  assert_int_equal(n, 1);
+  vecdb_client_close(other);
+  tc_close(t);
+}
+
+/* Numbers that two clients take: each comes once, whether few or many are taken at a time. */
+static void test_numbers(void **state) {
+  (void)state;
+  enum { MOST = 200000 };
+  static uint8_t given[MOST];
+  struct tc *t = tc_open();
+  vecdb_client *clients[] = {t->client, tc_client(t, nt_cluster)};
+  memset(given, 0, sizeof given);
+  for (uint32_t i = 0; i < 40; i++) {
+    const uint32_t n = i % 10 == 9 ? 17000 : 1 + i * 100;
+    int64_t first;
+    assert_int_equal(vecdb_client_numbers(clients[i % 2], n, &first, NULL, NULL), VECDB_OK);
+    assert_true(first > 0 && first + n < MOST);
+    for (uint32_t k = 0; k < n; k++)
+      assert_int_equal(given[first + k]++, 0);
+  }
+  vecdb_client_close(clients[1]);
+  tc_close(t);
+}
+
+/* Some fields of rows that are there, of some that are not, and of one twice. */
+static void test_update(void **state) {
+  (void)state;
+  static const int64_t ids[] = {5, 100000, 7, 5};
+  static const int32_t numbers[] = {50, 1, 70, 55};
+  const vecdb_column columns[] = {{.field = "n", .data = numbers}, {.field = "id", .data = ids}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 4};
+  uint8_t here[4], there[4];
+  struct tc *t = tc_open();
+  tc_put(t, 0, TC_ROWS);
+  assert_int_equal(vecdb_client_update(t->client, "docs", &batch, 0, there, NULL, NULL), 0);
+  assert_int_equal(vecdb_update(t->rows, &batch, 0, here, NULL), 0);
+  assert_memory_equal(here, there, sizeof here);
+  assert_int_equal(there[2], 1);
+  assert_int_equal(vecdb_client_update(t->client, "docs", &batch, VECDB_UPDATE_INSERT, NULL, NULL,
+                                       NULL), VECDB_ERR_MISSING_FIELD);
+  const vecdb_filter filter = {"n == 55 or n == 70", 0, NULL, 0};
+  uint64_t n;
+  assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &n, NULL, NULL), VECDB_OK);
+  assert_int_equal(n, 2);
+  tc_same(t);
+  tc_close(t);
 }
 
 static void test_all_calls(void **state) {
@@ -233,28 +453,24 @@ static void test_errors(void **state) {
   assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &count, NULL, &error),
                    VECDB_ERR_FILTER);
   assert_true(*error.message);
-  vecdb_field numbered[3];
-  memcpy(numbered, tc_fields, sizeof numbered);
-  numbered[0].flags |= VECDB_AUTO_ID;
+  vecdb_field computed[5]; /* the last one would differ by replica */
+  memcpy(computed, tc_fields, sizeof tc_fields);
+  computed[4] = (vecdb_field){.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW};
   vecdb_schema schema = tc_schema;
-  schema.fields = numbered;
-  assert_int_equal(vecdb_client_create(t->client, "new", &schema, NULL, NULL, &error),
-                   VECDB_ERR_UNSUPPORTED);
-  numbered[0] = tc_fields[0];
-  vecdb_field computed[] = {
-      numbered[0], numbered[1], numbered[2],
-      {.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW}}; /* differs by replica */
   schema.fields = computed;
-  schema.n_fields = 4;
+  schema.n_fields = 5;
   assert_int_equal(vecdb_client_create(t->client, "new", &schema, NULL, NULL, &error),
                    VECDB_ERR_UNSUPPORTED);
   assert_string_equal(error.field, "at");
+  schema.fields = computed + 4;
+  schema.n_fields = 1;
+  assert_int_equal(vecdb_client_fields_add(t->client, "docs", &schema, NULL, NULL),
+                   VECDB_ERR_UNSUPPORTED);
   assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
-  assert_int_not_equal(
-      vecdb_client_count(t->client, "docs", NULL, &count,
-                         &(vecdb_client_call){sizeof(vecdb_client_call), .timeout_ms = 2000},
-                         &error),
-      VECDB_OK);
+  vecdb_client_call soon = VECDB_CLIENT_CALL_INIT;
+  soon.timeout_ms = 2000;
+  assert_int_not_equal(vecdb_client_count(t->client, "docs", NULL, &count, &soon, &error),
+                       VECDB_OK);
   assert_string_equal(vecdb_client_code_name(VECDB_CLIENT_UNKNOWN), "VECDB_CLIENT_UNKNOWN");
   assert_string_equal(vecdb_client_code_name(VECDB_CLIENT_NO_NODE), "VECDB_CLIENT_NO_NODE");
   assert_string_equal(vecdb_client_code_name(5), "");
@@ -478,8 +694,14 @@ static void test_tls(void **state) {
   snprintf(path[0], 64, "%s/ca.pem", folder);
   snprintf(path[1], 64, "%s/n0.pem", folder);
   snprintf(path[2], 64, "%s/n0.key", folder);
-  o = (vecdb_client_options){
-      sizeof o, nodes, nt_cluster, path[0], path[1], path[2], CLIENT, 60000, .writer = 0};
+  o = (vecdb_client_options){.size = sizeof o,
+                             .nodes = nodes,
+                             .cluster = nt_cluster,
+                             .ca_file = path[0],
+                             .cert_file = path[1],
+                             .key_file = path[2],
+                             .id = CLIENT,
+                             .timeout_ms = 60000};
   assert_int_equal(vecdb_client_open(&o, &client, NULL), VECDB_OK);
   layout.shards = NT_SHARDS;
   tc_fill(&b, 0, 100);
@@ -500,6 +722,9 @@ int main(void) {
       cmocka_unit_test(test_changes),     cmocka_unit_test(test_lost_answer),
       cmocka_unit_test(test_options),     cmocka_unit_test(test_nobody),
       cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
+      cmocka_unit_test(test_groups),      cmocka_unit_test(test_hybrid),
+      cmocka_unit_test(test_update),      cmocka_unit_test(test_fields),
+      cmocka_unit_test(test_numbers),     cmocka_unit_test(test_tenants),
       cmocka_unit_test(test_tls),         cmocka_unit_test(test_writer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,7 @@ struct tm {
   int codes[TM_ENTRIES + TM_CHECKS + 1];
   uint64_t last, told; /* entries that there are; whose outcome was told */
   uint64_t random;
+  unsigned failed; /* times that the data was said to have failed */
 };
 
 static uint64_t tm_below(struct tm *t, uint64_t n) {
@@ -54,6 +55,8 @@ static void tm_applied(void *arg, const struct machine_outcome *o) {
   t->told = o->seq;
   t->codes[o->seq] = o->code;
 }
+
+static void tm_failed(void *arg) { ((struct tm *)arg)->failed++; }
 
 static void tm_wait(struct tm *t) {
   while (!machine_idle(t->machine)) {
@@ -70,7 +73,8 @@ static void tm_open(struct tm *t) {
                                     .work = t->work,
                                     .vfs = simdisk_vfs(t->disk),
                                     .arg = t,
-                                    .applied = tm_applied};
+                                    .applied = tm_applied,
+                                    .failed = tm_failed};
   t->machine = machine_open(&o, why);
   if (!t->machine)
     fail_msg("%s", why);
@@ -301,6 +305,23 @@ static void test_outcomes(void **state) {
   assert_int_equal(t.m.pos(t.m.arg).seq, 3);
   assert_true(t.m.seen(t.m.arg, (struct rep_op){7, 2}));
   assert_false(t.m.seen(t.m.arg, (struct rep_op){7, 3}));
+  tm_stop(&t);
+}
+
+/* Data that fails says so, also when no further entry comes. */
+static void test_failure(void **state) {
+  (void)state;
+  struct tm t;
+  tm_start(&t, 1);
+  tm_entry(&t);
+  assert_true(tm_apply(&t));
+  assert_int_equal(t.failed, 0);
+  simdisk_stop_after(t.disk, 0);
+  tm_entry(&t);
+  assert_int_equal(t.m.apply(t.m.arg, &t.entries[2]), REP_APPLIED);
+  tm_wait(&t);
+  assert_int_equal(t.told, 1);
+  assert_int_equal(t.failed, 1);
   tm_stop(&t);
 }
 
@@ -590,6 +611,7 @@ int main(void) {
                                      cmocka_unit_test(test_shipped),
                                      cmocka_unit_test(test_altered),
                                      cmocka_unit_test(test_changed),
-                                     cmocka_unit_test(test_outcomes)};
+                                     cmocka_unit_test(test_outcomes),
+                                     cmocka_unit_test(test_failure)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

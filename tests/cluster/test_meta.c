@@ -221,7 +221,8 @@ static void test_keys(void **state) {
   static const struct {
     enum doc_kind kind;
     uint32_t a, b;
-  } cases[] = {{DOC_PATH_CLUSTER, 0, 0}, {DOC_PATH_CONTROL, 0, 0},       {DOC_PATH_IDS, 0, 0},
+  } cases[] = {{DOC_PATH_CLUSTER, 0, 0}, {DOC_PATH_CONTROL, 0, 0}, {DOC_PATH_IDS, 0, 0},
+               {DOC_PATH_NUMBERS, 0, 0},
                {DOC_PATH_NODE, 1, 0},    {DOC_PATH_LIVE, UINT32_MAX, 0}, {DOC_PATH_COLL, 20, 0},
                {DOC_PATH_SLOTS, 3, 0},   {DOC_PATH_SPLITS, 3, 0},        {DOC_PATH_SHARD, 4, 4095},
                {DOC_PATH_MOVE, 4, 0}};

@@ -210,6 +210,43 @@ static void tn_learn(vecdb_client *c, const char *name) {
   assert_memory_equal(versions, want_versions, sizeof versions);
 }
 
+/* The field of tn_fields_add, by a client that may have known the collection without it, in all
+   rows, whose keys are 0 to n - 1. */
+static void tn_fields_fill(vecdb_client *other, const char *name, int64_t n) {
+  const vecdb_filter filter = {"extra == 7", 0, NULL, 0};
+  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
+  uint64_t count = 0;
+  strong.level = VECDB_CLIENT_STRONG;
+  for (int64_t id = 0; id < n; id++) {
+    static const int64_t seven = 7;
+    const vecdb_column columns[] = {{.field = "id", .data = &id},
+                                    {.field = "extra", .data = &seven}};
+    const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+    assert_int_equal(vecdb_client_update(other, name, &batch, 0, NULL, NULL, NULL), VECDB_OK);
+  }
+  assert_int_equal(vecdb_client_count(other, name, &filter, &count, &strong, NULL), VECDB_OK);
+  assert_int_equal(count, n);
+}
+
+static void tn_fields_add(vecdb_client *c, const char *name) {
+  static const vecdb_field field = {
+      .name = "extra", .type = VECDB_INT64, .flags = VECDB_NULLABLE};
+  static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
+  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_ERR_EXISTS);
+}
+
+/* Numbers for rows, of different nodes: none comes twice. */
+static void tn_numbers(vecdb_client *const *clients) {
+  int64_t first[TN_NODES];
+  for (int i = 0; i < TN_NODES; i++) {
+    assert_int_equal(vecdb_client_numbers(clients[i], 100, &first[i], NULL, NULL), VECDB_OK);
+    assert_true(first[i] > 0);
+    for (int k = 0; k < i; k++)
+      assert_true(first[k] + 100 <= first[i]);
+  }
+}
+
 /* The names, with blanks between them. */
 static void tn_names(vecdb_client *c, char *out, size_t room) {
   vecdb_client_list *list = NULL;
@@ -268,6 +305,9 @@ static void test_collections(void **state) {
     assert_int_equal(tn_put(clients[k % TN_NODES], "made", k), VECDB_OK);
   assert_int_equal(tn_count(clients[1], "made"), 20);
   tn_learn(clients[0], "made");
+  tn_numbers(clients);
+  tn_fields_add(clients[1], "made");
+  tn_fields_fill(clients[2], "made", 20);
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_client_describe(clients[2], "none", NULL, &about, NULL),
                    VECDB_ERR_NOT_FOUND);
@@ -429,6 +469,7 @@ static void test_wiped(void **state) {
   const struct etcd_config config = {.endpoints = t->etcd.endpoints};
   assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
   t->stop = false;
+  tn_fields_add(t->client, "rows");
   assert_int_equal(pthread_create(&writer, NULL, tn_writer, t), 0);
   for (int i = 0; i < (tn_long() ? TN_NODES : 1); i++) {
     snprintf(path, sizeof path, "%s/node%d", t->etcd.folder, i + 1);
@@ -448,6 +489,7 @@ static void test_wiped(void **state) {
     while (!tn_read(t, id))
       continue;
   assert_false(t->stale);
+  tn_fields_fill(t->client, "rows", TN_KEYS);
 }
 
 /* ---- Moves ---- */

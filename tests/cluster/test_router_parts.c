@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "router/health.h"
+#include "router/prune.h"
 #include "router/smart.h"
 #include "router/split.h"
 #include "router/summary.h"
@@ -97,6 +98,75 @@ static void test_policies(void **state) {
   assert_int_equal(router_split_keys(&map, &(vecdb_keys){numbers, NULL, 1}, &mem, &shares, &error),
                    VECDB_ERR_TYPE);
   wire_mem_free(&mem);
+}
+
+/* ---- Which shards a filter leaves ---- */
+
+/* A bit for each shard that is needed. */
+static unsigned tr_needed(const struct router_map *map, const char *text, int64_t value) {
+  const vecdb_param params[] = {{"x", {.type = VECDB_INT64, .as.integer = value}},
+                                {"f", {.type = VECDB_DOUBLE, .as.number = 3}}};
+  const vecdb_filter filter = {text, 0, params, 2};
+  bool needed[4] = {true, true, true, true};
+  unsigned bits = 0;
+  prune_shards(map, &filter, needed);
+  for (unsigned i = 0; i < 4; i++)
+    bits |= (unsigned)needed[i] << i;
+  return bits;
+}
+
+static void test_prune(void **state) {
+  (void)state;
+  struct doc_range by_n[4] = {
+      {.n_slots = 4}, {{.number = 10}, 4, 4}, {{.number = 20}, 8, 4}, {{.number = 300}, 12, 4}};
+  static const struct {
+    const char *text;
+    unsigned range; /* shards needed where n is the field of ranges */
+    bool tenant;    /* whether one shard will do where it is that of tenants */
+  } cases[] = {
+      {"n == 15", 2, true},
+      {"n==-3", 1, true},
+      {"n == {x}", 8, true},
+      {"id == \"a\" and n == 300", 8, true},
+      {"(n == 15) and n >= 20 AND n < 300", 4 | 8, false},
+      {"n > 9", 15, false},
+      {"n >= 10 && n <= 19", 2, false},
+      {"n < 10", 1 | 2, false},
+      {"(id == 'x' or n < 0) and n == 20", 4, true},
+      {"n == 15 and n == 400", 0, false},
+      /* What could make a condition count for less, and what is not looked at. */
+      {"n == 15 or id == 'a'", 15, false},
+      {"n == 15 || id == 'a'", 15, false},
+      {"not n == 15", 15, false},
+      {"!(id == 'a') and n == 15", 15, false},
+      {"n != 15", 15, false},
+      {"n in [15, 16]", 15, false},
+      {"n == 15.5", 15, false},
+      {"n == {f}", 15, false},
+      {"n == {y}", 15, false},
+      {"n == 0x10", 15, false},
+      {"n == 15 + 300", 15, false},
+      {"1 < n < 5", 15, false},
+      {"id == 'a\\' and n == 15 and id == \\'b'", 15, false},
+      {"id == ' and n == 15 and '", 15, false},
+      {"m == 15 and nn == 15", 15, false},
+      {"n == 15 and (", 15, false},
+      {"n == 15) and (n == 15", 15, false},
+      {"n == 99999999999999999999", 15, false},
+      {"", 15, false},
+  };
+  struct router_map map;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    tr_policy(&map, DOC_RANGE, "n", (struct doc_splits){4, by_n});
+    if (tr_needed(&map, cases[i].text, 5000) != cases[i].range)
+      fail_msg("%s", cases[i].text);
+    tr_policy(&map, DOC_TENANT, "n", (struct doc_splits){0});
+    unsigned bits = tr_needed(&map, cases[i].text, 5000);
+    if (cases[i].tenant != (bits && !(bits & (bits - 1))))
+      fail_msg("%s: %x", cases[i].text, bits);
+    tr_policy(&map, DOC_HASH, "", (struct doc_splits){0});
+    assert_int_equal(tr_needed(&map, cases[i].text, 5000), 15);
+  }
 }
 
 /* ---- Parts on their own ---- */
@@ -254,9 +324,10 @@ static void test_summary(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_policies), cmocka_unit_test(test_latency),
-      cmocka_unit_test(test_breaker),  cmocka_unit_test(test_budget),
-      cmocka_unit_test(test_smart),    cmocka_unit_test(test_summary),
+      cmocka_unit_test(test_prune),   cmocka_unit_test(test_policies),
+      cmocka_unit_test(test_latency), cmocka_unit_test(test_breaker),
+      cmocka_unit_test(test_budget),  cmocka_unit_test(test_smart),
+      cmocka_unit_test(test_summary),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

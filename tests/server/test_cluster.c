@@ -92,6 +92,28 @@ static void fill(struct pair *p, int n) {
 #define DOCS "/v1/collections/docs"
 #define ROWS "/v2/vectordb/entities"
 
+/* Groups, updates, and fields that are added to the collection. */
+static const struct question changes[] = {
+    {200, "POST", DOCS "/search",
+     "{\"vectors\": [[1, 0, 0], [0, 1, 0]], \"top_k\": 5, \"group_by\": \"kind\", \"group_size\":"
+     " 3, \"fields\": [\"size\"], \"exact\": true}"},
+    {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"group_by\": \"nope\"}"},
+    {400, "POST", DOCS "/search", "{\"vector\": [1, 0, 0], \"group_by\": \"size\"}"},
+    {200, "PATCH", DOCS "/rows",
+     "{\"rows\": [{\"id\": 9, \"kind\": \"upd\"}, {\"id\": 5000, \"kind\": \"no\"}]}"},
+    {200, "POST", DOCS "/query", "{\"filter\": \"kind == 'upd'\"}"},
+    {200, "POST", DOCS "/fields",
+     "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}, {\"name\": \"d\","
+     " \"type\": \"VARCHAR\", \"max_length\": 5, \"default\": \"x\"}]}"},
+    {409, "POST", DOCS "/fields",
+     "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}]}"},
+    {400, "POST", DOCS "/fields", "{\"fields\": [{\"name\": \"m\", \"type\": \"INT64\"}]}"},
+    {200, "PUT", DOCS "/rows",
+     "{\"rows\": [{\"id\": 12, \"kind\": \"new\", \"n\": 4, \"v\": [9, 0, 0]}]}"},
+    {200, "GET", DOCS, NULL},
+    {200, "POST", DOCS "/query", "{\"limit\": 30, \"filter\": \"d == 'x' or n == 4\"}"},
+};
+
 static void test_native(void **state) {
   static const struct question before[] = {
       {200, "GET", "/v1/collections", NULL},
@@ -145,6 +167,7 @@ static void test_native(void **state) {
   };
   ASK_ALL(*state, before);
   fill(*state, 150);
+  ASK_ALL(*state, changes);
   ASK_ALL(*state, after);
 }
 
@@ -173,6 +196,24 @@ static void test_anew(void **state) {
   ASK_ALL(*state, asked);
 }
 
+/* Rows that the database numbers. */
+static void test_numbered(void **state) {
+  static const struct question asked[] = {
+      {201, "POST", "/v1/collections",
+       "{\"name\": \"docs\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+       " \"primary_key\": true, \"auto_id\": true}, {\"name\": \"n\", \"type\": \"INT64\"},"
+       " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1}]}"},
+      {200, "GET", DOCS, NULL},
+      {200, "POST", DOCS "/rows", "{\"rows\": [{\"n\": 7, \"v\": [1]}, {\"n\": 8, \"v\": [2]}]}"},
+      {200, "PUT", DOCS "/rows", "{\"rows\": [{\"n\": 9, \"v\": [3]}]}"},
+      {400, "POST", DOCS "/rows", "{\"rows\": [{\"id\": 1, \"n\": 9, \"v\": [3]}]}"},
+      {200, "PATCH", DOCS "/rows", "{\"rows\": [{\"id\": 2, \"n\": 80}]}"},
+      {200, "POST", DOCS "/query", "{\"limit\": 10}"},
+      {200, "DELETE", DOCS, NULL},
+  };
+  ASK_ALL(*state, asked);
+}
+
 static void test_qdrant(void **state) {
   static const struct question asked[] = {
       {200, "PUT", "/collections/pts", "{\"vectors\": {\"size\": 2, \"distance\": \"Euclid\"}}"},
@@ -184,6 +225,17 @@ static void test_qdrant(void **state) {
        "{\"query\": [2, 1], \"limit\": 3, \"with_payload\": true, \"with_vector\": true}"},
       {200, "POST", "/collections/pts/points/query",
        "{\"query\": [2, 1], \"filter\": {\"must\": [{\"key\": \"n\", \"range\": {\"gt\": 4}}]}}"},
+      {200, "PUT", "/collections/pts/points",
+       "{\"points\": [{\"id\": 8, \"vector\": [1, 0]}, {\"id\": 9, \"vector\": [1, 0]}]}"},
+      {200, "POST", "/collections/pts/points/query",
+       "{\"prefetch\": [{\"query\": [2, 1], \"limit\": 4}, {\"query\": [0, 0], \"limit\": 4}],"
+       " \"query\": {\"fusion\": \"rrf\"}, \"limit\": 5, \"with_payload\": true}"},
+      {200, "POST", "/collections/pts/points/payload",
+       "{\"payload\": {\"c\": \"green\"}, \"points\": [2, 8]}"},
+      {200, "POST", "/collections/pts/points/query/groups",
+       "{\"query\": [2, 1], \"group_by\": \"c\", \"group_size\": 2, \"limit\": 3}"},
+      {200, "POST", "/collections/pts/points/scroll",
+       "{\"limit\": 9, \"with_payload\": true}"},
       {200, "POST", "/collections/pts/points/scroll", "{\"limit\": 2}"},
       {200, "POST", "/collections/pts/points/count", "{}"},
       {200, "POST", "/collections/pts/points", "{\"ids\": [2, 7]}"},
@@ -202,13 +254,10 @@ static void test_qdrant(void **state) {
 
 static void test_unsupported(void **state) {
   static const struct question asked[] = {
-      {501, "PATCH", DOCS "/rows", "{\"rows\": [{\"id\": 1, \"v\": [2]}]}"},
       {501, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [1], \"values\": [[1]]}"},
       {501, "POST", DOCS "/compact", "{}"},
       {501, "POST", DOCS "/explain", "{\"vector\": [1]}"},
-      {501, "POST", DOCS "/search", "{\"vector\": [1], \"group_by\": \"id\"}"},
-      {501, "POST", DOCS "/fields",
-       "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}]}"},
+      {501, "DELETE", DOCS "/fields/id", NULL},
       {501, "PUT", DOCS "/indexes/v", "{\"type\": \"HNSW\"}"},
       {501, "POST", "/v1/snapshots", "{\"name\": \"s\"}"},
   };
@@ -377,6 +426,7 @@ static void test_tenants(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_native),  cmocka_unit_test(test_anew),
+      cmocka_unit_test(test_numbered),
       cmocka_unit_test(test_qdrant),  cmocka_unit_test(test_unsupported),
       cmocka_unit_test(test_partial), cmocka_unit_test(test_overload),
       cmocka_unit_test(test_nobody),  cmocka_unit_test(test_tenants),

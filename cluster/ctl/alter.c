@@ -1,0 +1,78 @@
+/* alter.c - changes of a collection's schema in its document; see create.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/create.h"
+#include "wire/schema.h"
+
+static enum ctl_status alter_say(struct ctl *ctl, enum ctl_status status, const char *text) {
+  snprintf(ctl->why, sizeof ctl->why, "%s", text);
+  return status;
+}
+
+/* The schema with more fields, as text for the document. */
+static enum ctl_status alter_text(struct ctl *ctl, const struct doc_coll *coll,
+                                  const vecdb_schema *more, char **out) {
+  char why[WIRE_WHY] = "";
+  struct wire_mem mem = {0};
+  vecdb_schema schema;
+  const char *text = coll->schema ? coll->schema : "{}";
+  enum ctl_status status = CTL_OK;
+  if (wire_schema_read(text, strlen(text), &mem, &schema, why))
+    status = alter_say(ctl, CTL_NOT_ALLOWED, why);
+  for (uint32_t i = 0; !status && i < more->n_fields; i++)
+    if (wire_schema_field(&schema, more->fields[i].name))
+      status = alter_say(ctl, CTL_EXISTS, "there is a field of that name");
+  const size_t old = status ? 0 : schema.n_fields;
+  vecdb_field *fields = wire_mem_get(&mem, old + more->n_fields, sizeof *fields);
+  if (!status && fields) {
+    memcpy(fields, schema.fields, old * sizeof *fields);
+    memcpy(fields + old, more->fields, more->n_fields * sizeof *fields);
+    schema.fields = fields;
+    schema.n_fields += more->n_fields;
+    *out = wire_schema_write(&schema);
+  }
+  if (!status && !*out)
+    status = alter_say(ctl, CTL_NO_MEMORY, "out of memory");
+  wire_mem_free(&mem);
+  return status;
+}
+
+static const struct cache_entry *alter_find(const struct cache_view *view, const char *name) {
+  size_t n;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_COLL, 0, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct doc_coll *coll = all[i]->doc;
+    if (coll && coll->state == DOC_COLL_ACTIVE && !strcmp(coll->name, name))
+      return all[i];
+  }
+  return NULL;
+}
+
+enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_schema *fields,
+                               uint64_t *version) {
+  enum ctl_status status = CTL_OK;
+  for (bool held = false; !status && !held;) { /* another one changed it: look again */
+    const struct cache_view *view = ctl_view(ctl);
+    const struct cache_entry *entry = alter_find(view, name);
+    char *schema = NULL, *text = NULL;
+    size_t n = 0;
+    if (!entry) {
+      status = alter_say(ctl, CTL_NO_SUCH, "no such collection");
+    } else {
+      struct doc_coll coll = *(const struct doc_coll *)entry->doc;
+      status = alter_text(ctl, &coll, fields, &schema);
+      coll.schema = schema;
+      *version = ++coll.schema_version;
+      text = status ? NULL : doc_coll_write(&coll, &n);
+      if (!status)
+        status = ctl_put(ctl, doc_path(ctl->cluster, DOC_PATH_COLL, coll.id, 0), text, n,
+                         entry->mod, &held);
+    }
+    cache_give(view);
+    free(schema);
+    free(text);
+  }
+  return status;
+}

@@ -31,6 +31,31 @@ static void test_failed_stays_away(void **state) {
     }
 }
 
+/* A write that came to half of the disk: its first records are whole there, and stay away only if
+   the call that failed began another file at once. */
+static void test_short_write(void **state) {
+  (void)state;
+  for (uint64_t seed = 0; seed < 16; seed++) {
+    struct wt *w = wt_new();
+    vecdb_error err;
+    wt_open(w);
+    assert_int_equal(wt_write(w, 2, true, &err), VECDB_OK);
+    struct simdisk_fault fault = {.kinds = SIMDISK_WRITE, .nth = 1, .error = EIO, .partial = true};
+    simdisk_set_fault(w->disk, &fault);
+    uint64_t files = simdisk_ops(w->disk, SIMDISK_CREATE);
+    assert_int_equal(wt_write(w, 8, seed & 1, &err), VECDB_ERR_IO);
+    assert_int_equal(simdisk_ops(w->disk, SIMDISK_CREATE), files + 1);
+    if (seed & 2)
+      assert_int_equal(wt_write(w, 1, true, &err), VECDB_OK);
+    uint64_t written = w->written;
+    wt_power(w, seed);
+    wt_open(w);
+    assert_int_equal(w->written, written);
+    wt_close(w, true);
+    wt_free(w);
+  }
+}
+
 /* With a sync per interval a failure loses nothing while the process lives, and a later sync makes
    all durable. */
 static void test_failed_interval(void **state) {
@@ -365,6 +390,7 @@ static void test_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_failed_stays_away),
+      cmocka_unit_test(test_short_write),
       cmocka_unit_test(test_failed_interval),
       cmocka_unit_test(test_kill_then_power),
       cmocka_unit_test(test_failed_kill_power),

@@ -370,9 +370,12 @@ typedef struct vecdb_options {
   const char *device_module; /* the library that drives it (gpu/README.md); NULL:
                                 libvecdb_gpu.so */
   uint64_t device_memory;    /* bytes of the device for rows; 0: nine tenths of what is free */
+  uint64_t vector_cache_bytes; /* of memory_limit, for blocks of DISK indexes, vectors and links:
+                                  those that searches ask for most are not read again. One that is
+                                  asked for rarely displaces none. 0: none; at least 1,048,576 */
 } vecdb_options;
 #define VECDB_OPTIONS_INIT {sizeof(vecdb_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, \
-                            NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0}
+                            NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, 0, 0}
 
 /*
  * Opens the database in folder `path`, making it if there is none, and recovers what was
@@ -1052,7 +1055,8 @@ typedef struct vecdb_search_info {
   uint64_t rows_allowed;       /* of these, rows that pass the filter, counted or estimated */
   uint64_t distances;          /* vectors compared */
   uint64_t elapsed_ns;
-  uint64_t reads;              /* DISK: blocks read, from the disk or a cache of the system */
+  uint64_t reads;              /* DISK: blocks read, from the disk or a cache of the system; not
+                                  those found by vecdb_options.vector_cache_bytes */
   uint64_t cached;             /* 1: hits came from the cache of results: no search was made */
   uint64_t segments_device;    /* of segments, those that vecdb_options.device searched */
 } vecdb_search_info;
@@ -1222,6 +1226,18 @@ VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *cont
 VECDB_API int vecdb_warm(vecdb_collection *collection, const vecdb_control *control,
                          vecdb_error *error);
 
+/*
+ * Brings into memory what reads and searches of the rows that pass `filter` touch, a tenant's say:
+ * their values and vectors, and their part of each vector index: codes, links, blocks of lists, and
+ * the upper layers of graphs. Blocks of a DISK index go to the cache of vectors
+ * (vector_cache_bytes), as far as it has room for what was not asked for yet. A search among few
+ * rows by a graph passes by others, which are not brought. filter NULL: all rows. *rows (may be
+ * NULL): how many pass, in the segments looked at. Cancelled or late, it has brought some. Errors:
+ * those of the filter, CANCELLED, TIMEOUT, NO_MEMORY, CLOSED; of a DISK index IO and CORRUPT.
+ */
+VECDB_API int vecdb_warm_rows(vecdb_collection *collection, const vecdb_filter *filter,
+                              uint64_t *rows, const vecdb_control *control, vecdb_error *error);
+
 /* The state of a collection or database. */
 typedef struct vecdb_stats {
   uint32_t size;
@@ -1262,7 +1278,8 @@ VECDB_API int vecdb_collection_stats(vecdb_collection *collection, vecdb_stats *
 
 /*
  * Every byte that a database has from its allocator now, by what it is for: `total` is the sum of
- * the lines below it. What files map does not count, nor what the VFS has for itself.
+ * the lines below it up to `other`, and of `vectors`. What files map does not count, nor what the
+ * VFS has for itself.
  */
 typedef struct vecdb_memory {
   uint32_t size;
@@ -1282,8 +1299,13 @@ typedef struct vecdb_memory {
   uint64_t cache_hits;  /* searches since opening that were answered from the cache */
   uint64_t cache_misses; /* and those that looked there in vain */
   uint64_t cache_entries;
+  uint64_t vectors;     /* blocks of DISK indexes that are kept (vector_cache_bytes) */
+  uint64_t vector_hits; /* blocks since opening that searches found there */
+  uint64_t vector_misses; /* and those that they had to read */
+  uint64_t vector_entries;
 } vecdb_memory;
-#define VECDB_MEMORY_INIT {sizeof(vecdb_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define VECDB_MEMORY_INIT \
+  {sizeof(vecdb_memory), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* Numbers about the memory of a database, of one moment as a whole where nothing else runs. Any
    thread. Errors: ARGUMENT, OPTION. */

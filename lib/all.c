@@ -4,6 +4,7 @@
  */
 
 #include "base/err.c"
+#include "base/hot.c"
 #include "base/mem.c"
 #include "base/sect_memory.c"
 #include "base/sum.c"
@@ -175,6 +176,7 @@
 #include "query/rows.c"
 #include "query/scan.c"
 #include "query/search.c"
+#include "query/warm.c"
 
 #include "db/alone.c"
 #include "db/alter.c"

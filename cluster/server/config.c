@@ -81,6 +81,8 @@ static const struct config_key config_keys[] = {
                   "bytes that the database may allocate, mapped files aside; 0: no limit"),
     CONFIG_NUMBER("cache", "bytes", cache_bytes, 0, 0, CONFIG_BYTES_MOST,
                   "of these, for results of searches that are asked again, 65536 or more; 0: none"),
+    CONFIG_NUMBER("cache", "vector_bytes", cache_vectors, 0, 0, CONFIG_BYTES_MOST,
+                  "of these, for blocks of DISK indexes, 1048576 or more; 0: none"),
     CONFIG_TEXT("cluster", "nodes", nodes, "",
                 "some nodes of a cluster that has the collections, ID@address:port with commas"
                 " between; empty: they are in the database of this server"),

@@ -1,4 +1,5 @@
-/* handle_admin.c - health, version, the API's own description, snapshots, keys. */
+/* handle_admin.c - health, version, memory, the API's own description, snapshots, keys. */
+#include <stddef.h>
 #include <string.h>
 
 #include "server/handlers.h"
@@ -17,6 +18,38 @@ void srv_ready(struct srv_call *call) {
 void srv_version(struct srv_call *call) {
   srv_call_answer(call, 200,
                   json_pack("{s:s, s:s}", "version", vecdb_version(), "kernels", vecdb_kernels()));
+}
+
+/* The numbers of vecdb_memory by their names there. */
+void srv_memory(struct srv_call *call) {
+#define MEMORY_FIGURE(name) {#name, offsetof(vecdb_memory, name)}
+  static const struct {
+    const char *name;
+    size_t offset;
+  } figures[] = {MEMORY_FIGURE(limit),         MEMORY_FIGURE(total),
+                 MEMORY_FIGURE(rows),          MEMORY_FIGURE(writes),
+                 MEMORY_FIGURE(files),         MEMORY_FIGURE(indexes),
+                 MEMORY_FIGURE(builds),        MEMORY_FIGURE(searches),
+                 MEMORY_FIGURE(results),       MEMORY_FIGURE(cache),
+                 MEMORY_FIGURE(vectors),       MEMORY_FIGURE(other),
+                 MEMORY_FIGURE(refused),       MEMORY_FIGURE(cache_hits),
+                 MEMORY_FIGURE(cache_misses),  MEMORY_FIGURE(cache_entries),
+                 MEMORY_FIGURE(vector_hits),   MEMORY_FIGURE(vector_misses),
+                 MEMORY_FIGURE(vector_entries)};
+#undef MEMORY_FIGURE
+  vecdb_memory m = VECDB_MEMORY_INIT;
+  vecdb_error error;
+  if (engine_memory_stats(call->server->engine, &m, &error) != VECDB_OK) {
+    srv_call_error(call, &error);
+    return;
+  }
+  json_t *answer = json_object();
+  for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {
+    uint64_t value;
+    memcpy(&value, (const char *)&m + figures[i].offset, sizeof value);
+    json_object_set_new(answer, figures[i].name, json_integer((json_int_t)value));
+  }
+  srv_call_answer(call, 200, answer);
 }
 
 extern const char srv_openapi_text[];

@@ -8,7 +8,7 @@
 #include "server/call.h"
 
 /* handle_admin.c */
-srv_handler srv_health, srv_ready, srv_version, srv_openapi, srv_snapshot_create,
+srv_handler srv_health, srv_ready, srv_version, srv_memory, srv_openapi, srv_snapshot_create,
     srv_encryption_rotate;
 /* metrics_page.c: GET /metrics */
 srv_handler srv_metrics_page;

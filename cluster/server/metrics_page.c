@@ -298,7 +298,23 @@ struct page_purpose {
   size_t offset;
 };
 
-/* Every byte of the database, by what it is for, and what the cache of results is good for. */
+static void page_of_caches(struct srv_page *p, uint64_t results, uint64_t vectors) {
+  srv_page_number(p, (srv_page_labels){"purpose", "results"}, results);
+  srv_page_number(p, (srv_page_labels){"purpose", "vectors"}, vectors);
+}
+
+/* What the caches of results and of vectors are good for. */
+static void page_caches(struct srv_page *p, const vecdb_memory *m) {
+  srv_page_family(p, "vecdb_cache_hits_total", "counter", "",
+                  "What a cache had, by what it holds: results of searches, or blocks of vectors.");
+  page_of_caches(p, m->cache_hits, m->vector_hits);
+  srv_page_family(p, "vecdb_cache_misses_total", "counter", "", "What a cache had not.");
+  page_of_caches(p, m->cache_misses, m->vector_misses);
+  srv_page_family(p, "vecdb_cache_entries", "gauge", "", "What a cache holds now.");
+  page_of_caches(p, m->cache_entries, m->vector_entries);
+}
+
+/* Every byte of the database, by what it is for, and its caches. */
 static void page_purposes(struct srv_page *p, struct engine *engine) {
   static const struct page_purpose purposes[] = {
       {"rows", offsetof(vecdb_memory, rows)},
@@ -309,6 +325,7 @@ static void page_purposes(struct srv_page *p, struct engine *engine) {
       {"searches", offsetof(vecdb_memory, searches)},
       {"results", offsetof(vecdb_memory, results)},
       {"cache", offsetof(vecdb_memory, cache)},
+      {"vectors", offsetof(vecdb_memory, vectors)},
       {"other", offsetof(vecdb_memory, other)},
   };
   vecdb_memory m = VECDB_MEMORY_INIT;
@@ -328,14 +345,7 @@ static void page_purposes(struct srv_page *p, struct engine *engine) {
   srv_page_family(p, "vecdb_memory_refused_total", "counter", "",
                   "Requests for memory that the limit did not allow.");
   srv_page_number(p, NULL, m.refused);
-  srv_page_family(p, "vecdb_cache_hits_total", "counter", "",
-                  "Searches answered from a cache, by what it holds.");
-  srv_page_number(p, (srv_page_labels){"purpose", "results"}, m.cache_hits);
-  srv_page_family(p, "vecdb_cache_misses_total", "counter", "",
-                  "Searches that looked in a cache in vain.");
-  srv_page_number(p, (srv_page_labels){"purpose", "results"}, m.cache_misses);
-  srv_page_family(p, "vecdb_cache_entries", "gauge", "", "What a cache holds now.");
-  srv_page_number(p, (srv_page_labels){"purpose", "results"}, m.cache_entries);
+  page_caches(p, &m);
 }
 
 void srv_metrics_page(struct srv_call *call) {

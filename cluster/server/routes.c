@@ -16,6 +16,7 @@ static const struct srv_route routes[] = {
     {"GET", "/readyz", SRV_PUBLIC, SRV_BODY_NONE, true, srv_ready},
     {"GET", "/openapi.json", SRV_KNOWN, SRV_BODY_NONE, true, srv_openapi},
     {"GET", "/v1/version", SRV_KNOWN, SRV_BODY_NONE, true, srv_version},
+    {"GET", "/v1/memory", SRV_MONITOR, SRV_BODY_NONE, false, srv_memory},
     {"GET", "/console", SRV_PUBLIC, SRV_BODY_NONE, true, srv_console_html},
     {"GET", "/console/console.css", SRV_PUBLIC, SRV_BODY_NONE, true, srv_console_css},
     {"GET", "/console/console.js", SRV_PUBLIC, SRV_BODY_NONE, true, srv_console_js},

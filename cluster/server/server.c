@@ -43,6 +43,7 @@ static bool server_open_database(struct srv_server *s, char *error) {
   options.durability = -1;
   options.memory_limit = s->config.memory;
   options.cache_bytes = s->config.cache_bytes;
+  options.vector_cache_bytes = s->config.cache_vectors;
   for (int i = 0; i < 3; i++)
     if (strcmp(modes[i], s->config.durability) == 0)
       options.durability = i;

@@ -1116,6 +1116,13 @@ class basic_collection {
   given<done> compact(control *c = nullptr) noexcept(P::no_throw) { return run(vecdb_compact, c); }
   given<done> wait(control *c = nullptr) noexcept(P::no_throw) { return run(vecdb_wait, c); }
   given<done> warm(control *c = nullptr) noexcept(P::no_throw) { return run(vecdb_warm, c); }
+  /* Those rows and their part of each index; how many they are. */
+  given<uint64_t> warm_rows(const filter &f, control *c = nullptr) noexcept(P::no_throw) {
+    return call<uint64_t>([&](uint64_t &out, vecdb_error *e) {
+      vecdb_filter raw = f.get();
+      return vecdb_warm_rows(p_.get(), &raw, &out, detail::raw(c), e);
+    }, c);
+  }
 
   given<done> index_create(const char *field, const vecdb_index_params &params,
                            control *c = nullptr) noexcept(P::no_throw) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "filter.h"
 #include "table.h"
 #include "value.h"
 
@@ -208,5 +209,24 @@ int cmd_wait(struct shell *shell, const struct call *call, vecdb_error *error) {
 }
 
 int cmd_warm(struct shell *shell, const struct call *call, vecdb_error *error) {
-  return collection_call(shell, call, "reading", vecdb_warm, error);
+  if (!call_option(call, "where"))
+    return collection_call(shell, call, "reading", vecdb_warm, error);
+  vecdb_collection *collection;
+  struct filter filter;
+  uint64_t rows = 0;
+  int status = call_collection(shell, call, &collection, error);
+  if (status)
+    return status;
+  status = filter_read(call, &filter, error);
+  if (!status) {
+    status = vecdb_warm_rows(collection, &filter.filter, &rows, control_begin("reading"), error);
+    control_end();
+  }
+  if (!status && shell->json)
+    printf("{\"warm\": %" PRIu64 "}\n", rows);
+  else if (!status)
+    printf("%" PRIu64 " rows\n", rows);
+  filter_free(&filter);
+  vecdb_collection_release(collection);
+  return status;
 }

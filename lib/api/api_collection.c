@@ -1,5 +1,6 @@
 /* api_collection.c - creating, finding, dropping, maintaining collections; see vecdb.h. */
 #include "api/api.h"
+#include "base/touch.h"
 
 /* Index settings of the schema's dense vectors must be possible; other fields have none. */
 static int api_check_indexes(struct vdb_schema *schema, vecdb_error *err) {
@@ -392,9 +393,8 @@ VECDB_API int vecdb_wait(vecdb_collection *collection, const vecdb_control *cont
 
 static void api_warm_bytes(const struct vdb_blob *blob) {
   size_t n;
-  const volatile uint8_t *bytes = vdb_blob_bytes(blob, &n);
-  for (size_t i = 0; i < n; i += 4096)
-    (void)bytes[i];
+  const void *bytes = vdb_blob_bytes(blob, &n);
+  vdb_touch(bytes, n);
 }
 
 VECDB_API int vecdb_warm(vecdb_collection *collection, const vecdb_control *control,
@@ -416,6 +416,20 @@ VECDB_API int vecdb_warm(vecdb_collection *collection, const vecdb_control *cont
     if (vdb_control_progress(&inner, "warm", i + 1, snapshot->n_segs))
       rc = vdb_control_fail(&inner, err);
   }
+  vdb_snapshot_release(snapshot);
+  return rc;
+}
+
+VECDB_API int vecdb_warm_rows(vecdb_collection *collection, const vecdb_filter *filter,
+                              uint64_t *rows, const vecdb_control *control, vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  uint64_t n = 0;
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  struct vdb_control inner;
+  VDB_TRY(vdb_api_control(&collection->db->env, control, &inner, err));
+  struct vdb_snapshot *snapshot;
+  VDB_TRY(vdb_snapshot_take(collection, &snapshot, err));
+  int rc = vdb_query_warm(snapshot, filter, &inner, rows ? rows : &n, err);
   vdb_snapshot_release(snapshot);
   return rc;
 }

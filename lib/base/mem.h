@@ -21,6 +21,7 @@ enum vdb_purpose {
   VDB_FOR_SEARCH,
   VDB_FOR_RESULTS,
   VDB_FOR_CACHE,
+  VDB_FOR_VECTORS,
   VDB_PURPOSES
 };
 

@@ -8,6 +8,8 @@
 
 #include "base.h"
 
+struct vdb_hot;
+
 /* A tag of four characters, as in VDB_TAG('H','N','S','W'). */
 #define VDB_TAG(a, b, c, d) \
   ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
@@ -31,6 +33,10 @@ struct vdb_sect_source {
      be closed before the source. 0 or an errno value. Any thread. */
   int (*queue)(struct vdb_sect_source *source, uint32_t depth, vecdb_read_queue **out);
   void (*close)(struct vdb_sect_source *source);
+  /* Where blocks that were read may be kept (base/hot.h), and as whose; NULL: nowhere. What is kept
+     goes when the source is closed. */
+  struct vdb_hot *hot;
+  uint32_t owner;
 };
 
 struct vdb_sect_reader {

@@ -3,12 +3,14 @@
 
 #include "accel/device.h"
 #include "base/check.h"
+#include "base/hot.h"
 #include "db/db.h"
 #include "query/cache.h"
 
 enum {
   OPEN_PATH_MAX = 3500,      /* bytes of a database's path; file names are added to it */
-  OPEN_CACHE_LEAST = 1 << 16 /* of results: bytes */
+  OPEN_CACHE_LEAST = 1 << 16,  /* of results: bytes */
+  OPEN_VECTORS_LEAST = 1 << 20 /* of blocks: bytes */
 };
 
 static bool open_vfs_whole(const vecdb_vfs *v) {
@@ -21,6 +23,11 @@ VDB_INTERNAL int vdb_db_check_options(const vecdb_options *o, vecdb_error *err) 
   if (o->size == sizeof *o && o->cache_bytes > 0 && o->cache_bytes < OPEN_CACHE_LEAST)
     return vdb_fail(err, VECDB_ERR_OPTION, "cache_bytes is %llu; a cache has at least %d",
                     (unsigned long long)o->cache_bytes, OPEN_CACHE_LEAST);
+  if (o->size == sizeof *o && o->vector_cache_bytes > 0 &&
+      o->vector_cache_bytes < OPEN_VECTORS_LEAST)
+    return vdb_fail(err, VECDB_ERR_OPTION,
+                    "vector_cache_bytes is %llu; a cache of vectors has at least %d",
+                    (unsigned long long)o->vector_cache_bytes, OPEN_VECTORS_LEAST);
   const uint32_t flags = VECDB_READ_ONLY | VECDB_MUST_EXIST | VECDB_HOST_DRIVEN |
                          VECDB_FOLLOW;
   if (o->size != sizeof *o)
@@ -161,6 +168,7 @@ static void open_free(struct vecdb *db) {
   vdb_pool_free(db->pool);
   vdb_mem_reclaim(&db->env.mem, NULL, NULL);
   vdb_cache_free(db->cache);
+  vdb_hot_free(db->env.hot);
   if (db->lock)
     db->lock->vfs->close(db->lock);
   vdb_keys_free(db->keys);
@@ -180,6 +188,25 @@ static int open_files(struct vecdb *db, const vecdb_options *options, vecdb_erro
   return vdb_recover(db, options, err);
 }
 
+/* Gives back what only makes searches faster. */
+static uint64_t open_reclaim(void *arg, uint64_t bytes) {
+  const struct vecdb *db = arg;
+  uint64_t freed = db->cache ? vdb_cache_shrink(db->cache, bytes) : 0;
+  return freed < bytes && db->env.hot ? freed + vdb_hot_shrink(db->env.hot, bytes - freed) : freed;
+}
+
+static int open_caches(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
+  if (options->cache_bytes > 0)
+    VDB_TRY(vdb_cache_new(vdb_env_for(&db->env, VDB_FOR_CACHE), options->cache_bytes, &db->cache,
+                          err));
+  if (options->vector_cache_bytes > 0)
+    VDB_TRY(vdb_hot_new(vdb_env_for(&db->env, VDB_FOR_VECTORS), options->vector_cache_bytes,
+                        &db->env.hot, err));
+  if (db->cache || db->env.hot)
+    vdb_mem_reclaim(&db->env.mem, open_reclaim, db);
+  return VECDB_OK;
+}
+
 static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_error *err) {
   VDB_TRY(vdb_alone_look(db, err));
   if (options->encryption)
@@ -189,11 +216,7 @@ static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_erro
                           options->device_memory, &db->env.device, err));
   VDB_TRY(vdb_pool_new(&db->env, db->flags & VECDB_HOST_DRIVEN ? 1 : db->env.threads, &db->pool,
                        err));
-  if (options->cache_bytes > 0) {
-    VDB_TRY(vdb_cache_new(vdb_env_for(&db->env, VDB_FOR_CACHE), options->cache_bytes, &db->cache,
-                          err));
-    vdb_mem_reclaim(&db->env.mem, vdb_cache_shrink, db->cache);
-  }
+  VDB_TRY(open_caches(db, options, err));
   VDB_TRY(open_files(db, options, err));
   return vdb_jobs_start(db, err);
 }

@@ -1,4 +1,5 @@
 /* db_stats.c - the numbers of vecdb_stats. */
+#include "base/hot.h"
 #include "db/db.h"
 #include "query/cache.h"
 
@@ -88,5 +89,11 @@ VDB_INTERNAL void vdb_stats_memory(struct vecdb *db, vecdb_memory *out) {
   out->cache_hits = counts.hits;
   out->cache_misses = counts.misses;
   out->cache_entries = counts.entries;
+  out->vectors = by[VDB_FOR_VECTORS];
+  struct vdb_hot_counts kept;
+  vdb_hot_count(db->env.hot, &kept);
+  out->vector_hits = kept.hits;
+  out->vector_misses = kept.misses;
+  out->vector_entries = kept.entries;
   out->refused = atomic_load(&mem->refused);
 }

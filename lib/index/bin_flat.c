@@ -161,6 +161,17 @@ static void bin_flat_traits(const struct vdb_index *index, struct vdb_index_trai
   out->scans = flat->codes.ops != NULL;
 }
 
+static int bin_flat_warm(const struct vdb_index *index, const struct vdb_index_warm *w,
+                         vecdb_error *err) {
+  const struct bin_flat *flat = (const struct bin_flat *)index;
+  uint32_t n = index->vecs.n, turn = 0;
+  (void)err;
+  for (uint32_t row = vdb_index_warm_next(w, n, 0, &turn); row < n;
+       row = vdb_index_warm_next(w, n, row + 1, &turn))
+    vdb_codes_touch(&flat->codes, row);
+  return VECDB_OK;
+}
+
 VDB_INTERNAL const struct vdb_index_ops *vdb_bin_flat_ops(void) {
   static const struct vdb_index_ops ops = {.name = "bin_flat",
                                            .effort = VDB_EFFORT_EF,
@@ -169,6 +180,7 @@ VDB_INTERNAL const struct vdb_index_ops *vdb_bin_flat_ops(void) {
                                            .close = bin_flat_close,
                                            .search = bin_flat_search,
                                            .traits = bin_flat_traits,
-                                           .scan = bin_flat_search};
+                                           .scan = bin_flat_search,
+                                           .warm = bin_flat_warm};
   return &ops;
 }

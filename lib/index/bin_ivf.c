@@ -332,6 +332,24 @@ static void bin_ivf_traits(const struct vdb_index *index, struct vdb_index_trait
   out->entries = n;
 }
 
+/* Bits are turned in blocks of slots (in format 1 they are not, and the same bytes do). */
+static int bin_ivf_warm(const struct vdb_index *index, const struct vdb_index_warm *w,
+                        vecdb_error *err) {
+  const struct bin_ivf *ivf = (const struct bin_ivf *)index;
+  size_t row_bytes = bin_ivf_row_bytes(ivf);
+  (void)err;
+  for (uint32_t i = 0; i < ivf->n_slots; i++) {
+    if (i % VDB_WARM_POLL == 0 && w->stop(w->stop_arg))
+      break;
+    if (ivf->rows[i] >= index->vecs.n || !vdb_bit_get(w->rows, ivf->rows[i]))
+      continue;
+    uint32_t first = i - i % VDB_BITS_ROWS;
+    uint32_t n = vdb_min_u32(VDB_BITS_ROWS, ivf->n_slots - first);
+    vdb_touch(ivf->bits + first * row_bytes, n * row_bytes);
+  }
+  return VECDB_OK;
+}
+
 VDB_INTERNAL const struct vdb_index_ops *vdb_bin_ivf_ops(void) {
   static const struct vdb_index_ops ops = {.name = "bin_ivf",
                                            .effort = VDB_EFFORT_NPROBE,
@@ -339,6 +357,7 @@ VDB_INTERNAL const struct vdb_index_ops *vdb_bin_ivf_ops(void) {
                                            .open = bin_ivf_open,
                                            .close = bin_ivf_close,
                                            .search = bin_ivf_search,
-                                           .traits = bin_ivf_traits};
+                                           .traits = bin_ivf_traits,
+                                           .warm = bin_ivf_warm};
   return &ops;
 }

@@ -18,6 +18,7 @@
 
 #include "base/par.h"
 #include "base/sect.h"
+#include "base/touch.h"
 #include "index/vecs.h"
 
 struct vdb_codes_ops;
@@ -37,6 +38,15 @@ struct vdb_codes {
   size_t sketch_stride;
   void *state;    /* the kind's own, such as tables made of params at open; NULL: none */
 };
+
+/* Brings the codes of a row into memory. */
+VDB_INLINE void vdb_codes_touch(const struct vdb_codes *codes, uint32_t row) {
+  if (!codes->ops)
+    return;
+  vdb_touch(codes->data + row * codes->stride, codes->stride);
+  if (codes->sketches)
+    vdb_touch(codes->sketches + row * codes->sketch_stride, codes->sketch_stride);
+}
 
 struct vdb_codes_make {
   struct vdb_mem *mem;

@@ -49,6 +49,37 @@ static void disk_traits(const struct vdb_index *index, struct vdb_index_traits *
   out->reads = true;
 }
 
+/* Reads the blocks of the rows, to be kept where blocks are (base/hot.h), or by the system. */
+static int disk_warm_blocks(const struct vdb_disk *disk, const struct vdb_index_warm *w,
+                            struct vdb_disk_scratch *scratch, vecdb_error *err) {
+  uint32_t n = disk->base.vecs.n, turn = 0;
+  const uint8_t *block;
+  for (uint32_t row = vdb_index_warm_next(w, n, 0, &turn); row < n;
+       row = vdb_index_warm_next(w, n, row + 1, &turn)) {
+    vdb_codes_touch(&disk->codes, row);
+    if (!vdb_visited_add(&scratch->blocks, disk->where[row]))
+      continue;
+    if (scratch->under_way == VDB_DISK_DEPTH)
+      VDB_TRY(vdb_disk_finish(disk, scratch, &block, err));
+    vdb_disk_start(disk, scratch, disk->where[row]);
+  }
+  while (scratch->under_way > 0)
+    VDB_TRY(vdb_disk_finish(disk, scratch, &block, err));
+  return VECDB_OK;
+}
+
+static int disk_warm(const struct vdb_index *index, const struct vdb_index_warm *w,
+                     vecdb_error *err) {
+  const struct vdb_disk *disk = (const struct vdb_disk *)index;
+  struct vdb_disk_scratch *scratch;
+  if (disk->graph.n_layers == 0)
+    return VECDB_OK;
+  VDB_TRY(vdb_disk_take(disk, &scratch, err));
+  int rc = disk_warm_blocks(disk, w, scratch, err);
+  vdb_disk_give(disk, scratch);
+  return rc;
+}
+
 VDB_INTERNAL const struct vdb_index_ops *vdb_disk_ops(void) {
   static const struct vdb_index_ops ops = {.name = "disk",
                                            .effort = VDB_EFFORT_EF,
@@ -57,6 +88,7 @@ VDB_INTERNAL const struct vdb_index_ops *vdb_disk_ops(void) {
                                            .close = disk_close,
                                            .search = vdb_disk_search,
                                            .traits = disk_traits,
-                                           .scan = vdb_disk_scan};
+                                           .scan = vdb_disk_scan,
+                                           .warm = disk_warm};
   return &ops;
 }

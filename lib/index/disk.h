@@ -79,6 +79,7 @@ struct vdb_disk_scratch {
   uint8_t *buffers;          /* VDB_DISK_DEPTH blocks, aligned for direct reads */
   vecdb_read reads[VDB_DISK_DEPTH];
   uint32_t numbers[VDB_DISK_DEPTH]; /* of the blocks */
+  bool kept[VDB_DISK_DEPTH];        /* there without a read, and checked before */
   uint32_t first;                   /* the oldest read under way */
   uint32_t under_way;
 };
@@ -111,8 +112,9 @@ VDB_INTERNAL int vdb_disk_take(const struct vdb_disk *disk, struct vdb_disk_scra
 VDB_INTERNAL void vdb_disk_give(const struct vdb_disk *disk, struct vdb_disk_scratch *scratch);
 VDB_INTERNAL void vdb_disk_scratch_free(struct vdb_mem *mem, struct vdb_disk_scratch *scratch);
 
-/* Starts to read a block; fewer than VDB_DISK_DEPTH are under way. */
-VDB_INTERNAL void vdb_disk_start(const struct vdb_disk *disk, struct vdb_disk_scratch *scratch,
+/* Starts to read a block; fewer than VDB_DISK_DEPTH are under way. Whether it must be read: false
+   where it was kept. */
+VDB_INTERNAL bool vdb_disk_start(const struct vdb_disk *disk, struct vdb_disk_scratch *scratch,
                                  uint32_t number);
 /* Waits for the read that was started first and checks the block: its checksum, its rows and that
    they belong there. It stays until the next start. Errors: IO, CORRUPT. */

@@ -1,7 +1,9 @@
 /*
  * disk_read.c - scratch memory of searches, and blocks under way; see disk.h. A search takes blocks
- * in the order in which it asked for them, so that what it finds does not depend on the disk.
+ * in the order in which it asked for them, so that what it finds does not depend on the disk, nor
+ * on which of them were kept in memory (base/hot.h) and are copied from there.
  */
+#include "base/hot.h"
 #include "base/sum.h"
 #include "index/disk.h"
 
@@ -48,7 +50,8 @@ VDB_INTERNAL int vdb_disk_take(const struct vdb_disk *disk, struct vdb_disk_scra
 VDB_INTERNAL void vdb_disk_give(const struct vdb_disk *disk, struct vdb_disk_scratch *scratch) {
   struct vdb_disk *shared = (struct vdb_disk *)(uintptr_t)disk;
   for (; scratch->under_way > 0; scratch->under_way--) {
-    scratch->queue->wait(scratch->queue, &scratch->reads[scratch->first]);
+    if (!scratch->kept[scratch->first])
+      scratch->queue->wait(scratch->queue, &scratch->reads[scratch->first]);
     scratch->first = (scratch->first + 1) % VDB_DISK_DEPTH;
   }
   vdb_visited_clear(&scratch->blocks);
@@ -56,15 +59,20 @@ VDB_INTERNAL void vdb_disk_give(const struct vdb_disk *disk, struct vdb_disk_scr
     vdb_disk_scratch_free(disk->mem, scratch);
 }
 
-VDB_INTERNAL void vdb_disk_start(const struct vdb_disk *disk, struct vdb_disk_scratch *scratch,
+VDB_INTERNAL bool vdb_disk_start(const struct vdb_disk *disk, struct vdb_disk_scratch *scratch,
                                  uint32_t number) {
   uint32_t slot = (scratch->first + scratch->under_way++) % VDB_DISK_DEPTH;
+  const struct vdb_sect_source *source = disk->source;
   size_t unit = disk->shape.unit;
   vecdb_read *read = &scratch->reads[slot];
   *read = (vecdb_read){.buf = scratch->buffers + slot * unit, .n = unit};
-  read->offset = disk->source->offset + (uint64_t)number * unit;
+  read->offset = source->offset + (uint64_t)number * unit;
   scratch->numbers[slot] = number;
-  scratch->queue->start(scratch->queue, read);
+  scratch->kept[slot] =
+      source->hot && vdb_hot_get(source->hot, source->owner, number, read->buf, unit);
+  if (!scratch->kept[slot])
+    scratch->queue->start(scratch->queue, read);
+  return !scratch->kept[slot];
 }
 
 static int disk_check(const struct vdb_disk *disk, uint32_t number, const uint8_t *block,
@@ -87,11 +95,18 @@ VDB_INTERNAL int vdb_disk_finish(const struct vdb_disk *disk, struct vdb_disk_sc
                                  const uint8_t **block, vecdb_error *err) {
   vecdb_read *read = &scratch->reads[scratch->first];
   uint32_t number = scratch->numbers[scratch->first];
-  scratch->queue->wait(scratch->queue, read);
+  bool kept = scratch->kept[scratch->first];
+  if (!kept)
+    scratch->queue->wait(scratch->queue, read);
   scratch->first = (scratch->first + 1) % VDB_DISK_DEPTH;
   scratch->under_way--;
+  *block = read->buf;
+  if (kept)
+    return VECDB_OK;
   if (read->error)
     return vdb_fail_os(err, read->error, "cannot read", "a block of a DISK index");
-  *block = read->buf;
-  return disk_check(disk, number, *block, err);
+  VDB_TRY(disk_check(disk, number, *block, err));
+  if (disk->source->hot)
+    vdb_hot_put(disk->source->hot, disk->source->owner, number, *block, read->n);
+  return VECDB_OK;
 }

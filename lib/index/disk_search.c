@@ -68,8 +68,7 @@ static bool disk_offer_block(struct disk_search *d, const uint8_t *block, uint32
 static void disk_ask(struct disk_search *d, uint32_t number) {
   if (!vdb_visited_add(&d->scratch->blocks, number))
     return;
-  vdb_disk_start(d->disk, d->scratch, number);
-  d->s->reads++;
+  d->s->reads += vdb_disk_start(d->disk, d->scratch, number);
 }
 
 static uint32_t disk_nodes(const uint8_t *block) {

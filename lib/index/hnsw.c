@@ -89,6 +89,37 @@ static bool hnsw_links(const struct vdb_index *index, struct vdb_index_links *ou
   return true;
 }
 
+/* The upper layers, a sixteenth of the nodes, lie on the way to any row. */
+static void hnsw_warm_upper(const struct vdb_hnsw_graph *graph) {
+  for (uint32_t l = 1; l < graph->n_layers; l++) {
+    const struct vdb_hnsw_layer *layer = &graph->layers[l];
+    vdb_touch(layer->links, (size_t)layer->n * layer->width * sizeof *layer->links);
+    if (layer->briefs)
+      vdb_touch(layer->briefs, (size_t)layer->n * layer->width * sizeof *layer->briefs);
+  }
+}
+
+static int hnsw_warm(const struct vdb_index *index, const struct vdb_index_warm *w,
+                     vecdb_error *err) {
+  const struct vdb_hnsw_graph *graph = &((const struct vdb_hnsw *)index)->graph;
+  const struct vdb_hnsw_layer *layer = &graph->layers[0];
+  uint32_t n = index->vecs.n, turn = 0;
+  size_t links = layer->width * sizeof *layer->links;
+  (void)err;
+  hnsw_warm_upper(graph);
+  for (uint32_t row = vdb_index_warm_next(w, n, 0, &turn); row < n;
+       row = vdb_index_warm_next(w, n, row + 1, &turn)) {
+    vdb_touch(vdb_hnsw_links(layer, row), links);
+    if (layer->briefs)
+      vdb_touch(layer->briefs + (size_t)row * layer->width, links);
+    vdb_codes_touch(&graph->codes, row);
+    vdb_codes_touch(&graph->fine, row);
+    if (graph->store.data)
+      vdb_touch(graph->store.data + row * graph->store.stride, graph->store.stride);
+  }
+  return VECDB_OK;
+}
+
 static const struct vdb_index_ops hnsw_ops = {
     .name = "hnsw",
     .effort = VDB_EFFORT_EF,
@@ -99,6 +130,7 @@ static const struct vdb_index_ops hnsw_ops = {
     .traits = hnsw_traits,
     .scan = hnsw_scan,
     .links = hnsw_links,
+    .warm = hnsw_warm,
 };
 
 VDB_INTERNAL const struct vdb_index_ops *vdb_hnsw_ops(void) { return &hnsw_ops; }

@@ -10,6 +10,7 @@
 #ifndef VDB_INDEX_H
 #define VDB_INDEX_H
 
+#include "base/bitmap.h"
 #include "base/par.h"
 #include "base/sect.h"
 #include "index/vecs.h"
@@ -123,6 +124,14 @@ struct vdb_index_links {
 
 struct vdb_index; /* an opened index; each type embeds it first */
 
+/* Rows whose part of an index is wanted in memory. */
+struct vdb_index_warm {
+  const uint64_t *rows; /* a bit a row */
+  bool (*stop)(void *arg); /* asked now and then; true ends it */
+  void *stop_arg;
+};
+enum { VDB_WARM_POLL = 1024 }; /* rows between two questions */
+
 struct vdb_index_ops {
   const char *name; /* of the engine */
   enum vdb_effort effort;
@@ -145,7 +154,18 @@ struct vdb_index_ops {
   int (*scan)(const struct vdb_index *index, struct vdb_search *s, vecdb_error *err);
   /* The graph that leads to all rows, for walking it elsewhere. NULL, or false: there is none. */
   bool (*links)(const struct vdb_index *index, struct vdb_index_links *out);
+  /* Reads what searches read of these rows: codes, links, blocks, and the upper parts of a graph.
+     Errors: of an index that reads files, as search. */
+  int (*warm)(const struct vdb_index *index, const struct vdb_index_warm *w, vecdb_error *err);
 };
+
+/* The next row at or after `row`, or n: at the end, and when it is to stop. */
+VDB_INLINE uint32_t vdb_index_warm_next(const struct vdb_index_warm *w, uint32_t n, uint32_t row,
+                                        uint32_t *turn) {
+  if (++*turn % VDB_WARM_POLL == 0 && w->stop(w->stop_arg))
+    return n;
+  return (uint32_t)vdb_bits_next(w->rows, n, row);
+}
 
 struct vdb_index {
   const struct vdb_index_ops *ops;

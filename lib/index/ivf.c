@@ -115,6 +115,32 @@ static void ivf_traits(const struct vdb_index *index, struct vdb_index_traits *o
   out->entries = ivf->n_entries;
 }
 
+/* The blocks of the lists in which the rows are, and what they are scored again with. */
+static int ivf_warm(const struct vdb_index *index, const struct vdb_index_warm *w,
+                    vecdb_error *err) {
+  const struct vdb_ivf *ivf = (const struct vdb_ivf *)index;
+  const struct vdb_ivf_lists *lists = &ivf->lists;
+  uint32_t n = index->vecs.n, turn = 0;
+  uint32_t blocks = ivf->centroids.n ? lists->starts[ivf->centroids.n] : 0;
+  (void)err;
+  for (uint32_t b = 0; b < blocks && !(b % VDB_WARM_POLL == 0 && w->stop(w->stop_arg)); b++) {
+    bool wanted = false;
+    for (uint32_t i = 0; i < VDB_IVF_BLOCK && !wanted; i++) {
+      uint32_t row = lists->rows[(size_t)b * VDB_IVF_BLOCK + i];
+      wanted = row < n && vdb_bit_get(w->rows, row);
+    }
+    if (wanted)
+      vdb_touch(lists->blocks + b * ivf->coder.block_bytes, ivf->coder.block_bytes);
+  }
+  for (uint32_t row = vdb_index_warm_next(w, n, 0, &turn); row < n;
+       row = vdb_index_warm_next(w, n, row + 1, &turn)) {
+    vdb_codes_touch(&ivf->codes, row);
+    if (ivf->f16.data)
+      vdb_touch(ivf->f16.data + row * ivf->f16.stride, ivf->f16.stride);
+  }
+  return VECDB_OK;
+}
+
 static const struct vdb_index_ops ivf_ops = {
     .name = "ivf",
     .effort = VDB_EFFORT_NPROBE,
@@ -123,6 +149,7 @@ static const struct vdb_index_ops ivf_ops = {
     .close = ivf_close,
     .search = vdb_ivf_search,
     .traits = ivf_traits,
+    .warm = ivf_warm,
 };
 
 VDB_INTERNAL const struct vdb_index_ops *vdb_ivf_ops(void) { return &ivf_ops; }

@@ -124,6 +124,13 @@ static void ivf_hnsw_traits(const struct vdb_index *index, struct vdb_index_trai
   out->links = graph.links;
 }
 
+static int ivf_hnsw_warm(const struct vdb_index *index, const struct vdb_index_warm *w,
+                         vecdb_error *err) {
+  const struct ivf_hnsw *both = (const struct ivf_hnsw *)index;
+  VDB_TRY(both->lists->ops->warm(both->lists, w, err));
+  return both->graph->ops->warm(both->graph, w, err);
+}
+
 VDB_INTERNAL const struct vdb_index_ops *vdb_ivf_hnsw_ops(void) {
   static const struct vdb_index_ops ops = {.name = "ivf_hnsw",
                                            .effort = VDB_EFFORT_NPROBE,
@@ -131,6 +138,7 @@ VDB_INTERNAL const struct vdb_index_ops *vdb_ivf_hnsw_ops(void) {
                                            .open = ivf_hnsw_open,
                                            .close = ivf_hnsw_close,
                                            .search = ivf_hnsw_search,
-                                           .traits = ivf_hnsw_traits};
+                                           .traits = ivf_hnsw_traits,
+                                           .warm = ivf_hnsw_warm};
   return &ops;
 }

@@ -25,6 +25,7 @@ VDB_INTERNAL int vdb_env_init(struct vdb_env *env, const vecdb_options *options,
   env->owned_vfs = NULL;
   env->keys = NULL;
   env->device = NULL;
+  env->hot = NULL;
   int rc = vdb_mutex_init(&env->log_mutex);
   if (rc != 0)
     return vdb_fail_os(err, rc, "make", "mutex");

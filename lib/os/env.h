@@ -22,6 +22,7 @@ struct vdb_env {
   vecdb_vfs *owned_vfs; /* of a ":memory:" database; freed with the env */
   struct vdb_device *device; /* that searches may use (accel/device.h), borrowed; NULL: none */
   struct vdb_keys *keys; /* that files are encrypted by (store/keys.h), borrowed; NULL: none are */
+  struct vdb_hot *hot;   /* where blocks of files are kept (base/hot.h), borrowed; NULL: nowhere */
 };
 
 /* options must have been checked. On failure nothing is to be released. */

@@ -135,14 +135,13 @@ VDB_INTERNAL void vdb_cache_count(struct vdb_cache *cache, struct vdb_cache_coun
   }
 }
 
-VDB_INTERNAL uint64_t vdb_cache_shrink(void *cache, uint64_t bytes) {
-  struct vdb_cache *c = cache;
+VDB_INTERNAL uint64_t vdb_cache_shrink(struct vdb_cache *cache, uint64_t bytes) {
   uint64_t freed = 0;
   for (int i = 0; i < CACHE_PARTS && freed < bytes; i++) {
-    vdb_mutex_lock(&c->parts[i].mu);
+    vdb_mutex_lock(&cache->parts[i].mu);
     for (uint64_t one = 1; freed < bytes && one > 0; freed += one)
-      one = cache_drop_oldest(c, &c->parts[i]);
-    vdb_mutex_unlock(&c->parts[i].mu);
+      one = cache_drop_oldest(cache, &cache->parts[i]);
+    vdb_mutex_unlock(&cache->parts[i].mu);
   }
   return freed;
 }

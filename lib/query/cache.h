@@ -27,8 +27,8 @@ VDB_INTERNAL int vdb_cache_new(struct vdb_mem *mem, uint64_t bytes, struct vdb_c
                                vecdb_error *err);
 VDB_INTERNAL void vdb_cache_free(struct vdb_cache *cache);
 VDB_INTERNAL void vdb_cache_count(struct vdb_cache *cache, struct vdb_cache_counts *out);
-/* Frees at least so many bytes, or all that there are; what it freed. `cache` is a vdb_cache. */
-VDB_INTERNAL uint64_t vdb_cache_shrink(void *cache, uint64_t bytes);
+/* Frees at least so many bytes, or all that there are; what it freed. */
+VDB_INTERNAL uint64_t vdb_cache_shrink(struct vdb_cache *cache, uint64_t bytes);
 
 /* Whether there is a result for the key: its hits, of which there are at most `room`. */
 VDB_INTERNAL bool vdb_cache_get(struct vdb_cache *cache, struct vdb_bytes key,

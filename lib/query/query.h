@@ -110,6 +110,10 @@ VDB_INTERNAL int vdb_query_sparse_counts(const struct vdb_snapshot *snapshot, co
                                          const vecdb_filter *filter, const uint32_t *indices,
                                          size_t n, uint64_t *counts, uint64_t *rows,
                                          vecdb_error *err);
+/* warm.c. Brings the rows that pass, and their part of each index, into memory; *rows: how many.
+   Errors: those of the filter and the control, NO_MEMORY; of a DISK index IO and CORRUPT. */
+VDB_INTERNAL int vdb_query_warm(const struct vdb_snapshot *snapshot, const vecdb_filter *filter,
+                                struct vdb_control *control, uint64_t *rows, vecdb_error *err);
 /* Calls visit for every row that passes and is not deleted, in segment and row order; for delete by
    filter. visit may delete rows. A non-zero return ends the walk with that code. */
 VDB_INTERNAL int vdb_query_each(const struct vdb_snapshot *snapshot, const vecdb_filter *filter,

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "base/hot.h"
 #include "os/queue.h"
 #include "store/blob.h"
 #include "store/blob_pages.h"
@@ -206,6 +207,8 @@ static int blobr_source_queue(struct vdb_sect_source *source, uint32_t depth,
 
 static void blobr_source_close(struct vdb_sect_source *source) {
   struct blobr_source *s = (struct blobr_source *)source;
+  if (source->hot)
+    vdb_hot_forget(source->hot, source->owner);
   s->file->vfs->close(s->file);
   vdb_free(s->mem, s);
 }
@@ -225,7 +228,12 @@ static int blobr_source_open(const struct vdb_blob *b, const struct store_blob_e
     vdb_free(vdb_env_for(b->env, VDB_FOR_FILES), s);
     return vdb_fail_os(err, os, "cannot open", b->path);
   }
-  s->base = (struct vdb_sect_source){e->offset, e->length, blobr_source_queue, blobr_source_close};
+  s->base = (struct vdb_sect_source){.offset = e->offset,
+                                     .length = e->length,
+                                     .queue = blobr_source_queue,
+                                     .close = blobr_source_close,
+                                     .hot = b->env->hot,
+                                     .owner = b->env->hot ? vdb_hot_owner(b->env->hot) : 0};
   s->mem = vdb_env_for(b->env, VDB_FOR_FILES);
   s->pages = b->pages;
   s->section = (size_t)(e - b->table);

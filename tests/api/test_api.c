@@ -258,6 +258,7 @@ static void check_closed(vecdb_collection *coll) {
   at_fails(code, vecdb_index_create(coll, "v", NULL, NULL, &at_err));
   at_fails(code, vecdb_index_drop(coll, "v", &at_err));
   at_fails(code, vecdb_warm(coll, NULL, &at_err));
+  at_fails(code, vecdb_warm_rows(coll, NULL, NULL, NULL, &at_err));
   at_fails(code, vecdb_wait(coll, NULL, &at_err));
   at_fails(code, vecdb_collection_stats(coll, &stats, &at_err));
 }

@@ -1,8 +1,10 @@
 /*
  * test_api_cache.c - the cache of results: a database with it beside one without gives the same
  * answers after whatever happens to both, also to readers that follow; and no search is answered
- * with what was before a write that has returned.
+ * with what was before a write that has returned. Nothing that a result depends on is left out of
+ * its key.
  */
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -227,6 +229,90 @@ static void test_told(void **state) {
   at_fails(VECDB_ERR_OPTION, vecdb_open(":memory:", &o, &db, &at_err));
 }
 
+static uint64_t is_cached(vecdb_collection *coll, const vecdb_search_params *p) {
+  vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
+  vecdb_hit hits[8];
+  uint32_t count;
+  at_ok(vecdb_search(coll, p, hits, &count, &info, NULL, &at_err));
+  return info.cached;
+}
+
+/* A search as `base` but for one thing. */
+static void differ(uint32_t which, vecdb_search_params *p, vecdb_param *param, float *query) {
+  switch (which) {
+  case 0: p->k++; return;
+  case 1: p->filter.text = "n <= {most}"; return;
+  case 2: param->value.as.integer++; return;
+  case 3: p->filter.text = "n < {least}"; param->name = "least"; return;
+  case 4: p->filter = (vecdb_filter){0}; return;
+  case 5: query[3] = nextafterf(query[3], 2); return;
+  case 6: p->ef = 17; return;
+  case 7: p->recall = 0.9f; return;
+  case 8: p->plan = VECDB_PLAN_EXACT; return;
+  case 9: param->value.type = VECDB_DOUBLE; param->value.as.number = 50; return;
+  default: p->filter.length = strlen(p->filter.text); /* says the same */
+  }
+}
+enum { DIFFERENCES = 10 };
+
+/* What changes data, or what is known of it. */
+static void happen(uint32_t what, vecdb_collection *coll) {
+  vecdb_index_params hnsw = VECDB_INDEX_PARAMS_INIT;
+  hnsw.type = VECDB_INDEX_HNSW;
+  if (what == 0)
+    at_put(coll, 200, 1);
+  else if (what == 1)
+    at_put(coll, 3, 1); /* as it was */
+  else if (what == 2)
+    at_delete(coll, 3, 1);
+  else if (what == 3)
+    at_ok(vecdb_flush(coll, NULL, &at_err));
+  else if (what == 4)
+    at_ok(vecdb_index_create(coll, "v", &hnsw, NULL, &at_err));
+  else
+    at_ok(vecdb_compact(coll, NULL, &at_err));
+}
+enum { EVENTS = 6 };
+
+/* No part of what a result depends on is left out of its key: what differs in one thing is not
+   found in place of another. */
+static void test_each_part_counts(void **state) {
+  (void)state;
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  o.cache_bytes = 1 << 20;
+  o.flags = VECDB_HOST_DRIVEN;
+  o.index_rows = 16;
+  vecdb *db = at_open(":memory:", &o);
+  vecdb_collection *coll = at_small(db, "c");
+  at_put(coll, 0, 100);
+  float base_query[4] = {3, 1, 0, 1};
+  vecdb_param base_param = {"most", {.type = VECDB_INT64, .as.integer = 50}};
+  vecdb_search_params base = at_search(base_query, 3, "n < {most}");
+  base.filter.params = &base_param;
+  base.filter.n_params = 1;
+  for (uint32_t which = 0; which <= DIFFERENCES; which++) {
+    float query[4];
+    vecdb_param param = base_param;
+    vecdb_search_params p = base;
+    memcpy(query, base_query, sizeof query);
+    p.queries = query;
+    p.filter.params = &param;
+    differ(which, &p, &param, query);
+    is_cached(coll, &base);
+    assert_int_equal(is_cached(coll, &p), which == DIFFERENCES);
+    assert_int_equal(is_cached(coll, &p), 1);
+    assert_int_equal(is_cached(coll, &base), 1);
+  }
+  for (uint32_t what = 0; what < EVENTS; what++) {
+    assert_int_equal(is_cached(coll, &base), what == 0);
+    assert_int_equal(is_cached(coll, &base), 1);
+    happen(what, coll);
+  }
+  assert_int_equal(is_cached(coll, &base), 0);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
 static void test_gives_way(void **state) {
   (void)state;
   vecdb_options o = VECDB_OPTIONS_INIT;
@@ -330,6 +416,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_beside_one_without),
       cmocka_unit_test(test_told),
+      cmocka_unit_test(test_each_part_counts),
       cmocka_unit_test(test_gives_way),
       cmocka_unit_test(test_no_stale_hit),
   };

@@ -288,6 +288,16 @@ static void expect_iterator(vecdb_collection *coll, const struct data *d, const 
   vecdb_iterator_close(it);
 }
 
+/* Any rows of any index can be brought into memory, and are counted. */
+static void expect_warm(vecdb_collection *coll, const struct data *d, const struct filter *f) {
+  vecdb_filter filter = {f->text, 0, NULL, 0};
+  uint64_t rows, passing = 0;
+  for (uint32_t row = 0; row < ROWS; row++)
+    passing += passes(d, f, row);
+  at_ok(vecdb_warm_rows(coll, &filter, &rows, NULL, &at_err));
+  assert_int_equal(rows, passing);
+}
+
 /* The recall that indexes are set to is .95, of queries mixed from rows: these here are others, so
    what is held is less. Wide searches find nearly all, in every type. */
 static void expect_all(vecdb_collection *coll, const struct data *d) {
@@ -303,6 +313,7 @@ static void expect_all(vecdb_collection *coll, const struct data *d) {
   expect_range(coll, d);
   expect_iterator(coll, d, &all_rows);
   expect_iterator(coll, d, &filters[0]);
+  expect_warm(coll, d, &filters[0]);
 }
 
 static void delete_most(vecdb_collection *coll, struct data *d) {

@@ -424,6 +424,7 @@ static void test_control_sizes(void **state) {
     at_fails(code, vecdb_compact(coll, &c, &at_err));
     at_fails(code, vecdb_wait(coll, &c, &at_err));
     at_fails(code, vecdb_warm(coll, &c, &at_err));
+    at_fails(code, vecdb_warm_rows(coll, &f, NULL, &c, &at_err));
     at_fails(code, vecdb_index_create(coll, "v", NULL, &c, &at_err));
     at_fails(code, vecdb_check(db, NULL, NULL, &c, &at_err));
     at_fails(code, vecdb_backup(db, "copy", &c, &at_err));
@@ -593,6 +594,7 @@ static void test_null_collections(void **state) {
   at_fails(code, vecdb_index_drop(coll, NULL, &at_err));
   at_fails(code, vecdb_wait(NULL, NULL, &at_err));
   at_fails(code, vecdb_warm(NULL, NULL, &at_err));
+  at_fails(code, vecdb_warm_rows(NULL, NULL, NULL, NULL, &at_err));
   at_fails(code, vecdb_collection_stats(NULL, &stats, &at_err));
   at_fails(code, vecdb_collection_stats(coll, NULL, &at_err));
   at_same(before, at_content(coll));

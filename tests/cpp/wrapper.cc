@@ -374,6 +374,7 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   c.compact();
   c.wait();
   c.warm();
+  CHECK(c.warm_rows("id >= 0") == c.count("id >= 0"));
   auto indexes = c.index_list("v");
   CHECK(indexes.size() == 1 && indexes[0].info.params.type == VECDB_INDEX_HNSW);
   CHECK(indexes[0].info.rows == n_rows && indexes[0].info.n_points == indexes[0].points.size());

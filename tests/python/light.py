@@ -32,6 +32,27 @@ def make(db, vectors):
     return docs
 
 
+def check_memory(db, docs, vectors):
+    """One tenant's rows are warmed up; estimates and the caches' figures are those of the library."""
+    assert docs.warm_rows("group == {g}", {"g": 2}) == ROWS // 5
+    assert docs.warm_rows() == ROWS
+    need = vecdb.index_estimate("AUTO", dim=DIM, rows=100_000, threads=1)
+    assert need["type"] == "HNSW"
+    assert need["build"] == sum(need[part] for part in ("codes", "graph", "lists", "scratch"))
+    assert vecdb.index_estimate("DISK", dim=DIM, rows=1000, threads=1)["build"] < need["build"]
+    try:
+        vecdb.index_estimate("HNSW(m=1000)", dim=DIM, rows=1)
+        raise AssertionError("m is out of range")
+    except vecdb.IndexParamError:
+        pass
+    before = db.memory()
+    for _ in range(2):
+        docs.search(vectors[0], k=3)
+    after = db.memory()
+    assert after["cache_hits"] > before["cache_hits"]
+    assert after["vector_entries"] == 0 and after["vectors"] > 0  # its tables
+
+
 def check_rows(docs, vectors):
     """Rows are replaced, changed and deleted; `vectors` follows. Gives the keys that are left."""
     vectors[7] = vectors[8] + 1
@@ -96,8 +117,10 @@ def check_errors(db, docs, vectors):
 def main():
     vectors = np.random.default_rng(1).standard_normal((ROWS, DIM)).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        with vecdb.open(Path(folder) / "db", durability="off", threads=1) as db:
+        with vecdb.open(Path(folder) / "db", durability="off", threads=1, cache_bytes=1 << 20,
+                        vector_cache_bytes=1 << 20) as db:
             docs = make(db, vectors)
+            check_memory(db, docs, vectors)
             keys = check_rows(docs, vectors)
             check_searches(docs, vectors, keys)
             check_learning(docs, vectors)

@@ -148,6 +148,9 @@ static void test_counts(void **state) {
   expect_sample(page, "vecdb_collection_searches_total{collection=\"docs\"}", 6);
   expect_sample(page, "vecdb_collections", 2);
   expect_sample(page, "vecdb_ready", 1);
+  expect_sample(page, "vecdb_cache_hits_total{purpose=\"results\"}", 0);
+  expect_sample(page, "vecdb_cache_misses_total{purpose=\"vectors\"}", 0);
+  expect_sample(page, "vecdb_allocated_bytes{purpose=\"vectors\"}", 0);
   assert_true(sample(page, "process_resident_memory_bytes") > 1e6);
   assert_true(sample(page, "vecdb_wal_fsync_duration_seconds_count") >= 1);
   assert_true(sample(page, "process_start_time_seconds") > 1.6e9);

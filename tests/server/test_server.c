@@ -664,6 +664,31 @@ static void test_description(void **state) {
   json_decref(document);
 }
 
+/* What the database has allocated, by purpose, is all that it has; as the description names it. */
+static void test_memory(void **state) {
+  const struct web *w = *state;
+  json_t *memory = web_expect(w, 200, "GET", "/v1/memory", NULL), *value;
+  static const char *const purposes[] = {"rows",     "writes",  "files", "indexes", "builds",
+                                         "searches", "results", "cache", "vectors", "other"};
+  json_int_t total = 0;
+  for (size_t i = 0; i < sizeof purposes / sizeof purposes[0]; i++)
+    total += json_integer_value(json_object_get(memory, purposes[i]));
+  assert_true(total > 0 && total == json_integer_value(json_object_get(memory, "total")));
+  json_t *document = web_expect(w, 200, "GET", "/openapi.json", NULL);
+  json_t *named = json_object_get(document, "paths");
+  static const char *const way[] = {"/v1/memory", "get", "responses", "200", "content",
+                                    "application/json", "schema", "properties"};
+  for (size_t i = 0; i < sizeof way / sizeof way[0]; i++)
+    named = json_object_get(named, way[i]);
+  assert_int_equal(json_object_size(named), json_object_size(memory));
+  const char *name;
+  json_object_foreach(memory, name, value) {
+    assert_non_null(json_object_get(named, name));
+  }
+  json_decref(document);
+  json_decref(memory);
+}
+
 /* What was acknowledged is there after a stop, and after a snapshot. */
 static void test_restart(void **state) {
   struct web *w = *state;
@@ -747,6 +772,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_pushes, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_description, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
       cmocka_unit_test_setup_teardown(test_restart, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_new_settings, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_own_affairs, setup, teardown),

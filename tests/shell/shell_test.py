@@ -478,8 +478,9 @@ class Admin(Case):
         got = self.ask("create d id int64 key, v vector(8) l2", f"import d v={file}", "index list d",
                        "delete d where=(id < 1500)", "compact d", "stats d", "index drop d v", "index list d v",
                        "index create d v HNSW(m=8, ef_construction=40)", "index list d", "flush d", "wait d", "warm d",
-                       "check", f"backup {copy}", f"restore {copy} {again}", "info", "drop d", "list")
-        imported, index, deleted, stats, built, check, info = got
+                       "warm d where=(id < {n}) :n=1700", "check", f"backup {copy}", f"restore {copy} {again}", "info", "drop d", "list")
+        imported, index, deleted, stats, built, warm, check, info = got
+        self.assertEqual(warm, {"warm": 200})
         self.assertEqual((imported["imported"], deleted["deleted"], check), (6000, 1500, {"check": "ok"}))
         self.assertEqual((stats["rows"], stats["rows_deleted"], stats["segments_sealed"]), (4500, 0, 1))
         self.assertEqual((index["field"], index["rows"], built["type"], built["rows"]), ("v", 6000, "HNSW", 4500))

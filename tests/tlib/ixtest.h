@@ -379,7 +379,9 @@ static inline int ix_source_open(const struct vdb_sect_reader *r, uint32_t tag, 
     if (all->items[i].tag != tag || all->items[i].number != number)
       continue;
     struct ix_source *source = malloc(sizeof *source);
-    source->base = (struct vdb_sect_source){0, all->items[i].n, ix_source_queue, ix_source_close};
+    source->base = (struct vdb_sect_source){.length = all->items[i].n,
+                                            .queue = ix_source_queue,
+                                            .close = ix_source_close};
     source->section = &all->items[i];
     source->all = all;
     *out = &source->base;

@@ -150,6 +150,8 @@ static int scenario_read_coll(struct scenario_trial *t, vecdb_collection *coll) 
     rc = vecdb_explain(coll, &params, text, sizeof text, &length, &t->w.err);
   if (rc == VECDB_ERR_BUFFER)
     rc = VECDB_OK;
+  if (!rc)
+    rc = vecdb_warm_rows(coll, &filter, NULL, NULL, &t->w.err);
   return rc ? rc : vecdb_warm(coll, NULL, &t->w.err);
 }
 

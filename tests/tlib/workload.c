@@ -124,6 +124,7 @@ vecdb_options workload_options(struct workload *w) {
   o.threads = 1;
   o.vfs = w->config.vfs;
   o.allocator = w->config.allocator;
+  o.vector_cache_bytes = 1 << 20;
   if (workload_encrypted())
     o.encryption = &encryption;
   if (w->config.flags & VECDB_HOST_DRIVEN) {

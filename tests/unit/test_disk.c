@@ -1,8 +1,8 @@
 /*
  * test_disk.c - DISK indexes: recall against exact answers for element types and metrics, on the
  * passages and questions of examples/data, with and without filters, by walk and by scan; copies;
- * equal bytes for any number of workers; no block read twice; beams. Damage, failing reads and lack
- * of memory are in test_disk_damage.c.
+ * equal bytes for any number of workers; no block read twice; beams; blocks kept in memory. Damage,
+ * failing reads and lack of memory are in test_disk_damage.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 
 #include "../tlib/disktest.h"
 #include "../tlib/thorough.h"
+#include "base/hot.h"
 
 enum { K = 10, REAL_ROWS = TEST_SIZE(3000, 800) };
 
@@ -291,6 +292,49 @@ static void beams(void **state) {
   built_close(&b);
 }
 
+/* The answers of all queries; how many blocks they read. */
+static uint64_t answers(struct built *b, struct vdb_near (*items)[K]) {
+  uint64_t reads = 0;
+  for (size_t i = 0; i < b->data.n_queries; i++) {
+    struct vdb_search s = {.effort = 60, .top = {items[i], K, 0}};
+    built_search(b, ix_query(&b->data, i), i % 2, &s);
+    assert_int_equal(s.top.n, K);
+    reads += s.reads;
+  }
+  return reads;
+}
+
+/* With blocks kept in memory the answers are the same, and fewer are read: none when all are
+   there. */
+static void kept_blocks(void **state) {
+  (void)state;
+  struct built b;
+  struct vdb_hot *hot;
+  vecdb_error err;
+  ix_data_make(&b.data, VDB_F32, VECDB_COSINE, TEST_SIZE(3000, 800), 48, 2);
+  built_open(&b);
+  struct vdb_near(*plain)[K] = calloc(b.data.n_queries, sizeof *plain);
+  struct vdb_near(*kept)[K] = calloc(b.data.n_queries, sizeof *kept);
+  uint64_t reads = answers(&b, plain);
+  for (uint64_t bytes = 1 << 17; bytes <= 1 << 24; bytes <<= 7) {
+    assert_int_equal(vdb_hot_new(&b.mem, bytes, &hot, &err), VECDB_OK);
+    struct vdb_sect_source *source = ((struct vdb_disk *)b.index)->source;
+    source->hot = hot;
+    source->owner = vdb_hot_owner(hot);
+    uint64_t first = answers(&b, kept);
+    assert_memory_equal(kept, plain, b.data.n_queries * sizeof *kept);
+    uint64_t second = answers(&b, kept);
+    assert_memory_equal(kept, plain, b.data.n_queries * sizeof *kept);
+    assert_true(first < reads && second < first);
+    assert_true(bytes < 1 << 24 || second == 0);
+    source->hot = NULL;
+    vdb_hot_free(hot);
+  }
+  free(plain);
+  free(kept);
+  built_close(&b);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(recall_floors),
@@ -300,6 +344,7 @@ int main(void) {
       cmocka_unit_test(same_bytes_for_any_workers),
       cmocka_unit_test(stops),
       cmocka_unit_test(beams),
+      cmocka_unit_test(kept_blocks),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@ from .database import Database, restore
 from .errors import *  # noqa: F401,F403
 from .fused import Fusion, Groups, Part
 from .learn import Optimizer, OptimizerKind, Push
-from .schema import Field, Metric, Type
+from .schema import Field, Metric, Type, index_estimate
 from .search import HIT, Hits, Plan, Searcher, SearchIterator
 from .values import PAIR
 
@@ -26,5 +26,5 @@ def kernels() -> str:
 
 __all__ = ["Collection", "Database", "Field", "Fusion", "Groups", "HIT", "Hits", "Metric",
            "Optimizer", "OptimizerKind", "PAIR", "Part", "Plan", "Push", "Searcher",
-           "SearchIterator", "Type", "kernels", "open", "restore"]
+           "SearchIterator", "Type", "index_estimate", "kernels", "open", "restore"]
 __all__ += errors.__all__

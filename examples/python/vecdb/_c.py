@@ -45,7 +45,7 @@ class Options(Sized):
                 ("clock", c_void_p), ("log", c_void_p), ("log_user", c_void_p),
                 ("control", POINTER(Control)), ("encryption", c_void_p),
                 ("cache_bytes", c_uint64), ("device", c_char_p), ("device_module", c_char_p),
-                ("device_memory", c_uint64)]
+                ("device_memory", c_uint64), ("vector_cache_bytes", c_uint64)]
 
 
 class IndexParams(Sized):
@@ -174,7 +174,14 @@ class Memory(Sized):
                 ("files", c_uint64), ("indexes", c_uint64), ("builds", c_uint64),
                 ("searches", c_uint64), ("results", c_uint64), ("cache", c_uint64),
                 ("other", c_uint64), ("refused", c_uint64), ("cache_hits", c_uint64),
-                ("cache_misses", c_uint64), ("cache_entries", c_uint64)]
+                ("cache_misses", c_uint64), ("cache_entries", c_uint64),
+                ("vectors", c_uint64), ("vector_hits", c_uint64), ("vector_misses", c_uint64),
+                ("vector_entries", c_uint64)]
+
+
+class IndexNeed(Sized):
+    _fields_ = [("size", c_uint32), ("type", c_int32), ("build", c_uint64), ("codes", c_uint64),
+                ("graph", c_uint64), ("lists", c_uint64), ("scratch", c_uint64)]
 
 
 class Device(Sized):
@@ -193,6 +200,8 @@ _CALLS = {  # name: arguments; all of these return a status
     "close": [_P, _P],
     "flush_all": [_P, _P, _P],
     "memory_stats": [_P, _P, _P],
+    "index_estimate": [_P, _P, c_uint64, c_uint32, _P, _P],
+    "warm_rows": [_P, _P, _P, _P, _P],
     "collection_create": [_P, c_char_p, _P, _P, _P],
     "collection_get": [_P, c_char_p, _P, _P],
     "collection_drop": [_P, c_char_p, _P],

@@ -285,6 +285,16 @@ class Collection(Learner):
         """Brings the files into memory."""
         self._long(_c.lib.vecdb_warm, progress=progress, timeout=timeout)
 
+    def warm_rows(self, filter: Optional[str] = None, params: Optional[Mapping[str, Any]] = None, *,
+                  progress: Progress = False, timeout: Optional[float] = None) -> int:
+        """Brings the rows that pass a filter into memory, with their part of the indexes; how many
+        they are."""
+        keep: list[Any] = []
+        rows = ctypes.c_uint64()
+        self._long(_c.lib.vecdb_warm_rows, _c.Ref(make_filter(filter, params, keep)),
+                   _c.Ref(rows), progress=progress, timeout=timeout)
+        return rows.value
+
     def create_index(self, index: str = "AUTO", *, field: Optional[str] = None,
                      progress: Progress = False, timeout: Optional[float] = None) -> None:
         """Sets the index of a vector field, such as "HNSW(m=16)", and builds it."""

@@ -112,6 +112,19 @@ def parse_index(text: str) -> _c.IndexParams:
     return params
 
 
+def index_estimate(index: str, *, dim: int, rows: int, type: Type = Type.FLOAT_VECTOR,
+                   metric: Metric = Metric.DEFAULT, threads: int = 0) -> dict[str, Any]:
+    """The bytes that building an index over so many rows takes at most, and its type: what AUTO
+    stands for. `build` is the sum of the others; threads 0: one per processor."""
+    field, need, error = _c.Field(), _c.IndexNeed(), _c.Error()
+    Field("v", type, dim=dim, metric=metric).fill(field, [])
+    if _c.lib.vecdb_index_estimate(_c.Ref(field), _c.Ref(parse_index(index)), rows, threads,
+                                   _c.Ref(need), _c.Ref(error)):
+        raise_error(error)
+    figures = {name: getattr(need, name) for name, *_ in need._fields_[2:]}
+    return {"type": _c.lib.vecdb_index_type_name(need.type).decode(), **figures}
+
+
 def index_text(params: _c.IndexParams) -> str:
     """The text that parse_index would take, as far as it differs from the default."""
     name = _c.lib.vecdb_index_type_name(params.type).decode()

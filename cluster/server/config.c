@@ -101,6 +101,9 @@ static const struct config_key config_keys[] = {
     CONFIG_NUMBER("cluster", "replicas", cluster_replicas, 3, 1, 7, "replicas of each of them"),
     CONFIG_TEXT("search", "collection", search_collection, "passages",
                 "the collection that POST /search asks"),
+    CONFIG_NUMBER("search", "recall_every", recall_every, 0, 0, UINT32_MAX,
+                  "of so many searches one is answered exactly, too, in the background, for the"
+                  " recall in metrics, which takes a hundredth of a processor at most; 0: none"),
     CONFIG_TEXT("security", "jwks", jwks_file, "",
                 "file with the public keys of bearer tokens, a JSON Web Key Set; empty: no tokens"),
     CONFIG_TEXT("security", "issuer", issuer, "", "tokens must be from here (iss)"),

@@ -60,6 +60,7 @@ struct srv_config {
   _Atomic uint64_t memory;      /* bytes that the database may allocate; 0: no limit */
   _Atomic uint64_t cache_bytes; /* of these, for results; 0: none */
   _Atomic uint64_t cache_vectors; /* and for blocks of DISK indexes */
+  _Atomic uint64_t recall_every; /* of so many searches one is checked; 0: none */
   _Atomic uint64_t network_threads;
   _Atomic uint64_t workers; /* threads that run requests */
   _Atomic uint64_t queue;   /* requests that may wait for a worker */

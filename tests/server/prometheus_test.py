@@ -69,7 +69,8 @@ class Server:
     def __init__(self, program, folder, embeddings):
         self.process = subprocess.Popen(
             [program, "--data", f"{folder}/db", "--listen", "127.0.0.1:0", "--server.workers", "8",
-             "--embedding.url", embeddings.url, "--audit.path", f"{folder}/audit"],
+             "--embedding.url", embeddings.url, "--search.recall_every", "50",
+             "--audit.path", f"{folder}/audit"],
             stderr=subprocess.PIPE, text=True)
         port = None
         while not port:
@@ -238,8 +239,8 @@ def check_alert(prometheus, embeddings):
 
 
 def check_queries(prometheus, asked):
-    """Each query of the dashboard has an answer of a real Prometheus, those beside a cluster's replicas
-    with samples."""
+    """Each query of the dashboard has an answer of a real Prometheus, and all but those about
+    replicas, which only a cluster has, with samples."""
     wait_until("recall was measured", lambda: prometheus.value("vecdb_recall_ratio") is not None)
     empty = []
     for query in asked:

@@ -2,7 +2,7 @@
 #
 # Objects go to build/<variant>/, so that variants live side by side:
 #   release  the library, examples and benchmarks     asan  address and undefined-behaviour checks
-#   check    optimised, with assertions: the tests    tsan  data races
+#   check    optimised, with assertions: long tests   tsan  data races
 #   debug    for a debugger, with assertions          fuzz  libFuzzer, clang
 # Switches: V=1 (show commands)  WERROR=no  URING=1  BLAS=1  OPENSSL=1  INSTALL=no (install no packages)
 #           JOBS=3 (at a time)  N= (seconds, states, cycles or operations of a long test)
@@ -44,7 +44,10 @@ SWITCHED = $(if $(URING),uring) $(if $(BLAS),blas) $(if $(OPENSSL),openssl)
 # Test programs are many, and as they change: the linker that is done soonest.
 LINK_FAST := $(if $(shell command -v ld.gold),-fuse-ld=gold)
 
-ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+# What is undefined ends a program at once, and the address sanitizer prints where (handle_sigill): the
+# texts of what it was would be a fifth of the compiler's time and most of each program.
+ASAN := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+  -fsanitize-undefined-trap-on-error
 CC.release = $(CC)
 CC.check = $(CC)
 CC.debug = $(CC)
@@ -95,6 +98,7 @@ INGEST_SRC := $(sort $(call helpers,cluster/ingest)) \
 HAVE_NATS := $(shell printf '\#include <nats/nats.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes)
 INGEST_LIBS := $(if $(HAVE_NATS),-lnats)
 PLANTED_SRC := $(SIM_SRC) $(sort $(wildcard cluster/replica/*.c))
+SIM_NEEDS := $(filter cluster/meta/% cluster/replica/% cluster/place/% cluster/ctl/%,$(CLUSTER_SRC))
 CLUSTER_TEST_SRC := $(sort $(wildcard tests/cluster/test_*.c))
 CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
 
@@ -102,14 +106,18 @@ CLUSTER_LIBS := -ljansson -lcurl -lssl -lcrypto
 SHELL_SRC := $(sort $(wildcard examples/shell/*.c))
 SHELL_LIBS := -ledit -ljansson -lcurl -lcrypto
 
-# In which builds `make test` runs which tests. All run under the address sanitizer, which has the
-# assertions, too; those that say so in a comment under the thread sanitizer; those that reach the
-# distance kernels, or say so, with the plain kernels. Without a sanitizer run these, and those that do
-# more work there (tlib/thorough.h); the server's, for which that is nothing new, do not.
+# In which builds `make test` runs which tests. All run under the address sanitizer, with assertions;
+# those that say so in a comment under the thread sanitizer; those of the interface on the single file;
+# those that reach the distance kernels themselves, or say so, with the plain kernels. On the library as
+# it is released run these, and those that do more work there (tlib/thorough.h); of the cluster's, whose
+# folders would have to be compiled once more for it, those that say so.
 marked = $(if $(2),$(shell grep -l '$(1)' $(2)))
+API_SRC := $(filter tests/api/%,$(TEST_SRC))
+INNER_SRC := $(filter-out tests/api/%,$(TEST_SRC))
 TSAN_SRC := $(call marked,TSAN: yes,$(TEST_SRC) $(SERVER_TEST_SRC) $(CLUSTER_TEST_SRC))
-SCALAR_SRC := $(call marked,SCALAR: yes\|^.include "\(index\|kern\|seg\)/,$(TEST_SRC))
-PLAIN_SRC := $(sort $(SCALAR_SRC) $(call marked,thorough.h,$(TEST_SRC) $(CLUSTER_TEST_SRC)))
+SCALAR_SRC := $(call marked,SCALAR: yes\|^.include "kern/,$(TEST_SRC))
+PLAIN_SRC := $(sort $(call marked,thorough.h\|^.include "kern/,$(INNER_SRC)) \
+  $(call marked,PLAIN: yes,$(CLUSTER_TEST_SRC)))
 
 FUZZERS := $(FUZZ_SRC:tests/fuzz/%.c=%)
 EXAMPLES := $(EXAMPLE_SRC:%.c=build/%)
@@ -200,24 +208,25 @@ build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
-build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o)
+build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o) $$(SIM_NEEDS:%.c=build/$(1)/%.o)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
 build/$(1)/planted/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)
 	$$(Q)$$(CC.$(1)) $$(BASE) -DREP_PLANT $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
-build/$(1)/libplanted.a: $$(PLANTED_SRC:%.c=build/$(1)/planted/%.o)
+build/$(1)/libplanted.a: $$(PLANTED_SRC:%.c=build/$(1)/planted/%.o) \
+    $$(filter-out cluster/replica/%,$$(SIM_NEEDS:%.c=build/$(1)/%.o))
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
 build/$(1)/tests/cluster/test_sim%: build/$(1)/tests/cluster/test_sim%.o build/$(1)/libtlib.a \
-    build/$(1)/libsim.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
+    build/$(1)/libsim.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LDFLAGS) -o $$@ $$^ -lcmocka \
 	  $$(CLUSTER_LIBS) $$(LIBS)
 build/$(1)/tests/cluster/test_sim: build/$(1)/tests/cluster/test_sim.o build/$(1)/libtlib.a \
-    build/$(1)/libsim.a build/$(1)/libcluster.a build/$(1)/libvecdb.a
+    build/$(1)/libsim.a build/$(1)/libvecdb.a
 build/$(1)/tests/cluster/test_planted: build/$(1)/tests/cluster/test_planted.o \
     build/$(1)/planted/tests/cluster/test_sim_story.o build/$(1)/libtlib.a build/$(1)/libplanted.a \
-    build/$(1)/libcluster.a build/$(1)/libvecdb.a
+    build/$(1)/libvecdb.a
 build/$(1)/tests/cluster/test_sim build/$(1)/tests/cluster/test_planted:
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ -lcmocka \
@@ -243,8 +252,11 @@ $(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
 # Tests are many, and little of their time is their own: they are compiled soon rather than well, but
 # for what they share. At -Og the compiler knows less of the range of a number that is printed, and does
 # not inline a function that test_base calls by its address.
-build/check/tests/%.o: private FLAGS.check := $(FLAGS.check:-O2=-Og) -Wno-format-truncation
+SOON = $(1:-O2=-Og) -g1 -Wno-format-truncation
+build/check/tests/%.o: private FLAGS.check := $(call SOON,$(FLAGS.check))
+build/release/tests/%.o: private FLAGS.release := $(call SOON,$(FLAGS.release))
 build/check/tests/tlib/%.o build/check/tests/unit/test_base.o: private FLAGS.check := $(FLAGS.check)
+build/release/tests/tlib/%.o: private FLAGS.release := $(FLAGS.release) -ffunction-sections
 # What learns centroids is a third of the time of many tests under the sanitizers.
 build/asan/lib/kern/linear%.o: private FLAGS.asan := $(FLAGS.asan:-Og=-O2)
 
@@ -527,9 +539,18 @@ build/vecdb.c: lib/all.c lib/amalgamate.sh $(LIB_SRC) $(LIB_HDR) vecdb.h
 	$(Q)CC='$(CC)' sh lib/amalgamate.sh $(VERSION) >$@
 	$(Q)cp vecdb.h build/vecdb.h
 
+build/single/vecdb.o: build/vecdb.c build/release/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)cd build && $(CC) -std=c11 -O2 $(WARN) $(CPPFLAGS) $(CFLAGS) -c -o single/vecdb.o vecdb.c
+build/single/tests/%: build/release/tests/%.o build/release/libtlib.a build/single/vecdb.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -pthread $(LINK_FAST) -Wl,--gc-sections $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
 COMPILERS = gcc $(CLANG)
 amalgamation-test: build/vecdb.c ## the single file: compiles alone, exports vecdb_*, passes tests/api
-	@CXX='$(CXX)' SHORT='$(SHORT)' sh tests/tidy/amalgamation.sh $(COMPILERS)
+	@CXX='$(CXX)' SHORT='$(SHORT)' OBJECT='$(OBJECT)' sh tests/tidy/amalgamation.sh $(COMPILERS)
 
 sources: ## writes lib/all.c anew from the files in lib/
 	@mkdir -p build && sh tests/tidy/sources.sh >build/all.c && cp build/all.c lib/all.c
@@ -550,7 +571,7 @@ symbols: $(SHARED) build/libvecdb.a ## every declared function is defined, and n
 CLANG_SRC := $(sort $(wildcard tests/*/*.c examples/*.c examples/shell/*.c bench/*.c cluster/*.c cluster/*/*.c))
 clang-test: ## the files outside lib/ are clean under clang's warnings, too
 	@if ! command -v $(CLANG) >/dev/null; then echo 'skipped: $(CLANG), not installed'; \
-	  else $(CLANG) $(BASE) $(WARN) -DVDB_DEBUG -DVDB_DEBUG_SLOW -fsyntax-only $(CLANG_SRC); fi
+	  else sh tests/tidy/clang.sh '$(CLANG)' '$(BASE) $(WARN) -DVDB_DEBUG -DVDB_DEBUG_SLOW' $(CLANG_SRC); fi
 
 header-test: ## vecdb.h as C99, C11 and C++11, with gcc and clang
 	@CLANG='$(CLANG)' sh tests/tidy/header.sh
@@ -573,7 +594,10 @@ manual: ## vecdb.h and README as HTML and manual pages, in build/manual/; a warn
 ALL_TEST_SRC := $(TEST_SRC) $(SERVER_TEST_SRC) $(CLUSTER_TEST_SRC)
 PROGRAMS.check := $(ALL_TEST_SRC:%.c=build/check/%)
 # Fibers, which the emulated device is made of, and the address sanitizer do not go together.
-PROGRAMS.plain := $(PLAIN_SRC:%.c=build/check/%) $(GPU_TEST_SRC:%.c=build/check/%)
+PROGRAMS.plain := $(PLAIN_SRC:%.c=build/release/%) $(GPU_TEST_SRC:%.c=build/release/%)
+PROGRAMS.single := $(API_SRC:%.c=build/single/%)
+PROGRAMS.scalar := $(filter $(SCALAR_SRC:%.c=build/release/%) $(SCALAR_SRC:%.c=build/single/%),\
+  $(PROGRAMS.plain) $(PROGRAMS.single))
 PROGRAMS.debug := $(ALL_TEST_SRC:%.c=build/debug/%)
 PROGRAMS.asan := $(ALL_TEST_SRC:%.c=build/asan/%)
 PROGRAMS.tsan := $(TSAN_SRC:%.c=build/tsan/%)
@@ -621,24 +645,24 @@ build/crypt/tests/%: build/asan/tests/%.o build/asan/with-openssl.o build/asan/l
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(FLAGS.asan) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lcrypto
-build/crypt/fast/%: build/check/tests/%.o build/check/with-openssl.o build/check/libtlib.a \
-    build/check/libvecdb.a
+build/crypt/fast/%: build/release/tests/%.o build/release/with-openssl.o build/release/libtlib.a \
+    build/release/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lcrypto
+	$(Q)$(CC) $(FLAGS.release) $(CFLAGS) -pthread $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lcrypto
 
 # The same with OpenBLAS.
 BLAS_TESTS := unit/test_tile unit/test_index unit/test_flat_batch unit/test_kmeans api/test_api_search
 PROGRAMS.blas := $(BLAS_TESTS:%=build/blas/tests/%)
-build/blas/tile.o: lib/kern/tile.c lib/kern/tile.h lib/kern/cpu.h lib/kern/kern.h build/check/flags
+build/blas/tile.o: lib/kern/tile.c lib/kern/tile.h lib/kern/cpu.h lib/kern/kern.h build/release/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
-	$(Q)$(CC) $(BASE) -DVDB_WITH_BLAS $(FLAGS.check) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
-build/blas/tests/%: build/check/tests/%.o build/blas/tile.o build/check/libtlib.a \
-    build/check/libvecdb.a
+	$(Q)$(CC) $(BASE) -DVDB_WITH_BLAS $(FLAGS.release) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+build/blas/tests/%: build/release/tests/%.o build/blas/tile.o build/release/libtlib.a \
+    build/release/libvecdb.a
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(FLAGS.check) $(CFLAGS) -pthread $(LINK_FAST) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lopenblas
+	$(Q)$(CC) $(FLAGS.release) $(CFLAGS) -pthread $(LINK_FAST) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS) -lopenblas
 
 # What .ci/jobs runs: a name and a command each. The kinds with the longest come first, so that at
 # the end no job runs alone.
@@ -646,11 +670,12 @@ name = $(notdir $(patsubst %/,%,$(dir $(1))))/$(notdir $(1))
 JOBS.asan = $(foreach p,$(PROGRAMS.asan),"asan:$(call name,$(p)) $(p)")
 JOBS.tsan = $(foreach p,$(PROGRAMS.tsan),"tsan:$(call name,$(p)) $(p)")
 JOBS.check = $(foreach p,$(PROGRAMS.check),"check:$(call name,$(p)) $(p)")
-JOBS.plain = $(foreach p,$(PROGRAMS.plain),"check:$(call name,$(p)) $(p)")
-JOBS.scalar = $(foreach p,$(SCALAR_SRC:%.c=build/check/%),"scalar:$(call name,$(p)) $(p)")
+JOBS.plain = $(foreach p,$(PROGRAMS.plain),"plain:$(call name,$(p)) $(p)")
+JOBS.single = $(foreach p,$(PROGRAMS.single),"single:$(call name,$(p)) $(p)")
+JOBS.scalar = $(foreach p,$(PROGRAMS.scalar),"scalar:$(call name,$(p)) $(p)")
 JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
-JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc" \
+JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc OBJECT=build/single/vecdb.o SHORT=yes" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
   $(foreach t,neon-test baseline-test blas-test breach-test clang-test tidy header-test symbols install-test \
   examples-test shell-test cpp-test python-light abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
@@ -663,8 +688,8 @@ test: ## everything that must hold, in about a quarter of an hour on two cores
 	@$(DEPS) numpy || echo 'without NumPy the Python package is not tested'
 	@echo 'building the library and the test programs'
 	$(SUB) QUIET=1 libraries examples bench-programs build/vecdb.c test-programs
-	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.plain) $(JOBS.scalar) $(JOBS.replay)
-test-programs: build/asan/vecdb build/asan/vecdbd $(PROGRAMS.plain) $(PROGRAMS.baseline) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring) \
+	@$(RUN) $(JOBS.steps) $(JOBS.asan) $(JOBS.tsan) $(JOBS.plain) $(JOBS.single) $(JOBS.scalar) $(JOBS.replay)
+test-programs: build/asan/vecdb build/asan/vecdbd $(PROGRAMS.plain) $(PROGRAMS.single) $(PROGRAMS.baseline) $(PROGRAMS.asan) $(PROGRAMS.tsan) $(PROGRAMS.replay) $(PROGRAMS.uring) \
   $(PROGRAMS.crypt)
 
 debug: $(PROGRAMS.debug) ## the test programs for a debugger, in build/debug/tests/
@@ -675,7 +700,7 @@ asan: $(PROGRAMS.asan) ## the test programs under the address and undefined-beha
 	@$(RUN) $(JOBS.asan)
 tsan: $(PROGRAMS.tsan) ## the concurrent test programs under the thread sanitizer
 	@$(RUN) $(JOBS.tsan)
-scalar: $(SCALAR_SRC:%.c=build/check/%) ## the tests that reach the distance kernels, with the plain kernels
+scalar: $(PROGRAMS.scalar) ## the tests that reach the distance kernels, with the plain kernels
 	@$(RUN) $(JOBS.scalar)
 uring-test: $(PROGRAMS.uring) ## the tests that read by io_uring, where liburing and the kernel have it
 	@$(if $^,true,echo 'skipped: liburing is not installed') $(foreach p,$^,&& $(p))
@@ -696,8 +721,8 @@ blas-test: ## the tests of kernels and searches, with OpenBLAS for products of m
 	else echo 'skipped: libopenblas-dev cannot be had'; fi
 neon-test: build/vecdb.c ## kernels and single file for aarch64, run by qemu
 	@INSTALL='$(INSTALL)' sh tests/cross/neon.sh
-BASELINE_TESTS := unit/test_tile api/test_api api/test_api_search
-PROGRAMS.baseline := $(BASELINE_TESTS:%=build/check/tests/%)
+BASELINE_TESTS := release/tests/unit/test_tile single/tests/api/test_api
+PROGRAMS.baseline := $(BASELINE_TESTS:%=build/%)
 baseline-test: build/libvecdb.a $(PROGRAMS.baseline) ## tests on an emulated processor without AVX
 	@CC='$(CC)' INSTALL='$(INSTALL)' sh tests/cross/baseline.sh $(PROGRAMS.baseline)
 
@@ -707,42 +732,7 @@ breach-test: ## the invariants of replication, as a release has them: NDEBUG, no
 	  tests/cluster/test_breach.c $(filter-out %/link.c,$(filter cluster/replica/%,$(CLUSTER_SRC))) -lcmocka
 	@build/breach
 
-# Tests that take a size from VDB_N: tests/*/test_crash*.c and so on.
-long = $(foreach p,$(PROGRAMS.check),$(if $(filter test_$(1)%,$(notdir $(p))),$(p)))
-LONG = $(if $(1),$(foreach p,$(1),$(if $(N),VDB_N=$(N)) $(p) &&) true,echo 'no such test'; false)
-crash: $(call long,crash) ## crash states on a simulated disk: N=1000000
-	@$(call LONG,$^)
-sigkill: $(call long,sigkill) ## N cycles of killing a writing process
-	@$(call LONG,$^)
-router-sim: build/check/tests/cluster/test_router ## a router in a simulated cluster: SEEDS=3000, FROM= the first
-	@VDB_N=$(or $(SEEDS),3000) VDB_FROM=$(or $(FROM),1) $<
-sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, FROM= the first
-	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
-split-sim: build/check/tests/cluster/test_sim_story ## a shard is split, simulated: SEEDS=20000, FROM= the first
-	@VDB_SPLITS=$(or $(SEEDS),20000) VDB_FROM=$(or $(FROM),1) $<
-chaos: build/check/tests/cluster/test_chaos ## real nodes and etcd under N faults of 16 kinds: N=100
-	@VDB_N=$(or $(N),20) $<
-planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
-	@VDB_N=all VDB_JOBS=$$(nproc) $<
-follow: $(call long,follow) ## N kills of readers and writers, and N databases with a reader beside
-	@$(call LONG,$^)
-model: $(call long,model) ## N random operations against a naive model
-	@$(call LONG,$^)
-
-# libFuzzer keeps what it finds in build/corpus; fuzz-keep moves what is new to the kept corpora.
-build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtlib.a build/fuzz/libvecdb.a
-	$(call say,LINK,$@)
-	$(Q)$(CLANG) $(FLAGS.fuzz) -fsanitize=fuzzer -pthread $(LDFLAGS) -o $@ $(GROUP) $(LIBS)
-fuzz: ## each fuzz target for N seconds with libFuzzer (needs clang)
-	@command -v $(CLANG) >/dev/null || { echo 'fuzz: needs clang and libclang-rt-14-dev'; exit 1; }
-	$(SUB) $(FUZZERS:%=build/fuzz/%)
-	@$(foreach f,$(FUZZERS),mkdir -p build/corpus/$(f) tests/fuzz/corpus/$(f:fuzz_%=%) && \
-	  echo 'fuzz: $(f)' && build/fuzz/$(f) -max_total_time=$(or $(N),60) -timeout=10 -verbosity=0 \
-	  -print_final_stats=1 -artifact_prefix=build/corpus/$(f)- build/corpus/$(f) \
-	  tests/fuzz/corpus/$(f:fuzz_%=%) &&) true
-fuzz-keep: $(FUZZERS:%=build/fuzz/%) ## adds what fuzzing found to tests/fuzz/corpus
-	@$(foreach f,$(FUZZERS),build/fuzz/$(f) -merge=1 tests/fuzz/corpus/$(f:fuzz_%=%) \
-	  build/corpus/$(f) &&) true
+include tests/long.mk
 
 # ---- Installing -----------------------------------------------------------------------------------
 
@@ -787,7 +777,7 @@ clean: ## removes build/
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile gpu/rules.mk
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile gpu/rules.mk tests/long.mk
 
 .PHONY: all libraries examples bench-programs bench bench-full bench-server demo server cluster cluster-client router-sim cluster-demo serve embeddings \
   shell shell-test cpp-test python-light wheels \

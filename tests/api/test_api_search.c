@@ -10,7 +10,7 @@
 #include "tlib/apitest.h"
 #include "tlib/thorough.h"
 
-enum { DIM = 24, ROWS = 700, K = 25, MAX_BYTES = DIM * 4 };
+enum { DIM = 24, ROWS = TEST_SIZES(700, 420, 300), K = 25, MAX_BYTES = DIM * 4 };
 
 struct kind {
   int32_t type;

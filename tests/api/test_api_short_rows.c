@@ -3,8 +3,6 @@
  * are shorter by three or four decimal places, and queries lie among the short ones. Codes and
  * what stands beside them are made for rows of middling length; neighbours of the others must be
  * found all the same. Held against all distances in double, with the default index.
- *
- * SCALAR: yes
  */
 #include <math.h>
 
@@ -121,7 +119,7 @@ static void short_rows(void **state) {
                                         {48, 10, 1e-3f, 0, 0},
                                         {48, 50, 1e-4f, 0, 0}};
   struct data *d = malloc(sizeof *d);
-  for (size_t i = 0; i < AT_COUNT(shapes); i += test_size(1, 4)) {
+  for (size_t i = 0; i < AT_COUNT(shapes); i += test_size(2, 4)) {
     struct shape shape = shapes[i];
     shape.rows = (uint32_t)test_size(ROWS, 2000);
     assert_found(d, &shape);

@@ -2,12 +2,11 @@
  * test_filter_search.c - search under filters, over segments with graphs: as many hits as there are
  * rows that pass, up to k, at every selectivity, by every plan, with filters that have to do with
  * the distance and such that have not, before and after deletes; and a floor under the recall.
- *
- * SCALAR: yes
  */
 #include "tlib/apitest.h"
+#include "tlib/thorough.h"
 
-enum { DIM = 16, CLUSTERS = 20, SPREAD = 10000, MAX_K = 100, QUERIES = 6 };
+enum { DIM = 16, CLUSTERS = 20, SPREAD = 10000, MAX_K = 100, QUERIES = TEST_SIZE(6, 3) };
 
 /* Rows in clusters. n is random in [0, SPREAD), so `n < x` passes x of SPREAD rows; c is the
    cluster, so filters on it have to do with the distance. */
@@ -225,7 +224,7 @@ static void test_selectivities(void **state) {
   options.index_rows = 200;
   vecdb *db = at_open(":memory:", &options);
   struct model m;
-  model_make(&m, 6000);
+  model_make(&m, TEST_SIZE(6000, 3000));
   vecdb_collection *coll = build(db, &m);
   check_all(coll, &m);
   const struct want tenth = {1000, -1, -1}, cluster = {SPREAD, 3, -1}, most = {7000, -1, -1};

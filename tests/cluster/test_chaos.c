@@ -13,7 +13,7 @@
 #include "replica/types.h"
 #include "tlib/thorough.h"
 
-enum { CHAOS_KEYS = 60, CHAOS_BATCH = 4, CHAOS_SHORT = TEST_SIZES(20, 4, 4), CHAOS_LIMIT_S = 300 };
+enum { CHAOS_KEYS = 60, CHAOS_BATCH = 4, CHAOS_SHORT = TEST_SIZES(20, 8, 4), CHAOS_LIMIT_S = 300 };
 
 struct chaos {
   struct rig rig;

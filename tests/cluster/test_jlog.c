@@ -183,7 +183,7 @@ static void tj_recover(struct tj *t, uint64_t seed, bool killed) {
 /* Lives of random changes, each ended by a crash or a killed process after some operations. */
 static void test_crashes(void **state) {
   (void)state;
-  for (uint64_t seed = 1; seed <= TEST_SIZE(400, 60); seed++) {
+  for (uint64_t seed = 1; seed <= TEST_SIZE(400, 120); seed++) {
     struct tj t;
     tj_start(&t, seed);
     for (int life = 0; life < 6; life++) {

@@ -265,7 +265,7 @@ static void tm_life(struct tm *t, uint64_t seed) {
 
 static void test_crashes(void **state) {
   (void)state;
-  for (uint64_t seed = 1; seed <= TEST_SIZES(150, 20, 4); seed++) {
+  for (uint64_t seed = 1; seed <= TEST_SIZES(150, 40, 4); seed++) {
     struct tm t;
     tm_start(&t, seed);
     for (uint64_t life = 0; life < 5; life++)
@@ -361,7 +361,7 @@ static void tm_pushed(struct tm *t, uint64_t times) {
 /* Each push is applied once, wherever a crash comes and however often an entry is applied. */
 static void test_pushes(void **state) {
   (void)state;
-  for (uint64_t seed = 1; seed <= TEST_SIZES(60, 10, 3); seed++) {
+  for (uint64_t seed = 1; seed <= TEST_SIZES(60, 20, 3); seed++) {
     struct tm t;
     tm_start(&t, seed);
     for (uint64_t life = 0; life < 6; life++) {
@@ -483,7 +483,7 @@ static bool tm_ship_life(struct tm *t, struct tm *u, uint64_t seed) {
 static void test_shipped(void **state) {
   (void)state;
   unsigned whole = 0, failed = 0;
-  for (uint64_t seed = 1; seed <= TEST_SIZES(100, 12, 3); seed++) {
+  for (uint64_t seed = 1; seed <= TEST_SIZES(100, 25, 3); seed++) {
     struct tm t, u = {0};
     tm_start(&t, seed);
     tm_open_other(&u, &t);

@@ -129,7 +129,7 @@ static void test_table(void **state) {
   tp_state = 2;
   double share_sum = 0, least_sum = 0;
   int joins = 0;
-  for (int round = 0; round < TEST_SIZE(300, 60); round++) {
+  for (int round = 0; round < TEST_SIZE(300, 120); round++) {
     struct place_member members[TP_MEMBERS];
     uint32_t owner[TP_SLOTS], before[TP_SLOTS], moved, again;
     size_t n = tp_members(members);
@@ -403,7 +403,7 @@ static void tp_plan(const struct tp_cluster *c, const struct spread_shard *old) 
 
 static void test_spread(void **state) {
   double moved = 0, shares = 0;
-  int uneven = 0, rounds = TEST_SIZE(600, 100);
+  int uneven = 0, rounds = TEST_SIZE(600, 200);
   (void)state;
   tp_state = 4;
   for (int round = 0; round < rounds; round++) {

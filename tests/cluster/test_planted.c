@@ -3,7 +3,7 @@
  * the simulation must catch each of them. `make planted` looks from the first seed on and prints
  * how many seeds it took; make test starts at the seed that caught it. Those that take more
  * coincidence than random runs have are caught by stories (test_sim_story.c). VDB_JOBS processes
- * share the mistakes.
+ * share the mistakes. PLAIN: yes
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -150,7 +150,7 @@ static void test_planted(void **state) {
   (void)state;
   bool all = getenv("VDB_N");
   const char *jobs = getenv("VDB_JOBS");
-  unsigned step = TEST_SIZE(1, 8);
+  unsigned step = TEST_SIZE(1, 12);
   struct test_board *board =
       mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   assert_true(board != MAP_FAILED);

@@ -139,7 +139,7 @@ static void test_messages(void **state) {
   uint64_t rng = 1;
   for (size_t i = 0; i < sizeof bytes; i++)
     bytes[i] = (uint8_t)i;
-  for (int i = 0; i < TEST_SIZE(600, 100); i++) {
+  for (int i = 0; i < TEST_SIZE(600, 300); i++) {
     test_fill(&rng, &m, bytes);
     uint8_t *data = malloc(rep_msg_bytes(&m));
     size_t n = rep_msg_write(&m, data);

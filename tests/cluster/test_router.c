@@ -396,7 +396,7 @@ static void tr_chaos(struct tr_chaos *t, uint64_t seed, struct rs_faults faults,
 }
 
 /* VDB_N and VDB_FROM in the environment. */
-static uint32_t tr_seeds = TEST_SIZES(120, 24, 2);
+static uint32_t tr_seeds = TEST_SIZES(120, 36, 2);
 static uint32_t tr_first = 1;
 
 static void test_chaos(void **state) {

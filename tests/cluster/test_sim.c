@@ -2,7 +2,7 @@
  * test_sim.c - the simulated cluster over many seeds (make sim SEEDS=): each of them a cluster of
  * some shape, faults, healing, and everything that cluster/sim/check.c holds against it. A failure
  * prints its seed; VDB_FROM=SEED VDB_N=1 VDB_TRACE=1 tells its story. VDB_JOBS processes share the
- * seeds.
+ * seeds. PLAIN: yes
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /*
  * test_sim_story.c - single stories in the simulated cluster: what a random run has shown, told
- * once more with nothing else going wrong.
+ * once more with nothing else going wrong. PLAIN: yes
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -431,7 +431,7 @@ static void tw_same_table(const struct wire_columns *columns) {
 
 static void test_columns(void **state) {
   (void)state;
-  for (uint32_t seed = 0; seed < TEST_SIZE(500, 60); seed++) {
+  for (uint32_t seed = 0; seed < TEST_SIZE(500, 200); seed++) {
     struct tw_made made = {0};
     struct wire_mem mem = {0};
     struct wire_message m = tw_message(WIRE_WRITE, tw_kinds[0].has), back;

@@ -21,7 +21,7 @@
 #include "tlib/thorough.h"
 #include "tlib/workload.h"
 
-enum { MEANWHILE_BASES = TEST_SIZE(2, 1), MEANWHILE_OPS = 4, MEANWHILE_DAMAGE = TEST_SIZE(4, 2) };
+enum { MEANWHILE_BASES = 1, MEANWHILE_OPS = 4, MEANWHILE_DAMAGE = TEST_SIZE(4, 2) };
 
 /* What happens in the middle; WORKLOAD_OPS ends the list. */
 static const enum workload_op meanwhile_lists[][MEANWHILE_OPS] = {

@@ -10,7 +10,7 @@ out=build/neon
 rm -rf $out
 mkdir -p $out/kern
 CC='aarch64-linux-gnu-gcc -static'
-flags='-std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra -Wconversion -Werror -pthread -DTEST_SLOW -Itests/cross -Itests -I.'
+flags='-std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra -Wconversion -Werror -pthread -DTEST_SLOW -DTEST_EMULATED -Itests/cross -Itests -I.'
 run=$(command -v qemu-aarch64-static || command -v qemu-aarch64)
 
 # test NAME FILE...: compiles these into one program and runs it.

@@ -30,7 +30,7 @@
 #include "vecdb.h"
 
 enum {
-  CROWD_ROUNDS = TEST_SIZE(1500, 300),
+  CROWD_ROUNDS = TEST_SIZE(800, 300),
   CROWD_WRITERS = 3,
   CROWD_READERS = 2,
   CROWD_PAIRS = 120, /* those below CROWD_SHARED belong to all writers, the others to one each */

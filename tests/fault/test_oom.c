@@ -19,7 +19,7 @@
 #include "tlib/scenario.h"
 #include "tlib/thorough.h"
 
-enum { OOM_BASES = 1, OOM_STRIDE = TEST_SIZE(1, 29) };
+enum { OOM_BASES = 1, OOM_STRIDE = TEST_SIZE(1, 47) };
 
 struct oom_ledger {
   uint64_t trials;

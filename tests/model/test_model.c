@@ -23,7 +23,7 @@
 #include "tlib/workload.h"
 
 enum {
-  RANDOM_OPS = TEST_SIZE(50000, 3000),
+  RANDOM_OPS = TEST_SIZE(50000, 2000),
   RANDOM_OPS_EACH = TEST_SIZE(2000, 1000) /* of one database */
 };
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Tests build/vecdb.c with each named compiler that is installed: it compiles alone, strictly and with
 # plain flags, exports only vecdb_*, links with a C++ program, and passes tests/api; with SHORT=yes two
-# of them, not optimised: one compiler is enough to show that. Usage: amalgamation.sh COMPILER...
+# of them, not optimised. With OBJECT= it is compiled already: make test runs tests/api on that one.
+# Usage: amalgamation.sh COMPILER...
 set -eu
 root=$(pwd)
 strict='-Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Werror'
@@ -23,8 +24,12 @@ for compiler; do
   mkdir -p "$out/tlib"
   # Beside the header and nothing else, so that no other file of the tree can be found.
   cp build/vecdb.c vecdb.h "$out"
-  # shellcheck disable=SC2086
-  (cd "$out" && $compiler -std=c11 $optimised $strict -c vecdb.c)
+  if [ -n "${OBJECT:-}" ]; then
+    cp "$OBJECT" "$out/vecdb.o"
+  else
+    # shellcheck disable=SC2086
+    (cd "$out" && $compiler -std=c11 $optimised $strict -c vecdb.c)
+  fi
   other=$(nm -g --defined-only "$out/vecdb.o" | awk 'NF == 3 && $3 !~ /^vecdb_/ {print $3}')
   if [ -n "$other" ]; then
     echo "vecdb.o defines global names outside vecdb_*: $other"

@@ -26,11 +26,12 @@
 #define TEST_SIZE(plain, slow) (plain)
 #endif
 
-/* The thread sanitizer asks for less still: of what threads do, one kind shows as much as ten. */
-#ifdef __SANITIZE_THREAD__
-#define TEST_SIZES(plain, memory, threads) (threads)
+/* The thread sanitizer asks for less still: of what threads do, one kind shows as much as ten. An
+   emulated processor (TEST_EMULATED) is asked whether its instructions are right, no more. */
+#if defined(__SANITIZE_THREAD__) || defined(TEST_EMULATED)
+#define TEST_SIZES(plain, memory, least) (least)
 #else
-#define TEST_SIZES(plain, memory, threads) TEST_SIZE(plain, memory)
+#define TEST_SIZES(plain, memory, least) TEST_SIZE(plain, memory)
 #endif
 
 /* In the list of a program's tests: one that has nothing to do with threads is left out where these

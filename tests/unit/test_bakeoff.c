@@ -83,7 +83,7 @@ static void as_counted(void **state) {
     int32_t metric;
   } cases[] = {{VDB_F32, VECDB_L2}, {VDB_F16, VECDB_COSINE}, {VDB_I8, VECDB_IP}};
   (void)state;
-  for (size_t i = 0; i < VDB_COUNT(cases); i += test_size(1, 2)) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += test_size(1, 3)) {
     struct vdb_bakeoff one, three;
     struct held h;
     vecdb_error err;

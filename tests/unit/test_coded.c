@@ -22,9 +22,9 @@
 enum { K = 10 };
 
 /* Of ways to score again, each type and metric sees every third where all would take too long, */
-static uint32_t part(void) { return (uint32_t)test_size(1, 3); }
+static uint32_t part(void) { return (uint32_t)test_size(2, 6); }
 /* and some tests see every second form. */
-static unsigned turn(void) { return (unsigned)test_size(1, 2); }
+static unsigned turn(void) { return (unsigned)test_size(1, 3); }
 
 struct built {
   struct ix_data data;
@@ -166,7 +166,7 @@ static void real_data(void **state) {
   struct built b;
   ix_data_real(&b.data, VDB_F32, VECDB_IP, (uint32_t)test_size(3000, 500));
   struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
-  for (size_t i = 0; i < VDB_COUNT(cases); i += test_size(1, 2)) {
+  for (size_t i = 0; i < VDB_COUNT(cases); i += turn()) {
     built_open(&b, cases[i].params);
     for (size_t w = 0; w < VDB_COUNT(cases[i].want) && cases[i].want[w].effort; w++)
       expect(&b, &truth, cases[i].want[w].effort, cases[i].want[w].floor, "real data, case", i);

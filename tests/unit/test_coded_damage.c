@@ -42,7 +42,7 @@ static void flipped_bits(void **state) {
   for (size_t f = 0; f < VDB_COUNT(forms); f++) {
     struct ix_whole w;
     whole(&w, f);
-    ix_whole_flip(&w, 7);
+    ix_whole_flip(&w, 17);
     ix_whole_free(&w);
   }
 }
@@ -52,7 +52,7 @@ static void random_numbers(void **state) {
   for (size_t f = 0; f < VDB_COUNT(forms); f++) {
     struct ix_whole w;
     whole(&w, f);
-    ix_whole_scatter(&w, 2000);
+    ix_whole_scatter(&w, 800);
     ix_whole_free(&w);
   }
 }
@@ -62,7 +62,7 @@ static void other_lengths(void **state) {
   for (size_t f = 0; f < VDB_COUNT(forms); f++) {
     struct ix_whole w;
     whole(&w, f);
-    ix_whole_cut(&w, 13);
+    ix_whole_cut(&w, 29);
     ix_whole_free(&w);
   }
 }

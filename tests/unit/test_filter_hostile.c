@@ -237,7 +237,7 @@ static void test_mutations(void **state) {
   (void)state;
   struct vdb_rng rng = {4711};
   vecdb_error err;
-  for (int i = 0; i < 60000; i++) {
+  for (int i = 0; i < 20000; i++) {
     char text[512];
     size_t n = strlen(th_valid[i % (int)VDB_COUNT(th_valid)]);
     memcpy(text, th_valid[i % (int)VDB_COUNT(th_valid)], n);

@@ -127,7 +127,7 @@ static void check_all_ways(struct batch_case c) {
 }
 
 static void all_types(void **state) {
-  enum { EACH = TEST_SIZE(1, 2) };
+  enum { EACH = TEST_SIZE(1, 4) };
   static const int32_t metrics[] = {VECDB_L2, VECDB_IP, VECDB_COSINE};
   static const size_t dims[] = {1, 24, 131, 300};
   (void)state;

@@ -18,8 +18,8 @@
 enum {
   K = 10,
   ALL_LISTS = 1 << 20,
-  PART = TEST_SIZE(2, 5), /* of many types of data, each way sees every second or fifth */
-  TURN = TEST_SIZE(1, 3)  /* under the sanitizer each test sees every third way, another first */
+  PART = TEST_SIZE(3, 7), /* of many types of data, each way sees every third or seventh */
+  TURN = TEST_SIZE(1, 4)  /* under the sanitizer each test sees every fourth way, another first */
 };
 
 struct built {

@@ -69,7 +69,7 @@ static void flipped_bits(void **state) {
     assert_int_equal(try_sections(&w), VECDB_OK);
     for (size_t i = 0; i < w.sections.n; i++) {
       struct ix_section *s = &w.sections.items[i];
-      for (size_t at = 0; at < s->n; at += 1 + s->n / 100) {
+      for (size_t at = 0; at < s->n; at += 1 + s->n / 50) {
         uint8_t was = s->data[at];
         for (int bit = 0; bit < 8; bit++) {
           s->data[at] = (uint8_t)(was ^ 1 << bit);
@@ -88,7 +88,7 @@ static void random_bytes(void **state) {
   for (size_t way = 0; way < VDB_COUNT(ivf_ways); way++) {
     struct whole w;
     whole_make(&w, &ivf_ways[way], way % 2 ? VDB_I8 : VDB_F32, VECDB_L2);
-    for (int round = 0; round < 700; round++) {
+    for (int round = 0; round < 300; round++) {
       struct ix_section *s = &w.sections.items[vdb_rng_below(&rng, (uint32_t)w.sections.n)];
       if (s->n == 0)
         continue;
@@ -118,7 +118,7 @@ static void other_lengths(void **state) {
       uint8_t *data = s->data;
       size_t n = s->n;
       uint8_t extra[4] = {0};
-      for (size_t length = 0; length <= n + sizeof extra; length += 1 + n / 80) {
+      for (size_t length = 0; length <= n + sizeof extra; length += 1 + n / 40) {
         if (length == n)
           continue;
         s->data = NULL;

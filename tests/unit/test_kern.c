@@ -278,10 +278,10 @@ static void check_everywhere(struct check c) {
 }
 
 static void test_short(void **state) {
-  enum { EACH = TEST_SIZE(1, 3) /* of the gaps, in turn */ };
+  enum { EACH = TEST_SIZES(1, 3, 7) /* of the gaps, in turn */ };
   static const size_t gaps[] = {0, 1, 2, 3, 4, 64, MAX_GAP};
   (void)state;
-  for (size_t dim = 0; dim <= 130; dim += dim < 40 ? 1 : TEST_SIZE(1, 3)) {
+  for (size_t dim = 0; dim <= 130; dim += dim < 40 ? 1 : TEST_SIZES(1, 3, 9)) {
     struct check c = {.dim = dim, .offset = FENCED};
     for (size_t g = dim % EACH; g < VDB_COUNT(gaps); g += EACH) {
       c.gap = gaps[g];
@@ -297,7 +297,7 @@ static void test_short(void **state) {
 static void test_odd_addresses(void **state) {
   static const size_t offsets[] = {1, 2, 3, 4, 6, 8, 12};
   (void)state;
-  enum { EACH = TEST_SIZE(1, 3) /* of the offsets, in turn */ };
+  enum { EACH = TEST_SIZES(1, 3, 7) /* of the offsets, in turn */ };
   for (size_t dim = 0; dim <= 130; dim += dim < 20 ? 1 : 11)
     for (size_t i = dim % EACH; i < VDB_COUNT(offsets); i += EACH)
       check_everywhere((struct check){.dim = dim, .offset = offsets[i], .gap = i});
@@ -412,14 +412,14 @@ static void test_widen(void **state) {
     }
 }
 
-/* Every half, or every seventh, the middle to the next one, and the floats beside both; past the
+/* Every half, or one in so many, the middle to the next one, and the floats beside both; past the
    largest too. */
 static void test_narrow_edges(void **state) {
   float in[6];
   (void)state;
   for (size_t t = 0; vdb_kern_available(t); t++)
     for (size_t f = 0; f < 2; f++)
-      for (uint32_t half = 0; half < 65536; half += TEST_SIZE(1, 7)) {
+      for (uint32_t half = 0; half < 65536; half += TEST_SIZES(1, 7, 29)) {
         if ((half & 0x7fff) > formats[f].infinite)
           continue;
         float v = (float)formats[f].value((uint16_t)half);
@@ -441,7 +441,7 @@ static void test_narrow_random(void **state) {
   struct vdb_rng rng = {7};
   float in[512];
   (void)state;
-  for (size_t round = 0; round < TEST_SIZE(600, 60); round++) {
+  for (size_t round = 0; round < TEST_SIZES(600, 60, 20); round++) {
     for (size_t i = 0; i < 512; i++) {
       uint32_t bits = (uint32_t)vdb_rng_next(&rng);
       if (i % 4 == 1) /* exponents that matter to f16 */

@@ -18,7 +18,7 @@
 #include "index/rabitq.h"
 #include "index/rotate.h"
 
-enum { SLOTS = VDB_SCAN_ROWS, REAL_DIM = 384, REAL_ROWS = TEST_SIZE(2048, 600), REAL_QUERIES = 40 };
+enum { SLOTS = VDB_SCAN_ROWS, REAL_DIM = 384, REAL_ROWS = TEST_SIZE(2048, 300), REAL_QUERIES = 40 };
 
 static struct vdb_par par = {ix_par_run, 3, NULL};
 

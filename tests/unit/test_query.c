@@ -32,7 +32,7 @@ static const struct kind kinds[] = {
 
 static struct qt_config config_of(struct kind kind, uint64_t seed) {
   return (struct qt_config){.vector_type = kind.type, .metric = kind.metric,
-                            .rows = TEST_SIZE(1000, 400), .deleted = 10, .index_rows = 1,
+                            .rows = TEST_SIZE(1000, 250), .deleted = 10, .index_rows = 1,
                             .seed = seed};
 }
 

@@ -111,7 +111,7 @@ static int schema_array(char **argument, size_t n, vecdb_field *out, vecdb_error
 }
 
 static int schema_type(char *text, vecdb_field *out, vecdb_error *error) {
-  char *argument[2];
+  char *argument[2] = {text, text};
   size_t n = schema_arguments(text, argument);
   if (strcasecmp(text, "varchar") == 0 && n == 1) {
     out->type = VECDB_VARCHAR;

@@ -52,7 +52,7 @@ static int64_t device_number(const char *name) {
 }
 
 static int device_find(struct vdb_device *d, const char *module, uint64_t limit, vecdb_error *err) {
-  void (*function)(void);
+  void (*function)(void) = NULL;
   struct vdb_accel_why why = {""};
   struct vdb_accel_device about;
   VDB_TRY(vdb_module_load(module ? module : DEVICE_MODULE, VDB_ACCEL_SYMBOL, &function, err));

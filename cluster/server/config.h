@@ -22,6 +22,8 @@ struct srv_config {
   char tls_client_ca[SRV_CONFIG_TEXT];     /* who signs clients' certificates; "": they have none */
   char data[SRV_CONFIG_TEXT];              /* the database folder */
   char durability[SRV_CONFIG_TEXT];        /* commit, interval or off */
+  char device[SRV_CONFIG_TEXT];            /* as vecdb_options.device */
+  char device_module[SRV_CONFIG_TEXT];     /* as vecdb_options.device_module; "": the usual one */
   char key_name[SRV_CONFIG_TEXT];          /* of what wraps its keys; "": it is not encrypted */
   char key_file[SRV_CONFIG_TEXT];          /* where that is found, by its name ... */
   char key_command[SRV_CONFIG_TEXT];       /* ... or what prints it; "": not */

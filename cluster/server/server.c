@@ -44,6 +44,8 @@ static bool server_open_database(struct srv_server *s, char *error) {
   options.memory_limit = s->config.memory;
   options.cache_bytes = s->config.cache_bytes;
   options.vector_cache_bytes = s->config.cache_vectors;
+  options.device = s->config.device;
+  options.device_module = s->config.device_module[0] ? s->config.device_module : NULL;
   options.recall_every = (uint32_t)s->config.recall_every;
   for (int i = 0; i < 3; i++)
     if (strcmp(modes[i], s->config.durability) == 0)

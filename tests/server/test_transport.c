@@ -744,6 +744,10 @@ static void test_bad_start(void **state) {
   snprintf(w.config.durability, sizeof w.config.durability, "sometimes");
   assert_null(srv_server_start(&w.config, NULL, error));
   assert_non_null(strstr(error, "durability"));
+  snprintf(w.config.durability, sizeof w.config.durability, "off");
+  snprintf(w.config.device, sizeof w.config.device, "tpu");
+  assert_null(srv_server_start(&w.config, NULL, error));
+  assert_non_null(strstr(error, "device is \"tpu\""));
   web_end(&w);
 }
 

@@ -200,7 +200,6 @@ build/$(1)/tests/gpu/%: build/$(1)/tests/gpu/%.o build/$(1)/libtlib.a build/$(1)
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$(filter-out %.so,$$^) \
 	  -lcmocka $$(LIBS)
-build/$(1)/tests/gpu/%.o: private CPPFLAGS += -DGPU_EMULATED='"$(EMULATED)"'
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
 build/$(1)/tests/cluster/test_ingest: build/$(1)/tests/cluster/nodetest.o $$(INGEST_SRC:%.c=build/$(1)/%.o)
 build/$(1)/tests/cluster/test_ingest: private LIBS += $$(INGEST_LIBS)
@@ -209,14 +208,14 @@ build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
 build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o) $$(SIM_NEEDS:%.c=build/$(1)/%.o)
-	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+	$$(Q)rm -f $$@ && $(AR) qcs $$@ $$^
 build/$(1)/planted/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)
 	$$(Q)$$(CC.$(1)) $$(BASE) -DREP_PLANT $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
 build/$(1)/libplanted.a: $$(PLANTED_SRC:%.c=build/$(1)/planted/%.o) \
-    $$(filter-out cluster/replica/%,$$(SIM_NEEDS:%.c=build/$(1)/%.o))
-	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
+    $$(patsubst %.c,build/$(1)/%.o,$$(filter-out cluster/replica/%,$$(SIM_NEEDS)))
+	$$(Q)rm -f $$@ && $(AR) qcs $$@ $$^
 build/$(1)/tests/cluster/test_sim%: build/$(1)/tests/cluster/test_sim%.o build/$(1)/libtlib.a \
     build/$(1)/libsim.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)

@@ -38,13 +38,28 @@ static void lane_close(struct gpu_lane *lane) {
   free(lane);
 }
 
+/* Closes lanes that are not in use, for their memory. */
+static void lane_trim(void) {
+  pthread_mutex_lock(&lane_mutex);
+  struct gpu_lane *idle = lane_idle;
+  lane_idle = NULL;
+  pthread_mutex_unlock(&lane_mutex);
+  while (idle) {
+    struct gpu_lane *next = idle->next;
+    lane_close(idle);
+    idle = next;
+  }
+}
+
 static int lane_open(int device, struct gpu_lane **out, struct vdb_accel_why *why) {
-  struct cudaDeviceProp about;
+  int processors = 0;
   struct gpu_lane *lane = (struct gpu_lane *)calloc(1, sizeof *lane);
   if (!lane)
     return gpu_fail(why, VDB_ACCEL_NO_MEMORY, "out of memory");
   lane->device = device;
-  int status = gpu_check(why, cudaGetDeviceProperties(&about, device), "looking at the device");
+  int status = gpu_check(
+      why, cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device),
+      "looking at the device");
   if (status == VDB_ACCEL_OK)
     status = gpu_check(why, cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking),
                        "making a stream");
@@ -56,7 +71,7 @@ static int lane_open(int device, struct gpu_lane **out, struct vdb_accel_why *wh
     lane_close(lane);
     return status;
   }
-  lane->processors = (uint32_t)about.multiProcessorCount;
+  lane->processors = (uint32_t)processors;
   *out = lane;
   return VDB_ACCEL_OK;
 }
@@ -101,6 +116,10 @@ int gpu_lane_take(int device, size_t bytes, size_t host_bytes, struct gpu_lane *
   if (!lane)
     GPU_TRY(lane_open(device, &lane, why));
   int status = lane_grow(lane, bytes, host_bytes, why);
+  if (status == VDB_ACCEL_NO_MEMORY) {
+    lane_trim();
+    status = lane_grow(lane, bytes, host_bytes, why);
+  }
   if (status != VDB_ACCEL_OK) {
     lane_close(lane);
     return status;

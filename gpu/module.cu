@@ -46,6 +46,8 @@ static int module_describe(uint32_t device, struct vdb_accel_device *out,
     return gpu_fail(why, VDB_ACCEL_NO_DEVICE, "there is no device %u", device);
   GPU_TRY(gpu_check(why, cudaSetDevice((int)device), "choosing the device"));
   GPU_TRY(gpu_check(why, cudaGetDeviceProperties(&about, (int)device), "looking at the device"));
+  if (about.major < 8)
+    return gpu_fail(why, VDB_ACCEL_NO_DEVICE, "%.100s is too old", about.name);
   GPU_TRY(gpu_check(why, cudaMemGetInfo(&unused, &total), "looking at the device's memory"));
   snprintf(out->name, sizeof out->name, "%.100s", about.name);
   out->memory = total;
@@ -53,12 +55,13 @@ static int module_describe(uint32_t device, struct vdb_accel_device *out,
   return VDB_ACCEL_OK;
 }
 
-static void module_lay_out(struct module_job *j, uint32_t processors) {
+static void module_lay_out(struct module_job *j) {
   const struct vdb_accel_set *s = j->set;
   struct module_parts *p = &j->parts;
   struct gpu_layout device = {0}, host = {0};
-  size_t n = GPU_SCAN_MOST, k = j->ask->k;
-  j->blocks = gpu_scan_blocks(s, processors);
+  uint32_t most = j->ask->n < GPU_SCAN_MOST ? j->ask->n : (uint32_t)GPU_SCAN_MOST;
+  size_t n = s->n_words ? (uint32_t)GPU_SCAN_MOST : gpu_scan_group(most), k = j->ask->k;
+  j->blocks = gpu_scan_blocks(s, s->processors);
   p->raw = gpu_part(&device, n, j->query_bytes);
   p->halves = gpu_part(&device, n * s->padded, s->n_words ? 0 : sizeof(__half));
   p->facts = gpu_part(&device, n, sizeof(struct gpu_row_facts));
@@ -187,12 +190,10 @@ static int module_ask(struct module_job *j) {
   const struct vdb_accel_set *s = j->set;
   if (j->ask->k == 0 || j->ask->k > VDB_ACCEL_MAX_K)
     return gpu_fail(j->why, VDB_ACCEL_UNFIT, "%u candidates are not for a device", j->ask->k);
-  struct cudaDeviceProp about;
-  GPU_TRY(gpu_check(j->why, cudaGetDeviceProperties(&about, s->device), "looking at the device"));
   /* Words of bits are read as such. */
   j->query_bytes = s->n_words ? s->n_words * sizeof(uint32_t) : s->dim * sizeof(float);
   j->allow_bytes = j->ask->allow ? ((size_t)s->n + 63) / 64 * 8 : 0;
-  module_lay_out(j, (uint32_t)about.multiProcessorCount);
+  module_lay_out(j);
   GPU_TRY(gpu_lane_take(s->device, j->parts.bytes, j->parts.host_bytes, &j->lane, j->why));
   int status = module_launches(j);
   gpu_lane_give(j->lane, status != VDB_ACCEL_OK);

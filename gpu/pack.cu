@@ -46,34 +46,31 @@ __global__ void pack_kernel(struct pack_job job) {
   uint32_t row = (blockIdx.x * blockDim.x + threadIdx.x) / GPU_WARP;
   if (row >= job.n)
     return;
-  float largest = 0, square = 0, lost = 0;
-  for (uint32_t i = lane; i < job.dim; i += GPU_WARP) {
-    float x = pack_element(&job, row, i);
-    largest = fmaxf(largest, fabsf(x));
-    square += x * x;
-  }
+  float largest = 0, square = 0, lost = 0; /* the latter two of the scaled row */
+  for (uint32_t i = lane; i < job.dim; i += GPU_WARP)
+    largest = fmaxf(largest, fabsf(pack_element(&job, row, i)));
   largest = pack_largest(largest);
-  square = pack_sum(square);
   int exponent = 0;
   frexpf(largest, &exponent);
   /* Below, 2^-down would not be a float. */
   int down = largest > 0 && exponent > -100 ? exponent - 1 - PACK_EXPONENT : -100;
   float scale = ldexpf(1, down), back = ldexpf(1, -down);
   for (uint32_t i = lane; i < job.padded; i += GPU_WARP) {
-    float x = i < job.dim ? pack_element(&job, row, i) : 0;
-    __half half = __float2half_rn(x * back);
-    float off = x - __half2float(half) * scale;
+    float x = i < job.dim ? pack_element(&job, row, i) * back : 0;
+    __half half = __float2half_rn(x);
+    float off = x - __half2float(half);
+    square += x * x;
     lost += off * off;
     job.halves[(size_t)row * job.padded + i] = half;
   }
+  square = pack_sum(square);
   lost = pack_sum(lost);
   if (lane == 0) {
-    bool finite = square <= 3.0e38f;
     struct gpu_row_facts facts;
-    facts.scale = finite ? scale : __uint_as_float(0x7fc00000u);
-    facts.square = square;
-    facts.norm = sqrtf(square);
-    facts.lost = sqrtf(lost);
+    facts.scale = scale;
+    facts.norm = sqrtf(square) * scale;
+    facts.square = facts.norm * facts.norm;
+    facts.lost = sqrtf(lost) * scale;
     job.facts[row] = facts;
   }
 }

@@ -18,6 +18,8 @@ enum {
   SCAN_BITS_GROUP = 16
 };
 
+#define SCAN_LEAST 0x1p-100f /* of products of what is too small for floats */
+
 typedef wmma::fragment<wmma::matrix_a, 16, 16, 16, __half, wmma::row_major> scan_queries;
 typedef wmma::fragment<wmma::matrix_b, 16, 16, 16, __half, wmma::col_major> scan_rows;
 typedef wmma::fragment<wmma::accumulator, 16, 16, 16, float> scan_sums;
@@ -40,16 +42,20 @@ __device__ __forceinline__ bool scan_allows(const struct scan_view *v, uint32_t 
   return row < v->n && (!v->scan.allow || (v->scan.allow[row / 32] >> row % 32 & 1));
 }
 
-/* The least that the key can be. */
+/* The least that the key can be; of rows or queries that are too large or no numbers, as damaged files
+   may hold, it is not known. */
 __device__ __forceinline__ float scan_key(const struct scan_view *v, float sum,
                                           const struct gpu_row_facts *q,
                                           const struct gpu_row_facts *x) {
   float product = sum * q->scale * x->scale;
   float off = x->lost * q->norm + q->lost * (x->norm + x->lost) + v->adding * x->norm * q->norm;
-  if (v->key != VDB_ACCEL_L2)
-    return -product - off;
-  float squares = q->square + x->square;
-  return fmaxf(squares - 2 * product - 2 * off - 2 * v->adding * squares, 0.0f);
+  float key = -product - off;
+  if (v->key == VDB_ACCEL_L2) {
+    float squares = q->square + x->square;
+    key = fmaxf(squares + 2 * key - 2 * v->adding * squares, 0.0f);
+  }
+  key -= SCAN_LEAST;
+  return key == key ? key : __uint_as_float(0xff800000u);
 }
 
 /* Offers the products of 16 queries and the 16 rows of a warp, which are at `sums`. */
@@ -257,7 +263,7 @@ void gpu_scan_launch(cudaStream_t stream, const struct vdb_accel_set *set,
   v.n_words = set->n_words;
   v.capacity = gpu_scan_capacity(scan->k);
   v.key = set->key;
-  v.adding = ((float)set->dim / 2 + 32) * 0x1p-23f;
+  v.adding = ((float)set->dim + 64) * 0x1p-23f; /* matrix units cut off what they add */
   uint32_t group = set->elem == VDB_ACCEL_BITS ? (uint32_t)GPU_SCAN_MOST : gpu_scan_group(scan->n);
   if (set->elem == VDB_ACCEL_BITS)
     GPU_LAUNCH(scan_bits_kernel, dim3(scan->blocks), dim3(SCAN_BITS_BLOCK),

@@ -156,6 +156,7 @@ int gpu_set_load(uint32_t device, const struct vdb_accel_rows *rows, struct vdb_
   if (s) {
     *s = set_shape(rows);
     s->device = (int)device;
+    s->processors = lane->processors;
     status = set_fill(s, rows, lane, why);
   } else {
     gpu_fail(why, status, "out of memory");

@@ -18,7 +18,7 @@
 
 /* Of a packed row. */
 struct gpu_row_facts {
-  float scale; /* what elements are to be multiplied by; NaN for rows that hold no numbers */
+  float scale; /* what elements are to be multiplied by */
   float square; /* of the norm */
   float norm;
   float lost; /* |x - x'| */
@@ -26,6 +26,7 @@ struct gpu_row_facts {
 
 struct vdb_accel_set {
   int device;
+  uint32_t processors; /* of the device */
   int32_t elem;
   int32_t key;
   uint32_t n;

@@ -10,6 +10,9 @@
 
 #define DEVICE_MODULE "libvecdb_gpu.so"
 
+/* A set is idle when so many others were taken since, and so many times as many as there are. */
+enum { DEVICE_IDLE = 16, DEVICE_IDLE_TIMES = 4 };
+
 /* What becomes of the rows of an owner and field. */
 enum device_stage {
   DEVICE_COPYING,
@@ -36,6 +39,7 @@ struct vdb_device {
   uint64_t uses;
   struct vdb_device_state state;
   uint32_t number;
+  bool told; /* the log of a failure */
 };
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -127,48 +131,58 @@ static struct vdb_device_set *device_known(struct vdb_device *d, const void *own
   return s;
 }
 
-/* Takes sets out that nobody uses until `bytes` more are below the limit; these, in a list. With
-   the mutex. */
+/* Whether a set may make room: it has not been asked for while the others were several times. Where
+   all sets are in use by turns, the one that is longest unused is the next to be asked for. */
+static bool device_idle(const struct vdb_device *d, const struct vdb_device_set *s) {
+  return s->stage == DEVICE_READY && s->takers == 0 &&
+         d->uses - s->used > DEVICE_IDLE + DEVICE_IDLE_TIMES * d->state.sets;
+}
+
+/* Takes idle sets out of the list, longest unused first, until `bytes` more would be below the
+   limit; none if that cannot be. Their bytes count until they are dropped. With the mutex. */
 static struct vdb_device_set *device_evict(struct vdb_device *d, uint64_t bytes) {
   struct vdb_device_set *out = NULL;
-  while (d->state.bytes + bytes > d->state.limit) {
+  uint64_t idle = 0, freed = 0;
+  for (struct vdb_device_set *s = d->sets; s; s = s->next)
+    idle += device_idle(d, s) ? s->bytes : 0;
+  if (bytes > d->state.limit || d->state.bytes - idle > d->state.limit - bytes)
+    return NULL;
+  while (d->state.bytes - freed > d->state.limit - bytes) {
     struct vdb_device_set **oldest = NULL;
     for (struct vdb_device_set **at = &d->sets; *at; at = &(*at)->next)
-      if ((*at)->stage == DEVICE_READY && (*at)->takers == 0 &&
-          (!oldest || (*at)->used < (*oldest)->used))
+      if (device_idle(d, *at) && (!oldest || (*at)->used < (*oldest)->used))
         oldest = at;
-    if (!oldest)
-      break;
     struct vdb_device_set *s = *oldest;
     *oldest = s->next;
     s->next = out;
     out = s;
-    d->state.bytes -= s->bytes;
+    freed += s->bytes;
     d->state.sets--;
     d->state.evicted++;
   }
   return out;
 }
 
-/* Without the mutex. */
+/* Frees sets that are in no list, and then their room. Without the mutex. */
 static void device_drop(struct vdb_device *d, struct vdb_device_set *sets) {
+  uint64_t freed = 0;
   while (sets) {
     struct vdb_device_set *next = sets->next;
     if (sets->rows)
       d->ops->drop(sets->rows);
+    freed += sets->bytes;
     vdb_free(&d->env->mem, sets);
     sets = next;
   }
+  vdb_mutex_lock(&d->mutex);
+  d->state.bytes -= freed;
+  vdb_mutex_unlock(&d->mutex);
 }
 
 /* A new entry, its room reserved; NULL: there is none. With the mutex. */
 static struct vdb_device_set *device_reserve(struct vdb_device *d, const void *owner,
-                                             uint32_t field, uint64_t bytes,
-                                             struct vdb_device_set **evicted) {
-  if (bytes > d->state.limit)
-    return NULL;
-  *evicted = device_evict(d, bytes);
-  if (d->state.bytes + bytes > d->state.limit)
+                                             uint32_t field, uint64_t bytes) {
+  if (bytes > d->state.limit || d->state.bytes > d->state.limit - bytes)
     return NULL;
   struct vdb_device_set *s = vdb_alloc_zero(&d->env->mem, sizeof *s);
   if (!s)
@@ -177,12 +191,29 @@ static struct vdb_device_set *device_reserve(struct vdb_device *d, const void *o
   s->field = field;
   s->bytes = bytes;
   s->takers = 1;
-  s->used = ++d->uses;
+  s->used = d->uses;
   s->next = d->sets;
   d->sets = s;
   d->state.bytes += bytes;
   d->state.sets++;
   return s;
+}
+
+/* Takes an entry out whose rows could not be copied; it stays, without room, where they are not for
+   this device whenever it is tried. With the mutex. */
+static void device_unreserve(struct vdb_device *d, struct vdb_device_set *s, bool unfit) {
+  d->state.failures++;
+  d->state.bytes -= s->bytes;
+  d->state.sets--;
+  s->bytes = 0;
+  s->takers = 0;
+  s->stage = DEVICE_UNFIT;
+  for (struct vdb_device_set **at = &d->sets; !unfit && *at; at = &(*at)->next)
+    if (*at == s) {
+      *at = s->next;
+      vdb_free(&d->env->mem, s);
+      return;
+    }
 }
 
 /* Copies the rows of a new entry. Without the mutex. */
@@ -194,39 +225,49 @@ static struct vdb_device_set *device_copy(struct vdb_device *d, struct vdb_devic
   int status = d->ops->load(d->number, rows, &copied, &why);
   vdb_mutex_lock(&d->mutex);
   d->state.busy_ns += vdb_now_ns(d->env) - began;
-  s->stage = status == VDB_ACCEL_OK ? DEVICE_READY : DEVICE_UNFIT;
   s->rows = copied;
-  if (status != VDB_ACCEL_OK) {
-    d->state.failures++;
-    d->state.bytes -= s->bytes;
-    d->state.sets--;
-    s->bytes = 0;
-    s->takers--;
-  }
-  vdb_mutex_unlock(&d->mutex);
   if (status == VDB_ACCEL_OK)
-    return s;
-  vdb_log(d->env, VECDB_LOG_WARN, "rows are searched by the processor: %s", why.text);
-  return NULL;
+    s->stage = DEVICE_READY;
+  else
+    device_unreserve(d, s, status == VDB_ACCEL_UNFIT);
+  bool tell = status != VDB_ACCEL_OK && !d->told;
+  d->told = d->told || tell;
+  vdb_mutex_unlock(&d->mutex);
+  if (tell)
+    vdb_log(d->env, VECDB_LOG_WARN, "the processor searches rows: %s", why.text);
+  return status == VDB_ACCEL_OK ? s : NULL;
+}
+
+/* The set if it is known, ready or not; taken if it is ready. With the mutex. */
+static struct vdb_device_set *device_find_ready(struct vdb_device *d, const void *owner,
+                                                uint32_t field) {
+  struct vdb_device_set *s = device_known(d, owner, field);
+  if (s && s->stage == DEVICE_READY) {
+    s->takers++;
+    s->used = d->uses;
+  }
+  return s;
 }
 
 VDB_INTERNAL struct vdb_device_set *vdb_device_take(struct vdb_device *d, const void *owner,
                                                     uint32_t field,
                                                     const struct vdb_accel_rows *rows) {
-  uint64_t bytes = d->ops->need(rows);
-  struct vdb_device_set *evicted = NULL;
   vdb_mutex_lock(&d->mutex);
-  struct vdb_device_set *s = device_known(d, owner, field);
-  bool fresh = !s;
-  if (s && s->stage == DEVICE_READY) {
-    s->takers++;
-    s->used = ++d->uses;
-  } else {
-    s = fresh ? device_reserve(d, owner, field, bytes, &evicted) : NULL;
-  }
+  d->uses++;
+  struct vdb_device_set *s = device_find_ready(d, owner, field);
+  uint64_t bytes = s ? 0 : d->ops->need(rows);
+  struct vdb_device_set *idle = s ? NULL : device_evict(d, bytes);
   vdb_mutex_unlock(&d->mutex);
-  device_drop(d, evicted);
-  return fresh && s ? device_copy(d, s, rows) : s;
+  if (s)
+    return s->stage == DEVICE_READY ? s : NULL;
+  device_drop(d, idle);
+  vdb_mutex_lock(&d->mutex);
+  s = device_find_ready(d, owner, field); /* another thread may have begun meanwhile */
+  bool ready = s && s->stage == DEVICE_READY, fresh = !s;
+  if (fresh)
+    s = device_reserve(d, owner, field, bytes);
+  vdb_mutex_unlock(&d->mutex);
+  return fresh && s ? device_copy(d, s, rows) : ready ? s : NULL;
 }
 
 VDB_INTERNAL void vdb_device_give(struct vdb_device *d, struct vdb_device_set *s) {
@@ -251,7 +292,6 @@ VDB_INTERNAL void vdb_device_forget(struct vdb_device *d, const void *owner) {
     *at = s->next;
     s->next = gone;
     gone = s;
-    d->state.bytes -= s->bytes;
     d->state.sets -= s->stage == DEVICE_READY;
   }
   vdb_mutex_unlock(&d->mutex);
@@ -270,9 +310,11 @@ static bool device_ask(struct vdb_device *d, struct vdb_device_set *s,
   vdb_mutex_lock(&d->mutex);
   d->state.busy_ns += vdb_now_ns(d->env) - began;
   d->state.queries += status == VDB_ACCEL_OK ? ask->n : 0;
-  bool first = status == VDB_ACCEL_FAILED && d->state.failures++ == 0;
+  d->state.failures += status != VDB_ACCEL_OK;
+  bool tell = status != VDB_ACCEL_OK && !d->told;
+  d->told = d->told || tell;
   vdb_mutex_unlock(&d->mutex);
-  if (first)
+  if (tell)
     vdb_log(d->env, VECDB_LOG_WARN, "the device failed, the processor searches: %s", why.text);
   return status == VDB_ACCEL_OK;
 }

@@ -1,9 +1,9 @@
 /*
  * device.h - the device of a database, and the rows that are on it. Rows of a segment are copied to
- * the device by the first search that wants them there, and leave it with their segment, or when
- * others need the room: those longest unused go first.
+ * the device by the first search that wants them there, which waits for it, and leave it with their
+ * segment, or when others need the room and they have not been asked for in a while.
  *
- * Whatever goes wrong with a device is logged once a set of rows, and answered by the processor: no
+ * What goes wrong with a device is counted, logged the first time, and answered by the processor: no
  * error of it reaches a search.
  */
 #ifndef VDB_DEVICE_H

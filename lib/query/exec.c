@@ -174,6 +174,8 @@ static bool exec_device_exact(struct vdb_request *r, const struct vdb_plan_seg *
   for (uint32_t i = 0; i < n; i++) {
     s[i].accept = gated ? exec_gate_pass : NULL;
     s[i].accept_arg = &gate;
+    s[i].stop = r->controlled ? vdb_control_stop : NULL;
+    s[i].stop_arg = vdb_request_control(r);
   }
   bool done = vdb_exec_device_scan(r, p, set ? set->bits : NULL, s, n);
   for (uint32_t i = 0; i < n; i++)
@@ -443,9 +445,12 @@ VDB_INTERNAL uint32_t vdb_exec_batch_size(const struct vdb_request *request,
   uint32_t shares = (request->n_queries + request->threads - 1) / request->threads;
   uint32_t size = vdb_min_u32(shares, EXEC_BATCH_MOST);
   bool fits = exec_batch_fits(request, size);
+  uint32_t most = vdb_min_u32(request->n_queries, EXEC_BATCH_MOST);
   for (uint32_t i = 0; i < plan->n_segs; i++)
-    if ((fits && exec_batch_seg(request, &plan->segs[i])) ||
-        (size > 1 && vdb_exec_device_wants(request, &plan->segs[i], size)))
+    if (most > 1 && vdb_exec_device_wants(request, &plan->segs[i], most))
+      return most; /* whatever the threads: there is one device */
+  for (uint32_t i = 0; i < plan->n_segs; i++)
+    if (fits && exec_batch_seg(request, &plan->segs[i]))
       return size;
   return 1;
 }

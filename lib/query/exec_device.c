@@ -56,17 +56,20 @@ VDB_INTERNAL bool vdb_exec_device_wants(const struct vdb_request *r, const struc
          p->effort <= VDB_ACCEL_MAX_K && p->index->index->ops->links;
 }
 
-/* The rows of a segment, with the graph of its index if there is one; whose they are. */
+/* The rows of a segment, for walks with the graph of its index; whose they are. NULL: there is no
+   graph. */
 static const void *device_rows(const struct vdb_request *r, const struct vdb_plan_seg *p,
-                               const struct vdb_vecs *vecs, struct vdb_accel_rows *rows) {
+                               const struct vdb_vecs *vecs, bool walk,
+                               struct vdb_accel_rows *rows) {
   struct vdb_index_links graph;
   *rows = (struct vdb_accel_rows){.data = vecs->data, .stride = vecs->stride,
                                   .inv_norms = vecs->inv_norms, .n = vecs->n, .dim = vecs->dim,
                                   .elem = (int32_t)vecs->elem,
                                   .key = device_key(r->field->metric)};
-  const struct vdb_index *index = p->index ? p->index->index : NULL;
-  if (!index || !index->ops->links || vecs->elem == VDB_BITS || !index->ops->links(index, &graph))
+  if (!walk)
     return vecs->data;
+  if (vecs->elem == VDB_BITS || !p->index->index->ops->links(p->index->index, &graph))
+    return NULL;
   rows->links = graph.links;
   rows->width = graph.width;
   rows->starts = graph.starts;
@@ -114,8 +117,8 @@ static void device_finish(struct exec_device *d) {
 static bool device_question(struct exec_device *d, const struct vdb_plan_seg *p, bool walk) {
   struct vdb_device *device = d->request->device;
   struct vdb_accel_rows rows;
-  const void *owner = device_rows(d->request, p, &d->vecs, &rows);
-  if (walk && !rows.links)
+  const void *owner = device_rows(d->request, p, &d->vecs, walk, &rows);
+  if (!owner)
     return false;
   uint32_t id = d->request->field->id;
   struct vdb_device_set *set = vdb_device_take(device, owner, id, &rows);
@@ -139,11 +142,12 @@ static void device_offer(const struct exec_device *d, uint32_t i) {
     vdb_flat_offer(s, rows[j], keys[j]);
 }
 
-/* Whether no row that is no candidate of query i can be as near as the k-th hit. */
+/* Whether no row that is no candidate of query i can be as near as the k-th hit. Keys of bits are
+   exact, so that candidates come in the order of hits. */
 static bool device_proven(const struct exec_device *d, uint32_t i) {
   const struct vdb_search *s = &d->searches[i];
   uint32_t n = d->ask.counts[i];
-  return n < d->ask.k ||
+  return n < d->ask.k || (s->top.n == s->top.k && d->vecs.elem == VDB_BITS) ||
          (s->top.n == s->top.k &&
           vdb_topk_bound(&s->top) < d->ask.keys[(size_t)i * d->ask.k + n - 1]);
 }

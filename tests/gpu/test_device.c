@@ -3,8 +3,7 @@
  * same scores from scans, as many true neighbours from graphs; and a device that fails, has too
  * little memory, or is not there.
  */
-#include <dlfcn.h>
-
+#include "gpu/gputest.h"
 #include "tlib/apitest.h"
 
 enum { ROWS = 4100, DIM = 24, QUERIES = 130, WALKS = 40, K = 10 };
@@ -161,15 +160,20 @@ static void test_failing(void **state) {
     ask(c, "flat", NULL, QUERIES, 0, &device);
     emu_fail_at(0);
     same(&device, &processor, QUERIES);
+    ask(c, "flat", NULL, QUERIES, 0, &device); /* a failure is no reason to stay away */
+    assert_int_equal(device.info.segments_device, 2 * QUERIES);
+    same(&device, &processor, QUERIES);
     vecdb_collection_release(c);
     at_close(db);
   }
 }
 
-/* Room for the rows of one segment: those of the other push them out and come back. */
+/* Room for the rows of one segment: those of the other stay with the processor, and do not push them
+   out by turns. Once others are asked for, they make room. */
 static void test_little_memory(void **state) {
   (void)state;
   static struct answer device, processor;
+  vecdb_device d = VECDB_DEVICE_INIT;
   vecdb_options o = with_device("gpu");
   o.device_memory = 2176 * (32 * 2 + 16) + 20000;
   vecdb *db = at_open(":memory:", &o);
@@ -177,9 +181,19 @@ static void test_little_memory(void **state) {
   ask(c, "flat", NULL, QUERIES, VECDB_SEARCH_CPU, &processor);
   for (int i = 0; i < 3; i++) {
     ask(c, "flat", NULL, QUERIES, 0, &device);
-    assert_int_equal(device.info.segments_device, 2 * QUERIES);
+    assert_int_equal(device.info.segments_device, QUERIES);
     same(&device, &processor, QUERIES);
   }
+  at_ok(vecdb_device_stats(db, &d, &at_err));
+  assert_int_equal(d.evicted, 0);
+  assert_int_equal(d.sets, 1);
+  for (int i = 0; i < 12; i++)
+    ask(c, "graph", "id >= 0", QUERIES, 0, &device);
+  assert_int_equal(device.info.segments_device, QUERIES);
+  at_ok(vecdb_device_stats(db, &d, &at_err));
+  assert_int_equal(d.evicted, 1);
+  assert_int_equal(d.sets, 1);
+  assert_true(d.bytes <= o.device_memory);
   vecdb_collection_release(c);
   at_close(db);
   o.device_memory = 1000;
@@ -255,13 +269,6 @@ static void test_not_there(void **state) {
   at_close(db);
 }
 
-/* A symbol of the module, into a pointer to a function. */
-static void find(void *module, const char *name, void *out) {
-  void *at = dlsym(module, name);
-  assert_non_null(at);
-  memcpy(out, &at, sizeof at);
-}
-
 static int open_module(void **state) {
   (void)state;
   module_path = GPU_EMULATED;
@@ -270,8 +277,8 @@ static int open_module(void **state) {
     print_error("%s\n", dlerror());
     return -1;
   }
-  find(module, "emu_fail_at", &emu_fail_at);
-  find(module, "emu_used", &emu_used);
+  gpu_find(module, "emu_fail_at", &emu_fail_at);
+  gpu_find(module, "emu_used", &emu_used);
   return 0;
 }
 

@@ -3,8 +3,6 @@
  * filled, sealed, merged, opened again, searched plainly, with filters and after deletes, by range
  * and by iterator; always held against all keys in double. Then indexed anew in every other way,
  * and refused or adjusted where the parameters make no sense.
- *
- * SCALAR: yes
  */
 #include <math.h>
 

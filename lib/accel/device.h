@@ -3,7 +3,7 @@
  * the device by the first search that wants them there, which waits for it, and leave it with their
  * segment, or when others need the room and they have not been asked for in a while.
  *
- * What goes wrong with a device is counted, logged the first time, and answered by the processor: no
+ * What goes wrong with a device is counted, logged the first time, answered by the processor: no
  * error of it reaches a search.
  */
 #ifndef VDB_DEVICE_H

@@ -1,4 +1,4 @@
-/* gputest.h - what the tests of the GPU module share: where the emulated one is, and its symbols. */
+/* gputest.h - what the tests of the GPU module share: where the emulated one is, its symbols. */
 #ifndef GPUTEST_H
 #define GPUTEST_H
 

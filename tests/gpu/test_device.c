@@ -168,8 +168,8 @@ static void test_failing(void **state) {
   }
 }
 
-/* Room for the rows of one segment: those of the other stay with the processor, and do not push them
-   out by turns. Once others are asked for, they make room. */
+/* Room for the rows of one segment: those of the other stay with the processor, and do not push
+   them out by turns. Once others are asked for, they make room. */
 static void test_little_memory(void **state) {
   (void)state;
   static struct answer device, processor;

@@ -14,6 +14,7 @@
 #include "server/auth_cache.h"
 #include "server/base64.h"
 #include "server/failures.h"
+#include "server/handlers.h"
 #include "server/observe.h"
 #include "server/secure_file.h"
 #include "server/server.h"
@@ -352,9 +353,10 @@ static const char *auth_forbids(struct srv_call *call) {
 }
 
 static bool auth_is_public(const struct srv_call *call) {
-  enum srv_permission permission = call->route->permission;
-  return permission == SRV_PUBLIC || (permission == SRV_MONITOR &&
-                                      strcmp(call->server->config.public_metrics, "yes") == 0);
+  const struct srv_route *route = call->route;
+  return route->permission == SRV_PUBLIC ||
+         (route->handler == srv_metrics_page &&
+          strcmp(call->server->config.public_metrics, "yes") == 0);
 }
 
 /* The answer tells nothing of why: that is for logs. */

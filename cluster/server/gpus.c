@@ -2,11 +2,16 @@
 #include "server/gpus.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#include "server/observe.h"
 
 enum { GPUS_MOST = 64 };
+#define GPUS_OLD_NS 10000000000 /* readings are shown until they are so old */
 
 struct gpus_seen {
   unsigned n;
@@ -15,42 +20,17 @@ struct gpus_seen {
   struct srv_gpu_memory memory[GPUS_MOST];
 };
 
-/* A function of the library, to where a pointer to it is kept. */
-static bool gpus_function(const struct srv_gpus *gpus, const char *name, void *to) {
-  void *function = dlsym(gpus->library, name);
-  memcpy(to, &function, sizeof function);
-  return function != NULL;
-}
-
-static bool gpus_begin(struct srv_gpus *gpus, const char *library) {
-  struct srv_gpu_calls *calls = &gpus->calls;
-  gpus->library = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-  return gpus->library && gpus_function(gpus, "nvmlInit_v2", &calls->begin) &&
-         gpus_function(gpus, "nvmlDeviceGetCount_v2", &calls->count) &&
-         gpus_function(gpus, "nvmlDeviceGetHandleByIndex_v2", &calls->find) &&
-         gpus_function(gpus, "nvmlDeviceGetUtilizationRates", &calls->use) &&
-         gpus_function(gpus, "nvmlDeviceGetMemoryInfo", &calls->memory) &&
-         gpus_function(gpus, "nvmlShutdown", &calls->end) && calls->begin() == 0;
-}
-
-struct srv_gpus *srv_gpus_open(const char *library) {
-  struct srv_gpus *gpus = calloc(1, sizeof *gpus);
-  if (!gpus || gpus_begin(gpus, library))
-    return gpus;
-  gpus->calls.end = NULL; /* nothing has begun */
-  srv_gpus_close(gpus);
-  return NULL;
-}
-
-void srv_gpus_close(struct srv_gpus *gpus) {
-  if (!gpus)
-    return;
-  if (gpus->calls.end)
-    gpus->calls.end();
-  if (gpus->library)
-    dlclose(gpus->library);
-  free(gpus);
-}
+struct srv_gpus {
+  void *library;
+  struct srv_gpu_calls calls;
+  pthread_t thread;
+  pthread_mutex_t mutex;
+  pthread_cond_t stop_signal;
+  bool reading; /* the thread is in the driver */
+  bool stopping;
+  uint64_t seen_ns; /* when `seen` was read; 0: not yet */
+  struct gpus_seen seen;
+};
 
 /* A GPU that does not answer is left out. */
 static void gpus_see(const struct srv_gpu_calls *calls, struct gpus_seen *seen) {
@@ -66,10 +46,128 @@ static void gpus_see(const struct srv_gpu_calls *calls, struct gpus_seen *seen) 
   }
 }
 
-void srv_gpus_page(const struct srv_gpus *gpus, struct srv_page *p) {
+static void gpus_release(void *library, const struct srv_gpu_calls *calls) {
+  calls->end();
+  if (library)
+    dlclose(library);
+}
+
+static void gpus_free(struct srv_gpus *gpus) {
+  gpus_release(gpus->library, &gpus->calls);
+  pthread_cond_destroy(&gpus->stop_signal);
+  pthread_mutex_destroy(&gpus->mutex);
+  free(gpus);
+}
+
+/* One reading, without the mutex; false: who closed meanwhile has left the rest to the thread. */
+static bool gpus_read(struct srv_gpus *gpus) {
+  struct gpus_seen seen = {0};
+  gpus->reading = true;
+  pthread_mutex_unlock(&gpus->mutex);
+  gpus_see(&gpus->calls, &seen);
+  pthread_mutex_lock(&gpus->mutex);
+  gpus->reading = false;
+  gpus->seen = seen;
+  gpus->seen_ns = srv_now_ns();
+  return !gpus->stopping;
+}
+
+static void *gpus_work(void *arg) {
+  struct srv_gpus *gpus = arg;
+  pthread_mutex_lock(&gpus->mutex);
+  while (!gpus->stopping) {
+    if (!gpus_read(gpus)) {
+      pthread_mutex_unlock(&gpus->mutex);
+      gpus_free(gpus);
+      return NULL;
+    }
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec++;
+    while (!gpus->stopping &&
+           pthread_cond_timedwait(&gpus->stop_signal, &gpus->mutex, &until) == 0)
+      ;
+  }
+  pthread_mutex_unlock(&gpus->mutex);
+  return NULL;
+}
+
+struct srv_gpus *srv_gpus_start(void *library, const struct srv_gpu_calls *calls) {
+  struct srv_gpus *gpus = calloc(1, sizeof *gpus);
+  if (!gpus) {
+    gpus_release(library, calls);
+    return NULL;
+  }
+  gpus->library = library;
+  gpus->calls = *calls;
+  pthread_mutex_init(&gpus->mutex, NULL);
+  pthread_condattr_t attributes;
+  pthread_condattr_init(&attributes);
+  pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+  pthread_cond_init(&gpus->stop_signal, &attributes);
+  pthread_condattr_destroy(&attributes);
+  if (pthread_create(&gpus->thread, NULL, gpus_work, gpus) == 0)
+    return gpus;
+  gpus_free(gpus);
+  return NULL;
+}
+
+/* A function of the library, to where a pointer to it is kept. */
+static bool gpus_function(void *library, const char *name, void *to) {
+  void *function = dlsym(library, name);
+  memcpy(to, &function, sizeof function);
+  return function != NULL;
+}
+
+static bool gpus_begin(void *library, struct srv_gpu_calls *calls) {
+  return gpus_function(library, "nvmlInit_v2", &calls->begin) &&
+         gpus_function(library, "nvmlDeviceGetCount_v2", &calls->count) &&
+         gpus_function(library, "nvmlDeviceGetHandleByIndex_v2", &calls->find) &&
+         gpus_function(library, "nvmlDeviceGetUtilizationRates", &calls->use) &&
+         gpus_function(library, "nvmlDeviceGetMemoryInfo", &calls->memory) &&
+         gpus_function(library, "nvmlShutdown", &calls->end) && calls->begin() == 0;
+}
+
+struct srv_gpus *srv_gpus_open(const char *library) {
+  struct srv_gpu_calls calls = {NULL, NULL, NULL, NULL, NULL, NULL};
+  void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+  if (!handle)
+    return NULL;
+  if (gpus_begin(handle, &calls))
+    return srv_gpus_start(handle, &calls);
+  dlclose(handle);
+  return NULL;
+}
+
+void srv_gpus_close(struct srv_gpus *gpus) {
+  if (!gpus)
+    return;
+  pthread_t thread = gpus->thread;
+  pthread_mutex_lock(&gpus->mutex);
+  bool reading = gpus->reading;
+  gpus->stopping = true;
+  pthread_cond_signal(&gpus->stop_signal);
+  if (reading)
+    pthread_detach(thread); /* frees all once the driver has answered */
+  pthread_mutex_unlock(&gpus->mutex);
+  if (reading)
+    return;
+  pthread_join(thread, NULL);
+  gpus_free(gpus);
+}
+
+/* The last readings, unless they are too old. */
+static void gpus_last(struct srv_gpus *gpus, struct gpus_seen *seen) {
+  pthread_mutex_lock(&gpus->mutex);
+  if (gpus->seen_ns && srv_now_ns() - gpus->seen_ns < GPUS_OLD_NS)
+    *seen = gpus->seen;
+  pthread_mutex_unlock(&gpus->mutex);
+}
+
+void srv_gpus_page(struct srv_gpus *gpus, struct srv_page *p) {
   struct gpus_seen seen = {0};
   if (gpus)
-    gpus_see(&gpus->calls, &seen);
+    gpus_last(gpus, &seen);
   if (!seen.n)
     return;
   srv_page_family(p, "vecdb_gpu_busy_ratio", "gauge", "ratio",

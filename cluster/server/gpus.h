@@ -1,6 +1,7 @@
 /*
  * gpus.h - what the machine's GPUs do, for /metrics: by the management library that comes with
- * NVIDIA's driver (NVML), where it is installed.
+ * NVIDIA's driver (NVML), where it is installed. A thread reads it once a second, so that a driver
+ * that hangs keeps nobody waiting.
  */
 #ifndef SRV_GPUS_H
 #define SRV_GPUS_H
@@ -27,16 +28,16 @@ struct srv_gpu_calls {
   int (*memory)(void *gpu, struct srv_gpu_memory *out);
 };
 
-struct srv_gpus {
-  void *library;
-  struct srv_gpu_calls calls;
-};
+struct srv_gpus;
 
-/* NULL: there is no such library, or no driver behind it, or no memory. */
+/* NULL: there is no such library, or no driver behind it, or no memory or thread. */
 struct srv_gpus *srv_gpus_open(const char *library);
-/* NULL is fine, here and below. */
+/* With these functions, of a library that may be NULL, which has begun; both end with it, or now if
+   there is no memory or thread (NULL). */
+struct srv_gpus *srv_gpus_start(void *library, const struct srv_gpu_calls *calls);
+/* NULL is fine, here and below. A reading under way is not waited for. */
 void srv_gpus_close(struct srv_gpus *gpus);
-/* Families of each GPU that answers; none where there is none. */
-void srv_gpus_page(const struct srv_gpus *gpus, struct srv_page *page);
+/* Families of each GPU that has answered in the last seconds; none where there is none. */
+void srv_gpus_page(struct srv_gpus *gpus, struct srv_page *page);
 
 #endif

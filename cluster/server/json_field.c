@@ -18,8 +18,43 @@ static json_t *field_numbers(const json_t *numbers) {
   return out;
 }
 
+/* Whether an array of numbers in one piece is in it, or is it. */
+static bool field_is_packed(json_t *value) {
+  const char *key;
+  json_t *member;
+  size_t i;
+  json_object_foreach(value, key, member)
+    if (field_is_packed(member))
+      return true;
+  json_array_foreach(value, i, member)
+    if (field_is_packed(member))
+      return true;
+  return srv_is_numbers(value);
+}
+
+/* The value with objects and arrays of its own. */
+static json_t *field_copy(json_t *value) {
+  json_t *out, *member;
+  const char *key;
+  size_t i;
+  if (srv_is_numbers(value))
+    return field_numbers(value);
+  if (!json_is_object(value) && !json_is_array(value))
+    return json_incref(value);
+  out = json_is_object(value) ? json_object() : json_array();
+  bool good = out != NULL;
+  json_object_foreach(value, key, member)
+    good = good && json_object_set_new(out, key, field_copy(member)) == 0;
+  json_array_foreach(value, i, member)
+    good = good && json_array_append_new(out, field_copy(member)) == 0;
+  if (good)
+    return out;
+  json_decref(out);
+  return NULL;
+}
+
 json_t *srv_json_field_plain(json_t *value) {
-  return srv_is_numbers(value) ? field_numbers(value) : json_incref(value);
+  return field_is_packed(value) ? field_copy(value) : json_incref(value);
 }
 
 bool srv_json_field_read(struct srv_call *call, json_t *value, void *to, uint32_t *length) {

@@ -7,8 +7,8 @@
 
 #include "server/call.h"
 
-/* The value, to be released, as any JSON is: not an array of numbers in one piece. NULL: out of
-   memory. */
+/* The value, to be released, as any JSON is: no array of numbers is in one piece, however deep.
+   NULL: out of memory. */
 json_t *srv_json_field_plain(json_t *value);
 /* The text of a value, in the call's memory, and a pointer to it where `to` points. False: it does
    not fit, or memory is short. */

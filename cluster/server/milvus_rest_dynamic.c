@@ -27,6 +27,14 @@ bool srv_milvus_enable(struct srv_call *call, json_t *json, vecdb_field *out, ui
 
 /* ---- Rows ------------------------------------------------------------------------------------ */
 
+/* Adds the members of "$meta" to those that the row has itself. */
+static bool dynamic_add(json_t *extra, json_t *meta) {
+  json_t *plain = srv_json_field_plain(meta);
+  bool good = plain && json_object_update(extra, plain) == 0;
+  json_decref(plain);
+  return good;
+}
+
 /* One row; what makes no sense is left for whoever reads the row. NULL: out of memory. */
 static json_t *dynamic_fold(const vecdb_schema *schema, json_t *row) {
   json_t *out = json_object(), *extra = json_object(), *value;
@@ -35,7 +43,7 @@ static json_t *dynamic_fold(const vecdb_schema *schema, json_t *row) {
   json_object_foreach(row, key, value) {
     bool own = srv_schema_field(schema, key) && !milvus_hidden(key);
     if (!own && strcmp(key, MILVUS_DYNAMIC_NAME) == 0 && json_is_object(value))
-      good = good && json_object_update(extra, value) == 0;
+      good = good && dynamic_add(extra, value);
     else if (own)
       good = good && json_object_set(out, key, value) == 0;
     else

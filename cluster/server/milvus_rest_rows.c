@@ -11,6 +11,7 @@
 #include "server/tenant.h"
 
 enum { ROWS_LIMIT = 100 };
+#define ROWS_COUNT "count(*)"
 
 /* ---- Writes ---------------------------------------------------------------------------------- */
 
@@ -155,6 +156,37 @@ void srv_milvus_delete(struct srv_call *call) {
   engine_collection_release(collection);
 }
 
+/* Whether no rows are asked for, but how many there are: "limit" and "offset" mean nothing then. */
+static bool milvus_counts(const struct srv_milvus_wanted *wanted) {
+  return wanted->fields && wanted->n_fields == 1 && strcmp(wanted->fields[0], ROWS_COUNT) == 0;
+}
+
+static void milvus_count(struct srv_call *call, struct engine_collection *collection,
+                         const vecdb_filter *filter) {
+  uint64_t count;
+  vecdb_error error;
+  if (srv_guard_count(call, collection, filter->text ? filter : NULL, &count, &error) != VECDB_OK)
+    srv_call_error(call, &error);
+  else
+    srv_milvus_answer(call, json_pack("[{s:I}]", ROWS_COUNT, (json_int_t)count));
+}
+
+static void milvus_query_rows(struct srv_call *call, struct engine_collection *collection,
+                              struct srv_milvus_wanted *wanted, vecdb_query_params *params) {
+  struct engine_rows *rows;
+  vecdb_error error;
+  if (!srv_milvus_settle(call, engine_collection_schema(collection), wanted))
+    return;
+  params->fields = wanted->fields;
+  params->n_fields = wanted->n_fields;
+  if (srv_guard_query(call, collection, params, &rows, &error) != VECDB_OK) {
+    srv_call_error(call, &error);
+    return;
+  }
+  srv_milvus_answer(call, milvus_list(wanted, rows));
+  engine_rows_free(rows);
+}
+
 void srv_milvus_query(struct srv_call *call) {
   static const char *const keys[] = {"collectionName", "dbName",           "filter",
                                      "exprParams",     "outputFields",     "limit",
@@ -162,8 +194,6 @@ void srv_milvus_query(struct srv_call *call) {
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_control control = VECDB_CONTROL_INIT;
   struct srv_milvus_wanted wanted;
-  struct engine_rows *rows;
-  vecdb_error error;
   params.limit = ROWS_LIMIT;
   control.timeout_ms = (uint32_t)call->server->config.timeout_ms;
   params.control = &control;
@@ -175,17 +205,11 @@ void srv_milvus_query(struct srv_call *call) {
   struct engine_collection *collection = srv_milvus_collection(call);
   if (!collection)
     return;
-  const vecdb_schema *schema = engine_collection_schema(collection);
-  if (srv_milvus_names(call, schema, &params.filter) &&
-      srv_milvus_settle(call, schema, &wanted)) {
-    params.fields = wanted.fields;
-    params.n_fields = wanted.n_fields;
-    if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
-      srv_call_error(call, &error);
-    } else {
-      srv_milvus_answer(call, milvus_list(&wanted, rows));
-      engine_rows_free(rows);
-    }
+  if (srv_milvus_names(call, engine_collection_schema(collection), &params.filter)) {
+    if (milvus_counts(&wanted))
+      milvus_count(call, collection, &params.filter);
+    else
+      milvus_query_rows(call, collection, &wanted, &params);
   }
   engine_collection_release(collection);
 }

@@ -32,7 +32,7 @@ struct hot_way {
 struct hot_part {
   struct hot_way *ways;
   _Atomic uint8_t *sketch;
-  _Atomic uint64_t asked, hits, entries;
+  _Atomic uint64_t asked, hits, misses, entries;
   uint8_t pad[64]; /* to the lines of the next part */
 };
 
@@ -97,7 +97,7 @@ static void hot_ask(const struct vdb_hot *hot, const struct hot_place *p, bool f
     if (count < HOT_COUNT_MOST)
       atomic_store_explicit(counter, count + 1, memory_order_relaxed);
   }
-  atomic_fetch_add_explicit(&p->part->hits, found, memory_order_relaxed);
+  atomic_fetch_add_explicit(found ? &p->part->hits : &p->part->misses, 1, memory_order_relaxed);
   uint64_t asked = 1 + atomic_fetch_add_explicit(&p->part->asked, 1, memory_order_relaxed);
   if (asked % (hot_ways(hot) * HOT_SAMPLE) == 0)
     hot_halve(hot, p->part);
@@ -179,11 +179,14 @@ VDB_INTERNAL bool vdb_hot_get(struct vdb_hot *hot, uint32_t owner, uint32_t numb
 VDB_INTERNAL void vdb_hot_count(const struct vdb_hot *hot, struct vdb_hot_counts *out) {
   *out = (struct vdb_hot_counts){0, 0, 0};
   for (int i = 0; hot && i < HOT_PARTS; i++) {
-    uint64_t hits = atomic_load_explicit(&hot->parts[i].hits, memory_order_relaxed);
-    out->hits += hits;
-    out->misses += atomic_load_explicit(&hot->parts[i].asked, memory_order_relaxed) - hits;
+    out->hits += atomic_load_explicit(&hot->parts[i].hits, memory_order_relaxed);
+    out->misses += atomic_load_explicit(&hot->parts[i].misses, memory_order_relaxed);
     out->entries += atomic_load_explicit(&hot->parts[i].entries, memory_order_relaxed);
   }
+}
+
+VDB_INTERNAL uint64_t vdb_hot_bytes(const struct vdb_hot *hot) {
+  return hot ? atomic_load_explicit(&hot->used, memory_order_relaxed) : 0;
 }
 
 /* ---- keeping -------------------------------------------------------------------------------- */
@@ -203,7 +206,8 @@ static uint64_t hot_free_next(struct vdb_hot *hot, uint8_t often) {
 
 VDB_INTERNAL uint64_t vdb_hot_shrink(struct vdb_hot *hot, uint64_t bytes) {
   uint64_t freed = 0;
-  for (size_t i = 0; i < hot_ways(hot) * HOT_PARTS && freed < bytes; i++)
+  size_t places = hot_ways(hot) * HOT_PARTS;
+  for (size_t i = 0; i < places && freed < bytes && vdb_hot_bytes(hot) > 0; i++)
     freed += hot_free_next(hot, HOT_COUNT_MOST + 1);
   return freed;
 }
@@ -233,11 +237,14 @@ static bool hot_choose(const struct vdb_hot *hot, const struct hot_place *p, uin
 }
 
 /* Whether there is room for so many bytes more, be it that colder blocks must go. Blocks of several
-   times VECDB_BLOCK fill the room before they fill the sets. */
+   times VECDB_BLOCK fill the room before they fill the sets, as does a budget that has less. */
 static bool hot_make_room(struct vdb_hot *hot, uint64_t bytes, uint8_t often) {
   for (int i = 0; i < HOT_LOOKS; i++) {
-    if (atomic_load_explicit(&hot->used, memory_order_relaxed) + bytes <= hot->room)
+    uint64_t left = vdb_mem_left(hot->mem);
+    if (vdb_hot_bytes(hot) + bytes <= hot->room && left >= bytes + HOT_SPARE)
       return true;
+    if (left < HOT_SPARE / 2)
+      return false; /* others need it more */
     hot_free_next(hot, often);
   }
   return false;

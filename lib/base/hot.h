@@ -40,6 +40,8 @@ VDB_INTERNAL void vdb_hot_put(struct vdb_hot *hot, uint32_t owner, uint32_t numb
                               const void *block, size_t n);
 
 VDB_INTERNAL void vdb_hot_count(const struct vdb_hot *hot, struct vdb_hot_counts *out);
+/* What its blocks take, which vdb_hot_shrink could free; 0 for NULL. */
+VDB_INTERNAL uint64_t vdb_hot_bytes(const struct vdb_hot *hot);
 /* Frees at least so many bytes of blocks, or all that are not being read; what it freed. */
 VDB_INTERNAL uint64_t vdb_hot_shrink(struct vdb_hot *hot, uint64_t bytes);
 

@@ -3,6 +3,8 @@
  * is as it was written: it has the schema of its time, the rows that were deleted before are so,
  * and what became of its rows later stands in files that are not looked for.
  */
+#include <errno.h>
+
 #include "base/check.h"
 #include "db/db.h"
 
@@ -16,14 +18,26 @@ static void alone_ignore_name(void *arg, const char *name) {
   (void)name;
 }
 
+/* Something that is no folder stands there, and does not open. */
+static int alone_closed(const struct vecdb *db, int os, vecdb_error *err) {
+  if (os == EINVAL || os == ELOOP) /* see vfs_posix.c */
+    return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE, "%s is neither a folder nor a plain file",
+                    db->dir);
+  return vdb_fail_os(err, os, "cannot open", db->dir);
+}
+
 VDB_INTERNAL int vdb_alone_look(struct vecdb *db, vecdb_error *err) {
   const vecdb_vfs *vfs = db->env.vfs;
   char parent[ALONE_PATH_MAX];
   vecdb_file *file;
-  if (!(db->flags & VECDB_READ_ONLY) ||
-      vfs->list(vfs, db->dir, alone_ignore_name, NULL) == 0 ||
-      vfs->open(vfs, db->dir, VECDB_OPEN_READ, &file) != 0)
+  if (!(db->flags & VECDB_READ_ONLY))
     return VECDB_OK;
+  int listed = vfs->list(vfs, db->dir, alone_ignore_name, NULL);
+  if (listed == 0)
+    return VECDB_OK;
+  int opened = vfs->open(vfs, db->dir, VECDB_OPEN_READ, &file);
+  if (opened)
+    return listed == ENOTDIR ? alone_closed(db, opened, err) : VECDB_OK;
   vfs->close(file);
   if (db->flags & VECDB_FOLLOW)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "%s is a file, which has no writer to follow",
@@ -83,7 +97,7 @@ static int alone_fill(struct vecdb *db, struct vecdb_collection *coll,
 
 static int alone_collection(struct vecdb *db, struct vdb_sealed_alone *file, vecdb_error *err) {
   struct vecdb_collection *coll;
-  if (file->id.file >= UINT64_MAX / 4) /* numbers only grow */
+  if (file->id.file == 0 || file->id.file >= UINT64_MAX / 4) /* numbers only grow, from 1 on */
     return vdb_fail(err, VECDB_ERR_CORRUPT, "%s has a number that cannot be", db->alone);
   VDB_TRY(vdb_collection_new(db, 1, file->name, file->schema, &coll, err));
   file->schema = NULL; /* is the collection's */

@@ -61,7 +61,7 @@ VDB_INTERNAL int vdb_budget_check(struct vecdb *db, const vecdb_index_params *pa
   struct vdb_room room = budget_room(db);
   /* The caches give way to whatever asks. */
   uint64_t need, left = vdb_mem_left(&db->env.mem) + atomic_load(&db->env.mem.by[VDB_FOR_CACHE]) +
-                        atomic_load(&db->env.mem.by[VDB_FOR_VECTORS]);
+                        vdb_hot_bytes(db->env.hot);
   if (room.bytes == 0 || (vdb_index_fits(params, over, n, &room, &need) && need <= left))
     return VECDB_OK;
   return vdb_fail_at(err, VECDB_ERR_NO_MEMORY, -1, over->name,

@@ -201,7 +201,8 @@ VDB_INTERNAL int vdb_db_sync_parent(struct vdb_env *env, const char *path, vecdb
 
 /* ---- alone.c ---- */
 /* Of a reader: whether a file stands where the folder should be. Then db->alone and db->dir are set
-   for it. Errors: NO_MEMORY; ARGUMENT when it is to follow a writer. */
+   for it. Errors: NO_MEMORY; ARGUMENT when it is to follow a writer; NOT_A_DATABASE for a pipe, a
+   device or a link; those of the system when it does not open. */
 VDB_INTERNAL int vdb_alone_look(struct vecdb *db, vecdb_error *err);
 /* The segment in that file as a database of one collection, in place of vdb_recover. */
 VDB_INTERNAL int vdb_alone_open(struct vecdb *db, vecdb_error *err);

@@ -188,9 +188,12 @@ static int open_files(struct vecdb *db, const vecdb_options *options, vecdb_erro
   return vdb_recover(db, options, err);
 }
 
-/* Gives back what only makes searches faster. */
+/* Gives back what only makes searches faster, unless that cannot be enough. */
 static uint64_t open_reclaim(void *arg, uint64_t bytes) {
   const struct vecdb *db = arg;
+  uint64_t held = atomic_load(&db->env.mem.by[VDB_FOR_CACHE]) + vdb_hot_bytes(db->env.hot);
+  if (bytes > vdb_mem_left(&db->env.mem) + held)
+    return 0;
   uint64_t freed = db->cache ? vdb_cache_shrink(db->cache, bytes) : 0;
   return freed < bytes && db->env.hot ? freed + vdb_hot_shrink(db->env.hot, bytes - freed) : freed;
 }

@@ -136,11 +136,13 @@ static int codes_scan_nearest(const struct vdb_codes *codes, struct vdb_search *
                               struct vdb_topk *best, bool *whole, vecdb_error *err) {
   struct codes_scan_best found = {.bound = INFINITY};
   *best = (struct vdb_topk){.k = vdb_min_size(vdb_max_size(s->effort, s->top.k), codes->n)};
+  *whole = best->k == 0;
+  if (*whole) /* none is asked for, or there */
+    return VECDB_OK;
   best->items = found.items = vdb_alloc_array(s->mem, 2 * best->k, sizeof *best->items);
   found.k = best->k;
   void *query = vdb_alloc_wide(s->mem, codes->ops->query_bytes(codes));
   bool memory = best->items && query;
-  *whole = false;
   if (memory) {
     codes->ops->query(codes, s->query, query);
     *whole = codes_scan_all(codes, query, s, &found);

@@ -3,6 +3,9 @@
  * it was written, answers as that does, and can become a database again. Other files, older and
  * damaged ones are errors that say so, and wrong rows never come out.
  */
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "tlib/apitest.h"
 #include "tlib/format6.h"
 #include "tlib/memfault.h"
@@ -343,6 +346,12 @@ static void test_other_files(void **state) {
   refuse(VECDB_ERR_NOT_A_DATABASE, rows, VECDB_MUST_EXIST);
   refuse(VECDB_ERR_ARGUMENT, rows, VECDB_READ_ONLY | VECDB_FOLLOW);
   refuse(VECDB_ERR_NOT_FOUND, at_path(folder, "none"), VECDB_READ_ONLY);
+  assert_int_equal(mkfifo(at_path(folder, "pipe"), 0600), 0);
+  refuse(VECDB_ERR_NOT_A_DATABASE, at_path(folder, "pipe"), VECDB_READ_ONLY);
+  assert_non_null(strstr(at_err.message, "plain file"));
+  assert_int_equal(symlink(rows, at_path(folder, "link")), 0);
+  refuse(VECDB_ERR_NOT_A_DATABASE, at_path(folder, "link"), VECDB_READ_ONLY);
+  assert_non_null(strstr(at_err.message, "plain file"));
   at_fails(VECDB_ERR_ARGUMENT, vecdb_restore(rows, at_path(folder, "to"), NULL, &at_err));
   assert_false(at_exists(at_path(folder, "to")));
   at_remove(folder);

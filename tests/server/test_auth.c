@@ -250,6 +250,21 @@ static void test_cells(void **state) {
   assert_true(cells >= 7000);
 }
 
+/* security.public_metrics opens this one page. */
+static void test_public_metrics(void **state) {
+  const struct secured *s = *state;
+  struct srv_server *server = s->web.server;
+  static const struct srv_route page = {"GET", "/metrics", SRV_MONITOR, SRV_BODY_NONE, true, NULL};
+  static const struct srv_route memory = {"GET",         "/v1/memory", SRV_MONITOR,
+                                          SRV_BODY_NONE, false,        NULL};
+  for (int open = 0; open < 2; open++) {
+    snprintf(server->config.public_metrics, sizeof server->config.public_metrics, "%s",
+             open ? "yes" : "no");
+    assert_int_equal(ask(&s->web, &page, "", NULL, ""), open ? 200 : 401);
+    assert_int_equal(ask(&s->web, &memory, "", NULL, ""), 401);
+  }
+}
+
 /* Grants name collections as the library does, and the copies of them. */
 static void test_grants(void **state) {
   const struct secured *s = *state;
@@ -569,7 +584,7 @@ int main(void) {
 #define SERVED(test) cmocka_unit_test_setup_teardown(test, setup, auth_end)
   const struct CMUnitTest tests[] = {
       SERVED(test_routes),         SERVED(test_grants),      SERVED(test_methods),
-      SERVED(test_cells),
+      SERVED(test_cells),          SERVED(test_public_metrics),
       SERVED(test_aliases),        SERVED(test_tokens),      SERVED(test_identity),
       SERVED(test_reload),         SERVED(test_change_is_seen), SERVED(test_revoked),
       SERVED(test_bad_files),      cmocka_unit_test(test_open_to_others),

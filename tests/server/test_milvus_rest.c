@@ -234,6 +234,34 @@ static void test_json(void **state) {
          "{\"collectionName\": \"j\", \"filter\": \"not exists meta['a']\","
          " \"outputFields\": [\"meta\"]}",
          "[{\"id\": 2, \"meta\": \"text\"}, {\"id\": 3, \"meta\": null}]");
+  expect(w, ENTITIES "/query",
+         "{\"collectionName\": \"j\", \"filter\": \"\", \"outputFields\": [\"count(*)\"]}",
+         "[{\"count(*)\": 3}]");
+}
+
+#define MANY "[0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5]"
+
+/* A row that stands alone has its members where vectors stand in a list of rows. */
+static void test_numbers_below(void **state) {
+  static const char row[] =
+      "{\"id\": 1, \"v\": [1.0], \"meta\": {\"a\": {\"b\": [" MANY ", {\"c\": " MANY "}]}},"
+      " \"more\": {\"d\": " MANY "}, \"list\": [" MANY ", 1]";
+  const struct web *w = *state;
+  char body[1000], wanted[1000];
+  expect(w, COLLECTIONS "/create",
+         "{\"collectionName\": \"n\", \"schema\": {\"enableDynamicField\": true, \"fields\": ["
+         "{\"fieldName\": \"id\", \"dataType\": \"Int64\", \"isPrimary\": true},"
+         " {\"fieldName\": \"meta\", \"dataType\": \"JSON\"},"
+         " {\"fieldName\": \"v\", \"dataType\": \"FloatVector\","
+         " \"elementTypeParams\": {\"dim\": \"1\"}}]}}",
+         "{}");
+  snprintf(body, sizeof body, "{\"collectionName\": \"n\", \"data\": %s, \"$meta\": {\"e\": " MANY
+           ", \"f\": [" MANY "]}}}", row);
+  expect(w, ENTITIES "/insert", body, "{\"insertCount\": 1, \"insertIds\": [1]}");
+  snprintf(wanted, sizeof wanted, "[%s, \"e\": " MANY ", \"f\": [" MANY "]}]", row);
+  expect(w, ENTITIES "/query",
+         "{\"collectionName\": \"n\", \"filter\": \"more['d'][1] == 1.5 and e[8] == 8.5\"}",
+         wanted);
 }
 
 /* A field is added while rows are there, which have null in it. */
@@ -386,6 +414,8 @@ static void test_dynamic(void **state) {
   expect(w, ENTITIES "/get", DYNAMIC "\"id\": [1, 3]}",
          "[{\"id\": 1, \"v\": [1.0], \"price\": 3, \"_dynamic\": \"own\"},"
          " {\"id\": 3, \"v\": [3.0]}]");
+  expect(w, ENTITIES "/query", DYNAMIC "\"filter\": \"exists price\", \"limit\": 1,"
+         " \"outputFields\": [\"count(*)\"]}", "[{\"count(*)\": 3}]");
   expect(w, ENTITIES "/upsert", DYNAMIC "\"partialUpdate\": true, \"data\":"
          " {\"id\": 3, \"price\": 9}}", "{\"upsertCount\": 1, \"upsertIds\": [3]}");
   expect(w, ENTITIES "/delete", DYNAMIC "\"filter\": \"price == 4.5\"}", "{}");
@@ -471,6 +501,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_groups, setup, teardown),
       cmocka_unit_test_setup_teardown(test_field, setup, teardown),
       cmocka_unit_test_setup_teardown(test_json, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_numbers_below, setup, teardown),
       cmocka_unit_test_setup_teardown(test_dynamic, setup, teardown),
       cmocka_unit_test_setup_teardown(test_dynamic_quick, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),

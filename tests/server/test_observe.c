@@ -159,11 +159,28 @@ static void test_counts(void **state) {
 
 /* ---- GPUs: NVML is played ---- */
 
-static int gpu_nothing(void) {
+static pthread_mutex_t gpu_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gpu_signal = PTHREAD_COND_INITIALIZER;
+static unsigned gpu_hanging, gpu_asked, gpu_ended;
+
+static int gpu_begin(void) {
+  return 0;
+}
+static int gpu_end(void) {
+  pthread_mutex_lock(&gpu_mutex);
+  gpu_ended++;
+  pthread_cond_broadcast(&gpu_signal);
+  pthread_mutex_unlock(&gpu_mutex);
   return 0;
 }
 static int gpu_count(unsigned *n) {
   *n = 3;
+  pthread_mutex_lock(&gpu_mutex);
+  gpu_asked++;
+  pthread_cond_broadcast(&gpu_signal);
+  while (gpu_hanging)
+    pthread_cond_wait(&gpu_signal, &gpu_mutex);
+  pthread_mutex_unlock(&gpu_mutex);
   return 0;
 }
 /* The second one does not answer. */
@@ -182,14 +199,36 @@ static int gpu_memory(void *gpu, struct srv_gpu_memory *out) {
   return 0;
 }
 
-static void test_gpus(void **state) {
-  const struct web *w = *state;
-  struct srv_gpus played = {NULL,
-                            {gpu_nothing, gpu_nothing, gpu_count, gpu_find, gpu_use, gpu_memory}};
+static const struct srv_gpu_calls gpu_calls = {gpu_begin, gpu_end, gpu_count,
+                                               gpu_find,  gpu_use, gpu_memory};
+
+/* The page with these GPUs in place of the server's own. */
+static char *gpu_page(const struct web *w, struct srv_gpus *played) {
   struct srv_gpus *real = w->server->gpus;
-  w->server->gpus = &played;
+  w->server->gpus = played;
   char *page = metrics(w);
   w->server->gpus = real;
+  return page;
+}
+
+/* What is there to count has happened, since it was 0. */
+static void gpu_await(const unsigned *what) {
+  pthread_mutex_lock(&gpu_mutex);
+  while (!*what)
+    pthread_cond_wait(&gpu_signal, &gpu_mutex);
+  pthread_mutex_unlock(&gpu_mutex);
+}
+
+static void test_gpus(void **state) {
+  const struct web *w = *state;
+  struct srv_gpus *played = srv_gpus_start(NULL, &gpu_calls);
+  char *page = gpu_page(w, played);
+  while (!strstr(page, "vecdb_gpu_busy_ratio{")) { /* until the thread has read them */
+    free(page);
+    page = gpu_page(w, played);
+  }
+  srv_gpus_close(played);
+  gpu_await(&gpu_ended);
   expect_sample(page, "vecdb_gpu_busy_ratio{gpu=\"0\"}", 0.15);
   expect_sample(page, "vecdb_gpu_busy_ratio{gpu=\"2\"}", 0.75);
   expect_sample(page, "vecdb_gpu_memory_bytes{gpu=\"2\",state=\"used\"}", 3);
@@ -198,6 +237,25 @@ static void test_gpus(void **state) {
   free(page);
   assert_null(srv_gpus_open("no-such-library.so"));
   assert_null(srv_gpus_open("libm.so.6")); /* is one of something else */
+}
+
+/* A driver that does not answer holds up neither the page nor the end. */
+static void test_gpus_hang(void **state) {
+  const struct web *w = *state;
+  gpu_hanging = 1;
+  gpu_asked = gpu_ended = 0;
+  struct srv_gpus *played = srv_gpus_start(NULL, &gpu_calls);
+  gpu_await(&gpu_asked);
+  char *page = gpu_page(w, played);
+  assert_null(strstr(page, "vecdb_gpu_"));
+  free(page);
+  srv_gpus_close(played);
+  assert_int_equal(gpu_ended, 0);
+  pthread_mutex_lock(&gpu_mutex);
+  gpu_hanging = 0;
+  pthread_cond_broadcast(&gpu_signal);
+  pthread_mutex_unlock(&gpu_mutex);
+  gpu_await(&gpu_ended);
 }
 
 /* Sums over the buckets never fall, and what took so long is in the sum. */
@@ -584,6 +642,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
       cmocka_unit_test_setup_teardown(test_histogram, setup, teardown),
       cmocka_unit_test_setup_teardown(test_gpus, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_gpus_hang, setup, teardown),
       cmocka_unit_test_setup_teardown(test_formats, setup, teardown),
       cmocka_unit_test_setup_teardown(test_console, setup, teardown),
       cmocka_unit_test(test_traceparent),

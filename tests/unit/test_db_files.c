@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "db/db.h"
+#include "store/store_format.h"
 #include "tlib/apivfs.h"
 #include "tlib/thorough.h"
 
@@ -51,6 +52,51 @@ static vecdb_collection *fill(vecdb *db) {
   at_put(coll, 190, 40);
   at_delete(coll, 200, 5);
   return coll;
+}
+
+/* ---- one file ---- */
+
+/* The rows file of `n` bytes as that of another number. */
+static void forge_number(unsigned char *bytes, size_t n, uint64_t number) {
+  struct store_blob_header h;
+  struct store_blob_trailer t;
+  memcpy(&h, bytes, sizeof h);
+  memcpy(&t, bytes + n - sizeof t, sizeof t);
+  h.number = t.number = number;
+  h.hash = vdb_store_hash(&h, sizeof h);
+  t.hash = vdb_store_hash(&t, sizeof t);
+  memcpy(bytes, &h, sizeof h);
+  memcpy(bytes + n - sizeof t, &t, sizeof t);
+}
+
+/* A file that is opened by itself has a number that a database can have given it. */
+static void alone_has_a_likely_number(void **state) {
+  (void)state;
+  static const struct {
+    uint64_t number;
+    int rc;
+  } forged[] = {{7, VECDB_OK}, {0, VECDB_ERR_CORRUPT}, {UINT64_MAX / 4, VECDB_ERR_CORRUPT}};
+  char *folder = at_folder();
+  vecdb *db = files_open(at_path(folder, "db"), 0, NULL);
+  vecdb_collection *coll = at_small(db, "c");
+  at_put(coll, 0, 10);
+  at_ok(vecdb_flush(coll, NULL, &at_err));
+  vecdb_collection_release(coll);
+  at_close(db);
+  size_t n;
+  unsigned char *bytes = at_read(at_path(folder, "db/0000000000000001.rows"), &n);
+  for (size_t i = 0; i < AT_COUNT(forged); i++) {
+    vecdb_options options = VECDB_OPTIONS_INIT;
+    options.flags = VECDB_READ_ONLY;
+    forge_number(bytes, n, forged[i].number);
+    at_write(at_path(folder, "alone"), bytes, n);
+    at_expect(forged[i].rc, vecdb_open(at_path(folder, "alone"), &options, &db, &at_err), "open",
+              __FILE__, __LINE__);
+    if (db)
+      at_close(db);
+  }
+  free(bytes);
+  at_remove(folder);
 }
 
 /* ---- backups ---- */
@@ -593,6 +639,7 @@ static void collections_have_a_limit(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(alone_has_a_likely_number),
       cmocka_unit_test(backup_is_as_of_its_beginning),
       cmocka_unit_test(cancelled_copies_leave_nothing),
       cmocka_unit_test(failed_backups_leave_nothing),

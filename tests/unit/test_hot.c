@@ -163,6 +163,7 @@ static void bounds(void **state) {
   assert_true(entries(hot) > 0);
   vdb_hot_shrink(hot, UINT64_MAX);
   assert_int_equal(entries(hot), 0);
+  assert_int_equal(vdb_hot_bytes(hot), 0);
   done(&mem, hot);
 
   hot = make(&mem, 1 << 20, BYTES); /* of which some is left to others */
@@ -179,6 +180,26 @@ static void bounds(void **state) {
   }
 }
 
+/* Where the budget has less than the cache may take, what is asked for more often gets in, too. */
+static void small_budget(void **state) {
+  (void)state;
+  struct vdb_mem mem;
+  struct vdb_hot *hot = make(&mem, 0, BYTES);
+  uint64_t tables = mem.used;
+  done(&mem, hot);
+  hot = make(&mem, tables + (1 << 20) + KEPT / 4 * UNIT, BYTES);
+  uint32_t owner = vdb_hot_owner(hot), other = vdb_hot_owner(hot);
+  for (uint32_t i = 0; i < KEPT; i++)
+    ask(hot, owner, i, UNIT);
+  assert_true(entries(hot) > KEPT / 5 && entries(hot) <= KEPT / 4);
+  for (uint32_t round = 0; round < 10; round++)
+    for (uint32_t i = 0; i < KEPT / 8; i++)
+      ask(hot, other, i, UNIT);
+  assert_true(share_of(hot, other, KEPT / 8) > .9);
+  assert_true(vdb_mem_left(&mem) >= (1 << 20) - UNIT && entries(hot) > KEPT / 5);
+  done(&mem, hot);
+}
+
 struct race {
   struct vdb_hot *hot;
   uint32_t seed, owners[3];
@@ -188,10 +209,17 @@ struct race {
 static void *race_run(void *arg) {
   const struct race *race = arg;
   struct vdb_rng rng = {race->seed};
+  uint64_t hits = 0, misses = 0; /* which only grow, whoever asks meanwhile */
   for (uint32_t i = 0; i < TEST_SIZES(60000, 20000, 6000); i++) {
     uint32_t number = vdb_rng_below(&rng, 1 + vdb_rng_below(&rng, 600));
     uint32_t owner = race->owners[vdb_rng_below(&rng, 3)];
     ask(race->hot, owner, number, (size_t)UNIT << (number % 5 == 0));
+    struct vdb_hot_counts counts;
+    vdb_hot_count(race->hot, &counts);
+    if (counts.misses < misses || counts.hits < hits)
+      abort();
+    misses = counts.misses;
+    hits = counts.hits;
     if (i % 1000 == 999)
       vdb_hot_shrink(race->hot, 64 * UNIT);
   }
@@ -229,6 +257,7 @@ int main(void) {
       cmocka_unit_test(what_is_cold_goes),
       cmocka_unit_test(near_the_best),
       cmocka_unit_test(bounds),
+      cmocka_unit_test(small_budget),
       cmocka_unit_test(threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 
 #include "../tlib/ixtest.h"
 #include "../tlib/thorough.h"
+#include "index/index.h"
 #include "index/pq_codes.h"
 
 enum { N = 700, DIM = 24 };
@@ -109,6 +110,34 @@ static void near_rows(void **state) {
   assert_int_equal(mem.used, 0);
 }
 
+/* Who asks for none, or looks where there are none, gets none. */
+static void no_rows(void **state) {
+  (void)state;
+  struct ix_data d;
+  struct vdb_codes codes;
+  struct vdb_mem mem;
+  vecdb_error err;
+  vecdb_index_params p = VECDB_INDEX_PARAMS_INIT;
+  vdb_mem_init(&mem, NULL, 0);
+  ix_data_make(&d, VDB_F32, VECDB_L2, 40, DIM, 1);
+  p.pq_m = 3;
+  p.nbits = 4;
+  assert_int_equal(make(&mem, &d.vecs, 1, &p, &codes), VECDB_OK);
+  struct vdb_query_vec q = ix_prepare(&d, ix_query(&d, 0));
+  for (uint32_t n = 0; n <= 40; n += 40) {
+    struct vdb_near nearest[1];
+    struct vdb_search s = {.mem = &mem, .query = &q, .effort = n ? 0 : 9};
+    s.top = (struct vdb_topk){nearest, n ? 0 : 1, 0};
+    codes.n = n;
+    assert_int_equal(vdb_codes_scan(&codes, &d.vecs, &s, &err), VECDB_OK);
+    assert_int_equal(s.top.n + s.distances, 0);
+  }
+  free(q.data);
+  ops()->close(&mem, &codes, true);
+  ix_data_free(&d);
+  assert_int_equal(mem.used, 0);
+}
+
 static void damaged(void **state) {
   (void)state;
   struct ix_data d;
@@ -193,6 +222,7 @@ static void out_of_memory(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(near_rows),
+      cmocka_unit_test(no_rows),
       cmocka_unit_test(damaged),
       cmocka_unit_test(out_of_memory),
   };

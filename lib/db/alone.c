@@ -20,7 +20,7 @@ static void alone_ignore_name(void *arg, const char *name) {
 
 /* Something that is no folder stands there, and does not open. */
 static int alone_closed(const struct vecdb *db, int os, vecdb_error *err) {
-  if (os == EINVAL || os == ELOOP) /* see vfs_posix.c */
+  if (os == EINVAL || os == ELOOP || os == ENOTDIR) /* see vfs_posix.c */
     return vdb_fail(err, VECDB_ERR_NOT_A_DATABASE, "%s is neither a folder nor a plain file",
                     db->dir);
   return vdb_fail_os(err, os, "cannot open", db->dir);

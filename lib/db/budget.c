@@ -4,6 +4,7 @@
  * limit alone, not by what is in use, so that background work has an end; whether it is built now,
  * by what is left. need.h says how much a build takes.
  */
+#include "base/hot.h"
 #include "db/db.h"
 #include "index/need.h"
 

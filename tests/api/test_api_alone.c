@@ -346,6 +346,7 @@ static void test_other_files(void **state) {
   refuse(VECDB_ERR_NOT_A_DATABASE, rows, VECDB_MUST_EXIST);
   refuse(VECDB_ERR_ARGUMENT, rows, VECDB_READ_ONLY | VECDB_FOLLOW);
   refuse(VECDB_ERR_NOT_FOUND, at_path(folder, "none"), VECDB_READ_ONLY);
+  refuse(VECDB_ERR_NOT_A_DATABASE, at_path(rows, "below"), VECDB_READ_ONLY);
   assert_int_equal(mkfifo(at_path(folder, "pipe"), 0600), 0);
   refuse(VECDB_ERR_NOT_A_DATABASE, at_path(folder, "pipe"), VECDB_READ_ONLY);
   assert_non_null(strstr(at_err.message, "plain file"));

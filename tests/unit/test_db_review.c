@@ -1,6 +1,6 @@
 /*
  * test_db_review.c - corners of lib/db that are hard to reach by chance: copies of memory, whose
- * turn it is to shorten the log, memory of writes that fail, steps that meet.
+ * turn it is to shorten the log, memory of writes that fail, steps that meet, caches in want of it.
  */
 #include "tlib/apitest.h"
 
@@ -208,6 +208,29 @@ static void merged_segments_keep_no_marks(void **state) {
   at_remove(folder);
 }
 
+/* What memory_limit refuses anyway costs no cache anything; what fits beside less of it does. */
+static void caches_give_way_where_it_helps(void **state) {
+  (void)state;
+  static const uint8_t block[VECDB_BLOCK];
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  o.vector_cache_bytes = 4 << 20;
+  o.memory_limit = 32 << 20;
+  vecdb *db = host_driven(":memory:", &o);
+  struct vdb_hot *hot = db->env.hot;
+  uint32_t owner = vdb_hot_owner(hot);
+  for (uint32_t i = 0; i < 400; i++)
+    vdb_hot_put(hot, owner, i, block, sizeof block);
+  uint64_t before = vdb_hot_bytes(hot);
+  assert_true(before > 100 * sizeof block);
+  assert_null(vdb_alloc(&db->env.mem, o.memory_limit));
+  assert_int_equal(vdb_hot_bytes(hot), before);
+  void *some = vdb_alloc(&db->env.mem, vdb_mem_left(&db->env.mem) + 10 * sizeof block);
+  assert_non_null(some);
+  assert_true(vdb_hot_bytes(hot) < before);
+  vdb_free(&db->env.mem, some);
+  at_close(db);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(backup_of_memory_is_on_disk),
@@ -217,6 +240,7 @@ int main(void) {
       cmocka_unit_test(step_syncs_in_time),
       cmocka_unit_test(overtaken_reader_begins_again),
       cmocka_unit_test(merged_segments_keep_no_marks),
+      cmocka_unit_test(caches_give_way_where_it_helps),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

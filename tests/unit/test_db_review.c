@@ -6,6 +6,7 @@
 
 #include <time.h>
 
+#include "base/hot.h"
 #include "db/db.h"
 #include "tlib/apivfs.h"
 

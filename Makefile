@@ -147,7 +147,7 @@ all: ## the static and the shared library, in build/
 
 libraries: build/libvecdb.a build/$(SONAME) build/libvecdb.so
 
-include gpu/rules.mk
+-include gpu/rules.mk
 
 # Objects, archives and test programs of variant $(1). The flags file changes when the commands do.
 define VARIANT
@@ -732,7 +732,7 @@ breach-test: ## the invariants of replication, as a release has them: NDEBUG, no
 	  tests/cluster/test_breach.c $(filter-out %/link.c,$(filter cluster/replica/%,$(CLUSTER_SRC))) -lcmocka
 	@build/breach
 
-include tests/long.mk
+-include tests/long.mk
 
 # ---- Installing -----------------------------------------------------------------------------------
 

@@ -103,14 +103,10 @@ static uint64_t machine_durable(void *arg) { return ((struct machine *)arg)->dur
 /* Who makes room for a new client: as rep_dedup_add finds it. */
 static uint64_t machine_evicts(const struct machine *m, uint64_t client) {
   const struct rep_dedup *d = &m->dedup;
-  uint32_t oldest = 0;
   for (uint32_t i = 0; i < d->n; i++)
     if (d->clients[i].client == client)
       return 0;
-  for (uint32_t i = 1; i < d->n; i++)
-    if (d->clients[i].seq < d->clients[oldest].seq)
-      oldest = i;
-  return d->n == d->capacity ? d->clients[oldest].client : 0;
+  return d->n == d->capacity ? d->clients[rep_dedup_oldest(d)].client : 0;
 }
 
 static struct rep_client machine_client(const struct machine *m, uint64_t client) {

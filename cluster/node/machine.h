@@ -7,6 +7,7 @@
 #define CLUSTER_NODE_MACHINE_H
 
 #include "node/work.h"
+#include "replica/dedup.h"
 #include "replica/machine.h"
 #include "wire/message.h"
 
@@ -57,7 +58,7 @@ uint64_t machine_seen(const struct machine *m);
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest);
 /* Of the schema that the rows have, for what searches see: the count of the last op id of
    MACHINE_SCHEMA, and 1 before there was any. */
-#define MACHINE_SCHEMA (UINT64_MAX - 1)
+#define MACHINE_SCHEMA REP_CLIENT_KEPT
 uint64_t machine_schema(const struct machine *m);
 /* Bytes of entries that wait. */
 uint64_t machine_waiting(const struct machine *m);

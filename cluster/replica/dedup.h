@@ -1,8 +1,8 @@
 /*
  * dedup.h - which op ids a machine has applied: for each client a window of its last 64 counters.
  * What is before the window counts as too old, so a client has at most 64 operations under way. The
- * client that has been silent longest (by position) makes room, on every replica the same one; those
- * from REP_CLIENT_KEPT on, which are not clients but what a machine knows of itself, never do.
+ * client that has been silent longest (by position) makes room, on every replica the same one.
+ * Those from REP_CLIENT_KEPT on, which are what a machine knows of itself, never do.
  */
 #ifndef CLUSTER_REPLICA_DEDUP_H
 #define CLUSTER_REPLICA_DEDUP_H

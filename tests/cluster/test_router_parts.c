@@ -384,9 +384,7 @@ static void test_summary(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_prune),   cmocka_unit_test(test_policies),
-      cmocka_unit_test(test_tenant_fields),
-      cmocka_unit_test(test_hits),
-     
+      cmocka_unit_test(test_tenant_fields), cmocka_unit_test(test_hits),
       cmocka_unit_test(test_latency), cmocka_unit_test(test_breaker),
       cmocka_unit_test(test_budget),  cmocka_unit_test(test_smart),
       cmocka_unit_test(test_summary),

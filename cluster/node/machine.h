@@ -52,6 +52,9 @@ void machine_close(struct machine *m);
 struct rep_machine machine_of(struct machine *m);
 /* The entry at `seq` is waited for, if it is of this op, in the queue, and waited for by nobody. */
 void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t ticket);
+/* How the write of this op went, if it was refused: one of the last since the machine
+   was opened. NULL: it was not, or that is not known any more. */
+const struct machine_outcome *machine_refused(const struct machine *m, struct rep_op op);
 /* What searches see: everything up to here. */
 uint64_t machine_seen(const struct machine *m);
 /* What the last check gave: the rows as of `seq`. False: there was none since the data is here. */

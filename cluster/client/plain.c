@@ -149,7 +149,8 @@ static void plain_waiting(vecdb_client *c, struct entry *e, int code, const char
 
 /* The collection is no more; its name may be that of another one. */
 static void plain_gone(vecdb_client *c, struct entry *e) {
-  router_drop_map(c->router, e->collection, c->now_us);
+  if (e->collection)
+    router_drop_map(c->router, e->collection, c->now_us);
   e->collection = 0;
   e->schema = 0;
 }
@@ -177,9 +178,8 @@ static void plain_map_answer(vecdb_client *c, struct entry *e, const struct wire
            *m->result.message ? m->result.message : wire_code_text(code));
   if (!code)
     code = plain_map_taken(c, e, m, why);
-  if (code == VECDB_ERR_NOT_FOUND && e->collection) {
+  if (code == VECDB_ERR_NOT_FOUND)
     plain_gone(c, e);
-  }
   e->asking = false;
   e->asked_us = c->now_us;
   plain_waiting(c, e, code, why);
@@ -201,9 +201,8 @@ static void plain_job_answer(vecdb_client *c, struct job *job, const struct wire
 /* It is gone, or another one now has its name. */
 static void plain_forget(vecdb_client *c, const char *name) {
   struct entry *e = plain_entry(c, name);
-  if (!e || !e->collection)
-    return;
-  plain_gone(c, e);
+  if (e)
+    plain_gone(c, e);
 }
 
 /* The map of a collection whose schema has changed: older ones do not count any more. */
@@ -234,7 +233,7 @@ static void plain_over(vecdb_client *c, struct plain *p, const struct wire_messa
   uint16_t kind = p->message.kind;
   uint32_t shard = p->shard;
   plain_drop(c, p);
-  if (kind == WIRE_DROP)
+  if (kind == WIRE_DROP || (kind == WIRE_MAP && job && m->result.code == VECDB_ERR_NOT_FOUND))
     plain_forget(c, job->name);
   else if (kind == WIRE_ALTER)
     plain_altered(c, job->name, m);

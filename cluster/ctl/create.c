@@ -7,6 +7,7 @@
 
 #include "place/route.h"
 #include "place/table.h"
+#include "wire/schema.h"
 
 enum { CREATE_BATCH = 64, CREATE_TRIES = 64 };
 
@@ -213,9 +214,30 @@ static enum ctl_status create_activate(struct create *c) {
                           : status;
 }
 
+/* Routers hash the field's values, which is of no use to values that are elsewhere. */
+static enum ctl_status create_tenants(struct ctl *ctl, const struct doc_coll *coll) {
+  char why[WIRE_WHY] = "";
+  struct wire_mem mem = {0};
+  vecdb_schema schema;
+  const char *text = coll->schema ? coll->schema : "{}";
+  const int code = wire_schema_read(text, strlen(text), &mem, &schema, why);
+  const bool good = !code && wire_schema_tenants(wire_schema_field(&schema, coll->field));
+  wire_mem_free(&mem);
+  if (code == VECDB_ERR_NO_MEMORY)
+    return CTL_NO_MEMORY;
+  if (code)
+    return create_say(ctl, CTL_NOT_ALLOWED, why);
+  return good ? CTL_OK
+              : create_say(ctl, CTL_NOT_ALLOWED,
+                           "the field of tenants must be a BOOL, an integer or a VARCHAR");
+}
+
 enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll,
                            const struct doc_splits *splits) {
   struct create c = {.ctl = ctl, .coll = coll};
+  enum ctl_status status = coll->policy == DOC_TENANT ? create_tenants(ctl, coll) : CTL_OK;
+  if (status)
+    return status;
   if (!coll->shards || coll->shards > DOC_SHARDS_MAX || !coll->slots ||
       coll->slots > DOC_SLOTS_MAX || !coll->replicas || coll->replicas > DOC_REPLICAS_MAX ||
       (coll->policy == DOC_RANGE) != (splits != NULL))
@@ -223,7 +245,7 @@ enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll,
   c.shards = calloc(coll->shards, sizeof *c.shards);
   c.owner = calloc(coll->slots, sizeof *c.owner);
   c.nodes = calloc(SPREAD_NODES_MAX, sizeof *c.nodes);
-  enum ctl_status status = c.shards && c.owner && c.nodes ? CTL_OK : CTL_NO_MEMORY;
+  status = c.shards && c.owner && c.nodes ? CTL_OK : CTL_NO_MEMORY;
   if (!status) {
     const struct cache_view *view = ctl_view(ctl);
     c.n_nodes = ctl_spread_nodes(view, coll->need, 0, c.nodes);

@@ -15,7 +15,7 @@ enum ctl_status ctl_numbers(struct ctl *ctl, uint64_t n, int64_t *first) {
     const int64_t mod = last ? last->mod : 0;
     const uint64_t given = last ? strtoull(last->text.data, NULL, 10) : 0;
     cache_give(view);
-    if (!n || n > INT64_MAX - given) {
+    if (!n || given > INT64_MAX || n > INT64_MAX - given) {
       snprintf(ctl->why, sizeof ctl->why, "there are not so many numbers");
       return CTL_NOT_ALLOWED;
     }

@@ -32,12 +32,22 @@ static json_t *dead_message(const struct ingest_message *m, const char **name) {
   return text;
 }
 
+/* The reason, which may have been cut inside a character; as a last resort the code's name. */
+static json_t *dead_reason(const vecdb_error *why) {
+  enum { CHARACTER = 4 };
+  const size_t n = strlen(why->message);
+  json_t *text = NULL;
+  for (size_t cut = 0; !text && cut < CHARACTER && cut < n; cut++)
+    text = json_stringn(why->message, n - cut);
+  return text ? text : json_string(vecdb_status_name(why->code));
+}
+
 int dead_add(struct dead *d, const struct ingest_message *m, const vecdb_error *why,
              vecdb_error *error) {
   const char *name, *code = vecdb_status_name(why->code);
   json_t *message = dead_message(m, &name);
-  json_t *json = json_pack("{s:I, s:s, s:s, s:o}", "position", (json_int_t)m->position, "code",
-                           code, "reason", why->message, name, message);
+  json_t *json = json_pack("{s:I, s:s, s:o, s:o}", "position", (json_int_t)m->position, "code",
+                           code, "reason", dead_reason(why), name, message);
   char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
   json_decref(json);
   if (!text)

@@ -105,6 +105,11 @@ static int run_dead(struct run *r, const struct ingest_message *m, const vecdb_e
 static int run_take(struct run *r, vecdb_error *error) {
   const struct ingest_message *m = &r->held;
   vecdb_error why = {.row = -1};
+  if (r->n == r->o->rows) /* only one that is redone goes on: by its positions */
+    return ingest_fail(error, VECDB_ERR_ARGUMENT,
+                       "write %" PRIu64 " was begun with more than %" PRIu32
+                       " rows: it must be done with as many",
+                       r->state->op, r->o->rows);
   int status = r->target->ops->add(r->target, m->data, m->n, &why);
   if (status == INGEST_FULL)
     return status;
@@ -217,10 +222,12 @@ static int run_write(struct run *r, bool *written, vecdb_error *error) {
   return VECDB_OK;
 }
 
-/* What is done: the source may forget it, and this must not. */
+/* What is done: the source may forget it, and this must not. What did not find room any more when
+   the batch was redone is not: it comes in the next one. */
 static int run_acknowledge(struct run *r, bool redone, vecdb_error *error) {
-  r->source->ops->ack(r->source, r->state->upto);
-  r->state->acked = r->state->upto;
+  const bool all = !r->held.data || r->held.position > r->state->upto;
+  r->state->acked = all ? r->state->upto : r->last;
+  r->source->ops->ack(r->source, r->state->acked);
   r->state->upto = 0;
   r->batches++;
   r->redone += redone;

@@ -19,19 +19,60 @@ struct cluster {
   size_t bytes; /* of the batch, at most */
 };
 
-/* At most so many bytes in a message; an element of an array or sparse vector has 8. */
+/* An element of an array or sparse vector has 8 bytes, and a text its own. */
+static size_t cluster_value_bytes(const json_t *value) {
+  size_t i, bytes = json_string_length(value);
+  const json_t *element;
+  json_array_foreach(value, i, element)
+    bytes += 8 + json_string_length(element);
+  return bytes + json_object_size(value) * 8;
+}
+
+/* At most so many bytes in a message. */
 static size_t cluster_bytes(const struct cluster *t, const json_t *object) {
   const vecdb_schema *schema = t->rows.schema;
   size_t bytes = t->width;
   for (uint32_t i = 0; i < schema->n_fields; i++) {
     const vecdb_field *f = &schema->fields[i];
     const json_t *value = json_object_get(object, f->name);
-    if (f->type == VECDB_JSON)
+    if (!value && f->flags & VECDB_HAS_DEFAULT)
+      bytes += f->default_value.length;
+    else if (f->type == VECDB_JSON)
       bytes += json_dumpb(value, NULL, 0, JSON_ENCODE_ANY);
     else if (!type_bytes(f->type, f->dim))
-      bytes += json_string_length(value) + (json_array_size(value) + json_object_size(value)) * 8;
+      bytes += cluster_value_bytes(value);
   }
   return bytes;
+}
+
+/* Rows of the collection as `about`, which is taken over, describes it. */
+static void cluster_begin(struct cluster *t, vecdb_client_about *about, size_t rows) {
+  const vecdb_schema *schema = vecdb_client_about_schema(about);
+  t->about = about;
+  t->width = 0;
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    t->width += type_bytes(schema->fields[i].type, schema->fields[i].dim) + sizeof(uint64_t);
+  rows_begin(&t->rows, schema, rows);
+}
+
+/* A row with a field that is not known here: one that was added since? Rows that wait are of the
+   schema as it was, so they are written first. */
+static int cluster_add_newer(struct cluster *t, json_t *object, vecdb_error *error) {
+  const size_t rows = t->rows.capacity;
+  vecdb_client_about *about = NULL;
+  if (vecdb_client_describe(t->client, t->collection, NULL, &about, NULL) ||
+      vecdb_client_about_schema(about)->n_fields <= t->rows.schema->n_fields) {
+    vecdb_client_about_free(about);
+    return error->code;
+  }
+  if (t->rows.n) {
+    vecdb_client_about_free(about);
+    return INGEST_FULL;
+  }
+  rows_end(&t->rows);
+  vecdb_client_about_free(t->about);
+  cluster_begin(t, about, rows);
+  return rows_add(&t->rows, json_incref(object), error);
 }
 
 static int cluster_add(struct ingest_target *target, const char *data, size_t n,
@@ -46,7 +87,12 @@ static int cluster_add(struct ingest_target *target, const char *data, size_t n,
     json_decref(object);
     return INGEST_FULL;
   }
-  int status = rows_add(&t->rows, object, error);
+  int status = rows_add(&t->rows, json_incref(object), error);
+  if (status == VECDB_ERR_UNKNOWN_FIELD) {
+    status = cluster_add_newer(t, object, error);
+    bytes = cluster_bytes(t, object);
+  }
+  json_decref(object);
   t->bytes += status ? 0 : bytes;
   return status;
 }
@@ -105,16 +151,13 @@ static int cluster_prepare(struct cluster *t, const vecdb_client_options *option
                            vecdb_error *error) {
   if (!t->collection)
     return ingest_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
+  vecdb_client_about *about;
   int status = vecdb_client_open(options, &t->client, error);
   if (!status)
-    status = vecdb_client_describe(t->client, t->collection, NULL, &t->about, error);
-  if (status)
-    return status;
-  const vecdb_schema *schema = vecdb_client_about_schema(t->about);
-  for (uint32_t i = 0; i < schema->n_fields; i++)
-    t->width += type_bytes(schema->fields[i].type, schema->fields[i].dim) + sizeof(uint64_t);
-  rows_begin(&t->rows, schema, rows);
-  return VECDB_OK;
+    status = vecdb_client_describe(t->client, t->collection, NULL, &about, error);
+  if (!status)
+    cluster_begin(t, about, rows);
+  return status;
 }
 
 struct ingest_target *ingest_cluster_open(const vecdb_client_options *options,

@@ -66,6 +66,12 @@ static void machine_item_free(struct machine_item *i) {
   free(i);
 }
 
+static void machine_refuse(struct machine *m, const struct machine_item *i) {
+  struct machine_refusal *r = &m->refusals[m->n_refusals++ % MACHINE_REFUSALS];
+  *r = (struct machine_refusal){i->op, i->outcome};
+  r->outcome.found = NULL; /* the item's */
+}
+
 static void machine_done(struct work_job *job) {
   struct machine *m = (struct machine *)((char *)job - offsetof(struct machine, job));
   struct machine_item *i = m->todo;
@@ -78,6 +84,8 @@ static void machine_done(struct work_job *job) {
       m->check.seq = k->outcome.seq;
       m->check.digest = k->outcome.digest;
     }
+    if (k->outcome.code && k->mark.pos.seq > m->opened + 1)
+      machine_refuse(m, k);
     if (k->op.client == MACHINE_SCHEMA && k->op.count > m->schema)
       m->schema = k->op.count;
   }
@@ -103,14 +111,10 @@ static uint64_t machine_durable(void *arg) { return ((struct machine *)arg)->dur
 /* Who makes room for a new client: as rep_dedup_add finds it. */
 static uint64_t machine_evicts(const struct machine *m, uint64_t client) {
   const struct rep_dedup *d = &m->dedup;
-  uint32_t oldest = 0;
   for (uint32_t i = 0; i < d->n; i++)
     if (d->clients[i].client == client)
       return 0;
-  for (uint32_t i = 1; i < d->n; i++)
-    if (d->clients[i].seq < d->clients[oldest].seq)
-      oldest = i;
-  return d->n == d->capacity ? d->clients[oldest].client : 0;
+  return d->n == d->capacity ? d->clients[rep_dedup_oldest(d)].client : 0;
 }
 
 static struct rep_client machine_client(const struct machine *m, uint64_t client) {
@@ -199,6 +203,13 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
         i->outcome.ticket = ticket; /* which the job does not look at */
 }
 
+const struct machine_outcome *machine_refused(const struct machine *m, struct rep_op op) {
+  for (uint32_t i = 0; i < MACHINE_REFUSALS && i < m->n_refusals; i++)
+    if (m->refusals[i].op.client == op.client && m->refusals[i].op.count == op.count)
+      return &m->refusals[i].outcome;
+  return NULL;
+}
+
 uint64_t machine_schema(const struct machine *m) { return m->schema; }
 uint64_t machine_seen(const struct machine *m) { return m->applied.seq; }
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest) {
@@ -249,7 +260,7 @@ static bool machine_load(struct machine *m, char *why) {
       !machine_db_flush(&m->data->db))
     return false;
   m->applied = m->pos;
-  m->durable = m->pos.seq;
+  m->durable = m->opened = m->pos.seq;
   machine_schema_find(m);
   return true;
 }

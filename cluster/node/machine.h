@@ -7,6 +7,7 @@
 #define CLUSTER_NODE_MACHINE_H
 
 #include "node/work.h"
+#include "replica/dedup.h"
 #include "replica/machine.h"
 #include "wire/message.h"
 
@@ -51,13 +52,16 @@ void machine_close(struct machine *m);
 struct rep_machine machine_of(struct machine *m);
 /* The entry at `seq` is waited for, if it is of this op, in the queue, and waited for by nobody. */
 void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t ticket);
+/* How the write of this op went, if it was refused: one of the last since the machine
+   was opened. NULL: it was not, or that is not known any more. */
+const struct machine_outcome *machine_refused(const struct machine *m, struct rep_op op);
 /* What searches see: everything up to here. */
 uint64_t machine_seen(const struct machine *m);
 /* What the last check gave: the rows as of `seq`. False: there was none since the data is here. */
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest);
 /* Of the schema that the rows have, for what searches see: the count of the last op id of
    MACHINE_SCHEMA, and 1 before there was any. */
-#define MACHINE_SCHEMA (UINT64_MAX - 1)
+#define MACHINE_SCHEMA REP_CLIENT_KEPT
 uint64_t machine_schema(const struct machine *m);
 /* Bytes of entries that wait. */
 uint64_t machine_waiting(const struct machine *m);

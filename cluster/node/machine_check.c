@@ -60,9 +60,8 @@ static int check_next(vecdb_collection *collection, vecdb_rows **rows, vecdb_err
   return code;
 }
 
-/* Rows that cannot be read are unlike any others, and so replaced. */
+/* Rows that cannot be read have a digest of their own: whoever has them is replaced. */
 int machine_db_check(struct machine_db *d, struct machine_outcome *out) {
-  const uint64_t unreadable = 1;
   vecdb_rows *rows = NULL;
   size_t n = 0;
   uint64_t digest = 0;
@@ -81,6 +80,6 @@ int machine_db_check(struct machine_db *d, struct machine_outcome *out) {
   } while (!code && n);
   vecdb_rows_free(rows);
   out->checked = !code || code == VECDB_ERR_CORRUPT || code == VECDB_ERR_IO;
-  out->digest = code ? unreadable : rep_mix(digest, out->number);
+  out->digest = code ? REP_DIGEST_UNREADABLE : rep_mix(digest, out->number);
   return code;
 }

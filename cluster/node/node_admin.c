@@ -241,6 +241,8 @@ static int admin_alter(struct admin_work *w) {
 
 static int admin_numbers(struct admin_work *w) {
   int64_t first = 0;
+  if (w->a->message.number > UINT32_MAX) /* one message must not use them up for all */
+    return admin_say(w, VECDB_ERR_LIMIT, "", "more numbers than are given at a time");
   int code = admin_ctl_code(w, ctl_numbers(&w->ctl, w->a->message.number, &first));
   w->number = code ? 0 : (uint64_t)first;
   return code;

@@ -141,6 +141,35 @@ static int ask_code(enum rep_result result) {
   }
 }
 
+/* The entry of a write was applied: this is what came of it. */
+static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
+  struct wire_message out = {.has = WIRE_HAS(WIRE_NUMBER), .number = o->number};
+  a->result.code = o->code;
+  if (o->found) {
+    out.has |= WIRE_HAS(WIRE_FOUND);
+    out.found = o->found;
+    out.n_found = (uint32_t)o->number;
+  }
+  if (o->code) {
+    out.has = 0;
+    a->result.row = o->error.row;
+    a->result.position = o->error.position;
+    a->result.field = o->error.field;
+    a->result.message = *o->error.message ? o->error.message : wire_code_text(o->code);
+  }
+  node_ask_message(a, &out);
+}
+
+/* It was applied before: a retry, which hears what the first try would have. */
+static void ask_repeated(struct node_replica *r, struct node_ask *a) {
+  const struct rep_op op = {a->message.write.client, a->message.write.count};
+  const struct machine_outcome *refused = machine_refused(r->machine, op);
+  if (refused)
+    ask_outcome(a, refused);
+  else
+    node_ask_fail(a, VECDB_OK);
+}
+
 void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
   struct node_ask **at = ask_find(r, answer->ticket);
   if (!at)
@@ -163,28 +192,11 @@ void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
     machine_ticket(r->machine, answer->pos.seq, op, a->ticket);
     a->waits = true;
     a->seq = answer->pos.seq;
+  } else if (answer->result == REP_DONE) {
+    ask_repeated(r, ask_take(r, at));
   } else {
     node_ask_fail(ask_take(r, at), code);
   }
-}
-
-/* The entry of a write was applied: this is what came of it. */
-static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
-  struct wire_message out = {.has = WIRE_HAS(WIRE_NUMBER), .number = o->number};
-  a->result.code = o->code;
-  if (o->found) {
-    out.has |= WIRE_HAS(WIRE_FOUND);
-    out.found = o->found;
-    out.n_found = (uint32_t)o->number;
-  }
-  if (o->code) {
-    out.has = 0;
-    a->result.row = o->error.row;
-    a->result.position = o->error.position;
-    a->result.field = o->error.field;
-    a->result.message = *o->error.message ? o->error.message : wire_code_text(o->code);
-  }
-  node_ask_message(a, &out);
 }
 
 void node_ask_applied(struct node_replica *r, const struct machine_outcome *o) {
@@ -201,7 +213,7 @@ void node_ask_applied(struct node_replica *r, const struct machine_outcome *o) {
     else if (a->ticket == o->ticket)
       ask_outcome(a, o);
     else
-      node_ask_fail(a, VECDB_OK); /* it was applied before: a retry */
+      ask_repeated(r, a);
   }
 }
 

@@ -29,11 +29,16 @@ enum rep_known rep_dedup_look(const struct rep_dedup *d, struct rep_op op) {
   return PLANT(NO_DEDUP, known, false) ? REP_KNOWN : REP_NEW;
 }
 
-static void dedup_evict(struct rep_dedup *d) {
+uint32_t rep_dedup_oldest(const struct rep_dedup *d) {
   uint32_t oldest = 0;
   for (uint32_t i = 1; i < d->n; i++)
-    if (d->clients[i].seq < d->clients[oldest].seq)
+    if (d->clients[i].client < REP_CLIENT_KEPT && d->clients[i].seq < d->clients[oldest].seq)
       oldest = i;
+  return oldest;
+}
+
+static void dedup_evict(struct rep_dedup *d) {
+  uint32_t oldest = rep_dedup_oldest(d);
   d->n--;
   memmove(d->clients + oldest, d->clients + oldest + 1, (d->n - oldest) * sizeof *d->clients);
 }

@@ -21,6 +21,9 @@ struct rep_snapshot {
   void *handle;
 };
 
+/* The digest of content that cannot be read. */
+#define REP_DIGEST_UNREADABLE UINT64_C(1)
+
 struct rep_machine {
   void *arg;
   /* The position of what was applied last; kept with the data, so that it is right after a crash.

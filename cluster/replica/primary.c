@@ -154,8 +154,9 @@ static void lead_probed(struct rep *r, struct rep_peer *p, const struct rep_msg 
     rep_snapshot_start(r, p);
 }
 
-/* How a peer's digest stands to that of the primary at the same position. */
-enum lead_digest { LEAD_SAME, LEAD_UNLIKE, LEAD_UNKNOWN };
+/* How a peer's digest stands to that of the primary at the same position; UNREADABLE: the primary
+   cannot read what the peer can. */
+enum lead_digest { LEAD_SAME, LEAD_UNLIKE, LEAD_UNREADABLE, LEAD_UNKNOWN };
 
 static enum lead_digest lead_digest_of(const struct rep *r, const struct rep_peer *p,
                                        uint64_t seq) {
@@ -163,7 +164,9 @@ static enum lead_digest lead_digest_of(const struct rep *r, const struct rep_pee
     return LEAD_UNKNOWN;
   for (uint32_t i = 0; i < REP_DIGESTS; i++)
     if (r->digests[i].seq == seq)
-      return r->digests[i].value == p->digest.value ? LEAD_SAME : LEAD_UNLIKE;
+      return r->digests[i].value == p->digest.value          ? LEAD_SAME
+             : r->digests[i].value == REP_DIGEST_UNREADABLE ? LEAD_UNREADABLE
+                                                            : LEAD_UNLIKE;
   return LEAD_UNKNOWN;
 }
 
@@ -173,6 +176,10 @@ static void lead_compare(struct rep *r, struct rep_peer *p) {
   uint64_t seq = p->digest.seq;
   uint32_t others = 0, same = 0, like = 0;
   enum lead_digest its = lead_digest_of(r, p, seq);
+  if (its == LEAD_UNREADABLE) {
+    rep_mark_broken(r, seq);
+    return;
+  }
   if (its != LEAD_UNLIKE) {
     p->unlike = its == LEAD_SAME ? 0 : p->unlike;
     return;

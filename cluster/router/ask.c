@@ -145,10 +145,12 @@ static int ask_pieces(struct request *q, const struct router_share *share, vecdb
 
 /* What one message cannot carry is refused before anything is asked. */
 static int ask_limits(const struct wire_message *m, vecdb_error *error) {
-  if (m->kind == WIRE_SEARCH && (uint64_t)m->search.n_queries * m->search.k > VECDB_MAX_BATCH_ROWS)
-    return ask_fail(error, VECDB_ERR_LIMIT, "more hits than one answer can have");
-  if (m->has & WIRE_HAS(WIRE_GROUP) && m->group.hits > VECDB_MAX_K / m->search.k)
+  const uint64_t hits =
+      (m->has & WIRE_HAS(WIRE_GROUP) ? m->group.hits : UINT64_C(1)) * m->search.k;
+  if (m->has & WIRE_HAS(WIRE_GROUP) && hits > VECDB_MAX_K)
     return ask_fail(error, VECDB_ERR_K, "more hits of groups than a search can have");
+  if (m->kind == WIRE_SEARCH && hits * m->search.n_queries > VECDB_MAX_BATCH_ROWS)
+    return ask_fail(error, VECDB_ERR_LIMIT, "more hits than one answer can have");
   if (m->kind == WIRE_QUERY && m->page.offset + state_page(&m->page) > VECDB_MAX_BATCH_ROWS)
     return ask_fail(error, VECDB_ERR_LIMIT,
                     "more rows than one answer can have: go on after the last key");

@@ -85,6 +85,8 @@ static bool map_schema(struct router_map *map, char *why) {
   if (!map->key || (map->key->type != VECDB_INT64 && map->key->type != VECDB_VARCHAR))
     return map_fail(why, "the schema has no primary key that is INT64 or VARCHAR");
   map->by = map->coll.policy == DOC_HASH ? NULL : wire_schema_field(&map->schema, map->coll.field);
+  if (map->coll.policy == DOC_TENANT && !wire_schema_tenants(map->by))
+    return map_fail(why, "the schema has no BOOL, integer or VARCHAR of the tenants' field's name");
   return map->coll.policy == DOC_HASH || map->by ||
          map_fail(why, "the schema lacks the field that the placement looks at");
 }

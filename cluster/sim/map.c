@@ -52,7 +52,8 @@ static enum rep_applied map_apply(void *arg, const struct rep_entry *e) {
   enum rep_applied how = sim_data_apply(&n->map.now, e);
   if (e->kind == REP_DATA && e->body[4] == SIM_CHECK) {
     n->map.checked = e->pos.seq;
-    n->map.digest = sim_data_digest(&n->map.now);
+    n->map.digest =
+        n->map.unreadable ? REP_DIGEST_UNREADABLE : sim_data_digest(&n->map.now);
   }
   if (sim_chance(n->world, 0.03))
     n->map.durable = n->map.now;
@@ -120,6 +121,7 @@ static enum rep_status map_finish(void *arg) {
   struct sim_node *n = arg;
   n->map.now = n->map.durable = n->map.coming;
   n->map.checked = 0;
+  n->map.unreadable = false;
   n->world->result->snapshots++;
   return REP_OK;
 }

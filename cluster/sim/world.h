@@ -86,6 +86,7 @@ struct sim_data {
 struct sim_map {
   struct sim_data now, durable;
   uint64_t checked, digest; /* by the last check; 0: none */
+  bool unreadable;          /* so the checks find, until other data takes its place */
   struct sim_data coming; /* a snapshot that is being received */
   uint32_t pieces;
   uint32_t node;

@@ -89,12 +89,21 @@ static bool message_kind_known(unsigned kind) {
          (kind < WIRE_KINDS && message_kinds[kind].needs);
 }
 
+/* A few bytes must not ask for more hits than one answer can have. */
+static bool message_search_good(const struct wire_message *m) {
+  const uint64_t hits = m->has & WIRE_HAS(WIRE_GROUP) ? m->group.hits : 1;
+  const uint64_t each = hits * m->search.k;
+  return each <= VECDB_MAX_K && each * m->search.n_queries <= VECDB_MAX_BATCH_ROWS;
+}
+
 static bool message_good(const struct wire_message *m) {
   const struct message_kind *kind = &message_kinds[m->kind];
   if ((m->has & kind->needs) != kind->needs || m->has & ~(kind->needs | kind->may))
     return false;
   if (m->kind == WIRE_WRITE)
     return message_write_good(m);
+  if (m->kind == WIRE_SEARCH && !message_search_good(m))
+    return false;
   /* Hits have their keys in rows. */
   return !(m->has & WIRE_HAS(WIRE_HITS)) ||
          (m->has & WIRE_HAS(WIRE_BATCH) && m->rows.n_rows == m->hits.n && m->rows.n_columns);

@@ -95,6 +95,11 @@ const vecdb_field *wire_schema_key(const vecdb_schema *schema) {
   return NULL;
 }
 
+bool wire_schema_tenants(const vecdb_field *field) {
+  return field && ((field->type >= VECDB_BOOL && field->type <= VECDB_INT64) ||
+                   field->type == VECDB_VARCHAR);
+}
+
 /* ---- Reading ---- */
 
 struct schema_reader {

@@ -21,5 +21,7 @@ char *wire_schema_write(const vecdb_schema *schema);
 /* The field of that name; the primary key; NULL: there is none. */
 const vecdb_field *wire_schema_field(const vecdb_schema *schema, const char *name);
 const vecdb_field *wire_schema_key(const vecdb_schema *schema);
+/* Whether the field's values can say whose a row is: BOOL, integers and VARCHAR. NULL: no. */
+bool wire_schema_tenants(const vecdb_field *field);
 
 #endif

@@ -396,6 +396,39 @@ static void test_refusals(void **state) {
   tc_end(&t);
 }
 
+/* Numbers end where the keys that they are for do, also when the store says something else. */
+static void test_numbers(void **state) {
+  static const struct {
+    const char *given;
+    uint64_t n;
+    enum ctl_status status;
+  } cases[] = {{"0", 1, CTL_OK},
+               {"5", 0, CTL_NOT_ALLOWED},
+               {"9223372036854775800", 7, CTL_OK},
+               {"9223372036854775800", 8, CTL_NOT_ALLOWED},
+               {"9223372036854775808", 1, CTL_NOT_ALLOWED},
+               {"18446744073709551615", 1, CTL_NOT_ALLOWED}};
+  struct tc t;
+  (void)state;
+  tc_begin(&t, model_new(6));
+  const struct doc_path path = doc_path(tc_cluster, DOC_PATH_NUMBERS, 0, 0);
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    const struct cache_view *view = ctl_view(&t.ctl);
+    const struct cache_entry *last = cache_find(view, DOC_PATH_NUMBERS, 0, 0);
+    const int64_t mod = last ? last->mod : 0;
+    int64_t first = 0;
+    bool held;
+    cache_give(view);
+    assert_int_equal(
+        ctl_put(&t.ctl, path, cases[i].given, strlen(cases[i].given), mod, &held), CTL_OK);
+    assert_true(held);
+    assert_int_equal(ctl_numbers(&t.ctl, cases[i].n, &first), cases[i].status);
+    if (cases[i].status == CTL_OK)
+      assert_int_equal((uint64_t)first, strtoull(cases[i].given, NULL, 10) + 1);
+  }
+  tc_end(&t);
+}
+
 /* One shard by hand: the replica in the target's zone gives way; given up, it is as before. */
 static void test_move(void **state) {
   struct tc t;
@@ -591,6 +624,15 @@ static void test_create(void **state) {
   for (size_t i = 0; i < 300; i++)
     assert_true(slots[i] == 3 || slots[i] == 4);
   cache_give(view);
+  struct doc_coll tenants = tc_coll("tenants", 1, 1);
+  tenants.policy = DOC_TENANT;
+  strcpy(tenants.field, "v");
+  tenants.schema = strdup("{\"fields\": [{\"name\": \"id\", \"type\": \"INT64\", \"primary_key\": "
+                          "true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2}]}");
+  assert_int_equal(ctl_create(&t.ctl, &tenants, NULL), CTL_NOT_ALLOWED); /* nothing to hash */
+  strcpy(tenants.field, "id");
+  assert_int_equal(ctl_create(&t.ctl, &tenants, NULL), CTL_OK);
+  doc_coll_free(&tenants);
   struct doc_coll ranges = tc_coll("times", 2, 1);
   ranges.policy = DOC_RANGE;
   strcpy(ranges.field, "time");
@@ -613,7 +655,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_model),  cmocka_unit_test(test_crashes),  cmocka_unit_test(test_etcd),
       cmocka_unit_test(test_faults), cmocka_unit_test(test_refusals), cmocka_unit_test(test_move),
-      cmocka_unit_test(test_create), cmocka_unit_test(test_force),
+      cmocka_unit_test(test_create), cmocka_unit_test(test_force), cmocka_unit_test(test_numbers),
       cmocka_unit_test(test_switching),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,14 +240,19 @@ static void test_poison(void **state) {
   (void)state;
   static const char *const bad[] = {"{\"id\": 1", "\xff\xfe", "[1]", "{\"id\": 5, \"wrong\": 1}",
                                     "{\"id\": 5, \"version\": 1, \"v\": [1]}",
+                                    /* A name that the reason has a part of, by bytes. */
+                                    "{\"id\": 5, \"-ééééééééééééééé"
+                                    "ééééééééééééééé"
+                                    "ééééééééééééééé\": 1}",
                                     "{\"id\": 6, \"version\": 9, \"v\": [1e39, 1]}"};
   static const char *const codes[] = {"VECDB_ERR_JSON",          "VECDB_ERR_JSON",
                                       "VECDB_ERR_TYPE",          "VECDB_ERR_UNKNOWN_FIELD",
-                                      "VECDB_ERR_DIMENSION",     "VECDB_ERR_NOT_FINITE"};
+                                      "VECDB_ERR_DIMENSION",     "VECDB_ERR_UNKNOWN_FIELD",
+                                      "VECDB_ERR_NOT_FINITE"};
   struct ti *t = ti_open();
   char line[128];
   FILE *f = fopen(t->file, "w");
-  for (int i = 0; i < 60; i++) {
+  for (int i = 0; i < 70; i++) {
     ti_line(line, sizeof line, i, i);
     fprintf(f, "%s\n\n", line);
     if (i % 10 == 5)
@@ -256,8 +261,8 @@ static void test_poison(void **state) {
   fclose(f);
   assert_int_equal(ti_wait(ti_start(t, "--file", t->file, "25")), 0);
   for (int64_t i = 0; i < TI_KEYS; i++)
-    assert_int_equal(ti_version(t, i), i < 60 ? i : -1);
-  ti_dead(t, codes, 6);
+    assert_int_equal(ti_version(t, i), i < 70 ? i : -1);
+  ti_dead(t, codes, 7);
   ti_close(t);
 }
 
@@ -295,6 +300,7 @@ static void test_nothing_twice(void **state) {
   assert_int_equal(ti_wait(pid), 128 + SIGKILL);
   ti_lose(t, 0);
   ti_set(t, 7, -77);
+  assert_int_equal(ti_wait(ti_start(t, "--file", t->file, "30")), 1); /* it was begun with 100 */
   assert_int_equal(ti_wait(ti_start(t, "--file", t->file, "100")), 0);
   assert_int_equal(ti_version(t, 7), -77);
   assert_int_equal(ti_version(t, 14), 2);
@@ -324,6 +330,110 @@ static void test_kills(void **state) {
   ti_check(t, rows);
   assert_int_equal(ti_writes(t), rows / 50 * NT_SHARDS); /* each batch once */
   ti_close(t);
+}
+
+/* A field that is added while rows come is known when a row has it, and not before. */
+static void test_field_added(void **state) {
+  (void)state;
+  static const vecdb_field field = {.name = "m", .type = VECDB_INT64, .flags = VECDB_NULLABLE};
+  static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
+  static const char old[] = "{\"id\": 1, \"version\": 1, \"v\": [1, 2]}";
+  static const char row[] = "{\"id\": 2, \"version\": 1, \"v\": [1, 2], \"m\": 5}";
+  struct ti *t = ti_open();
+  vecdb_client_options o = VECDB_CLIENT_OPTIONS_INIT;
+  vecdb_error error;
+  bool again;
+  o.nodes = t->nodes;
+  o.cluster = nt_cluster;
+  o.writer = 77;
+  struct ingest_target *to = ingest_cluster_open(&o, "rows", 10, &error);
+  assert_non_null(to);
+  assert_int_equal(to->ops->add(to, old, strlen(old), &error), VECDB_OK);
+  assert_int_equal(to->ops->add(to, row, strlen(row), &error), VECDB_ERR_UNKNOWN_FIELD);
+  assert_int_equal(vecdb_client_fields_add(t->client, "rows", &more, NULL, NULL), VECDB_OK);
+  assert_int_equal(to->ops->add(to, row, strlen(row), &error), INGEST_FULL);
+  assert_int_equal(to->ops->write(to, 1, &again, &error), VECDB_OK);
+  to->ops->clear(to);
+  assert_int_equal(to->ops->add(to, row, strlen(row), &error), VECDB_OK);
+  assert_int_equal(to->ops->write(to, 2, &again, &error), VECDB_OK);
+  to->ops->close(to);
+  assert_int_equal(ti_version(t, 1), 1);
+  assert_int_equal(ti_version(t, 2), 1);
+  ti_close(t);
+}
+
+/* ---- A batch that does not find the room that it had when it was begun ---- */
+
+enum { TI_MESSAGES = 5, TI_ROOM = 2 };
+
+struct ti_short {
+  struct ingest_source source;
+  struct ingest_target target;
+  uint64_t next, acked; /* positions */
+  uint32_t n, written;
+};
+
+static enum ingest_next ti_short_next(struct ingest_source *source, uint32_t wait_ms,
+                                      struct ingest_message *out, vecdb_error *error) {
+  struct ti_short *s = (struct ti_short *)((char *)source - offsetof(struct ti_short, source));
+  (void)wait_ms;
+  (void)error;
+  if (s->next > TI_MESSAGES)
+    return INGEST_END;
+  *out = (struct ingest_message){"{}", 2, s->next++};
+  return INGEST_MESSAGE;
+}
+
+static void ti_short_ack(struct ingest_source *source, uint64_t position) {
+  struct ti_short *s = (struct ti_short *)((char *)source - offsetof(struct ti_short, source));
+  assert_int_equal(s->written, position); /* nothing that is not written */
+  s->acked = position;
+}
+
+static struct ti_short *ti_short_of(struct ingest_target *target) {
+  return (struct ti_short *)((char *)target - offsetof(struct ti_short, target));
+}
+
+static int ti_short_add(struct ingest_target *target, const char *data, size_t n,
+                        vecdb_error *error) {
+  struct ti_short *s = ti_short_of(target);
+  (void)data;
+  (void)n;
+  (void)error;
+  if (s->n == TI_ROOM)
+    return INGEST_FULL;
+  s->n++;
+  return VECDB_OK;
+}
+
+static int ti_short_write(struct ingest_target *target, uint64_t op, bool *again,
+                          vecdb_error *error) {
+  (void)op;
+  (void)again;
+  (void)error;
+  ti_short_of(target)->written += ti_short_of(target)->n;
+  return VECDB_OK;
+}
+
+static void ti_short_clear(struct ingest_target *target) { ti_short_of(target)->n = 0; }
+
+static void test_less_room(void **state) {
+  (void)state;
+  static const struct ingest_source_ops from = {ti_short_next, ti_short_ack, NULL};
+  static const struct ingest_target_ops to = {ti_short_add, ti_short_write, ti_short_clear, NULL};
+  char path[] = "/tmp/ingestXXXXXX";
+  int fd = mkstemp(path);
+  assert_true(fd >= 0);
+  close(fd);
+  const atomic_bool stop = false;
+  const struct ingest_options o = {.rows = 10, .linger_ms = 60000, .report = stdout, .stop = &stop};
+  struct ingest_state s = {.path = path, .lock = -1, .writer = 1, .op = 1, .upto = 3};
+  struct ti_short t = {.source = {&from}, .target = {&to}, .next = 1};
+  vecdb_error error;
+  assert_int_equal(ingest_run(&o, &t.source, &t.target, &s, &error), VECDB_OK);
+  assert_true(t.written == TI_MESSAGES && t.acked == TI_MESSAGES);
+  assert_true(s.acked == TI_MESSAGES && !s.upto && s.op == 3);
+  remove(path);
 }
 
 /* ---- NATS ---- */
@@ -496,7 +606,9 @@ int main(int argc, char **argv) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_file),          cmocka_unit_test(test_poison),
       cmocka_unit_test(test_killed_before_ack), cmocka_unit_test(test_nothing_twice),
-      cmocka_unit_test(test_kills),         cmocka_unit_test(test_nats_or_not),
+      cmocka_unit_test(test_kills),         cmocka_unit_test(test_less_room),
+      cmocka_unit_test(test_field_added),
+      cmocka_unit_test(test_nats_or_not),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

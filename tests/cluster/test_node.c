@@ -6,6 +6,7 @@
  * row that changes by itself. VDB_N faults, 4 unless given; given it is the long form.
  * Skipped where etcd is not installed.
  */
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -129,7 +130,7 @@ static void tn_start(struct tn *t) {
 }
 
 /* A client that knows node i alone, to begin with. */
-static vecdb_client *tn_client_of(struct tn *t, int i) {
+static vecdb_client *tn_writer_of(struct tn *t, int i, uint64_t writer) {
   char cluster[33], nodes[64];
   vecdb_client_options o = VECDB_CLIENT_OPTIONS_INIT;
   vecdb_client *client = NULL;
@@ -137,9 +138,12 @@ static vecdb_client *tn_client_of(struct tn *t, int i) {
   doc_uuid_text(t->cluster, cluster);
   o.nodes = nodes;
   o.cluster = cluster;
+  o.writer = writer;
   assert_int_equal(vecdb_client_open(&o, &client, NULL), VECDB_OK);
   return client;
 }
+
+static vecdb_client *tn_client_of(struct tn *t, int i) { return tn_writer_of(t, i, 0); }
 
 static void tn_end(struct tn *t) {
   vecdb_client_close(t->client);
@@ -247,6 +251,24 @@ static void tn_numbers(vecdb_client *const *clients) {
   }
 }
 
+/* A write that was refused is so again under its number, and another one is not. */
+static void tn_refused(struct tn *t, const char *name) {
+  const int64_t id = 1000;
+  const float bad[] = {INFINITY, 2}, good[] = {1, 2};
+  vecdb_column columns[] = {{.field = "id", .data = &id}, {.field = "v", .data = bad, .dim = 2}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+  vecdb_client *c = tn_writer_of(t, 1, 77);
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  call.op = 1;
+  for (int i = 0; i < 3; i++)
+    assert_int_equal(vecdb_client_upsert(c, name, &batch, &call, NULL), VECDB_ERR_NOT_FINITE);
+  columns[1].data = good;
+  call.op = 2;
+  for (int i = 0; i < 2; i++)
+    assert_int_equal(vecdb_client_upsert(c, name, &batch, &call, NULL), VECDB_OK);
+  vecdb_client_close(c);
+}
+
 /* The names, with blanks between them. */
 static void tn_names(vecdb_client *c, char *out, size_t room) {
   vecdb_client_list *list = NULL;
@@ -308,6 +330,7 @@ static void test_collections(void **state) {
   tn_numbers(clients);
   tn_fields_add(clients[1], "made");
   tn_fields_fill(clients[2], "made", 20);
+  tn_refused(t, "made");
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_client_describe(clients[2], "none", NULL, &about, NULL),
                    VECDB_ERR_NOT_FOUND);

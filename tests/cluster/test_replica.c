@@ -184,8 +184,9 @@ static void test_dedup(void **state) {
 
 static void test_eviction(void **state) {
   (void)state;
-  struct rep_client clients[3];
-  struct rep_dedup d = {clients, 0, 3};
+  struct rep_client clients[4];
+  struct rep_dedup d = {clients, 0, 4};
+  rep_dedup_add(&d, (struct rep_op){REP_CLIENT_KEPT, 2}, 0); /* which is no client */
   for (uint64_t client = 1; client <= 3; client++)
     rep_dedup_add(&d, (struct rep_op){client, 1}, client);
   rep_dedup_add(&d, (struct rep_op){1, 2}, 4);
@@ -194,6 +195,7 @@ static void test_eviction(void **state) {
   assert_int_equal(rep_dedup_look(&d, (struct rep_op){1, 1}), REP_KNOWN);
   assert_int_equal(rep_dedup_look(&d, (struct rep_op){3, 1}), REP_KNOWN);
   assert_int_equal(rep_dedup_look(&d, (struct rep_op){9, 1}), REP_KNOWN);
+  assert_int_equal(rep_dedup_look(&d, (struct rep_op){REP_CLIENT_KEPT, 2}), REP_KNOWN);
 }
 
 /* ---- the record ---- */

@@ -211,6 +211,19 @@ static void test_primary_differs(void **state) {
   test_end(w);
 }
 
+/* Of two, the primary cannot read its data: the other one's is good, and leads. */
+static void test_primary_unreadable(void **state) {
+  (void)state;
+  struct sim_world *w = test_begin(2);
+  w->forced = true; /* that it is found is no fault of the protocol */
+  w->nodes[1].map.unreadable = true;
+  sim_story_for(w, 5000000);
+  assert_int_equal(test_result.snapshots, 1);
+  assert_false(w->nodes[1].map.unreadable || test_info(w, 1).broken);
+  assert_ptr_equal(sim_node_leading(w), &w->nodes[2]);
+  test_end(w);
+}
+
 /* A member that was repaired and has had all since then may lead, also after a restart, before it
    has heard of a primary again. */
 static void test_repaired_leads(void **state) {
@@ -608,6 +621,7 @@ int main(void) {
       cmocka_unit_test(test_hidden_rot_counts),
       cmocka_unit_test(test_data_differs),
       cmocka_unit_test(test_primary_differs),
+      cmocka_unit_test(test_primary_unreadable),
       cmocka_unit_test(test_repaired_leads),
       cmocka_unit_test(test_late_snapshot),
       cmocka_unit_test(test_takes_anew),

@@ -21,8 +21,8 @@ struct codes_scan_run {
   uint32_t n;
 };
 
-/* The nearest so far, in no order: cut to k when twice as many have come. Where k is a part of all
-   rows, many get in, and a heap would take more time than all else. */
+/* The nearest so far, in no order: cut to k when twice as many have come: where k is a good part
+   of all rows many get in, and each only needs a place. */
 struct codes_scan_best {
   struct vdb_near *items; /* room for 2 k */
   size_t k;

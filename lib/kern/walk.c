@@ -104,6 +104,8 @@ VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_scalar(void) {
 static const struct vdb_walk_kern *walk_kern_beside(const struct vdb_kern_table *table) {
 #if defined(__x86_64__)
   if (strncmp(table->name, "avx512v", 7) == 0) /* with VNNI, and more */
+    return vdb_walk_kern_avx512vnni();
+  if (strcmp(table->name, "avx512") == 0)
     return vdb_walk_kern_avx512();
   if (strncmp(table->name, "avx", 3) == 0)
     return vdb_walk_kern_avx2();

@@ -69,7 +69,7 @@ struct vdb_walk_pool {
 };
 
 struct vdb_walk_kern {
-  const char *name; /* "scalar", "avx2", "avx512", "neon" */
+  const char *name; /* "scalar", "avx2", "avx512", "avx512vnni", "neon" */
   /* Keys of n codes. `factors` holds the two of each of them; NULL: they are looked up. */
   void (*keys4)(const struct vdb_walk_codes *codes, const struct vdb_walk_query *query,
                 const uint32_t *ids, const float *factors, size_t n, float *keys);
@@ -105,6 +105,7 @@ VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_scalar(void);
 #if defined(__x86_64__)
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx2(void);
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512(void);
+VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512vnni(void);
 #elif defined(__aarch64__)
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_neon(void);
 #endif

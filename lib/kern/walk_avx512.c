@@ -1,4 +1,4 @@
-/* walk_avx512.c - walk.h with AVX-512 and VNNI; the loops over codes are in walk_body.h. */
+/* walk_avx512.c - walk.h with AVX-512, and with VNNI; the loops over codes are in walk_body.h. */
 #include "walk.h"
 
 #if defined(__x86_64__)
@@ -6,47 +6,42 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(                                                                    \
-    __attribute__((                                                                              \
-        target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2,popcnt"))),     \
+#pragma clang attribute push(                                                              \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,popcnt"))), \
     apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,bmi2,popcnt")
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,popcnt")
 #endif
 
-/* Products with low halves, and 16 times those with high ones: so these need not be moved down. */
-struct walk_pair_avx512 {
-  __m512i low, high;
-};
-typedef struct walk_pair_avx512 walk_sum_avx512;
+typedef __m512i walk_sum_avx512;
 
-VDB_INLINE walk_sum_avx512 walk_zero_avx512(void) {
-  return (walk_sum_avx512){_mm512_setzero_si512(), _mm512_setzero_si512()};
-}
+VDB_INLINE __m512i walk_zero_avx512(void) { return _mm512_setzero_si512(); }
 
 VDB_INLINE __m512i walk_bytes_avx512(const void *p, size_t n) {
   return n == 64 ? _mm512_loadu_si512(p)
                  : _mm512_maskz_loadu_epi8(((__mmask64)1 << n) - 1, p);
 }
 
-VDB_INLINE walk_sum_avx512 walk_add4_avx512(walk_sum_avx512 sum, const uint8_t *code, size_t n,
-                                            const int8_t *low, const int8_t *high) {
+/* Pairs of products with halves of a byte, at most 4 * 15 * 127, fit 16 bits. */
+VDB_INLINE __m512i walk_add4_avx512(__m512i sum, const uint8_t *code, size_t n, const int8_t *low,
+                                    const int8_t *high) {
   const __m512i half = _mm512_set1_epi8(15);
   __m512i v = walk_bytes_avx512(code, n);
-  sum.low = _mm512_dpbusd_epi32(sum.low, _mm512_and_si512(v, half), _mm512_loadu_si512(low));
-  sum.high = _mm512_dpbusd_epi32(sum.high, _mm512_andnot_si512(half, v), _mm512_loadu_si512(high));
-  return sum;
+  __m512i a = _mm512_maddubs_epi16(_mm512_and_si512(v, half), _mm512_loadu_si512(low));
+  __m512i b = _mm512_maddubs_epi16(_mm512_and_si512(_mm512_srli_epi16(v, 4), half),
+                                   _mm512_loadu_si512(high));
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_add_epi16(a, b), _mm512_set1_epi16(1)));
 }
 
-VDB_INLINE walk_sum_avx512 walk_add8_avx512(walk_sum_avx512 sum, const uint8_t *code, size_t n,
-                                            const int8_t *t) {
-  sum.low = _mm512_dpbusd_epi32(sum.low, walk_bytes_avx512(code, n), _mm512_loadu_si512(t));
-  return sum;
-}
-
-VDB_INLINE __m512i walk_whole_avx512(walk_sum_avx512 sum) {
-  return _mm512_add_epi32(sum.low, _mm512_srai_epi32(sum.high, 4));
+/* Even and odd bytes apart, as whole ones do not fit the instruction above. */
+VDB_INLINE __m512i walk_add8_avx512(__m512i sum, const uint8_t *code, size_t n, const int8_t *t) {
+  __m512i v = walk_bytes_avx512(code, n);
+  __m512i q = _mm512_loadu_si512(t);
+  __m512i even = _mm512_madd_epi16(_mm512_and_si512(v, _mm512_set1_epi16(255)),
+                                   _mm512_srai_epi16(_mm512_slli_epi16(q, 8), 8));
+  __m512i odd = _mm512_madd_epi16(_mm512_srli_epi16(v, 8), _mm512_srai_epi16(q, 8));
+  return _mm512_add_epi32(sum, _mm512_add_epi32(even, odd));
 }
 
 /* The lanes of each of four vectors summed, as four lanes. */
@@ -71,10 +66,8 @@ VDB_INLINE __m128 walk_keys_avx512(const float *const factors[4], __m128i sum, f
 }
 
 VDB_INLINE void walk_finish_avx512(const struct vdb_walk_query *q, const float *const factors[4],
-                                   walk_sum_avx512 a, walk_sum_avx512 b, walk_sum_avx512 c,
-                                   walk_sum_avx512 d, float *keys) {
-  __m128i sum = walk_sum4_avx512(walk_whole_avx512(a), walk_whole_avx512(b),
-                                 walk_whole_avx512(c), walk_whole_avx512(d));
+                                   __m512i a, __m512i b, __m512i c, __m512i d, float *keys) {
+  __m128i sum = walk_sum4_avx512(a, b, c, d);
   _mm_storeu_ps(keys, walk_keys_avx512(factors, sum, q->weight, q->shift, q->add));
 }
 
@@ -99,10 +92,17 @@ static void walk_widen_avx512(const uint32_t *pairs, size_t n, float by, float *
 
 /* ---- Sketches -------------------------------------------------------------------------------- */
 
+enum { WALK_BYTE_WORDS = 8 }; /* words whose elements, summed as bytes, fit a byte */
+
+/* The bytes of a vector summed four by four. */
+VDB_INLINE __m512i walk_widen_bytes_avx512(__m512i bytes) {
+  __m512i pairs = _mm512_maddubs_epi16(_mm512_set1_epi8(1), bytes);
+  return _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+}
+
 static int32_t walk_spread_avx512(const int8_t *t, size_t words, int8_t *out) {
   const __m512i step = _mm512_set1_epi8(VDB_WALK_SPREAD_STEP / 2);
   const __m512i sign = _mm512_set1_epi8(-128), five = _mm512_set1_epi8(31);
-  const __m512i ones = _mm512_set1_epi8(1);
   __m512i sum = _mm512_setzero_si512();
   memset(out, 0, vdb_walk_spread_bytes(words));
   for (size_t w = 0; w < words; w++) {
@@ -110,28 +110,35 @@ static int32_t walk_spread_avx512(const int8_t *t, size_t words, int8_t *out) {
     x = _mm512_srli_epi16(_mm512_xor_si512(x, sign), 3); /* of bytes, but for what comes in */
     x = _mm512_sub_epi8(_mm512_and_si512(x, five), _mm512_set1_epi8(16));
     _mm512_storeu_si512(out + 64 * w, x);
-    sum = _mm512_dpbusd_epi32(sum, ones, x);
+    sum = _mm512_add_epi32(sum, walk_widen_bytes_avx512(x));
   }
   return _mm512_reduce_add_epi32(sum);
 }
 
-/* The elements whose bits are set, summed four by four. */
+/* Adds the elements whose bits are set. */
 VDB_INLINE __m512i walk_add1_avx512(__m512i sum, uint64_t bits, const int8_t *t) {
-  __m512i set = _mm512_maskz_mov_epi8(bits, _mm512_loadu_si512(t));
-  return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), set);
+  return _mm512_mask_add_epi8(sum, bits, sum, _mm512_load_si512(t));
 }
 
 /* Which of four rows have a bound that is not above the limit. */
 VDB_INLINE __mmask8 walk_near_avx512(const struct vdb_walk_sketches *sketches,
                                      const struct vdb_walk_sketch_query *query,
                                      const uint64_t *const rows[4], float limit) {
-  __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
-  for (size_t w = 0; w < sketches->words; w++) {
-    const int8_t *t = query->t + 64 * w;
-    a = walk_add1_avx512(a, rows[0][w], t);
-    b = walk_add1_avx512(b, rows[1][w], t);
-    c = walk_add1_avx512(c, rows[2][w], t);
-    d = walk_add1_avx512(d, rows[3][w], t);
+  const __m512i zero = _mm512_setzero_si512();
+  __m512i a = zero, b = zero, c = zero, d = zero;
+  for (size_t w = 0; w < sketches->words;) {
+    __m512i x = zero, y = zero, z = zero, v = zero;
+    for (size_t end = vdb_min_size(w + WALK_BYTE_WORDS, sketches->words); w < end; w++) {
+      const int8_t *t = query->t + 64 * w;
+      x = walk_add1_avx512(x, rows[0][w], t);
+      y = walk_add1_avx512(y, rows[1][w], t);
+      z = walk_add1_avx512(z, rows[2][w], t);
+      v = walk_add1_avx512(v, rows[3][w], t);
+    }
+    a = _mm512_add_epi32(a, walk_widen_bytes_avx512(x));
+    b = _mm512_add_epi32(b, walk_widen_bytes_avx512(y));
+    c = _mm512_add_epi32(c, walk_widen_bytes_avx512(z));
+    d = _mm512_add_epi32(d, walk_widen_bytes_avx512(v));
   }
   const float *factors[4];
   for (size_t j = 0; j < 4; j++)
@@ -234,12 +241,86 @@ static size_t walk_offer_avx512(struct vdb_walk_pool *pool, const uint32_t *node
 #pragma GCC pop_options
 #endif
 
+/* ---- Keys with VNNI -------------------------------------------------------------------------- */
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                                      \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,popcnt"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,popcnt")
+#endif
+
+/* Products with low halves, and 16 times those with high ones: so these need not be moved down. */
+struct walk_pair_avx512vnni {
+  __m512i low, high;
+};
+typedef struct walk_pair_avx512vnni walk_sum_avx512vnni;
+
+VDB_INLINE walk_sum_avx512vnni walk_zero_avx512vnni(void) {
+  return (walk_sum_avx512vnni){_mm512_setzero_si512(), _mm512_setzero_si512()};
+}
+
+VDB_INLINE walk_sum_avx512vnni walk_add4_avx512vnni(walk_sum_avx512vnni sum, const uint8_t *code,
+                                                    size_t n, const int8_t *low,
+                                                    const int8_t *high) {
+  const __m512i half = _mm512_set1_epi8(15);
+  __m512i v = walk_bytes_avx512(code, n);
+  sum.low = _mm512_dpbusd_epi32(sum.low, _mm512_and_si512(v, half), _mm512_loadu_si512(low));
+  sum.high = _mm512_dpbusd_epi32(sum.high, _mm512_andnot_si512(half, v), _mm512_loadu_si512(high));
+  return sum;
+}
+
+VDB_INLINE walk_sum_avx512vnni walk_add8_avx512vnni(walk_sum_avx512vnni sum, const uint8_t *code,
+                                                    size_t n, const int8_t *t) {
+  sum.low = _mm512_dpbusd_epi32(sum.low, walk_bytes_avx512(code, n), _mm512_loadu_si512(t));
+  return sum;
+}
+
+VDB_INLINE __m512i walk_whole_avx512vnni(walk_sum_avx512vnni sum) {
+  return _mm512_add_epi32(sum.low, _mm512_srai_epi32(sum.high, 4));
+}
+
+VDB_INLINE void walk_finish_avx512vnni(const struct vdb_walk_query *q,
+                                       const float *const factors[4], walk_sum_avx512vnni a,
+                                       walk_sum_avx512vnni b, walk_sum_avx512vnni c,
+                                       walk_sum_avx512vnni d, float *keys) {
+  walk_finish_avx512(q, factors, walk_whole_avx512vnni(a), walk_whole_avx512vnni(b),
+                     walk_whole_avx512vnni(c), walk_whole_avx512vnni(d), keys);
+}
+
+#define WB_SUFFIX avx512vnni
+#define WB_STEP 64
+#include "walk_body.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+/* ---- The tables ------------------------------------------------------------------------------ */
+
+#define WALK_ALL_BUT_KEYS_AVX512                                                            \
+  .widen = walk_widen_avx512, .narrow = walk_narrow_avx512, .spread = walk_spread_avx512, \
+  .sift = walk_sift_avx512, .offer = walk_offer_avx512
+
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512(void) {
-  static const struct vdb_walk_kern table = {"avx512", walk_keys4_avx512, walk_keys8_avx512,
-                                             walk_widen_avx512, walk_narrow_avx512,
-                                             walk_spread_avx512, walk_sift_avx512,
-                                             walk_offer_avx512};
+  static const struct vdb_walk_kern table = {.name = "avx512",
+                                             .keys4 = walk_keys4_avx512,
+                                             .keys8 = walk_keys8_avx512,
+                                             WALK_ALL_BUT_KEYS_AVX512};
   return &table;
 }
+
+VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_avx512vnni(void) {
+  static const struct vdb_walk_kern table = {.name = "avx512vnni",
+                                             .keys4 = walk_keys4_avx512vnni,
+                                             .keys8 = walk_keys8_avx512vnni,
+                                             WALK_ALL_BUT_KEYS_AVX512};
+  return &table;
+}
+#undef WALK_ALL_BUT_KEYS_AVX512
 
 #endif

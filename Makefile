@@ -89,7 +89,7 @@ SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++
 # The cluster: likewise. Its programs are the files with a main in cluster/ctl.
-CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router client,\
+CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router client edge,\
   $(call helpers,cluster/$(d))))
 SIM_SRC := $(sort $(wildcard cluster/sim/*.c))
 # What brings rows to a cluster reads JSON as the shell does, and NATS where its library is.

@@ -350,18 +350,30 @@ static int follow_save(struct follow *f, vecdb_error *error) {
   return code;
 }
 
-int follow_step(struct follow *f, vecdb_error *error) {
-  int code = VECDB_OK;
-  if ((!f->about && !f->info.gone) || f->info.code ||
-      follow_now_us() - f->described_us > follow_describe_us)
-    code = follow_describe(f, error);
-  if (!code && f->info.gone)
+/* Whether the collection may be another one by now. */
+static bool follow_doubts(int code) {
+  return code == VECDB_ERR_CLOSED || code == VECDB_ERR_NOT_FOUND || code == VECDB_CLIENT_SCHEMA;
+}
+
+static int follow_look(struct follow *f, vecdb_error *error) {
+  if (f->info.gone)
     return VECDB_OK;
-  if (!code)
-    code = f->saved.whole ? follow_changes(f, error) : follow_copy(f, error);
+  int code = f->saved.whole ? follow_changes(f, error) : follow_copy(f, error);
   if (!code)
     code = follow_save(f, error);
   if (!code)
     follow_set_whole(f, true);
   return code;
+}
+
+int follow_step(struct follow *f, vecdb_error *error) {
+  const bool due = (!f->about && !f->info.gone) || f->info.code ||
+                   follow_now_us() - f->described_us > follow_describe_us;
+  int code = due ? follow_describe(f, error) : VECDB_OK;
+  if (!code)
+    code = follow_look(f, error);
+  if (!follow_doubts(code))
+    return code;
+  code = follow_describe(f, error);
+  return code ? code : follow_look(f, error);
 }

@@ -1,6 +1,6 @@
 /*
- * copy.c - all rows of a collection, page by page in the order of their keys. Rows that are here and
- * not in the page that would have them are removed, so a copy also mends one that has missed
+ * copy.c - all rows of a collection, page by page in the order of their keys. Rows that are here
+ * and not in the page that would have them are removed, so a copy also mends one that has missed
  * something, and is read meanwhile.
  */
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /*
- * test_edge.c - an edge beside nodes that answer on real connections (nodetest.h): after any writes,
- * trimmed logs, crashes, dropped collections and new fields it has the rows that it follows, as a
- * model has them, and while the nodes are away those that it had. TSAN: yes.
+ * test_edge.c - an edge beside nodes that answer on real connections (nodetest.h): after any
+ * writes, trimmed logs, crashes, dropped collections and new fields it has the rows that it
+ * follows, as a model has them, and while the nodes are away those that it had. TSAN: yes.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -384,7 +384,7 @@ static void test_crashes(void **state) {
   }
 }
 
-/* Dropped it is gone here; made again it is another one, with other fields; and a field is added. */
+/* Dropped it is gone here; made again it is another one with other fields; then one is added. */
 static void test_anew(void **state) {
   static const vecdb_field texts[] = {
       {.name = "k", .type = VECDB_VARCHAR, .max_length = 9, .flags = VECDB_PRIMARY_KEY},

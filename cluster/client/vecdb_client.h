@@ -85,8 +85,8 @@ typedef struct vecdb_client_call {
   uint64_t op; /* writes of a client with a `writer`: which one it is, from 1 and ascending. Each
                   shard applies it once, by whatever process and however often it comes, as long as
                   it is one of the writer's last 64: the same number means the same rows. */
-  uint32_t collection; /* not 0: an id (vecdb_client_about_id), and the call, which is one on rows, is
-                          of that collection alone: CLOSED when its name is another's by now */
+  uint32_t collection; /* not 0: an id (vecdb_client_about_id), and the call, which is one on rows,
+                          is of that collection alone: CLOSED when its name is another's by now */
 } vecdb_client_call;
 #define VECDB_CLIENT_CALL_INIT \
   { sizeof(vecdb_client_call), 0, 0, 0, 0, 0, 0, NULL, 0, 0 }

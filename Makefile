@@ -89,7 +89,7 @@ SERVER_TEST_SRC := $(sort $(wildcard tests/server/test_*.c))
 SERVER_CXX_SRC := $(sort $(wildcard cluster/server/*.cc))
 SERVER_LIBS := -lhttp_parser -lnghttp2 -ljansson -lsimdjson -lcurl -linih -lssl -lcrypto -lstdc++
 # The cluster: likewise. Its programs are the files with a main in cluster/ctl.
-CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router client,\
+CLUSTER_SRC := $(sort $(foreach d,meta place net ctl replica wire node router client edge,\
   $(call helpers,cluster/$(d))))
 SIM_SRC := $(sort $(wildcard cluster/sim/*.c))
 # What brings rows to a cluster reads JSON as the shell does, and NATS where its library is.
@@ -203,7 +203,7 @@ build/$(1)/tests/gpu/%: build/$(1)/tests/gpu/%.o build/$(1)/libtlib.a build/$(1)
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
 build/$(1)/tests/cluster/test_ingest: build/$(1)/tests/cluster/nodetest.o $$(INGEST_SRC:%.c=build/$(1)/%.o)
 build/$(1)/tests/cluster/test_ingest: private LIBS += $$(INGEST_LIBS)
-build/$(1)/tests/cluster/test_client: build/$(1)/tests/cluster/nodetest.o
+build/$(1)/tests/cluster/test_client build/$(1)/tests/cluster/test_edge: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).

@@ -36,6 +36,7 @@ int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call
   job->message.write.ack = (uint8_t)call->ack;
   job->ask.partial = call->partial;
   job->ask.op = call->op;
+  job->only = call->collection;
   job->ask.shard_recall = call->shard_recall;
   job->ask.session = call->session ? &call->session->seen : NULL;
   return VECDB_OK;

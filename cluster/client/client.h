@@ -20,6 +20,7 @@ struct job {
   /* Of messages that go to any node: takes what was answered; a code. NULL: nothing is needed. */
   int (*taken)(struct job *job, const struct wire_message *m, vecdb_error *error);
   bool reads; /* changes nothing, so it may be asked again */
+  uint32_t only; /* not 0: the id that the collection must have */
   bool looked; /* its map was asked for once more, for a field that the former one lacked */
   void *out;  /* of `taken` */
   uint32_t node; /* that STATS asks */

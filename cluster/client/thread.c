@@ -72,6 +72,11 @@ void client_route(vecdb_client *c, struct entry *e, struct job *job) {
     client_look(c, e, job);
     return;
   }
+  if (job->only && job->only != e->collection) {
+    client_fail(c, job, map ? VECDB_ERR_CLOSED : VECDB_ERR_NOT_FOUND,
+                "the collection was dropped, and another one may have its name");
+    return;
+  }
   int code = map ? job->prepare(job, map, &job->error) : VECDB_ERR_NOT_FOUND;
   if (code == VECDB_ERR_UNKNOWN_FIELD && !job->looked) {
     job->looked = true;

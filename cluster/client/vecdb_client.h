@@ -85,9 +85,11 @@ typedef struct vecdb_client_call {
   uint64_t op; /* writes of a client with a `writer`: which one it is, from 1 and ascending. Each
                   shard applies it once, by whatever process and however often it comes, as long as
                   it is one of the writer's last 64: the same number means the same rows. */
+  uint32_t collection; /* not 0: an id (vecdb_client_about_id), and the call, which is one on rows,
+                          is of that collection alone: CLOSED when its name is another's by now */
 } vecdb_client_call;
 #define VECDB_CLIENT_CALL_INIT \
-  { sizeof(vecdb_client_call), 0, 0, 0, 0, 0, 0, NULL, 0 }
+  { sizeof(vecdb_client_call), 0, 0, 0, 0, 0, 0, NULL, 0, 0 }
 
 /* Begins; connections are made when they are needed. Errors: ARGUMENT, OPTION, NO_MEMORY, IO
    (certificates). */
@@ -256,6 +258,43 @@ VECDB_API int vecdb_client_query(vecdb_client *client, const char *collection,
 VECDB_API int vecdb_client_count(vecdb_client *client, const char *collection,
                                  const vecdb_filter *filter, uint64_t *count,
                                  const vecdb_client_call *call, vecdb_error *error);
+
+/* ---- What has changed ---- */
+
+/* A place in the log of a shard. Equal ones mean equal logs up to there; all zero is the log's
+   beginning. It may be kept for as long as one likes. */
+typedef struct vecdb_client_position {
+  uint64_t seq;
+  uint64_t epoch;
+  uint64_t chain;
+} vecdb_client_position;
+
+/* Which rows of a shard (0 and up) writes have touched behind `after`, in the order of the log: for
+   who keeps a copy of rows, reads them again by their keys, and removes those that are gone. After
+   NULL nothing is told but the position as of now. The level is that of the call: after STRONG the
+   position has every write that was acknowledged before the call began. *out is freed by the
+   caller; NULL on failure. Errors: NOT_FOUND (no such collection, or shard), and those of reads. */
+typedef struct vecdb_client_changes vecdb_client_changes;
+VECDB_API int vecdb_client_changes_after(vecdb_client *client, const char *collection,
+                                         uint32_t shard, const vecdb_client_position *after,
+                                         const vecdb_client_call *call, vecdb_client_changes **out,
+                                         vecdb_error *error);
+VECDB_API void vecdb_client_changes_free(vecdb_client_changes *changes);
+/* Up to where they are told, or, where they are not known, the position as of now. */
+VECDB_API vecdb_client_position vecdb_client_changes_position(const vecdb_client_changes *changes);
+/* 1: what was touched is not known: `after` was NULL, the log does not go back so far, or it has
+   never been there. All rows may have changed. */
+VECDB_API int vecdb_client_changes_all(const vecdb_client_changes *changes);
+/* 1: the log has more, behind that position: to be asked for at once. */
+VECDB_API int vecdb_client_changes_more(const vecdb_client_changes *changes);
+/* The version of the schema (vecdb_client_about_version) that the rows have there. */
+VECDB_API uint64_t vecdb_client_changes_schema(const vecdb_client_changes *changes);
+/* Keys of rows that were written or deleted, each once, borrowed. Rows that were deleted by a
+   filter are told by the filter: those that it matched then, of which some may be there again.
+   NULL: there is no filter of that number. */
+VECDB_API vecdb_keys vecdb_client_changes_keys(const vecdb_client_changes *changes);
+VECDB_API const vecdb_filter *vecdb_client_changes_filter(const vecdb_client_changes *changes,
+                                                          size_t i);
 
 /* ---- Answers; values are borrowed from them ---- */
 

@@ -114,6 +114,11 @@ static void ask_read_done(struct work_job *job) {
 
 /* A thread does it now. */
 static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
+  int code = a->message.kind == WIRE_CHANGES ? node_changes_take(r, a) : VECDB_OK;
+  if (code) {
+    node_ask_fail(a, code);
+    return;
+  }
   int64_t left = (a->until_us - r->node->now_us) / 1000;
   a->left_ms = left > 1 ? (uint32_t)left : 1;
   a->job = (struct work_job){NULL, node_read_run, ask_read_done};
@@ -178,6 +183,7 @@ void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
   ask_fence(a);
   a->result.seq = answer->pos.seq;
   a->result.seq_epoch = answer->pos.epoch;
+  a->position = answer->pos;
   a->result.copies = answer->copies;
   a->result.node = answer->hint;
   int code = ask_code(answer->result);
@@ -366,6 +372,7 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_GET:
     case WIRE_QUERY:
     case WIRE_COUNT:
+    case WIRE_CHANGES:
     case WIRE_STATS: ask_shard(n, a); break;
     case WIRE_CANCEL: ask_cancel(n, a); break;
     default: node_ask_fail(a, VECDB_ERR_UNSUPPORTED); break;

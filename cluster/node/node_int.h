@@ -9,6 +9,7 @@
 #include "node/machine.h"
 #include "node/node.h"
 #include "replica/link.h"
+#include "wire/touched.h"
 
 enum { NODE_PATH = 4096, NODE_TICK_US = 50000, NODE_TTL_S = 5, NODE_FLUSH = 1024 };
 
@@ -89,6 +90,8 @@ struct node_ask {
   struct wire_mem mem;
   struct wire_message message;
   struct wire_result result;
+  struct rep_pos position;      /* a read: what it may see */
+  struct node_changes *changes; /* CHANGES: what the log had */
   struct machine_data *data; /* that a thread reads */
   struct work_job job;
   struct wire_out out;
@@ -164,6 +167,12 @@ void node_ask_message(struct node_ask *a, struct wire_message *out);
 void node_asks_end(struct node_replica *r, int code);
 void node_asks_tick(struct node_replica *r);
 void node_read_run(struct work_job *job);
+
+/* node_changes.c: takes from the log what was asked for, in the node's thread; a code. Makes the
+   answer of it, on a thread; `touched` is zeroed, and freed when the message is written. */
+int node_changes_take(struct node_replica *r, struct node_ask *a);
+int node_changes_answer(const struct node_ask *a, vecdb_collection *rows, struct wire_message *out,
+                        struct wire_touched *touched);
 
 /* node_check.c: has the replicas compared, when it is time. */
 void node_check_tick(struct node_replica *r);

@@ -181,6 +181,7 @@ static int read_count(struct read *q) {
 void node_read_run(struct work_job *job) {
   struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
   struct wire_message out = {.kind = WIRE_ANSWER, .has = WIRE_HAS(WIRE_RESULT)};
+  struct wire_touched touched = {0};
   struct read q = {.rows = machine_data_rows(a->data), .m = &a->message};
   q.control = (vecdb_control)VECDB_CONTROL_INIT;
   q.control.timeout_ms = a->left_ms;
@@ -194,6 +195,9 @@ void node_read_run(struct work_job *job) {
     case WIRE_SEARCH: out.result.code = read_search(&q); break;
     case WIRE_GET: out.result.code = read_get(&q); break;
     case WIRE_QUERY: out.result.code = read_query(&q); break;
+    case WIRE_CHANGES:
+      out.result.code = node_changes_answer(a, q.rows, &out, &touched);
+      break;
     default: out.result.code = read_count(&q); break;
   }
   if (out.result.code) {
@@ -205,5 +209,6 @@ void node_read_run(struct work_job *job) {
   }
   wire_out_init(&a->out, WIRE_LIMIT);
   wire_message_write(&out, &a->out);
+  wire_touched_free(&touched);
   vecdb_rows_free(q.found);
 }

@@ -74,6 +74,19 @@ static bool ask_may_narrow(const struct request *q) {
          m->search.type == VECDB_FLOAT_VECTOR && q->coll->smart.dim == m->search.dim;
 }
 
+/* The shard that the message itself names. */
+static int ask_one_shard(struct request *q, struct router_shares *out, vecdb_error *error) {
+  const uint32_t shard = q->ask.message->target.shard;
+  struct router_share *one = wire_mem_get(&q->mem, 1, sizeof *one);
+  if (shard >= q->coll->map->n_shards)
+    return ask_fail(error, VECDB_ERR_NOT_FOUND, "the collection has no such shard");
+  if (!one)
+    return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
+  one->shard = shard;
+  *out = (struct router_shares){1, one};
+  return VECDB_OK;
+}
+
 static int ask_shares(struct router *r, struct request *q, struct router_shares *out,
                       vecdb_error *error) {
   const struct wire_message *m = q->ask.message;
@@ -81,6 +94,8 @@ static int ask_shares(struct router *r, struct request *q, struct router_shares 
   if (m->kind == WIRE_WRITE && m->write.kind == WIRE_UPDATE)
     return router_split_update(map, &m->rows, m->write.flags & VECDB_UPDATE_INSERT, &q->mem, out,
                                error);
+  if (m->kind == WIRE_CHANGES)
+    return ask_one_shard(q, out, error);
   if (m->has & WIRE_HAS(WIRE_BATCH))
     return router_split_rows(map, &m->rows, &q->mem, out, error);
   if (m->has & WIRE_HAS(WIRE_KEYS) && m->kind != WIRE_QUERY)

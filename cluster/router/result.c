@@ -99,6 +99,18 @@ static bool result_get_fits(const struct part *p, const struct wire_message *m) 
   return found == m->rows.n_rows;
 }
 
+/* What is told goes on, or it is told that nothing is known. */
+static bool result_changes_fit(const struct part *p, const struct wire_message *m) {
+  const struct wire_message *ask = p->request->ask.message;
+  const vecdb_field *key = p->request->coll->map->key;
+  if (!(m->has & WIRE_HAS(WIRE_CHANGED)) || (ask->since.now && !m->changed.all))
+    return false;
+  if (m->keys.n && (m->keys.strings != NULL) != (key->type == VECDB_VARCHAR))
+    return false;
+  return m->changed.all ? !m->keys.n && !m->changed.n_filters && !m->changed.more
+                        : m->changed.position.seq >= ask->since.after.seq;
+}
+
 bool result_fits(const struct part *p, const struct wire_message *m) {
   const struct wire_message *ask = p->request->ask.message;
   switch (ask->kind) {
@@ -110,6 +122,8 @@ bool result_fits(const struct part *p, const struct wire_message *m) {
       return result_rows_fit(p, m);
     case WIRE_COUNT:
       return m->has & WIRE_HAS(WIRE_NUMBER);
+    case WIRE_CHANGES:
+      return result_changes_fit(p, m);
     default:
       return ask->write.kind != WIRE_UPDATE || !(m->has & WIRE_HAS(WIRE_FOUND)) ||
              m->n_found == p->share.n;

@@ -93,7 +93,8 @@ struct router_options {
 /* A request. What it points to stays where it is until it is done. */
 struct router_ask {
   uint32_t collection;
-  const struct wire_message *message; /* its target, op id and token are the router's to fill in */
+  /* Its target, op id and token are the router's to fill in, but for the shard of CHANGES. */
+  const struct wire_message *message;
   int64_t deadline_us;
   bool partial;       /* reads: shards that gave no answer in time may be missing, which is said */
   float shard_recall; /* SEARCH: share of the neighbours that the shards asked must have; 0: all */

@@ -29,6 +29,8 @@ static const struct message_part {
     [WIRE_SUMMARY] = {wire_summary_write, wire_summary_read},
     [WIRE_GROUP] = {wire_group_write, wire_group_read},
     [WIRE_OPTIMIZER] = {wire_optimizer_write, wire_optimizer_read},
+    [WIRE_SINCE] = {wire_since_write, wire_since_read},
+    [WIRE_CHANGED] = {wire_changed_write, wire_changed_read},
     [WIRE_DOCUMENTS_OF] = {wire_documents_write, wire_documents_read},
 };
 
@@ -52,10 +54,12 @@ static const struct message_kind {
     [WIRE_DROP] = {P(WIRE_NAME), 0},
     [WIRE_ALTER] = {P(WIRE_NAME), 0},
     [WIRE_NUMBERS] = {P(WIRE_NUMBER), 0},
+    [WIRE_CHANGES] = {P(WIRE_TARGET) | P(WIRE_READ) | P(WIRE_SINCE), 0},
     [WIRE_LIST] = {0, 0},
     [WIRE_CANCEL] = {0, 0},
     [WIRE_ANSWER] = {P(WIRE_RESULT), P(WIRE_HITS) | P(WIRE_BATCH) | P(WIRE_FOUND) | P(WIRE_NUMBER) |
-                                         P(WIRE_STATE) | P(WIRE_SUMMARY) | P(WIRE_DOCUMENTS_OF)},
+                                         P(WIRE_STATE) | P(WIRE_SUMMARY) | P(WIRE_DOCUMENTS_OF) |
+                                         P(WIRE_CHANGED) | P(WIRE_KEYS)},
 };
 #undef P
 
@@ -103,6 +107,10 @@ static bool message_good(const struct wire_message *m) {
   if (m->kind == WIRE_WRITE)
     return message_write_good(m);
   if (m->kind == WIRE_SEARCH && !message_search_good(m))
+    return false;
+  /* Keys of an answer are those that were touched. */
+  const uint32_t touched = WIRE_HAS(WIRE_KEYS) | WIRE_HAS(WIRE_CHANGED);
+  if (m->kind == WIRE_ANSWER && m->has & touched && (m->has & touched) != touched)
     return false;
   /* Hits have their keys in rows. */
   return !(m->has & WIRE_HAS(WIRE_HITS)) ||

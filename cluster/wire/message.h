@@ -20,6 +20,7 @@ enum {
   WIRE_TEXT_MAX = 65536,   /* of a schema or an address */
   WIRE_DOCUMENTS = 8192,   /* of one WIRE_MAP answer */
   WIRE_CENTROIDS = 4096,   /* of one shard's summary */
+  WIRE_FILTERS = 1024,     /* of one answer to WIRE_CHANGES */
   WIRE_MESSAGE = 512       /* of an error's words */
 };
 /* Ids of clients, in hellos and certificates, have this bit: they are asked nothing and hold
@@ -41,6 +42,7 @@ enum wire_kind {
   WIRE_ALTER = 12,  /* fields that are added to a collection, by name and schema; the answer's
                        number is the schema's version from then on */
   WIRE_NUMBERS = 13, /* so many numbers for rows; the answer's number is the first of them */
+  WIRE_CHANGES = 14, /* what writes have touched since a position of the shard's log */
   WIRE_CANCEL = 10, /* frame.request: nobody waits for its answer any more. Not answered */
   WIRE_ANSWER = 32, /* to any of them */
   WIRE_KINDS
@@ -188,6 +190,31 @@ struct wire_hits {
   const float *scores;
 };
 
+/* A place in a shard's log, as in replica/types.h: equal ones mean equal logs up to there. */
+struct wire_position {
+  uint64_t seq;
+  uint64_t epoch;
+  uint64_t chain;
+};
+
+/* CHANGES: behind `after`. `now`: nothing but the position that a read of this level sees. */
+struct wire_since {
+  struct wire_position after;
+  uint32_t entries; /* at most; 0: the node's choice */
+  bool now;
+};
+
+/* What the entries behind the position that was asked for have touched, up to `position`: rows with
+   the keys of the message, and those that a filter matched when its turn came. */
+struct wire_changed {
+  struct wire_position position;
+  uint64_t schema; /* the version that the rows have there */
+  bool all;        /* not known, or not asked for: the log does not have that position (any more) */
+  bool more;       /* entries that could be told of are behind it */
+  uint32_t n_filters;
+  const vecdb_filter *filters;
+};
+
 struct wire_stats {
   uint64_t rows;
   uint64_t bytes;
@@ -252,6 +279,8 @@ enum wire_part {
   WIRE_DOCUMENTS_OF = 17, /* documents */
   WIRE_OPTIMIZER = 18,
   WIRE_GROUP = 19,
+  WIRE_SINCE = 20,
+  WIRE_CHANGED = 21, /* with WIRE_KEYS beside it */
   WIRE_PARTS
 };
 #define WIRE_HAS(part) (1u << (part))
@@ -279,6 +308,8 @@ struct wire_message {
   uint64_t number;
   struct wire_stats stats;
   struct wire_summary summary;
+  struct wire_since since;
+  struct wire_changed changed;
   const struct wire_document *documents;
   uint32_t n_documents;
 };

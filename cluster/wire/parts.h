@@ -27,6 +27,8 @@ WIRE_PART(number);
 WIRE_PART(state);
 WIRE_PART(summary);
 WIRE_PART(documents);
+WIRE_PART(since);
+WIRE_PART(changed);
 #undef WIRE_PART
 
 #endif

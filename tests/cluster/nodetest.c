@@ -10,6 +10,7 @@
 #include "meta/key.h"
 #include "net/cert.h"
 #include "wire/schema.h"
+#include "wire/touched.h"
 
 const char nt_cluster[] = "000102030405060708090a0b0c0d0e0f";
 
@@ -95,6 +96,7 @@ struct nt_reply {
   vecdb_error error;
   vecdb_rows *rows;
   vecdb_hit *hits;
+  struct wire_touched touched;
   const char *names[VECDB_MAX_FIELDS];
 };
 
@@ -129,6 +131,7 @@ static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_r
   }
   size_t n;
   doc.id = ++nt->id;
+  nt->version = doc.schema_version;
   nt->document = doc_coll_write(&doc, &n);
   snprintf(nt->name, sizeof nt->name, "%s", ask->name.name);
   nt->revision++;
@@ -165,7 +168,7 @@ static void nt_alter(struct nt *nt, const struct wire_message *ask, struct nt_re
     free(nt->document);
     nt->document = doc_coll_write(&doc, &n);
     nt->revision++;
-    r->m.number = doc.schema_version;
+    r->m.number = nt->version = doc.schema_version;
     r->m.has |= WIRE_HAS(WIRE_NUMBER);
   }
   doc_coll_free(&doc);
@@ -177,6 +180,14 @@ static void nt_numbers(struct nt *nt, const struct wire_message *ask, struct nt_
   nt->numbers += ask->number;
 }
 
+static void nt_forget(struct nt *nt, uint32_t shard) {
+  struct nt_log *log = &nt->logs[shard];
+  for (uint64_t i = log->base; i < log->last; i++)
+    wire_out_free(&log->entries[i]);
+  free(log->entries);
+  *log = (struct nt_log){.history = log->history + 1};
+}
+
 static void nt_drop(struct nt *nt, struct nt_reply *r) {
   char name[16];
   r->m.result.code = nt->document ? VECDB_OK : VECDB_ERR_NOT_FOUND;
@@ -184,6 +195,7 @@ static void nt_drop(struct nt *nt, struct nt_reply *r) {
     snprintf(name, sizeof name, "s%u", i);
     vecdb_collection_drop(nt->db, name, NULL);
     nt->n_counts[i] = 0;
+    nt_forget(nt, i);
   }
   free(nt->document);
   nt->document = NULL;
@@ -211,6 +223,14 @@ static int nt_write(vecdb_collection *c, const struct wire_message *ask, struct 
                                         : vecdb_upsert(c, &batch, NULL, &r->error);
 }
 
+static void nt_log_add(struct nt_log *log, const struct wire_message *write) {
+  log->entries = nt_must(realloc(log->entries, (log->last + 1) * sizeof *log->entries));
+  struct wire_out *out = &log->entries[log->last++];
+  wire_out_init(out, WIRE_LIMIT);
+  wire_message_write(write, out);
+  nt_true(!out->status);
+}
+
 /* A write whose number was seen is done already. */
 static int nt_write_once(struct nt *nt, uint32_t shard, vecdb_collection *c,
                          const struct wire_message *ask, struct nt_reply *r) {
@@ -220,7 +240,36 @@ static int nt_write_once(struct nt *nt, uint32_t shard, vecdb_collection *c,
       return VECDB_OK;
   nt_true(nt->n_counts[shard] < 4096);
   nt->counts[shard][nt->n_counts[shard]++] = op;
+  nt_log_add(&nt->logs[shard], ask);
   return nt_write(c, ask, r);
+}
+
+static struct wire_position nt_position(const struct nt_log *log, uint64_t seq) {
+  return (struct wire_position){seq, 1, seq * 1000003 + log->history};
+}
+
+static int nt_changes(struct nt *nt, vecdb_collection *c, const struct wire_message *ask,
+                      struct nt_reply *r) {
+  enum { NT_CHANGES = 7 }; /* entries of an answer: more are behind it often */
+  const struct nt_log *log = &nt->logs[ask->target.shard];
+  const struct wire_position *after = &ask->since.after;
+  const vecdb_field *key = wire_schema_key(vecdb_collection_schema(c));
+  struct wire_changed *changed = &r->m.changed;
+  uint64_t to = after->seq + NT_CHANGES < log->last ? after->seq + NT_CHANGES : log->last;
+  changed->all = ask->since.now || after->seq < log->base || after->seq > log->last ||
+                 after->chain != nt_position(log, after->seq).chain;
+  changed->position = nt_position(log, changed->all ? log->last : to);
+  changed->more = !changed->all && to < log->last;
+  changed->schema = nt->version;
+  r->touched.key = key->name;
+  r->touched.type = key->type;
+  for (uint64_t i = after->seq; !changed->all && i < to; i++)
+    nt_true(wire_touched_add(&r->touched, log->entries[i].data, log->entries[i].n));
+  changed->filters = r->touched.filters;
+  changed->n_filters = r->touched.n_filters;
+  r->m.keys = wire_touched_keys(&r->touched);
+  r->m.has |= WIRE_HAS(WIRE_CHANGED) | WIRE_HAS(WIRE_KEYS);
+  return VECDB_OK;
 }
 
 static const char *nt_row_name(const void *arg, size_t column) {
@@ -336,7 +385,7 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
                   struct nt_reply *r) {
   uint32_t shard = ask->target.shard;
   struct wire_result *result = &r->m.result;
-  nt_true(shard < NT_SHARDS && ask->target.collection == nt->id);
+  nt_true(shard < NT_SHARDS);
   nt->done++;
   *result = (struct wire_result){.shard = shard,
                                  .epoch = nt->epoch[shard],
@@ -354,7 +403,8 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
     result->node = nt->primary[shard];
     return;
   }
-  vecdb_collection *c = nt_shard(nt, shard);
+  bool here = nt->document && ask->target.collection == nt->id;
+  vecdb_collection *c = here ? nt_shard(nt, shard) : NULL;
   if (!c) {
     result->code = WIRE_NO_REPLICA;
     return;
@@ -369,6 +419,8 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
     result->code = nt_query(c, ask, r);
   else if (ask->kind == WIRE_STATS)
     result->code = nt_stats(node, r);
+  else if (ask->kind == WIRE_CHANGES)
+    result->code = nt_changes(nt, c, ask, r);
   else {
     result->code = vecdb_count(c, &ask->filter, &r->m.number, &r->error);
     r->m.has |= WIRE_HAS(WIRE_NUMBER);
@@ -399,6 +451,7 @@ static void nt_free(struct nt_reply *r) {
     free((void *)(uintptr_t)r->m.documents[i].text);
   free((void *)(uintptr_t)r->m.documents);
   vecdb_rows_free(r->rows);
+  wire_touched_free(&r->touched);
   wire_mem_free(&r->mem);
 }
 
@@ -529,6 +582,8 @@ void nt_close(struct nt *nt) {
       net_close(nt->nodes[i].net);
   vecdb_close(nt->db, NULL);
   free(nt->document);
+  for (uint32_t i = 0; i < NT_SHARDS; i++)
+    nt_forget(nt, i);
   pthread_mutex_destroy(&nt->mutex);
 }
 
@@ -537,6 +592,15 @@ void nt_lead(struct nt *nt, uint32_t shard, uint32_t node) {
   nt->primary[shard] = node;
   nt->epoch[shard]++;
   nt->revision++;
+  pthread_mutex_unlock(&nt->mutex);
+}
+
+void nt_trim(struct nt *nt, uint32_t shard, bool history) {
+  struct nt_log *log = &nt->logs[shard];
+  pthread_mutex_lock(&nt->mutex);
+  for (; log->base < log->last; log->base++)
+    wire_out_free(&log->entries[log->base]);
+  log->history += history;
   pthread_mutex_unlock(&nt->mutex);
 }
 

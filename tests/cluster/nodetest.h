@@ -15,6 +15,14 @@ enum { NT_NODES = 3, NT_SHARDS = 4 };
 
 struct nt;
 
+/* What was written to a shard, for who asks what has changed. */
+struct nt_log {
+  struct wire_out *entries; /* entry i is at i - 1 */
+  uint64_t base;            /* up to here they are forgotten */
+  uint64_t last;
+  uint64_t history; /* another one: no position of before is known */
+};
+
 struct nt_node {
   struct nt *nt;
   uint32_t id;
@@ -41,6 +49,8 @@ struct nt {
   int64_t revision;
   uint64_t counts[NT_SHARDS][4096]; /* op ids that were applied, of any client */
   uint32_t n_counts[NT_SHARDS];
+  uint64_t version; /* of the schema */
+  struct nt_log logs[NT_SHARDS];
   uint64_t done; /* requests of shards */
   uint64_t numbers; /* that were given to rows */
   uint32_t lose; /* answers to writes that are not sent though they are applied */
@@ -51,6 +61,8 @@ void nt_open(struct nt *nt, const char *folder);
 void nt_close(struct nt *nt);
 void nt_kill(struct nt *nt, uint32_t node);
 void nt_lead(struct nt *nt, uint32_t shard, uint32_t node);
+/* The log's entries are forgotten; with `history` it has never had any position that it gave. */
+void nt_trim(struct nt *nt, uint32_t shard, bool history);
 /* "1@127.0.0.1:PORT,..." and the cluster's id, for clients. */
 void nt_nodes(struct nt *nt, char *out, size_t n);
 extern const char nt_cluster[];

@@ -14,6 +14,7 @@
 #include "ctl/check.h"
 #include "ctl/create.h"
 #include "ctl/lag.h"
+#include "edge/edge.h"
 #include "etcdtest.h"
 #include "node/files.h"
 #include "node/node.h"
@@ -43,10 +44,8 @@ struct tn {
 
 static int tn_node(char **argv) {
   char why[NODE_WHY];
-  struct node_config config = {.id = (uint32_t)atoi(argv[2]),
-                               .data = argv[4],
-                               .listen = argv[5],
-                               .endpoints = argv[6],
+  struct node_config config = {.id = (uint32_t)atoi(argv[2]), .data = argv[4],
+                               .listen = argv[5], .endpoints = argv[6],
                                .keep = TN_LOG};
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   signal(SIGPIPE, SIG_IGN);
@@ -94,13 +93,9 @@ static void tn_documents(struct tn *t) {
     assert_int_equal(ctl_add_node(&ctl, &node), CTL_OK);
   }
   struct doc_coll coll = {.name = "rows",
-                          .slots = 64,
-                          .window = 1,
-                          .shards = 2,
-                          .replicas = 3,
-                          .min_isr = 2,
-                          .schema_version = 1,
-                          .index_version = 1,
+                          .slots = 64, .window = 1,
+                          .shards = 2, .replicas = 3,
+                          .min_isr = 2, .schema_version = 1, .index_version = 1,
                           .schema = strdup(tn_schema)};
   assert_int_equal(ctl_create(&ctl, &coll, NULL), CTL_OK);
   doc_coll_free(&coll);
@@ -251,6 +246,101 @@ static void tn_numbers(vecdb_client *const *clients) {
   }
 }
 
+/* ---- What has changed, and an edge that follows it ---- */
+
+/* The keys below 64 that writes have touched behind the positions, which go on: a bit for each. */
+static uint64_t tn_changed(vecdb_client *c, const char *name, vecdb_client_position *at,
+                           size_t *filters) {
+  uint64_t touched = 0;
+  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
+  strong.level = VECDB_CLIENT_STRONG;
+  *filters = 0;
+  for (uint32_t shard = 0; shard < 2; shard++) {
+    vecdb_client_changes *changes = NULL;
+    assert_int_equal(
+        vecdb_client_changes_after(c, name, shard, &at[shard], &strong, &changes, NULL), VECDB_OK);
+    assert_false(vecdb_client_changes_all(changes) || vecdb_client_changes_more(changes));
+    const vecdb_keys keys = vecdb_client_changes_keys(changes);
+    for (size_t i = 0; i < keys.n; i++)
+      touched |= UINT64_C(1) << keys.integers[i];
+    for (size_t i = 0; vecdb_client_changes_filter(changes, i); i++)
+      ++*filters;
+    at[shard] = vecdb_client_changes_position(changes);
+    vecdb_client_changes_free(changes);
+  }
+  return touched;
+}
+
+static void tn_changes(vecdb_client *c, const char *name) {
+  static const int64_t gone[] = {3, 50};
+  const vecdb_keys keys = {gone, NULL, 2};
+  const vecdb_filter filter = {"id == 4", 0, NULL, 0};
+  vecdb_client_position at[2] = {{0, 0, 0}, {0, 0, 0}};
+  vecdb_client_changes *changes = NULL;
+  size_t filters;
+  assert_int_equal(tn_changed(c, name, at, &filters), (UINT64_C(1) << 20) - 1);
+  assert_true(at[0].seq && at[1].seq && !filters);
+  assert_int_equal(tn_changed(c, name, at, &filters), 0);
+  assert_int_equal(vecdb_client_delete(c, name, &keys, NULL, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_delete_where(c, name, &filter, NULL, NULL, NULL), VECDB_OK);
+  assert_int_equal(tn_put(c, name, 3), VECDB_OK);
+  assert_int_equal(tn_changed(c, name, at, &filters), UINT64_C(1) << 3 | UINT64_C(1) << 50);
+  assert_int_equal(filters, 2); /* one in each shard */
+  assert_int_equal(tn_put(c, name, 4), VECDB_OK);
+  /* Positions that the logs have never had; and no such shard. */
+  const vecdb_client_position now = at[0], other[] = {{now.seq, now.epoch, now.chain + 1},
+                                                      {now.seq, now.epoch + 1, now.chain},
+                                                      {now.seq + 1000, now.epoch, now.chain}};
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(vecdb_client_changes_after(c, name, 0, &other[i], NULL, &changes, NULL),
+                     VECDB_OK);
+    assert_true(vecdb_client_changes_all(changes));
+    assert_int_equal(vecdb_client_changes_keys(changes).n, 0);
+    vecdb_client_changes_free(changes);
+  }
+  assert_int_equal(vecdb_client_changes_after(c, name, 2, NULL, NULL, &changes, NULL),
+                   VECDB_ERR_NOT_FOUND);
+}
+
+struct tn_edge {
+  vecdb *db;
+  struct edge *edge;
+};
+static void tn_edge_open(struct tn *t, struct tn_edge *e) {
+  char cluster[33], nodes[64];
+  struct edge_config config = {.collections = "made", .poll_ms = 600000};
+  config.origin = (vecdb_client_options)VECDB_CLIENT_OPTIONS_INIT;
+  snprintf(nodes, sizeof nodes, "2@127.0.0.1:%d", t->ports[1]);
+  doc_uuid_text(t->cluster, cluster);
+  config.origin.nodes = nodes;
+  config.origin.cluster = cluster;
+  assert_int_equal(vecdb_open(":memory:", NULL, &e->db, NULL), VECDB_OK);
+  config.db = e->db;
+  e->edge = edge_open(&config, NULL);
+  assert_non_null(e->edge);
+}
+
+/* After a look it has as many rows that pass as there are at the nodes. */
+static void tn_edge_has(struct tn_edge *e, const char *text, uint64_t n) {
+  const vecdb_filter filter = {text, 0, NULL, 0};
+  vecdb_collection *rows;
+  vecdb_error error = {0};
+  uint64_t count;
+  if (edge_sync(e->edge, &error))
+    fail_msg("%d %s", error.code, error.message);
+  assert_int_equal(vecdb_collection_get(e->db, "made", &rows, NULL), VECDB_OK);
+  assert_true(vecdb_count(rows, &filter, &count, NULL) == VECDB_OK && count == n);
+  vecdb_collection_release(rows);
+}
+
+static void tn_edge_close(struct tn_edge *e) {
+  struct edge_info info;
+  assert_int_equal(edge_sync(e->edge, NULL), VECDB_OK);
+  assert_true(edge_look(e->edge, "made", &info) && info.gone);
+  edge_close(e->edge);
+  vecdb_close(e->db, NULL);
+}
+
 /* A write that was refused is so again under its number, and another one is not. */
 static void tn_refused(struct tn *t, const char *name) {
   const int64_t id = 1000;
@@ -311,6 +401,7 @@ static void test_collections(void **state) {
   struct tn *t = *state;
   char names[128];
   uint32_t id, again;
+  struct tn_edge edge;
   vecdb_client_about *about = NULL;
   vecdb_client *clients[TN_NODES];
   const vecdb_field bad[] = {tn_fields[0],
@@ -326,10 +417,14 @@ static void test_collections(void **state) {
   for (int64_t k = 0; k < 20; k++)
     assert_int_equal(tn_put(clients[k % TN_NODES], "made", k), VECDB_OK);
   assert_int_equal(tn_count(clients[1], "made"), 20);
+  tn_edge_open(t, &edge);
+  tn_edge_has(&edge, "id >= 0", 20);
+  tn_changes(clients[1], "made");
   tn_learn(clients[0], "made");
   tn_numbers(clients);
   tn_fields_add(clients[1], "made");
   tn_fields_fill(clients[2], "made", 20);
+  tn_edge_has(&edge, "extra == 7", 20);
   tn_refused(t, "made");
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_client_describe(clients[2], "none", NULL, &about, NULL),
@@ -338,6 +433,7 @@ static void test_collections(void **state) {
   tn_names(clients[1], names, sizeof names);
   assert_string_equal(names, "rows ");
   tn_await_gone(t, id);
+  tn_edge_close(&edge);
   /* The name again is another collection, also to those who know the old one. */
   assert_int_equal(tn_create(clients[0], "made", tn_fields, 2), VECDB_OK);
   tn_described(clients[1], "made", &again);

@@ -74,10 +74,8 @@ static const struct wire_column tw_columns[] = {
     {"json", VECDB_JSON, 0, 0, tw_texts, 0, NULL, tw_valid},
 };
 static const vecdb_param tw_params[] = {
-    {"n", {VECDB_INT64, 0, {.integer = -3}, 0}},
-    {"x", {VECDB_DOUBLE, 0, {.number = 0.25}, 0}},
-    {"b", {VECDB_BOOL, 0, {.boolean = true}, 0}},
-    {"s", {VECDB_VARCHAR, 3, {.data = "abc"}, 0}},
+    {"n", {VECDB_INT64, 0, {.integer = -3}, 0}}, {"x", {VECDB_DOUBLE, 0, {.number = 0.25}, 0}},
+    {"b", {VECDB_BOOL, 0, {.boolean = true}, 0}}, {"s", {VECDB_VARCHAR, 3, {.data = "abc"}, 0}},
     {"l", {VECDB_ARRAY, 3, {.data = tw_ids}, VECDB_INT64}},
     {"t", {VECDB_ARRAY, 3, {.data = tw_strings}, VECDB_VARCHAR}},
 };
@@ -85,6 +83,7 @@ static const char *const tw_names[] = {"text", "flag"};
 static const uint32_t tw_counts[] = {2, 1};
 static const float tw_scores[] = {0.5f, 0.25f, -1};
 static const uint64_t tw_rows[] = {10, 20, 30};
+static const vecdb_filter tw_filters[] = {{"n == {n}", 0, tw_params, 6}, {"n > 3", 5, NULL, 0}};
 static const struct wire_document tw_documents[] = {{5, 1, 0, 77, "{}", 2}, {8, 1, 3, 78, "", 0}};
 
 static struct wire_message tw_message(uint16_t kind, uint32_t has) {
@@ -112,6 +111,8 @@ static struct wire_message tw_message(uint16_t kind, uint32_t has) {
   m.summary = (struct wire_summary){"v", 3, 3, 42, tw_vectors, tw_scores, tw_rows, 0.5f, 2};
   m.documents = tw_documents;
   m.n_documents = 2;
+  m.since = (struct wire_since){{21, 22, 23}, 24, true};
+  m.changed = (struct wire_changed){{31, 32, 33}, 34, true, true, 2, tw_filters};
   return m;
 }
 
@@ -130,9 +131,10 @@ static const struct tw_kind {
     {WIRE_MAP, 0, P(NAME)}, {WIRE_CREATE, 0, P(NAME)}, {WIRE_NUMBERS, 0, P(NUMBER)},
     {WIRE_DROP, 0, P(NAME)}, {WIRE_ALTER, 0, P(NAME)}, {WIRE_LIST, 0, 0}, {WIRE_CANCEL, 0, 0},
     {WIRE_COUNT, 0, P(TARGET) | P(READ) | P(FILTER)}, {WIRE_STATS, 0, P(TARGET)},
+    {WIRE_CHANGES, 0, P(TARGET) | P(READ) | P(SINCE)},
     {WIRE_ANSWER, 0, P(RESULT)}, {WIRE_ANSWER, 0,
      P(RESULT) | P(HITS) | P(BATCH) | P(FOUND) | P(NUMBER) | P(STATE) | P(SUMMARY) |
-         P(DOCUMENTS_OF)},
+         P(DOCUMENTS_OF) | P(CHANGED) | P(KEYS)},
     {WIRE_WRITE, WIRE_OPTIMIZE, P(TARGET) | P(OP) | P(OPTIMIZER)},
     {WIRE_WRITE, WIRE_CHECK, P(TARGET) | P(OP)},
     {WIRE_WRITE, WIRE_FIELDS_ADD, P(TARGET) | P(OP) | P(NAME)},
@@ -251,6 +253,12 @@ static void tw_same_answer(const struct wire_message *a, const struct wire_messa
   assert_int_equal(b->n_documents, 2);
   assert_true(b->documents[0].kind == 5 && b->documents[0].mod == 77 && b->documents[1].b == 3);
   assert_memory_equal(b->documents[0].text, "{}", 2);
+  const struct wire_changed *c = &b->changed;
+  assert_true(c->position.seq == 31 && c->position.epoch == 32 && c->position.chain == 33);
+  assert_true(c->schema == 34 && c->all && c->more && c->n_filters == 2);
+  tw_same_filter(&c->filters[0]);
+  assert_string_equal(c->filters[1].text, "n > 3");
+  assert_true(b->keys.n == 3 && b->keys.integers[1] == tw_ids[1]);
 }
 
 static void tw_round(const uint8_t *bytes, size_t n, const struct wire_message *m) {
@@ -269,6 +277,8 @@ static void tw_round(const uint8_t *bytes, size_t n, const struct wire_message *
     assert_true(back.page.limit == 100 && back.page.offset == 1000);
   if (m->has & WIRE_HAS(WIRE_GROUP))
     assert_true(!strcmp(back.group.field, "kind") && back.group.hits == 3);
+  if (m->has & WIRE_HAS(WIRE_SINCE))
+    assert_memory_equal(&back.since, &m->since, sizeof back.since);
   if (m->has & WIRE_HAS(WIRE_OPTIMIZER))
     assert_memory_equal(&back.optimizer.optimizer, &m->optimizer.optimizer, 32);
   if (m->has & WIRE_HAS(WIRE_NAME))
@@ -665,34 +675,26 @@ static void test_schema(void **state) {
        .dim = 384,
        .metric = VECDB_COSINE,
        .index = {.type = VECDB_INDEX_HNSW_SQ,
-                 .m = 32,
-                 .nbits = 8,
-                 .recall = 0.9f,
-                 .refine = VECDB_REFINE_F16,
+                 .m = 32, .nbits = 8,
+                 .recall = 0.9f, .refine = VECDB_REFINE_F16,
                  .memory_bytes = 1ull << 40}},
       {.name = "tags",
-       .type = VECDB_ARRAY,
-       .element_type = VECDB_VARCHAR,
-       .max_length = 9,
-       .max_capacity = 5,
+       .type = VECDB_ARRAY, .element_type = VECDB_VARCHAR,
+       .max_length = 9, .max_capacity = 5,
        .flags = VECDB_NULLABLE},
       {.name = "n",
-       .type = VECDB_INT16,
-       .flags = VECDB_HAS_DEFAULT,
+       .type = VECDB_INT16, .flags = VECDB_HAS_DEFAULT,
        .scalar_index = VECDB_SCALAR_INDEX_SORTED,
        .default_value = {VECDB_INT16, 0, {.integer = -7}, 0}},
       {.name = "x",
-       .type = VECDB_FLOAT,
-       .flags = VECDB_HAS_DEFAULT,
+       .type = VECDB_FLOAT, .flags = VECDB_HAS_DEFAULT,
        .default_value = {VECDB_FLOAT, 0, {.number = 2}, 0}},
       {.name = "s",
-       .type = VECDB_VARCHAR,
-       .max_length = 5,
+       .type = VECDB_VARCHAR, .max_length = 5,
        .flags = VECDB_HAS_DEFAULT,
        .default_value = {VECDB_VARCHAR, 3, {.data = "a\"b"}, 0}},
       {.name = "j",
-       .type = VECDB_JSON,
-       .max_length = 90,
+       .type = VECDB_JSON, .max_length = 90,
        .flags = VECDB_HAS_DEFAULT,
        .default_value = {VECDB_JSON, 7, {.data = "{\"a\":1}"}, 0}},
   };
@@ -759,12 +761,9 @@ static void test_schema_words(void **state) {
 static void test_schema_bad(void **state) {
   (void)state;
   static const char *const bad[] = {
-      "",
-      "[]",
-      "{}",
-      "{\"fields\": {}}",
-      "{\"fields\": []}",
-      "{\"fields\": [3]}",
+      "", "[]",
+      "{}", "{\"fields\": {}}",
+      "{\"fields\": []}", "{\"fields\": [3]}",
       "{\"fields\": [{\"name\": \"a\"}]}",
       "{\"fields\": [{\"type\": \"INT8\"}]}",
       "{\"fields\": [{\"name\": \"a\", \"type\": \"INT9\"}]}",

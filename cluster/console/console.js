@@ -233,6 +233,9 @@ async function choose(name) {
     at("collection-title").textContent = name;
     at("collection-about").textContent = schema.description ?? "";
     at("stat-rows").textContent = whole.format(s.rows);
+    /* Before a cluster, and for a tenant, rows are all that is told. */
+    const told = !s.rows || s.segments_sealed + s.segments_growing > 0;
+    for (const tile of document.querySelectorAll("#collection .tiles > :not(:first-child)")) tile.hidden = !told;
     at("stat-segments").textContent = s.segments_sealed + s.segments_growing;
     at("stat-indexed").textContent = `${s.segments_indexed} of them indexed`;
     at("stat-growing").textContent = bytes(s.bytes_memory);
@@ -291,6 +294,16 @@ function hit(h, rank, best, worst) {
   return item;
 }
 
+/* The plan as text; before a cluster there is none. */
+async function planOf(request) {
+  try {
+    return (await askJson("POST", `${pathOf(chosen.name)}/explain`, request)).plan;
+  } catch (error) {
+    if (error.status !== 501) throw error;
+    return "";
+  }
+}
+
 async function search(event) {
   event.preventDefault();
   const field = at("vector-field").value;
@@ -305,7 +318,7 @@ async function search(event) {
     const began = performance.now();
     const found = await askJson("POST", `${pathOf(chosen.name)}/search`, { ...request, fields: plain });
     const took = (performance.now() - began) / 1000;
-    const plan = await askJson("POST", `${pathOf(chosen.name)}/explain`, request);
+    const plan = await planOf(request);
     const { hits, info } = found;
     const best = hits[0]?.score, worst = hits[hits.length - 1]?.score;
     at("hits").replaceChildren(...hits.map((h, i) => hit(h, i + 1, best, worst)));
@@ -315,7 +328,8 @@ async function search(event) {
       `${info.segments} ${info.segments === 1 ? "segment" : "segments"}`;
     at("search-info").textContent = `${hits.length} ${among}, in ` +
       `${seconds(info.elapsed_us / 1e6)} (${seconds(took)} with the way here)${how}`;
-    at("plan").textContent = plan.plan;
+    at("plan").textContent = plan;
+    at("plan-box").hidden = !plan;
     at("results").hidden = false;
   } catch (error) {
     at("search-error").textContent =

@@ -97,9 +97,16 @@ static void log_request(struct srv_call *call, uint64_t ns, size_t bytes_out) {
 
 /* ---- Searches -------------------------------------------------------------------------------- */
 
+/* Whether what has just ended was slow, and for how long it went on. */
+static bool observe_is_slow(const struct srv_call *call, uint64_t began_ns, uint64_t *ns) {
+  uint64_t slow_ms = call->server->config.log_slow_ms;
+  *ns = srv_now_ns() - began_ns;
+  return slow_ms && *ns >= slow_ms * 1000000;
+}
+
 /* The plan is made again for the line: that costs little beside a search that was slow. */
 static void observe_slow(struct srv_call *call, struct engine_collection *collection,
-                         const vecdb_search_params *params, uint64_t ns) {
+                         const vecdb_search_params *params, uint32_t part, uint64_t ns) {
   struct srv_line line;
   char plan[OBSERVE_PLAN] = "";
   size_t length;
@@ -107,6 +114,8 @@ static void observe_slow(struct srv_call *call, struct engine_collection *collec
     return;
   srv_line_call(&line, call);
   srv_line_ms(&line, "duration_ms", ns);
+  if (part)
+    srv_line_number(&line, "part", part);
   srv_line_text(&line, "field", params->field);
   srv_line_number(&line, "queries", params->n_queries);
   srv_line_number(&line, "k", params->k);
@@ -117,16 +126,36 @@ static void observe_slow(struct srv_call *call, struct engine_collection *collec
   srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }
 
-int srv_search_run(struct srv_call *call, struct engine_collection *collection,
-                   const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
-                   vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
-  uint64_t slow_ms = call->server->config.log_slow_ms, began = srv_now_ns();
-  int rc = srv_guard_search(call, collection, params, hits, counts, info, rows, error);
-  uint64_t ns = srv_now_ns() - began;
+void srv_observe_search(struct srv_call *call, struct engine_collection *collection,
+                        const vecdb_search_params *params, uint64_t began_ns) {
+  uint64_t ns;
   call->searched = true;
-  if (slow_ms && ns >= slow_ms * 1000000)
-    observe_slow(call, collection, params, ns);
-  return rc;
+  if (observe_is_slow(call, began_ns, &ns))
+    observe_slow(call, collection, params, 0, ns);
+}
+
+void srv_observe_hybrid(struct srv_call *call, struct engine_collection *collection,
+                        const vecdb_hybrid_params *params, uint64_t began_ns) {
+  uint64_t ns;
+  call->searched = true;
+  if (observe_is_slow(call, began_ns, &ns))
+    for (uint32_t i = 0; i < params->n_searches; i++)
+      observe_slow(call, collection, &params->searches[i].search, i + 1, ns);
+}
+
+/* A query has no plan but its filter. */
+void srv_observe_query(struct srv_call *call, const vecdb_query_params *params, uint64_t began_ns) {
+  struct srv_line line;
+  uint64_t ns;
+  if (!observe_is_slow(call, began_ns, &ns) ||
+      !srv_log_begin(&line, call->server, VECDB_LOG_WARN, "slow query"))
+    return;
+  srv_line_call(&line, call);
+  srv_line_ms(&line, "duration_ms", ns);
+  srv_line_number(&line, "limit", params->limit);
+  srv_line_number(&line, "offset", params->offset);
+  srv_line_text(&line, "filter", params->filter.text);
+  srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */

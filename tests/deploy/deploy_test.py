@@ -368,6 +368,14 @@ def check_style(tools):
         print("skipped: shellcheck is not installed")
 
 
+def check_hardening(program):
+    """Addresses that nobody knows, tables that nobody writes, checks of stack and buffers."""
+    said = run("readelf", "--wide", "--file-header", "--dynamic", "--segments", "--symbols", program).stdout
+    for mark in ("(FLAGS_1).*NOW PIE", "GNU_RELRO", "__stack_chk_fail", "__memcpy_chk|__snprintf_chk",
+                 "GNU_STACK.* RW "):
+        assert re.search(mark, said), f"{program}: no {mark}"
+
+
 def main(program, tools):
     settings = printed_settings(program)
     assert set(settings) == names.settings_of_source(), "config.c has other settings"

@@ -367,7 +367,7 @@ ingest-test: ## vecdb-ingest into vecdbd, over HTTP; into a cluster: test_ingest
 build/vecdb-ingest: build/release/cluster/ingest/vecdb_ingest.o $(INGEST_SRC:%.c=build/release/%.o) \
     build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(INGEST_LIBS) $(LIBS)
+	$(Q)$(CC) $(HARD) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(INGEST_LIBS) $(LIBS)
 build/cluster_demo: build/release/cluster/demo/cluster_demo.o build/release/examples/demo_data.o \
     build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)

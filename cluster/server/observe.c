@@ -53,11 +53,13 @@ void srv_log(struct srv_server *server, int level, const char *message) {
     srv_log_end(&line, server, level);
 }
 
-/* The one that the path names, until the handler has said more. What is too long to be a name would
-   leave no room for who has asked. */
+/* The one that the path names, or the body as Milvus's clients do, until the handler has said more.
+   What is too long to be a name would leave no room for who has asked. */
 static const char *log_collection(const struct srv_call *call) {
-  bool named = !*call->collection && call->route && strstr(call->route->path, "{collection}");
-  return named && strlen(call->args[0]) <= VECDB_MAX_NAME ? call->args[0] : call->collection;
+  bool in_path = call->route && strstr(call->route->path, "{collection}");
+  const char *named = in_path ? call->args[0]
+                              : json_string_value(json_object_get(call->json, "collectionName"));
+  return !*call->collection && named && strlen(named) <= VECDB_MAX_NAME ? named : call->collection;
 }
 
 void srv_line_call(struct srv_line *line, const struct srv_call *call) {

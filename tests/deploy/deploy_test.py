@@ -188,6 +188,14 @@ def check_packages(program, stage):
     print(f"{len(listed)} packages bring the {len(every)} that libraries of {stage} come from")
 
 
+def check_hardening(program):
+    """Addresses that nobody knows, tables that nobody writes, checks of stack and buffers."""
+    said = run("readelf", "--wide", "--dynamic", "--segments", "--symbols", program).stdout
+    for mark in (r"\(FLAGS_1\).* NOW PIE", "GNU_RELRO", "GNU_STACK .* RW ", "__stack_chk_fail@",
+                 "__snprintf_chk@"):
+        assert re.search(mark, said), f"{program}: no {mark}"
+
+
 def check_build(folder):
     """The build step of the Dockerfile, in a clone without what its context leaves out."""
     clone = Path(folder, "clone")
@@ -201,6 +209,9 @@ def check_build(folder):
     print("built in a clean clone:", run(clone / "build/vecdbd", "--version").stdout.strip())
     check_packages(clone / "build/vecdbd", "vecdbd")
     check_packages(clone / "build/vecdb-node", "node")
+    for program in ("vecdbd", "vecdb-node", "vecdb-cluster"):
+        check_hardening(clone / "build" / program)
+    print("hardened: vecdbd, vecdb-node, vecdb-cluster")
     check_cluster(clone / "build", folder)
 
 
@@ -247,6 +258,25 @@ def check_front(port):
     ask(f"{url}/docs/rows", {"rows": [{"id": i, "v": [i, 1]} for i in range(9)]})
     hits = ask(f"{url}/docs/search", {"vector": [8, 1], "top_k": 2})["hits"]
     assert [hit["id"] for hit in hits] == [8, 7], hits
+    check_replicas(port)
+
+
+def check_replicas(port):
+    """What the page of metrics has of real nodes: each shard's primary has its rows, in memory."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        page = answer.read().decode()
+    samples = dict(line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")
+    primaries = [name.partition("{")[2].rstrip("}") for name, value in samples.items()
+                 if name.startswith("vecdb_replica_primary{") and value == "1"]
+    assert len(primaries) == 3, primaries
+    assert sum(int(samples[f"vecdb_replica_rows{{{p}}}"]) for p in primaries) == 9, page
+    for primary in primaries:
+        if samples[f"vecdb_replica_rows{{{primary}}}"] != "0":
+            assert int(samples[f'vecdb_memory_bytes{{{primary},purpose="growing"}}']) > 0, page
+    if shutil.which("promtool"):
+        done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 0 and not done.stdout + done.stderr, done
 
 
 def start_etcd(processes, folder, url, peers):
@@ -366,14 +396,6 @@ def check_style(tools):
         run("shellcheck", *DEPLOY.glob("*.sh"))
     else:
         print("skipped: shellcheck is not installed")
-
-
-def check_hardening(program):
-    """Addresses that nobody knows, tables that nobody writes, checks of stack and buffers."""
-    said = run("readelf", "--wide", "--file-header", "--dynamic", "--segments", "--symbols", program).stdout
-    for mark in ("(FLAGS_1).*NOW PIE", "GNU_RELRO", "__stack_chk_fail", "__memcpy_chk|__snprintf_chk",
-                 "GNU_STACK.* RW "):
-        assert re.search(mark, said), f"{program}: no {mark}"
 
 
 def main(program, tools):

@@ -392,11 +392,11 @@ static void test_aliases(void **state) {
 
 /* The next record, which tells of this route, collection ("": none), subject and tenant. */
 static void expect_record(FILE *log, const struct srv_route *route, const char *collection,
-                          const char *who, const char *tenant) {
+                          const char *subject, const char *tenant) {
   char line[2 * SRV_LINE];
   const char *got[5];
   static const char *const names[] = {"method", "route", "subject", "tenant", "collection"};
-  const char *const wanted[] = {route->method, route->path, who, tenant, collection};
+  const char *const wanted[] = {route->method, route->path, subject, tenant, collection};
   if (!fgets(line, sizeof line, log))
     fail_msg("%s %s has no record", route->method, route->path);
   json_t *json = json_loads(line, 0, NULL);

@@ -237,7 +237,7 @@ async function choose(name) {
     const told = !s.rows || s.segments_sealed + s.segments_growing > 0;
     for (const tile of document.querySelectorAll("#collection .tiles > :not(:first-child)")) tile.hidden = !told;
     at("stat-segments").textContent = s.segments_sealed + s.segments_growing;
-    at("stat-indexed").textContent = `${s.segments_indexed} of them indexed`;
+    at("stat-indexed").textContent = s.segments_indexed ? `${s.segments_indexed} indexed` : "none indexed";
     at("stat-growing").textContent = bytes(s.bytes_memory);
     at("stat-files").textContent = bytes(s.bytes_files);
     at("stat-index").textContent = bytes(s.bytes_index);
@@ -286,7 +286,9 @@ function hit(h, rank, best, worst) {
   score.append(element("span", "", h.score.toPrecision(5)), bar);
   for (const [name, value] of Object.entries(h.fields ?? {})) {
     const type = chosen.fields.find((f) => f.name === name)?.type;
-    const text = show(value, type), pair = element("div", text.length > LONG ? "long" : "");
+    const text = show(value, type);
+    if (!text) continue;
+    const pair = element("div", text.length > LONG ? "long" : "");
     pair.append(element("dt", "", name), element("dd", "", text));
     values.append(pair);
   }

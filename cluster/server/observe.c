@@ -12,7 +12,10 @@
 #include "server/routes.h"
 #include "server/server.h"
 
-enum { OBSERVE_PLAN = 4096 };
+enum {
+  OBSERVE_PLAN = 4096,
+  OBSERVE_CLIENT_ID = 64 /* bytes: a longer one would leave no room for what counts */
+};
 
 uint64_t srv_now_ns(void) {
   struct timespec t;
@@ -82,6 +85,8 @@ void srv_line_call(struct srv_line *line, const struct srv_call *call) {
     srv_line_text(line, "denied", call->denied);
     srv_line_text(line, "peer", peer);
   }
+  if (call->client_id && strlen(call->client_id) <= OBSERVE_CLIENT_ID)
+    srv_line_text(line, "client_request_id", call->client_id);
 }
 
 static void log_request(struct srv_call *call, uint64_t ns, size_t bytes_out) {

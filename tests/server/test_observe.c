@@ -499,6 +499,11 @@ static void test_request_lines(void **state) {
   search_over_grpc(w); /* whose trace is the same: the line is the last with it */
   line = line_with("request", TRACE);
   assert_string_equal(text_of(line, "route"), "Search");
+  assert_string_equal(text_of(line, "client_request_id"), "");
+  json_decref(line);
+  rpc_expect(w, "12", SERVICE "NoSuchMethod", "client-request-id", "req-7", "", 0);
+  line = line_with("request", NULL);
+  assert_string_equal(text_of(line, "client_request_id"), "req-7");
   json_decref(line);
 }
 

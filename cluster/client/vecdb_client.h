@@ -174,6 +174,15 @@ typedef struct vecdb_client_replica {
   uint32_t age_ms;    /* what was committed so long ago is in its rows; UINT32_MAX: not known */
   uint64_t checked;   /* position as of which it has last compared its rows; 0: none */
   uint64_t digest;    /* of all its rows there: that of others, if theirs are the same */
+  /* As vecdb_stats has them; 0 from nodes of before there were these. */
+  uint64_t bytes_growing; /* of `bytes`: rows in memory, */
+  uint64_t bytes_index;   /* and vector indexes */
+  uint64_t segments_growing;
+  uint64_t segments_sealed;
+  uint64_t segments_indexed;
+  uint64_t merge_bytes;
+  uint64_t index_builds; /* since its node has opened it, and their time */
+  uint64_t index_build_ns;
 } vecdb_client_replica;
 /* Asks the nodes of a collection one after the other, as it was when it was described, and calls
    visit with each replica, a shard's primary first; a non-zero return ends the walk. The call's

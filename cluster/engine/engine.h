@@ -100,6 +100,9 @@ struct engine_replica {
   bool reached; /* its node has answered */
   bool known;   /* and the primary's, so that is known what follows */
   uint64_t behind; /* entries of the shard's log that are committed and not in its rows yet */
+  /* If its node has answered, of its rows: how many, their segments and bytes, what is to be merged
+     and the indexes that were built; the rest is zero. */
+  vecdb_stats stats;
 };
 /* Calls visit with each replica that is in sync, shard by shard. A database has none. */
 int engine_replicas(struct engine_collection *collection,

@@ -333,6 +333,20 @@ struct calls_walk {
   uint64_t committed; /* and this was its position */
 };
 
+static vecdb_stats calls_stats(const vecdb_client_replica *r) {
+  return (vecdb_stats){.size = sizeof(vecdb_stats),
+                       .segments_growing = (uint32_t)r->segments_growing,
+                       .segments_sealed = (uint32_t)r->segments_sealed,
+                       .segments_indexed = (uint32_t)r->segments_indexed,
+                       .rows = r->rows,
+                       .bytes_memory = r->bytes_growing,
+                       .bytes_files = r->bytes > r->bytes_growing ? r->bytes - r->bytes_growing : 0,
+                       .bytes_index = r->bytes_index,
+                       .merge_bytes = r->merge_bytes,
+                       .index_builds = r->index_builds,
+                       .index_build_ns = r->index_build_ns};
+}
+
 static int calls_replica(void *user, const vecdb_client_replica *r) {
   struct calls_walk *walk = user;
   if (r->primary) {
@@ -346,7 +360,8 @@ static int calls_replica(void *user, const vecdb_client_replica *r) {
       .primary = r->primary,
       .reached = r->reached,
       .known = r->reached && walk->led,
-      .behind = walk->committed > r->applied ? walk->committed - r->applied : 0};
+      .behind = walk->committed > r->applied ? walk->committed - r->applied : 0,
+      .stats = calls_stats(r)};
   walk->visit(walk->user, &out);
   return 0;
 }

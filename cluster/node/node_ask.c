@@ -286,7 +286,15 @@ static void ask_stats(struct node_replica *r, struct node_ask *a) {
                                   .queue_bytes = machine_waiting(r->machine),
                                   .queue = r->reading,
                                   .role = info.serving,
-                                  .age_ms = ask_age(r, &info)};
+                                  .age_ms = ask_age(r, &info),
+                                  .bytes_growing = stats.bytes_memory,
+                                  .bytes_index = stats.bytes_index,
+                                  .segments_growing = stats.segments_growing,
+                                  .segments_sealed = stats.segments_sealed,
+                                  .segments_indexed = stats.segments_indexed,
+                                  .merge_bytes = stats.merge_bytes,
+                                  .index_builds = stats.index_builds,
+                                  .index_build_ns = stats.index_build_ns};
   (void)machine_checked(r->machine, &out.stats.checked, &out.stats.digest);
   ask_fence(a);
   node_ask_message(a, &out);

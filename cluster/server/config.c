@@ -157,7 +157,8 @@ static const struct config_key config_keys[] = {
     CONFIG_TEXT("log", "level", log_level, "info", "of the log: error, warn, info or debug"),
     CONFIG_LIVE("log", "requests", log_requests, 0, 0, 1, "1: each request gets a line"),
     CONFIG_LIVE("log", "slow_ms", log_slow_ms, 1000, 0, 86400000,
-                  "a search that takes so long gets a line with its plan; 0: none does"),
+                  "a search that takes so long gets a line with its plan, a query with its filter;"
+                " 0: none does"),
     CONFIG_TEXT("audit", "path", audit_path, "", "folder of the audit log; empty: none is kept"),
     CONFIG_TEXT("audit", "sync", audit_sync, "interval",
                 "commit: an answer leaves when its record is on the disk; interval; off"),

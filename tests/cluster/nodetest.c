@@ -365,10 +365,21 @@ static int nt_query(vecdb_collection *c, const struct wire_message *ask, struct 
   return code;
 }
 
-/* Where the shard's vectors are: a centroid that says that they are near zero. And how far each
-   node is: the third one is behind. */
+/* Where the shard's vectors are: a centroid that says that they are near zero. And how each node
+   is: the third one is behind. */
 static int nt_stats(uint32_t node, struct nt_reply *r) {
-  r->m.stats = (struct wire_stats){.applied = node == 3 ? 5 : 12, .commit = 12};
+  r->m.stats = (struct wire_stats){.rows = 40 + node,
+                                   .bytes = 1000,
+                                   .applied = node == 3 ? 5 : 12,
+                                   .commit = 12,
+                                   .bytes_growing = 100,
+                                   .bytes_index = 300,
+                                   .segments_growing = 1,
+                                   .segments_sealed = 5,
+                                   .segments_indexed = 3,
+                                   .merge_bytes = 700,
+                                   .index_builds = 3,
+                                   .index_build_ns = 2500000000};
   float *centroid = nt_must(wire_mem_get(&r->mem, 8, sizeof *centroid));
   r->m.summary = (struct wire_summary){.field = "v",
                                        .dim = 8,

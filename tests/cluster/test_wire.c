@@ -107,7 +107,7 @@ static struct wire_message tw_message(uint16_t kind, uint32_t has) {
   m.found = tw_valid;
   m.n_found = 3;
   m.number = 1234567890123;
-  m.stats = (struct wire_stats){1, 2, 3, 4, 5, 6, 1, 7, 8, 9};
+  m.stats = (struct wire_stats){1, 2, 3, 4, 5, 6, 1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
   m.summary = (struct wire_summary){"v", 3, 3, 42, tw_vectors, tw_scores, tw_rows, 0.5f, 2};
   m.documents = tw_documents;
   m.n_documents = 2;

@@ -325,6 +325,8 @@ static void test_overload(void **state) {
   nt_close(&nt);
 }
 
+#define REPLICA "collection=\"docs\",shard=\"2\",node=\"1\""
+
 /* Shard 2 is led by the third node, which is behind where it follows. */
 static void test_replicas(void **state) {
   static const char *const lines[] = {
@@ -335,7 +337,20 @@ static void test_replicas(void **state) {
       "vecdb_replica_primary{collection=\"docs\",shard=\"2\",node=\"1\"} 0\n",
       "vecdb_replication_lag_entries{collection=\"docs\",shard=\"0\",node=\"3\"} 7\n",
       "vecdb_replication_lag_entries{collection=\"docs\",shard=\"0\",node=\"1\"} 0\n",
+      "vecdb_replica_rows{collection=\"docs\",shard=\"0\",node=\"3\"} 43\n",
+      "vecdb_memory_bytes{" REPLICA ",purpose=\"growing\"} 100\n",
+      "vecdb_memory_bytes{" REPLICA ",purpose=\"index\"} 300\n",
+      "vecdb_memory_bytes{" REPLICA ",purpose=\"rows\"} 600\n",
+      "vecdb_collection_segments{" REPLICA ",state=\"growing\"} 1\n",
+      "vecdb_collection_segments{" REPLICA ",state=\"indexed\"} 3\n",
+      "vecdb_collection_segments{" REPLICA ",state=\"unindexed\"} 2\n",
+      "vecdb_compaction_debt_bytes{" REPLICA "} 700\n",
+      "vecdb_index_build_duration_seconds_count{" REPLICA "} 3\n",
+      "vecdb_index_build_duration_seconds_sum{" REPLICA "} 2.5\n",
   };
+  static const char *const absent[] = { /* what no node tells, or one that does not answer */
+      "\nvecdb_wal_bytes", "\nvecdb_collection_searches_total", "\nvecdb_merge_duration_seconds",
+      "state=\"deleted\"", "vecdb_replica_rows{collection=\"docs\",shard=\"3\",node=\"2\""};
   struct nt nt;
   struct web w;
   (void)state;
@@ -350,6 +365,9 @@ static void test_replicas(void **state) {
   for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
     if (!strstr(a.text, lines[i]))
       fail_msg("%s is not in\n%s", lines[i], a.text);
+  for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
+    if (strstr(a.text, absent[i]))
+      fail_msg("%s is in\n%s", absent[i], a.text);
   web_done(&a);
   web_end(&w);
   nt_close(&nt);

@@ -134,8 +134,8 @@ VECDB_API int vecdb_client_drop(vecdb_client *client, const char *collection,
                                 const vecdb_client_call *call, vecdb_error *error);
 /* As vecdb_fields_add; UNSUPPORTED likewise, and for fields whose default is computed, which those
    who know the collection without them would not fill in. Every shard has the fields when it
-   returns; a failure may come when the collection has them already, and shards get them soon. Other clients see them
-   when they need them. */
+   returns; a failure may come when the collection has them already, and shards get them soon. Other
+   clients see them when they need them. */
 VECDB_API int vecdb_client_fields_add(vecdb_client *client, const char *collection,
                                       const vecdb_schema *fields, const vecdb_client_call *call,
                                       vecdb_error *error);

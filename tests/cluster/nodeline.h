@@ -1,6 +1,6 @@
 /*
- * nodeline.h - a connection to a node as clients have one, without a client: searches that are long,
- * and their ends without an answer.
+ * nodeline.h - a connection to a node as clients have one, without a client: searches that are
+ * long, and their ends without an answer.
  */
 #ifndef NODELINE_H
 #define NODELINE_H

@@ -1,6 +1,6 @@
 /*
- * nodeuse.h - what clients do with collections of real nodes, each held against what is known of its
- * rows. All by the client library alone.
+ * nodeuse.h - what clients do with collections of real nodes, each held against what is known of
+ * its rows. All by the client library alone.
  */
 #ifndef NODEUSE_H
 #define NODEUSE_H

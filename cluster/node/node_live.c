@@ -7,7 +7,7 @@
 
 #include "node/node_int.h"
 
-static const int64_t live_limit_us = 2000000, live_again_us = 10000000;
+static const int64_t live_limit_us = 2000000, live_again_us = 2000000;
 static const int64_t live_keep_us = NODE_TTL_S * 1000000 / 3;
 
 /* What is to be done next, and when. */

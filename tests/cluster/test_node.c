@@ -693,6 +693,55 @@ static void test_cancelled(void **state) {
   line_close(&l);
 }
 
+/* ---- A cluster that is of a later version than a node ---- */
+
+static void tn_of_version(struct tn *t, struct ctl *ctl, uint32_t version) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct cache_entry *entry = cache_find(view, DOC_PATH_CLUSTER, 0, 0);
+  struct doc_cluster doc = *(const struct doc_cluster *)entry->doc;
+  struct doc_path path = doc_path(t->cluster, DOC_PATH_CLUSTER, 0, 0);
+  bool held = false;
+  size_t n;
+  doc.protocol_min = version;
+  char *text = doc_cluster_write(&doc, &n);
+  assert_int_equal(ctl_put(ctl, path, text, n, entry->mod, &held), CTL_OK);
+  assert_true(held);
+  free(text);
+  cache_give(view);
+}
+
+static bool tn_registered(struct ctl *ctl, uint32_t node) {
+  const struct cache_view *view = ctl_view(ctl);
+  bool is = cache_find(view, DOC_PATH_LIVE, node, 0) != NULL;
+  cache_give(view);
+  return is;
+}
+
+/* Such a node takes no part, and does once the cluster is of its version. */
+static void test_too_old(void **state) {
+  struct tn *t = *state;
+  char why[ETCD_WHY], names[128];
+  struct ctl ctl = {0};
+  const struct etcd_config config = {.endpoints = t->etcd.endpoints};
+  assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
+  tn_kill_node(t, 2);
+  tn_of_version(t, &ctl, DOC_SPEAKS_LAST + 1);
+  while (tn_registered(&ctl, 3)) /* until its lease has ended */
+    ctl_turn(&ctl, ctl_now(&ctl) + 20000);
+  tn_start_node(t, 2);
+  vecdb_client *c = tn_client_of(t, 2);
+  for (int i = 0; i < 100; i++) { /* by when it would be registered long since */
+    tn_names(c, names, sizeof names);
+    ctl_turn(&ctl, ctl_now(&ctl) + 20000);
+  }
+  assert_false(tn_registered(&ctl, 3));
+  tn_of_version(t, &ctl, DOC_SPEAKS_LAST);
+  while (!tn_registered(&ctl, 3))
+    ctl_turn(&ctl, ctl_now(&ctl) + 20000);
+  vecdb_client_close(c);
+  ctl_close(&ctl);
+}
+
 int main(int argc, char **argv) {
   if (argc == 7 && strcmp(argv[1], "node") == 0)
     return tn_node(argv);
@@ -700,7 +749,8 @@ int main(int argc, char **argv) {
                                      cmocka_unit_test(test_faults), cmocka_unit_test(test_wiped),
                                      cmocka_unit_test(test_moved),
                                      cmocka_unit_test(test_differs),
-                                     cmocka_unit_test(test_cancelled)};
+                                     cmocka_unit_test(test_cancelled),
+                                     cmocka_unit_test(test_too_old)};
   if (!et_installed()) {
     printf("skipped: etcd is not installed\n");
     return 0;

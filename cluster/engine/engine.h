@@ -59,6 +59,9 @@ struct engine_cluster {
   uint32_t timeout_ms; /* of calls that say nothing else */
   uint32_t shards;
   uint32_t replicas;
+  /* Collections that have such a field lay the rows of each of its values together, as
+     vecdb_client_layout says; it is needed as long as the engine. NULL: none. */
+  const char *tenant_field;
 };
 /* Connections are made when they are needed: it opens also while no node can be reached. NULL with
    `error` filled. */

@@ -103,6 +103,9 @@ static const struct config_key config_keys[] = {
     CONFIG_NUMBER("cluster", "shards", cluster_shards, 3, 1, 4096,
                   "shards of a collection that is created here"),
     CONFIG_NUMBER("cluster", "replicas", cluster_replicas, 3, 1, 7, "replicas of each of them"),
+    CONFIG_TEXT("cluster", "tenant_field", cluster_tenant_field, "",
+                "a BOOL, integer or VARCHAR: collections created here that have it lay the rows of"
+                " each of its values together, so that filters on it ask one shard; empty: none"),
     CONFIG_TEXT("search", "collection", search_collection, "passages",
                 "the collection that POST /search asks"),
     CONFIG_NUMBER("search", "recall_every", recall_every, 0, 0, UINT32_MAX,

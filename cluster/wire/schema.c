@@ -59,6 +59,8 @@ static const struct schema_member schema_field[] = {
     {"primary_key", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_PRIMARY_KEY},
     {"auto_id", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_AUTO_ID},
     {"nullable", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_NULLABLE},
+    {"default_now", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_DEFAULT_NOW},
+    {"default_uuid", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_DEFAULT_UUID},
     {"allow_zero", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_ALLOW_ZERO},
     {NULL, SCHEMA_TEXT, 0, NULL, 0},
 };
@@ -91,6 +93,13 @@ const vecdb_field *wire_schema_field(const vecdb_schema *schema, const char *nam
 const vecdb_field *wire_schema_key(const vecdb_schema *schema) {
   for (uint32_t i = 0; i < schema->n_fields; i++)
     if (schema->fields[i].flags & VECDB_PRIMARY_KEY)
+      return &schema->fields[i];
+  return NULL;
+}
+
+const vecdb_field *wire_schema_computed(const vecdb_schema *schema) {
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    if (schema->fields[i].flags & (VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID))
       return &schema->fields[i];
   return NULL;
 }

@@ -25,10 +25,12 @@ static bool filter_estimate_leaf(const struct vdb_filter *filter, uint32_t at,
     *count = leaf->negate ? rows->n - *count : *count;
     return true;
   }
-  if (!vdb_filter_index_count(filter, at, rows, count))
+  bool negated = vdb_filter_negated(filter, at);
+  if ((negated && vdb_filter_loses(filter, at)) ||
+      !vdb_filter_index_count(filter, at, rows, count))
     return false;
   size_t nulls = vdb_attr_index_nulls(rows->indexes[leaf->field]);
-  if (vdb_filter_negated(filter, at))
+  if (negated)
     *count = rows->n - nulls - vdb_min_size(*count, rows->n - nulls);
   vdb_attr_index_apart(rows->indexes[leaf->field], &apart);
   *count += apart;

@@ -161,6 +161,12 @@ VDB_INTERNAL bool vdb_filter_asks(const struct vdb_filter *filter, const struct 
   return asks;
 }
 
+VDB_INTERNAL bool vdb_filter_loses(const struct vdb_filter *filter, uint32_t at) {
+  const struct filter_node *node = &filter->nodes[at];
+  return node->shadow != FILTER_NONE && node->op == FILTER_OP_IN &&
+         filter->sets[node->index].type == FILTER_INT;
+}
+
 VDB_INTERNAL bool vdb_filter_negated(const struct vdb_filter *filter, uint32_t at) {
   const struct filter_node *node = &filter->nodes[at];
   bool compares = node->op == FILTER_OP_CMP && node->shadow != FILTER_NONE;

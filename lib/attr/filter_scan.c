@@ -271,7 +271,8 @@ static int filter_scan_mark(struct filter_scan *s, uint32_t at, size_t limit, bo
   size_t count, n_nodes = s->filter->n_nodes, words = vdb_bits_words(s->rows->n);
   bool path = node->shadow != FILTER_NONE,
        known = path && (under || vdb_filter_negated(s->filter, at));
-  if (s->n_marks >= FILTER_SCAN_MARKS || !vdb_filter_index_count(s->filter, at, s->rows, &count))
+  if (s->n_marks >= FILTER_SCAN_MARKS || (known && vdb_filter_loses(s->filter, at)) ||
+      !vdb_filter_index_count(s->filter, at, s->rows, &count))
     return VECDB_OK;
   if (filter_scan_mark_cost(s, at, count, known) > filter_scan_cost(s, node, limit))
     return VECDB_OK;

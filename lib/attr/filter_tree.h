@@ -305,6 +305,9 @@ VDB_INLINE const struct filter_node *vdb_filter_leaf(const struct vdb_filter *fi
   const struct filter_node *node = &filter->nodes[at];
   return node->shadow == FILTER_NONE ? node : &filter->nodes[node->shadow];
 }
+/* Whether a JSON value that its index has may be unknown to the node: numbers with a fraction, to a
+   list of integers. So the index cannot tell where the node is false. */
+VDB_INTERNAL bool vdb_filter_loses(const struct vdb_filter *filter, uint32_t at);
 /* Whether the node is true where its leaf's rows are not. */
 VDB_INTERNAL bool vdb_filter_negated(const struct vdb_filter *filter, uint32_t at);
 

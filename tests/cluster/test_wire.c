@@ -663,11 +663,17 @@ static void tw_same_schema(const vecdb_schema *a, const vecdb_schema *b) {
     index.size = y->index.size;
     assert_memory_equal(&index, &y->index, sizeof index);
     tw_same_value(x->default_value, y->default_value);
+    assert_int_equal(x->n_json_indexes, y->n_json_indexes);
+    for (uint32_t k = 0; k < x->n_json_indexes; k++) {
+      assert_string_equal(x->json_indexes[k].path, y->json_indexes[k].path);
+      assert_int_equal(x->json_indexes[k].type, y->json_indexes[k].type);
+    }
   }
 }
 
 static void test_schema(void **state) {
   (void)state;
+  const vecdb_json_index indexes[] = {{"[\"a\"]", VECDB_DOUBLE}, {"[\"b\"][0]", VECDB_VARCHAR}};
   const vecdb_field fields[] = {
       {.name = "id", .type = VECDB_VARCHAR, .flags = VECDB_PRIMARY_KEY, .max_length = 64},
       {.name = "v",
@@ -696,7 +702,9 @@ static void test_schema(void **state) {
       {.name = "j",
        .type = VECDB_JSON, .max_length = 90,
        .flags = VECDB_HAS_DEFAULT,
-       .default_value = {VECDB_JSON, 7, {.data = "{\"a\":1}"}, 0}},
+       .default_value = {VECDB_JSON, 7, {.data = "{\"a\":1}"}, 0},
+       .json_indexes = indexes,
+       .n_json_indexes = 2},
   };
   const vecdb_schema schema = {sizeof schema, sizeof *fields, "what is in it", fields, 7};
   struct wire_mem mem = {0};

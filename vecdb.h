@@ -952,9 +952,10 @@ typedef struct vecdb_param {
  * array_length(f). In a JSON field, or a VARCHAR field that holds JSON, `f["key"][0]` is the value
  * there, for operators and functions; with nothing there, JSON's null, or another type than is
  * asked for, it is as null. `exists f["key"]` is `f["key"] is not null`; json_contains,
- * json_contains_all and json_contains_any are other names of array_contains and so on. Such a filter
- * reads the texts, but where the place has an index (vecdb_json_index). Comparison with null is
- * unknown, and only true rows pass, as in SQL. An integer division by zero or an overflow makes the row's result unknown.
+ * json_contains_all and json_contains_any are other names of array_contains and so on. Such
+ * filters read the texts, but where the place has an index (vecdb_json_index). Comparison with null
+ * is unknown, and only true rows pass, as in SQL. An integer division by zero or an overflow makes
+ * the row's result unknown.
  * text NULL: every row passes. length 0 with a non-NULL text: up to NUL.
  */
 typedef struct vecdb_filter {

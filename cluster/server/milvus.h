@@ -182,7 +182,7 @@ void milvus_schema_dynamic(vecdb_field *out);
 bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out);
 void milvus_schema_write(struct milvus *m, uint32_t field, const struct milvus_open *open);
 
-/* ---- Indexes of JSON paths (milvus_json.c) ---------------------------------------------------- */
+/* ---- Indexes of JSON paths (milvus_json.c) --------------------------------------------------- */
 
 /* What a client asks for; NULL where it says nothing. */
 struct srv_milvus_path {

@@ -333,7 +333,9 @@ static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
                            const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
                            void *stop_arg, uint64_t *bits, bool *stopped, vecdb_error *err) {
   struct filter_scan s = {filter, rows, mem, NULL, 0, 0, 0};
-  int rc = rows->indexes && rows->n ? filter_scan_plan(&s, filter->root, rows->n, false, err) : VECDB_OK;
+  int rc = VECDB_OK;
+  if (rows->indexes && rows->n)
+    rc = filter_scan_plan(&s, filter->root, rows->n, false, err);
   for (; rc == VECDB_OK && s.first < rows->n && !*stopped; s.first += FILTER_BLOCK) {
     s.n = vdb_min_size(FILTER_BLOCK, rows->n - s.first);
     uint64_t want[FILTER_SCAN_WORDS] = {0};

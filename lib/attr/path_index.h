@@ -10,7 +10,7 @@
 
 #include "attr/attr_index.h"
 
-/* Writes the sections of the index of `path` over n texts. Errors: those of vdb_attr_index_build. */
+/* Writes the sections of the index of `path` over n texts. Errors: as of vdb_attr_index_build. */
 VDB_INTERNAL int vdb_path_index_build(struct vdb_mem *mem, const struct vdb_json_path *path,
                                       const struct vdb_column *texts, size_t n,
                                       struct vdb_sect_writer *out, vecdb_error *err);

@@ -118,6 +118,12 @@ int engine_field_drop(struct engine_collection *collection, const char *field,
                       const vecdb_control *control, vecdb_error *error);
 int engine_field_rename(struct engine_collection *collection, const char *field, const char *name,
                         const vecdb_control *control, vecdb_error *error);
+int engine_json_index_create(struct engine_collection *collection, const char *field,
+                             const vecdb_json_index *index, const vecdb_control *control,
+                             vecdb_error *error);
+int engine_json_index_drop(struct engine_collection *collection, const char *field,
+                           const vecdb_json_index *index, const vecdb_control *control,
+                           vecdb_error *error);
 int engine_expire(struct engine_collection *collection, const char *field, uint64_t ttl_ms,
                   const vecdb_control *control, vecdb_error *error);
 int engine_optimizer_set(struct engine_collection *collection, const char *field,

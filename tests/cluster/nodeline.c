@@ -13,7 +13,7 @@
 #include "nodeline.h"
 #include "wire/message.h"
 
-enum { LINE_QUERIES = 16384, LINE_DIM = 4, LINE_STATS = 1000 };
+enum { LINE_QUERIES = 16384, LINE_K = 32, LINE_DIM = 4, LINE_STATS = 1000 };
 
 static bool line_known(void *arg, const struct hello *hello, const char *fingerprint) {
   (void)arg, (void)hello, (void)fingerprint;
@@ -97,7 +97,7 @@ void line_search(struct line *l, uint64_t id, uint32_t collection) {
                                   .type = VECDB_FLOAT_VECTOR,
                                   .dim = LINE_DIM,
                                   .n_queries = LINE_QUERIES,
-                                  .k = 1,
+                                  .k = LINE_K,
                                   .plan = VECDB_PLAN_EXACT,
                                   .queries = queries};
   line_ask(l, id, &m);

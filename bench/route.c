@@ -85,7 +85,7 @@ static char *route_collection(void) {
 static struct router_map *route_map(uint32_t shards) {
   struct wire_document d[2 + 256];
   uint16_t of[1024];
-  struct doc_slots slots = {1024, of};
+  struct doc_slots slots = {.n = 1024, .shard = of};
   size_t n = 0, bytes;
   char why[DOC_TEXT_MAX];
   for (uint32_t i = 0; i < 1024; i++)

@@ -13,7 +13,7 @@ sim: build/check/tests/cluster/test_sim ## the simulated cluster: SEEDS=50000, F
 	@VDB_N=$(or $(SEEDS),5000) VDB_FROM=$(or $(FROM),1) VDB_JOBS=$$(nproc) $<
 split-sim: build/check/tests/cluster/test_sim_story ## a shard is split, simulated: SEEDS=20000, FROM= the first
 	@VDB_SPLITS=$(or $(SEEDS),20000) VDB_FROM=$(or $(FROM),1) $<
-chaos: build/check/tests/cluster/test_chaos ## real nodes and etcd under N faults of 16 kinds: N=100
+chaos: build/check/tests/cluster/test_chaos ## real nodes and etcd under N faults of 17 kinds: N=100
 	@VDB_N=$(or $(N),20) $<
 planted: build/check/tests/cluster/test_planted ## planted protocol mistakes: seeds until each is caught
 	@VDB_N=all VDB_JOBS=$$(nproc) $<

@@ -115,7 +115,8 @@ void plain_survey(vecdb_client *c, struct entry *entry) {
     p->node = shard->primary;
     p->message.has = WIRE_HAS(WIRE_TARGET);
     p->message.target = (struct wire_target){entry->collection, i, map->coll.schema_version,
-                                             shard->epoch, shard->rev};
+                                             shard->epoch, shard->rev,
+                                             doc_slots_generation(&map->slots, i)};
     plain_send(c, p);
   }
 }
@@ -160,6 +161,8 @@ static int plain_map_taken(vecdb_client *c, struct entry *e, const struct wire_m
   struct router_map *map = router_map_make(m->documents, m->n_documents, why);
   if (!map)
     return WIRE_PROTOCOL;
+  const struct router_map *old = router_get_map(c->router, map->coll.id);
+  e->surveyed = e->surveyed && old && old->n_shards == map->n_shards;
   bool good = router_set_map(c->router, map);
   for (uint32_t i = 0; i < map->n_nodes && good; i++)
     good = links_add(c->links, map->nodes[i].id, map->nodes[i].address);

@@ -108,7 +108,8 @@ static int64_t create_id(struct ctl *ctl, uint32_t *id) {
 }
 
 static char *create_slots(const struct create *c, size_t *n) {
-  struct doc_slots slots = {c->coll->slots, malloc(c->coll->slots * sizeof(uint16_t))};
+  struct doc_slots slots = {.n = c->coll->slots,
+                            .shard = malloc(c->coll->slots * sizeof(uint16_t))};
   if (!slots.shard)
     return NULL;
   for (uint32_t i = 0; i < slots.n; i++)
@@ -276,7 +277,7 @@ enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll,
 
 enum ctl_status ctl_drop(struct ctl *ctl, const char *name) {
   static const enum doc_kind kinds[] = {DOC_PATH_COLL, DOC_PATH_SLOTS, DOC_PATH_SPLITS,
-                                        DOC_PATH_SHARD, DOC_PATH_MOVE};
+                                        DOC_PATH_SHARD, DOC_PATH_MOVE,  DOC_PATH_SPLIT};
   enum { KINDS = sizeof kinds / sizeof *kinds };
   struct doc_path paths[KINDS], by_name = doc_path_name(ctl->cluster, name);
   char ends[KINDS][META_KEY_MAX];
@@ -288,7 +289,7 @@ enum ctl_status ctl_drop(struct ctl *ctl, const char *name) {
     if (!id)
       return create_say(ctl, CTL_NO_SUCH, "no such collection");
     for (int i = 0; i < KINDS; i++) {
-      bool many = kinds[i] == DOC_PATH_SHARD || kinds[i] == DOC_PATH_MOVE;
+      bool many = kinds[i] >= DOC_PATH_SHARD; /* a document for each shard */
       paths[i] = many ? doc_path_all(ctl->cluster, kinds[i], id)
                       : doc_path(ctl->cluster, kinds[i], id, 0);
       ops[i] = (struct meta_op){.kind = META_DELETE, .key = meta_text(paths[i].text)};

@@ -8,6 +8,7 @@
 #include "ctl/first.h"
 #include "ctl/force.h"
 #include "ctl/lag.h"
+#include "ctl/split.h"
 #include "ctl/status.h"
 
 static const char ctl_usage[] =
@@ -23,7 +24,12 @@ static const char ctl_usage[] =
     "  balance [--collection C] [--dry-run] [--wait]\n"
     "  move --collection C --shard S --target-node N [--source-node N] [--dry-run] [--wait]\n"
     "  drain N [--dry-run] [--wait]       moves every replica away from node N\n"
-    "  cancel --collection C --shard S    gives up a move, while its source is still there\n"
+    "  split --collection C --shard S [--slots LIST|--at half] [--dry-run] [--wait]\n"
+    "                                     half of its slots, or those like 17,20-31, become a new\n"
+    "                                     shard on the same nodes; clients of an earlier version\n"
+    "                                     cannot use the collection from then on\n"
+    "  cancel --collection C --shard S    gives up a move, while its source is still there, or a\n"
+    "                                     split, before its rows have changed hands\n"
     "  force --collection C --shard S --target-node N [--accept-loss]\n"
     "                                     N leads with what it has, when none in sync is left\n"
     "  orphans [--replay] FILE...         writes that a log was cut of; needs no etcd\n"
@@ -55,6 +61,8 @@ static int ctl_option(const char *name, const char *value, struct ctl_args *out)
                  {"--shard", NULL, &out->shard, &out->has_shard},
                  {"--source-node", NULL, &out->source, NULL},
                  {"--target-node", NULL, &out->target, NULL},
+                 {"--slots", &out->slots, NULL, NULL},
+                 {"--at", &out->at, NULL, NULL},
                  {"--dry-run", NULL, NULL, &out->dry_run},
                  {"--wait", NULL, NULL, &out->wait},
                  {"--lag", NULL, NULL, &out->lag},
@@ -86,9 +94,12 @@ static const char *ctl_missing(const struct ctl_args *a) {
   if (ctl_first_is(a->command))
     return ctl_first_missing(a);
   bool target = strcmp(a->command, "move") == 0 || strcmp(a->command, "force") == 0;
-  bool one = target || strcmp(a->command, "cancel") == 0;
+  bool split = strcmp(a->command, "split") == 0;
+  bool one = target || split || strcmp(a->command, "cancel") == 0;
   if (one && (!a->collection || !a->has_shard))
     return "it needs --collection and --shard";
+  if (split && a->at && (a->slots || strcmp(a->at, "half") != 0))
+    return "it takes --slots, or --at half";
   if (target && !a->target)
     return "it needs --target-node";
   if (strcmp(a->command, "drain") == 0 && !a->node)
@@ -215,8 +226,66 @@ static int ctl_drain(struct ctl *ctl, const struct ctl_args *args, FILE *out, FI
   return ctl_plan(ctl, args, out, err);
 }
 
+/* Until the split has come to its end, which the nodes bring about. */
+static int ctl_wait_split(struct ctl *ctl, const struct doc_split *doc, FILE *out, FILE *err) {
+  for (int64_t printed = 0;;) {
+    const struct cache_view *view = ctl_view(ctl);
+    const struct cache_entry *e = cache_find(view, DOC_PATH_SPLIT, doc->collection, doc->shard);
+    const struct doc_split *now = e ? e->doc : NULL;
+    bool ours = now && now->id == doc->id, open = ours && doc_split_open(now);
+    bool done = ours && now->step == DOC_SPLIT_DONE;
+    if (ours && e->mod != printed)
+      ctl_print_split(view, now, out);
+    printed = e ? e->mod : 0;
+    cache_give(view);
+    if (!open)
+      return done ? 0 : ctl_failed(err, "the split was given up");
+    ctl_turn(ctl, ctl_now(ctl) + 1000000);
+  }
+}
+
+static int ctl_split_shard(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
+  struct ctl_split split = {0};
+  const struct cache_view *view = ctl_view(ctl);
+  enum ctl_status status = ctl_plan_split(view, ctl_collection(view, args->collection), args->shard,
+                                          args->slots, &split);
+  bool held = false;
+  int code = 0;
+  if (!status)
+    fprintf(out, "%u of %u slots of %s/%u become shard %u\n", split.moved, split.had,
+            args->collection, args->shard, split.doc.child);
+  cache_give(view);
+  if (status)
+    code = ctl_failed(err, split.why);
+  else if (!args->dry_run && ctl_write_split(ctl, &split, &held))
+    code = ctl_failed(err, ctl->why);
+  else if (!args->dry_run && !held)
+    code = ctl_failed(err, "nothing was done: the shard was changed meanwhile");
+  else if (!args->dry_run && args->wait)
+    code = ctl_wait_split(ctl, &split.doc, out, err);
+  doc_split_free(&split.doc);
+  return code;
+}
+
+/* A split, if one is open; CTL_NO_SUCH: none is. */
+static enum ctl_status ctl_unsplit(struct ctl *ctl, const struct ctl_args *args) {
+  const struct cache_view *view = ctl_view(ctl);
+  uint32_t collection = ctl_collection(view, args->collection);
+  cache_give(view);
+  return ctl_cancel_split(ctl, collection, args->shard);
+}
+
 static int ctl_give_up(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
   bool held = false;
+  enum ctl_status split = ctl_unsplit(ctl, args);
+  if (split == CTL_NOT_ALLOWED)
+    return ctl_failed(err, "the split has gone too far to be given up");
+  if (split && split != CTL_NO_SUCH)
+    return ctl_failed(err, ctl->why);
+  if (!split) {
+    fprintf(out, "the split is cancelled\n");
+    return 0;
+  }
   while (!held) {
     struct ctl_step step;
     const struct cache_view *view = ctl_view(ctl);
@@ -224,7 +293,7 @@ static int ctl_give_up(struct ctl *ctl, const struct ctl_args *args, FILE *out, 
                           "by an operator", &step);
     cache_give(view);
     if (!can)
-      return ctl_failed(err, "there is no move that could still be given up");
+      return ctl_failed(err, "there is no move or split that could still be given up");
     if (ctl_apply(ctl, &step, &held))
       return ctl_failed(err, ctl->why);
   }
@@ -273,6 +342,8 @@ int ctl_run(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) 
     return ctl_drain(ctl, args, out, err);
   if (strcmp(args->command, "force") == 0)
     return ctl_start(ctl, args, out, err);
+  if (strcmp(args->command, "split") == 0)
+    return ctl_split_shard(ctl, args, out, err);
   if (strcmp(args->command, "cancel") == 0)
     return ctl_give_up(ctl, args, out, err);
   return ctl_plan(ctl, args, out, err);

@@ -11,8 +11,8 @@
 #include "ctl/session.h"
 
 struct ctl_args {
-  const char *command; /* status, check, balance, move, drain, cancel, force, init, add-node, create
-                        */
+  const char *command; /* status, check, balance, move, split, drain, cancel, force, init, add-node,
+                          create */
   const char *endpoints;
   const char *cluster; /* 32 hex digits; NULL: the only one that there is */
   const char *ca_file;
@@ -30,6 +30,7 @@ struct ctl_args {
   const char *address, *zone;       /* add-node */
   const char *schema, *ack;         /* create; a file */
   uint32_t shards, replicas, min_isr;
+  const char *slots, *at; /* split */
   bool lag;      /* of status: the nodes are asked, too */
   bool wait;     /* until nothing is open any more, taking steps that need nobody else */
 };

@@ -34,13 +34,18 @@ bool ctl_force(const struct cache_view *view, uint32_t collection, uint32_t shar
                struct doc_shard *out, int64_t *mod, char *why) {
   const struct cache_entry *entry = cache_find(view, DOC_PATH_SHARD, collection, shard);
   const struct doc_live *live = cache_doc(view, DOC_PATH_LIVE, node, 0);
+  const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, collection, shard);
+  /* Copies were made of a log that the node may not have: they must not become a shard. */
+  bool splits = split && split->step == DOC_SPLIT_PLANNED;
   if (!entry || !entry->doc)
     snprintf(why, CTL_WHY, "no such shard");
+  else if (splits)
+    snprintf(why, CTL_WHY, "the shard is being split: cancel that first");
   else if (!force_replica(entry->doc, node))
     snprintf(why, CTL_WHY, "node %" PRIu32 " is no replica of the shard", node);
   else if (!live)
     snprintf(why, CTL_WHY, "node %" PRIu32 " does not run, so what it has is not known", node);
-  if (!entry || !entry->doc || !force_replica(entry->doc, node) || !live)
+  if (!entry || !entry->doc || splits || !force_replica(entry->doc, node) || !live)
     return false;
   *out = *(const struct doc_shard *)entry->doc;
   *mod = entry->mod;

@@ -192,7 +192,8 @@ static enum ctl_status plan_collection(const struct cache_view *view, const stru
   size_t n = status ? 0 : spread_moves(in->before, in->after, in->spread.n_shards, moves);
   for (size_t i = 0; i < n && !status; i++) {
     uint32_t shard = in->number[moves[i].shard];
-    bool busy = plan_open(cache_doc(view, DOC_PATH_MOVE, coll->id, shard));
+    bool busy = plan_open(cache_doc(view, DOC_PATH_MOVE, coll->id, shard)) ||
+                doc_split_open(cache_doc(view, DOC_PATH_SPLIT, coll->id, shard));
     bool again = out->n && out->moves[out->n - 1].collection == coll->id &&
                  out->moves[out->n - 1].shard == shard;
     if (!busy && !again && moves[i].target && !plan_add(out, view, coll->id, shard, &moves[i]))
@@ -287,6 +288,8 @@ enum ctl_status ctl_plan_move(const struct cache_view *view, uint32_t collection
     return plan_say(out, CTL_NO_SUCH, "no such collection or shard");
   if (plan_open(cache_doc(view, DOC_PATH_MOVE, collection, shard)))
     return plan_say(out, CTL_NOT_ALLOWED, "the shard is being moved already");
+  if (doc_split_open(cache_doc(view, DOC_PATH_SPLIT, collection, shard)))
+    return plan_say(out, CTL_NOT_ALLOWED, "the shard is being split");
   struct plan_input *in = malloc(sizeof *in);
   if (!in || !plan_begin(view, coll, 0, in)) {
     free(in);

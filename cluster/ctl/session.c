@@ -108,6 +108,27 @@ enum ctl_status ctl_put(struct ctl *ctl, struct doc_path path, const char *text,
   return ctl_commit(ctl, &txn, held);
 }
 
+/* Unless the shard's move or split has changed: one of the two is open at a time. */
+static enum ctl_status session_put_move(struct ctl *ctl, const struct doc_move *move,
+                                        const int64_t *mods, bool *held) {
+  const struct doc_path paths[] = {
+      doc_path(ctl->cluster, DOC_PATH_MOVE, move->collection, move->shard),
+      doc_path(ctl->cluster, DOC_PATH_SPLIT, move->collection, move->shard)};
+  const struct meta_compare compares[] = {
+      {.key = meta_text(paths[0].text), .target = META_MOD, .number = mods[0]},
+      {.key = meta_text(paths[1].text), .target = META_MOD, .number = mods[1]}};
+  size_t n;
+  char *text = doc_move_write(move, &n);
+  const struct meta_op put = {.kind = META_PUT, .key = compares[0].key, .value = {text, n}};
+  const struct meta_op look = {.kind = META_GET, .key = compares[0].key};
+  const struct meta_txn txn = {compares, &put, &look, 2, 1, 1};
+  enum ctl_status status =
+      text ? ctl_commit(ctl, &txn, held)
+           : session_say(ctl, CTL_NO_MEMORY, "a document that breaks its rules, or no memory");
+  free(text);
+  return status;
+}
+
 enum ctl_status ctl_write_plan(struct ctl *ctl, const struct ctl_plan *plan, size_t *written) {
   enum ctl_status status = CTL_OK;
   *written = 0;
@@ -117,17 +138,16 @@ enum ctl_status ctl_write_plan(struct ctl *ctl, const struct ctl_plan *plan, siz
     const struct cache_entry *old = cache_find(view, DOC_PATH_MOVE, move->collection, move->shard);
     const struct doc_move *was = old ? old->doc : NULL;
     bool same = !old ? move->id == 1 : was && was->id + 1 == move->id;
-    int64_t mod = old ? old->mod : 0;
+    const struct cache_entry *split =
+        cache_find(view, DOC_PATH_SPLIT, move->collection, move->shard);
+    int64_t mods[] = {old ? old->mod : 0, split ? split->mod : 0};
+    same = same && !(split && doc_split_open(split->doc));
     cache_give(view);
     if (!same)
       continue; /* somebody else planned one meanwhile */
-    size_t n;
     bool held;
-    char *text = doc_move_write(move, &n);
-    struct doc_path path = doc_path(ctl->cluster, DOC_PATH_MOVE, move->collection, move->shard);
-    status = ctl_put(ctl, path, text, n, mod, &held);
+    status = session_put_move(ctl, move, mods, &held);
     *written += !status && held;
-    free(text);
   }
   return status;
 }

@@ -110,6 +110,19 @@ void ctl_print_moves(const struct cache_view *view, const struct doc_move *moves
   }
 }
 
+void ctl_print_split(const struct cache_view *view, const struct doc_split *split, FILE *out) {
+  const struct doc_coll *coll = cache_doc(view, DOC_PATH_COLL, split->collection, 0);
+  const struct doc_shard *shard = cache_doc(view, DOC_PATH_SHARD, split->collection, split->shard);
+  uint32_t moved = 0;
+  for (uint32_t i = 0; i < split->n; i++)
+    moved += split->moved[i];
+  fprintf(out, "%s/%u: split, %u slots -> shard %u, %s", coll ? coll->name : "?", split->shard,
+          moved, split->child, doc_split_step_name(split->step));
+  if (split->step == DOC_SPLIT_PLANNED && shard)
+    fprintf(out, ", %u copies, %u replicas in sync", split->n_forks, shard->n_isr);
+  fprintf(out, "\n");
+}
+
 void ctl_print_status(const struct cache_view *view, FILE *out) {
   size_t n;
   const struct cache_entry *const *all = cache_all(view, DOC_PATH_MOVE, 0, &n);
@@ -126,4 +139,8 @@ void ctl_print_status(const struct cache_view *view, FILE *out) {
     if (move && move->step != DOC_MOVE_DONE && move->step != DOC_MOVE_CANCELLED)
       ctl_print_moves(view, move, 1, out);
   }
+  all = cache_all(view, DOC_PATH_SPLIT, 0, &n);
+  for (size_t i = 0; i < n; i++)
+    if (doc_split_open(all[i]->doc))
+      ctl_print_split(view, all[i]->doc, out);
 }

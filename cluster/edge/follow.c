@@ -330,8 +330,10 @@ static int follow_changes(struct follow *f, vecdb_error *error) {
   int code = VECDB_OK;
   for (uint32_t i = 0; i < f->saved.n && !code && !all; i++)
     code = follow_shard(f, i, &all, error);
+  if (!code && all)
+    code = follow_describe(f, error); /* a shard may have been split: there is one more */
   if (code || all)
-    return code ? code : follow_copy(f, error);
+    return code || f->info.gone ? code : follow_copy(f, error);
   pthread_mutex_lock(f->of->mutex);
   f->fresh_us = began_us;
   pthread_mutex_unlock(f->of->mutex);
@@ -359,6 +361,8 @@ static int follow_look(struct follow *f, vecdb_error *error) {
   if (f->info.gone)
     return VECDB_OK;
   int code = f->saved.whole ? follow_changes(f, error) : follow_copy(f, error);
+  if (!code && f->info.gone)
+    return VECDB_OK;
   if (!code)
     code = follow_save(f, error);
   if (!code)

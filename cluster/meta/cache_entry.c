@@ -17,6 +17,7 @@ struct entry_cell {
     struct doc_splits splits;
     struct doc_shard shard;
     struct doc_move move;
+    struct doc_split split;
   } doc;
 };
 
@@ -45,6 +46,8 @@ static enum doc_status entry_read(struct entry_cell *cell) {
       return doc_shard_read(text, &cell->doc.shard, why);
     case DOC_PATH_MOVE:
       return doc_move_read(text, &cell->doc.move, why);
+    case DOC_PATH_SPLIT:
+      return doc_split_read(text, &cell->doc.split, why);
     case DOC_PATH_CONTROL:
     case DOC_PATH_IDS:
     case DOC_PATH_NUMBERS:
@@ -97,6 +100,8 @@ void cache_entry_drop(const struct cache_entry *entry) {
     doc_slots_free(&cell->doc.slots);
   if (entry->doc && entry->kind == DOC_PATH_SPLITS)
     doc_splits_free(&cell->doc.splits);
+  if (entry->doc && entry->kind == DOC_PATH_SPLIT)
+    doc_split_free(&cell->doc.split);
   free((void *)entry->text.data);
   free(cell);
 }

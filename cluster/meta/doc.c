@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "meta/fields.h"
+#include "meta/doc_int.h"
 
 _Static_assert(sizeof(enum doc_node_state) == sizeof(uint32_t), "FIELD_CHOICE reads enums so");
 
@@ -106,6 +106,17 @@ static const struct field doc_move_fields[] = {DOC_U32(collection, UINT32_MAX),
                                                DOC_TEXT(why),
                                                DOC_END};
 #undef DOC
+#define DOC doc_split
+static const char *const doc_split_steps[] = {"planned", "releasing", "done", "cancelled", NULL};
+const struct field doc_split_fields[] = {
+    DOC_U32(collection, UINT32_MAX),
+    DOC_U32(shard, DOC_SHARDS_MAX - 1),
+    DOC_U64(id),
+    DOC_U32(child, DOC_SHARDS_MAX - 1),
+    DOC_CHOICE(step, doc_split_steps),
+    DOC_LIST(forks, DOC_REPLICAS_MAX, n_forks, doc_replica_fields),
+    DOC_END};
+#undef DOC
 
 /* ---- Rules ---- */
 
@@ -123,6 +134,8 @@ bool doc_uuid_same(struct doc_uuid a, struct doc_uuid b) {
 bool doc_uuid_none(struct doc_uuid a) { return doc_uuid_same(a, (struct doc_uuid){{0}}); }
 
 const char *doc_step_name(enum doc_step step) { return doc_steps[step]; }
+
+const char *doc_split_step_name(enum doc_split_step step) { return doc_split_steps[step]; }
 
 static bool doc_rule(bool holds, char *why, const char *rule) {
   if (!holds)
@@ -209,6 +222,29 @@ static bool doc_coll_valid(const struct doc_coll *doc, char *why) {
 static bool doc_move_valid(const struct doc_move *doc, char *why) {
   return doc_rule(doc->collection && doc->shard < DOC_SHARDS_MAX && doc->id, why, "no such move") &&
          doc_rule(doc->target && doc->source != doc->target, why, "it goes nowhere");
+}
+
+bool doc_split_valid(const struct doc_split *doc, char *why) {
+  uint32_t nodes[DOC_REPLICAS_MAX], moved = 0;
+  bool known = doc->n_forks <= DOC_REPLICAS_MAX;
+  for (uint32_t i = 0; known && i < doc->n_forks; i++) {
+    nodes[i] = doc->forks[i].node;
+    known = !doc_uuid_none(doc->forks[i].store);
+  }
+  for (uint32_t i = 0; i < doc->n; i++)
+    moved += doc->moved[i] != 0;
+  return doc_rule(doc->collection && doc->shard < DOC_SHARDS_MAX && doc->id, why,
+                  "no such split") &&
+         doc_rule(doc->child < DOC_SHARDS_MAX && doc->child != doc->shard, why,
+                  "a child that is no other shard") &&
+         doc_rule(known && doc_distinct(nodes, doc->n_forks), why,
+                  "copies of no node or store, or two of one") &&
+         doc_rule(doc_power(doc->n) && doc->n <= DOC_SLOTS_MAX && moved && moved < doc->n, why,
+                  "no slots move, or all do");
+}
+
+bool doc_split_open(const struct doc_split *doc) {
+  return doc && (doc->step == DOC_SPLIT_PLANNED || doc->step == DOC_SPLIT_RELEASING);
 }
 
 /* ---- Codecs ---- */

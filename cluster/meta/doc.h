@@ -10,6 +10,7 @@
 
 enum {
   DOC_VERSION = 1,    /* of the text form; a document of a later one is DOC_NEWER */
+  DOC_VERSION_SLOTS = 2, /* of tables of slots with generations, which an older node cannot serve */
   DOC_NAME_MAX = 64,  /* bytes of names, with the NUL */
   DOC_TEXT_MAX = 256, /* of addresses and messages, likewise */
   DOC_SCHEMA_MAX = 65536,
@@ -39,7 +40,8 @@ struct doc_uuid {
 enum doc_speaks {
   DOC_SPEAKS_FIRST = 1,
   DOC_SPEAKS_FIELDS = 2, /* fields that are added; defaults that are computed */
-  DOC_SPEAKS_LAST = DOC_SPEAKS_FIELDS
+  DOC_SPEAKS_SPLITS = 3, /* shards that are split, and their generations */
+  DOC_SPEAKS_LAST = DOC_SPEAKS_SPLITS
 };
 
 /* PREFIX/fmt. */
@@ -107,10 +109,12 @@ struct doc_coll {
   char *schema; /* JSON text of an object, owned; NULL reads as {} */
 };
 
-/* PREFIX/slots/ID: which shard a slot belongs to. */
+/* PREFIX/slots/ID: which shard a slot belongs to, and how often each shard's slots have changed. */
 struct doc_slots {
   uint32_t n;
-  uint16_t *shard; /* owned */
+  uint16_t *shard;       /* owned */
+  uint32_t n_generations; /* of the shards below it; the last one's is not 0 */
+  uint32_t *generation;   /* owned */
 };
 
 enum doc_key_kind { DOC_KEY_INT, DOC_KEY_FLOAT, DOC_KEY_TEXT };
@@ -185,6 +189,29 @@ struct doc_move {
   char why[DOC_TEXT_MAX];
 };
 
+enum doc_split_step {
+  DOC_SPLIT_PLANNED,   /* may be given up */
+  DOC_SPLIT_RELEASING, /* may not: the parent's log may say that the rows are the child's */
+  DOC_SPLIT_DONE,
+  DOC_SPLIT_CANCELLED
+};
+
+/*
+ * PREFIX/split/COLLECTION/NUMBER: some slots of the shard NUMBER become the shard `child`. A
+ * collection has at most one open split, so that its shards' numbers have no gaps.
+ */
+struct doc_split {
+  uint32_t collection;
+  uint32_t shard;
+  uint64_t id; /* counts the splits of this shard */
+  uint32_t child;
+  enum doc_split_step step;
+  struct doc_replica forks[DOC_REPLICAS_MAX]; /* who has a durable copy of what moves */
+  uint32_t n_forks;
+  uint32_t n;     /* of the collection's slots */
+  uint8_t *moved; /* owned: by slot, 1 where it becomes the child's */
+};
+
 /*
  * To text and back. doc_X_write gives a text from malloc, or NULL when the document breaks a rule
  * or there is no memory. doc_X_read fills `out` (with memory of its own where the struct says
@@ -201,10 +228,19 @@ DOC_CODEC(slots);
 DOC_CODEC(splits);
 DOC_CODEC(shard);
 DOC_CODEC(move);
+DOC_CODEC(split);
 #undef DOC_CODEC
 void doc_coll_free(struct doc_coll *doc);
 void doc_slots_free(struct doc_slots *doc);
 void doc_splits_free(struct doc_splits *doc);
+void doc_split_free(struct doc_split *doc);
+
+/* How often the shard's slots have changed. */
+uint32_t doc_slots_generation(const struct doc_slots *doc, uint32_t shard);
+/* Sets it; false: no memory. */
+bool doc_slots_set_generation(struct doc_slots *doc, uint32_t shard, uint32_t generation);
+/* Whether the split is under way. */
+bool doc_split_open(const struct doc_split *doc);
 
 /* Whether the shard's own rules hold; the reason otherwise. Write and read check it, too. */
 bool doc_shard_valid(const struct doc_shard *doc, char *why);
@@ -215,6 +251,7 @@ bool doc_uuid_none(struct doc_uuid a);
 
 /* "catching-up" */
 const char *doc_step_name(enum doc_step step);
+const char *doc_split_step_name(enum doc_split_step step);
 
 /* -1, 0, 1; the kinds are the same. */
 int doc_key_compare(const struct doc_key *a, const struct doc_key *b);

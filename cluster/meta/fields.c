@@ -186,16 +186,24 @@ enum doc_status fields_read(const struct field *table, json_t *object, size_t ex
   return DOC_OK;
 }
 
-char *fields_finish(json_t *object, size_t *n) {
+char *fields_finish_as(json_t *object, int version, size_t *n) {
   char *text = NULL;
-  if (object && json_object_set_new(object, "v", json_integer(DOC_VERSION)) == 0)
+  if (object && json_object_set_new(object, "v", json_integer(version)) == 0)
     text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
   json_decref(object);
   *n = text ? strlen(text) : 0;
   return text;
 }
 
+char *fields_finish(json_t *object, size_t *n) {
+  return fields_finish_as(object, DOC_VERSION, n);
+}
+
 enum doc_status fields_begin(struct meta_bytes text, json_t **object, char *why) {
+  return fields_begin_as(text, DOC_VERSION, object, why);
+}
+
+enum doc_status fields_begin_as(struct meta_bytes text, int newest, json_t **object, char *why) {
   json_error_t fault;
   *object = json_loadb(text.data, text.n, JSON_REJECT_DUPLICATES, &fault);
   if (!*object)
@@ -205,9 +213,9 @@ enum doc_status fields_begin(struct meta_bytes text, json_t **object, char *why)
   enum doc_status status = DOC_OK;
   if (!fields_number(value, INT64_MAX, &version) || !version)
     status = fields_fail(DOC_MALFORMED, why, "it has no version");
-  else if (version > DOC_VERSION)
+  else if (version > (uint64_t)newest)
     status = fields_fail(DOC_NEWER, why, "written by a later version (%llu, this knows %d)",
-                         (unsigned long long)version, DOC_VERSION);
+                         (unsigned long long)version, newest);
   else if (json_object_del(*object, "v"))
     status = fields_fail(DOC_NO_MEMORY, why, "out of memory");
   if (status) {

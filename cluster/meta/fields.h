@@ -43,7 +43,10 @@ enum doc_status fields_fail(enum doc_status status, char *why, const char *forma
 
 /* A document's text with its version, from an object that is given away (NULL: gives NULL). */
 char *fields_finish(json_t *object, size_t *n);
+char *fields_finish_as(json_t *object, int version, size_t *n);
 /* A document's object, its version checked; to be given back by json_decref. */
 enum doc_status fields_begin(struct meta_bytes text, json_t **object, char *why);
+/* Likewise, of a kind whose newest version that can be read is another one. */
+enum doc_status fields_begin_as(struct meta_bytes text, int newest, json_t **object, char *why);
 
 #endif

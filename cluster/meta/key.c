@@ -14,6 +14,7 @@ static const struct key_form {
     [DOC_PATH_LIVE] = {"live", 1},   [DOC_PATH_COLL] = {"coll", 1},
     [DOC_PATH_SLOTS] = {"slots", 1}, [DOC_PATH_SPLITS] = {"splits", 1},
     [DOC_PATH_SHARD] = {"shard", 2}, [DOC_PATH_MOVE] = {"move", 2},
+    [DOC_PATH_SPLIT] = {"split", 2},
 };
 enum { KEY_DIGITS = 10 }; /* of the largest uint32_t */
 

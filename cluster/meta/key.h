@@ -21,6 +21,7 @@ enum doc_kind {
   DOC_PATH_SPLITS,  /* splits/ID */
   DOC_PATH_SHARD,   /* shard/ID/NUMBER */
   DOC_PATH_MOVE,    /* move/ID/NUMBER */
+  DOC_PATH_SPLIT,   /* split/ID/NUMBER */
   DOC_PATH_OTHER    /* of no kind that this version knows */
 };
 

@@ -60,7 +60,9 @@ static void machine_run(struct work_job *job) {
 
 void machine_begin(struct machine *m) {
   machine_ship_begin(m);
-  if (m->busy || m->stopped || m->failed || !m->first || !machine_ship_lets(m))
+  machine_fork_begin(m);
+  if (m->busy || m->stopped || m->failed || !m->first || !machine_ship_lets(m) ||
+      !machine_fork_lets(m))
     return;
   m->todo = m->first;
   m->first = m->last = NULL;
@@ -145,6 +147,11 @@ static struct machine_item *machine_item(const struct rep_entry *e, bool writes)
 static enum rep_applied machine_apply(void *arg, const struct rep_entry *e) {
   struct machine *m = arg;
   enum rep_known known = e->kind == REP_DATA ? rep_dedup_look(&m->dedup, e->op) : REP_KNOWN;
+  enum rep_split_entry entry;
+  uint64_t id;
+  if (known == REP_NEW && machine_split_entry(&m->split, e->op, &entry, &id) &&
+      !rep_split_apply(&m->split, entry, id))
+    known = REP_KNOWN; /* without effect, and so not there when the data is opened again */
   bool writes = e->kind == REP_DATA && known == REP_NEW;
   struct machine_item *i = m->failed || m->stopped ? NULL : machine_item(e, writes);
   if (!i)
@@ -204,6 +211,7 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
 }
 
 uint64_t machine_schema(const struct machine *m) { return m->schema; }
+struct rep_split machine_split(const struct machine *m) { return m->split; }
 uint64_t machine_seen(const struct machine *m) { return m->applied.seq; }
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest) {
   *seq = m->check.seq;
@@ -214,7 +222,7 @@ bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest) {
 uint64_t machine_waiting(const struct machine *m) { return m->waiting; }
 vecdb_collection *machine_rows(struct machine *m) { return m->data->db.rows; }
 bool machine_idle(const struct machine *m) {
-  return !m->busy && !m->ship.busy && !m->take.busy && !m->retiring;
+  return !m->busy && !m->ship.busy && !m->take.busy && !m->fork.busy && !m->retiring;
 }
 
 void machine_stop(struct machine *m) { m->stopped = true; }
@@ -235,9 +243,13 @@ void machine_replaced(struct machine *m) {
   m->o.applied(m->o.arg, &o);
 }
 
-void machine_schema_find(struct machine *m) {
-  const struct rep_client c = machine_client(m, MACHINE_SCHEMA);
-  m->schema = c.max ? c.max : 1;
+void machine_known_find(struct machine *m) {
+  const struct rep_client schema = machine_client(m, MACHINE_SCHEMA);
+  const struct rep_client split = machine_client(m, MACHINE_SPLIT);
+  const struct rep_client generation = machine_client(m, MACHINE_GENERATION);
+  m->schema = schema.max ? schema.max : 1;
+  m->split = (struct rep_split){generation.max, split.max / 2,
+                                split.max && split.max % 2 == 0 && generation.seq < split.seq};
 }
 
 static bool machine_load(struct machine *m, char *why) {
@@ -254,7 +266,7 @@ static bool machine_load(struct machine *m, char *why) {
     return false;
   m->applied = m->pos;
   m->durable = m->pos.seq;
-  machine_schema_find(m);
+  machine_known_find(m);
   return true;
 }
 
@@ -285,6 +297,7 @@ void machine_close(struct machine *m) {
   machine_forget(m);
   machine_ship_free(m);
   machine_take_free(m);
+  free(m->fork.body);
   machine_data_close(m->data);
   free(m->dedup.clients);
   free(m);

@@ -9,6 +9,7 @@
 #include "node/work.h"
 #include "replica/dedup.h"
 #include "replica/machine.h"
+#include "replica/split.h"
 #include "wire/message.h"
 
 enum { MACHINE_WHY = 512 };
@@ -58,8 +59,33 @@ uint64_t machine_seen(const struct machine *m);
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest);
 /* Of the schema that the rows have, for what searches see: the count of the last op id of
    MACHINE_SCHEMA, and 1 before there was any. */
-#define MACHINE_SCHEMA REP_CLIENT_KEPT
+#define MACHINE_SCHEMA (UINT64_MAX - 1)
 uint64_t machine_schema(const struct machine *m);
+
+/*
+ * A split (replica/split.h). Its entries are writes under op ids that say all of them: of
+ * MACHINE_SPLIT twice the split's id for FENCE, and 1 more for CANCEL; of MACHINE_GENERATION the
+ * generation that RELEASE makes. So what the data is in goes where op ids go.
+ */
+#define MACHINE_SPLIT (UINT64_MAX - 2)
+#define MACHINE_GENERATION REP_CLIENT_KEPT
+struct rep_op machine_split_op(enum rep_split_entry entry, uint64_t id, uint64_t generation);
+/* As of the last entry that replication has applied: what is in the queue counts. */
+struct rep_split machine_split(const struct machine *m);
+/* Some of the rows have gone before a crash, and the rest will when the release is applied again:
+   until then nobody may look. */
+bool machine_split_torn(const struct machine *m);
+/* Has the child's data made in its folder, of the moved rows and op ids at the fence; `body` is
+   that of the split's entries. The folder's file `forked` has `mark`, which is this split's alone:
+   what another one has left there goes. To be asked again until machine_forked. */
+void machine_fork(struct machine *m, const char *folder, const uint8_t *body, size_t n,
+                  const char *mark);
+/* Whether there is one that survives a crash, of the split of that id, made in this life. */
+bool machine_forked(const struct machine *m, uint64_t id);
+/* Whether one is being made. */
+bool machine_forks(const struct machine *m);
+/* Why the last try to make one of this split has failed; "": it has not. */
+const char *machine_fork_why(const struct machine *m);
 /* Bytes of entries that wait. */
 uint64_t machine_waiting(const struct machine *m);
 /* The rows as of now; on the owner's thread, until it returns to its loop. */

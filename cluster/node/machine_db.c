@@ -96,7 +96,7 @@ bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_clien
   if (vecdb_query(d->clients, &q, &rows, &e))
     return db_say(why, "the shard's op ids", &e);
   size_t count = vecdb_rows_count(rows);
-  bool fits = count <= MACHINE_CLIENTS + 3;
+  bool fits = count <= MACHINE_CLIENTS + 4;
   for (size_t i = 0; fits && i < count; i++) {
     struct rep_client c = {db_number(rows, i, 0), db_number(rows, i, 1), db_number(rows, i, 2),
                            db_number(rows, i, 3)};
@@ -104,6 +104,8 @@ bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_clien
       *pos = (struct rep_pos){c.seq, db_number(rows, i, 4), db_number(rows, i, 5)};
     if (c.client == db_intent)
       d->intent = (struct machine_intent){c.bits, c.max};
+    else if (c.client == MACHINE_RELEASED)
+      d->released = c.max;
     else if (c.client)
       clients[(*n)++] = c;
   }
@@ -290,6 +292,8 @@ bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
     out->code = db_optimize(d, &m, &out->error);
   else if (m.write.kind == WIRE_FIELDS_ADD)
     out->code = db_fields_add(d, &m, &mem, &out->error);
+  else if (m.write.kind == WIRE_SPLIT)
+    out->code = machine_db_split(d, &m, &out->error);
   else if (m.write.kind == WIRE_DELETE)
     out->code = vecdb_delete(d->rows, &m.keys, &out->number, &out->error);
   else if (m.write.kind == WIRE_DELETE_WHERE)
@@ -316,9 +320,26 @@ bool machine_db_mark(struct machine_db *d, const struct machine_mark *mark) {
   batch.n_rows = 1;
   if (vecdb_upsert(d->clients, &batch, NULL, NULL))
     return false;
-  const int64_t gone = (int64_t)mark->evicts;
-  const vecdb_keys keys = {&gone, NULL, 1};
-  return !gone || !vecdb_delete(d->clients, &keys, NULL, NULL);
+  return !mark->evicts || machine_db_forget(d, mark->evicts);
+}
+
+bool machine_db_where(struct machine_db *d, uint64_t client, struct rep_pos *pos) {
+  const int64_t key = (int64_t)client;
+  const vecdb_keys keys = {&key, NULL, 1};
+  uint8_t found = 0;
+  vecdb_rows *rows = NULL;
+  if (vecdb_get(d->clients, &keys, db_clients_fields + 1, DB_FIELDS - 1, &found, &rows, NULL))
+    return false;
+  if (found)
+    *pos = (struct rep_pos){db_number(rows, 0, 3), db_number(rows, 0, 4), db_number(rows, 0, 5)};
+  vecdb_rows_free(rows);
+  return found;
+}
+
+bool machine_db_forget(struct machine_db *d, uint64_t client) {
+  const int64_t key = (int64_t)client;
+  const vecdb_keys keys = {&key, NULL, 1};
+  return !vecdb_delete(d->clients, &keys, NULL, NULL);
 }
 
 bool machine_db_flush(struct machine_db *d) { return !vecdb_flush_all(d->db, NULL, NULL); }

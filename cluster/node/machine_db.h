@@ -18,6 +18,7 @@ struct machine_db {
   vecdb *db;
   vecdb_collection *rows, *clients, *refused;
   struct machine_intent intent;
+  uint64_t released; /* the split whose rows have begun to go: no copy is made of them any more */
 };
 
 /* What goes beside the rows of an entry. */
@@ -51,6 +52,15 @@ int machine_refused_open(struct machine_db *d, vecdb_error *e);
 bool machine_refused_settle(struct machine_db *d, struct rep_op op,
                             const struct machine_outcome *o);
 bool machine_refused_forget(struct machine_db *d, uint64_t client);
+/* Where the last entry of this client was; false: it has none, or it cannot be read. */
+bool machine_db_where(struct machine_db *d, uint64_t client, struct rep_pos *pos);
+/* Forgets a client. */
+bool machine_db_forget(struct machine_db *d, uint64_t client);
+/* The id in `max` of this client, of no position, is that of the last RELEASE that has begun. */
+#define MACHINE_RELEASED (UINT64_MAX - 4)
+/* machine_split.c: an entry of a split; what a fork does with the copy of the data. */
+int machine_db_split(struct machine_db *d, const struct wire_message *m, vecdb_error *e);
+bool machine_db_adopt(struct machine_db *d, const struct wire_message *m, vecdb_error *e);
 /* Makes all of it durable. */
 bool machine_db_flush(struct machine_db *d);
 

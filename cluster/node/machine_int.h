@@ -59,6 +59,21 @@ struct machine_take {
   char why[MACHINE_WHY];
 };
 
+/* The child's data that is being made, when the shard is split (machine_split.c). */
+struct machine_fork {
+  struct work_job job;
+  struct machine_data *data; /* that is being copied */
+  _Atomic bool captured;     /* as for machine_ship */
+  bool busy, wanted;
+  char folder[MACHINE_PATH];
+  uint8_t *body; /* owned; of the split's entries */
+  uint32_t n;
+  char mark[64];
+  uint64_t id;   /* the split that it is of */
+  uint64_t made; /* the last one that there is a copy for; 0: none */
+  char why[MACHINE_WHY];
+};
+
 struct machine_item;
 
 struct machine {
@@ -68,6 +83,7 @@ struct machine {
   struct machine_data *data;
   struct machine_ship ship;
   struct machine_take take;
+  struct machine_fork fork;
   uint32_t retiring; /* former data that is being removed */
   /* Of the owner's thread. */
   struct rep_pos pos;
@@ -76,6 +92,7 @@ struct machine {
     uint64_t seq, digest;
   } check; /* the last one; seq 0: none */
   uint64_t schema;        /* its version there */
+  struct rep_split split; /* as of pos */
   struct rep_dedup dedup;
   struct machine_item *first, *last; /* not given to the job yet */
   uint64_t waiting;
@@ -89,8 +106,8 @@ struct machine {
   _Atomic bool failed;
 };
 
-/* machine.c: the schema's version, by the op ids that the data has. */
-void machine_schema_find(struct machine *m);
+/* machine.c: the schema's version and the state of a split, by the op ids that the data has. */
+void machine_known_find(struct machine *m);
 /* Begins what can be begun. */
 void machine_begin(struct machine *m);
 
@@ -116,6 +133,12 @@ uint64_t machine_ship_keeps(void *arg);
 void machine_ship_begin(struct machine *m);
 /* Whether entries may be applied. */
 bool machine_ship_lets(const struct machine *m);
+/* machine_split.c: likewise. */
+void machine_fork_begin(struct machine *m);
+bool machine_fork_lets(const struct machine *m);
+/* The entry by its op id, if it is one of a split; false: it is none. */
+bool machine_split_entry(const struct rep_split *s, struct rep_op op, enum rep_split_entry *entry,
+                         uint64_t *id);
 void machine_ship_free(struct machine *m);
 enum rep_status machine_take_begin(void *arg, const struct rep_snapshot *s);
 enum rep_status machine_take_piece(void *arg, uint32_t i, const uint8_t *data, uint32_t n);

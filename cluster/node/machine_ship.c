@@ -147,7 +147,7 @@ bool machine_ship_lets(const struct machine *m) { return !m->ship.busy || m->shi
 
 void machine_ship_begin(struct machine *m) {
   struct machine_ship *s = &m->ship;
-  if (!s->wanted || s->busy || s->refs || m->busy || m->stopped || m->failed)
+  if (!s->wanted || s->busy || s->refs || m->busy || m->fork.busy || m->stopped || m->failed)
     return;
   s->wanted = false;
   if (getrandom(&s->id, sizeof s->id, 0) == sizeof s->id)

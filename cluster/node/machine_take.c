@@ -164,7 +164,7 @@ enum rep_status machine_take_piece(void *arg, uint32_t i, const uint8_t *data, u
   if (t->busy)
     return REP_FULL;
   if (t->ready)
-    return m->busy || m->ship.busy ? REP_FULL : REP_OK;
+    return m->busy || m->ship.busy || m->fork.busy ? REP_FULL : REP_OK;
   if (!t->begun || !t->file || at != t->bytes || (!last && n != REP_CHUNK))
     return REP_FAILED;
   if (m->vfs->write(t->file, data, n, at))
@@ -196,7 +196,7 @@ enum rep_status machine_take_finish(void *arg) {
   m->check.seq = 0;
   memcpy(m->dedup.clients, t->clients, t->n_clients * sizeof *t->clients);
   m->dedup.n = t->n_clients;
-  machine_schema_find(m);
+  machine_known_find(m);
   m->ship.spent = true; /* a copy of what was before */
   t->data = NULL;
   take_clear(m);

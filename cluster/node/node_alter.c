@@ -25,7 +25,7 @@ void node_alter_tick(struct node_replica *r, const struct cache_view *view) {
   struct rep_info info = {0};
   struct wire_out body;
   if (!coll || !r->rep || !r->machine || coll->schema_version <= machine_schema(r->machine) ||
-      r->node->now_us < r->alter_us)
+      r->node->now_us < r->alter_us || node_split_still(r))
     return;
   rep_info(r->rep, &info);
   if (!info.serving)

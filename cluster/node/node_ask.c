@@ -98,6 +98,38 @@ void node_asks_tick(struct node_replica *r) {
   }
 }
 
+static int ask_code(enum rep_result result) {
+  switch (result) {
+    case REP_DONE:
+    case REP_DONE_LOCAL: return VECDB_OK;
+    case REP_NOT_PRIMARY: return WIRE_NOT_PRIMARY;
+    case REP_OVERLOADED: return WIRE_OVERLOADED;
+    case REP_NO_SPACE: return VECDB_ERR_DISK_FULL;
+    case REP_UNKNOWN: return WIRE_UNKNOWN;
+    case REP_LOST: return WIRE_LOST;
+    case REP_OLD_OP: return WIRE_OLD_OP;
+    case REP_STALE_MAP: return WIRE_STALE_MAP;
+    case REP_INVALID: return WIRE_PROTOCOL;
+    default: return WIRE_UNAVAILABLE;
+  }
+}
+
+/* A code, if the request was divided by another map than that of the shard's data. */
+static int ask_split(const struct node_replica *r, const struct node_ask *a) {
+  const struct rep_split s = machine_split(r->machine);
+  struct rep_info info = {0};
+  if (a->message.kind == WIRE_STATS)
+    return VECDB_OK;
+  if (a->message.kind == WIRE_WRITE)
+    return ask_code(rep_split_write(&s, r->split_pending, a->message.target.generation));
+  if (r->rep)
+    rep_info(r->rep, &info);
+  int code = machine_split_torn(r->machine)
+                 ? WIRE_UNAVAILABLE
+                 : ask_code(rep_split_read(&s, a->message.target.generation));
+  return code == WIRE_UNAVAILABLE && !info.serving ? WIRE_NOT_FRESH : code;
+}
+
 static void ask_read_done(struct work_job *job) {
   struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
   struct node_ask **at = &a->replica->reads;
@@ -106,10 +138,15 @@ static void ask_read_done(struct work_job *job) {
   *at = a->next;
   machine_drop(a->data);
   a->replica->reading--;
-  if (a->cancelled)
+  int code = a->write ? VECDB_OK : ask_split(a->replica, a);
+  if (a->cancelled) {
     ask_free(a);
-  else
+  } else if (code) { /* rows may have gone while it looked at them */
+    wire_out_free(&a->out);
+    node_ask_fail(a, code);
+  } else {
     node_ask_send(a);
+  }
 }
 
 /* A thread does it now: a read, or finding out how a write went that was applied before. */
@@ -130,21 +167,6 @@ static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
 }
 
 /* ---- What the replica says ---- */
-
-static int ask_code(enum rep_result result) {
-  switch (result) {
-    case REP_DONE:
-    case REP_DONE_LOCAL: return VECDB_OK;
-    case REP_NOT_PRIMARY: return WIRE_NOT_PRIMARY;
-    case REP_OVERLOADED: return WIRE_OVERLOADED;
-    case REP_NO_SPACE: return VECDB_ERR_DISK_FULL;
-    case REP_UNKNOWN: return WIRE_UNKNOWN;
-    case REP_LOST: return WIRE_LOST;
-    case REP_OLD_OP: return WIRE_OLD_OP;
-    case REP_INVALID: return WIRE_PROTOCOL;
-    default: return WIRE_UNAVAILABLE;
-  }
-}
 
 /* The entry of a write was applied: this is what came of it. */
 static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
@@ -167,7 +189,7 @@ static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
 
 void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
   struct node_ask **at = ask_find(r, answer->ticket);
-  if (!at)
+  if (node_split_answer(r, answer) || !at)
     return;
   struct node_ask *a = *at;
   ask_fence(a);
@@ -227,7 +249,8 @@ static void ask_write(struct node_replica *r, struct node_ask *a) {
            : ack == DOC_ACK_CHAIN                           ? REP_ACK_CHAIN
                                                             : REP_ACK_SYNC;
   a->write = true;
-  if (m->write.kind == WIRE_FIELDS_ADD || m->write.client >= MACHINE_SCHEMA) {
+  if (m->write.kind == WIRE_FIELDS_ADD || m->write.kind == WIRE_SPLIT ||
+      m->write.client >= REP_CLIENT_KEPT) {
     node_ask_fail(a, WIRE_PROTOCOL);
     return;
   }
@@ -309,6 +332,12 @@ static void ask_shard(struct node *n, struct node_ask *a) {
   if (t->schema > machine_schema(r->machine)) {
     ask_fence(a);
     node_ask_fail(a, ask_older(r, a));
+    return;
+  }
+  int code = ask_split(r, a);
+  if (code) {
+    ask_fence(a);
+    node_ask_fail(a, code);
     return;
   }
   switch (a->message.kind) {

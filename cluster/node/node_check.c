@@ -48,6 +48,6 @@ void node_check_tick(struct node_replica *r) {
     return;
   r->check_us = now + check_every_us;
   rep_info(r->rep, &info);
-  if (info.serving && check_affordable(r))
+  if (info.serving && !node_split_still(r) && check_affordable(r))
     check_write(r);
 }

@@ -1,5 +1,6 @@
 /*
- * node_gone.c - the data of collections that were dropped. Ids are given in ascending order and
+ * node_gone.c - the data of collections that were dropped, and copies for splits that were given
+ * up. Ids are given in ascending order and
  * never again, each with its collection in one transaction: an id that was given and has no
  * collection is of a dropped one, whatever this node missed meanwhile.
  */
@@ -33,22 +34,46 @@ static void gone_begin(struct node *n, const char *name) {
   g->job = (struct work_job){NULL, gone_run, gone_done};
   g->node = n;
   n->removing = true;
-  node_log(n, "shard %s: its collection was dropped, the data is removed", name);
+  node_log(n, "shard %s: it is there no more, the data is removed", name);
   work_add(n->admin, &g->job);
 }
 
-/* Whether the folder is of a dropped collection, and nobody uses it any more. */
+/* Whether the folder holds what was copied for a split that has come to nothing: there is no such
+   shard, and the split is another one by now, or was given up. A view from before the split was
+   planned says nothing; it lacks the document, or has an earlier one. */
+static bool gone_fork(const struct node *n, const struct cache_view *view, uint32_t collection,
+                      uint32_t number) {
+  char folder[NODE_PATH], path[NODE_PATH];
+  unsigned parent = 0;
+  unsigned long long id = 0;
+  long long create = 0;
+  if (cache_find(view, DOC_PATH_SHARD, collection, number) ||
+      !node_folder(n, collection, number, folder) ||
+      !files_join(path, sizeof path, folder, "forked"))
+    return false;
+  FILE *file = fopen(path, "r");
+  if (!file)
+    return false;
+  bool read = fscanf(file, "%u %llu %lld", &parent, &id, &create) == 3;
+  fclose(file);
+  const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, collection, parent);
+  return read && split &&
+         (split->id > id || (split->id == id && split->step == DOC_SPLIT_CANCELLED));
+}
+
+/* Whether the folder is of a dropped collection or such a copy, and nobody uses it any more. */
 static bool gone_is(const struct node *n, const struct cache_view *view, const char *name,
                     uint32_t given) {
   unsigned collection, number;
   int end = 0;
   if (sscanf(name, "%u-%u%n", &collection, &number, &end) != 2 || name[end] || !collection ||
-      collection > given || cache_find(view, DOC_PATH_COLL, collection, 0))
+      collection > given)
     return false;
   for (const struct node_replica *r = n->replicas; r; r = r->next)
-    if (r->collection == collection && r->number == number)
+    if (r->collection == collection &&
+        (r->number == number || (r->machine && machine_forks(r->machine))))
       return false;
-  return true;
+  return !cache_find(view, DOC_PATH_COLL, collection, 0) || gone_fork(n, view, collection, number);
 }
 
 void node_gone_look(struct node *n, const struct cache_view *view) {

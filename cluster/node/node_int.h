@@ -65,6 +65,12 @@ struct node_replica {
   bool closing;
   int64_t check_us;    /* when its replicas are to be compared again; 0: not known yet */
   int64_t move_us;     /* a move's step is not said again before */
+  bool split_pending;  /* the log has an entry of a split that is not applied yet */
+  uint64_t split_ticket; /* that entry's */
+  bool splitting;      /* a step of its split is being written */
+  int64_t split_us;    /* which is not tried again before */
+  uint32_t fork_tries; /* that have failed, of this process and split */
+  int64_t fenced_us;   /* since when copies are waited for, as far as this primary knows; 0: not */
   bool claiming;       /* its store is being written into the record */
   uint32_t reading;    /* jobs that use its rows */
   struct node_ask *asks;  /* that wait */
@@ -167,6 +173,8 @@ void node_ask_message(struct node_ask *a, struct wire_message *out);
 void node_asks_end(struct node_replica *r, int code);
 void node_asks_tick(struct node_replica *r);
 void node_read_run(struct work_job *job);
+/* The folder of a shard's replica; false: the name is too long. */
+bool node_folder(const struct node *n, uint32_t collection, uint32_t number, char out[NODE_PATH]);
 
 /* node_changes.c: takes from the log what was asked for, in the node's thread; a code. Makes the
    answer of it, on a thread; `touched` is zeroed, and freed when the message is written. */
@@ -184,6 +192,13 @@ void node_admin_end(struct node *n);
 
 /* node_alter.c: schemas that have changed, into the logs of the shards. */
 void node_alter_tick(struct node_replica *r, const struct cache_view *view);
+
+/* node_split.c: what the replica does for a split of its shard. */
+void node_split_tick(struct node_replica *r, const struct cache_view *view);
+/* Whether an answer is to an entry of a split, which nobody else waits for. */
+bool node_split_answer(struct node_replica *r, const struct rep_answer *a);
+/* The data stands still, or will soon: nothing may be written but what ends that. */
+bool node_split_still(const struct node_replica *r);
 
 /* node_gone.c: removes the data of collections that were dropped. */
 void node_gone_look(struct node *n, const struct cache_view *view);

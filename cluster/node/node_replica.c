@@ -64,13 +64,18 @@ static void replica_failed(void *arg) {
   r->stopped = true;
 }
 
+bool node_folder(const struct node *n, uint32_t collection, uint32_t number, char out[NODE_PATH]) {
+  return snprintf(out, NODE_PATH, "%s/shards/%u-%u", n->config.data, collection, number) <
+         NODE_PATH;
+}
+
 static bool replica_files(struct node_replica *r, char *why) {
   char folder[NODE_PATH], log[NODE_PATH + 8];
   struct node *n = r->node;
   struct jlog_found found;
-  int size = snprintf(folder, sizeof folder, "%s/shards/%u-%u", n->config.data, r->collection,
-                      r->number);
-  int error = size < NODE_PATH ? files_make_dir(files_system(), folder) : ENAMETOOLONG;
+  int error = node_folder(n, r->collection, r->number, folder)
+                  ? files_make_dir(files_system(), folder)
+                  : ENAMETOOLONG;
   if (error) {
     snprintf(why, NODE_WHY, "its folder cannot be made: %s", strerror(error));
     return false;
@@ -291,6 +296,7 @@ static void replica_moves(struct node *n) {
   for (struct node_replica *r = n->replicas; r; r = r->next) {
     replica_move(r, view);
     node_alter_tick(r, view);
+    node_split_tick(r, view);
   }
   cache_give(view);
 }

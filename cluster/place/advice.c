@@ -22,8 +22,9 @@ struct place_advice place_advise(const uint64_t *rows, uint32_t n, uint32_t most
     a.size = PLACE_SIZE_LARGE;
     a.shards = wanted;
     snprintf(a.text, sizeof a.text,
-             "shards are large (%" PRIu64 " rows each): %u of some %d rows would do", mean,
-             wanted, PLACE_ROWS_AIM);
+             "shards are large (%" PRIu64 " rows each): %u of some %d rows would do; "
+             "vecdb-cluster split makes two of one",
+             mean, wanted, PLACE_ROWS_AIM);
   } else if (mean < PLACE_ROWS_MIN && wanted < n) {
     a.size = PLACE_SIZE_SMALL;
     a.shards = wanted;
@@ -33,7 +34,7 @@ struct place_advice place_advise(const uint64_t *rows, uint32_t n, uint32_t most
     a.size = PLACE_SIZE_UNEVEN;
     snprintf(a.text, sizeof a.text,
              "one shard has %" PRIu64 " rows, the mean is %" PRIu64
-             ": spread its tenant or range over more slots",
+             ": spread its tenant or range over more slots, or vecdb-cluster split it",
              a.largest, mean);
   }
   return a;

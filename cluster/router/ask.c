@@ -87,8 +87,8 @@ static int ask_one_shard(struct request *q, struct router_shares *out, vecdb_err
   return VECDB_OK;
 }
 
-static int ask_shares(struct router *r, struct request *q, struct router_shares *out,
-                      vecdb_error *error) {
+int ask_shares(struct router *r, struct request *q, struct router_shares *out,
+               vecdb_error *error) {
   const struct wire_message *m = q->ask.message;
   const struct router_map *map = q->coll->map;
   if (m->kind == WIRE_WRITE && m->write.kind == WIRE_UPDATE)
@@ -112,7 +112,7 @@ static int ask_shares(struct router *r, struct request *q, struct router_shares 
 
 /* ---- Parts ---- */
 
-static struct part *ask_part(struct request *q, struct router_share share, struct part *before) {
+struct part *ask_part(struct request *q, struct router_share share, struct part *before) {
   struct part *p = wire_mem_get(&q->mem, 1, sizeof *p);
   struct part **parts = p ? realloc(q->parts, (q->n_parts + 1) * sizeof *parts) : NULL;
   if (!parts)
@@ -233,7 +233,8 @@ bool ask_write(struct router *r, struct part *p, const struct router_shard *shar
   struct wire_mem mem = {0};
   struct wire_message m = *q->ask.message;
   m.target = (struct wire_target){q->ask.collection, p->share.shard,
-                                  q->coll->map->coll.schema_version, shard->epoch, shard->rev};
+                                  q->coll->map->coll.schema_version, shard->epoch, shard->rev,
+                                  doc_slots_generation(&q->coll->map->slots, p->share.shard)};
   m.write.client = r->options.client;
   m.write.count = p->count;
   ask_read(q, p, &m.read);
@@ -253,5 +254,6 @@ bool ask_write(struct router *r, struct part *p, const struct router_shard *shar
   p->epoch = shard->epoch;
   p->rev = shard->rev;
   p->schema = m.target.schema;
+  p->generation = m.target.generation;
   return good && !p->payload.status;
 }

@@ -214,7 +214,8 @@ static void part_fail(struct router *r, struct part *p, int32_t code, const char
 /* Whether its bytes are for the shard as it is known now. */
 static bool part_written(const struct part *p, const struct router_shard *shard) {
   return p->payload.n && p->epoch == shard->epoch && p->rev == shard->rev &&
-         p->schema == p->request->coll->map->coll.schema_version;
+         p->schema == p->request->coll->map->coll.schema_version &&
+         p->generation == doc_slots_generation(&p->request->coll->map->slots, p->share.shard);
 }
 
 static void part_send(struct router *r, struct part *p, int64_t now_us) {
@@ -319,6 +320,11 @@ static void part_late(struct router *r, struct part *p, int64_t now_us) {
    is looked meanwhile. */
 static void part_pause(struct router *r, struct part *p, int64_t now_us) {
   const struct router_shard shard = state_shard(p->request->coll, p->share.shard);
+  if (p->code == WIRE_STALE_MAP) { /* it is of no use until there is another map (divide.c) */
+    part_refresh(r, p);
+    timers_set(&r->timers, &p->timer, now_us + STATE_LOOK_US);
+    return;
+  }
   bool failed = p->attempts && p->avoid && p->code != WIRE_OVERLOADED && part_led(p);
   if (failed && shard.primary && shard.primary != p->avoid) {
     p->avoid = 0;

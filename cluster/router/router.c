@@ -129,6 +129,16 @@ static bool router_coll_room(struct coll_state *c, uint32_t n) {
   return true;
 }
 
+/* What is under way goes on by the new map, when the router is called next. */
+static void router_divide(struct router *r, struct coll_state *c, const struct router_map *old) {
+  divide_numbers(c, old);
+  for (struct request *q = r->requests, *next; q; q = next) {
+    next = q->next;
+    if (q->coll == c)
+      divide_request(r, q, old);
+  }
+}
+
 bool router_set_map(struct router *r, struct router_map *map) {
   struct coll_state *c = state_coll(r, map->coll.id);
   if (c && c->map->revision > map->revision)
@@ -144,8 +154,11 @@ bool router_set_map(struct router *r, struct router_map *map) {
   } else if (!router_coll_room(c, map->n_shards)) {
     return false;
   }
-  router_map_drop(c->map);
+  struct router_map *old = c->map;
   c->map = router_map_share(map);
+  if (old && divide_needed(old, map))
+    router_divide(r, c, old);
+  router_map_drop(old);
   return true;
 }
 
@@ -244,7 +257,7 @@ static int32_t request_late(const struct part *p, int32_t code) {
 }
 
 /* The deadline has come, or there is another reason to wait no more. */
-static void request_expire(struct router *r, struct request *q, int32_t code, const char *why) {
+void request_expire(struct router *r, struct request *q, int32_t code, const char *why) {
   for (uint32_t i = 0; i < q->n_parts; i++) {
     struct part *p = q->parts[i];
     if (p->state > PART_SENT)
@@ -279,6 +292,19 @@ static size_t request_bytes(const struct request *q) {
   if (m->kind == WIRE_SEARCH)
     bytes += m->search.n_queries * wire_type_bytes(m->search.type, m->search.dim);
   return bytes * (q->n_parts + 1);
+}
+
+void request_account(struct router *r, struct request *q) {
+  q->bytes += request_bytes(q);
+  r->stats.bytes += q->bytes;
+}
+
+void request_give_up(struct router *r, struct request *q, const vecdb_error *error) {
+  for (uint32_t i = 0; i < q->n_parts; i++)
+    part_cancel(r, q->parts[i]);
+  timers_clear(&r->timers, &q->timer);
+  r->host.done(r->host.arg, q->ask.user, result_fail(&q->ask, error));
+  request_free(r, q);
 }
 
 static struct request *request_new(struct router *r, const struct router_ask *ask,
@@ -334,8 +360,7 @@ void router_submit(struct router *r, int64_t now_us, const struct router_ask *as
     return;
   }
   int code = ask_parts(r, q, &error);
-  q->bytes += request_bytes(q);
-  r->stats.bytes += q->bytes;
+  request_account(r, q);
   if (!code && r->stats.bytes > r->options.bytes && r->stats.under_way > 1) {
     r->stats.refused++;
     code = WIRE_OVERLOADED;

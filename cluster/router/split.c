@@ -96,22 +96,35 @@ static struct doc_key split_key(const vecdb_value *v) {
   return key;
 }
 
-struct doc_key router_split_key(const struct router_map *map, const vecdb_value *by) {
+static struct doc_key split_range_key(const struct doc_splits *ranges, const vecdb_value *by) {
   struct doc_key key = split_key(by);
-  if (key.kind == DOC_KEY_INT && map->splits.ranges[0].from.kind == DOC_KEY_FLOAT) {
+  if (key.kind == DOC_KEY_INT && ranges->ranges[0].from.kind == DOC_KEY_FLOAT) {
     key.kind = DOC_KEY_FLOAT;
     key.real = (double)key.number;
   }
   return key;
 }
 
+struct doc_key router_split_key(const struct router_map *map, const vecdb_value *by) {
+  return split_range_key(&map->splits, by);
+}
+
+static struct place_window split_window(const struct place_route *route, const vecdb_value *by) {
+  if (route->policy == DOC_TENANT)
+    return place_window(route, split_hash(by), NULL);
+  if (route->policy == DOC_HASH)
+    return place_window(route, 0, NULL);
+  struct doc_key key = split_range_key(route->splits, by);
+  return place_window(route, 0, &key);
+}
+
 struct place_window router_split_window(const struct router_map *map, const vecdb_value *by) {
-  if (map->coll.policy == DOC_TENANT)
-    return place_window(&map->route, split_hash(by), NULL);
-  if (map->coll.policy == DOC_HASH)
-    return place_window(&map->route, 0, NULL);
-  struct doc_key key = router_split_key(map, by);
-  return place_window(&map->route, 0, &key);
+  return split_window(&map->route, by);
+}
+
+uint32_t router_split_slot(const struct place_route *route, const vecdb_value *key,
+                           const vecdb_value *by) {
+  return place_slot(split_window(route, by), split_hash(key));
 }
 
 static uint16_t split_shard(const struct router_map *map, struct place_window window,

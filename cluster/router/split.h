@@ -33,9 +33,11 @@ int router_split_update(const struct router_map *map, const struct wire_columns 
    TYPE, NO_MEMORY. */
 int router_split_keys(const struct router_map *map, const vecdb_keys *keys, struct wire_mem *mem,
                       struct router_shares *out, vecdb_error *error);
-/* Where rows with this value of the placement's field lie; and, of ranges, the value as they have
-   it. */
+/* Where rows with this value of the placement's field lie; the slot of the one with this key; and,
+   of ranges, the value as they have it. */
 struct place_window router_split_window(const struct router_map *map, const vecdb_value *by);
+uint32_t router_split_slot(const struct place_route *route, const vecdb_value *key,
+                           const vecdb_value *by);
 struct doc_key router_split_key(const struct router_map *map, const vecdb_value *by);
 /* Every shard; false: no memory. */
 bool router_split_all(const struct router_map *map, struct wire_mem *mem,

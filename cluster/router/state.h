@@ -67,6 +67,7 @@ struct part {
   uint64_t epoch; /* fence that the payload was written for */
   uint64_t rev;
   uint64_t schema;
+  uint64_t generation;
   struct wire_out payload;
   /* Its answer, or why it failed. */
   int32_t code;
@@ -136,10 +137,17 @@ struct router_shard state_shard(const struct coll_state *coll, uint32_t number);
 
 /* ask.c: the parts of a request; a code of vecdb.h or WIRE_*, with words in `error`. */
 int ask_parts(struct router *r, struct request *q, vecdb_error *error);
+/* Which shards the request concerns, by the map of now; one part more of it, NULL: no memory. */
+int ask_shares(struct router *r, struct request *q, struct router_shares *out, vecdb_error *error);
+struct part *ask_part(struct request *q, struct router_share share, struct part *before);
 /* The part's message for this fence; false: no memory, or too large. */
 bool ask_write(struct router *r, struct part *p, const struct router_shard *shard);
 
 /* router.c: one part has ended. */
+/* What it keeps in memory is counted; it ends without an answer; it waits no more. */
+void request_account(struct router *r, struct request *q);
+void request_give_up(struct router *r, struct request *q, const vecdb_error *error);
+void request_expire(struct router *r, struct request *q, int32_t code, const char *why);
 void request_part_ended(struct router *r, struct request *q, const struct part *p, int64_t now_us);
 
 /* part.c: goes on with a part whose time has come. */
@@ -150,6 +158,12 @@ void part_end(struct router *r, struct part *p, enum part_state state, int64_t n
 void part_cancel(struct router *r, struct part *p);
 /* A try came to nothing. */
 void part_lost(struct router *r, struct part *p, uint32_t which, int64_t now_us);
+
+/* divide.c: whether a shard's slots differ; the numbers of new shards, which go on where those of
+   their slots' former shards are; and a request under way. */
+bool divide_needed(const struct router_map *old, const struct router_map *now);
+void divide_numbers(struct coll_state *coll, const struct router_map *old);
+void divide_request(struct router *r, struct request *q, const struct router_map *old);
 
 /* choose.c: a node for the part, which is not `but`; 0: none at the moment. */
 uint32_t choose_node(struct router *r, const struct part *p, uint32_t but, int64_t now_us);

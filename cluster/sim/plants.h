@@ -60,7 +60,8 @@
   P(SPLIT_OPS_LOST, "the new shard begins without op ids")                         \
   P(SPLIT_ANY_MAP, "requests by an old map are answered")                          \
   P(SPLIT_FEW_FORKS, "one copy of what moves is enough")                           \
-  P(SPLIT_CANCEL_LATE, "a split is given up when the rows may have gone")
+  P(SPLIT_CANCEL_LATE, "a split is given up when the rows may have gone")           \
+  P(SPLIT_COPY_LATE, "what a release that was cut off has left is copied")
 
 enum sim_plant {
   PLANT_NONE,

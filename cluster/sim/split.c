@@ -119,8 +119,33 @@ static void sp_elect(struct sp_world *w, enum sp_shard_name shard) {
 
 /* ---- Faults ---- */
 
+/* The split that the parent's data is about to release; 0: none. */
+static uint64_t sp_releases(const struct sp_world *w, const struct sp_data *d) {
+  const struct sp_shard *s = &w->shards[SP_PARENT];
+  const struct sp_entry *e = d->seq < s->commit ? &s->log[d->seq] : NULL;
+  struct rep_split after = d->split;
+  bool does = e && e->split == REP_SPLIT_RELEASE && rep_split_apply(&after, e->split, e->id);
+  return does ? e->id : 0;
+}
+
+/* The rows go one by one, after it was noted that they do: a crash may come between. */
+static void sp_release_some(struct sp_world *w, struct sp_data *d) {
+  uint64_t id = sp_releases(w, d);
+  if (!id)
+    return;
+  d->released = id;
+  sp_drop(d, SP_MOVED, SP_MOVED + (uint32_t)sp_below(w, SP_KEYS - SP_MOVED + 1));
+}
+
 static void sp_crash(struct sp_world *w, uint32_t node) {
   struct sp_node *n = &w->nodes[node];
+  if (sp_below(w, 2))
+    n->view = w->before;
+  if (n->up && n->replicas[SP_PARENT].has) {
+    if (sp_below(w, 2))
+      n->replicas[SP_PARENT].durable = n->replicas[SP_PARENT].now;
+    sp_release_some(w, &n->replicas[SP_PARENT].durable);
+  }
   n->up = false;
   w->result->crashes++;
   for (int k = 0; k < SP_SHARDS; k++) {
@@ -178,6 +203,8 @@ static struct rep_member sp_self(const struct sp_world *w, uint32_t node) {
 static bool sp_put(struct sp_world *w, uint32_t node, struct sp_docs docs) {
   if (docs.mod != w->docs.mod)
     return false;
+  if (sp_below(w, 3) == 0)
+    w->before = w->docs;
   docs.mod++;
   w->docs = docs;
   if (sp_below(w, 3))
@@ -190,11 +217,13 @@ static void sp_fork(struct sp_world *w, uint32_t node) {
   struct sp_node *n = &w->nodes[node];
   struct sp_replica *r = &n->replicas[SP_PARENT];
   struct sp_docs docs = n->view;
-  if (!n->up || !r->has || !rep_split_forks(&docs.plan, &r->now.split, sp_self(w, node)))
+  if (!n->up || !r->has || !rep_split_forks(&docs.plan, &r->now.split, sp_self(w, node)) ||
+      PLANT(SPLIT_COPY_LATE, r->now.released == docs.plan.id, false))
     return;
   n->fork = r->now;
   n->fork.seq = 0;
   n->fork.split = (struct rep_split){.generation = 1};
+  n->fork.released = 0;
   n->fork.n_clients = PLANT(SPLIT_OPS_LOST, n->fork.n_clients, 0);
   sp_drop(&n->fork, 0, SP_MOVED);
   n->forked = docs.plan.id;
@@ -293,7 +322,8 @@ static void sp_fault(struct sp_world *w, uint32_t node) {
   uint64_t what = w->ending ? 0 : sp_below(w, 60);
   if (!w->nodes[node].up && (w->ending || sp_below(w, 8) == 0))
     w->nodes[node].up = true;
-  else if (what == 1 && w->nodes[node].up)
+  else if (w->nodes[node].up &&
+           (what == 1 || (what < 20 && sp_releases(w, &w->nodes[node].replicas[SP_PARENT].now))))
     sp_crash(w, node);
   else if (what == 2 && sp_below(w, 3) == 0 && w->nodes[node].up)
     sp_wipe(w, node);

@@ -25,6 +25,7 @@ struct sp_data {
   struct rep_client clients[SP_CLIENTS + 2];
   uint32_t n_clients;
   struct rep_split split;
+  uint64_t released; /* the split whose rows have begun to go; 0: none */
 };
 
 struct sp_entry {
@@ -95,7 +96,7 @@ struct sp_world {
   bool ending;
   struct sp_node nodes[SP_NODES + 1]; /* from 1 */
   struct sp_shard shards[SP_SHARDS];
-  struct sp_docs docs;
+  struct sp_docs docs, before; /* as of now; what a node may read that was away */
   struct sp_client clients[SP_CLIENTS + 1];
   struct sp_message flight[SP_FLIGHT];
   struct sp_write writes[SP_LOG + 1];

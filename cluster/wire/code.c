@@ -23,6 +23,7 @@ static const struct code {
     {WIRE_PROTOCOL, false, "the message could not be read"},
     {WIRE_SOME_SHARDS, false, "some shards gave no answer"},
     {WIRE_NO_NODE, false, "no node could be reached"},
+    {WIRE_STALE_MAP, true, "the shard was split since the map was read"},
 };
 
 static const struct code *code_find(int code) {

@@ -41,7 +41,7 @@ static const struct message_kind {
 } message_kinds[WIRE_KINDS] = {
     [WIRE_WRITE] = {P(WIRE_TARGET) | P(WIRE_OP),
                     P(WIRE_BATCH) | P(WIRE_KEYS) | P(WIRE_FILTER) | P(WIRE_OPTIMIZER) |
-                        P(WIRE_NAME)},
+                        P(WIRE_NAME) | P(WIRE_DOCUMENTS_OF)},
     [WIRE_SEARCH] = {P(WIRE_TARGET) | P(WIRE_VECTORS) | P(WIRE_READ),
                      P(WIRE_FILTER) | P(WIRE_FIELDS) | P(WIRE_GROUP)},
     [WIRE_GET] = {P(WIRE_TARGET) | P(WIRE_KEYS) | P(WIRE_READ), P(WIRE_FIELDS)},
@@ -79,6 +79,8 @@ static bool message_write_good(const struct wire_message *m) {
       return !has;
     case WIRE_FIELDS_ADD:
       return has == WIRE_HAS(WIRE_NAME);
+    case WIRE_SPLIT:
+      return has == WIRE_HAS(WIRE_DOCUMENTS_OF);
     case WIRE_DELETE:
       return has == WIRE_HAS(WIRE_KEYS);
     case WIRE_DELETE_WHERE:

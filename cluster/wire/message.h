@@ -61,7 +61,8 @@ enum wire_code {
   WIRE_SCHEMA,            /* after reading the map: the schema is another one now */
   WIRE_PROTOCOL,          /* never: the message could not be read */
   WIRE_SOME_SHARDS,       /* some shards gave no answer, and partial ones were not asked for */
-  WIRE_NO_NODE            /* no node could be reached */
+  WIRE_NO_NODE,           /* no node could be reached */
+  WIRE_STALE_MAP          /* after reading the map: the shard's slots have changed */
 };
 /* The code in words; of vecdb.h's codes those that routers give themselves. */
 const char *wire_code_text(int code);
@@ -76,6 +77,9 @@ struct wire_target {
   uint64_t schema; /* version */
   uint64_t epoch;
   uint64_t rev;
+  /* How often the shard's slots had changed by the map that the request was divided by; 0 also of
+     who knows nothing of that. */
+  uint64_t generation;
 };
 
 enum wire_write_kind {
@@ -88,10 +92,13 @@ enum wire_write_kind {
                         kind of push times WIRE_PUSH_KIND */
   WIRE_OPTIMIZE,     /* optimizer of a field, at every shard */
   WIRE_CHECK,        /* changes nothing: each replica makes a digest of its rows as of this entry */
-  WIRE_FIELDS_ADD    /* name: the whole schema, of which the shard adds what it lacks. Of primaries
+  WIRE_FIELDS_ADD,   /* name: the whole schema, of which the shard adds what it lacks. Of primaries
                         alone, in their logs: from nobody else it is refused */
+  WIRE_SPLIT         /* likewise: flags are a rep_split_entry; documents: the collection's, the
+                        split's and, where there are any, the ranges' */
 };
 enum { WIRE_PUSH_KIND = 0x10000 };
+enum { WIRE_SPLIT_RELEASE = 2 }; /* of WIRE_SPLIT: rows are another shard's from here on */
 /* The name behind a field's in GET that asks for versions (vecdb_pull): key, vector, this. */
 #define WIRE_VERSION_COLUMN "$version"
 

@@ -13,6 +13,7 @@ void wire_target_write(const struct wire_message *m, struct wire_out *out) {
   wire_put64(out, m->target.schema);
   wire_put64(out, m->target.epoch);
   wire_put64(out, m->target.rev);
+  wire_put64(out, m->target.generation);
 }
 
 void wire_target_read(struct wire_in *in, struct wire_mem *mem, struct wire_message *m) {
@@ -22,6 +23,7 @@ void wire_target_read(struct wire_in *in, struct wire_mem *mem, struct wire_mess
   m->target.schema = wire_take64(in);
   m->target.epoch = wire_take64(in);
   m->target.rev = wire_take64(in);
+  m->target.generation = in->at < in->end ? wire_take64(in) : 0;
 }
 
 void wire_op_write(const struct wire_message *m, struct wire_out *out) {

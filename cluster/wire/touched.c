@@ -88,6 +88,7 @@ bool wire_touched_add(struct wire_touched *t, const void *body, size_t n) {
     return false;
   if (status || m.kind != WIRE_WRITE)
     return true;
+  t->split |= m.write.kind == WIRE_SPLIT && m.write.flags == WIRE_SPLIT_RELEASE;
   if (m.has & WIRE_HAS(WIRE_FILTER))
     return touched_filter(t, &m.filter);
   if (m.has & WIRE_HAS(WIRE_KEYS))

@@ -18,6 +18,7 @@ struct wire_touched {
   vecdb_filter *filters;
   size_t room_filters;
   uint32_t n_filters;
+  bool split; /* some of the rows are another shard's since */
 };
 
 /* Zeroed, then with the key's name and type. */

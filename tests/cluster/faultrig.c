@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "ctl/create.h"
+#include "ctl/split.h"
 #include "net/cert.h"
 #include "place/table.h"
 #include "replica/types.h"
@@ -140,11 +141,36 @@ bool rig_move(struct ctl *ctl, const struct rig *r, uint32_t shard) {
   return status == CTL_OK && written == 1 && ctl_drive(ctl, &steps, &open) == CTL_OK;
 }
 
+bool rig_split(struct ctl *ctl, uint32_t shard) {
+  struct ctl_split split;
+  bool held = false;
+  ctl_turn(ctl, ctl_now(ctl));
+  const struct cache_view *view = ctl_view(ctl);
+  enum ctl_status status = ctl_plan_split(view, RIG_COLLECTION, shard, NULL, &split);
+  cache_give(view);
+  if (status == CTL_OK)
+    status = ctl_write_split(ctl, &split, &held);
+  doc_split_free(&split.doc);
+  return status == CTL_OK && held;
+}
+
+uint32_t rig_shards(struct ctl *ctl) {
+  size_t n, shards;
+  const struct cache_view *view = ctl_view(ctl);
+  const struct cache_entry *const *splits = cache_all(view, DOC_PATH_SPLIT, RIG_COLLECTION, &n);
+  (void)cache_all(view, DOC_PATH_SHARD, RIG_COLLECTION, &shards);
+  for (size_t i = 0; i < n; i++)
+    shards = doc_split_open(splits[i]->doc) ? 0 : shards;
+  cache_give(view);
+  return (uint32_t)shards;
+}
+
 void rig_whole(struct rig *r, struct ctl *ctl) {
   for (bool whole = false; !whole;) {
     size_t steps, open = 1;
     ctl_turn(ctl, ctl_now(ctl) + 20000);
-    whole = ctl_drive(ctl, &steps, &open) == CTL_OK && open == 0;
+    r->config.shards = rig_shards(ctl);
+    whole = ctl_drive(ctl, &steps, &open) == CTL_OK && open == 0 && r->config.shards;
     for (uint32_t i = 0; i < r->config.shards && whole; i++) {
       struct rig_shard s;
       rig_shard(ctl, i, &s);
@@ -273,15 +299,31 @@ static bool rig_query(vecdb *db, const char *name, const char *const *fields, si
 }
 
 /* The data of a replica, beside the node that has it open. False: it cannot be read just now. */
+/* The folder of a replica's data: `data`, or the one that `current` names. */
+static void rig_data(const struct rig *r, uint32_t node, uint32_t shard, char *out, size_t n) {
+  char path[192];
+  unsigned number = 0;
+  int used = snprintf(out, n, "%s/node%u/shards/%d-%u/", r->etcd.folder, node, RIG_COLLECTION,
+                      shard);
+  snprintf(path, sizeof path, "%scurrent", out);
+  FILE *file = fopen(path, "r");
+  if (file) {
+    (void)!fscanf(file, "%u", &number);
+    fclose(file);
+  }
+  used += snprintf(out + used, n - (size_t)used, "data");
+  if (number)
+    snprintf(out + used, n - (size_t)used, "-%u", number);
+}
+
 static bool rig_rows(struct rig *r, uint32_t node, uint32_t shard, struct rig_rows *out) {
   static const char *const fields[] = {"id", "version", "v"}, *const seq[] = {"seq"};
-  char path[192];
+  char path[160];
   vecdb_options o = VECDB_OPTIONS_INIT;
   vecdb *db;
   vecdb_rows *rows = NULL, *clients = NULL;
   *out = (struct rig_rows){0, 0};
-  snprintf(path, sizeof path, "%s/node%u/shards/%d-%u/data", r->etcd.folder, node, RIG_COLLECTION,
-           shard);
+  rig_data(r, node, shard, path, sizeof path);
   o.flags = VECDB_READ_ONLY | VECDB_FOLLOW;
   if (vecdb_open(path, &o, &db, NULL))
     return false;

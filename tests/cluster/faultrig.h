@@ -52,7 +52,12 @@ void rig_ctl_open(struct rig *r, struct ctl *ctl);
 void rig_shard(struct ctl *ctl, uint32_t shard, struct rig_shard *out);
 /* Begins to move a replica of the shard to a node that has none; false: there is none. */
 bool rig_move(struct ctl *ctl, const struct rig *r, uint32_t shard);
-/* Waits until every shard has all its replicas in sync and no move is open. */
+/* Begins to split the shard; false: it may not be now. */
+bool rig_split(struct ctl *ctl, uint32_t shard);
+/* How many shards there are; 0: one is being split. */
+uint32_t rig_shards(struct ctl *ctl);
+/* Waits until every shard has all its replicas in sync and no move or split is open; config.shards
+   says how many there are then. */
 void rig_whole(struct rig *r, struct ctl *ctl);
 /* Waits until all replicas of a shard have applied as much as each other; whether they hold the
    same rows then. Nothing is being written. */

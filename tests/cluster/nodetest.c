@@ -62,7 +62,7 @@ static void nt_map(struct nt *nt, const struct wire_message *ask, struct wire_me
     return;
   }
   uint16_t *of = nt_must(calloc(16384, sizeof *of));
-  struct doc_slots slots = {16384, of};
+  struct doc_slots slots = {.n = 16384, .shard = of};
   size_t n;
   for (uint32_t i = 0; i < 16384; i++)
     of[i] = (uint16_t)(i % NT_SHARDS);

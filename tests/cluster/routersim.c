@@ -48,9 +48,9 @@ static char *rs_coll_text(void) {
   struct doc_coll doc = {.id = RS_COLL,
                          .name = "docs",
                          .state = DOC_COLL_ACTIVE,
-                         .slots = 64,
+                         .slots = RS_SLOTS,
                          .window = 1,
-                         .shards = RS_SHARDS,
+                         .shards = RS_SHARDS, /* which nobody looks at */
                          .replicas = RS_REPLICAS,
                          .min_isr = 1,
                          .schema_version = 1,
@@ -68,15 +68,16 @@ static char *rs_node_text(uint32_t id) {
 }
 
 struct router_map *rs_map(const struct rs *s) {
-  struct wire_document d[2 + RS_SHARDS + RS_NODES];
-  uint16_t of[64];
-  struct doc_slots slots = {64, of};
+  struct wire_document d[2 + RS_MOST + RS_NODES];
+  uint16_t of[RS_SLOTS];
+  struct doc_slots slots = {.n = RS_SLOTS, .shard = of};
   char why[DOC_TEXT_MAX];
   size_t n = 0, bytes;
   uint64_t newest = 1;
-  for (uint32_t i = 0; i < 64; i++)
-    of[i] = (uint16_t)(i % RS_SHARDS);
-  for (uint32_t i = 0; i < RS_SHARDS; i++) {
+  memcpy(of, s->told.of, sizeof of);
+  for (uint32_t i = 0; i < s->told.n_shards; i++) {
+    if (!doc_slots_set_generation(&slots, i, (uint32_t)s->told.generation[i]))
+      abort();
     newest = s->shards[i].rev > newest ? s->shards[i].rev : newest;
     rs_document(&d[n++], DOC_PATH_SHARD, RS_COLL, i, s->shards[i].rev, rs_shard_text(s, i));
   }
@@ -84,6 +85,7 @@ struct router_map *rs_map(const struct rs *s) {
   rs_document(&d[n++], DOC_PATH_SLOTS, RS_COLL, 0, 1, doc_slots_write(&slots, &bytes));
   for (uint32_t i = 1; i <= RS_NODES; i++)
     rs_document(&d[n++], DOC_PATH_NODE, i, 0, 1, rs_node_text(i));
+  free(slots.generation);
   struct router_map *map = router_map_make(d, n, why);
   if (!map)
     fprintf(stderr, "%s\n", why);
@@ -120,8 +122,7 @@ const struct rs_row *rs_find(const struct rs_shard *shard, uint32_t n, int64_t k
 }
 
 uint32_t rs_shard_of(const struct rs *s, int64_t key) {
-  const struct router_map *map = router_get_map(s->router, RS_COLL);
-  return map->slots.shard[place_slot((struct place_window){0, 64}, place_hash_number(key))];
+  return s->of[place_slot((struct place_window){0, RS_SLOTS}, place_hash_number(key))];
 }
 
 void rs_put(struct rs *s, const struct rs_row *row) {
@@ -146,7 +147,7 @@ void rs_kill(struct rs *s, uint32_t node, bool hang, int64_t for_us) {
   s->nodes[node].hung = hang;
   s->nodes[node].until_us = s->now_us + for_us;
   rs_later(s, hang ? 1000000 : 500, (struct rs_event){.kind = RS_DOWN, .node = node});
-  for (uint32_t i = 0; i < RS_SHARDS; i++) {
+  for (uint32_t i = 0; i < s->n_shards; i++) {
     struct rs_shard *sh = &s->shards[i];
     uint32_t next = sh->nodes[rs_random(s, RS_REPLICAS)];
     if (sh->primary == node && next != node && !s->nodes[next].dead && !s->nodes[next].hung)
@@ -290,6 +291,10 @@ static int rs_judge(struct rs *s, const struct rs_shard *sh, uint32_t node, uint
     return WIRE_NO_REPLICA;
   if (rs_random(s, 1000) < s->faults.refused)
     return rs_random(s, 2) ? WIRE_OVERLOADED : WIRE_UNAVAILABLE;
+  if (ask->target.generation != sh->generation)
+    return ask->target.generation < sh->generation ? WIRE_STALE_MAP : WIRE_UNAVAILABLE;
+  if (ask->kind == WIRE_WRITE && sh->fenced_us)
+    return WIRE_UNAVAILABLE;
   if (!primary && (ask->kind == WIRE_WRITE || ask->read.level == WIRE_STRONG))
     return WIRE_NOT_PRIMARY;
   if (ask->kind != WIRE_WRITE && ask->read.level == WIRE_SESSION &&
@@ -325,7 +330,7 @@ static void rs_asked(struct rs *s, const struct rs_event *e) {
   struct wire_mem mem = {0};
   struct wire_message ask;
   struct rs_reply r = {.m = {.kind = WIRE_ANSWER, .has = WIRE_HAS(WIRE_RESULT)}};
-  if (wire_message_read(e->data, e->n, &mem, &ask) != WIRE_OK || ask.target.shard >= RS_SHARDS ||
+  if (wire_message_read(e->data, e->n, &mem, &ask) != WIRE_OK || ask.target.shard >= s->n_shards ||
       ask.target.collection != RS_COLL || !e->deadline_ms)
     abort();
   struct rs_shard *sh = &s->shards[ask.target.shard];
@@ -413,6 +418,9 @@ void rs_open(struct rs *s, uint64_t seed, const struct router_options *options) 
   memset(s, 0, sizeof *s);
   s->random = seed * 2654435761u + 1;
   s->now_us = 1000000;
+  s->n_shards = s->told.n_shards = RS_SHARDS;
+  for (uint32_t i = 0; i < RS_SLOTS; i++)
+    s->of[i] = s->told.of[i] = (uint16_t)(i % RS_SHARDS);
   for (uint32_t i = 0; i < RS_SHARDS; i++) {
     struct rs_shard *sh = &s->shards[i];
     for (uint32_t j = 0; j < RS_REPLICAS; j++)
@@ -432,6 +440,56 @@ void rs_close(struct rs *s) {
   router_close(s->router);
 }
 
+/* Every other slot of the shard is a new one's: with its rows, and with all op ids. The log that
+   the shard has keeps its places. */
+static void rs_split(struct rs *s, uint32_t shard) {
+  struct rs_shard *parent = &s->shards[shard], *child = &s->shards[s->n_shards];
+  uint32_t n = parent->n, slots = 0;
+  *child = *parent;
+  child->n = 0;
+  for (uint32_t i = 0; i < RS_SLOTS; i++)
+    if (s->of[i] == shard && slots++ % 2)
+      s->of[i] = (uint16_t)s->n_shards;
+  for (uint32_t i = 0; i < n; i++) {
+    const struct rs_row row = parent->log[i];
+    if (rs_shard_of(s, row.key) != s->n_shards)
+      continue;
+    child->log[child->n++] = row;
+    if (rs_find(parent, parent->n, row.key))
+      parent->log[parent->n++] = (struct rs_row){.key = row.key, .gone = true};
+  }
+  if (parent->n > RS_LOG / RS_SHARDS)
+    abort();
+  for (uint32_t i = 0; i < RS_REPLICAS; i++) {
+    parent->applied[i] = parent->n;
+    child->applied[i] = child->n;
+  }
+  parent->generation++;
+  child->generation = 1;
+  parent->fenced_us = child->fenced_us = 0;
+  rs_lead(s, s->n_shards++, child->primary);
+}
+
+/* A shard is fenced, then split, and some time later the documents say so. */
+static void rs_splits(struct rs *s) {
+  uint32_t i = rs_random(s, s->n_shards), slots = 0, fenced = 0;
+  for (uint32_t k = 0; k < RS_SLOTS; k++)
+    slots += s->of[k] == i;
+  for (uint32_t k = 0; k < s->n_shards; k++)
+    fenced += s->shards[k].fenced_us != 0;
+  if (s->n_shards < RS_MOST && slots > 1 && !fenced && rs_random(s, 1000) < s->faults.splits)
+    s->shards[i].fenced_us = s->now_us + rs_random(s, 100000);
+  for (i = 0; i < s->n_shards; i++)
+    if (s->shards[i].fenced_us && s->now_us >= s->shards[i].fenced_us)
+      rs_split(s, i);
+  if (rs_random(s, 4))
+    return;
+  s->told.n_shards = s->n_shards;
+  memcpy(s->told.of, s->of, sizeof s->of);
+  for (i = 0; i < s->n_shards; i++)
+    s->told.generation[i] = s->shards[i].generation;
+}
+
 /* What may happen in any 10 ms. */
 static void rs_fate(struct rs *s) {
   for (uint32_t i = 1; i <= RS_NODES; i++)
@@ -439,7 +497,7 @@ static void rs_fate(struct rs *s) {
       s->nodes[i].dead = s->nodes[i].hung = false;
       router_up(s->router, s->now_us, i);
     }
-  for (uint32_t i = 0; i < RS_SHARDS; i++) {
+  for (uint32_t i = 0; i < s->n_shards; i++) {
     struct rs_shard *sh = &s->shards[i];
     uint32_t j = rs_random(s, RS_REPLICAS);
     if (!s->nodes[sh->nodes[j]].dead)
@@ -450,6 +508,8 @@ static void rs_fate(struct rs *s) {
         !s->nodes[sh->nodes[j]].dead && !s->nodes[sh->nodes[j]].hung && !rs_random(s, 20))
       rs_lead(s, i, sh->nodes[j]);
   }
+  if (s->faults.splits || s->n_shards > RS_SHARDS)
+    rs_splits(s);
   uint32_t node = 1 + rs_random(s, RS_NODES), away = 0;
   for (uint32_t i = 1; i <= RS_NODES; i++)
     away += s->nodes[i].dead || s->nodes[i].hung;

@@ -10,7 +10,9 @@
 
 enum {
   RS_NODES = 5,
-  RS_SHARDS = 6,
+  RS_SHARDS = 6, /* to begin with */
+  RS_MOST = 12,  /* when they have been split */
+  RS_SLOTS = 64,
   RS_REPLICAS = 3,
   RS_DIM = 4,
   RS_LOG = 20000,
@@ -35,6 +37,8 @@ struct rs_shard {
   uint32_t applied[RS_REPLICAS];
   uint64_t ops[4096]; /* counts of the client that were applied */
   uint32_t n_ops;
+  uint64_t generation;
+  int64_t fenced_us; /* takes no writes until then, and is split; 0: not under way */
 };
 
 struct rs_event {
@@ -53,6 +57,7 @@ struct rs_faults {
   uint32_t refused; /* of 1,000 requests: overloaded or unavailable */
   uint32_t deaths;  /* of 1,000 steps of 10 ms */
   uint32_t moves;   /* likewise: a leader changes though all are well */
+  uint32_t splits;  /* likewise: a shard begins to be split */
   bool lag;         /* replicas are behind the primary */
 };
 
@@ -61,7 +66,14 @@ struct rs {
   int64_t now_us;
   struct rs_faults faults;
   struct router *router;
-  struct rs_shard shards[RS_SHARDS];
+  struct rs_shard shards[RS_MOST];
+  uint32_t n_shards;
+  uint16_t of[RS_SLOTS]; /* whose each slot is */
+  struct {               /* what the documents say, which is later */
+    uint16_t of[RS_SLOTS];
+    uint64_t generation[RS_MOST];
+    uint32_t n_shards;
+  } told;
   struct {
     bool dead;       /* takes and says nothing; the router is told */
     bool hung;       /* the same, but it is not told */

@@ -199,6 +199,14 @@ static void chaos_move(struct chaos *c, int node, bool on) {
     rig_move(&c->ctl, &c->rig, (uint32_t)node % c->rig.config.shards);
 }
 
+/* A shard is begun to be split, if all nodes are there; it is over before the next one begins. */
+static void chaos_split(struct chaos *c, int node, bool on) {
+  if (on)
+    rig_split(&c->ctl, (uint32_t)node % c->rig.config.shards);
+  while (!on && !rig_shards(&c->ctl))
+    ctl_turn(&c->ctl, ctl_now(&c->ctl) + 20000);
+}
+
 struct chaos_fault {
   const char *name;
   void (*set)(struct chaos *c, int node, bool on);
@@ -221,6 +229,7 @@ static const struct chaos_fault chaos_hard[] = {
 /* And one of these beside it, left behind for the next. */
 static const struct chaos_fault chaos_mild[] = {
     {"shard moves", chaos_move},
+    {"shard splits", chaos_split},
     {"slow links", chaos_slow_link},
     {"slow disk", chaos_slow_disk},
     {"clock leaps", chaos_clock},
@@ -259,8 +268,11 @@ static void chaos_faults(struct chaos *c, int faults, unsigned step) {
       last->set(c, last_node, false);
     last = &chaos_mild[(first + i) % CHAOS_MILD];
     last_node = chaos_victim(c);
+    bool no_etcd = hard->set == chaos_etcd_quorum || hard->set == chaos_cut_etcd;
     if (hard->set == chaos_etcd_quorum && last->set == chaos_etcd_member)
       last = chaos_mild; /* the third member is the last one */
+    if (no_etcd && last->set == chaos_split)
+      last = chaos_mild; /* a split goes on, and its writes with it, when there is metadata */
     fault_node_say("%s, node %d, %u writes so far", last->name, last_node, c->writes);
     last->set(c, last_node, true);
     chaos_await(c, step);

@@ -217,6 +217,74 @@ static void test_tables(void **state) {
   assert_null(doc_splits_write(&splits, &n)); /* shares slot 8 */
 }
 
+/* Generations are there once a shard was split, and only then is the table one of a later version.
+ */
+static void test_generations(void **state) {
+  char why[DOC_TEXT_MAX];
+  uint16_t shard[8] = {0, 1, 2, 3, 0, 1, 2, 3};
+  struct doc_slots slots = {.n = 8, .shard = shard}, back;
+  size_t n;
+  (void)state;
+  char *text = doc_slots_write(&slots, &n);
+  assert_non_null(strstr(text, "\"v\":1"));
+  free(text);
+  assert_true(doc_slots_set_generation(&slots, 2, 70000));
+  assert_true(doc_slots_set_generation(&slots, 0, 1));
+  text = doc_slots_write(&slots, &n);
+  assert_non_null(strstr(text, "\"v\":2"));
+  assert_int_equal(doc_slots_read((struct meta_bytes){text, n}, &back, why), DOC_OK);
+  static const uint32_t wanted[] = {1, 0, 70000, 0, 0};
+  for (uint32_t i = 0; i < 5; i++)
+    assert_int_equal(doc_slots_generation(&back, i), wanted[i]);
+  assert_memory_equal(back.shard, shard, sizeof shard);
+  free(text);
+  doc_slots_free(&back);
+  assert_true(doc_slots_set_generation(&slots, 2, 0));
+  assert_int_equal(slots.n_generations, 1);
+  free(slots.generation);
+  assert_int_equal(doc_slots_read(meta_text("{\"v\":3,\"shard\":\"AAAAAA==\"}"), &back, why),
+                   DOC_NEWER);
+  assert_int_equal(
+      doc_slots_read(meta_text("{\"v\":2,\"shard\":\"AAAAAA==\",\"generation\":\"AAA=\"}"),
+                     &back, why),
+      DOC_MALFORMED);
+}
+
+static void test_split(void **state) {
+  char why[DOC_TEXT_MAX];
+  uint8_t moved[16] = {[3] = 1, [8] = 1, [15] = 1};
+  size_t n;
+  struct doc_split doc = {.collection = 7, .shard = 2, .id = 3, .child = 9, .n = 16}, back;
+  (void)state;
+  doc.moved = moved;
+  doc.step = DOC_SPLIT_RELEASING;
+  doc.n_forks = 2;
+  doc.forks[0] = (struct doc_replica){4, {{1}}};
+  doc.forks[1] = (struct doc_replica){2, {{2}}};
+  char *text = doc_split_write(&doc, &n);
+  assert_non_null(text);
+  assert_int_equal(doc_split_read((struct meta_bytes){text, n}, &back, why), DOC_OK);
+  assert_true(back.collection == 7 && back.shard == 2 && back.id == 3 && back.child == 9 &&
+              back.step == DOC_SPLIT_RELEASING && back.n_forks == 2 && back.forks[1].node == 2);
+  assert_int_equal(back.n, 16);
+  assert_memory_equal(back.moved, moved, sizeof moved);
+  assert_true(doc_split_open(&back));
+  doc_split_free(&back);
+  for (size_t cut = 1; cut < n; cut++)
+    assert_int_equal(doc_split_read((struct meta_bytes){text, cut}, &back, why), DOC_MALFORMED);
+  free(text);
+  doc.forks[1].node = 4; /* twice */
+  assert_null(doc_split_write(&doc, &n));
+  doc.n_forks = 1;
+  doc.child = 2; /* itself */
+  assert_null(doc_split_write(&doc, &n));
+  doc.child = 9;
+  memset(moved, 1, sizeof moved); /* all of it */
+  assert_null(doc_split_write(&doc, &n));
+  memset(moved, 0, sizeof moved);
+  assert_null(doc_split_write(&doc, &n));
+}
+
 static void test_keys(void **state) {
   static const struct {
     enum doc_kind kind;
@@ -225,7 +293,7 @@ static void test_keys(void **state) {
                {DOC_PATH_NUMBERS, 0, 0},
                {DOC_PATH_NODE, 1, 0},    {DOC_PATH_LIVE, UINT32_MAX, 0}, {DOC_PATH_COLL, 20, 0},
                {DOC_PATH_SLOTS, 3, 0},   {DOC_PATH_SPLITS, 3, 0},        {DOC_PATH_SHARD, 4, 4095},
-               {DOC_PATH_MOVE, 4, 0}};
+               {DOC_PATH_MOVE, 4, 0},    {DOC_PATH_SPLIT, 5, 17}};
   uint32_t a, b;
   char uuid[33];
   struct doc_uuid parsed;
@@ -565,6 +633,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_shard),        cmocka_unit_test(test_malformed),
       cmocka_unit_test(test_node_coll),    cmocka_unit_test(test_tables),
+                                     cmocka_unit_test(test_generations),
+                                     cmocka_unit_test(test_split),
       cmocka_unit_test(test_keys),         cmocka_unit_test(test_base64),
       cmocka_unit_test(test_cache),        cmocka_unit_test(test_cache_outage),
       cmocka_unit_test(test_cache_faults), cmocka_unit_test(test_model_faults),

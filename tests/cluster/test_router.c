@@ -118,7 +118,7 @@ static int tr_true_order(const void *x, const void *y) {
 
 static uint32_t tr_truth(const struct rs *s, const float *query, struct tr_true *out) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < RS_SHARDS; i++)
+  for (uint32_t i = 0; i < s->n_shards; i++)
     for (uint32_t j = 0; j < s->shards[i].n; j++) {
       const struct rs_row *row = &s->shards[i].log[j];
       if (rs_find(&s->shards[i], s->shards[i].n, row->key) != row)
@@ -249,9 +249,10 @@ static void tr_place(struct tr_call *c) {
 /* How many entries of the logs are of this write. */
 static uint32_t tr_written(const struct rs *s, int64_t stamp) {
   uint32_t n = 0;
-  for (uint32_t i = 0; i < RS_SHARDS; i++)
+  for (uint32_t i = 0; i < s->n_shards; i++)
     for (uint32_t j = 0; j < s->shards[i].n; j++)
-      n += s->shards[i].log[j].stamp == stamp && !s->shards[i].log[j].gone;
+      n += s->shards[i].log[j].stamp == stamp && !s->shards[i].log[j].gone &&
+           rs_shard_of(s, s->shards[i].log[j].key) == i;
   return n;
 }
 
@@ -409,7 +410,8 @@ static void test_chaos(void **state) {
                                .refused = seed % 5 * 10,
                                .deaths = seed % 7 * 3,
                                .moves = seed % 2 * 5,
-                               .lag = seed % 3 == 0};
+                               .lag = seed % 3 == 0,
+                               .splits = seed % 5 < 3 ? 20 : 0};
     memset(&t, 0, sizeof t);
     t.writes = seed % 2 || seed % 3 == 0;
     t.partial = seed % 3 == 1;

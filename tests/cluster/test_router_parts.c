@@ -37,7 +37,7 @@ static void tr_policy(struct router_map *map, enum doc_policy policy, const char
   static struct router_shard shards[4] = {
       {.known = true}, {.known = true}, {.known = true}, {.known = true}};
   *map = (struct router_map){.schema = schema,
-                             .slots = {16, of},
+                             .slots = {.n = 16, .shard = of},
                              .splits = splits,
                              .key = tr_fields,
                              .n_shards = 4,
@@ -101,6 +101,33 @@ static void test_policies(void **state) {
   assert_true(shares.n == 1 && shares.shares[0].shard == home);
   assert_int_equal(router_split_keys(&map, &(vecdb_keys){numbers, NULL, 1}, &mem, &shares, &error),
                    VECDB_ERR_TYPE);
+  wire_mem_free(&mem);
+}
+
+/* The slot of one row, as a node that has the row finds it, is where the router sends the row. */
+static void test_slot_of_row(void **state) {
+  (void)state;
+  static const char *const ids[] = {"a", "b", "c", "d"};
+  static const int64_t numbers[] = {-5, 10, 15, 400};
+  const struct wire_column columns[] = {{"id", VECDB_VARCHAR, 0, 0, ids, 0, NULL, NULL},
+                                        {"n", VECDB_INT64, 0, 0, numbers, 0, NULL, NULL}};
+  const struct wire_columns rows = {4, 2, columns, NULL};
+  struct doc_range ranges[2] = {{.n_slots = 8}, {{.number = 15}, 8, 8}};
+  static const enum doc_policy policies[] = {DOC_HASH, DOC_TENANT, DOC_RANGE};
+  struct router_map map;
+  struct router_shares shares;
+  struct wire_mem mem = {0};
+  vecdb_error error;
+  for (size_t p = 0; p < 3; p++) {
+    tr_policy(&map, policies[p], policies[p] == DOC_HASH ? "" : "n",
+              (struct doc_splits){2, ranges});
+    assert_int_equal(router_split_rows(&map, &rows, &mem, &shares, &error), VECDB_OK);
+    for (uint32_t i = 0; i < 4; i++) {
+      const vecdb_value key = wire_columns_value(&rows, i, 0), by = wire_columns_value(&rows, i, 1);
+      assert_int_equal(map.slots.shard[router_split_slot(&map.route, &key, &by)],
+                       tr_shard_of(&shares, i));
+    }
+  }
   wire_mem_free(&mem);
 }
 
@@ -454,9 +481,33 @@ static void test_computed(void **state) {
   wire_mem_free(&mem);
 }
 
+/* A target of before there were generations, which end its section: its generation is 0. */
+static void test_earlier_target(void **state) {
+  (void)state;
+  const struct wire_message m = {
+      .kind = WIRE_STATS, .has = WIRE_HAS(WIRE_TARGET), .target = {3, 4, 5, 6, 7, 8}};
+  struct wire_message back;
+  struct wire_mem mem = {0};
+  struct wire_out out;
+  wire_out_init(&out, WIRE_LIMIT);
+  wire_message_write(&m, &out);
+  assert_int_equal(wire_message_read(out.data, out.n, &mem, &back), WIRE_OK);
+  assert_int_equal(back.target.generation, 8);
+  const uint32_t whole = (uint32_t)out.n - 8, section = 32;
+  memcpy(out.data + 4, &whole, sizeof whole);
+  memcpy(out.data + 16 + 4, &section, sizeof section);
+  assert_int_equal(wire_message_read(out.data, whole, &mem, &back), WIRE_OK);
+  assert_int_equal(back.target.rev, 7);
+  assert_int_equal(back.target.generation, 0);
+  wire_mem_free(&mem);
+  wire_out_free(&out);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_prune),   cmocka_unit_test(test_policies),
+                                     cmocka_unit_test(test_slot_of_row),
+                                     cmocka_unit_test(test_earlier_target),
       cmocka_unit_test(test_tenant_fields), cmocka_unit_test(test_hits),
       cmocka_unit_test(test_computed),
       cmocka_unit_test(test_latency), cmocka_unit_test(test_breaker),

@@ -88,7 +88,7 @@ static const struct wire_document tw_documents[] = {{5, 1, 0, 77, "{}", 2}, {8, 
 
 static struct wire_message tw_message(uint16_t kind, uint32_t has) {
   struct wire_message m = {.kind = kind, .has = has};
-  m.target = (struct wire_target){3, 4, 5, 6, 7};
+  m.target = (struct wire_target){3, 4, 5, 6, 7, 8};
   m.write = (struct wire_write){UINT64_MAX, 9, WIRE_UPSERT, 2, 1};
   m.rows = (struct wire_columns){3, sizeof tw_columns / sizeof *tw_columns, tw_columns, NULL};
   m.keys = (vecdb_keys){tw_ids, NULL, 3};
@@ -132,12 +132,12 @@ static const struct tw_kind {
     {WIRE_DROP, 0, P(NAME)}, {WIRE_ALTER, 0, P(NAME)}, {WIRE_LIST, 0, 0}, {WIRE_CANCEL, 0, 0},
     {WIRE_COUNT, 0, P(TARGET) | P(READ) | P(FILTER)}, {WIRE_STATS, 0, P(TARGET)},
     {WIRE_CHANGES, 0, P(TARGET) | P(READ) | P(SINCE)},
-    {WIRE_ANSWER, 0, P(RESULT)}, {WIRE_ANSWER, 0,
+    {WIRE_ANSWER, 0, P(RESULT)}, {WIRE_WRITE, WIRE_CHECK, P(TARGET) | P(OP)}, {WIRE_ANSWER, 0,
      P(RESULT) | P(HITS) | P(BATCH) | P(FOUND) | P(NUMBER) | P(STATE) | P(SUMMARY) |
          P(DOCUMENTS_OF) | P(CHANGED) | P(KEYS)},
     {WIRE_WRITE, WIRE_OPTIMIZE, P(TARGET) | P(OP) | P(OPTIMIZER)},
-    {WIRE_WRITE, WIRE_CHECK, P(TARGET) | P(OP)},
     {WIRE_WRITE, WIRE_FIELDS_ADD, P(TARGET) | P(OP) | P(NAME)},
+    {WIRE_WRITE, WIRE_SPLIT, P(TARGET) | P(OP) | P(DOCUMENTS_OF)},
     {WIRE_SEARCH, 0, P(TARGET) | P(VECTORS) | P(READ) | P(GROUP)},
 };
 #undef P

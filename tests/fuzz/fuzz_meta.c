@@ -38,6 +38,7 @@ META_ROUND(slots, doc_slots_free)
 META_ROUND(splits, doc_splits_free)
 META_ROUND(shard, meta_nothing)
 META_ROUND(move, meta_nothing)
+META_ROUND(split, doc_split_free)
 
 static void meta_answer(enum etcd_kind kind, const uint8_t *data, size_t size) {
   struct etcd_answer answer;
@@ -62,14 +63,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                                          meta_shard,   meta_move};
   if (!size)
     return 0;
-  unsigned which = *data % 14;
+  unsigned which = *data % 15;
   data++;
   size--;
   if (which < 8)
     documents[which]((struct meta_bytes){data, size});
   else if (which < 13)
     meta_answer((enum etcd_kind)(which - 8), data, size);
-  else
+  else if (which == 13)
     meta_line(data, size);
+  else
+    meta_split((struct meta_bytes){data, size});
   return 0;
 }

@@ -204,6 +204,7 @@ build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
 build/$(1)/tests/cluster/test_ingest: build/$(1)/tests/cluster/nodetest.o $$(INGEST_SRC:%.c=build/$(1)/%.o)
 build/$(1)/tests/cluster/test_ingest: private LIBS += $$(INGEST_LIBS)
 build/$(1)/tests/cluster/test_client build/$(1)/tests/cluster/test_edge: build/$(1)/tests/cluster/nodetest.o
+build/$(1)/tests/cluster/test_node: $(foreach f,line use,build/$(1)/tests/cluster/node$(f).o)
 build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
@@ -256,6 +257,10 @@ build/check/tests/%.o: private FLAGS.check := $(call SOON,$(FLAGS.check))
 build/release/tests/%.o: private FLAGS.release := $(call SOON,$(FLAGS.release))
 build/check/tests/tlib/%.o build/check/tests/unit/test_base.o: private FLAGS.check := $(FLAGS.check)
 build/release/tests/tlib/%.o: private FLAGS.release := $(FLAGS.release) -ffunction-sections
+# What listens to a network: checks of what is written to the stack and to buffers, and programs whose
+# addresses nobody knows and whose tables nobody writes (tests/deploy/deploy_test.py looks).
+build/release/cluster/%.o: private FLAGS.release += -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+HARD := -pie -Wl,-z,relro -Wl,-z,now
 # What learns centroids is a third of the time of many tests under the sanitizers.
 build/asan/lib/kern/linear%.o: private FLAGS.asan := $(FLAGS.asan:-Og=-O2)
 
@@ -317,7 +322,7 @@ build/texts.c: $(filter cluster/%,$(SERVER_TEXTS))
 build/vecdbd: build/release/cluster/vecdbd.o build/release/with-openssl.o build/release/libserver.a \
     build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pie -Wl,-z,relro -Wl,-z,now -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
+	$(Q)$(CC) $(HARD) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
     $(patsubst %.c,build/release/%.o,$(call helpers,bench)) build/release/with-openssl.o \
     build/release/libserver.a build/release/libcluster.a build/libvecdb.a
@@ -326,7 +331,7 @@ $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
 build/vecdb-cluster: build/release/cluster/ctl/vecdb_cluster.o build/release/libcluster.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+	$(Q)$(CC) $(HARD) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
 $(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
     $(patsubst %.c,build/release/%.o,bench/npy.c) build/release/libcluster.a build/libvecdb.a
 	@mkdir -p $(@D)
@@ -355,7 +360,7 @@ cluster-client: build/libvecdb-client.a build/libvecdb-client.so build/cluster-c
 	@:
 build/vecdb-node: build/release/cluster/node/vecdb_node.o build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
+	$(Q)$(CC) $(HARD) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
 ingest-test: ## vecdb-ingest into vecdbd, over HTTP; into a cluster: test_ingest
 	@$(DEPS) lib server cluster
 	$(SUB) QUIET=1 build/vecdbd build/vecdb-ingest
@@ -363,7 +368,7 @@ ingest-test: ## vecdb-ingest into vecdbd, over HTTP; into a cluster: test_ingest
 build/vecdb-ingest: build/release/cluster/ingest/vecdb_ingest.o $(INGEST_SRC:%.c=build/release/%.o) \
     build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(INGEST_LIBS) $(LIBS)
+	$(Q)$(CC) $(HARD) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(INGEST_LIBS) $(LIBS)
 build/cluster_demo: build/release/cluster/demo/cluster_demo.o build/release/examples/demo_data.o \
     build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)

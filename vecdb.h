@@ -41,7 +41,7 @@ extern "C" {
 #define VECDB_VERSION_PATCH 0
 #define VECDB_VERSION_STRING "0.1.0"
 /* Format of the files. A library opens its own format and older ones, and refuses newer ones. */
-#define VECDB_FORMAT_VERSION 7
+#define VECDB_FORMAT_VERSION 8
 
 #if defined(VECDB_STATIC)
 #define VECDB_API
@@ -61,6 +61,8 @@ extern "C" {
 #define VECDB_MAX_VARCHAR 65535       /* bytes of a VARCHAR value */
 #define VECDB_MAX_JSON 65535          /* bytes of a JSON value */
 #define VECDB_MAX_JSON_DEPTH 128      /* levels of arrays and objects in one */
+#define VECDB_MAX_JSON_INDEXES 64     /* of a collection */
+#define VECDB_MAX_JSON_PATH 1024      /* bytes of the path of one */
 #define VECDB_MAX_ARRAY 4096          /* elements of an ARRAY value */
 #define VECDB_MAX_SPARSE 65536        /* pairs of a sparse vector */
 #define VECDB_MAX_BATCH_ROWS 1048576
@@ -649,6 +651,21 @@ typedef struct vecdb_string {
   size_t length;
 } vecdb_string;
 
+/*
+ * An index of what stands at a path of a JSON field: rows are found by it as by a SORTED index of a
+ * field. `path` is written as behind the field's name in a filter, `["price"]` or `["a"]["b"][0]`,
+ * of constant keys and places; the name may stand before it. `type` says which values are kept:
+ * DOUBLE numbers, VARCHAR texts, BOOL truth values. Filters that compare the place with constants
+ * of the type (== != < <= > >=, `in`, `like "prefix%"`, a truth value by itself) find rows by it;
+ * the others, such as `is null` and the functions on arrays, read the texts, and what passes is the
+ * same with an index and without one. A path may have an index of each type.
+ */
+typedef struct vecdb_json_index {
+  const char *path; /* a schema that the library gives has it as `["key"]` and `[0]`, keys with the
+                       escapes \\ \" and \u00XX alone */
+  int32_t type;     /* VECDB_BOOL, VECDB_DOUBLE or VECDB_VARCHAR */
+} vecdb_json_index;
+
 /* A field of a schema. */
 typedef struct vecdb_field {
   const char *name;        /* 1 to 255 bytes: a letter or _, then letters, digits and _; no word of
@@ -665,6 +682,8 @@ typedef struct vecdb_field {
   int32_t scalar_index;    /* scalar fields: a vecdb_scalar_index */
   vecdb_index_params index;  /* vectors; all zero: AUTO, and so for sparse ones */
   vecdb_value default_value; /* with VECDB_HAS_DEFAULT */
+  const vecdb_json_index *json_indexes; /* JSON */
+  uint32_t n_json_indexes;
 } vecdb_field;
 
 /* The fields of a collection. */
@@ -720,6 +739,20 @@ VECDB_API int vecdb_field_drop(vecdb_collection *collection, const char *field,
                                const vecdb_control *control, vecdb_error *error);
 VECDB_API int vecdb_field_rename(vecdb_collection *collection, const char *field, const char *name,
                                  const vecdb_control *control, vecdb_error *error);
+
+/*
+ * Gives a JSON field an index (vecdb_json_index), or takes it away: type 0 all of that path. Rows
+ * that come into files from then on are in it; those in files are when these are merged, and
+ * vecdb_compact merges or writes anew all that lack it: until then filters read their texts. As
+ * durable, and with errors, as a change of fields; EXISTS, NOT_FOUND: the index; SCHEMA: no JSON
+ * field, another type, or no path; LIMIT.
+ */
+VECDB_API int vecdb_json_index_create(vecdb_collection *collection, const char *field,
+                                      const vecdb_json_index *index, const vecdb_control *control,
+                                      vecdb_error *error);
+VECDB_API int vecdb_json_index_drop(vecdb_collection *collection, const char *field,
+                                    const vecdb_json_index *index, const vecdb_control *control,
+                                    vecdb_error *error);
 
 /*
  * Makes rows expire: they are gone `ttl_ms` after the time in an INT64 field, in milliseconds since
@@ -919,9 +952,10 @@ typedef struct vecdb_param {
  * array_length(f). In a JSON field, or a VARCHAR field that holds JSON, `f["key"][0]` is the value
  * there, for operators and functions; with nothing there, JSON's null, or another type than is
  * asked for, it is as null. `exists f["key"]` is `f["key"] is not null`; json_contains,
- * json_contains_all and json_contains_any are other names of array_contains and so on. Each such
- * filter reads the texts: JSON has no index. Comparison with null is unknown, and only true rows
- * pass, as in SQL. An integer division by zero or an overflow makes the row's result unknown.
+ * json_contains_all and json_contains_any are other names of array_contains and so on. Such
+ * filters read the texts, but where the place has an index (vecdb_json_index). Comparison with null
+ * is unknown, and only true rows pass, as in SQL. An integer division by zero or an overflow makes
+ * the row's result unknown.
  * text NULL: every row passes. length 0 with a non-NULL text: up to NUL.
  */
 typedef struct vecdb_filter {

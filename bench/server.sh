@@ -28,7 +28,8 @@ folder=build/load
 path=/v1/collections/bench/search
 bodies=$folder/bodies
 server=
-trap '[ -z "$server" ] || kill "$server"' EXIT
+spinners=
+trap '[ -z "$server$spinners" ] || kill $server $spinners' EXIT
 
 # field NAME: its number in a JSON line.
 field() {
@@ -87,11 +88,16 @@ highest() {
 
 # keep_awake: on each processor something runs whenever nothing else wants to; into $spinners.
 keep_awake() {
-  spinners=
   for cpu in $(seq 0 $(($(nproc) - 1))); do
     chrt -i 0 taskset -c "$cpu" sh -c 'while :; do :; done' &
     spinners="$spinners $!"
   done
+}
+
+let_sleep() {
+  # shellcheck disable=SC2086
+  kill $spinners
+  spinners=
 }
 
 # ask PROCESSORS TURN: one line.
@@ -112,8 +118,7 @@ overhead() {
     done
     keep_awake
     ask awake 1
-    # shellcheck disable=SC2086
-    kill $spinners
+    let_sleep
   done
 }
 
@@ -146,9 +151,10 @@ more() {
 }
 
 # The same queries on a bare connection and on one with TLS and a token that is shown each time, by
-# turns.
+# turns, on processors that do not sleep: what waking one takes differs by more than what is measured.
 security() {
   secure
+  keep_awake
   for _ in $(seq "$rounds"); do
     bare=$(build/bench/overhead $folder/db "$data/query.npy")
     both=$(OVERHEAD_TOKEN=$token VECDBD_SERVER_TLS_CERTIFICATE=$folder/tls.pem \
@@ -162,6 +168,7 @@ security() {
         "\"cost_us\": $(awk "BEGIN {print $b - $a}")}"
     done
   done
+  let_sleep
 }
 
 rates() {

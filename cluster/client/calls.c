@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client/calls.h"
+#include "client/defaults.h"
 #include "client/session.h"
 
 int calls_fail(vecdb_error *error, int code, const char *field, const char *words) {
@@ -106,8 +107,22 @@ static int calls_answer(vecdb_client *c, struct job *job, vecdb_client_answer **
 
 /* ---- Writes ---- */
 
+/* A write that makes some of its rows: of these alone the shard would have to compute. */
+int calls_computed(const struct job *job, const struct router_map *map, vecdb_error *error) {
+  const char *field = defaults_missing(&map->schema, &job->message.rows);
+  return field ? calls_fail(error, VECDB_ERR_UNSUPPORTED, field,
+                            "shards compute no defaults: rows that may be made need a value")
+               : VECDB_OK;
+}
+
 static int calls_prepare_batch(struct job *job, const struct router_map *map, vecdb_error *error) {
-  return wire_columns_of_batch(&map->schema, job->params, &job->mem, &job->message.rows, error);
+  const struct wire_write *w = &job->message.write;
+  const bool whole = w->kind != WIRE_UPDATE;
+  struct wire_columns *rows = &job->message.rows;
+  int code = wire_columns_of_batch(&map->schema, job->params, &job->mem, rows, error);
+  if (!code && !whole && w->flags & VECDB_UPDATE_INSERT)
+    code = calls_computed(job, map, error);
+  return code ? code : defaults_fill(&map->schema, whole, &job->mem, rows, error);
 }
 
 int calls_nothing(struct job *job, const struct router_map *map, vecdb_error *error) {

@@ -9,6 +9,8 @@ int calls_fail(vecdb_error *error, int code, const char *field, const char *word
 /* Checks what all calls have, and puts it into the job. */
 int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call, struct job *job,
                 vecdb_error *error);
+/* UNSUPPORTED when the job's rows lack a field whose default is computed. */
+int calls_computed(const struct job *job, const struct router_map *map, vecdb_error *error);
 /* For jobs whose message needs no map. */
 int calls_nothing(struct job *job, const struct router_map *map, vecdb_error *error);
 /* Waits for it; what it says of failures goes to `error`. */

@@ -9,17 +9,6 @@
 #include "client/calls.h"
 #include "client/session.h"
 
-/* Whether each default is a value: one that is computed would be another on each replica. */
-static bool collections_defaults(const vecdb_schema *schema, vecdb_error *error) {
-  for (uint32_t i = 0; i < schema->n_fields; i++)
-    if (schema->fields[i].flags & (VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID)) {
-      calls_fail(error, VECDB_ERR_UNSUPPORTED, schema->fields[i].name,
-                 "replicas would compute different defaults: give values");
-      return false;
-    }
-  return true;
-}
-
 static int collections_document(const char *name, const vecdb_schema *schema,
                           const vecdb_client_layout *layout, char **text, vecdb_error *error) {
   static const vecdb_client_layout usual = VECDB_CLIENT_LAYOUT_INIT;
@@ -38,11 +27,12 @@ static int collections_document(const char *name, const vecdb_schema *schema,
     return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_client_layout is not understood");
   if (strlen(name) >= sizeof doc.name)
     return calls_fail(error, VECDB_ERR_NAME, "", "a cluster's collections have up to 63 bytes");
-  if (!collections_defaults(schema, error))
-    return VECDB_ERR_UNSUPPORTED;
   if (l->tenant_field) {
     if (strlen(l->tenant_field) >= sizeof doc.field)
       return calls_fail(error, VECDB_ERR_NAME, "", "a tenants' field has up to 63 bytes");
+    if (!wire_schema_tenants(wire_schema_field(schema, l->tenant_field)))
+      return calls_fail(error, VECDB_ERR_SCHEMA, l->tenant_field,
+                        "a tenants' field is a BOOL, an integer or a VARCHAR of the schema");
     doc.policy = DOC_TENANT;
     doc.window = l->tenant_slots ? l->tenant_slots : 1;
     snprintf(doc.field, sizeof doc.field, "%s", l->tenant_field);
@@ -113,8 +103,10 @@ int vecdb_client_fields_add(vecdb_client *c, const char *name, const vecdb_schem
     return code;
   if (!fields || fields->size != sizeof *fields || fields->field_size != sizeof(vecdb_field))
     return calls_fail(error, VECDB_ERR_ARGUMENT, "", "fields must be given");
-  if (!collections_defaults(fields, error))
-    return VECDB_ERR_UNSUPPORTED;
+  const vecdb_field *computed = wire_schema_computed(fields);
+  if (computed)
+    return calls_fail(error, VECDB_ERR_UNSUPPORTED, computed->name,
+                      "a field whose default is computed is there from the beginning");
   char *text = wire_schema_write(fields);
   if (!text)
     return calls_fail(error, VECDB_ERR_SCHEMA, "", "the fields cannot be written down");

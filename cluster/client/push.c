@@ -30,7 +30,8 @@ static int push_prepare(struct job *job, const struct router_map *map, vecdb_err
   batch.columns = columns;
   batch.n_columns = 2;
   batch.n_rows = (uint32_t)keys->n;
-  return wire_columns_of_batch(&map->schema, &batch, &job->mem, &job->message.rows, error);
+  int code = wire_columns_of_batch(&map->schema, &batch, &job->mem, &job->message.rows, error);
+  return code || !(p->flags & VECDB_PUSH_INSERT) ? code : calls_computed(job, map, error);
 }
 
 int vecdb_client_push(vecdb_client *c, const char *name, const vecdb_push_params *params,

@@ -27,6 +27,14 @@ static int replicas_taken(struct job *job, const struct wire_message *m, vecdb_e
   out->age_ms = m->stats.age_ms;
   out->checked = m->stats.checked;
   out->digest = m->stats.digest;
+  out->bytes_growing = m->stats.bytes_growing;
+  out->bytes_index = m->stats.bytes_index;
+  out->segments_growing = m->stats.segments_growing;
+  out->segments_sealed = m->stats.segments_sealed;
+  out->segments_indexed = m->stats.segments_indexed;
+  out->merge_bytes = m->stats.merge_bytes;
+  out->index_builds = m->stats.index_builds;
+  out->index_build_ns = m->stats.index_build_ns;
   return VECDB_OK;
 }
 

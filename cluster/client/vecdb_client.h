@@ -114,25 +114,28 @@ typedef struct vecdb_client_layout {
   uint32_t replicas; /* 0: 1 */
   uint32_t min_isr;  /* replicas that a write needs; 0: half of them, rounded up */
   int32_t ack;       /* a vecdb_client_ack; DEFAULT: SYNC */
-  /* Field of tenants, whose rows lie in few shards, so that a search with `field == value` asks
-     these alone; NULL: by the hash of the key. And for about how many rows' hashes of 16,384 a
-     tenant's may lie in, a power of two; 0: 1, which is one shard. */
+  /* Field of tenants, a BOOL, an integer or a VARCHAR, whose rows lie in few shards, so that a
+     search with `field == value` asks these alone; NULL: by the hash of the key. And for about how
+     many rows' hashes of 16,384 a tenant's may lie in, a power of two; 0: 1, which is one shard. */
   const char *tenant_field;
   uint32_t tenant_slots;
 } vecdb_client_layout;
 #define VECDB_CLIENT_LAYOUT_INIT \
   { sizeof(vecdb_client_layout), 0, 0, 0, 0, NULL, 0 }
 
-/* layout may be NULL. Rows of AUTO_ID keys need the key's column, filled by
-   vecdb_client_numbers. */
+/* layout may be NULL. Rows of AUTO_ID keys need the key's column, filled by vecdb_client_numbers.
+   Defaults that are computed are so by who writes, with its clock, before anything is sent: they
+   are the same on every replica, and in every try of a call. UNSUPPORTED: a node is of a version
+   that does not know them, or may be. */
 VECDB_API int vecdb_client_create(vecdb_client *client, const char *collection,
                                   const vecdb_schema *schema, const vecdb_client_layout *layout,
                                   const vecdb_client_call *call, vecdb_error *error);
 VECDB_API int vecdb_client_drop(vecdb_client *client, const char *collection,
                                 const vecdb_client_call *call, vecdb_error *error);
-/* As vecdb_fields_add. Every shard has the fields when it returns; a failure may come when the
-   collection has them already, and shards get them soon. Other clients see them when they need
-   them. */
+/* As vecdb_fields_add; UNSUPPORTED likewise, and for fields whose default is computed, which those
+   who know the collection without them would not fill in. Every shard has the fields when it
+   returns; a failure may come when the collection has them already, and shards get them soon. Other
+   clients see them when they need them. */
 VECDB_API int vecdb_client_fields_add(vecdb_client *client, const char *collection,
                                       const vecdb_schema *fields, const vecdb_client_call *call,
                                       vecdb_error *error);
@@ -174,6 +177,15 @@ typedef struct vecdb_client_replica {
   uint32_t age_ms;    /* what was committed so long ago is in its rows; UINT32_MAX: not known */
   uint64_t checked;   /* position as of which it has last compared its rows; 0: none */
   uint64_t digest;    /* of all its rows there: that of others, if theirs are the same */
+  /* As vecdb_stats has them; 0 from nodes of before there were these. */
+  uint64_t bytes_growing; /* of `bytes`: rows in memory, */
+  uint64_t bytes_index;   /* and vector indexes */
+  uint64_t segments_growing;
+  uint64_t segments_sealed;
+  uint64_t segments_indexed;
+  uint64_t merge_bytes;
+  uint64_t index_builds; /* since its node has opened it, and their time */
+  uint64_t index_build_ns;
 } vecdb_client_replica;
 /* Asks the nodes of a collection one after the other, as it was when it was described, and calls
    visit with each replica, a shard's primary first; a non-zero return ends the walk. The call's
@@ -198,8 +210,9 @@ VECDB_API int vecdb_client_insert(vecdb_client *client, const char *collection,
 VECDB_API int vecdb_client_upsert(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, const vecdb_client_call *call,
                                   vecdb_error *error);
-/* As vecdb_update. An update that is tried again after a failure is applied once; `found` is then 0
-   for rows of which that is not known any more. */
+/* As vecdb_update, but an update that may make rows (VECDB_UPDATE_INSERT) needs columns for fields
+   whose default is computed, or is UNSUPPORTED. An update that is tried again after a failure is
+   applied once; `found` is then 0 for rows of which that is not known any more. */
 VECDB_API int vecdb_client_update(vecdb_client *client, const char *collection,
                                   const vecdb_batch *batch, uint32_t flags, uint8_t *found,
                                   const vecdb_client_call *call, vecdb_error *error);

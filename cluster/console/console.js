@@ -233,8 +233,11 @@ async function choose(name) {
     at("collection-title").textContent = name;
     at("collection-about").textContent = schema.description ?? "";
     at("stat-rows").textContent = whole.format(s.rows);
+    /* Before a cluster, and for a tenant, rows are all that is told. */
+    const told = !s.rows || s.segments_sealed + s.segments_growing > 0;
+    for (const tile of document.querySelectorAll("#collection .tiles > :not(:first-child)")) tile.hidden = !told;
     at("stat-segments").textContent = s.segments_sealed + s.segments_growing;
-    at("stat-indexed").textContent = `${s.segments_indexed} of them indexed`;
+    at("stat-indexed").textContent = s.segments_indexed ? `${s.segments_indexed} indexed` : "none indexed";
     at("stat-growing").textContent = bytes(s.bytes_memory);
     at("stat-files").textContent = bytes(s.bytes_files);
     at("stat-index").textContent = bytes(s.bytes_index);
@@ -283,12 +286,24 @@ function hit(h, rank, best, worst) {
   score.append(element("span", "", h.score.toPrecision(5)), bar);
   for (const [name, value] of Object.entries(h.fields ?? {})) {
     const type = chosen.fields.find((f) => f.name === name)?.type;
-    const text = show(value, type), pair = element("div", text.length > LONG ? "long" : "");
+    const text = show(value, type);
+    if (!text) continue;
+    const pair = element("div", text.length > LONG ? "long" : "");
     pair.append(element("dt", "", name), element("dd", "", text));
     values.append(pair);
   }
   item.append(element("span", "rank", rank), element("span", "key-of", show(h.id)), score, values);
   return item;
+}
+
+/* The plan as text; before a cluster there is none. */
+async function planOf(request) {
+  try {
+    return (await askJson("POST", `${pathOf(chosen.name)}/explain`, request)).plan;
+  } catch (error) {
+    if (error.status !== 501) throw error;
+    return "";
+  }
 }
 
 async function search(event) {
@@ -305,7 +320,7 @@ async function search(event) {
     const began = performance.now();
     const found = await askJson("POST", `${pathOf(chosen.name)}/search`, { ...request, fields: plain });
     const took = (performance.now() - began) / 1000;
-    const plan = await askJson("POST", `${pathOf(chosen.name)}/explain`, request);
+    const plan = await planOf(request);
     const { hits, info } = found;
     const best = hits[0]?.score, worst = hits[hits.length - 1]?.score;
     at("hits").replaceChildren(...hits.map((h, i) => hit(h, i + 1, best, worst)));
@@ -315,7 +330,8 @@ async function search(event) {
       `${info.segments} ${info.segments === 1 ? "segment" : "segments"}`;
     at("search-info").textContent = `${hits.length} ${among}, in ` +
       `${seconds(info.elapsed_us / 1e6)} (${seconds(took)} with the way here)${how}`;
-    at("plan").textContent = plan.plan;
+    at("plan").textContent = plan;
+    at("plan-box").hidden = !plan;
     at("results").hidden = false;
   } catch (error) {
     at("search-error").textContent =

@@ -65,6 +65,7 @@ enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_sc
       status = alter_text(ctl, &coll, fields, &schema);
       coll.schema = schema;
       *version = ++coll.schema_version;
+      status = status ? status : ctl_speaks(ctl, coll.id, DOC_SPEAKS_FIELDS);
       text = status ? NULL : doc_coll_write(&coll, &n);
       if (!status)
         status = ctl_put(ctl, doc_path(ctl->cluster, DOC_PATH_COLL, coll.id, 0), text, n,

@@ -17,7 +17,7 @@ static enum ctl_status create_say(struct ctl *ctl, enum ctl_status status, const
 }
 
 enum ctl_status ctl_init(struct ctl *ctl, const char *name) {
-  struct doc_cluster doc = {.id = ctl->cluster, .protocol_min = 1};
+  struct doc_cluster doc = {.id = ctl->cluster, .protocol_min = DOC_SPEAKS_LAST};
   size_t n;
   bool held;
   snprintf(doc.name, sizeof doc.name, "%s", name);
@@ -214,28 +214,31 @@ static enum ctl_status create_activate(struct create *c) {
                           : status;
 }
 
-/* Routers hash the field's values, which is of no use to values that are elsewhere. */
-static enum ctl_status create_tenants(struct ctl *ctl, const struct doc_coll *coll) {
+/* Routers hash the tenant field's values, which is of no use to values that are elsewhere. */
+static enum ctl_status create_schema(struct ctl *ctl, const struct doc_coll *coll) {
   char why[WIRE_WHY] = "";
   struct wire_mem mem = {0};
   vecdb_schema schema;
+  enum ctl_status status = CTL_OK;
   const char *text = coll->schema ? coll->schema : "{}";
   const int code = wire_schema_read(text, strlen(text), &mem, &schema, why);
-  const bool good = !code && wire_schema_tenants(wire_schema_field(&schema, coll->field));
-  wire_mem_free(&mem);
-  if (code == VECDB_ERR_NO_MEMORY)
-    return CTL_NO_MEMORY;
   if (code)
-    return create_say(ctl, CTL_NOT_ALLOWED, why);
-  return good ? CTL_OK
-              : create_say(ctl, CTL_NOT_ALLOWED,
-                           "the field of tenants must be a BOOL, an integer or a VARCHAR");
+    status = code == VECDB_ERR_NO_MEMORY ? CTL_NO_MEMORY : create_say(ctl, CTL_NOT_ALLOWED, why);
+  else if (coll->policy == DOC_TENANT &&
+           !wire_schema_tenants(wire_schema_field(&schema, coll->field)))
+    status = create_say(ctl, CTL_NOT_ALLOWED,
+                        "the field of tenants must be a BOOL, an integer or a VARCHAR");
+  else if (wire_schema_computed(&schema))
+    status = ctl_speaks(ctl, 0, DOC_SPEAKS_FIELDS);
+  wire_mem_free(&mem);
+  return status;
 }
 
 enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll,
                            const struct doc_splits *splits) {
   struct create c = {.ctl = ctl, .coll = coll};
-  enum ctl_status status = coll->policy == DOC_TENANT ? create_tenants(ctl, coll) : CTL_OK;
+  enum ctl_status status =
+      coll->schema || coll->policy == DOC_TENANT ? create_schema(ctl, coll) : CTL_OK;
   if (status)
     return status;
   if (!coll->shards || coll->shards > DOC_SHARDS_MAX || !coll->slots ||

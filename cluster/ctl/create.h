@@ -5,6 +5,11 @@
 #include "ctl/session.h"
 #include "vecdb.h"
 
+/*
+ * Whether each node that has replicas of the collection (0: each node) is of a version that has
+ * `version`, a doc_speaks. CTL_OLDER: one has not, or does not run and may not have.
+ */
+enum ctl_status ctl_speaks(struct ctl *ctl, uint32_t collection, uint32_t version);
 /* Writes PREFIX/fmt; CTL_OK also when it is there. */
 enum ctl_status ctl_init(struct ctl *ctl, const char *name);
 /* Writes the node's document; one that is there is replaced, but keeps its state. */
@@ -18,7 +23,7 @@ enum ctl_status ctl_add_node(struct ctl *ctl, const struct doc_node *node);
 enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll, const struct doc_splits *splits);
 /* Adds fields to the schema of the collection; `version` is that of the schema from then on.
    Whether they are good fields is the caller's to have looked at. CTL_EXISTS: there is one of such
-   a name. */
+   a name. CTL_OLDER: as ctl_speaks. */
 enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_schema *fields,
                                uint64_t *version);
 /* Takes n numbers for rows, from `first` on, that nobody ever gets again. */

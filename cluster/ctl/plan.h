@@ -16,6 +16,7 @@ enum ctl_status {
   CTL_NO_SUCH,     /* no such collection, shard or node */
   CTL_EXISTS,      /* the name is taken */
   CTL_NOT_ALLOWED, /* it would break a rule; the reason is told */
+  CTL_OLDER,       /* a node is of a version that does not know it, or may be; likewise */
   CTL_STORE,       /* the metadata store did not do it */
   CTL_USAGE,
   CTL_NO_MEMORY

@@ -114,6 +114,20 @@ int engine_field_rename(struct engine_collection *collection, const char *field,
   return ENGINE_CALL(collection, field_rename, "renaming a field", field, name, control, error);
 }
 
+int engine_json_index_create(struct engine_collection *collection, const char *field,
+                             const vecdb_json_index *index, const vecdb_control *control,
+                             vecdb_error *error) {
+  return ENGINE_CALL(collection, json_index_create, "an index of a JSON path", field, index,
+                     control, error);
+}
+
+int engine_json_index_drop(struct engine_collection *collection, const char *field,
+                           const vecdb_json_index *index, const vecdb_control *control,
+                           vecdb_error *error) {
+  return ENGINE_CALL(collection, json_index_drop, "dropping an index of a JSON path", field, index,
+                     control, error);
+}
+
 int engine_expire(struct engine_collection *collection, const char *field, uint64_t ttl_ms,
                   const vecdb_control *control, vecdb_error *error) {
   return ENGINE_CALL(collection, expire, "rows that expire", field, ttl_ms, control, error);

@@ -59,6 +59,9 @@ struct engine_cluster {
   uint32_t timeout_ms; /* of calls that say nothing else */
   uint32_t shards;
   uint32_t replicas;
+  /* Collections that have such a field lay the rows of each of its values together, as
+     vecdb_client_layout says; it is needed as long as the engine. NULL: none. */
+  const char *tenant_field;
 };
 /* Connections are made when they are needed: it opens also while no node can be reached. NULL with
    `error` filled. */
@@ -100,6 +103,9 @@ struct engine_replica {
   bool reached; /* its node has answered */
   bool known;   /* and the primary's, so that is known what follows */
   uint64_t behind; /* entries of the shard's log that are committed and not in its rows yet */
+  /* If its node has answered, of its rows: how many, their segments and bytes, what is to be merged
+     and the indexes that were built; the rest is zero. */
+  vecdb_stats stats;
 };
 /* Calls visit with each replica that is in sync, shard by shard. A database has none. */
 int engine_replicas(struct engine_collection *collection,
@@ -112,6 +118,12 @@ int engine_field_drop(struct engine_collection *collection, const char *field,
                       const vecdb_control *control, vecdb_error *error);
 int engine_field_rename(struct engine_collection *collection, const char *field, const char *name,
                         const vecdb_control *control, vecdb_error *error);
+int engine_json_index_create(struct engine_collection *collection, const char *field,
+                             const vecdb_json_index *index, const vecdb_control *control,
+                             vecdb_error *error);
+int engine_json_index_drop(struct engine_collection *collection, const char *field,
+                           const vecdb_json_index *index, const vecdb_control *control,
+                           vecdb_error *error);
 int engine_expire(struct engine_collection *collection, const char *field, uint64_t ttl_ms,
                   const vecdb_control *control, vecdb_error *error);
 int engine_optimizer_set(struct engine_collection *collection, const char *field,

@@ -201,6 +201,18 @@ static int local_field_rename(struct engine_collection *collection, const char *
   return vecdb_field_rename(local_of(collection), field, name, control, error);
 }
 
+static int local_json_index_create(struct engine_collection *collection, const char *field,
+                                   const vecdb_json_index *index, const vecdb_control *control,
+                                   vecdb_error *error) {
+  return vecdb_json_index_create(local_of(collection), field, index, control, error);
+}
+
+static int local_json_index_drop(struct engine_collection *collection, const char *field,
+                                 const vecdb_json_index *index, const vecdb_control *control,
+                                 vecdb_error *error) {
+  return vecdb_json_index_drop(local_of(collection), field, index, control, error);
+}
+
 static int local_expire(struct engine_collection *collection, const char *field, uint64_t ttl_ms,
                         const vecdb_control *control, vecdb_error *error) {
   return vecdb_expire(local_of(collection), field, ttl_ms, control, error);
@@ -380,6 +392,8 @@ static const struct engine_ops local_ops = {
     .fields_add = local_fields_add,
     .field_drop = local_field_drop,
     .field_rename = local_field_rename,
+    .json_index_create = local_json_index_create,
+    .json_index_drop = local_json_index_drop,
     .expire = local_expire,
     .optimizer_set = local_optimizer_set,
     .optimizer_get = local_optimizer_get,

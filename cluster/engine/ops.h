@@ -33,6 +33,10 @@ struct engine_ops {
                     vecdb_error *);
   int (*field_rename)(struct engine_collection *, const char *, const char *,
                       const vecdb_control *, vecdb_error *);
+  int (*json_index_create)(struct engine_collection *, const char *, const vecdb_json_index *,
+                           const vecdb_control *, vecdb_error *);
+  int (*json_index_drop)(struct engine_collection *, const char *, const vecdb_json_index *,
+                         const vecdb_control *, vecdb_error *);
   int (*expire)(struct engine_collection *, const char *, uint64_t, const vecdb_control *,
                 vecdb_error *);
   int (*optimizer_set)(struct engine_collection *, const char *, const vecdb_optimizer *,

@@ -191,7 +191,11 @@ static int remote_create(struct engine *engine, const char *name, const vecdb_sc
   const vecdb_client_call call = remote_call(remote);
   if (out)
     *out = NULL;
-  int rc = vecdb_client_create(remote->client, name, schema, &remote->layout, &call, error);
+  vecdb_client_layout layout = remote->layout;
+  for (uint32_t i = 0; remote->tenant_field && i < schema->n_fields; i++)
+    if (strcmp(schema->fields[i].name, remote->tenant_field) == 0)
+      layout.tenant_field = remote->tenant_field;
+  int rc = vecdb_client_create(remote->client, name, schema, &layout, &call, error);
   return rc || !out ? remote_said(rc, name, error)
                     : remote_get_collection(engine, name, out, error);
 }
@@ -301,7 +305,10 @@ static const struct engine_ops remote_ops = {.close = remote_close,
                                              .search_hybrid = remote_search_hybrid,
                                              .query = remote_query,
                                              .count = remote_count,
-                                             .get = remote_get};
+                                             .get = remote_get,
+                                             .optimizer_set = remote_optimizer_set,
+                                             .push = remote_push,
+                                             .pull = remote_pull};
 
 struct engine *engine_remote_open(const struct engine_cluster *cluster, vecdb_error *error) {
   vecdb_client_options options = VECDB_CLIENT_OPTIONS_INIT;
@@ -325,6 +332,7 @@ struct engine *engine_remote_open(const struct engine_cluster *cluster, vecdb_er
   remote->layout = (vecdb_client_layout)VECDB_CLIENT_LAYOUT_INIT;
   remote->layout.shards = cluster->shards;
   remote->layout.replicas = cluster->replicas;
+  remote->tenant_field = cluster->tenant_field;
   remote->timeout_ms = cluster->timeout_ms;
   pthread_mutex_init(&remote->mutex, NULL);
   return &remote->engine;

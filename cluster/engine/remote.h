@@ -24,7 +24,8 @@ struct remote_known {
 struct remote {
   struct engine engine;
   vecdb_client *client;
-  vecdb_client_layout layout; /* of collections that are created */
+  vecdb_client_layout layout; /* of collections that are created, */
+  const char *tenant_field;   /* and the field that lays their rows together, if they have it */
   uint32_t timeout_ms;
   pthread_mutex_t mutex; /* of the list and all references */
   struct remote_known *known;
@@ -47,6 +48,19 @@ void remote_forget(struct remote *remote, const char *name);
    all. NULL: no memory, and the answer is freed. */
 struct engine_rows *remote_rows(const struct remote_known *known, vecdb_client_answer *answer,
                                 const char *const *fields, size_t n_fields, uint32_t n_queries);
+
+/* remote_calls.c: how a call on the collection is made, and what its code tells of it. */
+vecdb_client_call remote_call_of(struct engine_collection *c, const vecdb_control *control);
+int remote_call_end(struct engine_collection *c, int code);
+
+/* remote_push.c */
+int remote_optimizer_set(struct engine_collection *c, const char *field,
+                         const vecdb_optimizer *optimizer, const vecdb_control *control,
+                         vecdb_error *error);
+int remote_push(struct engine_collection *c, const vecdb_push_params *params, uint64_t *versions,
+                vecdb_error *error);
+int remote_pull(struct engine_collection *c, const char *field, const vecdb_keys *keys,
+                float *values, size_t stride, uint64_t *versions, vecdb_error *error);
 
 /* remote_calls.c: the functions on rows. */
 int remote_insert(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,

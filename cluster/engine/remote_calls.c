@@ -18,7 +18,7 @@ static int calls_no_memory(vecdb_error *error) {
 
 /* ---- How a call is made ---- */
 
-static vecdb_client_call calls_begin(struct engine_collection *c, const vecdb_control *control) {
+vecdb_client_call remote_call_of(struct engine_collection *c, const vecdb_control *control) {
   static const struct {
     int32_t level;
     uint32_t max_age_ms;
@@ -39,7 +39,7 @@ static vecdb_client_call calls_begin(struct engine_collection *c, const vecdb_co
 
 /* What an error tells of the collection: what is known of it may be no more so. A session that saw
    a write which was lost is over. */
-static int calls_end(struct engine_collection *c, int rc) {
+int remote_call_end(struct engine_collection *c, int rc) {
   if (rc == VECDB_ERR_NOT_FOUND || rc == VECDB_ERR_CLOSED || rc == VECDB_CLIENT_SCHEMA ||
       rc == VECDB_CLIENT_LOST)
     remote_forget(calls_of(c)->remote, calls_of(c)->known->name);
@@ -71,18 +71,18 @@ typedef int calls_writer(vecdb_client *client, const char *collection, const vec
 static int calls_send(struct engine_collection *c, calls_writer *writer, const vecdb_batch *batch,
                       int64_t *ids, vecdb_error *error) {
   const struct remote_known *known = calls_of(c)->known;
-  vecdb_client_call call = calls_begin(c, NULL);
+  vecdb_client_call call = remote_call_of(c, NULL);
   int rc = writer(calls_of(c)->remote->client, known->name, batch, &call, error);
   if (!rc)
     calls_ids(known, batch, ids);
-  return calls_end(c, rc);
+  return remote_call_end(c, rc);
 }
 
 /* Rows that are numbered here: the batch and their keys. */
 static int calls_number(struct engine_collection *c, calls_writer *writer,
                         const vecdb_batch *batch, int64_t *ids, vecdb_error *error) {
   const struct remote_known *known = calls_of(c)->known;
-  const vecdb_client_call call = calls_begin(c, NULL);
+  const vecdb_client_call call = remote_call_of(c, NULL);
   int64_t first;
   int rc = vecdb_client_numbers(calls_of(c)->remote->client, batch->n_rows, &first, &call, error);
   if (rc)
@@ -134,22 +134,24 @@ int remote_upsert(struct engine_collection *c, const vecdb_batch *batch, int64_t
 
 int remote_update(struct engine_collection *c, const vecdb_batch *batch, uint32_t flags,
                   uint8_t *found, vecdb_error *error) {
-  vecdb_client_call call = calls_begin(c, NULL);
-  return calls_end(c, vecdb_client_update(calls_of(c)->remote->client, calls_of(c)->known->name,
+  vecdb_client_call call = remote_call_of(c, NULL);
+  const struct remote_collection *rc = calls_of(c);
+  return remote_call_end(c, vecdb_client_update(rc->remote->client, rc->known->name,
                                           batch, flags, found, &call, error));
 }
 
 int remote_delete(struct engine_collection *c, const vecdb_keys *keys, uint64_t *deleted,
                   vecdb_error *error) {
-  vecdb_client_call call = calls_begin(c, NULL);
-  return calls_end(c, vecdb_client_delete(calls_of(c)->remote->client, calls_of(c)->known->name,
+  vecdb_client_call call = remote_call_of(c, NULL);
+  const struct remote_collection *rc = calls_of(c);
+  return remote_call_end(c, vecdb_client_delete(rc->remote->client, rc->known->name,
                                           keys, deleted, &call, error));
 }
 
 int remote_delete_where(struct engine_collection *c, const vecdb_filter *filter, uint64_t *deleted,
                         const vecdb_control *control, vecdb_error *error) {
-  vecdb_client_call call = calls_begin(c, control);
-  return calls_end(
+  vecdb_client_call call = remote_call_of(c, control);
+  return remote_call_end(
       c, vecdb_client_delete_where(calls_of(c)->remote->client, calls_of(c)->known->name, filter,
                                    deleted, &call, error));
 }
@@ -207,13 +209,13 @@ int remote_search(struct engine_collection *c, const vecdb_search_params *params
   const struct calls_wanted wanted = {params->fields, params->n_fields,
                                       params->n_queries ? params->n_queries : 1, params->k,
                                       info, calls_now_ns()};
-  vecdb_client_call call = calls_begin(c, params->control);
+  vecdb_client_call call = remote_call_of(c, params->control);
   vecdb_client_answer *answer;
   if (rows)
     *rows = NULL;
   int rc =
       vecdb_client_search(calls_of(c)->remote->client, known->name, params, &call, &answer, error);
-  return rc ? calls_end(c, rc)
+  return rc ? remote_call_end(c, rc)
             : calls_searched(known, answer, &wanted, hits, counts, rows, error);
 }
 
@@ -224,13 +226,13 @@ int remote_search_groups(struct engine_collection *c, const vecdb_search_params 
   const struct calls_wanted wanted = {params->fields, params->n_fields,
                                       (params->n_queries ? params->n_queries : 1) * params->k,
                                       by->hits ? by->hits : 1, info, calls_now_ns()};
-  vecdb_client_call call = calls_begin(c, params->control);
+  vecdb_client_call call = remote_call_of(c, params->control);
   vecdb_client_answer *answer;
   if (rows)
     *rows = NULL;
   int rc = vecdb_client_search_groups(calls_of(c)->remote->client, known->name, params, by, &call,
                                       &answer, error);
-  return rc ? calls_end(c, rc)
+  return rc ? remote_call_end(c, rc)
             : calls_searched(known, answer, &wanted, hits, counts, rows, error);
 }
 
@@ -241,13 +243,13 @@ int remote_search_hybrid(struct engine_collection *c, const vecdb_hybrid_params 
   const uint32_t n = params->n_searches ? params->searches[0].search.n_queries : 0;
   const struct calls_wanted wanted = {params->fields, params->n_fields, n ? n : 1, params->k, info,
                                       calls_now_ns()};
-  vecdb_client_call call = calls_begin(c, params->control);
+  vecdb_client_call call = remote_call_of(c, params->control);
   vecdb_client_answer *answer;
   if (rows)
     *rows = NULL;
   int rc = vecdb_client_search_hybrid(calls_of(c)->remote->client, known->name, params, &call,
                                       &answer, error);
-  return rc ? calls_end(c, rc)
+  return rc ? remote_call_end(c, rc)
             : calls_searched(known, answer, &wanted, hits, counts, rows, error);
 }
 
@@ -283,21 +285,22 @@ int remote_search_range(struct engine_collection *c, const vecdb_search_params *
 int remote_query(struct engine_collection *c, const vecdb_query_params *params,
                  struct engine_rows **out, vecdb_error *error) {
   const struct remote_known *known = calls_of(c)->known;
-  vecdb_client_call call = calls_begin(c, params->control);
+  vecdb_client_call call = remote_call_of(c, params->control);
   vecdb_client_answer *answer;
   *out = NULL;
   int rc =
       vecdb_client_query(calls_of(c)->remote->client, known->name, params, &call, &answer, error);
   if (rc)
-    return calls_end(c, rc);
+    return remote_call_end(c, rc);
   *out = remote_rows(known, answer, params->fields, params->n_fields, 1);
   return *out ? VECDB_OK : calls_no_memory(error);
 }
 
 int remote_count(struct engine_collection *c, const vecdb_filter *filter, uint64_t *count,
                  vecdb_error *error) {
-  vecdb_client_call call = calls_begin(c, NULL);
-  return calls_end(c, vecdb_client_count(calls_of(c)->remote->client, calls_of(c)->known->name,
+  vecdb_client_call call = remote_call_of(c, NULL);
+  const struct remote_collection *rc = calls_of(c);
+  return remote_call_end(c, vecdb_client_count(rc->remote->client, rc->known->name,
                                          filter, count, &call, error));
 }
 
@@ -305,13 +308,13 @@ int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *
                size_t n_fields, uint8_t *found, struct engine_rows **out, vecdb_error *error) {
   const struct remote_known *known = calls_of(c)->known;
   const vecdb_client_fields wanted = {fields, n_fields};
-  vecdb_client_call call = calls_begin(c, NULL);
+  vecdb_client_call call = remote_call_of(c, NULL);
   vecdb_client_answer *answer;
   *out = NULL;
   int rc = vecdb_client_get(calls_of(c)->remote->client, known->name, keys, fields ? &wanted : NULL,
                             &call, &answer, error);
   if (rc)
-    return calls_end(c, rc);
+    return remote_call_end(c, rc);
   for (size_t i = 0; found && i < keys->n; i++)
     found[i] = (uint8_t)vecdb_client_answer_found(answer, i);
   *out = remote_rows(known, answer, fields, n_fields, 1);
@@ -333,6 +336,20 @@ struct calls_walk {
   uint64_t committed; /* and this was its position */
 };
 
+static vecdb_stats calls_stats(const vecdb_client_replica *r) {
+  return (vecdb_stats){.size = sizeof(vecdb_stats),
+                       .segments_growing = (uint32_t)r->segments_growing,
+                       .segments_sealed = (uint32_t)r->segments_sealed,
+                       .segments_indexed = (uint32_t)r->segments_indexed,
+                       .rows = r->rows,
+                       .bytes_memory = r->bytes_growing,
+                       .bytes_files = r->bytes > r->bytes_growing ? r->bytes - r->bytes_growing : 0,
+                       .bytes_index = r->bytes_index,
+                       .merge_bytes = r->merge_bytes,
+                       .index_builds = r->index_builds,
+                       .index_build_ns = r->index_build_ns};
+}
+
 static int calls_replica(void *user, const vecdb_client_replica *r) {
   struct calls_walk *walk = user;
   if (r->primary) {
@@ -346,7 +363,8 @@ static int calls_replica(void *user, const vecdb_client_replica *r) {
       .primary = r->primary,
       .reached = r->reached,
       .known = r->reached && walk->led,
-      .behind = walk->committed > r->applied ? walk->committed - r->applied : 0};
+      .behind = walk->committed > r->applied ? walk->committed - r->applied : 0,
+      .stats = calls_stats(r)};
   walk->visit(walk->user, &out);
   return 0;
 }
@@ -363,7 +381,7 @@ int remote_replicas(struct engine_collection *c,
   call.timeout_ms = CALLS_STATS_MS;
   int rc = vecdb_client_describe(client, calls_of(c)->known->name, &call, &about, error);
   if (rc)
-    return calls_end(c, rc);
+    return remote_call_end(c, rc);
   vecdb_client_about_layout(about, &layout);
   walk.wanted = layout.replicas;
   rc = vecdb_client_replicas(client, about, &call, calls_replica, &walk, error);

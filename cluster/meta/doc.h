@@ -34,10 +34,18 @@ struct doc_uuid {
   uint8_t bytes[16];
 };
 
-/* PREFIX/fmt, written once. */
+/* What nodes understand of documents and of the entries of logs, by number: each has what is before
+   it. Nodes say the last one that they have, and nothing is done that a replica does not know. */
+enum doc_speaks {
+  DOC_SPEAKS_FIRST = 1,
+  DOC_SPEAKS_FIELDS = 2, /* fields that are added; defaults that are computed */
+  DOC_SPEAKS_LAST = DOC_SPEAKS_FIELDS
+};
+
+/* PREFIX/fmt. */
 struct doc_cluster {
   struct doc_uuid id;
-  uint32_t protocol_min; /* what every node must speak */
+  uint32_t protocol_min; /* a doc_speaks that every node must have: others do not take part */
   char name[DOC_NAME_MAX];
 };
 
@@ -67,7 +75,7 @@ struct doc_node {
 struct doc_live {
   uint32_t id;
   struct doc_uuid store; /* of its data; another one: the disk was replaced */
-  uint32_t protocol_min;
+  uint32_t protocol_min; /* of doc_speaks, likewise the next */
   uint32_t protocol_max;
   char build[DOC_NAME_MAX];
 };

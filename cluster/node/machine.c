@@ -36,11 +36,19 @@ static void machine_flush(struct machine *m, uint64_t seq) {
   m->durable = seq;
 }
 
+/* The write, what came of it if it was refused, and the mark, in this order: what a crash cuts off
+   is done again, and gives the same. */
+static bool machine_do(struct machine_db *d, struct machine_item *i) {
+  return (!i->writes || (machine_db_write(d, i->body, i->n, &i->outcome) &&
+                         machine_refused_settle(d, i->op, &i->outcome))) &&
+         (!i->mark.evicts || machine_refused_forget(d, i->mark.evicts)) &&
+         machine_db_mark(d, &i->mark);
+}
+
 static void machine_run(struct work_job *job) {
   struct machine *m = (struct machine *)((char *)job - offsetof(struct machine, job));
   for (struct machine_item *i = m->todo; i; i = i->next) {
-    m->failed = (i->writes && !machine_db_write(&m->data->db, i->body, i->n, &i->outcome)) ||
-                !machine_db_mark(&m->data->db, &i->mark);
+    m->failed = !machine_do(&m->data->db, i);
     m->unflushed++;
     m->unflushed_bytes += i->n;
     if (m->failed)
@@ -66,12 +74,6 @@ static void machine_item_free(struct machine_item *i) {
   free(i);
 }
 
-static void machine_refuse(struct machine *m, const struct machine_item *i) {
-  struct machine_refusal *r = &m->refusals[m->n_refusals++ % MACHINE_REFUSALS];
-  *r = (struct machine_refusal){i->op, i->outcome};
-  r->outcome.found = NULL; /* the item's */
-}
-
 static void machine_done(struct work_job *job) {
   struct machine *m = (struct machine *)((char *)job - offsetof(struct machine, job));
   struct machine_item *i = m->todo;
@@ -84,8 +86,6 @@ static void machine_done(struct work_job *job) {
       m->check.seq = k->outcome.seq;
       m->check.digest = k->outcome.digest;
     }
-    if (k->outcome.code && k->mark.pos.seq > m->opened + 1)
-      machine_refuse(m, k);
     if (k->op.client == MACHINE_SCHEMA && k->op.count > m->schema)
       m->schema = k->op.count;
   }
@@ -203,13 +203,6 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
         i->outcome.ticket = ticket; /* which the job does not look at */
 }
 
-const struct machine_outcome *machine_refused(const struct machine *m, struct rep_op op) {
-  for (uint32_t i = 0; i < MACHINE_REFUSALS && i < m->n_refusals; i++)
-    if (m->refusals[i].op.client == op.client && m->refusals[i].op.count == op.count)
-      return &m->refusals[i].outcome;
-  return NULL;
-}
-
 uint64_t machine_schema(const struct machine *m) { return m->schema; }
 uint64_t machine_seen(const struct machine *m) { return m->applied.seq; }
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest) {
@@ -260,7 +253,7 @@ static bool machine_load(struct machine *m, char *why) {
       !machine_db_flush(&m->data->db))
     return false;
   m->applied = m->pos;
-  m->durable = m->opened = m->pos.seq;
+  m->durable = m->pos.seq;
   machine_schema_find(m);
   return true;
 }

@@ -52,9 +52,6 @@ void machine_close(struct machine *m);
 struct rep_machine machine_of(struct machine *m);
 /* The entry at `seq` is waited for, if it is of this op, in the queue, and waited for by nobody. */
 void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t ticket);
-/* How the write of this op went, if it was refused: one of the last since the machine
-   was opened. NULL: it was not, or that is not known any more. */
-const struct machine_outcome *machine_refused(const struct machine *m, struct rep_op op);
 /* What searches see: everything up to here. */
 uint64_t machine_seen(const struct machine *m);
 /* What the last check gave: the rows as of `seq`. False: there was none since the data is here. */
@@ -70,6 +67,9 @@ vecdb_collection *machine_rows(struct machine *m);
 /* The data for other threads, which may use it until the owner's thread drops it. */
 struct machine_data *machine_hold(struct machine *m);
 vecdb_collection *machine_data_rows(struct machine_data *d);
+/* How the write of this op went, which the data has and the client's window, too: out->code is 0
+   unless it was refused. Any thread; 0, or why it cannot be told. */
+int machine_refused(struct machine_data *d, struct rep_op op, struct machine_outcome *out);
 void machine_drop(struct machine_data *d);
 /* Now and then: entries that waited, copies that nobody fetched. */
 void machine_tick(struct machine *m, int64_t now_us);

@@ -11,7 +11,7 @@
 static const char *const db_clients_fields[] = {"client", "max", "bits", "seq", "epoch", "chain"};
 
 /* Beside the clients, in `max` the version that the first row of a push had before, in `bits` the
-   push's position. */
+   position of the push or insert. */
 static const uint64_t db_intent = UINT64_MAX;
 
 enum { DB_FIELDS = 6 };
@@ -23,8 +23,8 @@ static bool db_say(char *why, const char *what, const vecdb_error *e) {
 
 /* ---- Opening ---- */
 
-static int db_collection(vecdb *db, const char *name, const vecdb_schema *schema,
-                         vecdb_collection **out, vecdb_error *e) {
+int machine_db_collection(vecdb *db, const char *name, const vecdb_schema *schema,
+                          vecdb_collection **out, vecdb_error *e) {
   int code = vecdb_collection_get(db, name, out, e);
   return code == VECDB_ERR_NOT_FOUND ? vecdb_collection_create(db, name, schema, out, e) : code;
 }
@@ -44,7 +44,7 @@ static int db_clients(struct machine_db *d, vecdb_error *e) {
   fields[DB_FIELDS].dim = 8;
   schema.fields = fields;
   schema.n_fields = DB_FIELDS + 1;
-  return db_collection(d->db, "clients", &schema, &d->clients, e);
+  return machine_db_collection(d->db, "clients", &schema, &d->clients, e);
 }
 
 bool machine_db_open(struct machine_db *d, const char *path, const struct machine_options *of,
@@ -60,7 +60,9 @@ bool machine_db_open(struct machine_db *d, const char *path, const struct machin
     return db_say(why, "the shard's database", &e);
   if (db_clients(d, &e))
     return db_say(why, "the shard's op ids", &e);
-  if (db_collection(d->db, "rows", of->schema, &d->rows, &e))
+  if (machine_refused_open(d, &e))
+    return db_say(why, "the shard's refusals", &e);
+  if (machine_db_collection(d->db, "rows", of->schema, &d->rows, &e))
     return db_say(why, "the shard's collection", &e);
   return true;
 }
@@ -68,6 +70,7 @@ bool machine_db_open(struct machine_db *d, const char *path, const struct machin
 void machine_db_close(struct machine_db *d) {
   vecdb_collection_release(d->rows);
   vecdb_collection_release(d->clients);
+  vecdb_collection_release(d->refused);
   (void)vecdb_close(d->db, NULL); /* what was not synced is in the replica's log */
   *d = (struct machine_db){0};
 }
@@ -116,6 +119,68 @@ bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_clien
 /* What another replica, or this one at another time, would not have met. */
 static bool db_not_its_fault(int code) { return code >= VECDB_ERR_BUSY; }
 
+/* ---- Intents ---- */
+
+/* The keys of a message's rows, which are of type INT64 or VARCHAR and not null; they borrow. */
+static int db_keys(const struct wire_columns *rows, uint32_t column, struct wire_mem *mem,
+                   vecdb_keys *out) {
+  const struct wire_column *key = &rows->columns[column];
+  vecdb_string *strings = NULL;
+  if (key->type == VECDB_VARCHAR && !(strings = wire_mem_get(mem, rows->n_rows, sizeof *strings)))
+    return VECDB_ERR_NO_MEMORY;
+  for (uint32_t i = 0; strings && i < rows->n_rows; i++) {
+    vecdb_value v = wire_columns_value(rows, i, column);
+    strings[i] = (vecdb_string){v.as.data, v.length};
+  }
+  *out = (vecdb_keys){strings ? NULL : key->data, strings, rows->n_rows};
+  return VECDB_OK;
+}
+
+/* Before the write itself: whoever finds this knows that it was decided on what was there then. */
+static int db_intend(struct machine_db *d, uint64_t seq, uint64_t version, vecdb_error *e) {
+  struct machine_mark mark = {.client = {db_intent, version, seq, 0}};
+  d->intent = (struct machine_intent){seq, version};
+  if (machine_db_mark(d, &mark))
+    return VECDB_OK;
+  snprintf(e->message, sizeof e->message, "the write could not be noted");
+  return VECDB_ERR_IO;
+}
+
+/* ---- Rows ---- */
+
+/* Whether one of the keys is there. False also for a batch without keys: it is refused anyhow. */
+static int db_there(struct machine_db *d, const struct wire_columns *columns, struct wire_mem *mem,
+                    bool *there, vecdb_error *e) {
+  const vecdb_field *key = wire_schema_key(vecdb_collection_schema(d->rows));
+  static const char *const none[] = {NULL};
+  vecdb_rows *rows = NULL;
+  vecdb_keys keys;
+  uint32_t at = 0;
+  *there = false;
+  while (at < columns->n_columns && strcmp(columns->columns[at].name, key->name) != 0)
+    at++;
+  const struct wire_column *column = at < columns->n_columns ? &columns->columns[at] : NULL;
+  if (!column || !column->data || column->valid || column->type != key->type)
+    return VECDB_OK;
+  int code = db_keys(columns, at, mem, &keys);
+  code = code ? code : vecdb_get(d->rows, &keys, none, 0, NULL, &rows, e);
+  *there = !code && vecdb_rows_count(rows);
+  vecdb_rows_free(rows);
+  return code;
+}
+
+/* An insert that a crash has left done, and without its mark, meets its own rows: that is told from
+   one that met others, and was refused, by the intent. */
+static int db_insert(struct machine_db *d, const struct wire_message *m, const vecdb_batch *batch,
+                     struct wire_mem *mem, const struct machine_outcome *out, vecdb_error *e) {
+  bool there = false, intended = d->intent.seq == out->seq;
+  int code = intended ? VECDB_OK : db_there(d, &m->rows, mem, &there, e);
+  if (!code && !intended && !there)
+    code = db_intend(d, out->seq, 0, e);
+  code = code ? code : vecdb_insert(d->rows, batch, NULL, e);
+  return intended && code == VECDB_ERR_EXISTS ? VECDB_OK : code;
+}
+
 static int db_batch(struct machine_db *d, const struct wire_message *m, struct wire_mem *mem,
                     struct machine_outcome *out) {
   vecdb_batch batch;
@@ -125,7 +190,7 @@ static int db_batch(struct machine_db *d, const struct wire_message *m, struct w
     return code;
   out->number = batch.n_rows;
   if (m->write.kind == WIRE_INSERT)
-    return vecdb_insert(d->rows, &batch, NULL, e);
+    return db_insert(d, m, &batch, mem, out, e);
   if (m->write.kind == WIRE_UPSERT)
     return vecdb_upsert(d->rows, &batch, NULL, e);
   out->found = calloc(batch.n_rows, 1);
@@ -139,21 +204,14 @@ static int db_batch(struct machine_db *d, const struct wire_message *m, struct w
 static int db_push_params(const struct wire_message *m, struct wire_mem *mem, vecdb_keys *keys,
                           vecdb_push_params *p, vecdb_error *e) {
   const struct wire_column *key = &m->rows.columns[0], *vectors = &m->rows.columns[1];
-  uint32_t n = m->rows.n_rows;
-  vecdb_string *strings = NULL;
-  bool text = key->type == VECDB_VARCHAR;
   if (!key->data || !vectors->data || vectors->type != VECDB_FLOAT_VECTOR || key->valid ||
-      vectors->valid || (!text && key->type != VECDB_INT64)) {
+      vectors->valid || (key->type != VECDB_VARCHAR && key->type != VECDB_INT64)) {
     snprintf(e->message, sizeof e->message, "a push has keys and float vectors");
     return VECDB_ERR_TYPE;
   }
-  if (text && !(strings = wire_mem_get(mem, n, sizeof *strings)))
-    return VECDB_ERR_NO_MEMORY;
-  for (uint32_t i = 0; i < n && text; i++) {
-    vecdb_value v = wire_columns_value(&m->rows, i, 0);
-    strings[i] = (vecdb_string){v.as.data, v.length};
-  }
-  *keys = (vecdb_keys){text ? NULL : key->data, strings, n};
+  int code = db_keys(&m->rows, 0, mem, keys);
+  if (code)
+    return code;
   *p = (vecdb_push_params)VECDB_PUSH_PARAMS_INIT;
   p->kind = (int32_t)(m->write.flags / WIRE_PUSH_KIND);
   p->flags = m->write.flags % WIRE_PUSH_KIND;
@@ -162,16 +220,6 @@ static int db_push_params(const struct wire_message *m, struct wire_mem *mem, ve
   p->keys = keys;
   p->values = vectors->data;
   return VECDB_OK;
-}
-
-/* Before the push itself, so that whoever finds this and another version knows that it was done. */
-static int db_intend(struct machine_db *d, uint64_t seq, uint64_t version, vecdb_error *e) {
-  struct machine_mark mark = {.client = {db_intent, version, seq, 0}};
-  d->intent = (struct machine_intent){seq, version};
-  if (machine_db_mark(d, &mark))
-    return VECDB_OK;
-  snprintf(e->message, sizeof e->message, "the push could not be noted");
-  return VECDB_ERR_IO;
 }
 
 static int db_push(struct machine_db *d, const struct wire_message *m, struct wire_mem *mem,

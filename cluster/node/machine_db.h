@@ -8,14 +8,15 @@
 
 enum { MACHINE_CLIENTS = 4096 }; /* whose op ids are remembered */
 
-/* A push that was about to be done: at this position, with this version of its first row. */
+/* A write that was about to be done at this position, and that twice would not be as once: a push,
+   with this version of its first row, or an insert of keys that were not there. */
 struct machine_intent {
   uint64_t seq, version;
 };
 
 struct machine_db {
   vecdb *db;
-  vecdb_collection *rows, *clients;
+  vecdb_collection *rows, *clients, *refused;
   struct machine_intent intent;
 };
 
@@ -26,6 +27,9 @@ struct machine_mark {
   uint64_t evicts;          /* a client that is forgotten for it; 0: none */
 };
 
+/* Gets a collection, or makes it. */
+int machine_db_collection(vecdb *db, const char *name, const vecdb_schema *schema,
+                          vecdb_collection **out, vecdb_error *e);
 /* False with the reason in `why` (MACHINE_WHY bytes). `whole`: every byte is checked.
    machine_db_close in any case. */
 bool machine_db_open(struct machine_db *d, const char *path, const struct machine_options *of,
@@ -41,6 +45,12 @@ bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
 /* machine_check.c: a digest of all rows, in `out`. */
 int machine_db_check(struct machine_db *d, struct machine_outcome *out);
 bool machine_db_mark(struct machine_db *d, const struct machine_mark *mark);
+/* machine_refused.c: d->refused; how the write of an op went, if it was refused, or that it was
+   not; forgetting what a client's were. Written before the entry's mark. */
+int machine_refused_open(struct machine_db *d, vecdb_error *e);
+bool machine_refused_settle(struct machine_db *d, struct rep_op op,
+                            const struct machine_outcome *o);
+bool machine_refused_forget(struct machine_db *d, uint64_t client);
 /* Makes all of it durable. */
 bool machine_db_flush(struct machine_db *d);
 

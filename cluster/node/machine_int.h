@@ -61,14 +61,6 @@ struct machine_take {
 
 struct machine_item;
 
-/* A write that was refused, for whoever sends it again. */
-struct machine_refusal {
-  struct rep_op op;
-  struct machine_outcome outcome;
-};
-
-enum { MACHINE_REFUSALS = 64 };
-
 struct machine {
   struct machine_options o;
   char folder[MACHINE_PATH]; /* o's */
@@ -85,9 +77,6 @@ struct machine {
   } check; /* the last one; seq 0: none */
   uint64_t schema;        /* its version there */
   struct rep_dedup dedup;
-  uint64_t opened; /* position then: the next entry may have been done before a crash */
-  struct machine_refusal refusals[MACHINE_REFUSALS]; /* a ring */
-  uint64_t n_refusals;                               /* that there ever were */
   struct machine_item *first, *last; /* not given to the job yet */
   uint64_t waiting;
   bool busy, stopped;

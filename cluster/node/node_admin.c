@@ -142,6 +142,7 @@ static int admin_ctl_code(struct admin_work *w, enum ctl_status status) {
     case CTL_OK: return VECDB_OK;
     case CTL_EXISTS: return admin_say(w, VECDB_ERR_EXISTS, "", w->ctl.why);
     case CTL_NO_SUCH: return admin_say(w, VECDB_ERR_NOT_FOUND, "", w->ctl.why);
+    case CTL_OLDER: return admin_say(w, VECDB_ERR_UNSUPPORTED, "", w->ctl.why);
     case CTL_NO_MEMORY: return admin_say(w, VECDB_ERR_NO_MEMORY, "", "out of memory");
     case CTL_STORE: return admin_say(w, WIRE_UNKNOWN, "", w->ctl.why);
     default: return admin_say(w, VECDB_ERR_SCHEMA, "", w->ctl.why);
@@ -231,6 +232,9 @@ static int admin_alter(struct admin_work *w) {
   int code = wire_schema_read(name->text, strlen(name->text), &mem, &fields, why);
   if (code)
     admin_say(w, code, "", why);
+  if (!code && wire_schema_computed(&fields)) /* who knows it without them would not fill them in */
+    code = admin_say(w, VECDB_ERR_UNSUPPORTED, wire_schema_computed(&fields)->name,
+                     "a field whose default is computed is there from the beginning");
   code = code ? code : admin_known(w, name->name, &mem, &now);
   code = code ? code : admin_try_fields(w, &now, &fields);
   if (!code)

@@ -112,7 +112,7 @@ static void ask_read_done(struct work_job *job) {
     node_ask_send(a);
 }
 
-/* A thread does it now. */
+/* A thread does it now: a read, or finding out how a write went that was applied before. */
 static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
   int code = a->message.kind == WIRE_CHANGES ? node_changes_take(r, a) : VECDB_OK;
   if (code) {
@@ -165,16 +165,6 @@ static void ask_outcome(struct node_ask *a, const struct machine_outcome *o) {
   node_ask_message(a, &out);
 }
 
-/* It was applied before: a retry, which hears what the first try would have. */
-static void ask_repeated(struct node_replica *r, struct node_ask *a) {
-  const struct rep_op op = {a->message.write.client, a->message.write.count};
-  const struct machine_outcome *refused = machine_refused(r->machine, op);
-  if (refused)
-    ask_outcome(a, refused);
-  else
-    node_ask_fail(a, VECDB_OK);
-}
-
 void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
   struct node_ask **at = ask_find(r, answer->ticket);
   if (!at)
@@ -199,7 +189,7 @@ void node_ask_answer(struct node_replica *r, const struct rep_answer *answer) {
     a->waits = true;
     a->seq = answer->pos.seq;
   } else if (answer->result == REP_DONE) {
-    ask_repeated(r, ask_take(r, at));
+    ask_read_begin(r, ask_take(r, at));
   } else {
     node_ask_fail(ask_take(r, at), code);
   }
@@ -219,7 +209,7 @@ void node_ask_applied(struct node_replica *r, const struct machine_outcome *o) {
     else if (a->ticket == o->ticket)
       ask_outcome(a, o);
     else
-      ask_repeated(r, a);
+      ask_read_begin(r, a); /* again, by what the data says of the first try */
   }
 }
 
@@ -286,7 +276,15 @@ static void ask_stats(struct node_replica *r, struct node_ask *a) {
                                   .queue_bytes = machine_waiting(r->machine),
                                   .queue = r->reading,
                                   .role = info.serving,
-                                  .age_ms = ask_age(r, &info)};
+                                  .age_ms = ask_age(r, &info),
+                                  .bytes_growing = stats.bytes_memory,
+                                  .bytes_index = stats.bytes_index,
+                                  .segments_growing = stats.segments_growing,
+                                  .segments_sealed = stats.segments_sealed,
+                                  .segments_indexed = stats.segments_indexed,
+                                  .merge_bytes = stats.merge_bytes,
+                                  .index_builds = stats.index_builds,
+                                  .index_build_ns = stats.index_build_ns};
   (void)machine_checked(r->machine, &out.stats.checked, &out.stats.digest);
   ask_fence(a);
   node_ask_message(a, &out);

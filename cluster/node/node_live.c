@@ -7,7 +7,8 @@
 
 #include "node/node_int.h"
 
-static const int64_t live_limit_us = 2000000, live_keep_us = NODE_TTL_S * 1000000 / 3;
+static const int64_t live_limit_us = 2000000, live_again_us = 2000000;
+static const int64_t live_keep_us = NODE_TTL_S * 1000000 / 3;
 
 /* What is to be done next, and when. */
 static void live_next(struct node *n, enum node_live_step step, int64_t in_us) {
@@ -67,8 +68,8 @@ static void live_done(void *arg, const struct meta_result *r) {
 static enum meta_status live_put(struct node *n, struct doc_path path) {
   struct doc_live doc = {.id = n->config.id,
                          .store = n->store,
-                         .protocol_min = FRAME_VERSION_MIN,
-                         .protocol_max = FRAME_VERSION_MAX,
+                         .protocol_min = DOC_SPEAKS_FIRST,
+                         .protocol_max = DOC_SPEAKS_LAST,
                          .build = VECDB_VERSION_STRING};
   size_t bytes;
   char *text = doc_live_write(&doc, &bytes);
@@ -100,9 +101,26 @@ static enum meta_status live_ask(struct node *n) {
   return meta_get(n->meta, meta_text(path.text), (struct meta_bytes){NULL, 0}, until, live_done, n);
 }
 
+/* Whether the cluster is beyond this version. Without a registration nothing is done here. */
+static bool live_too_old(struct node *n) {
+  const struct cache_view *view = cache_take(n->cache);
+  const struct doc_cluster *doc = view ? cache_doc(view, DOC_PATH_CLUSTER, 0, 0) : NULL;
+  uint32_t asked = doc ? doc->protocol_min : 0;
+  if (asked > DOC_SPEAKS_LAST)
+    node_log(n, "the cluster's nodes must speak protocol %u, and this one speaks %d: it takes no "
+                "part until it is upgraded", asked, DOC_SPEAKS_LAST);
+  if (view)
+    cache_give(view);
+  return asked > DOC_SPEAKS_LAST;
+}
+
 void node_live_tick(struct node *n) {
   if (n->live.asked || n->now_us < n->live.due_us)
     return;
+  if (n->live.step == LIVE_GRANT && live_too_old(n)) {
+    live_next(n, LIVE_GRANT, live_again_us);
+    return;
+  }
   n->live.asked = live_ask(n) == META_OK;
   if (!n->live.asked)
     live_next(n, n->live.step, live_limit_us / 4);

@@ -1,4 +1,4 @@
-/* node_read.c - searches and other reads of a shard's rows, on a thread: message to message. */
+/* node_read.c - searches and other reads of a shard's data, on a thread: message to message. */
 #include <string.h>
 
 #include "node/node_int.h"
@@ -178,6 +178,15 @@ static int read_count(struct read *q) {
   return vecdb_count(q->rows, &q->m->filter, &q->out->number, &q->error);
 }
 
+/* How a write went that was applied before; what the data cannot tell is asked for again. */
+static int read_outcome(struct read *q, struct machine_data *data) {
+  const struct rep_op op = {q->m->write.client, q->m->write.count};
+  struct machine_outcome outcome;
+  int code = machine_refused(data, op, &outcome);
+  q->error = outcome.error;
+  return code ? WIRE_UNKNOWN : outcome.code;
+}
+
 void node_read_run(struct work_job *job) {
   struct node_ask *a = (struct node_ask *)((char *)job - offsetof(struct node_ask, job));
   struct wire_message out = {.kind = WIRE_ANSWER, .has = WIRE_HAS(WIRE_RESULT)};
@@ -192,6 +201,7 @@ void node_read_run(struct work_job *job) {
   out.result = a->result;
   out.result.message = "";
   switch (a->message.kind) {
+    case WIRE_WRITE: out.result.code = read_outcome(&q, a->data); break;
     case WIRE_SEARCH: out.result.code = read_search(&q); break;
     case WIRE_GET: out.result.code = read_get(&q); break;
     case WIRE_QUERY: out.result.code = read_query(&q); break;
@@ -205,7 +215,7 @@ void node_read_run(struct work_job *job) {
     out.result.row = q.error.row;
     out.result.position = q.error.position;
     out.result.field = q.error.field;
-    out.result.message = q.error.message;
+    out.result.message = *q.error.message ? q.error.message : wire_code_text(out.result.code);
   }
   wire_out_init(&a->out, WIRE_LIMIT);
   wire_message_write(&out, &a->out);

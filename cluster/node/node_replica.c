@@ -44,11 +44,11 @@ static bool replica_schema(struct node_replica *r, const struct doc_coll *coll, 
   r->ack = coll->ack;
   if (wire_schema_read(text, strlen(text), &r->mem, &r->schema, why))
     return false;
-  /* Rows come with their numbers: a shard gives none, which others would give, too. */
+  /* Rows come with their numbers and defaults: each shard and replica would give others. */
   vecdb_field *fields = wire_mem_get(&r->mem, r->schema.n_fields, sizeof *fields);
   for (uint32_t i = 0; fields && i < r->schema.n_fields; i++) {
     fields[i] = r->schema.fields[i];
-    fields[i].flags &= ~(uint32_t)VECDB_AUTO_ID;
+    fields[i].flags &= ~(uint32_t)WIRE_SCHEMA_GIVEN;
   }
   r->schema.fields = fields;
   return fields != NULL;

@@ -46,6 +46,7 @@ struct srv_call {
   json_t *json; /* the body as an object, when the route wants one */
   srv_error_shape *errors; /* of the route's dialect; NULL: {"error": {"code", "message", ...}} */
 
+  const char *client_id;    /* by which its client's own log names it; NULL: it told none */
   struct srv_trace trace;   /* this and the rest is for what is kept of requests (observe.h) */
   uint64_t began_ns;
   bool searched;

@@ -103,6 +103,9 @@ static const struct config_key config_keys[] = {
     CONFIG_NUMBER("cluster", "shards", cluster_shards, 3, 1, 4096,
                   "shards of a collection that is created here"),
     CONFIG_NUMBER("cluster", "replicas", cluster_replicas, 3, 1, 7, "replicas of each of them"),
+    CONFIG_TEXT("cluster", "tenant_field", cluster_tenant_field, "",
+                "a BOOL, integer or VARCHAR: collections created here that have it lay the rows of"
+                " each of its values together, so that filters on it ask one shard; empty: none"),
     CONFIG_TEXT("search", "collection", search_collection, "passages",
                 "the collection that POST /search asks"),
     CONFIG_NUMBER("search", "recall_every", recall_every, 0, 0, UINT32_MAX,
@@ -157,7 +160,8 @@ static const struct config_key config_keys[] = {
     CONFIG_TEXT("log", "level", log_level, "info", "of the log: error, warn, info or debug"),
     CONFIG_LIVE("log", "requests", log_requests, 0, 0, 1, "1: each request gets a line"),
     CONFIG_LIVE("log", "slow_ms", log_slow_ms, 1000, 0, 86400000,
-                  "a search that takes so long gets a line with its plan; 0: none does"),
+                  "a search that takes so long gets a line with its plan, a query with its filter;"
+                " 0: none does"),
     CONFIG_TEXT("audit", "path", audit_path, "", "folder of the audit log; empty: none is kept"),
     CONFIG_TEXT("audit", "sync", audit_sync, "interval",
                 "commit: an answer leaves when its record is on the disk; interval; off"),

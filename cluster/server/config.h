@@ -77,6 +77,7 @@ struct srv_config {
   _Atomic uint64_t cluster_client; /* this server's number in the cluster; 0: any */
   _Atomic uint64_t cluster_shards; /* of collections that are made */
   _Atomic uint64_t cluster_replicas;
+  char cluster_tenant_field[SRV_CONFIG_TEXT]; /* "": by the key alone */
   char audit_path[SRV_CONFIG_TEXT]; /* folder of the audit log; "": none is kept */
   char audit_sync[SRV_CONFIG_TEXT]; /* commit, interval or off */
   char audit_key[SRV_CONFIG_TEXT];  /* a file; "": the chain has no key */

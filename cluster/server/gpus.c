@@ -26,6 +26,7 @@ struct srv_gpus {
   pthread_t thread;
   pthread_mutex_t mutex;
   pthread_cond_t stop_signal;
+  bool begun;   /* with the driver; the thread's alone */
   bool reading; /* the thread is in the driver */
   bool stopping;
   uint64_t seen_ns; /* when `seen` was read; 0: not yet */
@@ -46,25 +47,30 @@ static void gpus_see(const struct srv_gpu_calls *calls, struct gpus_seen *seen) 
   }
 }
 
-static void gpus_release(void *library, const struct srv_gpu_calls *calls) {
-  calls->end();
+static void gpus_unload(void *library) {
   if (library)
     dlclose(library);
 }
 
 static void gpus_free(struct srv_gpus *gpus) {
-  gpus_release(gpus->library, &gpus->calls);
+  if (gpus->begun)
+    gpus->calls.end();
+  gpus_unload(gpus->library);
   pthread_cond_destroy(&gpus->stop_signal);
   pthread_mutex_destroy(&gpus->mutex);
   free(gpus);
 }
 
-/* One reading, without the mutex; false: who closed meanwhile has left the rest to the thread. */
+/* One reading, the first after a beginning, without the mutex; false: who closed meanwhile has left
+   the rest to the thread. */
 static bool gpus_read(struct srv_gpus *gpus) {
   struct gpus_seen seen = {0};
   gpus->reading = true;
   pthread_mutex_unlock(&gpus->mutex);
-  gpus_see(&gpus->calls, &seen);
+  if (!gpus->begun)
+    gpus->begun = gpus->calls.begin() == 0;
+  if (gpus->begun)
+    gpus_see(&gpus->calls, &seen);
   pthread_mutex_lock(&gpus->mutex);
   gpus->reading = false;
   gpus->seen = seen;
@@ -81,6 +87,8 @@ static void *gpus_work(void *arg) {
       gpus_free(gpus);
       return NULL;
     }
+    if (!gpus->begun) /* there is no driver */
+      break;
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec++;
@@ -95,7 +103,7 @@ static void *gpus_work(void *arg) {
 struct srv_gpus *srv_gpus_start(void *library, const struct srv_gpu_calls *calls) {
   struct srv_gpus *gpus = calloc(1, sizeof *gpus);
   if (!gpus) {
-    gpus_release(library, calls);
+    gpus_unload(library);
     return NULL;
   }
   gpus->library = library;
@@ -119,13 +127,13 @@ static bool gpus_function(void *library, const char *name, void *to) {
   return function != NULL;
 }
 
-static bool gpus_begin(void *library, struct srv_gpu_calls *calls) {
+static bool gpus_functions(void *library, struct srv_gpu_calls *calls) {
   return gpus_function(library, "nvmlInit_v2", &calls->begin) &&
          gpus_function(library, "nvmlDeviceGetCount_v2", &calls->count) &&
          gpus_function(library, "nvmlDeviceGetHandleByIndex_v2", &calls->find) &&
          gpus_function(library, "nvmlDeviceGetUtilizationRates", &calls->use) &&
          gpus_function(library, "nvmlDeviceGetMemoryInfo", &calls->memory) &&
-         gpus_function(library, "nvmlShutdown", &calls->end) && calls->begin() == 0;
+         gpus_function(library, "nvmlShutdown", &calls->end);
 }
 
 struct srv_gpus *srv_gpus_open(const char *library) {
@@ -133,9 +141,9 @@ struct srv_gpus *srv_gpus_open(const char *library) {
   void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   if (!handle)
     return NULL;
-  if (gpus_begin(handle, &calls))
+  if (gpus_functions(handle, &calls))
     return srv_gpus_start(handle, &calls);
-  dlclose(handle);
+  gpus_unload(handle);
   return NULL;
 }
 

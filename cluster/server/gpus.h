@@ -1,7 +1,7 @@
 /*
  * gpus.h - what the machine's GPUs do, for /metrics: by the management library that comes with
- * NVIDIA's driver (NVML), where it is installed. A thread reads it once a second, so that a driver
- * that hangs keeps nobody waiting.
+ * NVIDIA's driver (NVML), where it is installed. A thread alone begins with it and reads it once a
+ * second, so that a driver that hangs keeps nobody waiting: no start, no page and no stop.
  */
 #ifndef SRV_GPUS_H
 #define SRV_GPUS_H
@@ -30,10 +30,10 @@ struct srv_gpu_calls {
 
 struct srv_gpus;
 
-/* NULL: there is no such library, or no driver behind it, or no memory or thread. */
+/* NULL: there is no such library, or no memory or thread. */
 struct srv_gpus *srv_gpus_open(const char *library);
-/* With these functions, of a library that may be NULL, which has begun; both end with it, or now if
-   there is no memory or thread (NULL). */
+/* With these functions, of a library that may be NULL and is closed with it, or now if there is no
+   memory or thread (NULL). */
 struct srv_gpus *srv_gpus_start(void *library, const struct srv_gpu_calls *calls);
 /* NULL is fine, here and below. A reading under way is not waited for. */
 void srv_gpus_close(struct srv_gpus *gpus);

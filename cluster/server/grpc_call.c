@@ -317,6 +317,8 @@ static void grpc_take_header(struct grpc_call *c, const char *name, const char *
     c->traceparent = grpc_copy(c, value);
   else if (strcmp(name, "tracestate") == 0)
     c->tracestate = grpc_copy(c, value);
+  else if (strcmp(name, "client-request-id") == 0) /* of pymilvus */
+    c->call.client_id = grpc_copy(c, value);
   else if (strcmp(name, "authorization") == 0) {
     c->shown.twice = c->shown.authorization != NULL;
     c->shown.authorization = grpc_copy(c, value);

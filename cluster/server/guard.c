@@ -7,6 +7,7 @@
 
 #include "server/auth.h"
 #include "server/json_schema.h"
+#include "server/observe.h"
 #include "server/server.h"
 #include "server/tenant.h"
 
@@ -137,9 +138,11 @@ int srv_guard_search(struct srv_call *call, struct engine_collection *collection
                      const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
                      vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
   vecdb_search_params own = *params;
+  uint64_t began = srv_now_ns();
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
     rc = engine_search(collection, &own, hits, counts, info, rows, error);
+  srv_observe_search(call, collection, params, began);
   guard_hide(call, info);
   for (uint32_t q = 0; !rc && (q < own.n_queries || q == 0); q++)
     srv_auth_rows(call, counts[q]);
@@ -150,9 +153,11 @@ int srv_guard_search_range(struct srv_call *call, struct engine_collection *coll
                            const vecdb_search_params *params, float radius, vecdb_hit *hits,
                            uint32_t *count, struct engine_rows **rows, vecdb_error *error) {
   vecdb_search_params own = *params;
+  uint64_t began = srv_now_ns();
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
     rc = engine_search_range(collection, &own, radius, hits, count, NULL, rows, error);
+  srv_observe_search(call, collection, params, began);
   if (!rc)
     srv_auth_rows(call, *count);
   return rc;
@@ -164,9 +169,11 @@ int srv_guard_search_groups(struct srv_call *call, struct engine_collection *col
                             struct engine_rows **rows, vecdb_error *error) {
   vecdb_search_params own = *params;
   size_t groups = (size_t)params->k * (params->n_queries ? params->n_queries : 1);
+  uint64_t began = srv_now_ns();
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
     rc = engine_search_groups(collection, &own, by, hits, counts, info, rows, error);
+  srv_observe_search(call, collection, params, began);
   guard_hide(call, info);
   for (size_t g = 0; !rc && g < groups; g++)
     srv_auth_rows(call, counts[g]);
@@ -179,6 +186,7 @@ int srv_guard_search_hybrid(struct srv_call *call, struct engine_collection *col
   vecdb_hybrid_params own = *params;
   vecdb_hybrid_search *searches =
       srv_arena_array(&call->arena, params->n_searches, sizeof *searches);
+  uint64_t began = srv_now_ns();
   int rc = searches ? VECDB_OK : guard_no_memory(error);
   for (uint32_t i = 0; !rc && i < params->n_searches; i++) {
     searches[i] = params->searches[i];
@@ -188,6 +196,7 @@ int srv_guard_search_hybrid(struct srv_call *call, struct engine_collection *col
   own.searches = searches;
   if (!rc)
     rc = engine_search_hybrid(collection, &own, hits, counts, NULL, rows, error);
+  srv_observe_hybrid(call, collection, params, began);
   uint32_t n_queries = params->n_searches ? params->searches[0].search.n_queries : 0;
   for (uint32_t q = 0; !rc && (q < n_queries || q == 0); q++)
     srv_auth_rows(call, counts[q]);
@@ -225,9 +234,11 @@ int srv_guard_query(struct srv_call *call, struct engine_collection *collection,
                     const vecdb_query_params *params, struct engine_rows **out,
                     vecdb_error *error) {
   vecdb_query_params own = *params;
+  uint64_t began = srv_now_ns();
   int rc = guard_filter(call, collection, &params->filter, &own.filter, error);
   if (!rc)
     rc = engine_query(collection, &own, out, error);
+  srv_observe_query(call, params, began);
   if (!rc)
     srv_auth_rows(call, engine_rows_count(*out));
   return rc;

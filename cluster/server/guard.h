@@ -3,7 +3,7 @@
  * function is the engine's of that name, within what call->who may: on collections that a role
  * grants, and, for who is bound to a tenant, on its rows alone. `make tidy` sees to it that no
  * handler calls the library past it. What is not permitted is VECDB_ERR_READ_ONLY, with the reason
- * in call->denied.
+ * in call->denied. Searches and queries are told to observe.h.
  */
 #ifndef SRV_GUARD_H
 #define SRV_GUARD_H

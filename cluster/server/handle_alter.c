@@ -117,6 +117,29 @@ void srv_field_rename(struct srv_call *call) {
   engine_collection_release(collection);
 }
 
+/* {"path", "type"}; to drop it, without a type all that the path has. */
+static void alter_json_index(struct srv_call *call, bool create) {
+  vecdb_json_index index;
+  vecdb_error error;
+  if (!srv_json_index_read(call, call->json, create, &index))
+    return;
+  struct engine_collection *collection = srv_call_collection(call, call->args[0]);
+  if (!collection)
+    return;
+  int rc = create ? engine_json_index_create(collection, call->args[1], &index, NULL, &error)
+                  : engine_json_index_drop(collection, call->args[1], &index, NULL, &error);
+  alter_answer(call, collection, rc, &error);
+  engine_collection_release(collection);
+}
+
+void srv_json_index_create(struct srv_call *call) {
+  alter_json_index(call, true);
+}
+
+void srv_json_index_drop(struct srv_call *call) {
+  alter_json_index(call, false);
+}
+
 /* {"field", "ttl_ms"}; without a field rows expire no longer. */
 void srv_collection_expire(struct srv_call *call) {
   static const char *const keys[] = {"field", "ttl_ms", NULL};

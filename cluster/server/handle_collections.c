@@ -38,12 +38,13 @@ void srv_collection_create(struct srv_call *call) {
   static const char *const keys[] = {"name", "description", "fields", NULL};
   const char *name = "";
   vecdb_schema schema;
-  if (!srv_only_keys(call, call->json, keys) || !srv_take_text(call, call->json, "name", &name) ||
-      !srv_schema_read(call, call->json, &schema))
+  if (!srv_only_keys(call, call->json, keys) || !srv_take_text(call, call->json, "name", &name))
+    return;
+  srv_call_about(call, name);
+  if (!srv_schema_read(call, call->json, &schema))
     return;
   struct engine_collection *collection;
   vecdb_error error;
-  srv_call_about(call, name);
   if (srv_guard_create(call, name, &schema, &collection, &error) != VECDB_OK) {
     srv_call_error(call, &error);
     return;

@@ -10,7 +10,6 @@
 #include "server/json_numbers.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
-#include "server/observe.h"
 #include "server/server.h"
 
 enum { SEARCH_TOP_K = 10 };
@@ -196,11 +195,10 @@ static json_t *search_info(const vecdb_search_info *info) {
 /* Searches, for groups if so asked; a NULL field of groups is none. */
 static int search_ask(struct search *s, vecdb_hit *hits, uint32_t *counts,
                       vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
-  s->call->searched = true;
   if (s->group.field)
     return srv_guard_search_groups(s->call, s->collection, &s->params, &s->group, hits, counts,
                                    info, rows, error);
-  return srv_search_run(s->call, s->collection, &s->params, hits, counts, info, rows, error);
+  return srv_guard_search(s->call, s->collection, &s->params, hits, counts, info, rows, error);
 }
 
 /* The hits of query q; or its groups, each the list of its hits. */

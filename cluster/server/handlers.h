@@ -22,7 +22,7 @@ srv_handler srv_collections_list, srv_collection_create, srv_collection_describe
 json_t *srv_collection_json(struct engine_collection *collection);
 /* handle_alter.c */
 srv_handler srv_rows_update, srv_fields_add, srv_field_drop, srv_field_rename,
-    srv_collection_expire;
+    srv_json_index_create, srv_json_index_drop, srv_collection_expire;
 /* handle_push.c */
 srv_handler srv_optimizer_set, srv_optimizer_drop, srv_rows_push, srv_rows_pull;
 /* handle_rows.c */

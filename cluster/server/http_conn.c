@@ -160,17 +160,17 @@ static bool conn_closed(struct http_conn *c) {
   return false;
 }
 
-/* Puts the decided answer into bytes; true: they can be written. A worker may wait. */
+/* Puts the decided answer into bytes; true: they can be written. What was done is kept also when
+   there is no memory to say so. A worker may wait. */
 static bool conn_prepare(struct http_conn *c, bool worker) {
   struct http_request *r = &c->request;
   c->last = c->last || atomic_load(&c->http->server->draining);
   struct http_answer_how how = {c->last, r->minor == 0, r->method && strcmp(r->method, "HEAD") == 0,
                                 r->allow};
   c->state = HTTP_WRITING;
-  if (!srv_http_answer_make(&c->answer, &r->call, &how))
-    return false;
-  srv_observe_end(&r->call, c->answer.text.n - c->answer.at, worker);
-  return true;
+  bool made = srv_http_answer_make(&c->answer, &r->call, &how);
+  srv_observe_end(&r->call, made ? c->answer.text.n - c->answer.at : 0, worker);
+  return made;
 }
 
 static void conn_malformed(struct http_conn *c, enum http_errno why) {

@@ -209,12 +209,52 @@ static bool schema_take_default(struct srv_call *call, json_t *value, vecdb_fiel
   return true;
 }
 
+bool srv_json_index_read(struct srv_call *call, json_t *object, bool typed,
+                         vecdb_json_index *out) {
+  static const char *const keys[] = {"path", "type", NULL};
+  *out = (vecdb_json_index){NULL, 0};
+  if (!json_is_object(object)) {
+    srv_call_fail(call, 400, "ARGUMENT", "an index of JSON must be an object");
+    return false;
+  }
+  if (!srv_only_keys(call, object, keys) || !srv_take_text(call, object, "path", &out->path) ||
+      !schema_take_name(call, object, "type", type_names, &out->type))
+    return false;
+  if (out->path && (out->type || !typed))
+    return true;
+  srv_call_fail(call, 400, "ARGUMENT",
+                typed ? "an index of JSON has a \"path\" and a \"type\""
+                      : "an index of JSON has a \"path\"");
+  return false;
+}
+
+/* {"path", "type"} of each index of a JSON field. */
+static bool schema_take_json_indexes(struct srv_call *call, json_t *object, vecdb_field *field) {
+  json_t *list = NULL;
+  if (!json_object_get(object, "json_indexes"))
+    return true;
+  if (!srv_take_array(call, object, "json_indexes", &list))
+    return false;
+  size_t n = json_array_size(list);
+  vecdb_json_index *indexes = srv_arena_array(&call->arena, n + 1, sizeof *indexes);
+  if (!indexes) {
+    srv_call_no_memory(call);
+    return false;
+  }
+  for (size_t i = 0; i < n; i++)
+    if (!srv_json_index_read(call, json_array_get(list, i), true, &indexes[i]))
+      return false;
+  field->json_indexes = indexes;
+  field->n_json_indexes = (uint32_t)n;
+  return true;
+}
+
 static bool schema_read_field(struct srv_call *call, json_t *object, vecdb_field *field) {
   static const char *const keys[] = {"name",         "description", "type",         "element_type",
                                      "dim",          "max_length",  "max_capacity", "metric",
                                      "scalar_index", "index",       "default",      "primary_key",
                                      "auto_id",      "nullable",    "allow_zero",   "default_now",
-                                     "default_uuid", NULL};
+                                     "default_uuid", "json_indexes", NULL};
   if (!json_is_object(object)) {
     srv_call_fail(call, 400, "ARGUMENT", "\"fields\" must be an array of objects");
     return false;
@@ -229,7 +269,7 @@ static bool schema_read_field(struct srv_call *call, json_t *object, vecdb_field
          srv_take_u32(call, object, "dim", &field->dim) &&
          srv_take_u32(call, object, "max_length", &field->max_length) &&
          srv_take_u32(call, object, "max_capacity", &field->max_capacity) &&
-         schema_take_flags(call, object, field) &&
+         schema_take_flags(call, object, field) && schema_take_json_indexes(call, object, field) &&
          (!index || srv_index_read(call, index, &field->index)) &&
          schema_take_default(call, json_object_get(object, "default"), field);
 }
@@ -299,6 +339,13 @@ static json_t *schema_write_field(const vecdb_field *f) {
   } else if (f->scalar_index != VECDB_SCALAR_INDEX_AUTO) {
     json_object_set_new(out, "scalar_index",
                         json_string(schema_name(scalar_index_names, f->scalar_index)));
+  }
+  if (f->n_json_indexes) {
+    json_t *indexes = json_array();
+    for (uint32_t i = 0; i < f->n_json_indexes; i++)
+      json_array_append_new(indexes, json_pack("{s:s, s:s}", "path", f->json_indexes[i].path,
+                                               "type", srv_type_name(f->json_indexes[i].type)));
+    json_object_set_new(out, "json_indexes", indexes);
   }
   return out;
 }

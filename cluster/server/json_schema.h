@@ -11,6 +11,9 @@
 bool srv_schema_read(struct srv_call *call, json_t *object, vecdb_schema *out);
 /* The parameters of an index: {"type", "m", ...}. False after answering 400. */
 bool srv_index_read(struct srv_call *call, json_t *object, vecdb_index_params *out);
+/* An index of a JSON field: {"path", "type"}, the type only where `typed`. False after answering
+   400. */
+bool srv_json_index_read(struct srv_call *call, json_t *object, bool typed, vecdb_json_index *out);
 /* The other way; NULL when out of memory. */
 json_t *srv_schema_write(const vecdb_schema *schema);
 

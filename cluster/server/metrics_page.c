@@ -16,7 +16,8 @@
 
 enum {
   PAGE_COLLECTIONS = 1000, /* that the page tells of: it must stay readable */
-  PAGE_MS = 1000           /* that the nodes of a cluster have for a number */
+  PAGE_MS = 1000,          /* that the nodes of a cluster have for a number */
+  PAGE_DIGITS = 16         /* of a number's text */
 };
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -157,6 +158,7 @@ struct page_collections {
   struct page_collection *all;
   size_t n;
   size_t total;
+  bool elsewhere; /* on the nodes of a cluster, which tell less of them */
   struct srv_replicas replicas;
 };
 
@@ -197,6 +199,7 @@ struct page_number {
 
 #define OF(member) offsetof(vecdb_stats, member)
 
+/* Of a collection on the nodes of a cluster the first is known. */
 static const struct page_number page_numbers[] = {
     {"vecdb_collection_rows", "gauge", "", "Rows: live ones, and deleted ones still in files.",
      "state", "live", OF(rows)},
@@ -207,8 +210,6 @@ static const struct page_number page_numbers[] = {
      NULL, OF(searches)},
     {"vecdb_background_jobs", "gauge", "", "Background work not done yet.", NULL, NULL,
      OF(jobs_pending)},
-    {"vecdb_compaction_debt_bytes", "gauge", "bytes",
-     "Segments that background merging is to write anew.", NULL, NULL, OF(merge_bytes)},
     {"vecdb_recall_checks_total", "counter", "",
      "Queries that were answered exactly, too, in the background.", NULL, NULL, OF(recall_checks)},
 };
@@ -220,7 +221,8 @@ static uint64_t page_field(const struct page_collection *c, size_t offset) {
 }
 
 static void page_collection_numbers(struct srv_page *p, const struct page_collections *c) {
-  for (size_t i = 0; i < sizeof page_numbers / sizeof page_numbers[0]; i++) {
+  size_t n_numbers = c->elsewhere ? 1 : sizeof page_numbers / sizeof page_numbers[0];
+  for (size_t i = 0; i < n_numbers; i++) {
     const struct page_number *n = &page_numbers[i];
     if (*n->type)
       srv_page_family(p, n->name, n->type, n->unit, n->help);
@@ -230,43 +232,7 @@ static void page_collection_numbers(struct srv_page *p, const struct page_collec
   }
 }
 
-static void page_memory(struct srv_page *p, const struct page_collections *c) {
-  srv_page_family(p, "vecdb_memory_bytes", "gauge", "bytes",
-                  "Rows not sealed yet, in memory; and mapped files, of rows and of indexes, which "
-                  "the system keeps in memory as far as they are used and it has room.");
-  for (size_t i = 0; i < c->n; i++) {
-    const vecdb_stats *s = &c->all[i].stats;
-    const char *name = c->all[i].name;
-    srv_page_number(p, (srv_page_labels){"collection", name, "purpose", "growing"},
-                    s->bytes_memory);
-    srv_page_number(p, (srv_page_labels){"collection", name, "purpose", "index"}, s->bytes_index);
-    srv_page_number(p, (srv_page_labels){"collection", name, "purpose", "rows"},
-                    s->bytes_files - s->bytes_index);
-  }
-}
-
-static void page_segments(struct srv_page *p, const struct page_collections *c) {
-  srv_page_family(p, "vecdb_collection_segments", "gauge", "",
-                  "Segments: growing in memory, sealed in files with all indexes they should "
-                  "have, and sealed without.");
-  for (size_t i = 0; i < c->n; i++) {
-    const vecdb_stats *s = &c->all[i].stats;
-    const char *name = c->all[i].name;
-    srv_page_number(p, (srv_page_labels){"collection", name, "state", "growing"},
-                    s->segments_growing);
-    srv_page_number(p, (srv_page_labels){"collection", name, "state", "indexed"},
-                    s->segments_indexed);
-    srv_page_number(p, (srv_page_labels){"collection", name, "state", "unindexed"},
-                    s->segments_sealed - s->segments_indexed);
-  }
-}
-
-static void page_work(struct srv_page *p, const struct page_collections *c) {
-  srv_page_family(p, "vecdb_index_build_duration_seconds", "summary", "seconds",
-                  "Building the indexes of segments.");
-  for (size_t i = 0; i < c->n; i++)
-    srv_page_summary(p, (srv_page_labels){"collection", c->all[i].name},
-                     c->all[i].stats.index_builds, c->all[i].stats.index_build_ns);
+static void page_merges_and_recall(struct srv_page *p, const struct page_collections *c) {
   srv_page_family(p, "vecdb_merge_duration_seconds", "summary", "seconds",
                   "Merging segments, indexes included.");
   for (size_t i = 0; i < c->n; i++)
@@ -284,14 +250,119 @@ static void page_work(struct srv_page *p, const struct page_collections *c) {
 static void page_database(struct srv_page *p, const struct page_collections *c) {
   static const vecdb_stats none;
   const vecdb_stats *s = c->n ? &c->all[0].stats : &none;
-  srv_page_family(p, "vecdb_collections", "gauge", "", "Collections.");
-  srv_page_number(p, NULL, c->total);
   srv_page_family(p, "vecdb_wal_bytes", "gauge", "bytes", "The write-ahead log.");
   srv_page_number(p, NULL, s->bytes_wal);
   srv_page_family(p, "vecdb_wal_fsync_duration_seconds", "summary", "seconds",
                   "Syncs of the write-ahead log.");
   srv_page_summary(p, NULL, s->syncs, s->sync_ns);
 }
+
+/* ---- Parts ----------------------------------------------------------------------------------- */
+
+/* What has segments: a collection, or in a cluster each replica of its shards that answers. */
+struct page_part {
+  const char *collection;
+  char shard[PAGE_DIGITS], node[PAGE_DIGITS]; /* "": it is the collection */
+  const vecdb_stats *stats;
+};
+
+struct page_parts {
+  struct page_part *all;
+  size_t n;
+};
+
+static bool page_find_parts(struct srv_arena *arena, const struct page_collections *c,
+                            struct page_parts *parts) {
+  parts->all = srv_arena_array(arena, c->n + c->replicas.n + 1, sizeof *parts->all);
+  if (!parts->all)
+    return false;
+  for (size_t i = 0; !c->elsewhere && i < c->n; i++)
+    parts->all[parts->n++] = (struct page_part){c->all[i].name, "", "", &c->all[i].stats};
+  for (size_t i = 0; i < c->replicas.n; i++) {
+    const struct srv_replica *r = &c->replicas.list[i];
+    struct page_part *part = &parts->all[parts->n];
+    if (!r->replica.reached)
+      continue;
+    part->collection = r->collection;
+    snprintf(part->shard, sizeof part->shard, "%u", r->replica.shard);
+    snprintf(part->node, sizeof part->node, "%u", r->replica.node);
+    part->stats = &r->replica.stats;
+    parts->n++;
+  }
+  return true;
+}
+
+/* Its labels, and one more. */
+static void page_part_labels(const struct page_part *part, const char *label, const char *value,
+                             srv_page_labels out) {
+  const char *const all[] = {"collection", part->collection, "shard", part->shard,
+                             "node",       part->node,       label,   value};
+  size_t n = 0;
+  for (size_t i = 0; i < sizeof all / sizeof all[0]; i += 2) {
+    if (!all[i] || !*all[i + 1])
+      continue;
+    out[n++] = all[i];
+    out[n++] = all[i + 1];
+  }
+  out[n] = NULL;
+}
+
+static void page_part_number(struct srv_page *p, const struct page_part *part, const char *label,
+                             const char *value, uint64_t number) {
+  srv_page_labels labels;
+  page_part_labels(part, label, value, labels);
+  srv_page_number(p, labels, number);
+}
+
+static void page_memory(struct srv_page *p, const struct page_parts *parts) {
+  srv_page_family(p, "vecdb_memory_bytes", "gauge", "bytes",
+                  "Rows not sealed yet, in memory; and mapped files, of rows and of indexes, which "
+                  "the system keeps in memory as far as they are used and it has room.");
+  for (size_t i = 0; i < parts->n; i++) {
+    const struct page_part *part = &parts->all[i];
+    const vecdb_stats *s = part->stats;
+    page_part_number(p, part, "purpose", "growing", s->bytes_memory);
+    page_part_number(p, part, "purpose", "index", s->bytes_index);
+    page_part_number(p, part, "purpose", "rows", s->bytes_files - s->bytes_index);
+  }
+}
+
+static void page_segments(struct srv_page *p, const struct page_parts *parts) {
+  srv_page_family(p, "vecdb_collection_segments", "gauge", "",
+                  "Segments: growing in memory, sealed in files with all indexes they should "
+                  "have, and sealed without.");
+  for (size_t i = 0; i < parts->n; i++) {
+    const struct page_part *part = &parts->all[i];
+    const vecdb_stats *s = part->stats;
+    page_part_number(p, part, "state", "growing", s->segments_growing);
+    page_part_number(p, part, "state", "indexed", s->segments_indexed);
+    page_part_number(p, part, "state", "unindexed", s->segments_sealed - s->segments_indexed);
+  }
+}
+
+static void page_work(struct srv_page *p, const struct page_parts *parts) {
+  srv_page_labels labels;
+  srv_page_family(p, "vecdb_compaction_debt_bytes", "gauge", "bytes",
+                  "Segments that background merging is to write anew.");
+  for (size_t i = 0; i < parts->n; i++)
+    page_part_number(p, &parts->all[i], NULL, NULL, parts->all[i].stats->merge_bytes);
+  srv_page_family(p, "vecdb_index_build_duration_seconds", "summary", "seconds",
+                  "Building the indexes of segments.");
+  for (size_t i = 0; i < parts->n; i++) {
+    const vecdb_stats *s = parts->all[i].stats;
+    page_part_labels(&parts->all[i], NULL, NULL, labels);
+    srv_page_summary(p, labels, s->index_builds, s->index_build_ns);
+  }
+}
+
+/* Collections of a cluster have their rows counted once, each replica its own. */
+static void page_replica_rows(struct srv_page *p, const struct page_parts *parts) {
+  srv_page_family(p, "vecdb_replica_rows", "gauge", "", "Live rows of a replica of a shard.");
+  for (size_t i = 0; i < parts->n; i++)
+    page_part_number(p, &parts->all[i], NULL, NULL, parts->all[i].stats->rows);
+}
+
+/* ---- Memory of the database ------------------------------------------------------------------ */
 
 struct page_purpose {
   const char *name;
@@ -348,25 +419,41 @@ static void page_purposes(struct srv_page *p, struct engine *engine) {
   page_caches(p, &m);
 }
 
+/* What the nodes of a cluster do not tell is not there: a 0 would be a lie. */
+static void page_of_collections(struct srv_page *p, const struct page_collections *c,
+                             const struct page_parts *parts) {
+  srv_page_family(p, "vecdb_collections", "gauge", "", "Collections.");
+  srv_page_number(p, NULL, c->total);
+  page_collection_numbers(p, c);
+  page_memory(p, parts);
+  page_segments(p, parts);
+  page_work(p, parts);
+  if (c->elsewhere) {
+    page_replica_rows(p, parts);
+  } else {
+    page_database(p, c);
+    page_merges_and_recall(p, c);
+  }
+}
+
 void srv_metrics_page(struct srv_call *call) {
   const char *accept = call->header ? call->header(call, "Accept") : NULL;
   struct srv_page page = {.arena = &call->arena};
   struct page_collections c = {
-      srv_arena_array(&call->arena, PAGE_COLLECTIONS, sizeof *c.all), 0, 0, {NULL, 0}};
-  if (!c.all) {
+      srv_arena_array(&call->arena, PAGE_COLLECTIONS, sizeof *c.all), 0, 0,
+      *call->server->config.nodes != '\0', {NULL, 0}};
+  struct page_parts parts = {NULL, 0};
+  if (c.all)
+    page_learn(call->server, &call->arena, &c);
+  if (!c.all || !page_find_parts(&call->arena, &c, &parts)) {
     srv_call_no_memory(call);
     return;
   }
   page.open_metrics = accept && strstr(accept, "application/openmetrics-text");
   page_server(&page, call->server);
   page_audit(&page, call->server->audit);
-  page_learn(call->server, &call->arena, &c);
-  page_database(&page, &c);
+  page_of_collections(&page, &c, &parts);
   page_purposes(&page, call->server->engine);
-  page_collection_numbers(&page, &c);
-  page_memory(&page, &c);
-  page_segments(&page, &c);
-  page_work(&page, &c);
   srv_replicas_page(&page, &c.replicas);
   srv_process_page(&page);
   srv_gpus_page(call->server->gpus, &page);

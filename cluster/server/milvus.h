@@ -182,6 +182,18 @@ void milvus_schema_dynamic(vecdb_field *out);
 bool milvus_field_read(struct milvus *m, struct pb_bytes in, vecdb_field *out);
 void milvus_schema_write(struct milvus *m, uint32_t field, const struct milvus_open *open);
 
+/* ---- Indexes of JSON paths (milvus_json.c) --------------------------------------------------- */
+
+/* What a client asks for; NULL where it says nothing. */
+struct srv_milvus_path {
+  const char *field, *path, *cast;
+};
+/* The JSON field that an index on `name` is of: the field, or the dynamic one. NULL: none. */
+const vecdb_field *srv_milvus_json_field(const vecdb_schema *schema, const char *name);
+/* Fills the index, in the arena; what is wrong with it, else NULL. */
+const char *srv_milvus_json_index(struct srv_arena *arena, const vecdb_field *field,
+                                  const struct srv_milvus_path *asked, vecdb_json_index *out);
+
 /* ---- Rows and filters (milvus_rows.c, milvus_filter.c) --------------------------------------- */
 
 /* Columns of FieldData messages into a batch of rows of the partition; makes keys where the

@@ -106,6 +106,7 @@ void milvus_collection_create(struct milvus *m) {
   struct milvus_schema schema;
   if (!admin_read(m, ADMIN_CREATE, &r) || !milvus_database(m, r.db))
     return;
+  srv_call_about(m->call, r.name);
   if (milvus_schema_read(m, r.schema, &schema)) {
     pthread_mutex_lock(&state->change);
     admin_create(m, &r, &schema);

@@ -72,7 +72,6 @@ bool milvus_group_hits(struct milvus_search_run *s, struct milvus_hits *out) {
     return milvus_fail(s->m, SRV_MILVUS_ARGUMENT, "a range search cannot be grouped");
   if (!group_fields(s))
     return false;
-  s->m->call->searched = true;
   if (srv_guard_search_groups(s->m->call, s->open.collection, &s->params, &s->group, hits, counts,
                               NULL, &out->rows, &error) != VECDB_OK)
     return milvus_error(s->m, &error);

@@ -154,7 +154,6 @@ static void hybrid_answer(struct hybrid *h) {
   h->params.fields = w->fields.names;
   h->params.n_fields = w->fields.n;
   h->params.control = h->parts[0].params.control;
-  h->m->call->searched = true;
   if (srv_guard_search_hybrid(h->m->call, w->open.collection, &h->params, hits.hits, hits.counts,
                               &hits.rows, &error) != VECDB_OK) {
     milvus_error(h->m, &error);

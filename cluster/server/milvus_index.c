@@ -132,17 +132,20 @@ bool milvus_index_again(struct milvus *m, const struct milvus_open *open) {
   return true;
 }
 
-static bool index_record(struct milvus *m, struct milvus_open *open,
-                         const struct index_request *r, const struct milvus_pairs *pairs) {
+/* Adds an index to the record under `key`: the field, or of a path in JSON the field and the path.
+   `path` is NULL or what describes it. */
+static bool index_record(struct milvus *m, struct milvus_open *open, const char *key,
+                         const struct index_request *r, const struct milvus_pairs *pairs,
+                         json_t *path) {
   json_t *params = json_object();
   for (size_t i = 0; i < pairs->n; i++)
     json_object_set_new(params, pairs->keys[i], json_string(pairs->values[i]));
   if (!milvus_pair(pairs, "index_type"))
     json_object_set_new(params, "index_type", json_string("AUTOINDEX"));
-  const char *name = *r->index ? r->index : r->field;
-  json_t *index = json_pack("{s:s, s:o}", "name", name, "params", params);
+  const char *name = *r->index ? r->index : key;
+  json_t *index = json_pack("{s:s, s:o, s:o*}", "name", name, "params", params, "path", path);
   json_t *indexes = json_object_get(milvus_record(open), "indexes");
-  return (json_object_set_new(indexes, r->field, index) == 0 || milvus_no_memory(m)) &&
+  return (json_object_set_new(indexes, key, index) == 0 || milvus_no_memory(m)) &&
          milvus_record_keep(m, open);
 }
 
@@ -162,10 +165,64 @@ static bool index_vector(struct milvus *m, struct milvus_open *open, const vecdb
   return index_set(m, open, kept, &params);
 }
 
+/* A parameter of an index, by itself or in "params"; NULL: it is not there. */
+static const char *index_param(struct milvus *m, const struct milvus_pairs *pairs,
+                               const char *name) {
+  const char *own = milvus_pair(pairs, name), *text = milvus_pair(pairs, "params");
+  json_t *params = own || !text ? NULL : json_loads(text, 0, NULL);
+  const json_t *value = json_object_get(params, name);
+  if (json_is_string(value))
+    own = srv_arena_text(&m->call->arena, json_string_value(value), json_string_length(value));
+  json_decref(params);
+  return own;
+}
+
+/* The key of an index of a path in the record. */
+static const char *index_path_key(struct milvus *m, const char *field,
+                                  const vecdb_json_index *index) {
+  struct pb_out out = {.arena = &m->call->arena};
+  srv_pb_raw(&out, field, strlen(field));
+  srv_pb_raw(&out, index->path, strlen(index->path) + 1);
+  return out.failed ? NULL : (const char *)out.data;
+}
+
+/* What an index of a path is, for the record: the field as clients name it, and the library's. */
+static json_t *index_path_json(const char *field, const char *of, const vecdb_json_index *index) {
+  return json_pack("{s:s, s:s, s:s, s:i}", "field", field, "of", of, "path", index->path, "type",
+                   (int)index->type);
+}
+
+/* One that is there already is no error, as in Milvus. */
+static bool index_path(struct milvus *m, struct milvus_open *open, const vecdb_field *field,
+                       const struct srv_milvus_path *asked, const struct index_request *r,
+                       const struct milvus_pairs *pairs) {
+  vecdb_json_index index;
+  vecdb_error error;
+  const char *type = milvus_pair(pairs, "index_type");
+  const char *fault = srv_milvus_json_index(&m->call->arena, field, asked, &index);
+  if (!fault && !srv_milvus_scalar_index(type ? type : ""))
+    fault = "the index type is none of a scalar";
+  if (fault)
+    return milvus_fail(m, SRV_MILVUS_ARGUMENT, "index on %.255s: %s", r->field, fault);
+  const char *of = srv_arena_text(&m->call->arena, field->name, strlen(field->name));
+  const char *key = of ? index_path_key(m, of, &index) : NULL;
+  if (!key)
+    return milvus_no_memory(m);
+  int rc = engine_json_index_create(open->collection, of, &index, NULL, &error);
+  if (rc != VECDB_OK && rc != VECDB_ERR_EXISTS)
+    return milvus_error(m, &error);
+  return index_record(m, open, key, r, pairs, index_path_json(r->field, of, &index));
+}
+
 static bool index_make(struct milvus *m, struct milvus_open *open, const struct index_request *r,
                        const struct milvus_pairs *pairs) {
   const vecdb_field *field = srv_schema_field(open->schema, r->field);
   const char *type = milvus_pair(pairs, "index_type");
+  const vecdb_field *json = srv_milvus_json_field(open->schema, r->field);
+  const struct srv_milvus_path asked = {r->field, index_param(m, pairs, "json_path"),
+                                        index_param(m, pairs, "json_cast_type")};
+  if (json && (!field || field == json) && (asked.path || asked.cast))
+    return index_path(m, open, json, &asked, r, pairs);
   if (!field)
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "cannot create index on non-exist field: %.255s",
                        r->field);
@@ -176,7 +233,7 @@ static bool index_make(struct milvus *m, struct milvus_open *open, const struct 
   } else if (!srv_milvus_scalar_index(type ? type : "")) { /* columns index themselves */
     return milvus_fail(m, SRV_MILVUS_ARGUMENT, "invalid index type: %.60s for a scalar", type);
   }
-  return index_record(m, open, r, pairs);
+  return index_record(m, open, r->field, r, pairs, NULL);
 }
 
 void milvus_index_create(struct milvus *m) {
@@ -196,11 +253,29 @@ void milvus_index_create(struct milvus *m) {
 
 /* ---- Describing ------------------------------------------------------------------------------ */
 
-/* The indexes of a collection that was made by other means: those of its vector fields. */
-static json_t *index_own(const vecdb_schema *schema) {
+/* The index of a path, as clients of Milvus describe one. */
+static json_t *index_own_path(struct milvus *m, const vecdb_field *f, const vecdb_json_index *index,
+                              const char **key) {
+  *key = index_path_key(m, f->name, index);
+  return json_pack("{s:s*, s:o, s:{s:s, s:s*, s:s}}", "name", *key, "path",
+                   index_path_json(f->name, f->name, index), "params", "index_type", "INVERTED",
+                   "json_path", *key, "json_cast_type", srv_type_name(index->type));
+}
+
+/* The indexes of a collection that was made by other means: those of its vector fields and of
+   paths in JSON. */
+static json_t *index_own(struct milvus *m, const vecdb_schema *schema) {
   json_t *out = json_object();
   for (uint32_t i = 0; i < schema->n_fields; i++) {
     const vecdb_field *f = &schema->fields[i];
+    for (uint32_t k = 0; k < f->n_json_indexes; k++) {
+      const char *key;
+      json_t *index = index_own_path(m, f, &f->json_indexes[k], &key);
+      if (key)
+        json_object_set_new(out, key, index);
+      else
+        json_decref(index);
+    }
     if (!srv_type_is_vector(f->type))
       continue;
     const char *type = f->index.type ? vecdb_index_type_name(f->index.type) : "AUTOINDEX";
@@ -212,17 +287,23 @@ static json_t *index_own(const vecdb_schema *schema) {
   return out;
 }
 
+/* The field that an index is of, as clients name it. */
+static const char *index_field(const char *key, const json_t *index) {
+  const char *field = json_string_value(json_object_get(json_object_get(index, "path"), "field"));
+  return field ? field : key;
+}
+
 /* The indexes that the request means, by field; to be released. NULL after failing: none. */
 static json_t *index_meant(struct milvus *m, const struct milvus_open *open,
                            const struct index_request *r) {
   json_t *all = open->record ? json_incref(json_object_get(open->record, "indexes"))
-                             : index_own(open->schema);
+                             : index_own(m, open->schema);
   json_t *out = json_object(), *index;
   const char *field;
   json_object_foreach(all, field, index) {
     const char *name = json_string_value(json_object_get(index, "name"));
     bool named = !*r->index || (name && strcmp(name, r->index) == 0);
-    if (named && (!*r->field || strcmp(field, r->field) == 0))
+    if (named && (!*r->field || strcmp(index_field(field, index), r->field) == 0))
       json_object_set(out, field, index);
   }
   json_decref(all);
@@ -278,7 +359,7 @@ void milvus_index_describe(struct milvus *m) {
   if (!meant)
     return;
   json_object_foreach(meant, field, index) {
-    index_write(&m->out, field, index, rows);
+    index_write(&m->out, index_field(field, index), index, rows);
   }
   json_decref(meant);
   milvus_close(&open);
@@ -309,12 +390,20 @@ void milvus_index_progress(struct milvus *m) {
 
 /* ---- Dropping -------------------------------------------------------------------------------- */
 
-static bool index_drop_one(struct milvus *m, const struct milvus_open *open, const char *field) {
+static bool index_drop_one(struct milvus *m, const struct milvus_open *open, const char *field,
+                           const json_t *index) {
   const vecdb_field *f = srv_schema_field(open->schema, field);
+  const json_t *path = json_object_get(index, "path");
+  const vecdb_json_index json = {json_string_value(json_object_get(path, "path")),
+                                 (int32_t)json_integer_value(json_object_get(path, "type"))};
   vecdb_error error;
-  int rc = f && srv_type_is_dense(f->type) ? engine_index_drop(open->collection, field, &error)
-                                           : VECDB_OK;
-  if (rc != VECDB_OK && rc != VECDB_ERR_UNSUPPORTED)
+  int rc = VECDB_OK;
+  if (path)
+    rc = engine_json_index_drop(open->collection, json_string_value(json_object_get(path, "of")),
+                                &json, NULL, &error);
+  else if (f && srv_type_is_dense(f->type))
+    rc = engine_index_drop(open->collection, field, &error);
+  if (rc != VECDB_OK && rc != VECDB_ERR_UNSUPPORTED && rc != VECDB_ERR_NOT_FOUND)
     return milvus_error(m, &error);
   json_object_del(json_object_get(open->record, "indexes"), field);
   return true;
@@ -335,7 +424,7 @@ void milvus_index_drop(struct milvus *m) {
       m->code = 0; /* dropping what is not there is no error, as in Milvus */
     bool good = true;
     json_object_foreach(meant, field, index) {
-      good = good && index_drop_one(m, &open, field);
+      good = good && index_drop_one(m, &open, field, index);
     }
     if (good && meant)
       milvus_record_keep(m, &open);

@@ -126,6 +126,27 @@ static bool milvus_field(struct srv_call *call, json_t *json, bool auto_id, vecd
   return true;
 }
 
+/* Adds the index of a path to a JSON field that is being made. */
+static bool milvus_index_path(struct srv_call *call, vecdb_field *field,
+                              const struct srv_milvus_path *asked) {
+  uint32_t n = field->n_json_indexes;
+  vecdb_json_index *indexes = srv_arena_array(&call->arena, n + 1, sizeof *indexes);
+  if (!indexes) {
+    srv_call_no_memory(call);
+    return false;
+  }
+  for (uint32_t i = 0; i < n; i++)
+    indexes[i] = field->json_indexes[i];
+  const char *fault = srv_milvus_json_index(&call->arena, field, asked, &indexes[n]);
+  if (fault) {
+    srv_call_fail(call, 400, "OPTION", "the index of \"%.100s\": %s", asked->field, fault);
+    return false;
+  }
+  field->json_indexes = indexes;
+  field->n_json_indexes = n + 1;
+  return true;
+}
+
 /* The index of a field, from an element of "indexParams". */
 static bool milvus_index(struct srv_call *call, json_t *json, vecdb_schema *schema) {
   const char *name = "", *type = "";
@@ -133,6 +154,14 @@ static bool milvus_index(struct srv_call *call, json_t *json, vecdb_schema *sche
       !srv_take_text(call, json, "indexType", &type))
     return false;
   const vecdb_field *found = srv_schema_field(schema, name);
+  const vecdb_field *of = srv_milvus_json_field(schema, name);
+  json_t *given = json_object_get(json, "params");
+  struct srv_milvus_path asked = {name, NULL, NULL};
+  if (json_is_object(given) && (!srv_take_text(call, given, "json_path", &asked.path) ||
+                                !srv_take_text(call, given, "json_cast_type", &asked.cast)))
+    return false;
+  if (of && (!found || found == of) && (asked.path || asked.cast))
+    return milvus_index_path(call, (vecdb_field *)(uintptr_t)of, &asked);
   if (!found) {
     srv_call_fail(call, 400, "UNKNOWN_FIELD", "there is no field \"%.100s\" to index", name);
     return false;
@@ -310,6 +339,10 @@ void srv_milvus_describe(struct srv_call *call) {
       json_array_append_new(indexes,
                             json_pack("{s:s, s:s, s:s}", "fieldName", f->name, "indexName", f->name,
                                       "metricType", srv_milvus_metric_name(f->metric)));
+    for (uint32_t k = 0; k < f->n_json_indexes; k++)
+      json_array_append_new(indexes,
+                            json_pack("{s:s, s:s+, s:s}", "fieldName", f->name, "indexName",
+                                      f->name, f->json_indexes[k].path, "metricType", ""));
   }
   bool auto_id = (srv_schema_key(schema)->flags & VECDB_AUTO_ID) != 0;
   bool dynamic = srv_milvus_is_dynamic(schema);

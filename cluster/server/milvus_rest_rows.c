@@ -6,7 +6,6 @@
 #include "server/json_schema.h"
 #include "server/milvus_names.h"
 #include "server/milvus_rest.h"
-#include "server/observe.h"
 #include "server/server.h"
 #include "server/tenant.h"
 
@@ -372,8 +371,7 @@ static int milvus_find(struct milvus_search *s, struct engine_collection *collec
                        vecdb_hit *hits, uint32_t *counts, struct engine_rows **rows,
                        vecdb_error *error) {
   if (!s->group.field)
-    return srv_search_run(s->call, collection, &s->params, hits, counts, NULL, rows, error);
-  s->call->searched = true;
+    return srv_guard_search(s->call, collection, &s->params, hits, counts, NULL, rows, error);
   return srv_guard_search_groups(s->call, collection, &s->params, &s->group, hits, counts, NULL,
                                  rows, error);
 }

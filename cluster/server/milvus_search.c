@@ -10,7 +10,6 @@
 #include "server/json_rows.h"
 #include "server/json_schema.h"
 #include "server/milvus_search.h"
-#include "server/observe.h"
 
 static const struct pb_field search_table[] = {
     {2, PB_TEXT, offsetof(struct milvus_search_request, db)},
@@ -312,11 +311,10 @@ bool milvus_search_hits(struct milvus_search_run *s, struct milvus_hits *out) {
     return milvus_no_memory(m);
   s->params.fields = s->fields.names;
   s->params.n_fields = s->fields.n;
-  m->call->searched = true;
   if (s->ranged)
     return search_ranged(s, out);
-  return srv_search_run(m->call, s->open.collection, &s->params, out->hits, out->counts, NULL,
-                        &out->rows, &error) == VECDB_OK ||
+  return srv_guard_search(m->call, s->open.collection, &s->params, out->hits, out->counts, NULL,
+                          &out->rows, &error) == VECDB_OK ||
          milvus_error(m, &error);
 }
 

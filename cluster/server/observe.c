@@ -12,7 +12,10 @@
 #include "server/routes.h"
 #include "server/server.h"
 
-enum { OBSERVE_PLAN = 4096 };
+enum {
+  OBSERVE_PLAN = 4096,
+  OBSERVE_CLIENT_ID = 64 /* bytes: a longer one would leave no room for what counts */
+};
 
 uint64_t srv_now_ns(void) {
   struct timespec t;
@@ -53,11 +56,13 @@ void srv_log(struct srv_server *server, int level, const char *message) {
     srv_log_end(&line, server, level);
 }
 
-/* The one that the path names, until the handler has said more. What is too long to be a name would
-   leave no room for who has asked. */
+/* The one that the path names, or the body as Milvus's clients do, until the handler has said more.
+   What is too long to be a name would leave no room for who has asked. */
 static const char *log_collection(const struct srv_call *call) {
-  bool named = !*call->collection && call->route && strstr(call->route->path, "{collection}");
-  return named && strlen(call->args[0]) <= VECDB_MAX_NAME ? call->args[0] : call->collection;
+  bool in_path = call->route && strstr(call->route->path, "{collection}");
+  const char *named = in_path ? call->args[0]
+                              : json_string_value(json_object_get(call->json, "collectionName"));
+  return !*call->collection && named && strlen(named) <= VECDB_MAX_NAME ? named : call->collection;
 }
 
 void srv_line_call(struct srv_line *line, const struct srv_call *call) {
@@ -80,6 +85,8 @@ void srv_line_call(struct srv_line *line, const struct srv_call *call) {
     srv_line_text(line, "denied", call->denied);
     srv_line_text(line, "peer", peer);
   }
+  if (call->client_id && strlen(call->client_id) <= OBSERVE_CLIENT_ID)
+    srv_line_text(line, "client_request_id", call->client_id);
 }
 
 static void log_request(struct srv_call *call, uint64_t ns, size_t bytes_out) {
@@ -97,9 +104,16 @@ static void log_request(struct srv_call *call, uint64_t ns, size_t bytes_out) {
 
 /* ---- Searches -------------------------------------------------------------------------------- */
 
+/* Whether what has just ended was slow, and for how long it went on. */
+static bool observe_is_slow(const struct srv_call *call, uint64_t began_ns, uint64_t *ns) {
+  uint64_t slow_ms = call->server->config.log_slow_ms;
+  *ns = srv_now_ns() - began_ns;
+  return slow_ms && *ns >= slow_ms * 1000000;
+}
+
 /* The plan is made again for the line: that costs little beside a search that was slow. */
 static void observe_slow(struct srv_call *call, struct engine_collection *collection,
-                         const vecdb_search_params *params, uint64_t ns) {
+                         const vecdb_search_params *params, uint32_t part, uint64_t ns) {
   struct srv_line line;
   char plan[OBSERVE_PLAN] = "";
   size_t length;
@@ -107,6 +121,8 @@ static void observe_slow(struct srv_call *call, struct engine_collection *collec
     return;
   srv_line_call(&line, call);
   srv_line_ms(&line, "duration_ms", ns);
+  if (part)
+    srv_line_number(&line, "part", part);
   srv_line_text(&line, "field", params->field);
   srv_line_number(&line, "queries", params->n_queries);
   srv_line_number(&line, "k", params->k);
@@ -117,16 +133,36 @@ static void observe_slow(struct srv_call *call, struct engine_collection *collec
   srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }
 
-int srv_search_run(struct srv_call *call, struct engine_collection *collection,
-                   const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
-                   vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
-  uint64_t slow_ms = call->server->config.log_slow_ms, began = srv_now_ns();
-  int rc = srv_guard_search(call, collection, params, hits, counts, info, rows, error);
-  uint64_t ns = srv_now_ns() - began;
+void srv_observe_search(struct srv_call *call, struct engine_collection *collection,
+                        const vecdb_search_params *params, uint64_t began_ns) {
+  uint64_t ns;
   call->searched = true;
-  if (slow_ms && ns >= slow_ms * 1000000)
-    observe_slow(call, collection, params, ns);
-  return rc;
+  if (observe_is_slow(call, began_ns, &ns))
+    observe_slow(call, collection, params, 0, ns);
+}
+
+void srv_observe_hybrid(struct srv_call *call, struct engine_collection *collection,
+                        const vecdb_hybrid_params *params, uint64_t began_ns) {
+  uint64_t ns;
+  call->searched = true;
+  if (observe_is_slow(call, began_ns, &ns))
+    for (uint32_t i = 0; i < params->n_searches; i++)
+      observe_slow(call, collection, &params->searches[i].search, i + 1, ns);
+}
+
+/* A query has no plan but its filter. */
+void srv_observe_query(struct srv_call *call, const vecdb_query_params *params, uint64_t began_ns) {
+  struct srv_line line;
+  uint64_t ns;
+  if (!observe_is_slow(call, began_ns, &ns) ||
+      !srv_log_begin(&line, call->server, VECDB_LOG_WARN, "slow query"))
+    return;
+  srv_line_call(&line, call);
+  srv_line_ms(&line, "duration_ms", ns);
+  srv_line_number(&line, "limit", params->limit);
+  srv_line_number(&line, "offset", params->offset);
+  srv_line_text(&line, "filter", params->filter.text);
+  srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */

@@ -26,10 +26,13 @@ void srv_observe_end(struct srv_call *call, size_t bytes_out, bool may_wait);
 /* Names the collection that a call is about, for the logs. */
 void srv_call_about(struct srv_call *call, const char *collection);
 
-/* srv_guard_search, with what is kept of searches: call sites differ in nothing else. */
-int srv_search_run(struct srv_call *call, struct engine_collection *collection,
-                   const vecdb_search_params *params, vecdb_hit *hits, uint32_t *counts,
-                   vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error);
+/* Searches and queries that guard.c has run, well or not, and the time when they began: those that
+   were slow are logged, with their plans. A hybrid search has a line for each of its parts. */
+void srv_observe_search(struct srv_call *call, struct engine_collection *collection,
+                        const vecdb_search_params *params, uint64_t began_ns);
+void srv_observe_hybrid(struct srv_call *call, struct engine_collection *collection,
+                        const vecdb_hybrid_params *params, uint64_t began_ns);
+void srv_observe_query(struct srv_call *call, const vecdb_query_params *params, uint64_t began_ns);
 
 /* What every line about a request says. */
 void srv_line_call(struct srv_line *line, const struct srv_call *call);

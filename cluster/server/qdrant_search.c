@@ -6,7 +6,6 @@
 #include "server/json_numbers.h"
 #include "server/json_rows.h"
 #include "server/json_sparse.h"
-#include "server/observe.h"
 #include "server/qdrant.h"
 #include "server/server.h"
 
@@ -260,7 +259,7 @@ static json_t *search_run(struct qdrant_search *s) {
     srv_call_no_memory(s->call);
     return NULL;
   }
-  if (srv_search_run(s->call, s->collection, &s->params, hits, &count, NULL, &rows, &error) !=
+  if (srv_guard_search(s->call, s->collection, &s->params, hits, &count, NULL, &rows, &error) !=
       VECDB_OK) {
     srv_call_error(s->call, &error);
     return NULL;

@@ -80,7 +80,8 @@ static bool server_open_cluster(struct srv_server *s, char *error) {
       .client = (uint32_t)c->cluster_client,
       .timeout_ms = (uint32_t)c->timeout_ms,
       .shards = (uint32_t)c->cluster_shards,
-      .replicas = (uint32_t)c->cluster_replicas};
+      .replicas = (uint32_t)c->cluster_replicas,
+      .tenant_field = *c->cluster_tenant_field ? c->cluster_tenant_field : NULL};
   vecdb_error why;
   s->engine = engine_remote_open(&cluster, &why);
   if (!s->engine)

@@ -228,6 +228,11 @@ struct wire_stats {
   uint32_t age_ms;
   uint64_t checked; /* position of the last WIRE_CHECK that it has done; 0: none */
   uint64_t digest;  /* of its rows then */
+  /* As vecdb_stats has them; 0 from nodes of before there were these. */
+  uint64_t bytes_growing, bytes_index; /* of `bytes` */
+  uint64_t segments_growing, segments_sealed, segments_indexed;
+  uint64_t merge_bytes;
+  uint64_t index_builds, index_build_ns;
 };
 
 /*

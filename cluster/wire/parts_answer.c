@@ -102,6 +102,19 @@ void wire_state_write(const struct wire_message *m, struct wire_out *out) {
   wire_put32(out, s->age_ms);
   wire_put64(out, s->checked);
   wire_put64(out, s->digest);
+  wire_put64(out, s->bytes_growing);
+  wire_put64(out, s->bytes_index);
+  wire_put64(out, s->segments_growing);
+  wire_put64(out, s->segments_sealed);
+  wire_put64(out, s->segments_indexed);
+  wire_put64(out, s->merge_bytes);
+  wire_put64(out, s->index_builds);
+  wire_put64(out, s->index_build_ns);
+}
+
+/* What nodes of before there was this do not send. */
+static uint64_t state_later(struct wire_in *in) {
+  return in->at < in->end ? wire_take64(in) : 0;
 }
 
 void wire_state_read(struct wire_in *in, struct wire_mem *mem, struct wire_message *m) {
@@ -115,8 +128,16 @@ void wire_state_read(struct wire_in *in, struct wire_mem *mem, struct wire_messa
   s->queue = wire_take32(in);
   s->role = wire_take32(in);
   s->age_ms = in->at < in->end ? wire_take32(in) : UINT32_MAX;
-  s->checked = in->at < in->end ? wire_take64(in) : 0;
-  s->digest = in->at < in->end ? wire_take64(in) : 0;
+  s->checked = state_later(in);
+  s->digest = state_later(in);
+  s->bytes_growing = state_later(in);
+  s->bytes_index = state_later(in);
+  s->segments_growing = state_later(in);
+  s->segments_sealed = state_later(in);
+  s->segments_indexed = state_later(in);
+  s->merge_bytes = state_later(in);
+  s->index_builds = state_later(in);
+  s->index_build_ns = state_later(in);
 }
 
 void wire_summary_write(const struct wire_message *m, struct wire_out *out) {

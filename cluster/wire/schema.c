@@ -59,6 +59,8 @@ static const struct schema_member schema_field[] = {
     {"primary_key", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_PRIMARY_KEY},
     {"auto_id", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_AUTO_ID},
     {"nullable", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_NULLABLE},
+    {"default_now", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_DEFAULT_NOW},
+    {"default_uuid", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_DEFAULT_UUID},
     {"allow_zero", SCHEMA_FLAG, FIELD(flags), NULL, VECDB_ALLOW_ZERO},
     {NULL, SCHEMA_TEXT, 0, NULL, 0},
 };
@@ -91,6 +93,13 @@ const vecdb_field *wire_schema_field(const vecdb_schema *schema, const char *nam
 const vecdb_field *wire_schema_key(const vecdb_schema *schema) {
   for (uint32_t i = 0; i < schema->n_fields; i++)
     if (schema->fields[i].flags & VECDB_PRIMARY_KEY)
+      return &schema->fields[i];
+  return NULL;
+}
+
+const vecdb_field *wire_schema_computed(const vecdb_schema *schema) {
+  for (uint32_t i = 0; i < schema->n_fields; i++)
+    if (schema->fields[i].flags & (VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID))
       return &schema->fields[i];
   return NULL;
 }
@@ -217,10 +226,38 @@ static bool schema_default(struct schema_reader *r, json_t *value, vecdb_field *
   return true;
 }
 
+/* "json_indexes": a list of {"path", "type"}. */
+static bool schema_json_indexes(struct schema_reader *r, json_t *list, vecdb_field *f) {
+  static const struct schema_member members[] = {
+      {"path", SCHEMA_TEXT, offsetof(vecdb_json_index, path), NULL, 0},
+      {"type", SCHEMA_WORD, offsetof(vecdb_json_index, type), schema_types,
+       sizeof schema_types / sizeof *schema_types},
+      {NULL, SCHEMA_TEXT, 0, NULL, 0},
+  };
+  size_t n = json_array_size(list);
+  if (!json_is_array(list) || n > VECDB_MAX_JSON_INDEXES)
+    return schema_fail(r, VECDB_ERR_LIMIT, "json_indexes is no list of up to %d",
+                       VECDB_MAX_JSON_INDEXES);
+  vecdb_json_index *indexes = wire_mem_get(r->mem, n + 1, sizeof *indexes);
+  if (!indexes)
+    return schema_no_memory(r);
+  for (size_t i = 0; i < n; i++) {
+    if (!schema_object(r, members, json_array_get(list, i), &indexes[i], schema_unknown))
+      return false;
+    if (!indexes[i].path || !indexes[i].type)
+      return schema_fail(r, VECDB_ERR_SCHEMA, "an index of JSON has no path or no type");
+  }
+  f->json_indexes = indexes;
+  f->n_json_indexes = (uint32_t)n;
+  return true;
+}
+
 static bool schema_field_rest(struct schema_reader *r, const char *key, json_t *value, void *out) {
   vecdb_field *f = out;
   if (!strcmp(key, "default"))
     return json_is_null(value) || schema_default(r, value, f);
+  if (!strcmp(key, "json_indexes"))
+    return schema_json_indexes(r, value, f);
   if (strcmp(key, "index") != 0)
     return schema_unknown(r, key, value, out);
   f->index.size = sizeof f->index;
@@ -345,6 +382,17 @@ static json_t *schema_write_default(const vecdb_value *v) {
   return v->type == VECDB_FLOAT || v->type == VECDB_DOUBLE ? json_real(v->as.number) : NULL;
 }
 
+static json_t *schema_write_indexes(const vecdb_field *f) {
+  json_t *out = json_array();
+  for (uint32_t i = 0; i < f->n_json_indexes; i++)
+    if (json_array_append_new(out, json_pack("{s:s, s:s}", "path", f->json_indexes[i].path, "type",
+                                             schema_types[f->json_indexes[i].type]))) {
+      json_decref(out);
+      return NULL;
+    }
+  return out;
+}
+
 static json_t *schema_write_field(const vecdb_field *f) {
   json_t *out = schema_write_object(schema_field, f);
   bool bad = !out;
@@ -352,6 +400,8 @@ static json_t *schema_write_field(const vecdb_field *f) {
     bad = json_object_set_new(out, "default", schema_write_default(&f->default_value));
   if (!bad && f->type >= VECDB_FLOAT_VECTOR)
     bad = json_object_set_new(out, "index", schema_write_object(schema_index, &f->index));
+  if (!bad && f->n_json_indexes)
+    bad = json_object_set_new(out, "json_indexes", schema_write_indexes(f));
   if (!bad)
     return out;
   json_decref(out);

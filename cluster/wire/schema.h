@@ -18,9 +18,15 @@ int wire_schema_read(const char *text, size_t n, struct wire_mem *mem, vecdb_sch
 /* Its JSON, to be given back by free(); NULL: no memory, or a default that is an array. */
 char *wire_schema_write(const vecdb_schema *schema);
 
+/* Flags of fields whose values come with the rows: whoever writes has numbered and computed them.
+   Shards, of which each would give others, do not. */
+#define WIRE_SCHEMA_GIVEN (VECDB_AUTO_ID | VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID)
+
 /* The field of that name; the primary key; NULL: there is none. */
 const vecdb_field *wire_schema_field(const vecdb_schema *schema, const char *name);
 const vecdb_field *wire_schema_key(const vecdb_schema *schema);
+/* The first field whose default is computed; NULL: none. */
+const vecdb_field *wire_schema_computed(const vecdb_schema *schema);
 /* Whether the field's values can say whose a row is: BOOL, integers and VARCHAR. NULL: no. */
 bool wire_schema_tenants(const vecdb_field *field);
 

@@ -440,10 +440,23 @@ class schema {
     last().index = params;
     return *this;
   }
+  /* Of the last field, of JSON: an index of the place `path`, such as ["price"]. */
+  schema &json_index(std::string_view path, vecdb_type type) {
+    paths_.emplace_back(path);
+    json_indexes_.push_back({nullptr, type});
+    last().n_json_indexes++;
+    return *this;
+  }
   /* Valid until the schema is changed. */
   const vecdb_schema *get() const noexcept {
-    for (size_t i = 0; i < fields_.size(); i++)
+    for (size_t i = 0; i < paths_.size(); i++)
+      json_indexes_[i].path = paths_[i].c_str();
+    for (size_t i = 0, at = 0; i < fields_.size(); i++) {
       fields_[i].name = names_[i].c_str();
+      if (at < paths_.size() && fields_[i].n_json_indexes)
+        fields_[i].json_indexes = &json_indexes_[at];
+      at += fields_[i].n_json_indexes;
+    }
     schema_.description = description_.empty() ? nullptr : description_.c_str();
     schema_.fields = fields_.data();
     schema_.n_fields = static_cast<uint32_t>(fields_.size());
@@ -453,6 +466,8 @@ class schema {
  private:
   std::string description_;
   std::deque<std::string> names_;
+  std::deque<std::string> paths_;
+  mutable std::vector<vecdb_json_index> json_indexes_;
   mutable std::vector<vecdb_field> fields_;
   mutable vecdb_schema schema_ = VECDB_SCHEMA_INIT;
 };
@@ -943,6 +958,21 @@ class basic_collection {
                            control *c = nullptr) noexcept(P::no_throw) {
     return call<done>([&](done &, vecdb_error *e) {
       return vecdb_field_rename(p_.get(), field, to, detail::raw(c), e);
+    }, c);
+  }
+  /* The index of a path of a JSON field; to drop it, type 0: of every type. */
+  given<done> json_index_create(const char *field, const char *path, int32_t type,
+                                control *c = nullptr) noexcept(P::no_throw) {
+    const vecdb_json_index index = {path, type};
+    return call<done>([&](done &, vecdb_error *e) {
+      return vecdb_json_index_create(p_.get(), field, &index, detail::raw(c), e);
+    }, c);
+  }
+  given<done> json_index_drop(const char *field, const char *path, int32_t type = 0,
+                              control *c = nullptr) noexcept(P::no_throw) {
+    const vecdb_json_index index = {path, type};
+    return call<done>([&](done &, vecdb_error *e) {
+      return vecdb_json_index_drop(p_.get(), field, &index, detail::raw(c), e);
     }, c);
   }
   /* field NULL: rows expire no longer. */

@@ -135,12 +135,17 @@ int cmd_schema(struct shell *shell, const struct call *call, vecdb_error *error)
 int cmd_index_create(struct shell *shell, const struct call *call, vecdb_error *error) {
   vecdb_collection *collection;
   vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+  vecdb_json_index json;
   int status = call_collection(shell, call, &collection, error);
   if (status)
     return status;
-  if (call->n_places > 2)
+  bool path = call->n_places > 2 && schema_json_index(call->place[2], &json);
+  if (path)
+    status = vecdb_json_index_create(collection, call->place[1], &json,
+                                     control_begin("indexing"), error);
+  else if (call->n_places > 2)
     status = vecdb_index_params_parse(call->place[2], &params, error);
-  if (!status)
+  if (!status && !path)
     status =
         vecdb_index_create(collection, call->place[1], &params, control_begin("indexing"), error);
   control_end();
@@ -153,7 +158,16 @@ int cmd_index_drop(struct shell *shell, const struct call *call, vecdb_error *er
   int status = call_collection(shell, call, &collection, error);
   if (status)
     return status;
-  status = vecdb_index_drop(collection, call->place[1], error);
+  vecdb_json_index json;
+  if (call->n_places < 3) {
+    status = vecdb_index_drop(collection, call->place[1], error);
+  } else {
+    if (!schema_json_index(call->place[2], &json))
+      json = (vecdb_json_index){call->place[2], 0};
+    status = vecdb_json_index_drop(collection, call->place[1], &json, control_begin("dropping"),
+                                   error);
+    control_end();
+  }
   vecdb_collection_release(collection);
   return status;
 }

@@ -25,7 +25,8 @@ const struct command commands[] = {
      "       vector(DIM) vector(DIM, float16|bfloat16|int8|binary) sparse\n"
      "words  key auto nullable default=VALUE about=\"text\"; defaults that are computed: now of\n"
      "       int64 (milliseconds since 1970), uuid of varchar\n"
-     "       of scalars an index for filters: hash sorted none\n"
+     "       of scalars an index for filters: hash sorted none; of json, of a place and its type:\n"
+     "       double[\"price\"] varchar[\"a\"][\"b\"] bool[0]\n"
      "       of vectors a metric: cosine l2 ip hamming jaccard, zero (vectors are allowed),\n"
      "       and an index: FLAT, HNSW(m=24), IVF_PQ(nlist=1024), DISK ...; AUTO without one"},
     {"drop", "COLLECTION", "drops a collection and its rows", cmd_drop, NULL},
@@ -94,9 +95,13 @@ const struct command commands[] = {
      "changes the vector of a row by a gradient, a delta or a value", cmd_push,
      "expected=N: only if that is its version; insert=yes: an absent row is made."},
     {"pull", "COLLECTION FIELD KEY...", "shows vectors of rows and their versions", cmd_pull, NULL},
-    {"index create", "COLLECTION FIELD [INDEX]", "sets and builds the index of a vector",
-     cmd_index_create, "  index create docs v HNSW(m=24, ef_construction=300)"},
-    {"index drop", "COLLECTION FIELD", "drops the index of a vector", cmd_index_drop, NULL},
+    {"index create", "COLLECTION FIELD [INDEX]",
+     "sets and builds the index of a vector, or of a place in JSON", cmd_index_create,
+     "  index create docs v HNSW(m=24, ef_construction=300)\n"
+     "  index create docs meta double[\"price\"]    (rows in files: after `compact`)"},
+    {"index drop", "COLLECTION FIELD [PLACE]",
+     "drops the index of a vector, or of a place in JSON", cmd_index_drop,
+     "  index drop docs meta [\"price\"]"},
     {"index list", "COLLECTION [FIELD]", "shows the indexes of the segments", cmd_index_list, NULL},
     {"info", "", "shows numbers about the database", cmd_info, NULL},
     {"stats", "COLLECTION", "shows numbers about a collection", cmd_stats, NULL},

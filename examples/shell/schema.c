@@ -170,6 +170,35 @@ static int schema_default(struct schema *schema, const char *text, vecdb_field *
   return VECDB_OK;
 }
 
+bool schema_json_index(const char *word, vecdb_json_index *out) {
+  static const struct named types[] = {{"bool", VECDB_BOOL}, {"double", VECDB_DOUBLE},
+                                       {"varchar", VECDB_VARCHAR}, {NULL, 0}};
+  for (const struct named *type = types; type->word; type++) {
+    size_t n = strlen(type->word);
+    if (strncasecmp(word, type->word, n) == 0 && word[n] == '[') {
+      *out = (vecdb_json_index){word + n, type->value};
+      return true;
+    }
+  }
+  return false;
+}
+
+/* Adds an index to a JSON field; the last one of an array that is full counts too many. */
+static void schema_add_json_index(struct schema *schema, vecdb_field *out,
+                                  const vecdb_json_index *index) {
+  vecdb_json_index *indexes = (vecdb_json_index *)(uintptr_t)out->json_indexes;
+  if (!indexes) {
+    indexes = mem_resize(NULL, VECDB_MAX_JSON_INDEXES + 1, sizeof *indexes);
+    schema->strings = mem_resize(schema->strings, schema->n_strings + 1, sizeof *schema->strings);
+    schema->strings[schema->n_strings++] = (char *)indexes;
+    out->json_indexes = indexes;
+  }
+  if (out->n_json_indexes > VECDB_MAX_JSON_INDEXES)
+    return;
+  indexes[out->n_json_indexes++] = (vecdb_json_index){
+      schema_keep(schema, index->path, strlen(index->path)), index->type};
+}
+
 /* One word behind the type. */
 static int schema_word(struct schema *schema, const char *word, vecdb_field *out,
                        vecdb_error *error) {
@@ -182,6 +211,11 @@ static int schema_word(struct schema *schema, const char *word, vecdb_field *out
   }
   if ((value = named_value(field_flags, word)) != 0) {
     out->flags |= (uint32_t)value;
+    return VECDB_OK;
+  }
+  vecdb_json_index index;
+  if (out->type == VECDB_JSON && schema_json_index(word, &index)) {
+    schema_add_json_index(schema, out, &index);
     return VECDB_OK;
   }
   if (type_is_vector(out->type) && (value = named_value(metrics, word)) != 0) {
@@ -341,6 +375,8 @@ static void line_field(struct text *out, const vecdb_field *f) {
   } else if (f->scalar_index) {
     text_printf(out, " %s", named_word(scalar_indexes, f->scalar_index));
   }
+  for (uint32_t i = 0; i < f->n_json_indexes; i++)
+    text_printf(out, " %s%s", type_word(f->json_indexes[i].type), f->json_indexes[i].path);
   if (f->description && f->description[0]) {
     text_puts(out, " about=");
     put_string(out, f->description, strlen(f->description));

@@ -214,6 +214,31 @@ VECDB_API int vecdb_field_rename(vecdb_collection *collection, const char *field
   return api_alter(collection, &edit, control, err);
 }
 
+/* Creates or drops an index of a JSON path. */
+static int api_json_index(vecdb_collection *collection, const char *field,
+                          const vecdb_json_index *index, bool drop, const vecdb_control *control,
+                          vecdb_error *err) {
+  VDB_TRY(vdb_api_need(collection, "collection", err));
+  VDB_TRY(vdb_api_need(field, "field", err));
+  VDB_TRY(vdb_api_need(index, "index", err));
+  struct vdb_schema_edit edit = {.json = field, .json_index = index, .json_drop = drop};
+  return api_alter(collection, &edit, control, err);
+}
+
+VECDB_API int vecdb_json_index_create(vecdb_collection *collection, const char *field,
+                                      const vecdb_json_index *index, const vecdb_control *control,
+                                      vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  return api_json_index(collection, field, index, false, control, err);
+}
+
+VECDB_API int vecdb_json_index_drop(vecdb_collection *collection, const char *field,
+                                    const vecdb_json_index *index, const vecdb_control *control,
+                                    vecdb_error *error) {
+  vecdb_error own, *err = vdb_api_error(error, &own);
+  return api_json_index(collection, field, index, true, control, err);
+}
+
 VECDB_API int vecdb_expire(vecdb_collection *collection, const char *field, uint64_t ttl_ms,
                            const vecdb_control *control, vecdb_error *error) {
   vecdb_error own, *err = vdb_api_error(error, &own);

@@ -14,6 +14,8 @@ struct vdb_attr_index {
   const uint64_t *bitmaps;
   uint32_t dense[VDB_AIX_MAX_DENSE]; /* the dense values, ascending */
   uint32_t dense_rows;               /* rows of all of them */
+  const uint32_t *apart;
+  size_t n_apart;
 };
 
 /* What opening reads from. */
@@ -162,12 +164,27 @@ static int aix_open_values(const struct aix_source *s, struct vdb_attr_index *x,
   return VECDB_OK;
 }
 
+static int aix_open_apart(const struct aix_source *s, struct vdb_attr_index *x, vecdb_error *err) {
+  const void *data = NULL;
+  size_t bytes = 0;
+  VDB_TRY(s->in->find(s->in, VDB_AIX_APART, s->number, false, &data, &bytes, err));
+  if (!data)
+    return VECDB_OK;
+  x->apart = data;
+  x->n_apart = bytes / sizeof *x->apart;
+  bool good = bytes % sizeof *x->apart == 0 && x->n_apart <= x->head.n_nulls;
+  for (size_t i = 0; good && i < x->n_apart; i++)
+    good = x->apart[i] < x->head.n_rows && (i == 0 || x->apart[i - 1] < x->apart[i]);
+  return good ? VECDB_OK : aix_damage(s, "the rows kept apart do not ascend or are too many", err);
+}
+
 static int aix_open_all(const struct aix_source *s, struct vdb_attr_index *x, size_t n,
                         vecdb_error *err) {
   VDB_TRY(aix_check_header(s, &x->head, n, err));
   VDB_TRY(aix_open_starts(s, x, err));
   VDB_TRY(aix_open_rows(s, x, err));
   VDB_TRY(aix_open_bitmaps(s, x, err));
+  VDB_TRY(aix_open_apart(s, x, err));
   return aix_open_values(s, x, err);
 }
 
@@ -206,6 +223,15 @@ VDB_INTERNAL bool vdb_attr_index_ranges(const struct vdb_attr_index *index) {
 
 VDB_INTERNAL size_t vdb_attr_index_nulls(const struct vdb_attr_index *index) {
   return (size_t)index->head.n_nulls;
+}
+
+VDB_INTERNAL int32_t vdb_attr_index_type(const struct vdb_attr_index *index) {
+  return index->head.type;
+}
+
+VDB_INTERNAL const uint32_t *vdb_attr_index_apart(const struct vdb_attr_index *index, size_t *n) {
+  *n = index->n_apart;
+  return index->apart;
 }
 
 /* The first value that is not below `bound`, or (after) that is above it. */

@@ -48,5 +48,10 @@ VDB_INTERNAL void vdb_attr_index_mark(const struct vdb_attr_index *index,
                                       struct vdb_attr_range range, uint64_t *bits);
 /* The column's null rows. */
 VDB_INTERNAL size_t vdb_attr_index_nulls(const struct vdb_attr_index *index);
+/* The vecdb_type of its values. */
+VDB_INTERNAL int32_t vdb_attr_index_type(const struct vdb_attr_index *index);
+/* Rows of which the index does not know the value, *n of them, ascending: they are among the nulls,
+   and only the rows themselves tell. */
+VDB_INTERNAL const uint32_t *vdb_attr_index_apart(const struct vdb_attr_index *index, size_t *n);
 
 #endif

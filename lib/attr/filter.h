@@ -36,7 +36,8 @@ VDB_INTERNAL struct vdb_filter *vdb_filter_pop(struct vdb_mem *mem, struct vdb_f
 /* Rows that a filter runs over. */
 struct vdb_filter_rows {
   const struct vdb_column *columns;            /* one per field of the schema */
-  const struct vdb_attr_index *const *indexes; /* one per field, entries may be NULL; NULL: none */
+  /* one per field, and then per JSON path of the schema; entries may be NULL; NULL: none */
+  const struct vdb_attr_index *const *indexes;
   size_t n;
 };
 
@@ -62,6 +63,10 @@ VDB_INTERNAL double vdb_filter_estimate(const struct vdb_filter *filter,
                                         const struct vdb_filter_rows *rows, bool *exact);
 /* Which of the fields (by index) the filter reads. */
 VDB_INTERNAL bool vdb_filter_reads(const struct vdb_filter *filter, uint32_t field);
+/* Whether the index of a JSON path (by its place in the schema, of which the filter is) would be
+   asked. */
+VDB_INTERNAL bool vdb_filter_asks(const struct vdb_filter *filter, const struct vdb_schema *schema,
+                                  uint32_t path);
 /* Writes the bound tree as text, for explain. */
 VDB_INTERNAL void vdb_filter_describe(const struct vdb_filter *filter,
                                       const struct vdb_schema *schema, struct vdb_writer *out);

@@ -393,13 +393,17 @@ static int filter_bind_compare(struct filter_binding *b, uint32_t at) {
   } else if (constant[0] && constant[1]) {
     filter_bind_fold(b, at);
   } else if (left->op == FILTER_OP_FIELD && constant[1]) {
-    vdb_filter_range(b->filter, b->schema, at, left->field, operands[1], cmp);
+    vdb_filter_range(b->filter, b->schema->fields[left->field].type, at, left->field, operands[1],
+                     cmp);
   } else if (right->op == FILTER_OP_FIELD && constant[0]) {
-    vdb_filter_range(b->filter, b->schema, at, right->field, operands[0], mirrored[cmp]);
+    vdb_filter_range(b->filter, b->schema->fields[right->field].type, at, right->field,
+                     operands[0], mirrored[cmp]);
   } else if ((left->single && constant[1]) || (right->single && constant[0])) {
     VDB_TRY(filter_bind_single(b, &operands[constant[1] ? 1 : 0]));
     filter_bind_at(b, at)->left = operands[0];
     filter_bind_at(b, at)->right = operands[1];
+  } else {
+    return vdb_filter_path_bind(b, at);
   }
   return VECDB_OK;
 }
@@ -472,7 +476,7 @@ static int filter_bind_in(struct filter_binding *b, uint32_t at) {
     node->field = filter_bind_at(b, left)->field;
   if (filter_bind_at(b, left)->op == FILTER_OP_CONST)
     filter_bind_fold(b, at);
-  return VECDB_OK;
+  return filter_bind_at(b, at)->op == FILTER_OP_IN ? vdb_filter_path_bind(b, at) : VECDB_OK;
 }
 
 static int filter_bind_like(struct filter_binding *b, uint32_t at) {
@@ -492,6 +496,8 @@ static int filter_bind_like(struct filter_binding *b, uint32_t at) {
   node->index = like;
   if (filter_bind_at(b, left)->op == FILTER_OP_CONST)
     filter_bind_fold(b, at);
+  if (filter_bind_at(b, left)->op == FILTER_OP_JSON)
+    return vdb_filter_path_bind(b, at);
   if (filter_bind_at(b, left)->op != FILTER_OP_FIELD)
     return VECDB_OK;
   node->field = filter_bind_at(b, left)->field;
@@ -603,7 +609,8 @@ static int filter_bind_not(struct filter_binding *b, uint32_t at) {
 struct filter_bind_group {
   uint32_t heads[FILTER_BIND_COSTS];
   uint32_t tails[FILTER_BIND_COSTS];
-  uint32_t ranges[VECDB_MAX_FIELDS]; /* AND: the range of each field so far */
+  /* AND: the range of each field and JSON path so far */
+  uint32_t ranges[VECDB_MAX_FIELDS + VECDB_MAX_JSON_INDEXES];
   uint32_t n;
   bool decided; /* a false in an AND, a true in an OR */
   bool unknown; /* a constant that is unknown */
@@ -617,24 +624,43 @@ static uint32_t filter_bind_cost(const struct filter_binding *b, const struct fi
   return node->op == FILTER_OP_IN && node->field != FILTER_NONE ? 1 : 2;
 }
 
-static void filter_bind_keep(struct filter_binding *b, struct filter_bind_group *group, int op,
-                             uint32_t operand) {
+/* Joins an operand of an AND with the range of its field or JSON path so far; *done: it is in
+   there. */
+static int filter_bind_join(struct filter_binding *b, struct filter_bind_group *group,
+                            uint32_t operand, bool *done) {
+  const struct filter_node *node = filter_bind_at(b, operand);
+  bool plain = node->op == FILTER_OP_RANGE && !node->negate;
+  uint32_t field = plain ? node->field : vdb_filter_path_range(b->filter, operand);
+  if (field == FILTER_NONE)
+    return VECDB_OK;
+  uint32_t *range = &group->ranges[field];
+  if (*range == FILTER_NONE) {
+    *range = operand;
+    return VECDB_OK;
+  }
+  if (!plain)
+    return vdb_filter_path_join(b, *range, operand, done);
+  *done = true;
+  vdb_filter_intersect(b->filter, b->schema->fields[field].type, filter_bind_at(b, *range), node);
+  return VECDB_OK;
+}
+
+static int filter_bind_keep(struct filter_binding *b, struct filter_bind_group *group, int op,
+                            uint32_t operand) {
   struct filter_node *node = filter_bind_at(b, operand);
+  bool done = false;
   if (node->op == FILTER_OP_CONST) {
     bool decides = node->known && (node->low.integer != 0) == (op == FILTER_OP_OR);
     group->decided = group->decided || decides;
     if (node->known || group->unknown)
-      return;
+      return VECDB_OK;
     group->unknown = true;
   }
-  if (op == FILTER_OP_AND && node->op == FILTER_OP_RANGE && !node->negate) {
-    uint32_t *range = &group->ranges[node->field];
-    if (*range != FILTER_NONE) {
-      vdb_filter_intersect(b->filter, b->schema, filter_bind_at(b, *range), node);
-      return;
-    }
-    *range = operand;
-  }
+  if (op == FILTER_OP_AND)
+    VDB_TRY(filter_bind_join(b, group, operand, &done));
+  if (done)
+    return VECDB_OK;
+  node = filter_bind_at(b, operand);
   uint32_t cost = filter_bind_cost(b, node);
   if (group->heads[cost] == FILTER_NONE)
     group->heads[cost] = operand;
@@ -643,6 +669,7 @@ static void filter_bind_keep(struct filter_binding *b, struct filter_bind_group 
   group->tails[cost] = operand;
   node->next = FILTER_NONE;
   group->n++;
+  return VECDB_OK;
 }
 
 static int filter_bind_group(struct filter_binding *b, uint32_t at) {
@@ -656,13 +683,13 @@ static int filter_bind_group(struct filter_binding *b, uint32_t at) {
     next = filter_bind_at(b, i)->next;
     VDB_TRY(filter_bind_truth(b, i));
     if (filter_bind_at(b, i)->op != op) {
-      filter_bind_keep(b, &group, op, i);
+      VDB_TRY(filter_bind_keep(b, &group, op, i));
       continue;
     }
     uint32_t inner_next;
     for (uint32_t inner = filter_bind_at(b, i)->left; inner != FILTER_NONE; inner = inner_next) {
       inner_next = filter_bind_at(b, inner)->next;
-      filter_bind_keep(b, &group, op, inner);
+      VDB_TRY(filter_bind_keep(b, &group, op, inner));
     }
   }
   filter_bind_at(b, at)->type = FILTER_BOOL;
@@ -730,7 +757,7 @@ static int filter_bind_truth(struct filter_binding *b, uint32_t at) {
     node->has_low = node->has_high = true;
     node->low.integer = node->high.integer = 1;
   }
-  return VECDB_OK;
+  return node->op == FILTER_OP_JSON ? vdb_filter_path_bind(b, at) : VECDB_OK;
 }
 
 VDB_INTERNAL int vdb_filter_bind(struct filter_binding *b) {

@@ -11,10 +11,12 @@ enum {
   FILTER_ESTIMATE_LEAVES = 64 /* asked of indexes */
 };
 
-/* Rows for which a leaf is true, by its index. */
+/* Rows for which a leaf is true, by its index; of rows that this keeps apart as if it were true of
+   all of them, and then it is not *exact. */
 static bool filter_estimate_leaf(const struct vdb_filter *filter, uint32_t at,
-                                 const struct vdb_filter_rows *rows, size_t *count) {
-  const struct filter_node *leaf = &filter->nodes[at];
+                                 const struct vdb_filter_rows *rows, size_t *count, bool *exact) {
+  const struct filter_node *leaf = vdb_filter_leaf(filter, at);
+  size_t apart;
   if (leaf->op == FILTER_OP_NULLS) {
     if (rows->columns[leaf->field].nulls && (!rows->indexes || !rows->indexes[leaf->field]))
       return false;
@@ -23,11 +25,16 @@ static bool filter_estimate_leaf(const struct vdb_filter *filter, uint32_t at,
     *count = leaf->negate ? rows->n - *count : *count;
     return true;
   }
-  if (!vdb_filter_index_count(filter, leaf, rows, count))
+  bool negated = vdb_filter_negated(filter, at);
+  if ((negated && vdb_filter_loses(filter, at)) ||
+      !vdb_filter_index_count(filter, at, rows, count))
     return false;
   size_t nulls = vdb_attr_index_nulls(rows->indexes[leaf->field]);
-  if (leaf->negate)
+  if (negated)
     *count = rows->n - nulls - vdb_min_size(*count, rows->n - nulls);
+  vdb_attr_index_apart(rows->indexes[leaf->field], &apart);
+  *count += apart;
+  *exact = *exact && apart == 0;
   return true;
 }
 
@@ -44,11 +51,12 @@ static struct filter_estimate_known filter_estimate_group(const struct vdb_filte
   struct filter_estimate_known known = {0, 1, 1, false};
   const struct filter_node *root = &filter->nodes[filter->root];
   double sum = 0;
-  bool all = true;
+  bool all = true, exact = true;
   uint32_t asked = 0;
   for (uint32_t i = root->left; i != FILTER_NONE; i = filter->nodes[i].next) {
     size_t count = 0;
-    if (asked++ >= FILTER_ESTIMATE_LEAVES || !filter_estimate_leaf(filter, i, rows, &count)) {
+    if (asked++ >= FILTER_ESTIMATE_LEAVES ||
+        !filter_estimate_leaf(filter, i, rows, &count, &exact)) {
       all = false;
       continue;
     }
@@ -80,7 +88,7 @@ static size_t filter_estimate_sample(const struct vdb_filter *filter,
     }
     bool all = true, others = true;
     for (uint32_t k = root->left; k != FILTER_NONE && others; k = filter->nodes[k].next) {
-      uint32_t field = filter->nodes[k].field;
+      uint32_t field = vdb_filter_leaf(filter, k)->field;
       bool indexed = field != FILTER_NONE && rows->indexes[field];
       if (!all && indexed)
         continue;
@@ -103,7 +111,7 @@ static double filter_estimate_one(const struct vdb_filter *filter,
   if (root->op == FILTER_OP_CONST)
     return root->known && root->low.integer ? 1 : 0;
   size_t count = 0, rest = 0;
-  if (filter_estimate_leaf(filter, filter->root, rows, &count))
+  if (filter_estimate_leaf(filter, filter->root, rows, &count, exact))
     return (double)count / (double)rows->n;
   if (rows->n <= FILTER_ESTIMATE_ROWS)
     return (double)filter_estimate_sample(filter, rows, rows->n, NULL) / (double)rows->n;

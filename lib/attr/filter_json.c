@@ -9,6 +9,7 @@
 
 #include "attr/filter_tree.h"
 #include "attr/json.h"
+#include "attr/json_path.h"
 
 enum {
   FILTER_JSON_DIGITS = 64,  /* of a number; later ones only count for its size */
@@ -295,6 +296,20 @@ static struct filter_value filter_json_value(struct filter_json *j, int type, ui
     break;
   }
   return v;
+}
+
+VDB_INTERNAL struct filter_value vdb_filter_json_at(const uint8_t *steps, size_t n_steps, int type,
+                                                    struct vdb_bytes text, uint8_t *scratch) {
+  struct filter_json j = {text.data, text.data + text.n};
+  struct filter_value v = {false, {0}};
+  const uint8_t *end = steps + n_steps;
+  struct vdb_json_step step;
+  while (vdb_json_path_step(&steps, end, &step)) {
+    struct vdb_bytes key = {step.key, step.n};
+    if (!(step.place ? filter_json_place(&j, step.n) : filter_json_member(&j, key, scratch)))
+      return v;
+  }
+  return filter_json_peek(&j) < 0 ? v : filter_json_value(&j, type, scratch);
 }
 
 static uint32_t filter_json_in(const struct vdb_filter *filter, const struct filter_set *set,

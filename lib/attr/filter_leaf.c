@@ -81,11 +81,10 @@ static void filter_leaf_exact_range(struct filter_node *node, int cmp, int64_t c
   }
 }
 
-VDB_INTERNAL void vdb_filter_range(struct vdb_filter *filter, const struct vdb_schema *schema,
-                                   uint32_t at, uint32_t field, uint32_t constant_at, int cmp) {
+VDB_INTERNAL void vdb_filter_range(struct vdb_filter *filter, int32_t type, uint32_t at,
+                                   uint32_t field, uint32_t constant_at, int cmp) {
   struct filter_node *node = &filter->nodes[at];
   const struct filter_node *constant = &filter->nodes[constant_at];
-  int32_t type = schema->fields[field].type;
   node->op = FILTER_OP_RANGE;
   node->field = field;
   node->negate = cmp == FILTER_NE;
@@ -143,10 +142,9 @@ static void filter_leaf_tighten(const struct vdb_filter *filter, int type, bool 
   }
 }
 
-VDB_INTERNAL void vdb_filter_intersect(const struct vdb_filter *filter,
-                                       const struct vdb_schema *schema, struct filter_node *a,
-                                       const struct filter_node *b) {
-  int type = vdb_filter_type_of(schema->fields[a->field].type);
+VDB_INTERNAL void vdb_filter_intersect(const struct vdb_filter *filter, int32_t field_type,
+                                       struct filter_node *a, const struct filter_node *b) {
+  int type = vdb_filter_type_of(field_type);
   filter_leaf_tighten(filter, type, true, a, b);
   filter_leaf_tighten(filter, type, false, a, b);
   a->none = a->none || b->none;

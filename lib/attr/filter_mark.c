@@ -49,24 +49,24 @@ static double filter_mark_zero(double value, bool negative) {
 
 /* False when no value can be inside. */
 static bool filter_mark_bounds(const struct vdb_filter *filter, const struct filter_node *leaf,
-                               const struct vdb_column *column, struct filter_mark_range *out) {
+                               int32_t type, struct filter_mark_range *out) {
   struct vdb_attr_range range = {&out->low_bytes, &out->high_bytes, leaf->low_open,
                                  leaf->high_open};
-  uint32_t width = column->width;
+  uint32_t width = vdb_type_width(type);
   out->low_bytes.data = out->low;
   out->high_bytes.data = out->high;
   out->low_bytes.n = out->high_bytes.n = width;
-  if (column->type == VECDB_FLOAT || column->type == VECDB_DOUBLE) {
+  if (type == VECDB_FLOAT || type == VECDB_DOUBLE) {
     double low = leaf->low.number, high = leaf->high.number;
     if (low == __builtin_inf() || high == -__builtin_inf())
       return false; /* columns hold finite values */
-    filter_mark_real(out->low, column->type, filter_mark_zero(low, !leaf->low_open));
-    filter_mark_real(out->high, column->type, filter_mark_zero(high, leaf->high_open));
+    filter_mark_real(out->low, type, filter_mark_zero(low, !leaf->low_open));
+    filter_mark_real(out->high, type, filter_mark_zero(high, leaf->high_open));
     range.low = low == -__builtin_inf() ? NULL : range.low;
     range.high = high == __builtin_inf() ? NULL : range.high;
   } else if (width) {
-    filter_mark_int(out->low, column->type, leaf->low.integer);
-    filter_mark_int(out->high, column->type, leaf->high.integer);
+    filter_mark_int(out->low, type, leaf->low.integer);
+    filter_mark_int(out->high, type, leaf->high.integer);
   } else {
     out->low_bytes = filter_text_bytes(filter->pool.data, leaf->low.text);
     out->high_bytes = filter_text_bytes(filter->pool.data, leaf->high.text);
@@ -95,8 +95,10 @@ static bool filter_mark_single(const struct filter_mark_range *r) {
          memcmp(r->low_bytes.data, r->high_bytes.data, r->low_bytes.n) == 0;
 }
 
-/* A member of a set as a leaf of its own. */
-static struct filter_node filter_mark_member(const struct filter_set *set, uint32_t i) {
+/* A member of a set as a leaf of its own, over values of a type; those of JSON may be doubles where
+   the set has integers. */
+static struct filter_node filter_mark_member(const struct filter_set *set, uint32_t i,
+                                             int32_t type) {
   struct filter_node leaf;
   memset(&leaf, 0, sizeof leaf);
   leaf.op = FILTER_OP_RANGE;
@@ -105,6 +107,8 @@ static struct filter_node filter_mark_member(const struct filter_set *set, uint3
     leaf.low.text = set->members[i].text;
   else if (set->type == FILTER_DOUBLE)
     leaf.low.number = vdb_filter_member_double(set->members[i].key);
+  else if (type == VECDB_DOUBLE)
+    leaf.low.number = (double)vdb_filter_member_int(set->members[i].key);
   else
     leaf.low.integer = vdb_filter_member_int(set->members[i].key);
   leaf.high = leaf.low;
@@ -128,10 +132,11 @@ static bool filter_mark_set(const struct vdb_filter *filter, const struct filter
   const struct filter_set *set = &filter->sets[leaf->index];
   if (set->n > FILTER_MARK_MEMBERS || set->n > rows->n / 8)
     return false;
+  int32_t type = vdb_attr_index_type(rows->indexes[leaf->field]);
   for (uint32_t i = 0; i < set->n; i++) {
-    struct filter_node member = filter_mark_member(set, i);
+    struct filter_node member = filter_mark_member(set, i, type);
     struct filter_mark_range r;
-    if (filter_mark_bounds(filter, &member, &rows->columns[leaf->field], &r) &&
+    if (filter_mark_bounds(filter, &member, type, &r) &&
         !filter_mark_range(rows->indexes[leaf->field], &r, count, bits))
       return false;
   }
@@ -157,7 +162,8 @@ static bool filter_mark_leaf(const struct vdb_filter *filter, const struct filte
   struct filter_mark_range r;
   switch (leaf->op) {
   case FILTER_OP_RANGE:
-    if (leaf->none || !filter_mark_bounds(filter, leaf, &rows->columns[leaf->field], &r))
+    if (leaf->none ||
+        !filter_mark_bounds(filter, leaf, vdb_attr_index_type(rows->indexes[leaf->field]), &r))
       return true;
     return filter_mark_range(rows->indexes[leaf->field], &r, count, bits);
   case FILTER_OP_IN:
@@ -169,16 +175,14 @@ static bool filter_mark_leaf(const struct vdb_filter *filter, const struct filte
   }
 }
 
-VDB_INTERNAL bool vdb_filter_index_count(const struct vdb_filter *filter,
-                                         const struct filter_node *leaf,
+VDB_INTERNAL bool vdb_filter_index_count(const struct vdb_filter *filter, uint32_t at,
                                          const struct vdb_filter_rows *rows, size_t *count) {
   *count = 0;
-  return filter_mark_leaf(filter, leaf, rows, count, NULL);
+  return filter_mark_leaf(filter, vdb_filter_leaf(filter, at), rows, count, NULL);
 }
 
-VDB_INTERNAL void vdb_filter_index_mark(const struct vdb_filter *filter,
-                                        const struct filter_node *leaf,
+VDB_INTERNAL void vdb_filter_index_mark(const struct vdb_filter *filter, uint32_t at,
                                         const struct vdb_filter_rows *rows, uint64_t *bits) {
   size_t count = 0;
-  filter_mark_leaf(filter, leaf, rows, &count, bits);
+  filter_mark_leaf(filter, vdb_filter_leaf(filter, at), rows, &count, bits);
 }

@@ -59,6 +59,7 @@ VDB_INTERNAL int vdb_filter_node(struct vdb_mem *mem, struct vdb_filter *filter,
   node->pos = pos;
   node->height = 1;
   node->left = node->right = node->next = node->field = node->index = FILTER_NONE;
+  node->shadow = FILTER_NONE;
   *out = (uint32_t)filter->n_nodes++;
   return VECDB_OK;
 }

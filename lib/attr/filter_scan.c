@@ -13,6 +13,7 @@ enum {
   FILTER_SCAN_FIXED = 2,
   FILTER_SCAN_TEXT = 32,
   FILTER_SCAN_LIKE = 160,
+  FILTER_SCAN_JSON = 800,
   FILTER_SCAN_SINGLE = 48, /* by itself, not as one of a block */
   FILTER_SCAN_MARK = 6
 };
@@ -21,7 +22,8 @@ struct filter_scan {
   const struct vdb_filter *filter;
   const struct vdb_filter_rows *rows;
   struct vdb_mem *mem;
-  uint64_t **marks; /* per node; NULL: none */
+  uint64_t **marks; /* per node, and then per node the rows where it is known, or NULL: where it is
+                       not true it counts as false; NULL: none */
   uint32_t n_marks;
   size_t first; /* of the block */
   size_t n;
@@ -101,15 +103,24 @@ static void filter_scan_split(const struct filter_scan *s, const struct filter_n
   }
 }
 
+static void filter_scan_marked(const struct filter_scan *s, uint32_t at,
+                               struct filter_scan_bits *out) {
+  const struct filter_node *node = &s->filter->nodes[at];
+  const uint64_t *known = s->marks[s->filter->n_nodes + at];
+  size_t words = vdb_bits_words(s->n);
+  memset(out, 0, sizeof *out);
+  memcpy(out->yes, s->marks[at] + s->first / 64, words * sizeof *out->yes);
+  if (node->shadow == FILTER_NONE) {
+    filter_scan_split(s, node, out);
+    return;
+  }
+  for (size_t w = 0; w < words; w++)
+    out->no[w] = ~out->yes[w] & (known ? known[s->first / 64 + w] : ~(uint64_t)0);
+}
+
 static void filter_scan_leaf(const struct filter_scan *s, uint32_t at, const uint64_t *want,
                              struct filter_scan_bits *out) {
   const struct filter_node *leaf = &s->filter->nodes[at];
-  if (s->marks && s->marks[at]) {
-    memset(out, 0, sizeof *out);
-    memcpy(out->yes, s->marks[at] + s->first / 64, vdb_bits_words(s->n) * sizeof *out->yes);
-    filter_scan_split(s, leaf, out);
-    return;
-  }
   if (leaf->op == FILTER_OP_LIKE) {
     filter_scan_like(s, leaf, want, out);
     return;
@@ -168,6 +179,10 @@ static void filter_scan_group(const struct filter_scan *s, const struct filter_n
 static void filter_scan_node(const struct filter_scan *s, uint32_t at, const uint64_t *want,
                              struct filter_scan_bits *out) {
   const struct filter_node *node = &s->filter->nodes[at];
+  if (s->marks && s->marks[at]) {
+    filter_scan_marked(s, at, out);
+    return;
+  }
   switch (node->op) {
   case FILTER_OP_AND:
   case FILTER_OP_OR:
@@ -206,7 +221,8 @@ static void filter_scan_node(const struct filter_scan *s, uint32_t at, const uin
 /* What scanning a leaf costs where `limit` rows are left to look at. */
 static uint64_t filter_scan_cost(const struct filter_scan *s, const struct filter_node *leaf,
                                  size_t limit) {
-  uint64_t row = leaf->op == FILTER_OP_LIKE            ? FILTER_SCAN_LIKE
+  uint64_t row = leaf->shadow != FILTER_NONE           ? FILTER_SCAN_JSON
+                 : leaf->op == FILTER_OP_LIKE            ? FILTER_SCAN_LIKE
                  : leaf->op == FILTER_OP_IN            ? FILTER_SCAN_TEXT
                  : s->rows->columns[leaf->field].width ? FILTER_SCAN_FIXED
                                                        : FILTER_SCAN_TEXT;
@@ -215,57 +231,99 @@ static uint64_t filter_scan_cost(const struct filter_scan *s, const struct filte
   return dense < sparse ? dense : sparse;
 }
 
-static int filter_scan_mark(struct filter_scan *s, uint32_t at, size_t limit, vecdb_error *err) {
-  const struct filter_node *leaf = &s->filter->nodes[at];
-  size_t count, words = vdb_bits_words(s->rows->n);
-  if (s->n_marks >= FILTER_SCAN_MARKS || !vdb_filter_index_count(s->filter, leaf, s->rows, &count))
+/* Makes of the rows whose value matches those where the node is true, and, where `known` is given,
+   those where it is not unknown: which rows have a value the index knows, and of those that it
+   keeps apart they say it themselves. */
+static void filter_scan_settle(const struct filter_scan *s, uint32_t at, uint64_t *yes,
+                               uint64_t *known) {
+  const struct vdb_attr_index *index =
+      s->rows->indexes[vdb_filter_leaf(s->filter, at)->field];
+  struct vdb_attr_range all = {NULL, NULL, false, false};
+  size_t n;
+  const uint32_t *apart = vdb_attr_index_apart(index, &n);
+  if (known)
+    vdb_attr_index_mark(index, all, known);
+  for (size_t w = 0; vdb_filter_negated(s->filter, at) && w < vdb_bits_words(s->rows->n); w++)
+    yes[w] = known[w] & ~yes[w];
+  for (size_t i = 0; i < n; i++) {
+    enum filter_truth truth = vdb_filter_truth(s->filter, at, s->rows->columns, apart[i]);
+    if (truth == FILTER_TRUE)
+      vdb_bit_set(yes, apart[i]);
+    if (known && truth != FILTER_UNKNOWN)
+      vdb_bit_set(known, apart[i]);
+  }
+}
+
+/* What marking a node costs, of whose rows `count` match. */
+static uint64_t filter_scan_mark_cost(const struct filter_scan *s, uint32_t at, size_t count,
+                                      bool known) {
+  size_t apart, words = vdb_bits_words(s->rows->n);
+  uint64_t cost = (uint64_t)count * FILTER_SCAN_MARK + words;
+  vdb_attr_index_apart(s->rows->indexes[vdb_filter_leaf(s->filter, at)->field], &apart);
+  return cost + (known ? (uint64_t)s->rows->n * FILTER_SCAN_MARK : 0) +
+         (uint64_t)apart * (FILTER_SCAN_JSON + FILTER_SCAN_SINGLE);
+}
+
+/* Marks a node if that is cheaper than a scan; `under`: under a `not`. */
+static int filter_scan_mark(struct filter_scan *s, uint32_t at, size_t limit, bool under,
+                            vecdb_error *err) {
+  const struct filter_node *node = &s->filter->nodes[at];
+  size_t count, n_nodes = s->filter->n_nodes, words = vdb_bits_words(s->rows->n);
+  bool path = node->shadow != FILTER_NONE,
+       known = path && (under || vdb_filter_negated(s->filter, at));
+  if (s->n_marks >= FILTER_SCAN_MARKS || (known && vdb_filter_loses(s->filter, at)) ||
+      !vdb_filter_index_count(s->filter, at, s->rows, &count))
     return VECDB_OK;
-  if ((uint64_t)count * FILTER_SCAN_MARK + words > filter_scan_cost(s, leaf, limit))
+  if (filter_scan_mark_cost(s, at, count, known) > filter_scan_cost(s, node, limit))
     return VECDB_OK;
   if (!s->marks) {
-    s->marks = vdb_alloc_zero(s->mem, s->filter->n_nodes * sizeof *s->marks);
+    s->marks = vdb_alloc_zero(s->mem, 2 * n_nodes * sizeof *s->marks);
     if (!s->marks)
       return vdb_fail_memory(err);
   }
   s->marks[at] = vdb_alloc_zero(s->mem, words * sizeof **s->marks);
-  if (!s->marks[at])
+  if (known)
+    s->marks[n_nodes + at] = vdb_alloc_zero(s->mem, words * sizeof **s->marks);
+  if (!s->marks[at] || (known && !s->marks[n_nodes + at]))
     return vdb_fail_memory(err);
   s->n_marks++;
-  vdb_filter_index_mark(s->filter, leaf, s->rows, s->marks[at]);
+  vdb_filter_index_mark(s->filter, at, s->rows, s->marks[at]);
+  if (path)
+    filter_scan_settle(s, at, s->marks[at], s->marks[n_nodes + at]);
   return VECDB_OK;
 }
 
 /* Marks leaves under `at`, of whose rows at most `limit` can still matter. */
-static int filter_scan_plan(struct filter_scan *s, uint32_t at, size_t limit, vecdb_error *err) {
+static int filter_scan_plan(struct filter_scan *s, uint32_t at, size_t limit, bool under,
+                            vecdb_error *err) {
   const struct filter_node *node = &s->filter->nodes[at];
   if (node->op == FILTER_OP_NOT)
-    return filter_scan_plan(s, node->left, limit, err);
-  if (node->op != FILTER_OP_AND && node->op != FILTER_OP_OR)
-    return filter_scan_mark(s, at, limit, err);
+    return filter_scan_plan(s, node->left, limit, true, err);
+  if (node->shadow != FILTER_NONE || (node->op != FILTER_OP_AND && node->op != FILTER_OP_OR))
+    return filter_scan_mark(s, at, limit, under, err);
   uint32_t best = FILTER_NONE;
   size_t fewest = limit;
   for (uint32_t i = node->left; node->op == FILTER_OP_AND && i != FILTER_NONE;
        i = s->filter->nodes[i].next) {
     size_t count;
-    if (!s->filter->nodes[i].negate &&
-        vdb_filter_index_count(s->filter, &s->filter->nodes[i], s->rows, &count) &&
-        count < fewest) {
+    if (!vdb_filter_negated(s->filter, i) &&
+        vdb_filter_index_count(s->filter, i, s->rows, &count) && count < fewest) {
       best = i;
       fewest = count;
     }
   }
   if (best != FILTER_NONE)
-    VDB_TRY(filter_scan_mark(s, best, limit, err));
+    VDB_TRY(filter_scan_mark(s, best, limit, under, err));
   if (best != FILTER_NONE && !(s->marks && s->marks[best]))
     fewest = limit;
   for (uint32_t i = node->left; i != FILTER_NONE; i = s->filter->nodes[i].next)
     if (i != best)
-      VDB_TRY(filter_scan_plan(s, i, fewest, err));
+      VDB_TRY(filter_scan_plan(s, i, fewest, under, err));
   return VECDB_OK;
 }
 
 static void filter_scan_fini(struct filter_scan *s) {
-  for (size_t i = 0; s->marks && i < s->filter->n_nodes; i++)
+  for (size_t i = 0; s->marks && i < 2 * s->filter->n_nodes; i++)
     vdb_free(s->mem, s->marks[i]);
   vdb_free(s->mem, s->marks);
 }
@@ -275,7 +333,9 @@ static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
                            const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
                            void *stop_arg, uint64_t *bits, bool *stopped, vecdb_error *err) {
   struct filter_scan s = {filter, rows, mem, NULL, 0, 0, 0};
-  int rc = rows->indexes && rows->n ? filter_scan_plan(&s, filter->root, rows->n, err) : VECDB_OK;
+  int rc = VECDB_OK;
+  if (rows->indexes && rows->n)
+    rc = filter_scan_plan(&s, filter->root, rows->n, false, err);
   for (; rc == VECDB_OK && s.first < rows->n && !*stopped; s.first += FILTER_BLOCK) {
     s.n = vdb_min_size(FILTER_BLOCK, rows->n - s.first);
     uint64_t want[FILTER_SCAN_WORDS] = {0};

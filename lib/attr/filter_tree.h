@@ -110,6 +110,7 @@ struct filter_node {
   uint32_t left;
   uint32_t right;
   uint32_t next; /* the next operand of the AND or OR above */
+  uint32_t shadow; /* a leaf that asks the index of a JSON path the same; see filter_path.c */
   uint32_t field;
   uint32_t index;   /* of a set or pattern; unbound: of the first item */
   uint32_t n_items; /* unbound lists */
@@ -280,13 +281,35 @@ VDB_INTERNAL const vecdb_param *vdb_filter_param(struct filter_binding *b, struc
 /* What a value of that vecdb_type is in a filter; 0 for vectors. */
 VDB_INTERNAL uint8_t vdb_filter_type_of(int32_t type);
 VDB_INTERNAL const char *vdb_filter_type_name(int type);
-/* Turns node `at`, a comparison of FIELD `field` with CONST `constant`, into a RANGE. */
-VDB_INTERNAL void vdb_filter_range(struct vdb_filter *filter, const struct vdb_schema *schema,
-                                   uint32_t at, uint32_t field, uint32_t constant, int cmp);
+/* Turns node `at`, a comparison of FIELD `field`, of a vecdb_type, with CONST `constant`, into a
+   RANGE. */
+VDB_INTERNAL void vdb_filter_range(struct vdb_filter *filter, int32_t type, uint32_t at,
+                                   uint32_t field, uint32_t constant, int cmp);
 /* Narrows RANGE `a` to its intersection with RANGE `b` of the same field. */
-VDB_INTERNAL void vdb_filter_intersect(const struct vdb_filter *filter,
-                                       const struct vdb_schema *schema, struct filter_node *a,
-                                       const struct filter_node *b);
+VDB_INTERNAL void vdb_filter_intersect(const struct vdb_filter *filter, int32_t type,
+                                       struct filter_node *a, const struct filter_node *b);
+
+/* ---- filter_path.c: indexes of JSON paths ---- */
+
+/* Gives a bound node a shadow, where it asks for what an index of the schema holds. */
+VDB_INTERNAL int vdb_filter_path_bind(struct filter_binding *b, uint32_t at);
+/* The field of a comparison's shadow, where that is a range that is not negated; else
+   FILTER_NONE. */
+VDB_INTERNAL uint32_t vdb_filter_path_range(const struct vdb_filter *filter, uint32_t at);
+/* Takes `second` into `first`, both operands of one AND and with ranges of one path: `first`
+   becomes an AND itself whose shadow is their intersection. *done: there was room for that. */
+VDB_INTERNAL int vdb_filter_path_join(struct filter_binding *b, uint32_t first, uint32_t second,
+                                      bool *done);
+/* What asks an index for a node: its shadow, or itself. */
+VDB_INLINE const struct filter_node *vdb_filter_leaf(const struct vdb_filter *filter, uint32_t at) {
+  const struct filter_node *node = &filter->nodes[at];
+  return node->shadow == FILTER_NONE ? node : &filter->nodes[node->shadow];
+}
+/* Whether a JSON value that its index has may be unknown to the node: numbers with a fraction, to a
+   list of integers. So the index cannot tell where the node is false. */
+VDB_INTERNAL bool vdb_filter_loses(const struct vdb_filter *filter, uint32_t at);
+/* Whether the node is true where its leaf's rows are not. */
+VDB_INTERNAL bool vdb_filter_negated(const struct vdb_filter *filter, uint32_t at);
 
 /* ---- filter_set.c ---- */
 
@@ -352,6 +375,9 @@ VDB_INTERNAL enum filter_truth vdb_filter_truth(const struct vdb_filter *filter,
 VDB_INTERNAL struct filter_value vdb_filter_json(const struct vdb_filter *filter,
                                                  const struct filter_node *node,
                                                  struct vdb_bytes text, uint8_t *scratch);
+/* What stands at the steps of a path (json_path.h), as a filter_type; scratch is not NULL. */
+VDB_INTERNAL struct filter_value vdb_filter_json_at(const uint8_t *steps, size_t n_steps, int type,
+                                                    struct vdb_bytes text, uint8_t *scratch);
 
 /* ---- filter_eval.c ---- */
 
@@ -367,14 +393,12 @@ VDB_INLINE struct vdb_bytes filter_text_bytes(const uint8_t *pool, struct filter
 
 /* ---- filter_mark.c: leaves through indexes ---- */
 
-/* Whether the index of the leaf's field can answer it, and with how many rows (before any `not`).
- */
-VDB_INTERNAL bool vdb_filter_index_count(const struct vdb_filter *filter,
-                                         const struct filter_node *leaf,
+/* Whether an index can answer the leaf of a node, and with how many rows (before any `not`, and
+   without those that the index keeps apart). */
+VDB_INTERNAL bool vdb_filter_index_count(const struct vdb_filter *filter, uint32_t at,
                                          const struct vdb_filter_rows *rows, size_t *count);
 /* Sets the bits of these rows. Only after vdb_filter_index_count has said true. */
-VDB_INTERNAL void vdb_filter_index_mark(const struct vdb_filter *filter,
-                                        const struct filter_node *leaf,
+VDB_INTERNAL void vdb_filter_index_mark(const struct vdb_filter *filter, uint32_t at,
                                         const struct vdb_filter_rows *rows, uint64_t *bits);
 
 /* ---- filter_column.c: comparing columns with constants, 64 rows a word ---- */

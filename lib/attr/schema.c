@@ -3,6 +3,7 @@
 
 #include "attr/filter.h"
 #include "attr/json.h"
+#include "attr/json_path.h"
 #include "attr/optimizer.h"
 #include "attr/value.h"
 #include "base/check.h"
@@ -138,6 +139,29 @@ static int schema_check_index(const vecdb_field *f, vecdb_error *err) {
   return VECDB_OK;
 }
 
+/* The forms are large, so they lie where they are used from field to field. */
+static int schema_check_paths(const vecdb_field *f, struct vdb_json_path_forms *forms,
+                              vecdb_error *err) {
+  if (f->n_json_indexes == 0)
+    return VECDB_OK;
+  if (f->type != VECDB_JSON)
+    return schema_fail(err, VECDB_ERR_SCHEMA, f, "only JSON has indexes of paths");
+  if (f->n_json_indexes > VECDB_MAX_JSON_INDEXES)
+    return vdb_fail_at(err, VECDB_ERR_LIMIT, -1, f->name, "more than %d indexes of JSON paths",
+                       VECDB_MAX_JSON_INDEXES);
+  if (!f->json_indexes)
+    return vdb_fail_at(err, VECDB_ERR_ARGUMENT, -1, f->name, "field '%s': its indexes are NULL",
+                       f->name);
+  for (uint32_t i = 0; i < f->n_json_indexes; i++) {
+    int32_t type = f->json_indexes[i].type;
+    if (type != VECDB_BOOL && type != VECDB_DOUBLE && type != VECDB_VARCHAR)
+      return schema_fail(err, VECDB_ERR_SCHEMA, f,
+                         "an index of a JSON path is of BOOL, DOUBLE or VARCHAR");
+    VDB_TRY(vdb_json_path_parse(f->name, f->json_indexes[i].path, forms, err));
+  }
+  return VECDB_OK;
+}
+
 static int schema_check_computed(const vecdb_field *f, vecdb_error *err) {
   uint32_t flags = f->flags & (VDB_COMPUTED | VECDB_HAS_DEFAULT | VECDB_PRIMARY_KEY);
   if (!(flags & VDB_COMPUTED))
@@ -231,7 +255,21 @@ static int schema_check_fields(const vecdb_schema *from, vecdb_error *err) {
   return VECDB_OK;
 }
 
-static int schema_check(const vecdb_schema *from, vecdb_error *err) {
+static int schema_check_indexes(const vecdb_schema *from, struct vdb_json_path_forms *forms,
+                                vecdb_error *err) {
+  uint32_t paths = 0;
+  for (uint32_t i = 0; i < from->n_fields; i++) {
+    VDB_TRY(schema_check_paths(&from->fields[i], forms, err));
+    paths += from->fields[i].n_json_indexes;
+    if (paths > VECDB_MAX_JSON_INDEXES)
+      return vdb_fail_at(err, VECDB_ERR_LIMIT, -1, from->fields[i].name,
+                         "more than %d indexes of JSON paths", VECDB_MAX_JSON_INDEXES);
+  }
+  return VECDB_OK;
+}
+
+static int schema_check(const vecdb_schema *from, struct vdb_json_path_forms *forms,
+                        vecdb_error *err) {
   if (!from)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "the schema is NULL");
   if (from->size != sizeof(vecdb_schema))
@@ -244,13 +282,15 @@ static int schema_check(const vecdb_schema *from, vecdb_error *err) {
   if (from->n_fields && !from->fields)
     return vdb_fail(err, VECDB_ERR_ARGUMENT, "the fields of the schema are NULL");
   VDB_TRY(schema_check_description(from->description, NULL, err));
-  return schema_check_fields(from, err);
+  VDB_TRY(schema_check_fields(from, err));
+  return schema_check_indexes(from, forms, err);
 }
 
 /* Hands out pieces of the schema's block; with `at` NULL it only adds up their sizes. */
 struct schema_block {
   uint8_t *at;
   size_t used;
+  struct vdb_json_path_forms *forms; /* scratch */
 };
 
 /* Room for n bytes, aligned for any type; NULL while sizes are added up. */
@@ -378,6 +418,38 @@ static void schema_take_hidden(struct schema_block *b, uint32_t owner, struct vd
   fields[at].owner = fields[at + 1].owner = owner;
 }
 
+/* The indexes of JSON paths, which have been checked. */
+static void schema_take_paths(struct schema_block *b, const vecdb_schema *from,
+                              struct vdb_schema *schema) {
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < from->n_fields; i++)
+    n += from->fields[i].n_json_indexes;
+  struct vdb_json_path *paths = schema_take(b, n * sizeof *paths);
+  vecdb_json_index *public_paths = schema_take(b, n * sizeof *public_paths);
+  for (uint32_t i = 0, at = 0; i < from->n_fields; i++)
+    for (uint32_t k = 0; k < from->fields[i].n_json_indexes; k++, at++) {
+      const vecdb_json_index *index = &from->fields[i].json_indexes[k];
+      vecdb_error none;
+      int rc = vdb_json_path_parse(from->fields[i].name, index->path, b->forms, &none);
+      vdb_assert(rc == VECDB_OK);
+      (void)rc;
+      const char *text = schema_take_text(b, b->forms->text, b->forms->n_text);
+      uint8_t *steps = schema_take(b, b->forms->n_steps);
+      if (!schema)
+        continue;
+      memcpy(steps, b->forms->steps, b->forms->n_steps);
+      paths[at] = (struct vdb_json_path){i, from->n_fields + at, index->type, text, steps,
+                                         b->forms->n_steps};
+      public_paths[at] = (vecdb_json_index){text, index->type};
+    }
+  if (!schema)
+    return;
+  schema->paths = paths;
+  schema->public_paths = public_paths;
+  schema->n_paths = n;
+  schema->next_id = from->n_fields + n;
+}
+
 /* Fields of the schema that a caller has not given. */
 static uint32_t schema_n_hidden(const vecdb_schema *from, const struct vdb_learn *learn) {
   uint32_t n = 0;
@@ -412,6 +484,7 @@ static struct vdb_schema *schema_take_all(struct schema_block *b, const vecdb_sc
       schema_take_hidden(b, i, schema, &learn[i], from->fields[i].dim, at);
       at += 2;
     }
+  schema_take_paths(b, from, schema);
   return schema;
 }
 
@@ -436,16 +509,26 @@ static int schema_compact_json(struct vdb_mem *mem, struct vdb_schema *schema, v
   return rc;
 }
 
-VDB_INTERNAL int vdb_schema_make(struct vdb_mem *mem, const vecdb_schema *from,
-                                 const struct vdb_learn *learn, struct vdb_schema **out,
-                                 vecdb_error *err) {
-  *out = NULL;
-  VDB_TRY(schema_check(from, err));
+/* Whether two indexes of a field are of one path and type. */
+static int schema_check_twice(const struct vdb_schema *schema, vecdb_error *err) {
+  for (uint32_t i = 0; i < schema->n_paths; i++)
+    for (uint32_t j = 0; j < i; j++)
+      if (vdb_json_path_same(&schema->paths[i], &schema->paths[j]))
+        return vdb_fail_at(err, VECDB_ERR_SCHEMA, -1, schema->fields[schema->paths[i].field].name,
+                           "field '%s': two indexes are of %s",
+                           schema->fields[schema->paths[i].field].name, schema->paths[i].text);
+  return VECDB_OK;
+}
+
+static int schema_make(struct vdb_mem *mem, const vecdb_schema *from,
+                       const struct vdb_learn *learn, struct vdb_json_path_forms *forms,
+                       struct vdb_schema **out, vecdb_error *err) {
+  VDB_TRY(schema_check(from, forms, err));
   if (from->n_fields + schema_n_hidden(from, learn) > VECDB_MAX_FIELDS)
     return vdb_fail(err, VECDB_ERR_LIMIT,
                     "more than %d fields, where one that takes pushes counts for three",
                     VECDB_MAX_FIELDS);
-  struct schema_block block = {NULL, 0};
+  struct schema_block block = {NULL, 0, forms};
   schema_take_all(&block, from, learn);
   block.at = vdb_alloc(mem, block.used);
   if (!block.at)
@@ -453,8 +536,24 @@ VDB_INTERNAL int vdb_schema_make(struct vdb_mem *mem, const vecdb_schema *from,
   block.used = 0;
   struct vdb_schema *made = schema_take_all(&block, from, learn);
   VDB_TRY(schema_compact_json(mem, made, err));
-  *out = made;
-  return VECDB_OK;
+  int rc = schema_check_twice(made, err);
+  if (rc)
+    vdb_schema_free(mem, made);
+  else
+    *out = made;
+  return rc;
+}
+
+VDB_INTERNAL int vdb_schema_make(struct vdb_mem *mem, const vecdb_schema *from,
+                                 const struct vdb_learn *learn, struct vdb_schema **out,
+                                 vecdb_error *err) {
+  *out = NULL;
+  struct vdb_json_path_forms *forms = vdb_alloc(mem, sizeof *forms);
+  if (!forms)
+    return vdb_fail_memory(err);
+  int rc = schema_make(mem, from, learn, forms, out, err);
+  vdb_free(mem, forms);
+  return rc;
 }
 
 VDB_INTERNAL int vdb_schema_new(struct vdb_mem *mem, const vecdb_schema *from,
@@ -482,6 +581,11 @@ VDB_INTERNAL void vdb_schema_public(const struct vdb_schema *schema, vecdb_field
     out.scalar_index = f->scalar_index;
     out.index = f->index;
     out.default_value = f->default_value;
+    for (uint32_t k = schema->n_paths; k > 0; k--)
+      if (schema->paths[k - 1].field == i) {
+        out.json_indexes = &schema->public_paths[k - 1]; /* those of a field lie together */
+        out.n_json_indexes++;
+      }
     fields[i] = out;
   }
 }

@@ -50,12 +50,25 @@ struct vdb_field {
   uint32_t owner;   /* of a hidden field: place of the vector */
 };
 
+/* An index of a place in a JSON field. */
+struct vdb_json_path {
+  uint32_t field;     /* place in the schema */
+  uint32_t id;        /* as a field's: its index has this number in the files */
+  int32_t type;       /* of what is kept: BOOL, DOUBLE or VARCHAR */
+  const char *text;   /* as json_path.h writes it */
+  const uint8_t *steps; /* and packs it */
+  uint32_t n_steps;   /* bytes */
+};
+
 struct vdb_schema {
   const char *description;
   struct vdb_field *fields;
   uint32_t n_fields;
   uint32_t n_public; /* fields from here on are hidden: callers neither see nor name them */
   uint32_t key; /* index of the primary key */
+  struct vdb_json_path *paths; /* in the order of their fields */
+  uint32_t n_paths;
+  vecdb_json_index *public_paths; /* the same as callers see them */
   uint32_t next_id;
   uint32_t expiry; /* index of the field by which rows expire, plus one; 0: none. It is INT64, of
                       milliseconds */
@@ -85,16 +98,24 @@ struct vdb_schema_edit {
   const char *expiry;      /* a field; NULL: rows expire no longer */
   uint64_t ttl_ms;
   const char *learn;       /* a field, to take pushes or not; NULL: none */
+  const char *json;        /* a field, to have an index of a path or not; NULL: none */
+  const vecdb_json_index *json_index;
+  bool json_drop;
   const vecdb_optimizer *optimizer; /* NULL: no longer */
 };
 /* The schema with the change. Errors: those of vdb_schema_new; UNKNOWN_FIELD; EXISTS (the name);
    SCHEMA: a new field that is no scalar, or is neither nullable nor has a default; a field to be
    dropped that is the key, a vector or the expiry; an expiry that is not INT64; LIMIT: a ttl_ms
    over VDB_MAX_TTL_MS; TYPE: pushes to another field than a FLOAT_VECTOR; those of
-   vdb_optimizer_fill. */
+   vdb_optimizer_fill; EXISTS, NOT_FOUND: an index of JSON. */
 VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema *from,
                                    const struct vdb_schema_edit *edit, struct vdb_schema **out,
                                    vecdb_error *err);
+/* Whether two indexes are of one field, path and type. */
+VDB_INLINE bool vdb_json_path_same(const struct vdb_json_path *a, const struct vdb_json_path *b) {
+  return a->field == b->field && a->type == b->type && a->n_steps == b->n_steps &&
+         memcmp(a->steps, b->steps, a->n_steps) == 0;
+}
 /* The field with that id, or -1. */
 VDB_INTERNAL int vdb_schema_by_id(const struct vdb_schema *schema, uint32_t id);
 

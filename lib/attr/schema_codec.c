@@ -10,6 +10,8 @@
  *   u32 window, unit, f32 rate, beta1, beta2, epsilon, u32 ids of the version and of the state
  *   hidden fields are not written, but made again
  *   and since format 6, fields may be of JSON
+ *   and since format 8: u32 indexes of JSON paths, by rising place: u32 place, u32 id, u32 type,
+ *   text path
  *   a text is u32 n, n bytes, a NUL
  * Decoding rebuilds a caller's schema and puts it through the same checks as one.
  */
@@ -22,7 +24,8 @@ enum {
   SCHEMA_CODEC_NUMBERS = 8, /* u32s of a field */
   /* the least bytes of one */
   SCHEMA_CODEC_FIELD = 2 * 5 + SCHEMA_CODEC_NUMBERS * 4 + VDB_PARAMS_BYTES,
-  SCHEMA_CODEC_LEARN = 10 * 4
+  SCHEMA_CODEC_LEARN = 10 * 4,
+  SCHEMA_CODEC_PATH = 3 * 4 + 5
 };
 
 static void schema_codec_put_text(struct vdb_writer *out, const char *text) {
@@ -74,6 +77,13 @@ VDB_INTERNAL void vdb_schema_encode(const struct vdb_schema *schema, struct vdb_
   vdb_write_u32(out, schema->expiry);
   vdb_write_u64(out, schema->ttl_ms);
   schema_codec_put_learn(schema, out);
+  vdb_write_u32(out, schema->n_paths);
+  for (uint32_t i = 0; i < schema->n_paths; i++) {
+    const struct vdb_json_path *path = &schema->paths[i];
+    const uint32_t path_numbers[] = {path->field, path->id, (uint32_t)path->type};
+    vdb_write_bytes(out, path_numbers, sizeof path_numbers);
+    schema_codec_put_text(out, path->text);
+  }
 }
 
 static const char *schema_codec_text(struct vdb_reader *in) {
@@ -172,6 +182,9 @@ struct schema_codec_tail {
   uint32_t expiry;
   uint64_t ttl_ms;
   struct vdb_learn learn[VECDB_MAX_FIELDS];
+  uint32_t n_paths;
+  vecdb_json_index paths[VECDB_MAX_JSON_INDEXES];
+  uint32_t path_ids[VECDB_MAX_JSON_INDEXES];
 };
 
 /* One vector that takes pushes; false: it makes no sense. Places rise from `least` on. */
@@ -199,9 +212,29 @@ static bool schema_codec_learn(struct schema_codec_tail *t, const vecdb_schema *
          memcmp(&rule, &learn->rule, sizeof rule) == 0;
 }
 
+/* The indexes of JSON paths, as a caller gives them. */
+static void schema_codec_read_paths(struct schema_codec_tail *t, vecdb_field *fields,
+                                    uint32_t n_fields, struct vdb_reader *in) {
+  uint32_t n = vdb_read_count(in, SCHEMA_CODEC_PATH), last = 0;
+  in->bad = in->bad || n > VECDB_MAX_JSON_INDEXES;
+  for (uint32_t i = 0; i < n && !in->bad; i++) {
+    uint32_t place = vdb_read_u32(in);
+    t->path_ids[i] = vdb_read_u32(in);
+    t->paths[i].type = (int32_t)vdb_read_u32(in);
+    t->paths[i].path = schema_codec_text(in);
+    in->bad = in->bad || place < last || place >= n_fields;
+    if (in->bad)
+      return;
+    vecdb_field *f = &fields[place];
+    f->json_indexes = f->n_json_indexes++ ? f->json_indexes : &t->paths[i];
+    last = place;
+    t->n_paths = i + 1;
+  }
+}
+
 /* Reads the tail; the reader is bad when it makes no sense. */
 static void schema_codec_read_tail(struct schema_codec_tail *t, const vecdb_schema *from,
-                                   struct vdb_reader *in) {
+                                   vecdb_field *fields, struct vdb_reader *in) {
   t->next_id = from->n_fields;
   for (uint32_t i = 0; i < from->n_fields; i++)
     t->ids[i] = i;
@@ -215,6 +248,8 @@ static void schema_codec_read_tail(struct schema_codec_tail *t, const vecdb_sche
   uint32_t least = 0, n = vdb_reader_left(in) ? vdb_read_count(in, SCHEMA_CODEC_LEARN) : 0;
   for (uint32_t i = 0; i < n && !in->bad; i++)
     in->bad = !schema_codec_learn(t, from, &least, in);
+  if (vdb_reader_left(in) && !in->bad)
+    schema_codec_read_paths(t, fields, from->n_fields, in);
   if (vdb_reader_left(in))
     in->bad = true;
 }
@@ -232,19 +267,27 @@ static bool schema_codec_end(const struct schema_codec_tail *t, struct vdb_schem
       if (schema->fields[j].id == schema->fields[i].id)
         return false;
   }
+  for (uint32_t i = 0; i < schema->n_paths; i++) {
+    schema->paths[i].id = t->path_ids[i];
+    if (t->path_ids[i] >= t->next_id || vdb_schema_by_id(schema, t->path_ids[i]) >= 0)
+      return false;
+    for (uint32_t j = 0; j < i; j++)
+      if (t->path_ids[j] == t->path_ids[i])
+        return false;
+  }
   if (t->expiry > schema->n_public || t->ttl_ms > VDB_MAX_TTL_MS)
     return false;
   schema->expiry = t->expiry;
   return t->expiry == 0 || schema->fields[t->expiry - 1].type == VECDB_INT64;
 }
 
-static int schema_codec_make(struct vdb_mem *mem, const vecdb_schema *from, struct vdb_reader *in,
-                             struct vdb_schema **out, vecdb_error *err) {
+static int schema_codec_make(struct vdb_mem *mem, const vecdb_schema *from, vecdb_field *fields,
+                             struct vdb_reader *in, struct vdb_schema **out, vecdb_error *err) {
   vecdb_error why;
   struct schema_codec_tail *t = vdb_alloc_zero(mem, sizeof *t);
   if (!t)
     return vdb_fail_memory(err);
-  schema_codec_read_tail(t, from, in);
+  schema_codec_read_tail(t, from, fields, in);
   int rc = vdb_schema_make(mem, from, t->learn, out, &why);
   if (rc == VECDB_ERR_NO_MEMORY)
     vdb_fail_memory(err);
@@ -267,7 +310,7 @@ VDB_INTERNAL int vdb_schema_decode(struct vdb_mem *mem, const void *data, size_t
   vecdb_schema from = VECDB_SCHEMA_INIT;
   int rc = schema_codec_read(&codec, &in, &from, err);
   if (rc == VECDB_OK)
-    rc = schema_codec_make(mem, &from, &in, out, err);
+    rc = schema_codec_make(mem, &from, codec.fields, &in, out, err);
   for (uint32_t i = 0; codec.strings && i < from.n_fields; i++)
     vdb_free(mem, codec.strings[i]);
   vdb_free(mem, codec.strings);

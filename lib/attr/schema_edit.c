@@ -1,5 +1,6 @@
-/* schema_edit.c - schemas with fields added, dropped, renamed, another expiry or another optimizer;
-   see schema.h. */
+/* schema_edit.c - schemas with fields added, dropped, renamed, another expiry, another optimizer or
+   other indexes of JSON paths; see schema.h. */
+#include "attr/json_path.h"
 #include "attr/optimizer.h"
 #include "attr/schema.h"
 
@@ -10,6 +11,8 @@ struct schema_edit {
   uint32_t n;
   uint32_t next_id;
   int64_t expiry; /* id of the field; -1: none */
+  vecdb_json_index paths[VECDB_MAX_JSON_INDEXES + 1]; /* of the field whose indexes change */
+  struct vdb_json_path_forms forms;
 };
 
 static int schema_edit_find(const struct vdb_schema *schema, const char *name, uint32_t *out,
@@ -136,6 +139,58 @@ static int schema_edit_learn(struct schema_edit *e, const struct vdb_schema *fro
   return same ? VECDB_OK : schema_edit_id(e, &learn->state_id, err);
 }
 
+/* The paths of a field and one more, or without those that are meant; a type of 0 means all. */
+static int schema_edit_json(struct schema_edit *e, const struct vdb_schema *from,
+                            const struct vdb_schema_edit *edit, vecdb_error *err) {
+  uint32_t at = 0, n = 0;
+  const vecdb_json_index *index = edit->json_index;
+  VDB_TRY(schema_edit_find(from, edit->json, &at, err));
+  vecdb_field *f = &e->fields[at];
+  if (f->type != VECDB_JSON)
+    return schema_edit_fail(edit->json, "only JSON has indexes of paths", err);
+  VDB_TRY(vdb_json_path_parse(f->name, index->path, &e->forms, err));
+  bool there = false;
+  for (uint32_t i = 0; i < f->n_json_indexes; i++) {
+    const vecdb_json_index *own = &f->json_indexes[i];
+    bool meant = strcmp(own->path, e->forms.text) == 0 &&
+                 (own->type == index->type || (edit->json_drop && index->type == 0));
+    there = there || meant;
+    if (!meant || !edit->json_drop)
+      e->paths[n++] = *own;
+  }
+  if (there != edit->json_drop)
+    return vdb_fail_at(err, there ? VECDB_ERR_EXISTS : VECDB_ERR_NOT_FOUND, -1, f->name,
+                       "field '%s' has %s index of %.255s", f->name, there ? "an" : "no such",
+                       e->forms.text);
+  if (!edit->json_drop)
+    e->paths[n++] = (vecdb_json_index){e->forms.text, index->type};
+  f->json_indexes = e->paths;
+  f->n_json_indexes = n;
+  return VECDB_OK;
+}
+
+/* Indexes that stay keep their ids, which files name them by; the others get new ones. */
+static int schema_edit_path_ids(struct schema_edit *e, const struct vdb_schema *from,
+                                struct vdb_schema *made, vecdb_error *err) {
+  for (uint32_t i = 0; i < made->n_paths; i++) {
+    struct vdb_json_path *path = &made->paths[i];
+    int was = vdb_schema_by_id(from, made->fields[path->field].id), same = -1;
+    for (uint32_t k = 0; was >= 0 && k < from->n_paths; k++) {
+      struct vdb_json_path old = from->paths[k];
+      if (old.field != (uint32_t)was)
+        continue;
+      old.field = path->field;
+      same = vdb_json_path_same(&old, path) ? (int)k : same;
+    }
+    if (same >= 0)
+      path->id = from->paths[same].id;
+    else
+      VDB_TRY(schema_edit_id(e, &path->id, err));
+  }
+  made->next_id = e->next_id;
+  return VECDB_OK;
+}
+
 /* Turns the edited fields into a schema. */
 static int schema_edit_make(struct vdb_mem *mem, const struct vdb_schema *from,
                             const struct vdb_schema_edit *edit, struct schema_edit *e,
@@ -150,17 +205,18 @@ static int schema_edit_make(struct vdb_mem *mem, const struct vdb_schema *from,
     VDB_TRY(schema_edit_expire(e, from, edit->expiry, edit->ttl_ms, err));
   if (edit->learn)
     VDB_TRY(schema_edit_learn(e, from, edit->learn, edit->optimizer, err));
+  if (edit->json)
+    VDB_TRY(schema_edit_json(e, from, edit, err));
   vecdb_schema whole = {sizeof whole, sizeof(vecdb_field), from->description, e->fields, e->n};
   VDB_TRY(vdb_schema_make(mem, &whole, e->learn, out, err));
   struct vdb_schema *made = *out;
-  made->next_id = e->next_id;
   made->ttl_ms = edit->expire ? edit->ttl_ms : from->ttl_ms;
   for (uint32_t f = 0; f < e->n; f++) {
     made->fields[f].id = e->ids[f];
     if (e->expiry == (int64_t)e->ids[f])
       made->expiry = f + 1;
   }
-  return VECDB_OK;
+  return schema_edit_path_ids(e, from, made, err);
 }
 
 VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema *from,
@@ -179,6 +235,10 @@ VDB_INTERNAL int vdb_schema_edited(struct vdb_mem *mem, const struct vdb_schema 
     e->learn[f] = from->fields[f].learn;
   }
   int rc = schema_edit_make(mem, from, edit, e, out, err);
+  if (rc) {
+    vdb_schema_free(mem, *out);
+    *out = NULL;
+  }
   vdb_free(mem, e);
   return rc;
 }

@@ -125,6 +125,23 @@ static void explain_cost(const struct vdb_request *r, const struct vdb_plan_seg 
   explain_add(out, "\n");
 }
 
+/* Which JSON paths the filter finds by an index of the segment, and of which it reads the texts. */
+static void explain_paths(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                          struct vdb_writer *out) {
+  static const char *const types[] = {"", "BOOL", "", "", "", "", "", "DOUBLE", "VARCHAR"};
+  const struct vdb_schema *schema = r->snapshot->schema;
+  struct vdb_seg_part part = vdb_seg_part(p->view, 0);
+  for (uint32_t i = 0; i < schema->n_paths; i++) {
+    const struct vdb_json_path *path = &schema->paths[i];
+    if (!vdb_filter_asks(r->filter, schema, i))
+      continue;
+    bool there = part.indexes && part.indexes[schema->n_fields + i];
+    explain_add(out, "  filter: %s%s by %s (%s)\n", schema->fields[path->field].name, path->text,
+                there ? "its index" : "the texts: the segment has no index of it",
+                types[path->type]);
+  }
+}
+
 static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *p,
                         struct vdb_writer *out) {
   const struct vdb_seg *seg = p->view->seg;
@@ -138,6 +155,7 @@ static void explain_seg(const struct vdb_request *r, const struct vdb_plan_seg *
     explain_limit(r, p, out);
   explain_add(out, "  allowed: %s%u rows (%.3g %%)\n", p->counted ? "" : "about ", p->allowed,
               100.0 * p->allowed / p->view->n);
+  explain_paths(r, p, out);
   explain_add(out, "  plan: %s (%s)%s\n", explain_plans[p->plan], explain_reasons[p->reason],
               p->bitmap ? ", by a set of allowed rows"
                         : (p->dead > 0 || r->filter ? ", rows checked one by one" : ""));

@@ -10,7 +10,8 @@
  *   KEYM 0  the key map (keymap.h)
  *   SCHM 0  u32 version, u32 n, n bytes of the collection's name, the schema (schema_codec.c)
  *   TOMB 0  the rows that were deleted when the file was written; where there are some
- *   and those of attr_index.h, and of inverted.h for sparse vectors
+ *   and those of attr_index.h, also by the ids of the schema's JSON paths, and of inverted.h for
+ *   sparse vectors
  *
  * A file has the fields of its time. Those that came later are constant columns of their default or
  * null; those that were dropped are left alone, until a merge writes the rows without them.
@@ -36,12 +37,13 @@ struct vdb_sealed {
   struct vdb_blob *blob;
   struct vdb_column *columns;
   struct vdb_vecs *vecs;
-  struct vdb_attr_index **attr;
+  struct vdb_attr_index **attr; /* per field, and then per JSON path */
+  uint32_t n_attr;
   struct vdb_inverted *inverted;
   struct vdb_keymap keys;
   uint32_t n_rows;
   uint32_t n_fields;
-  bool stale; /* the file has fields that were dropped */
+  bool stale; /* the file has fields that were dropped, or lacks the index of a JSON path */
   _Atomic bool obsolete; /* the file goes with the last reference */
 };
 

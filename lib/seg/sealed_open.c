@@ -145,6 +145,21 @@ static int sealed_open_meta(struct vdb_sealed *s, const struct vdb_schema *schem
   return VECDB_OK;
 }
 
+/* The indexes of JSON paths, where the file has them: it may be older than they are. */
+static int sealed_open_paths(struct vdb_sealed *s, const struct vdb_schema *schema,
+                             const bool there[VECDB_MAX_FIELDS], vecdb_error *err) {
+  for (uint32_t i = 0; i < schema->n_paths; i++) {
+    const struct vdb_json_path *path = &schema->paths[i];
+    struct vdb_field values = {.name = schema->fields[path->field].name, .type = path->type};
+    if (there[path->field])
+      VDB_TRY(vdb_attr_index_open(vdb_env_for(s->env, VDB_FOR_INDEX), vdb_blob_reader(s->blob),
+                                  path->id, &values, s->n_rows, &s->attr[schema->n_fields + i],
+                                  err));
+    s->stale = s->stale || (there[path->field] && !s->attr[schema->n_fields + i]);
+  }
+  return VECDB_OK;
+}
+
 static int sealed_open_sections(struct vdb_sealed *s, const struct vdb_schema *schema,
                                 vecdb_error *err) {
   const struct vdb_sect_reader *in = vdb_blob_reader(s->blob);
@@ -163,11 +178,13 @@ static int sealed_open_sections(struct vdb_sealed *s, const struct vdb_schema *s
       VDB_TRY(vdb_attr_index_open(vdb_env_for(s->env, VDB_FOR_INDEX), in, field->id, field,
                                   s->n_rows, &s->attr[f], err));
   }
+  VDB_TRY(sealed_open_paths(s, schema, there, err));
   return sealed_open_keys(s, err);
 }
 
 /* An object without columns, one reference; NULL: no memory. */
-static struct vdb_sealed *sealed_new(struct vdb_env *env, uint32_t n_fields) {
+static struct vdb_sealed *sealed_new(struct vdb_env *env, const struct vdb_schema *schema) {
+  uint32_t n_fields = schema->n_fields;
   struct vdb_mem *mem = vdb_env_for(env, VDB_FOR_INDEX);
   struct vdb_sealed *s = vdb_alloc_zero(mem, sizeof *s);
   if (!s)
@@ -175,9 +192,10 @@ static struct vdb_sealed *sealed_new(struct vdb_env *env, uint32_t n_fields) {
   atomic_init(&s->refs, 1);
   s->env = env;
   s->n_fields = n_fields;
+  s->n_attr = n_fields + schema->n_paths;
   s->columns = vdb_alloc_zero(mem, n_fields * sizeof *s->columns);
   s->vecs = vdb_alloc_zero(mem, n_fields * sizeof *s->vecs);
-  s->attr = vdb_alloc_zero(mem, n_fields * sizeof(struct vdb_attr_index *));
+  s->attr = vdb_alloc_zero(mem, s->n_attr * sizeof(struct vdb_attr_index *));
   s->inverted = vdb_alloc_zero(mem, n_fields * sizeof *s->inverted);
   if (s->columns && s->vecs && s->attr && s->inverted)
     return s;
@@ -189,7 +207,7 @@ VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sea
                                  vecdb_error *err) {
   *out = NULL;
   bool possible = o->rows > 0 && o->rows <= VDB_SEG_MAX_ROWS;
-  struct vdb_sealed *s = possible ? sealed_new(o->env, o->schema->n_fields) : NULL;
+  struct vdb_sealed *s = possible ? sealed_new(o->env, o->schema) : NULL;
   if (!s)
     vdb_blob_close(o->opened);
   if (!possible)
@@ -213,10 +231,29 @@ VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sea
   return VECDB_OK;
 }
 
+/* Paths that stay have their indexes; a file that lacks a new one, or has one that was dropped, is
+   to be written anew. */
+static void sealed_view_paths(struct vdb_sealed *s, const struct vdb_sealed *sealed,
+                              const struct vdb_schema *from, const struct vdb_schema *to) {
+  for (uint32_t k = 0; k < from->n_paths; k++) {
+    struct vdb_attr_index *index = sealed->attr[from->n_fields + k];
+    bool stays = false;
+    for (uint32_t i = 0; i < to->n_paths; i++)
+      if (to->paths[i].id == from->paths[k].id) {
+        s->attr[to->n_fields + i] = index;
+        stays = true;
+      }
+    s->stale = s->stale || (index && !stays);
+  }
+  for (uint32_t i = 0; i < to->n_paths; i++)
+    s->stale = s->stale || (!s->columns[to->paths[i].field].constant &&
+                            !s->attr[to->n_fields + i]);
+}
+
 VDB_INTERNAL int vdb_sealed_view(struct vdb_sealed *sealed, const struct vdb_schema *from,
                                  const struct vdb_schema *to, struct vdb_sealed **out,
                                  vecdb_error *err) {
-  struct vdb_sealed *s = *out = sealed_new(sealed->env, to->n_fields);
+  struct vdb_sealed *s = *out = sealed_new(sealed->env, to);
   if (!s)
     return vdb_fail_memory(err);
   s->base = vdb_sealed_ref(sealed->base ? sealed->base : sealed);
@@ -240,6 +277,7 @@ VDB_INTERNAL int vdb_sealed_view(struct vdb_sealed *sealed, const struct vdb_sch
   for (uint32_t f = 0; f < from->n_fields; f++)
     s->stale = s->stale || (!sealed->columns[f].constant &&
                             vdb_schema_by_id(to, from->fields[f].id) < 0);
+  sealed_view_paths(s, sealed, from, to);
   return VECDB_OK;
 }
 
@@ -262,7 +300,7 @@ VDB_INTERNAL void vdb_sealed_unref(struct vdb_sealed *s) {
     return;
   struct vdb_mem *mem = vdb_env_for(s->env, VDB_FOR_INDEX);
   bool obsolete = atomic_load(&s->obsolete);
-  for (uint32_t f = 0; !s->base && s->attr && f < s->n_fields; f++)
+  for (uint32_t f = 0; !s->base && s->attr && f < s->n_attr; f++)
     vdb_attr_index_close(mem, s->attr[f]);
   for (uint32_t f = 0; !s->base && s->vecs && f < s->n_fields; f++)
     if (s->vecs[f].data)

@@ -1,4 +1,5 @@
 /* sealed_write.c - the rows of some segments into one new file; see sealed.h. */
+#include "attr/path_index.h"
 #include "base/check.h"
 #include "base/sum.h"
 #include "seg/sealed.h"
@@ -161,6 +162,17 @@ static int sealed_gather(struct sealed_column *c, const struct vdb_field *field)
   return sealed_runs(s, sealed_nulls_run, c);
 }
 
+/* The indexes of places in the texts of a JSON field. */
+static int sealed_path_sections(struct sealed_column *c, const struct vdb_column *texts) {
+  struct sealed_writer *s = c->s;
+  const struct vdb_schema *schema = s->w->schema;
+  struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
+  for (uint32_t i = 0; i < schema->n_paths; i++)
+    if (schema->paths[i].field == c->field)
+      VDB_TRY(vdb_path_index_build(mem, &schema->paths[i], texts, s->n_rows, s->out, s->err));
+  return VECDB_OK;
+}
+
 static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_field *field) {
   struct sealed_writer *s = c->s;
   VDB_TRY(sealed_section(s, SEALED_DATA, field->id, c->data, c->bytes));
@@ -170,11 +182,13 @@ static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_fiel
   if (c->nulls)
     VDB_TRY(sealed_section(s, SEALED_NULL, field->id, c->nulls, s->n_rows));
   bool sparse = field->type == VECDB_SPARSE_VECTOR;
+  struct vdb_column column = {.data = c->data, .offsets = c->offsets, .nulls = c->nulls,
+                              .width = field->width, .type = field->type};
+  if (field->type == VECDB_JSON)
+    return sealed_path_sections(c, &column);
   if (!sparse && (!vdb_type_is_plain(field->type) ||
                   field->scalar_index == VECDB_SCALAR_INDEX_NONE))
     return VECDB_OK;
-  struct vdb_column column = {.data = c->data, .offsets = c->offsets, .nulls = c->nulls,
-                              .width = field->width, .type = field->type};
   struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
   if (sparse)
     return vdb_inverted_build(mem, &column, s->n_rows, s->out, field->id, s->err);

@@ -87,7 +87,8 @@ struct vdb_seg_part {
   uint32_t n;     /* visible rows in it */
   const struct vdb_column *columns;            /* one per field */
   const struct vdb_vecs *vecs; /* one per field, of use for dense vectors; its n may exceed ours */
-  const struct vdb_attr_index *const *indexes; /* one per field, NULL entries; NULL: none */
+  /* one per field, and then per JSON path of the schema, NULL entries; NULL: none */
+  const struct vdb_attr_index *const *indexes;
   const struct vdb_inverted *inverted; /* one per field, of use for sparse ones; NULL: none */
 };
 VDB_INTERNAL uint32_t vdb_seg_parts(const struct vdb_seg_view *view);

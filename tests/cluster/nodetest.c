@@ -122,7 +122,7 @@ static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_r
   vecdb_field *fields = nt_must(wire_mem_get(&r->mem, schema.n_fields, sizeof *fields));
   for (uint32_t i = 0; i < schema.n_fields; i++) {
     fields[i] = schema.fields[i];
-    fields[i].flags &= ~(uint32_t)VECDB_AUTO_ID; /* as nodes do */
+    fields[i].flags &= ~(uint32_t)WIRE_SCHEMA_GIVEN; /* as nodes do */
   }
   schema.fields = fields;
   for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
@@ -201,6 +201,20 @@ static void nt_drop(struct nt *nt, struct nt_reply *r) {
   nt->document = NULL;
 }
 
+static int nt_push(vecdb_collection *c, const struct wire_message *ask, const vecdb_batch *batch,
+                   struct nt_reply *r) {
+  const vecdb_keys keys = {batch->columns[0].data, NULL, batch->n_rows};
+  vecdb_push_params p = VECDB_PUSH_PARAMS_INIT;
+  p.kind = (int32_t)(ask->write.flags / WIRE_PUSH_KIND);
+  p.flags = ask->write.flags % WIRE_PUSH_KIND;
+  p.field = batch->columns[1].field;
+  p.dim = batch->columns[1].dim;
+  p.keys = &keys;
+  p.values = batch->columns[1].data;
+  p.stride = batch->columns[1].stride;
+  return vecdb_push(c, &p, NULL, &r->error);
+}
+
 static int nt_write(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
   const vecdb_schema *schema = vecdb_collection_schema(c);
   vecdb_batch batch;
@@ -209,9 +223,15 @@ static int nt_write(vecdb_collection *c, const struct wire_message *ask, struct 
     return vecdb_delete(c, &ask->keys, &r->m.number, &r->error);
   if (ask->write.kind == WIRE_DELETE_WHERE)
     return vecdb_delete_where(c, &ask->filter, &r->m.number, NULL, &r->error);
+  if (ask->write.kind == WIRE_OPTIMIZE)
+    return vecdb_optimizer_set(c, ask->optimizer.field,
+                               ask->optimizer.none ? NULL : &ask->optimizer.optimizer, NULL,
+                               &r->error);
   int code = wire_batch_of_columns(schema, &ask->rows, &r->mem, &batch, &r->error);
   if (code)
     return code;
+  if (ask->write.kind == WIRE_PUSH)
+    return nt_push(c, ask, &batch, r);
   if (ask->write.kind == WIRE_UPDATE) {
     uint8_t *found = nt_must(wire_mem_get(&r->mem, batch.n_rows, 1));
     r->m.found = found;
@@ -338,9 +358,47 @@ static int nt_search(vecdb_collection *c, const struct wire_message *ask, struct
   return VECDB_OK;
 }
 
+/* Of INT64 keys: those that are there, with vectors and versions. */
+static int nt_pull(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
+  const char *field = ask->fields.names[0];
+  const vecdb_schema *schema = vecdb_collection_schema(c);
+  const vecdb_field *f = nt_must((void *)(uintptr_t)wire_schema_field(schema, field));
+  const size_t n = ask->keys.n, dim = f->dim;
+  uint8_t *found = nt_must(wire_mem_get(&r->mem, n, 1));
+  int64_t *keys = nt_must(wire_mem_get(&r->mem, n, sizeof *keys));
+  int64_t *counts = nt_must(wire_mem_get(&r->mem, n, sizeof *counts));
+  float *values = nt_must(wire_mem_get(&r->mem, n * dim, sizeof *values));
+  struct wire_column *columns = nt_must(wire_mem_get(&r->mem, 3, sizeof *columns));
+  uint32_t rows = 0;
+  for (size_t i = 0; i < n; i++) {
+    const vecdb_keys one = {&ask->keys.integers[i], NULL, 1};
+    uint64_t version = 0;
+    int code = vecdb_pull(c, field, &one, values + rows * dim, 0, &version, &r->error);
+    if (code)
+      return code;
+    found[i] = version != 0;
+    counts[rows] = (int64_t)version;
+    keys[rows] = one.integers[0];
+    rows += found[i];
+  }
+  const char *key = wire_schema_key(schema)->name;
+  columns[0] = (struct wire_column){.name = key, .type = VECDB_INT64, .data = keys};
+  columns[1] = (struct wire_column){
+      .name = field, .type = VECDB_FLOAT_VECTOR, .dim = f->dim, .data = values};
+  columns[2] =
+      (struct wire_column){.name = WIRE_VERSION_COLUMN, .type = VECDB_INT64, .data = counts};
+  r->m.rows = (struct wire_columns){rows, 3, columns, NULL};
+  r->m.found = found;
+  r->m.n_found = (uint32_t)n;
+  r->m.has |= WIRE_HAS(WIRE_FOUND) | WIRE_HAS(WIRE_BATCH);
+  return VECDB_OK;
+}
+
 static int nt_get(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
   uint8_t *found = nt_must(wire_mem_get(&r->mem, ask->keys.n, 1));
   bool some = ask->has & WIRE_HAS(WIRE_FIELDS);
+  if (some && ask->fields.n == 2 && !strcmp(ask->fields.names[1], WIRE_VERSION_COLUMN))
+    return nt_pull(c, ask, r);
   int code = vecdb_get(c, &ask->keys, some ? ask->fields.names : NULL, ask->fields.n, found,
                        &r->rows, &r->error);
   r->m.found = found;
@@ -365,10 +423,21 @@ static int nt_query(vecdb_collection *c, const struct wire_message *ask, struct 
   return code;
 }
 
-/* Where the shard's vectors are: a centroid that says that they are near zero. And how far each
-   node is: the third one is behind. */
+/* Where the shard's vectors are: a centroid that says that they are near zero. And how each node
+   is: the third one is behind. */
 static int nt_stats(uint32_t node, struct nt_reply *r) {
-  r->m.stats = (struct wire_stats){.applied = node == 3 ? 5 : 12, .commit = 12};
+  r->m.stats = (struct wire_stats){.rows = 40 + node,
+                                   .bytes = 1000,
+                                   .applied = node == 3 ? 5 : 12,
+                                   .commit = 12,
+                                   .bytes_growing = 100,
+                                   .bytes_index = 300,
+                                   .segments_growing = 1,
+                                   .segments_sealed = 5,
+                                   .segments_indexed = 3,
+                                   .merge_bytes = 700,
+                                   .index_builds = 3,
+                                   .index_build_ns = 2500000000};
   float *centroid = nt_must(wire_mem_get(&r->mem, 8, sizeof *centroid));
   r->m.summary = (struct wire_summary){.field = "v",
                                        .dim = 8,

@@ -535,9 +535,10 @@ static void test_switching(void **state) {
   tc_end(&t);
 }
 
-/* The node runs, with a disk of this name. */
-static void tc_live(struct tc *t, uint32_t id, uint8_t disk) {
-  struct doc_live live = {.id = id, .store.bytes = {disk}, .protocol_min = 1, .protocol_max = 1};
+/* The node runs, with a disk of this name, and speaks so much. */
+static void tc_live_as(struct tc *t, uint32_t id, uint8_t disk, uint32_t speaks) {
+  struct doc_live live = {
+      .id = id, .store.bytes = {disk}, .protocol_min = 1, .protocol_max = speaks};
   struct doc_path path = doc_path(tc_cluster, DOC_PATH_LIVE, id, 0);
   const struct cache_view *view = ctl_view(&t->nodes);
   const struct cache_entry *old = cache_find(view, DOC_PATH_LIVE, id, 0);
@@ -551,6 +552,10 @@ static void tc_live(struct tc *t, uint32_t id, uint8_t disk) {
   assert_true(held);
   free(text);
   tc_settle(t);
+}
+
+static void tc_live(struct tc *t, uint32_t id, uint8_t disk) {
+  tc_live_as(t, id, disk, DOC_SPEAKS_LAST);
 }
 
 static struct doc_shard tc_shard(struct tc *t) {
@@ -651,12 +656,88 @@ static void test_create(void **state) {
   tc_end(&t);
 }
 
+/* The cluster is of this version, whose nodes may be of later ones; what it is of now. */
+static uint32_t tc_of_version(struct tc *t, uint32_t version) {
+  struct doc_path path = doc_path(tc_cluster, DOC_PATH_CLUSTER, 0, 0);
+  const struct cache_view *view = ctl_view(&t->ctl);
+  const struct cache_entry *entry = cache_find(view, DOC_PATH_CLUSTER, 0, 0);
+  struct doc_cluster doc = *(const struct doc_cluster *)entry->doc;
+  uint32_t was = doc.protocol_min;
+  size_t n;
+  bool held = true;
+  doc.protocol_min = version ? version : was;
+  char *text = doc_cluster_write(&doc, &n);
+  if (version)
+    assert_int_equal(ctl_put(&t->ctl, path, text, n, entry->mod, &held), CTL_OK);
+  assert_true(held);
+  free(text);
+  cache_give(view);
+  return was;
+}
+
+static uint64_t tc_schema_version(struct tc *t, uint32_t collection) {
+  const struct cache_view *view = ctl_view(&t->ctl);
+  const struct doc_coll *coll = cache_doc(view, DOC_PATH_COLL, collection, 0);
+  uint64_t version = coll->schema_version;
+  cache_give(view);
+  return version;
+}
+
+static enum ctl_status tc_field_add(struct tc *t, const char *name) {
+  const vecdb_field field = {.name = name, .type = VECDB_INT64, .flags = VECDB_NULLABLE};
+  const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
+  uint64_t version;
+  tc_settle(t);
+  return ctl_fields_add(&t->ctl, "rows", &more, &version);
+}
+
+/* No field is added while a node with replicas does not know how, or may not; others do not matter.
+   What all nodes have spoken once is not asked again of those that are away. */
+static void test_older(void **state) {
+  struct tc t;
+  (void)state;
+  tc_begin(&t, model_new(7));
+  struct doc_coll coll = tc_coll("rows", 1, 3);
+  coll.schema_version = 1;
+  coll.schema = strdup("{\"fields\":[{\"name\":\"id\",\"type\":\"INT64\"}]}");
+  assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+  tc_settle(&t);
+  assert_int_equal(tc_of_version(&t, DOC_SPEAKS_FIRST), DOC_SPEAKS_LAST);
+  const struct doc_shard shard = tc_shard(&t);
+  assert_int_equal(tc_field_add(&t, "a"), CTL_OLDER);
+  assert_non_null(strstr(t.ctl.why, "does not run"));
+  for (uint32_t i = 0; i < 3; i++)
+    tc_live_as(&t, shard.isr[i], 1, i ? DOC_SPEAKS_FIELDS : DOC_SPEAKS_FIRST);
+  assert_int_equal(tc_field_add(&t, "a"), CTL_OLDER);
+  assert_non_null(strstr(t.ctl.why, "upgrade it first"));
+  assert_int_equal(tc_schema_version(&t, coll.id), 1);
+  tc_live(&t, shard.isr[0], 1);
+  assert_int_equal(tc_field_add(&t, "a"), CTL_OK);
+  assert_int_equal(tc_of_version(&t, 0), DOC_SPEAKS_FIRST); /* the other three are away */
+  for (uint32_t id = 1; id <= 6; id++)
+    tc_live(&t, id, 1);
+  assert_int_equal(tc_field_add(&t, "b"), CTL_OK);
+  assert_int_equal(tc_of_version(&t, 0), DOC_SPEAKS_FIELDS);
+  /* One that was exchanged for an older one all the same. */
+  tc_live_as(&t, shard.isr[1], 1, DOC_SPEAKS_FIRST);
+  assert_int_equal(tc_field_add(&t, "c"), CTL_OLDER);
+  struct doc_path path = doc_path(tc_cluster, DOC_PATH_LIVE, shard.isr[1], 0);
+  const struct meta_op gone = {.kind = META_DELETE, .key = meta_text(path.text)};
+  const struct meta_txn txn = {.then = &gone, .n_then = 1};
+  bool held;
+  assert_int_equal(ctl_commit(&t.ctl, &txn, &held), CTL_OK);
+  assert_int_equal(tc_field_add(&t, "c"), CTL_OK);
+  assert_int_equal(tc_schema_version(&t, coll.id), 4);
+  doc_coll_free(&coll);
+  tc_end(&t);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_model),  cmocka_unit_test(test_crashes),  cmocka_unit_test(test_etcd),
       cmocka_unit_test(test_faults), cmocka_unit_test(test_refusals), cmocka_unit_test(test_move),
       cmocka_unit_test(test_create), cmocka_unit_test(test_force), cmocka_unit_test(test_numbers),
-      cmocka_unit_test(test_switching),
+      cmocka_unit_test(test_switching), cmocka_unit_test(test_older),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

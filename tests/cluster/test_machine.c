@@ -39,6 +39,7 @@ struct tm {
   struct rep_entry entries[TM_ENTRIES + TM_CHECKS + 1];
   struct tm_rows rows[TM_ENTRIES + TM_CHECKS + 1]; /* after each entry */
   int codes[TM_ENTRIES + TM_CHECKS + 1];
+  int wanted[TM_ENTRIES + TM_CHECKS + 1]; /* of the write whose op id has this count */
   uint64_t last, told; /* entries that there are; whose outcome was told */
   uint64_t random;
   unsigned failed; /* times that the data was said to have failed */
@@ -109,15 +110,18 @@ static void tm_stop(struct tm *t) {
 
 /* ---- The model ---- */
 
-static void tm_insert(struct tm_rows *r, const int64_t *ids, int64_t value, bool replace) {
+/* Whether it is refused. */
+static bool tm_insert(struct tm_rows *r, const int64_t *ids, int64_t value, bool replace) {
   bool there = r->a[ids[0]] >= 0 || r->a[ids[1]] >= 0;
   for (int i = 0; i < 2 && (replace || !there); i++) {
     r->a[ids[i]] = value;
     r->b[ids[i]] = value;
   }
+  return there && !replace;
 }
 
-static void tm_change(struct tm_rows *r, uint8_t kind, const int64_t *ids, int64_t value) {
+/* The code of its outcome. */
+static int tm_change(struct tm_rows *r, uint8_t kind, const int64_t *ids, int64_t value) {
   for (int64_t i = 0; i < TM_KEYS; i++) {
     bool named = i == ids[0] || i == ids[1], there = r->a[i] >= 0;
     if (kind == WIRE_UPDATE && named && there)
@@ -125,8 +129,10 @@ static void tm_change(struct tm_rows *r, uint8_t kind, const int64_t *ids, int64
     if ((kind == WIRE_DELETE && named) || (kind == WIRE_DELETE_WHERE && there && r->b[i] < value))
       r->a[i] = r->b[i] = -1;
   }
-  if (kind == WIRE_INSERT || kind == WIRE_UPSERT)
-    tm_insert(r, ids, value, kind == WIRE_UPSERT);
+  if ((kind == WIRE_INSERT || kind == WIRE_UPSERT) &&
+      tm_insert(r, ids, value, kind == WIRE_UPSERT))
+    return VECDB_ERR_EXISTS;
+  return VECDB_OK;
 }
 
 /* ---- Entries ---- */
@@ -181,7 +187,7 @@ static void tm_entry(struct tm *t) {
   if (again && t->entries[seq - 9].kind == REP_DATA)
     e->op = t->entries[seq - 9].op;
   else if (e->kind == REP_DATA)
-    tm_change(&t->rows[seq], kind, ids, value);
+    t->wanted[seq] = tm_change(&t->rows[seq], kind, ids, value);
 }
 
 /* One more, which has the rows compared. */
@@ -226,6 +232,32 @@ static bool tm_is(struct tm *t, const struct tm_rows *want) {
   }
   vecdb_rows_free(rows);
   return memcmp(&have, want, sizeof have) == 0;
+}
+
+static void tm_refused(struct tm *t, struct rep_op op, int code) {
+  struct machine_data *data = machine_hold(t->machine);
+  struct machine_outcome o;
+  assert_int_equal(machine_refused(data, op, &o), VECDB_OK);
+  machine_drop(data);
+  assert_int_equal(o.code, code);
+  assert_int_equal(*o.error.message != 0, code != VECDB_OK);
+  assert_int_equal(o.error.row >= 0, code == VECDB_ERR_EXISTS);
+}
+
+/* Each write that is still in its client's window is known to be refused or not, as the model has
+   it, whatever has happened to the machine since. */
+static void tm_outcomes(struct tm *t, const struct tm *model) {
+  uint64_t max[TM_CLIENTS] = {0};
+  for (uint64_t seq = 1; seq <= model->last; seq++) {
+    const struct rep_entry *e = &model->entries[seq];
+    if (e->kind == REP_DATA && e->op.count > max[e->op.client % TM_CLIENTS])
+      max[e->op.client % TM_CLIENTS] = e->op.count;
+  }
+  for (uint64_t seq = 1; seq <= model->last; seq++) {
+    const struct rep_entry *e = &model->entries[seq];
+    if (e->kind == REP_DATA && max[e->op.client % TM_CLIENTS] - e->op.count < 64)
+      tm_refused(t, e->op, model->wanted[e->op.count]);
+  }
 }
 
 /* Applies all entries behind the machine's position; false: the disk has failed. */
@@ -274,6 +306,7 @@ static void test_crashes(void **state) {
     tm_start(&t, seed);
     for (uint64_t life = 0; life < 5; life++)
       tm_life(&t, seed * 10 + life);
+    tm_outcomes(&t, &t);
     tm_stop(&t);
   }
 }
@@ -305,6 +338,9 @@ static void test_outcomes(void **state) {
   assert_int_equal(t.m.pos(t.m.arg).seq, 3);
   assert_true(t.m.seen(t.m.arg, (struct rep_op){7, 2}));
   assert_false(t.m.seen(t.m.arg, (struct rep_op){7, 3}));
+  tm_refused(&t, (struct rep_op){7, 1}, VECDB_OK);
+  tm_refused(&t, (struct rep_op){7, 2}, VECDB_ERR_EXISTS);
+  tm_refused(&t, (struct rep_op){7, 66}, VECDB_OK); /* which comes to its place */
   tm_stop(&t);
 }
 
@@ -510,6 +546,7 @@ static void test_shipped(void **state) {
     tm_open_other(&u, &t);
     for (uint64_t life = 0; life < 5; life++)
       *(tm_ship_life(&t, &u, seed * 10 + life) ? &whole : &failed) += 1;
+    tm_outcomes(&u, &t);
     machine_close(u.machine);
     tm_stop(&t);
   }

@@ -18,6 +18,8 @@
 #include "etcdtest.h"
 #include "node/files.h"
 #include "node/node.h"
+#include "nodeline.h"
+#include "nodeuse.h"
 #include "place/table.h"
 #include "replica/types.h"
 
@@ -149,158 +151,7 @@ static void tn_end(struct tn *t) {
 
 /* ---- Collections ---- */
 
-static const vecdb_field tn_fields[] = {
-    {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
-    {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2, .metric = VECDB_L2}};
-
-static int tn_create(vecdb_client *c, const char *name, const vecdb_field *fields, uint32_t n) {
-  vecdb_schema schema = VECDB_SCHEMA_INIT;
-  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
-  schema.fields = fields;
-  schema.n_fields = n;
-  layout.shards = 2;
-  layout.replicas = 2;
-  layout.min_isr = 1;
-  return vecdb_client_create(c, name, &schema, &layout, NULL, NULL);
-}
-
-static int tn_put(vecdb_client *c, const char *name, int64_t id) {
-  const float v[] = {1, 2};
-  const vecdb_column columns[] = {{.field = "id", .data = &id},
-                                  {.field = "v", .data = v, .dim = 2}};
-  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
-  return vecdb_client_upsert(c, name, &batch, NULL, NULL);
-}
-
-static uint64_t tn_count(vecdb_client *c, const char *name) {
-  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
-  uint64_t n = UINT64_MAX;
-  call.level = VECDB_CLIENT_STRONG;
-  assert_int_equal(vecdb_client_count(c, name, NULL, &n, &call, NULL), VECDB_OK);
-  return n;
-}
-
-/* Values of two rows, in different shards perhaps: set to learn, changed, read with versions. */
-static void tn_learn(vecdb_client *c, const char *name) {
-  const int64_t ids[] = {1, 99, 2};
-  const vecdb_keys keys = {ids, NULL, 3}, some = {ids + 2, NULL, 1};
-  const float values[] = {0.5f, -1};
-  float got[6] = {0};
-  uint64_t versions[3];
-  vecdb_optimizer o = VECDB_OPTIMIZER_INIT;
-  vecdb_push_params p = VECDB_PUSH_PARAMS_INIT;
-  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
-  strong.level = VECDB_CLIENT_STRONG;
-  o.rate = 1;
-  p.field = "v";
-  p.keys = &some;
-  p.values = values;
-  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_ERR_SCHEMA);
-  assert_int_equal(vecdb_client_optimizer_set(c, name, "v", &o, NULL, NULL), VECDB_OK);
-  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
-  p.kind = VECDB_PUSH_DELTA;
-  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
-  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
-  assert_int_equal(vecdb_client_pull(c, name, "v", &keys, got, 0, versions, &strong, NULL),
-                   VECDB_OK);
-  const float want[] = {1, 2, 0, 0, 1.5f, 1};
-  const uint64_t want_versions[] = {1, 0, 4};
-  assert_memory_equal(got, want, sizeof want);
-  assert_memory_equal(versions, want_versions, sizeof versions);
-}
-
-/* The field of tn_fields_add, by a client that may have known the collection without it, in all
-   rows, whose keys are 0 to n - 1. */
-static void tn_fields_fill(vecdb_client *other, const char *name, int64_t n) {
-  const vecdb_filter filter = {"extra == 7", 0, NULL, 0};
-  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
-  uint64_t count = 0;
-  strong.level = VECDB_CLIENT_STRONG;
-  for (int64_t id = 0; id < n; id++) {
-    static const int64_t seven = 7;
-    const vecdb_column columns[] = {{.field = "id", .data = &id},
-                                    {.field = "extra", .data = &seven}};
-    const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
-    assert_int_equal(vecdb_client_update(other, name, &batch, 0, NULL, NULL, NULL), VECDB_OK);
-  }
-  assert_int_equal(vecdb_client_count(other, name, &filter, &count, &strong, NULL), VECDB_OK);
-  assert_int_equal(count, n);
-}
-
-static void tn_fields_add(vecdb_client *c, const char *name) {
-  static const vecdb_field field = {
-      .name = "extra", .type = VECDB_INT64, .flags = VECDB_NULLABLE};
-  static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
-  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_OK);
-  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_ERR_EXISTS);
-}
-
-/* Numbers for rows, of different nodes: none comes twice. */
-static void tn_numbers(vecdb_client *const *clients) {
-  int64_t first[TN_NODES];
-  for (int i = 0; i < TN_NODES; i++) {
-    assert_int_equal(vecdb_client_numbers(clients[i], 100, &first[i], NULL, NULL), VECDB_OK);
-    assert_true(first[i] > 0);
-    for (int k = 0; k < i; k++)
-      assert_true(first[k] + 100 <= first[i]);
-  }
-}
-
-/* ---- What has changed, and an edge that follows it ---- */
-
-/* The keys below 64 that writes have touched behind the positions, which go on: a bit for each. */
-static uint64_t tn_changed(vecdb_client *c, const char *name, vecdb_client_position *at,
-                           size_t *filters) {
-  uint64_t touched = 0;
-  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
-  strong.level = VECDB_CLIENT_STRONG;
-  *filters = 0;
-  for (uint32_t shard = 0; shard < 2; shard++) {
-    vecdb_client_changes *changes = NULL;
-    assert_int_equal(
-        vecdb_client_changes_after(c, name, shard, &at[shard], &strong, &changes, NULL), VECDB_OK);
-    assert_false(vecdb_client_changes_all(changes) || vecdb_client_changes_more(changes));
-    const vecdb_keys keys = vecdb_client_changes_keys(changes);
-    for (size_t i = 0; i < keys.n; i++)
-      touched |= UINT64_C(1) << keys.integers[i];
-    for (size_t i = 0; vecdb_client_changes_filter(changes, i); i++)
-      ++*filters;
-    at[shard] = vecdb_client_changes_position(changes);
-    vecdb_client_changes_free(changes);
-  }
-  return touched;
-}
-
-static void tn_changes(vecdb_client *c, const char *name) {
-  static const int64_t gone[] = {3, 50};
-  const vecdb_keys keys = {gone, NULL, 2};
-  const vecdb_filter filter = {"id == 4", 0, NULL, 0};
-  vecdb_client_position at[2] = {{0, 0, 0}, {0, 0, 0}};
-  vecdb_client_changes *changes = NULL;
-  size_t filters;
-  assert_int_equal(tn_changed(c, name, at, &filters), (UINT64_C(1) << 20) - 1);
-  assert_true(at[0].seq && at[1].seq && !filters);
-  assert_int_equal(tn_changed(c, name, at, &filters), 0);
-  assert_int_equal(vecdb_client_delete(c, name, &keys, NULL, NULL, NULL), VECDB_OK);
-  assert_int_equal(vecdb_client_delete_where(c, name, &filter, NULL, NULL, NULL), VECDB_OK);
-  assert_int_equal(tn_put(c, name, 3), VECDB_OK);
-  assert_int_equal(tn_changed(c, name, at, &filters), UINT64_C(1) << 3 | UINT64_C(1) << 50);
-  assert_int_equal(filters, 2); /* one in each shard */
-  assert_int_equal(tn_put(c, name, 4), VECDB_OK);
-  /* Positions that the logs have never had; and no such shard. */
-  const vecdb_client_position now = at[0], other[] = {{now.seq, now.epoch, now.chain + 1},
-                                                      {now.seq, now.epoch + 1, now.chain},
-                                                      {now.seq + 1000, now.epoch, now.chain}};
-  for (int i = 0; i < 3; i++) {
-    assert_int_equal(vecdb_client_changes_after(c, name, 0, &other[i], NULL, &changes, NULL),
-                     VECDB_OK);
-    assert_true(vecdb_client_changes_all(changes));
-    assert_int_equal(vecdb_client_changes_keys(changes).n, 0);
-    vecdb_client_changes_free(changes);
-  }
-  assert_int_equal(vecdb_client_changes_after(c, name, 2, NULL, NULL, &changes, NULL),
-                   VECDB_ERR_NOT_FOUND);
-}
+/* ---- An edge that follows what has changed ---- */
 
 struct tn_edge {
   vecdb *db;
@@ -341,7 +192,15 @@ static void tn_edge_close(struct tn_edge *e) {
   vecdb_close(e->db, NULL);
 }
 
-/* A write that was refused is so again under its number, and another one is not. */
+static void tn_restart(struct tn *t) {
+  for (int i = 0; i < TN_NODES; i++)
+    tn_kill_node(t, i);
+  for (int i = 0; i < TN_NODES; i++)
+    tn_start_node(t, i);
+}
+
+/* A write that was refused is so again under its number, also for another process of its writer and
+   by nodes that have been killed meanwhile; and another one is not. */
 static void tn_refused(struct tn *t, const char *name) {
   const int64_t id = 1000;
   const float bad[] = {INFINITY, 2}, good[] = {1, 2};
@@ -349,9 +208,19 @@ static void tn_refused(struct tn *t, const char *name) {
   const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
   vecdb_client *c = tn_writer_of(t, 1, 77);
   vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  vecdb_error first = {0}, again = {0};
   call.op = 1;
-  for (int i = 0; i < 3; i++)
-    assert_int_equal(vecdb_client_upsert(c, name, &batch, &call, NULL), VECDB_ERR_NOT_FINITE);
+  assert_int_equal(vecdb_client_upsert(c, name, &batch, &call, &first), VECDB_ERR_NOT_FINITE);
+  assert_string_equal(first.field, "v");
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(vecdb_client_upsert(c, name, &batch, &call, &again), VECDB_ERR_NOT_FINITE);
+    assert_memory_equal(&again, &first, sizeof first);
+    if (i)
+      break;
+    tn_restart(t);
+    vecdb_client_close(c);
+    c = tn_writer_of(t, 1, 77);
+  }
   columns[1].data = good;
   call.op = 2;
   for (int i = 0; i < 2; i++)
@@ -404,27 +273,28 @@ static void test_collections(void **state) {
   struct tn_edge edge;
   vecdb_client_about *about = NULL;
   vecdb_client *clients[TN_NODES];
-  const vecdb_field bad[] = {tn_fields[0],
+  const vecdb_field bad[] = {use_fields[0],
                              {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 1 << 20}};
   for (int i = 0; i < TN_NODES; i++)
     clients[i] = tn_client_of(t, i);
-  assert_int_equal(tn_create(clients[0], "made", tn_fields, 2), VECDB_OK);
+  assert_int_equal(use_create(clients[0], "made", use_fields, 2), VECDB_OK);
   tn_described(clients[1], "made", &id);
   tn_names(clients[2], names, sizeof names);
   assert_string_equal(names, "made rows ");
-  assert_int_equal(tn_create(clients[1], "made", tn_fields, 2), VECDB_ERR_EXISTS);
-  assert_int_equal(tn_create(clients[1], "bad", bad, 2), VECDB_ERR_LIMIT);
+  assert_int_equal(use_create(clients[1], "made", use_fields, 2), VECDB_ERR_EXISTS);
+  assert_int_equal(use_create(clients[1], "bad", bad, 2), VECDB_ERR_LIMIT);
   for (int64_t k = 0; k < 20; k++)
-    assert_int_equal(tn_put(clients[k % TN_NODES], "made", k), VECDB_OK);
-  assert_int_equal(tn_count(clients[1], "made"), 20);
+    assert_int_equal(use_put(clients[k % TN_NODES], "made", k), VECDB_OK);
+  assert_int_equal(use_count(clients[1], "made", NULL), 20);
   tn_edge_open(t, &edge);
   tn_edge_has(&edge, "id >= 0", 20);
-  tn_changes(clients[1], "made");
-  tn_learn(clients[0], "made");
-  tn_numbers(clients);
-  tn_fields_add(clients[1], "made");
-  tn_fields_fill(clients[2], "made", 20);
+  use_changes(clients[1], "made");
+  use_learn(clients[0], "made");
+  use_numbers(clients, TN_NODES);
+  use_fields_add(clients[1], "made");
+  use_fields_fill(clients[2], "made", 20);
   tn_edge_has(&edge, "extra == 7", 20);
+  use_computed(clients[0]);
   tn_refused(t, "made");
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_client_describe(clients[2], "none", NULL, &about, NULL),
@@ -435,10 +305,10 @@ static void test_collections(void **state) {
   tn_await_gone(t, id);
   tn_edge_close(&edge);
   /* The name again is another collection, also to those who know the old one. */
-  assert_int_equal(tn_create(clients[0], "made", tn_fields, 2), VECDB_OK);
+  assert_int_equal(use_create(clients[0], "made", use_fields, 2), VECDB_OK);
   tn_described(clients[1], "made", &again);
   assert_int_not_equal(again, id);
-  assert_int_equal(tn_count(clients[1], "made"), 0);
+  assert_int_equal(use_count(clients[1], "made", NULL), 0);
   assert_int_equal(vecdb_client_drop(clients[1], "made", NULL, NULL), VECDB_OK);
   for (int i = 0; i < TN_NODES; i++)
     vecdb_client_close(clients[i]);
@@ -588,7 +458,7 @@ static void test_wiped(void **state) {
   const struct etcd_config config = {.endpoints = t->etcd.endpoints};
   assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
   t->stop = false;
-  tn_fields_add(t->client, "rows");
+  use_fields_add(t->client, "rows");
   assert_int_equal(pthread_create(&writer, NULL, tn_writer, t), 0);
   for (int i = 0; i < (tn_long() ? TN_NODES : 1); i++) {
     snprintf(path, sizeof path, "%s/node%d", t->etcd.folder, i + 1);
@@ -608,7 +478,7 @@ static void test_wiped(void **state) {
     while (!tn_read(t, id))
       continue;
   assert_false(t->stale);
-  tn_fields_fill(t->client, "rows", TN_KEYS);
+  use_fields_fill(t->client, "rows", TN_KEYS);
 }
 
 /* ---- Moves ---- */
@@ -690,11 +560,11 @@ static void test_moved(void **state) {
   uint32_t id, source, target;
   uint64_t rows = 0;
   assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
-  assert_int_equal(tn_create(t->client, "moved", tn_fields, 2), VECDB_OK);
+  assert_int_equal(use_create(t->client, "moved", use_fields, 2), VECDB_OK);
   tn_described(t->client, "moved", &id);
   while (!tn_controller(&ctl) || !tn_serves(&ctl, id))
     ctl_turn(&ctl, ctl_now(&ctl) + 20000);
-  assert_int_equal(tn_put(t->client, "moved", (int64_t)rows++), VECDB_OK);
+  assert_int_equal(use_put(t->client, "moved", (int64_t)rows++), VECDB_OK);
   tn_plan(&ctl, id, &source, &target);
   if (tn_long()) {
     int controller = (int)tn_controller(&ctl) - 1;
@@ -702,7 +572,7 @@ static void test_moved(void **state) {
     tn_start_node(t, controller);
   }
   while (!tn_moved(&ctl, id)) {
-    rows += tn_put(t->client, "moved", (int64_t)rows) == VECDB_OK;
+    rows += use_put(t->client, "moved", (int64_t)rows) == VECDB_OK;
     ctl_turn(&ctl, ctl_now(&ctl) + 20000);
   }
   const struct cache_view *view = ctl_view(&ctl);
@@ -710,9 +580,9 @@ static void test_moved(void **state) {
   assert_true(doc_has(shard->isr, shard->n_isr, target));
   assert_false(doc_has(shard->isr, shard->n_isr, source));
   cache_give(view);
-  while (tn_put(t->client, "moved", (int64_t)rows))
+  while (use_put(t->client, "moved", (int64_t)rows))
     continue;
-  assert_int_equal(tn_count(t->client, "moved"), rows + 1);
+  assert_int_equal(use_count(t->client, "moved", NULL), rows + 1);
   tn_lag(&ctl);
   ctl_close(&ctl);
 }
@@ -785,13 +655,102 @@ static void test_differs(void **state) {
   ctl_close(&ctl);
 }
 
+/* ---- Requests that nobody waits for ---- */
+
+enum { TN_LONG = 8, TN_MANY = 20000 };
+
+static void tn_fill_many(vecdb_client *c) {
+  static int64_t ids[TN_MANY];
+  static const float v[TN_MANY * 4];
+  for (int64_t i = 0; i < TN_MANY; i++)
+    ids[i] = 100000 + i;
+  const vecdb_column columns[] = {{.field = "id", .data = ids},
+                                  {.field = "version", .data = ids},
+                                  {.field = "v", .data = v, .dim = 4}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 3, TN_MANY};
+  assert_int_equal(vecdb_client_upsert(c, "rows", &batch, NULL, NULL), VECDB_OK);
+}
+
+/* Searches that take longer than this test may, all of them together, end when they are cancelled,
+   and are not answered; numbers that nobody has, or has no more, do nothing. */
+static void test_cancelled(void **state) {
+  struct tn *t = *state;
+  struct line l;
+  tn_fill_many(t->client);
+  line_open(&l, t->cluster, 1, t->ports[0]);
+  for (uint64_t id = 1; id <= TN_LONG; id++)
+    line_search(&l, id, 1);
+  while (line_reads(&l) < TN_LONG / 2 && !l.answers)
+    continue;
+  for (int twice = 0; twice < 2; twice++)
+    for (uint64_t id = 1; id <= TN_LONG + 3; id++)
+      line_cancel(&l, id);
+  assert_true(line_reads(&l) > 0);
+  uint32_t answers = l.answers;
+  while (line_reads(&l))
+    continue;
+  assert_int_equal(l.answers, answers);
+  line_close(&l);
+}
+
+/* ---- A cluster that is of a later version than a node ---- */
+
+static void tn_of_version(struct tn *t, struct ctl *ctl, uint32_t version) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct cache_entry *entry = cache_find(view, DOC_PATH_CLUSTER, 0, 0);
+  struct doc_cluster doc = *(const struct doc_cluster *)entry->doc;
+  struct doc_path path = doc_path(t->cluster, DOC_PATH_CLUSTER, 0, 0);
+  bool held = false;
+  size_t n;
+  doc.protocol_min = version;
+  char *text = doc_cluster_write(&doc, &n);
+  assert_int_equal(ctl_put(ctl, path, text, n, entry->mod, &held), CTL_OK);
+  assert_true(held);
+  free(text);
+  cache_give(view);
+}
+
+static bool tn_registered(struct ctl *ctl, uint32_t node) {
+  const struct cache_view *view = ctl_view(ctl);
+  bool is = cache_find(view, DOC_PATH_LIVE, node, 0) != NULL;
+  cache_give(view);
+  return is;
+}
+
+/* Such a node takes no part, and does once the cluster is of its version. */
+static void test_too_old(void **state) {
+  struct tn *t = *state;
+  char why[ETCD_WHY], names[128];
+  struct ctl ctl = {0};
+  const struct etcd_config config = {.endpoints = t->etcd.endpoints};
+  assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
+  tn_kill_node(t, 2);
+  tn_of_version(t, &ctl, DOC_SPEAKS_LAST + 1);
+  while (tn_registered(&ctl, 3)) /* until its lease has ended */
+    ctl_turn(&ctl, ctl_now(&ctl) + 20000);
+  tn_start_node(t, 2);
+  vecdb_client *c = tn_client_of(t, 2);
+  for (int i = 0; i < 100; i++) { /* by when it would be registered long since */
+    tn_names(c, names, sizeof names);
+    ctl_turn(&ctl, ctl_now(&ctl) + 20000);
+  }
+  assert_false(tn_registered(&ctl, 3));
+  tn_of_version(t, &ctl, DOC_SPEAKS_LAST);
+  while (!tn_registered(&ctl, 3))
+    ctl_turn(&ctl, ctl_now(&ctl) + 20000);
+  vecdb_client_close(c);
+  ctl_close(&ctl);
+}
+
 int main(int argc, char **argv) {
   if (argc == 7 && strcmp(argv[1], "node") == 0)
     return tn_node(argv);
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_collections),
                                      cmocka_unit_test(test_faults), cmocka_unit_test(test_wiped),
                                      cmocka_unit_test(test_moved),
-                                     cmocka_unit_test(test_differs)};
+                                     cmocka_unit_test(test_differs),
+                                     cmocka_unit_test(test_cancelled),
+                                     cmocka_unit_test(test_too_old)};
   if (!et_installed()) {
     printf("skipped: etcd is not installed\n");
     return 0;

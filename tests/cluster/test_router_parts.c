@@ -7,11 +7,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "client/defaults.h"
 #include "router/health.h"
 #include "router/prune.h"
 #include "router/smart.h"
@@ -381,10 +384,81 @@ static void test_summary(void **state) {
   wire_mem_free(&mem);
 }
 
+/* ---- Defaults that are computed ---- */
+
+enum { TR_ROWS = 40, TR_UUID = 36 };
+
+static const vecdb_field tr_computed[] = {
+    {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+    {.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW},
+    {.name = "u", .type = VECDB_VARCHAR, .max_length = TR_UUID, .flags = VECDB_DEFAULT_UUID},
+    {.name = "maybe", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW | VECDB_NULLABLE}};
+static const vecdb_schema tr_computed_schema = {sizeof(vecdb_schema), sizeof(vecdb_field), NULL,
+                                                tr_computed, 4};
+
+/* Each a UUID of version 7, of that moment, and none twice. */
+static void tr_uuids(const struct wire_columns *rows, size_t column, int64_t ms) {
+  char text[TR_ROWS][TR_UUID + 1];
+  for (uint32_t i = 0; i < TR_ROWS; i++) {
+    const vecdb_value v = wire_columns_value(rows, i, column);
+    assert_int_equal(v.length, TR_UUID);
+    snprintf(text[i], sizeof text[i], "%.36s", (const char *)v.as.data);
+    assert_int_equal(strspn(text[i], "0123456789abcdef-"), TR_UUID);
+    assert_true(text[i][8] == '-' && text[i][13] == '-' && text[i][18] == '-');
+    assert_true(text[i][23] == '-' && text[i][14] == '7' && strchr("89ab", text[i][19]));
+    assert_int_equal(strtoull(text[i], NULL, 16) << 16 | strtoull(text[i] + 9, NULL, 16), ms);
+    for (uint32_t k = 0; k < i; k++)
+      assert_string_not_equal(text[k], text[i]);
+  }
+}
+
+/* Rows that say nothing get values; what they say holds, and null only where the field may be. */
+static void test_computed(void **state) {
+  (void)state;
+  int64_t ids[TR_ROWS] = {0}, sevens[TR_ROWS];
+  const char *mine[TR_ROWS];
+  uint8_t valid[TR_ROWS];
+  struct wire_mem mem = {0};
+  for (int i = 0; i < TR_ROWS; i++) {
+    sevens[i] = 7;
+    mine[i] = "mine";
+    valid[i] = (uint8_t)(i % 2);
+  }
+  const struct wire_column key = {.name = "id", .type = VECDB_INT64, .data = ids};
+  struct wire_columns rows = {TR_ROWS, 1, &key, NULL};
+  const int64_t from = (int64_t)time(NULL) * 1000;
+  assert_string_equal(defaults_missing(&tr_computed_schema, &rows), "at");
+  assert_int_equal(defaults_fill(&tr_computed_schema, false, &mem, &rows, NULL), VECDB_OK);
+  assert_int_equal(rows.n_columns, 1); /* an update leaves them alone */
+  assert_int_equal(defaults_fill(&tr_computed_schema, true, &mem, &rows, NULL), VECDB_OK);
+  assert_int_equal(rows.n_columns, 4);
+  assert_null(defaults_missing(&tr_computed_schema, &rows));
+  const int64_t at = wire_columns_value(&rows, 0, 1).as.integer;
+  assert_true(at >= from && at <= ((int64_t)time(NULL) + 1) * 1000);
+  assert_int_equal(wire_columns_value(&rows, TR_ROWS - 1, 1).as.integer, at);
+  assert_int_equal(wire_columns_value(&rows, TR_ROWS - 1, 3).type, VECDB_INT64);
+  tr_uuids(&rows, 2, at);
+  /* Half of the rows say something. */
+  const struct wire_column some[] = {
+      key,
+      {.name = "at", .type = VECDB_INT64, .data = sevens, .valid = valid},
+      {.name = "u", .type = VECDB_VARCHAR, .data = mine, .valid = valid},
+      {.name = "maybe", .type = VECDB_INT64, .data = sevens, .valid = valid}};
+  rows = (struct wire_columns){TR_ROWS, 4, some, NULL};
+  assert_int_equal(defaults_fill(&tr_computed_schema, true, &mem, &rows, NULL), VECDB_OK);
+  assert_true(wire_columns_value(&rows, 0, 1).as.integer >= at);
+  assert_int_equal(wire_columns_value(&rows, 1, 1).as.integer, 7);
+  assert_int_equal(wire_columns_value(&rows, 0, 2).length, TR_UUID);
+  assert_int_equal(wire_columns_value(&rows, 1, 2).length, 4);
+  assert_int_equal(wire_columns_value(&rows, 0, 3).type, 0);
+  wire_mem_free(&mem);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_prune),   cmocka_unit_test(test_policies),
       cmocka_unit_test(test_tenant_fields), cmocka_unit_test(test_hits),
+      cmocka_unit_test(test_computed),
       cmocka_unit_test(test_latency), cmocka_unit_test(test_breaker),
       cmocka_unit_test(test_budget),  cmocka_unit_test(test_smart),
       cmocka_unit_test(test_summary),

@@ -107,7 +107,7 @@ static struct wire_message tw_message(uint16_t kind, uint32_t has) {
   m.found = tw_valid;
   m.n_found = 3;
   m.number = 1234567890123;
-  m.stats = (struct wire_stats){1, 2, 3, 4, 5, 6, 1, 7, 8, 9};
+  m.stats = (struct wire_stats){1, 2, 3, 4, 5, 6, 1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17};
   m.summary = (struct wire_summary){"v", 3, 3, 42, tw_vectors, tw_scores, tw_rows, 0.5f, 2};
   m.documents = tw_documents;
   m.n_documents = 2;
@@ -663,11 +663,16 @@ static void tw_same_schema(const vecdb_schema *a, const vecdb_schema *b) {
     index.size = y->index.size;
     assert_memory_equal(&index, &y->index, sizeof index);
     tw_same_value(x->default_value, y->default_value);
+    assert_int_equal(x->n_json_indexes, y->n_json_indexes);
+    for (uint32_t k = 0; k < x->n_json_indexes; k++)
+      assert_true(x->json_indexes[k].type == y->json_indexes[k].type &&
+                  !strcmp(x->json_indexes[k].path, y->json_indexes[k].path));
   }
 }
 
 static void test_schema(void **state) {
   (void)state;
+  const vecdb_json_index indexes[] = {{"[\"a\"]", VECDB_DOUBLE}, {"[\"b\"][0]", VECDB_VARCHAR}};
   const vecdb_field fields[] = {
       {.name = "id", .type = VECDB_VARCHAR, .flags = VECDB_PRIMARY_KEY, .max_length = 64},
       {.name = "v",
@@ -682,21 +687,17 @@ static void test_schema(void **state) {
        .type = VECDB_ARRAY, .element_type = VECDB_VARCHAR,
        .max_length = 9, .max_capacity = 5,
        .flags = VECDB_NULLABLE},
-      {.name = "n",
-       .type = VECDB_INT16, .flags = VECDB_HAS_DEFAULT,
+      {.name = "n", .type = VECDB_INT16, .flags = VECDB_HAS_DEFAULT,
        .scalar_index = VECDB_SCALAR_INDEX_SORTED,
        .default_value = {VECDB_INT16, 0, {.integer = -7}, 0}},
-      {.name = "x",
-       .type = VECDB_FLOAT, .flags = VECDB_HAS_DEFAULT,
+      {.name = "x", .type = VECDB_FLOAT, .flags = VECDB_HAS_DEFAULT,
        .default_value = {VECDB_FLOAT, 0, {.number = 2}, 0}},
-      {.name = "s",
-       .type = VECDB_VARCHAR, .max_length = 5,
+      {.name = "s", .type = VECDB_VARCHAR, .max_length = 5,
        .flags = VECDB_HAS_DEFAULT,
        .default_value = {VECDB_VARCHAR, 3, {.data = "a\"b"}, 0}},
-      {.name = "j",
-       .type = VECDB_JSON, .max_length = 90,
-       .flags = VECDB_HAS_DEFAULT,
-       .default_value = {VECDB_JSON, 7, {.data = "{\"a\":1}"}, 0}},
+      {.name = "j", .type = VECDB_JSON, .max_length = 90, .flags = VECDB_HAS_DEFAULT,
+       .default_value = {VECDB_JSON, 7, {.data = "{\"a\":1}"}, 0}, .json_indexes = indexes,
+       .n_json_indexes = 2},
   };
   const vecdb_schema schema = {sizeof schema, sizeof *fields, "what is in it", fields, 7};
   struct wire_mem mem = {0};

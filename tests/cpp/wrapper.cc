@@ -368,6 +368,22 @@ static void test_pushes(vdb::collection &c) {
   CHECK(code_of([&] { c.pull("v", id, 1); }) == VECDB_ERR_ARGUMENT);
 }
 
+/* Indexes of places in JSON. */
+static void test_json_indexes(vdb::collection &c) {
+  vdb::schema meta;
+  meta.json("ja", VECDB_NULLABLE).json_index("['a']", VECDB_DOUBLE).json("jb", VECDB_NULLABLE);
+  meta.json("jc", VECDB_NULLABLE).json_index("[0]", VECDB_BOOL).json_index("['b']", VECDB_VARCHAR);
+  c.fields_add(meta);
+  c.json_index_create("jb", "['a']", VECDB_BOOL);
+  CHECK(code_of([&] { c.json_index_create("jb", "['a']", VECDB_BOOL); }) == VECDB_ERR_EXISTS);
+  c.json_index_drop("ja", "['a']");
+  const vecdb_field *json = c.schema()->fields + 7;
+  CHECK(json[0].n_json_indexes == 0 && json[1].n_json_indexes == 1 && json[2].n_json_indexes == 2);
+  CHECK(std::string(json[2].json_indexes[1].path) == "[\"b\"]");
+  for (const char *name : {"ja", "jb", "jc"})
+    c.field_drop(name);
+}
+
 static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string &folder) {
   c.flush();
   c.index_create("v", vdb::functions::index("HNSW(m=8, ef_construction=40)"));
@@ -412,6 +428,7 @@ static void test_upkeep(vdb::database &db, vdb::collection &c, const std::string
   c.expire(nullptr, 0);
   c.field_drop("gone");
   CHECK(!c.expiry() && c.schema()->n_fields == 7);
+  test_json_indexes(c);
   CHECK(code_of([&] { c.field_drop("gone"); }) == VECDB_ERR_UNKNOWN_FIELD);
 
   std::vector<std::string> faults;

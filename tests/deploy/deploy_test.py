@@ -188,6 +188,14 @@ def check_packages(program, stage):
     print(f"{len(listed)} packages bring the {len(every)} that libraries of {stage} come from")
 
 
+def check_hardening(program):
+    """Addresses that nobody knows, tables that nobody writes, checks of stack and buffers."""
+    said = run("readelf", "--wide", "--dynamic", "--segments", "--symbols", program).stdout
+    for mark in (r"\(FLAGS_1\).* NOW PIE", "GNU_RELRO", "GNU_STACK .* RW ", "__stack_chk_fail@",
+                 "__snprintf_chk@"):
+        assert re.search(mark, said), f"{program}: no {mark}"
+
+
 def check_build(folder):
     """The build step of the Dockerfile, in a clone without what its context leaves out."""
     clone = Path(folder, "clone")
@@ -201,6 +209,9 @@ def check_build(folder):
     print("built in a clean clone:", run(clone / "build/vecdbd", "--version").stdout.strip())
     check_packages(clone / "build/vecdbd", "vecdbd")
     check_packages(clone / "build/vecdb-node", "node")
+    for program in ("vecdbd", "vecdb-node", "vecdb-cluster"):
+        check_hardening(clone / "build" / program)
+    print("hardened: vecdbd, vecdb-node, vecdb-cluster")
     check_cluster(clone / "build", folder)
 
 
@@ -249,6 +260,24 @@ def check_front(port):
     assert [hit["id"] for hit in hits] == [8, 7], hits
 
 
+def check_replicas(port):
+    """What the page of metrics has of real nodes: each shard's primary has its rows, in memory."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        page = answer.read().decode()
+    samples = dict(line.rsplit(" ", 1) for line in page.splitlines() if line[0] != "#")
+    primaries = [name.partition("{")[2].rstrip("}") for name, value in samples.items()
+                 if name.startswith("vecdb_replica_primary{") and value == "1"]
+    assert len(primaries) == 3, primaries
+    assert sum(int(samples[f"vecdb_replica_rows{{{p}}}"]) for p in primaries) == 9, page
+    for primary in primaries:
+        if samples[f"vecdb_replica_rows{{{primary}}}"] != "0":
+            assert int(samples[f'vecdb_memory_bytes{{{primary},purpose="growing"}}']) > 0, page
+    if shutil.which("promtool"):
+        done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True,
+                              text=True, check=False)
+        assert done.returncode == 0 and not done.stdout + done.stderr, done
+
+
 def start_etcd(processes, folder, url, peers):
     processes.start("etcd", "--name", "e", "--data-dir", folder, "--listen-client-urls", url,
                     "--advertise-client-urls", url, "--listen-peer-urls", peers,
@@ -286,6 +315,7 @@ def check_compose_way(processes, script, etcd, place):
                         LISTEN=f"127.0.0.1:{26410 + i}")
     processes.start("sh", script, "front", ",".join(nodes))
     check_front(26420)
+    check_replicas(26420)
     print("a cluster as compose makes it, with TLS: init twice, three nodes, vecdbd before them")
 
 
@@ -307,12 +337,49 @@ def check_pods_way(processes, script, etcd, place):
     processes.start("sh", script, "front",
                     "1@localhost:26430,2@127.0.0.2:26430,3@127.0.0.3:26430")
     check_front(26440)
+    check_replicas(26440)
     pods[0].kill()
     pods[0].wait()
     start(1)
     hits = ask("http://127.0.0.1:26440/v1/collections/docs/search", {"vector": [8, 1], "top_k": 1})
     assert hits["hits"][0]["id"] == 8
     print("as the chart makes it, with TLS: three pods, one of them twice, vecdbd before them")
+
+
+# ---- The unit -----------------------------------------------------------------------------------
+
+
+def system_calls(group):
+    """The calls of a group of systemd's, and of the groups in it."""
+    found = set()
+    for line in run("systemd-analyze", "syscall-filter", group).stdout.splitlines()[1:]:
+        name = line.strip()
+        found |= system_calls(name) if name[0] == "@" else set() if name[0] == "#" else {name}
+    return found
+
+
+def check_unit(program, folder):
+    """What a server at work asks of the system is what its unit allows."""
+    unit = Path(".package/vecdbd.service").read_text()
+    if not shutil.which("strace") or not shutil.which("systemd-analyze"):
+        print("skipped: strace or systemd-analyze is not there for the unit")
+        return
+    trace, place = Path(folder, "trace"), Path(folder, "traced")
+    with subprocess.Popen(["strace", "-f", "-qq", "-o", trace, program, "--listen", "127.0.0.1:0",
+                           "--data", place, "--audit.path", f"{place}.audit"],
+                          stderr=subprocess.PIPE, text=True) as process:
+        port = re.search(r"on port (\d+)", process.stderr.readline())[1]
+        check_front(port)
+        for path in ("collections/docs/compact", "snapshots"):
+            ask(f"http://127.0.0.1:{port}/v1/{path}", {"name": "s"} if path == "snapshots" else {})
+        traced = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0]
+        os.kill(int(traced), signal.SIGTERM)
+        process.stderr.read()
+    assert process.returncode == 0
+    used = set(re.findall(r"^\d+ +(\w+)\(", trace.read_text(), re.M))
+    allowed = system_calls(re.search("^SystemCallFilter=(.*)", unit, re.M)[1])
+    assert len(used) > 30 and used <= allowed, used - allowed
+    print(f"the unit allows the {len(used)} system calls that the server makes")
 
 
 # ---- Compose and what it starts -----------------------------------------------------------------
@@ -388,6 +455,7 @@ def main(program, tools):
                 check_secret_copy(program, folder, copy)
         else:
             print("skipped: the server as another user, which takes root")
+        check_unit(program, folder)
         check_build(folder)
 
 

@@ -9,11 +9,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { FUZZ_SECTIONS = 6, FUZZ_BOUNDS = 8 };
+enum { FUZZ_SECTIONS = 7, FUZZ_BOUNDS = 8 };
 
 static const uint32_t fuzz_tags[FUZZ_SECTIONS] = {VDB_AIX_HEADER,  VDB_AIX_VALUES,
                                                   VDB_AIX_OFFSETS, VDB_AIX_STARTS,
-                                                  VDB_AIX_ROWS,    VDB_AIX_BITMAPS};
+                                                  VDB_AIX_ROWS,    VDB_AIX_BITMAPS,
+                                                  VDB_AIX_APART};
 
 struct fuzz_reader {
   struct vdb_sect_reader reader;
@@ -56,8 +57,13 @@ static void fuzz_ask(const struct vdb_attr_index *x, size_t n, const uint8_t *bo
 
 static void fuzz_use(const struct vdb_attr_index *x, size_t n, struct vdb_reader in, int32_t type) {
   uint8_t bounds[16] = {0};
-  if (vdb_attr_index_nulls(x) > n)
+  size_t n_apart;
+  const uint32_t *apart = vdb_attr_index_apart(x, &n_apart);
+  if (vdb_attr_index_nulls(x) > n || n_apart > vdb_attr_index_nulls(x))
     abort();
+  for (size_t i = 0; i < n_apart; i++)
+    if (apart[i] >= n || (i > 0 && apart[i - 1] >= apart[i]))
+      abort();
   for (int i = 0; i < FUZZ_BOUNDS; i++) {
     const void *p = vdb_read_bytes(&in, sizeof bounds);
     if (p)

@@ -100,6 +100,20 @@ def check_learning(docs, vectors):
     assert docs.pull([3])[0].tolist() == before.tolist() == [vectors[3].tolist()]
 
 
+def check_json(db):
+    """Indexes of places in JSON are created, listed, asked and dropped."""
+    docs = db.create("places", [
+        Field("id", Type.INT64, primary_key=True),
+        Field("meta", Type.JSON, json_indexes=(('["n"]', Type.DOUBLE), ("['t']", Type.VARCHAR))),
+        Field("v", Type.FLOAT_VECTOR, dim=1)])
+    docs.insert([{"id": i, "meta": {"n": i, "t": f"t{i}"}, "v": [1]} for i in range(9)])
+    docs.create_json_index("meta", '["b"][0]', Type.BOOL)
+    assert docs.count('meta["n"] >= 7 or meta["t"] == "t1"') == 3
+    docs.drop_json_index("meta", '["n"]')
+    assert docs.fields["meta"].json_indexes == (('["t"]', Type.VARCHAR), ('["b"][0]', Type.BOOL))
+    db.drop("places")
+
+
 def check_errors(db, docs, vectors):
     for code, call in (
             (vecdb.ExistsError, lambda: docs.insert(
@@ -124,6 +138,7 @@ def main():
             keys = check_rows(docs, vectors)
             check_searches(docs, vectors, keys)
             check_learning(docs, vectors)
+            check_json(db)
             check_errors(db, docs, vectors)
             docs.flush()
         with vecdb.open(Path(folder) / "db", read_only=True, must_exist=True) as db:

@@ -170,6 +170,28 @@ def check_more_searches(page):
     assert "<img src=x onerror=alert(1)>" in page.locator("#hits").inner_text()
 
 
+def check_cluster(page):
+    """A server before a cluster tells of rows alone, and has no plans; it is played."""
+    def rows_alone(route):
+        stats = route.fetch().json()
+        route.fulfill(json={name: n if name == "rows" else 0 for name, n in stats.items()})
+    page.route("**/stats", rows_alone)
+    page.route("**/explain", lambda route: route.fulfill(
+        status=501, json={"error": {"code": "UNSUPPORTED", "message": "no plans here"}}))
+    page.get_by_role("button", name="plants").click()
+    expect(page.locator("#stat-segments")).to_be_hidden()
+    expect(page.locator("#stat-rows")).to_have_text("7")
+    search_for(page, "oak", 3)
+    expect(page.locator("#hits li")).to_have_count(3)
+    expect(page.locator("#plan")).to_be_hidden()
+    page.unroute("**/stats")
+    page.unroute("**/explain")
+    page.get_by_role("button", name="plants").click()
+    expect(page.locator("#stat-segments")).to_be_visible()
+    search_for(page, "oak", 3)
+    expect(page.locator("#plan")).to_be_visible()
+
+
 def check_live(page):
     expect(page.locator("#live-rate")).to_have_text(re.compile(r"[1-9]"), timeout=WAIT)
     curve = page.locator("#chart .p99")
@@ -233,6 +255,7 @@ def use(program, folder, browser, shots):
         assert not complaints, complaints
         page.get_by_role("button", name="plants").click()
         check_more_searches(page)  # some of whose answers are 400, which the browser reports
+        check_cluster(page)
         page.set_viewport_size({"width": 420, "height": 900})
         picture(page, shots, "narrow", "light")
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), "too wide"

@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 DEPLOY = Path("examples/deploy")
-CLUSTER = Path("cluster/server/metrics_cluster.c")
+ELSEWHERE = [Path("cluster/server", f) for f in ("metrics_cluster.c", "gpus.c")]
 DEADLINE = 120  # seconds for anything that is waited for
 NAME = re.compile(r"\b((?:vecdb|process|search)_[a-z_]+)\b")
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
@@ -181,10 +181,12 @@ def check_page(server):
 
 
 def check_names(server):
-    """What alerts and dashboard ask for must be there; before a cluster also what test_cluster.c sees."""
+    """What alerts and dashboard ask for must be there; or before a cluster, as test_cluster.c sees,
+    or where there are GPUs, as test_observe.c plays."""
     page = server.ask("GET", "/metrics")
     there = set(re.findall(r"^([a-z_]+)", page, re.M)) | set(re.findall(r"# TYPE (\S+)", page))
-    there |= set(re.findall(r'"(vecdb_repli\w+)"', CLUSTER.read_text()))
+    for source in ELSEWHERE:
+        there |= set(re.findall(r'"(vecdb_(?:repli|gpu_)\w+)"', source.read_text()))
     rules = (DEPLOY / "prometheus/alerts.yml").read_text()
     dashboard = json.loads((DEPLOY / "grafana/vecdb.json").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
@@ -240,14 +242,14 @@ def check_alert(prometheus, embeddings):
 
 def check_queries(prometheus, asked):
     """Each query of the dashboard has an answer of a real Prometheus, and all but those about
-    replicas, which only a cluster has, with samples."""
+    replicas, which only a cluster has, and GPUs with samples."""
     wait_until("recall was measured", lambda: prometheus.value("vecdb_recall_ratio") is not None)
     empty = []
     for query in asked:
         query = query.replace("$__rate_interval", "1m").replace("$instance", ".*")
         if not prometheus.get("query", query=query.replace("$collection", ".*"))["result"]:
             empty.append(query)
-    assert all("vecdb_repli" in query for query in empty), f"without samples: {empty}"
+    assert all(re.search("vecdb_(repli|gpu)", query) for query in empty), f"without samples: {empty}"
     print(f"Prometheus answers {len(asked)} queries, {len(asked) - len(empty)} with samples")
 
 

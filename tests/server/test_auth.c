@@ -1,11 +1,13 @@
 /*
  * test_auth.c - who may ask what: each route of the tables with nobody, with somebody of another
- * role and with the right one; that the answer no comes before the body does; files of keys and
- * roles that are wrong, or that change; and where the server refuses to start.
+ * role and with the right one; that the answer no comes before the body does, and that the audit
+ * log has each; files of keys and roles that are wrong, or that change; and where the server
+ * refuses to start.
  * TSAN: yes
  */
 #include "server/auth_cache.h"
 #include "server/authtest.h"
+#include "server/line.h"
 #include "server/milvus.h"
 #include "server/qdrant.h"
 #include "server/routes.h"
@@ -386,6 +388,144 @@ static void test_aliases(void **state) {
   assert_false(rpc_tells(w, "DescribeAlias", "limited-secret", alias, "docs"));
 }
 
+/* ---- The audit log --------------------------------------------------------------------------- */
+
+/* The next record, which tells of this route, collection ("": none), subject and tenant. */
+static void expect_record(FILE *log, const struct srv_route *route, const char *collection,
+                          const char *subject, const char *tenant) {
+  char line[2 * SRV_LINE];
+  const char *got[5];
+  static const char *const names[] = {"method", "route", "subject", "tenant", "collection"};
+  const char *const wanted[] = {route->method, route->path, subject, tenant, collection};
+  if (!fgets(line, sizeof line, log))
+    fail_msg("%s %s has no record", route->method, route->path);
+  json_t *json = json_loads(line, 0, NULL);
+  for (size_t i = 0; i < 5; i++) {
+    got[i] = json_string_value(json_object_get(json, names[i]));
+    if (wanted[i] && strcmp(got[i] ? got[i] : "", wanted[i]) != 0)
+      fail_msg("\"%s\" is not \"%s\": %s", names[i], wanted[i], line);
+  }
+  json_decref(json);
+}
+
+static FILE *audit_log(const struct web *w) {
+  char path[600], line[2 * SRV_LINE];
+  snprintf(path, sizeof path, "%s/audit-00000000000000000001.log", w->config.audit_path);
+  FILE *log = fopen(path, "r");
+  assert_non_null(log);
+  assert_non_null(fgets(line, sizeof line, log)); /* the record of the start */
+  return log;
+}
+
+static void with_audit_log(struct secured *s) {
+  struct srv_config *c = &s->web.config;
+  web_stop(&s->web);
+  snprintf(c->audit_path, sizeof c->audit_path, "%.60s/audit", s->web.folder);
+  web_start(&s->web);
+}
+
+static bool is_audited(const struct srv_route *route) {
+  enum srv_permission p = route->permission;
+  return p == SRV_READ || p == SRV_WRITE || p == SRV_ADMIN || p == SRV_OPERATE;
+}
+
+/* Each route of each dialect, over HTTP and gRPC, asked by somebody of a tenant: what reads, writes
+   or administers has its record, permitted or not. */
+static void test_audited(void **state) {
+  struct secured *s = *state;
+  const struct srv_route *route;
+  const char *api;
+  size_t n_http = 0, n = 0;
+  with_audit_log(s);
+  while (srv_route_at(n_http))
+    n_http++;
+  for (n = 0; (route = srv_route_numbered(n, &api)) != NULL; n++) {
+    if (!is_audited(route))
+      continue;
+    if (n < n_http)
+      ask(&s->web, route, "docs", "api-key: bound-writer-secret",
+          route->body == SRV_BODY_NONE ? "" : "{}");
+    else
+      rpc_ask(&s->web, route->path, "bound-writer-secret", 1, false);
+  }
+  web_stop(&s->web);
+  FILE *log = audit_log(&s->web);
+  for (n = 0; (route = srv_route_numbered(n, &api)) != NULL; n++)
+    if (is_audited(route))
+      expect_record(log, route, NULL, "bound-writer", "acme");
+  assert_int_equal(fgetc(log), EOF);
+  fclose(log);
+  web_start(&s->web);
+}
+
+/* Over gRPC the message names the collection in its field 3, a new one's too. */
+static void rpc_about(const struct web *w, const char *method, const char *name) {
+  struct srv_arena arena = {0};
+  struct pb_out out = {.arena = &arena};
+  uint8_t frame[256];
+  char path[128];
+  struct rpc c;
+  srv_pb_text(&out, 3, name);
+  snprintf(path, sizeof path, SERVICE "%s", method);
+  char authorization[128];
+  auth_base64("admin-secret", authorization);
+  size_t n = rpc_framed(&out, frame, sizeof frame);
+  rpc_open(w, &c);
+  assert_non_null(rpc_submit(&c, path, "application/grpc", "authorization", authorization, frame,
+                             n));
+  rpc_await(&c, 1);
+  rpc_end(&c);
+  srv_arena_free(&arena);
+}
+
+/* A collection's life in each dialect: the record says which it was. */
+static void test_audited_names(void **state) {
+  struct secured *s = *state;
+  static const struct {
+    struct srv_route route; /* its method and path, as the record has them */
+    const char *path, *collection, *body;
+  } asked[] = {
+#define LIFE(method, path, at, name, body) {{method, path, SRV_READ, SRV_BODY_JSON, false, NULL}, \
+                                            at, name, body}
+      LIFE("POST", "/v1/collections", "/v1/collections", "docs", "{\"name\": \"docs\"}"),
+      LIFE("POST", "/v1/collections/{collection}/search", "/v1/collections/docs/search", "docs",
+           "{}"),
+      LIFE("POST", "/v1/collections/{collection}/rows/delete",
+           "/v1/collections/docs/rows/delete", "docs", "{}"),
+      LIFE("DELETE", "/v1/collections/{collection}", "/v1/collections/docs", "docs", ""),
+      LIFE("PUT", "/collections/{collection}", "/collections/docs", "qdrant_docs", "{}"),
+      LIFE("POST", "/collections/{collection}/points/query", "/collections/docs/points/query",
+           "qdrant_docs", "{}"),
+      LIFE("POST", "/collections/{collection}/points/delete", "/collections/docs/points/delete",
+           "qdrant_docs", "{}"),
+      LIFE("DELETE", "/collections/{collection}", "/collections/docs", "qdrant_docs", ""),
+#define MILVUS(path) LIFE("POST", path, path, "docs", "{\"collectionName\": \"docs\"}")
+      MILVUS("/v2/vectordb/collections/create"),
+      MILVUS("/v2/vectordb/entities/search"),
+      MILVUS("/v2/vectordb/entities/delete"),
+      MILVUS("/v2/vectordb/collections/drop"),
+#define RPC(name) LIFE(SRV_METHOD_GRPC, name, name, "docs", NULL)
+      RPC("CreateCollection"), RPC("Search"), RPC("Delete"), RPC("DropCollection"),
+  };
+  enum { N = sizeof asked / sizeof asked[0] };
+  with_audit_log(s);
+  for (size_t i = 0; i < N; i++) {
+    struct srv_route route = {asked[i].route.method, asked[i].path, SRV_READ, SRV_BODY_JSON, false,
+                              NULL};
+    if (asked[i].body)
+      assert_in_range(ask(&s->web, &route, "", "api-key: admin-secret", asked[i].body), 200, 500);
+    else
+      rpc_about(&s->web, asked[i].path, "docs");
+  }
+  web_stop(&s->web);
+  FILE *log = audit_log(&s->web);
+  for (size_t i = 0; i < N; i++)
+    expect_record(log, &asked[i].route, asked[i].collection, "admin", "");
+  assert_int_equal(fgetc(log), EOF);
+  fclose(log);
+  web_start(&s->web);
+}
+
 /* ---- Tokens ---------------------------------------------------------------------------------- */
 
 static int with_token(struct secured *s, const struct token_key *key, const char *claims) {
@@ -587,6 +727,7 @@ int main(void) {
       SERVED(test_cells),          SERVED(test_public_metrics),
       SERVED(test_aliases),        SERVED(test_tokens),      SERVED(test_identity),
       SERVED(test_reload),         SERVED(test_change_is_seen), SERVED(test_revoked),
+      SERVED(test_audited),        SERVED(test_audited_names),
       SERVED(test_bad_files),      cmocka_unit_test(test_open_to_others),
       cmocka_unit_test(test_cache),
   };

@@ -17,6 +17,7 @@ static void join(struct nt *nt, struct web *w) {
   snprintf(w->config.cluster_id, sizeof w->config.cluster_id, "%s", nt_cluster);
   w->config.cluster_shards = NT_SHARDS;
   w->config.cluster_replicas = NT_NODES;
+  strcpy(w->config.cluster_tenant_field, "owner");
 }
 
 static int setup(void **state) {
@@ -214,6 +215,93 @@ static void test_numbered(void **state) {
   ASK_ALL(*state, asked);
 }
 
+/* Defaults that are computed, by this server's clock. */
+static void test_computed(void **state) {
+  static const struct question asked[] = {
+      {201, "POST", "/v1/collections",
+       "{\"name\": \"docs\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+       " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1},"
+       " {\"name\": \"at\", \"type\": \"INT64\", \"default_now\": true},"
+       " {\"name\": \"u\", \"type\": \"VARCHAR\", \"max_length\": 36, \"default_uuid\": true}]}"},
+      {200, "GET", DOCS, NULL},
+      {200, "POST", DOCS "/rows",
+       "{\"rows\": [{\"id\": 1, \"v\": [1]}, {\"id\": 2, \"v\": [2], \"at\": 7, \"u\": \"m\"}]}"},
+      {200, "POST", DOCS "/count", "{\"filter\": \"at > 1600000000000 and not u == 'm'\"}"},
+      {200, "POST", DOCS "/count", "{\"filter\": \"at == 7 and u == 'm'\"}"},
+      {200, "DELETE", DOCS, NULL},
+  };
+  ASK_ALL(*state, asked);
+}
+
+/* Vectors that learn: what is pushed, and the versions. */
+static void test_pushes(void **state) {
+  static const struct question asked[] = {
+      {400, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [1], \"values\": [[1, 1, 1]]}"},
+      {200, "PUT", DOCS "/optimizers/v", "{\"kind\": \"adagrad\", \"rate\": 0.5}"},
+      {400, "PUT", DOCS "/optimizers/kind", "{\"rate\": 0.5}"},
+      {200, "POST", DOCS "/push",
+       "{\"field\": \"v\", \"keys\": [3, 1, 7], \"values\": [[1, 2, 3], [0, 1, 0], [5, 5, 5]]}"},
+      {200, "POST", DOCS "/push",
+       "{\"field\": \"v\", \"keys\": [7, 8], \"values\": [[1, 0, 0], [0, 0, 1]], \"kind\":"
+       " \"delta\"}"},
+      {404, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [9999], \"values\": [[1, 0, 0]]}"},
+      {200, "POST", DOCS "/pull", "{\"field\": \"v\", \"keys\": [7, 8, 1, 9999, 3, 2]}"},
+      {200, "POST", DOCS "/rows/get", "{\"keys\": [7, 8], \"fields\": [\"v\"]}"},
+      {200, "DELETE", DOCS "/optimizers/v", NULL},
+      {400, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [1], \"values\": [[1, 1, 1]]}"},
+      {200, "DELETE", DOCS, NULL},
+  };
+  static const struct question create[] = {
+      {201, "POST", "/v1/collections",
+       "{\"name\": \"docs\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+       " \"primary_key\": true}, {\"name\": \"kind\", \"type\": \"VARCHAR\", \"max_length\": 8},"
+       " {\"name\": \"size\", \"type\": \"DOUBLE\", \"nullable\": true},"
+       " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 3}]}"},
+  };
+  ASK_ALL(*state, create);
+  fill(*state, 40);
+  ASK_ALL(*state, asked);
+}
+
+static uint64_t done(struct pair *p) {
+  pthread_mutex_lock(&p->nt.mutex);
+  uint64_t n = p->nt.done;
+  pthread_mutex_unlock(&p->nt.mutex);
+  return n;
+}
+
+/* A collection with the field of `cluster.tenant_field` lays the rows of each owner together, and
+   one of whose values nobody can tell where they are is refused. */
+static void test_owners(void **state) {
+  static const struct question asked[] = {
+      {201, "POST", "/v1/collections",
+       "{\"name\": \"docs\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+       " \"primary_key\": true}, {\"name\": \"owner\", \"type\": \"VARCHAR\", \"max_length\": 8},"
+       " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1}]}"},
+      {200, "POST", DOCS "/rows",
+       "{\"rows\": [{\"id\": 1, \"owner\": \"a\", \"v\": [1]}, {\"id\": 2, \"owner\": \"b\", \"v\":"
+       " [2]}, {\"id\": 3, \"owner\": \"a\", \"v\": [3]}]}"},
+      {200, "POST", DOCS "/search",
+       "{\"vector\": [1], \"top_k\": 5, \"filter\": \"owner == 'a'\", \"fields\": [\"owner\"]}"},
+  };
+  static const struct question one = {200, "POST", DOCS "/count", "{\"filter\": \"owner == 'a'\"}"};
+  static const struct question all = {200, "POST", DOCS "/count", "{\"filter\": \"id > 0\"}"};
+  static const struct question gone = {200, "DELETE", DOCS, NULL};
+  struct pair *p = *state;
+  web_fails(&p->far, 400, "SCHEMA", "POST", "/v1/collections",
+            "{\"name\": \"docs\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+            " \"primary_key\": true}, {\"name\": \"owner\", \"type\": \"FLOAT\"},"
+            " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1}]}");
+  ASK_ALL(p, asked);
+  uint64_t before = done(p);
+  ask_all(p, &one, 1);
+  uint64_t between = done(p);
+  ask_all(p, &all, 1);
+  assert_int_equal(between - before, 1);
+  assert_int_equal(done(p) - between, NT_SHARDS);
+  ask_all(p, &gone, 1);
+}
+
 static void test_qdrant(void **state) {
   static const struct question asked[] = {
       {200, "PUT", "/collections/pts", "{\"vectors\": {\"size\": 2, \"distance\": \"Euclid\"}}"},
@@ -254,7 +342,8 @@ static void test_qdrant(void **state) {
 
 static void test_unsupported(void **state) {
   static const struct question asked[] = {
-      {501, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [1], \"values\": [[1]]}"},
+      {501, "POST", DOCS "/push",
+       "{\"field\": \"v\", \"keys\": [1], \"values\": [[1]], \"expected\": [1]}"},
       {501, "POST", DOCS "/compact", "{}"},
       {501, "POST", DOCS "/explain", "{\"vector\": [1]}"},
       {501, "DELETE", DOCS "/fields/id", NULL},
@@ -325,6 +414,8 @@ static void test_overload(void **state) {
   nt_close(&nt);
 }
 
+#define REPLICA "collection=\"docs\",shard=\"2\",node=\"1\""
+
 /* Shard 2 is led by the third node, which is behind where it follows. */
 static void test_replicas(void **state) {
   static const char *const lines[] = {
@@ -335,7 +426,20 @@ static void test_replicas(void **state) {
       "vecdb_replica_primary{collection=\"docs\",shard=\"2\",node=\"1\"} 0\n",
       "vecdb_replication_lag_entries{collection=\"docs\",shard=\"0\",node=\"3\"} 7\n",
       "vecdb_replication_lag_entries{collection=\"docs\",shard=\"0\",node=\"1\"} 0\n",
+      "vecdb_replica_rows{collection=\"docs\",shard=\"0\",node=\"3\"} 43\n",
+      "vecdb_memory_bytes{" REPLICA ",purpose=\"growing\"} 100\n",
+      "vecdb_memory_bytes{" REPLICA ",purpose=\"index\"} 300\n",
+      "vecdb_memory_bytes{" REPLICA ",purpose=\"rows\"} 600\n",
+      "vecdb_collection_segments{" REPLICA ",state=\"growing\"} 1\n",
+      "vecdb_collection_segments{" REPLICA ",state=\"indexed\"} 3\n",
+      "vecdb_collection_segments{" REPLICA ",state=\"unindexed\"} 2\n",
+      "vecdb_compaction_debt_bytes{" REPLICA "} 700\n",
+      "vecdb_index_build_duration_seconds_count{" REPLICA "} 3\n",
+      "vecdb_index_build_duration_seconds_sum{" REPLICA "} 2.5\n",
   };
+  static const char *const absent[] = { /* what no node tells, or one that does not answer */
+      "\nvecdb_wal_bytes", "\nvecdb_collection_searches_total", "\nvecdb_merge_duration_seconds",
+      "state=\"deleted\"", "vecdb_replica_rows{collection=\"docs\",shard=\"3\",node=\"2\""};
   struct nt nt;
   struct web w;
   (void)state;
@@ -350,6 +454,9 @@ static void test_replicas(void **state) {
   for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
     if (!strstr(a.text, lines[i]))
       fail_msg("%s is not in\n%s", lines[i], a.text);
+  for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
+    if (strstr(a.text, absent[i]))
+      fail_msg("%s is in\n%s", absent[i], a.text);
   web_done(&a);
   web_end(&w);
   nt_close(&nt);
@@ -426,7 +533,8 @@ static void test_tenants(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_native),  cmocka_unit_test(test_anew),
-      cmocka_unit_test(test_numbered),
+      cmocka_unit_test(test_numbered), cmocka_unit_test(test_computed),
+      cmocka_unit_test(test_pushes),   cmocka_unit_test(test_owners),
       cmocka_unit_test(test_qdrant),  cmocka_unit_test(test_unsupported),
       cmocka_unit_test(test_partial), cmocka_unit_test(test_overload),
       cmocka_unit_test(test_nobody),  cmocka_unit_test(test_tenants),

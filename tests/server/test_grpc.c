@@ -266,12 +266,41 @@ static void test_grpc_restart(void **state) {
   srv_arena_free(&arena);
 }
 
+static void put_pair(struct pb_out *out, const char *key, const char *value) {
+  size_t pair = srv_pb_open(out, 5);
+  srv_pb_text(out, 1, key);
+  srv_pb_text(out, 2, value);
+  srv_pb_close(out, pair);
+}
+
+/* An index of a path in the JSON field `meta` of "learns", with such a cast: created, described. */
+static void index_path(struct web *w, const char *cast, bool good) {
+  struct srv_arena arena = {0};
+  struct pb_out index = {.arena = &arena}, named = {.arena = &arena};
+  uint8_t bytes[RPC_ROOM];
+  srv_pb_text(&index, 3, "learns");
+  srv_pb_text(&index, 4, "meta");
+  put_pair(&index, "index_type", "INVERTED");
+  put_pair(&index, "params", "{\"json_path\": \"meta['a'][0]\"}");
+  put_pair(&index, "json_cast_type", cast);
+  srv_pb_text(&index, 6, "by_a");
+  size_t n = rpc_framed(&index, bytes, sizeof bytes);
+  struct rpc_call got = rpc_expect(w, "0", SERVICE "CreateIndex", NULL, NULL, bytes, n);
+  assert_int_equal(got.n_reply == 5, good);
+  srv_pb_text(&named, 3, "learns");
+  srv_pb_text(&named, 4, "meta");
+  n = rpc_framed(&named, bytes, sizeof bytes);
+  got = rpc_expect(w, "0", SERVICE "DescribeIndex", NULL, NULL, bytes, n);
+  assert_int_equal(memmem(got.reply, got.n_reply, "json_cast_type", 14) != NULL, good);
+  srv_arena_free(&arena);
+}
+
 /* Another metric makes a new collection of the rows: expiry and optimizers are those of the old. */
 static void test_grpc_rebuild(void **state) {
   (void)state;
   struct web w;
   struct srv_arena arena = {0};
-  struct pb_out index = {.arena = &arena};
+  struct pb_out index = {.arena = &arena}, named = {.arena = &arena};
   uint8_t bytes[RPC_ROOM];
   grpc_start(&w);
   web_start(&w);
@@ -279,6 +308,7 @@ static void test_grpc_rebuild(void **state) {
          "{\"name\": \"learns\", \"fields\": ["
          "{\"name\": \"k\", \"type\": \"INT64\", \"primary_key\": true},"
          " {\"name\": \"until\", \"type\": \"INT64\"},"
+         " {\"name\": \"meta\", \"type\": \"JSON\", \"nullable\": true},"
          " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1, \"metric\": \"L2\"}]}");
   web_do(&w, 200, "POST", "/v1/collections/learns/rows",
          "{\"rows\": [{\"k\": 1, \"until\": 4000000000000, \"v\": [7]}]}");
@@ -290,6 +320,8 @@ static void test_grpc_rebuild(void **state) {
   assert_int_equal(engine_collection_get(w.server->engine, "learns", &learns, &error), VECDB_OK);
   assert_int_equal(engine_expire(learns, "until", 5, NULL, &error), VECDB_OK);
   engine_collection_release(learns);
+  index_path(&w, "ARRAY_DOUBLE", false);
+  index_path(&w, "double", true);
   srv_pb_text(&index, 3, "learns");
   srv_pb_text(&index, 4, "v");
   size_t pair = srv_pb_open(&index, 5);
@@ -308,6 +340,17 @@ static void test_grpc_rebuild(void **state) {
   assert_int_equal(engine_optimizer_get(learns, "v", &optimizer, &error), VECDB_OK);
   assert_int_equal(optimizer.kind, VECDB_OPTIMIZER_ADAGRAD);
   assert_true(optimizer.rate == 0.25f);
+  const vecdb_field *meta = &engine_collection_schema(learns)->fields[2];
+  assert_int_equal(meta->n_json_indexes, 1);
+  assert_string_equal(meta->json_indexes[0].path, "[\"a\"][0]");
+  engine_collection_release(learns);
+  srv_pb_text(&named, 3, "learns");
+  srv_pb_text(&named, 5, "by_a");
+  n = rpc_framed(&named, bytes, sizeof bytes);
+  got = rpc_expect(&w, "0", SERVICE "DropIndex", NULL, NULL, bytes, n);
+  assert_int_equal(got.n_reply, 5);
+  assert_int_equal(engine_collection_get(w.server->engine, "learns-2", &learns, &error), VECDB_OK);
+  assert_int_equal(engine_collection_schema(learns)->fields[2].n_json_indexes, 0);
   engine_collection_release(learns);
   web_end(&w);
   srv_arena_free(&arena);

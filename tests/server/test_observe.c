@@ -11,6 +11,7 @@
 #include "server/auth.h"
 #include "server/gpus.h"
 #include "server/line.h"
+#include "server/observe.h"
 #include "server/routes.h"
 #include "server/trace.h"
 
@@ -161,10 +162,24 @@ static void test_counts(void **state) {
 
 static pthread_mutex_t gpu_mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t gpu_signal = PTHREAD_COND_INITIALIZER;
-static unsigned gpu_hanging, gpu_asked, gpu_ended;
+enum { GPU_FINE, GPU_BEGIN_HANGS, GPU_COUNT_HANGS, GPU_NO_DRIVER };
+static unsigned gpu_state; /* one of these */
+static unsigned gpu_asked, gpu_ended;
+
+/* A call of the driver, which waits as long as it is to hang there. */
+static int gpu_call(unsigned hangs) {
+  pthread_mutex_lock(&gpu_mutex);
+  int failed = gpu_state == GPU_NO_DRIVER;
+  gpu_asked += failed || gpu_state == hangs;
+  pthread_cond_broadcast(&gpu_signal);
+  while (gpu_state == hangs)
+    pthread_cond_wait(&gpu_signal, &gpu_mutex);
+  pthread_mutex_unlock(&gpu_mutex);
+  return failed;
+}
 
 static int gpu_begin(void) {
-  return 0;
+  return gpu_call(GPU_BEGIN_HANGS);
 }
 static int gpu_end(void) {
   pthread_mutex_lock(&gpu_mutex);
@@ -175,13 +190,7 @@ static int gpu_end(void) {
 }
 static int gpu_count(unsigned *n) {
   *n = 3;
-  pthread_mutex_lock(&gpu_mutex);
-  gpu_asked++;
-  pthread_cond_broadcast(&gpu_signal);
-  while (gpu_hanging)
-    pthread_cond_wait(&gpu_signal, &gpu_mutex);
-  pthread_mutex_unlock(&gpu_mutex);
-  return 0;
+  return gpu_call(GPU_COUNT_HANGS);
 }
 /* The second one does not answer. */
 static int gpu_find(unsigned i, void **gpu) {
@@ -239,23 +248,42 @@ static void test_gpus(void **state) {
   assert_null(srv_gpus_open("libm.so.6")); /* is one of something else */
 }
 
-/* A driver that does not answer holds up neither the page nor the end. */
-static void test_gpus_hang(void **state) {
-  const struct web *w = *state;
-  gpu_hanging = 1;
-  gpu_asked = gpu_ended = 0;
-  struct srv_gpus *played = srv_gpus_start(NULL, &gpu_calls);
-  gpu_await(&gpu_asked);
-  char *page = gpu_page(w, played);
-  assert_null(strstr(page, "vecdb_gpu_"));
-  free(page);
-  srv_gpus_close(played);
-  assert_int_equal(gpu_ended, 0);
+static void gpu_set(unsigned value) {
   pthread_mutex_lock(&gpu_mutex);
-  gpu_hanging = 0;
+  gpu_state = value;
+  gpu_asked = 0;
   pthread_cond_broadcast(&gpu_signal);
   pthread_mutex_unlock(&gpu_mutex);
-  gpu_await(&gpu_ended);
+}
+
+/* A driver that does not answer holds up no start, page or end, wherever it hangs. */
+static void test_gpus_hang(void **state) {
+  const struct web *w = *state;
+  for (unsigned hangs = GPU_BEGIN_HANGS; hangs <= GPU_COUNT_HANGS; hangs++) {
+    gpu_ended = 0;
+    gpu_set(hangs);
+    struct srv_gpus *played = srv_gpus_start(NULL, &gpu_calls);
+    gpu_await(&gpu_asked);
+    char *page = gpu_page(w, played);
+    assert_null(strstr(page, "vecdb_gpu_"));
+    free(page);
+    srv_gpus_close(played);
+    assert_int_equal(gpu_ended, 0);
+    gpu_set(GPU_FINE);
+    gpu_await(&gpu_ended);
+  }
+}
+
+/* The library without its driver: what has not begun is not ended. */
+static void test_no_driver(void **state) {
+  (void)state;
+  gpu_ended = 0;
+  gpu_set(GPU_NO_DRIVER);
+  struct srv_gpus *played = srv_gpus_start(NULL, &gpu_calls);
+  gpu_await(&gpu_asked);
+  srv_gpus_close(played);
+  assert_int_equal(gpu_ended, 0);
+  gpu_set(GPU_FINE);
 }
 
 /* Sums over the buckets never fall, and what took so long is in the sum. */
@@ -471,38 +499,101 @@ static void test_request_lines(void **state) {
   search_over_grpc(w); /* whose trace is the same: the line is the last with it */
   line = line_with("request", TRACE);
   assert_string_equal(text_of(line, "route"), "Search");
+  assert_string_equal(text_of(line, "client_request_id"), "");
+  json_decref(line);
+  rpc_expect(w, "12", SERVICE "NoSuchMethod", "client-request-id", "req-7", "", 0);
+  line = line_with("request", NULL);
+  assert_string_equal(text_of(line, "client_request_id"), "req-7");
   json_decref(line);
 }
 
-/* A search that certainly takes longer than a millisecond is told of with its plan. */
-static void test_slow_search(void **state) {
-  struct web *w = *state;
-  json_t *rows = json_array(), *queries = json_array();
-  for (int i = 0; i < 2000; i++)
-    json_array_append_new(rows, json_pack("{s:i, s:[f,f]}", "id", i, "v", (double)i, 1.0));
+/* Two thousand searches in one request, which certainly take longer than a millisecond. */
+static void search_long(const struct web *w, const char *group_by) {
+  json_t *queries = json_array();
   for (int i = 0; i < 2000; i++)
     json_array_append_new(queries, json_pack("[f,f]", (double)i, 0.5));
+  json_t *body = json_pack("{s:o, s:s, s:i, s:b, s:s*}", "vectors", queries, "filter", "id >= 5",
+                           "top_k", 3, "exact", 1, "group_by", group_by);
+  char *text = json_dumps(body, 0);
+  json_decref(body);
+  web_do(w, 200, "POST", DOCS "/search", text);
+  free(text);
+}
+
+/* The last line about something slow; the log is empty then. */
+static json_t *slow_line(const char *message) {
+  json_t *line = line_with(message, NULL);
+  if (!line)
+    fail_msg("no line \"%s\"", message);
+  n_logged = 0;
+  logged[0] = '\0';
+  assert_string_equal(text_of(line, "level"), "warn");
+  assert_string_equal(text_of(line, "filter"), "id >= 5");
+  assert_true(json_real_value(json_object_get(line, "duration_ms")) >= 1);
+  return line;
+}
+
+/* What is slow is told of with its plan; groups are, too. */
+static void test_slow_search(void **state) {
+  struct web *w = *state;
+  json_t *rows = json_array();
+  for (int i = 0; i < 2000; i++)
+    json_array_append_new(rows, json_pack("{s:i, s:[f,f]}", "id", i, "v", (double)i, 1.0));
   json_t *body = json_pack("{s:o}", "rows", rows);
   char *text = json_dumps(body, 0);
   json_decref(body);
   web_do(w, 200, "PUT", DOCS "/rows", text);
   free(text);
   w->server->config.log_slow_ms = 1;
-  body = json_pack("{s:o, s:s, s:b, s:i}", "vectors", queries, "filter", "id >= 5", "exact", 1,
-                   "top_k", 3);
-  text = json_dumps(body, 0);
-  json_decref(body);
-  web_do(w, 200, "POST", DOCS "/search", text);
-  free(text);
-  json_t *line = line_with("slow search", NULL);
-  assert_non_null(line);
-  assert_string_equal(text_of(line, "level"), "warn");
+  search_long(w, NULL);
+  json_t *line = slow_line("slow search");
   assert_string_equal(text_of(line, "collection"), "docs");
-  assert_string_equal(text_of(line, "filter"), "id >= 5");
   assert_int_equal(json_integer_value(json_object_get(line, "queries")), 2000);
-  assert_true(json_real_value(json_object_get(line, "duration_ms")) >= 1);
   assert_non_null(strstr(text_of(line, "plan"), "exact"));
   json_decref(line);
+  search_long(w, "id");
+  line = slow_line("slow search");
+  assert_non_null(strstr(text_of(line, "plan"), "exact"));
+  json_decref(line);
+}
+
+/* Hybrid searches by each of their parts, and queries: said to have begun when the machine did. */
+static void test_slow_others(void **state) {
+  struct web *w = *state;
+  struct srv_call call = {.server = w->server};
+  static const float vector[] = {1, 0};
+  vecdb_hybrid_search parts[2] = {{.search = VECDB_SEARCH_PARAMS_INIT},
+                                  {.search = VECDB_SEARCH_PARAMS_INIT}};
+  vecdb_hybrid_params hybrid = VECDB_HYBRID_PARAMS_INIT;
+  vecdb_query_params query = VECDB_QUERY_PARAMS_INIT;
+  struct engine_collection *docs;
+  hybrid.searches = parts;
+  hybrid.n_searches = 2;
+  for (unsigned i = 0; i < 2; i++) {
+    parts[i].search.field = "v";
+    parts[i].search.queries = vector;
+    parts[i].search.n_queries = 1;
+    parts[i].search.k = i + 1;
+    parts[i].search.filter.text = "id >= 5";
+  }
+  assert_int_equal(engine_collection_get(w->server->engine, "docs", &docs, NULL), VECDB_OK);
+  srv_observe_hybrid(&call, docs, &hybrid, 0);
+  engine_collection_release(docs);
+  json_t *line = slow_line("slow search");
+  assert_int_equal(json_integer_value(json_object_get(line, "part")), 2);
+  assert_int_equal(json_integer_value(json_object_get(line, "k")), 2);
+  assert_non_null(strstr(text_of(line, "plan"), "filter"));
+  assert_true(call.searched);
+  json_decref(line);
+  query.limit = 7;
+  query.filter.text = "id >= 5";
+  srv_observe_query(&call, &query, 0);
+  line = slow_line("slow query");
+  assert_int_equal(json_integer_value(json_object_get(line, "limit")), 7);
+  json_decref(line);
+  srv_observe_query(&call, &query, srv_now_ns()); /* is not slow */
+  assert_null(line_with("slow query", NULL));
+  srv_call_free(&call);
 }
 
 static void test_lines(void **state) {
@@ -643,12 +734,14 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_histogram, setup, teardown),
       cmocka_unit_test_setup_teardown(test_gpus, setup, teardown),
       cmocka_unit_test_setup_teardown(test_gpus_hang, setup, teardown),
+      cmocka_unit_test(test_no_driver),
       cmocka_unit_test_setup_teardown(test_formats, setup, teardown),
       cmocka_unit_test_setup_teardown(test_console, setup, teardown),
       cmocka_unit_test(test_traceparent),
       cmocka_unit_test_setup_teardown(test_embedding_trace, setup, teardown),
       cmocka_unit_test_setup_teardown(test_request_lines, setup, teardown),
       cmocka_unit_test_setup_teardown(test_slow_search, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_slow_others, setup, teardown),
       cmocka_unit_test(test_lines),
       cmocka_unit_test_setup_teardown(test_audit, setup, teardown),
       cmocka_unit_test_setup_teardown(test_audit_identity, setup, teardown),

@@ -418,6 +418,24 @@ static void test_search(void **state) {
   json_decref(answer);
 }
 
+/* Indexes of places in a JSON field, with the field and by themselves. */
+static void test_json_indexes(void **state) {
+  const struct web *w = *state;
+  web_do(w, 200, "POST", DOCS "/fields",
+         "{\"fields\": [{\"name\": \"meta\", \"type\": \"JSON\", \"nullable\": true,"
+         "\"json_indexes\": [{\"path\": \"['a']\", \"type\": \"DOUBLE\"}]}]}");
+  web_do(w, 200, "POST", DOCS "/json_indexes/meta", "{\"path\": \"['b'][0]\", \"type\": \"BOOL\"}");
+  web_fails(w, 409, "EXISTS", "POST", DOCS "/json_indexes/meta",
+            "{\"path\": \"meta['a']\", \"type\": \"DOUBLE\"}");
+  json_t *answer = web_expect(w, 200, "POST", DOCS "/json_indexes/meta/delete",
+                              "{\"path\": \"['a']\"}");
+  json_t *list = json_object_get(answer, "fields");
+  list = json_object_get(json_array_get(list, json_array_size(list) - 1), "json_indexes");
+  assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "type")), "BOOL");
+  json_decref(answer);
+  web_fails(w, 404, "NOT_FOUND", "POST", DOCS "/json_indexes/meta/delete", "{\"path\": \"[0]\"}");
+}
+
 /* Some fields of rows, fields of the collection, groups and expiry. */
 static void test_changes(void **state) {
   const struct web *w = *state;
@@ -768,6 +786,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_stream, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_pages, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_search, setup_docs, teardown),
+      cmocka_unit_test_setup_teardown(test_json_indexes, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_changes, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_pushes, setup_docs, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup_docs, teardown),

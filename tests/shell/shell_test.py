@@ -195,6 +195,18 @@ class Changes(Case):
                   ["field add d year int32 nullable", "field add d x int32", "field add d x nothing",
                    "field drop d until", "field drop d id", "field rename d n m", "field drop none x", "field add d"])
 
+    def test_json_indexes(self):
+        line = 'create j id int64 key, meta json nullable double["price"] varchar["a b"]["c"], v vector(2) l2'
+        got = self.ask(line, "schema j", 'index create j meta bool[0]', 'index drop j meta ["price"]', "schema j",
+                       'insert j {"id": 1, "meta": {"a b": {"c": "x"}}, "v": [1, 2]}', "flush j",
+                       """count j where=(meta["a b"]["c"] == 'x')""")
+        line = line.removeprefix("create j ")
+        self.assertEqual(got[0]["schema"], line)
+        self.assertEqual(got[1]["schema"], line.replace('double["price"] ', "").replace('"c"]', '"c"] bool[0]'))
+        self.assertEqual(got[2], {"count": 1})
+        self.same([EXISTS, SCHEMA, SCHEMA, NOT_FOUND], ["index create j meta bool[0]", "index create j meta double[x]",
+                                                        "index create j v bool[0]", "index drop j meta [7]"])
+
     def test_expire(self):
         got = self.ask("expire show d", "expire set d until ttl_ms=5000", "expire show d", "count d", "expire drop d",
                        "expire show d", 'insert d {"id": 3, "n": 7, "until": 1, "v": [0, 0]}', "get d 3 fields=n")

@@ -204,8 +204,9 @@ int32_t model_extra_type(uint32_t extra) {
 
 vecdb_field model_extra_field(uint32_t extra) {
   static char text[32];
+  static const vecdb_json_index indexes[] = {{"[\"e\"]", VECDB_DOUBLE}};
   vecdb_field json = {.name = "e", .description = text, .type = VECDB_JSON,
-                      .flags = VECDB_NULLABLE};
+                      .flags = VECDB_NULLABLE, .json_indexes = indexes, .n_json_indexes = 1};
   vecdb_field text_field = {.name = "e", .description = text, .type = VECDB_VARCHAR,
                             .max_length = 8, .flags = VECDB_NULLABLE};
   vecdb_field number = {.name = "e", .description = text, .type = VECDB_INT32,

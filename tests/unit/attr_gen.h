@@ -256,8 +256,14 @@ static inline void gen_scalar_field(struct gen *g, vecdb_field *f) {
   } else if (f->type != VECDB_JSON) {
     f->scalar_index = (int32_t)gen_below(g, 4);
   }
+  static const vecdb_json_index paths[] = {{"[\"a\"]", VECDB_DOUBLE}, {"[\"a\"]", VECDB_VARCHAR},
+                                           {"[\"a\"][0]", VECDB_BOOL}};
   if (f->type == VECDB_JSON && gen_one_in(g, 2))
     f->max_length = 64 + gen_below(g, 100);
+  if (f->type == VECDB_JSON && gen_one_in(g, 2)) {
+    f->json_indexes = paths;
+    f->n_json_indexes = 1 + gen_below(g, 3);
+  }
   if (f->type == VECDB_VARCHAR || f->element_type == VECDB_VARCHAR)
     f->max_length = gen_one_in(g, 8) ? 5000 : 1 + gen_below(g, 30);
   if (gen_one_in(g, 2))

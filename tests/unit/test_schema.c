@@ -484,6 +484,11 @@ static void check_same(const struct vdb_schema *schema, const vecdb_schema *from
     assert_int_equal(a->max_capacity, b->max_capacity);
     assert_int_equal(a->metric, metric);
     assert_int_equal(a->scalar_index, b->scalar_index);
+    assert_int_equal(a->n_json_indexes, b->n_json_indexes);
+    for (uint32_t k = 0; k < a->n_json_indexes; k++) {
+      assert_string_equal(a->json_indexes[k].path, b->json_indexes[k].path);
+      assert_int_equal(a->json_indexes[k].type, b->json_indexes[k].type);
+    }
     assert_int_equal(a->index.size, sizeof a->index);
     assert_int_equal(a->index.type, b->index.type);
     assert_int_equal(a->index.m, b->index.m);
@@ -572,12 +577,15 @@ static void test_damage(void **state) {
     assert_int_equal(vdb_schema_new(&mem, &from, &schema, &err), VECDB_OK);
     struct vdb_writer out = VDB_WRITER(&mem);
     vdb_schema_encode(schema, &out);
-    size_t format4 = out.n - 4, older = format4 - (4 + schema->n_fields * 4 + 4 + 8);
+    size_t format5 = out.n - 4;
+    for (uint32_t i = 0; i < schema->n_paths; i++)
+      format5 -= 3 * 4 + 4 + strlen(schema->paths[i].text) + 1;
+    size_t format4 = format5 - 4, older = format4 - (4 + schema->n_fields * 4 + 4 + 8);
     vdb_schema_free(&mem, schema);
     for (size_t n = 0; n <= out.n; n += 1 + n / 512) {
       uint8_t *bytes = gen_exact(out.data, n);
       int rc = vdb_schema_decode(&mem, bytes, n, &schema, &err);
-      bool whole = n == out.n || n == format4 || n == older;
+      bool whole = n == out.n || n == format5 || n == format4 || n == older;
       assert_int_equal(rc, whole ? VECDB_OK : VECDB_ERR_CORRUPT);
       vdb_schema_free(&mem, schema);
       free(bytes);

@@ -70,11 +70,16 @@ class Sparse(ctypes.Structure):
     _fields_ = [("pairs", c_void_p), ("n", c_size_t)]
 
 
+class JsonIndex(ctypes.Structure):
+    _fields_ = [("path", c_char_p), ("type", c_int32)]
+
+
 class Field(ctypes.Structure):
     _fields_ = [("name", c_char_p), ("description", c_char_p), ("type", c_int32),
                 ("element_type", c_int32), ("flags", c_uint32), ("dim", c_uint32),
                 ("max_length", c_uint32), ("max_capacity", c_uint32), ("metric", c_int32),
-                ("scalar_index", c_int32), ("index", IndexParams), ("default_value", Value)]
+                ("scalar_index", c_int32), ("index", IndexParams), ("default_value", Value),
+                ("json_indexes", POINTER(JsonIndex)), ("n_json_indexes", c_uint32)]
 
 
 class Schema(Sized):
@@ -212,6 +217,8 @@ _CALLS = {  # name: arguments; all of these return a status
     "update": [_P, _P, c_uint32, _P, _P],
     "fields_add": [_P, _P, _P, _P],
     "field_drop": [_P, c_char_p, _P, _P],
+    "json_index_create": [_P, c_char_p, _P, _P, _P],
+    "json_index_drop": [_P, c_char_p, _P, _P, _P],
     "field_rename": [_P, c_char_p, c_char_p, _P, _P],
     "expire": [_P, c_char_p, c_uint64, _P, _P],
     "optimizer_set": [_P, c_char_p, _P, _P, _P],

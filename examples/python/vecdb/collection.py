@@ -11,7 +11,7 @@ from . import _c
 from .calls import Control, Handle, Progress, call, text_of
 from .columns import Batch, Columns, Rows
 from .errors import ArgumentError, UnknownFieldError
-from .schema import Field, Type, make_schema, parse_index, read_field
+from .schema import Field, Type, json_index, make_schema, parse_index, read_field
 from .fused import Fusion, Groups, Part, search_groups, search_hybrid
 from .learn import Learner
 from .search import Hits, Request, Searcher, SearchIterator, search
@@ -111,6 +111,21 @@ class Collection(Learner):
         """Gives a field a new name."""
         self._long(_c.lib.vecdb_field_rename, name.encode(), to.encode(), progress=progress,
                    timeout=timeout)
+        self._read_schema()
+
+    def create_json_index(self, field: str, path: str, type: Type, *, progress: Progress = False,
+                          timeout: Optional[float] = None) -> None:
+        """Gives a JSON field an index of a path, such as '["price"]'; type: DOUBLE, VARCHAR or
+        BOOL. Rows that are in files come into it when these are merged (compact)."""
+        self._long(_c.lib.vecdb_json_index_create, field.encode(), _c.Ref(json_index(path, type)),
+                   progress=progress, timeout=timeout)
+        self._read_schema()
+
+    def drop_json_index(self, field: str, path: str, type: Optional[Type] = None, *,
+                        progress: Progress = False, timeout: Optional[float] = None) -> None:
+        """Drops the index of a path; without a type all that it has."""
+        self._long(_c.lib.vecdb_json_index_drop, field.encode(),
+                   _c.Ref(json_index(path, type or 0)), progress=progress, timeout=timeout)
         self._read_schema()
 
     def expire(self, field: Optional[str], ttl: float = 0, *, progress: Progress = False,

@@ -59,7 +59,8 @@ DTYPES = {Type.BOOL: np.dtype(np.bool_), Type.INT8: np.dtype(np.int8),
 class Field:
     """A field of a schema. `index` is text such as "HNSW(m=16)" or "IVF_PQ(nlist=256)".
     `default_now` (INT64, milliseconds since 1970) and `default_uuid` (VARCHAR) are defaults that
-    are computed when a row is written."""
+    are computed when a row is written. `json_indexes` of a JSON field are pairs of a path, such as
+    '["price"]', and the type of what is found there: DOUBLE, VARCHAR or BOOL."""
 
     name: str
     type: Type
@@ -77,6 +78,7 @@ class Field:
     description: str = ""
     default_now: bool = False
     default_uuid: bool = False
+    json_indexes: tuple[tuple[str, Type], ...] = ()
 
     def fill(self, out: _c.Field, keep: list[Any]) -> None:
         """Writes the field to a struct; `keep` collects what the struct points to."""
@@ -93,6 +95,11 @@ class Field:
                      | (self.default is not None) * HAS_DEFAULT)
         if self.index:
             out.index = parse_index(self.index)
+        if self.json_indexes:
+            indexes = [json_index(path, kind) for path, kind in self.json_indexes]
+            array = (_c.JsonIndex * len(indexes))(*indexes)
+            keep.append(array)
+            out.json_indexes, out.n_json_indexes = array, len(indexes)
         if self.default is not None:
             if self.type in (Type.FLOAT, Type.DOUBLE):
                 fill_value(out.default_value, float(self.default), keep)
@@ -102,6 +109,11 @@ class Field:
                 fill_value(out.default_value, self.default, keep)
             out.default_value.type = self.type
             out.default_value.element_type = self.element_type or 0
+
+
+def json_index(path: str, type: int) -> _c.JsonIndex:
+    """The struct of an index of a JSON path; type 0 of every type, to be dropped."""
+    return _c.JsonIndex(path.encode(), type)
 
 
 def parse_index(text: str) -> _c.IndexParams:
@@ -150,7 +162,9 @@ def read_field(raw: _c.Field) -> Field:
         element_type=Type(raw.element_type) if raw.element_type else None,
         index=index_text(raw.index) if kind >= Type.FLOAT_VECTOR else "",
         description=(raw.description or b"").decode(),
-        default_now=bool(raw.flags & NOW), default_uuid=bool(raw.flags & UUID))
+        default_now=bool(raw.flags & NOW), default_uuid=bool(raw.flags & UUID),
+        json_indexes=tuple((raw.json_indexes[i].path.decode(), Type(raw.json_indexes[i].type))
+                           for i in range(raw.n_json_indexes)))
 
 
 def make_schema(fields: Sequence[Field], description: str, keep: list[Any]) -> _c.Schema:

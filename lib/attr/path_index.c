@@ -1,0 +1,123 @@
+/* path_index.c - from JSON texts to the index of what stands at a path; see path_index.h. */
+#include "attr/path_index.h"
+
+#include <math.h>
+
+#include "attr/attr_index_format.h"
+#include "attr/filter_tree.h"
+
+struct path_build {
+  struct vdb_mem *mem;
+  const struct vdb_json_path *path;
+  const struct vdb_column *texts;
+  size_t n;
+  uint8_t *values;         /* of fixed width */
+  struct vdb_bytes *refs;  /* texts: into those of the rows, or, decoded, places in `decoded` */
+  uint8_t *nulls;
+  uint32_t *apart;         /* rows kept apart */
+  size_t n_apart, apart_capacity;
+  struct vdb_writer decoded;
+  uint8_t scratch[FILTER_JSON_TEXT];
+};
+
+static int path_type(int32_t type) {
+  return type == VECDB_VARCHAR ? FILTER_TEXT : type == VECDB_BOOL ? FILTER_BOOL : FILTER_DOUBLE;
+}
+
+static bool path_number(struct path_build *b, size_t row, double number) {
+  if (fabs(number) < 0x1p53) {
+    memcpy(b->values + row * sizeof number, &number, sizeof number);
+    return true;
+  }
+  b->nulls[row] = 1;
+  if (!VDB_GROW(b->mem, b->apart, b->apart_capacity, b->n_apart + 1))
+    return false;
+  b->apart[b->n_apart++] = (uint32_t)row;
+  return true;
+}
+
+/* Texts without escapes stay where they are. */
+static bool path_text(struct path_build *b, size_t row, struct vdb_bytes text) {
+  b->refs[row] = text;
+  if (text.n == 0 || text.data != b->scratch)
+    return true;
+  b->refs[row].data = NULL;
+  b->refs[row].n = b->decoded.n;
+  vdb_write_u32(&b->decoded, (uint32_t)text.n);
+  vdb_write_bytes(&b->decoded, text.data, text.n);
+  return !b->decoded.failed;
+}
+
+static bool path_row(struct path_build *b, size_t row) {
+  struct filter_value v = {false, {0}};
+  if (!vdb_column_is_null(b->texts, row))
+    v = vdb_filter_json_at(b->path->steps, b->path->n_steps, path_type(b->path->type),
+                           vdb_column_bytes(b->texts, row), b->scratch);
+  b->nulls[row] = !v.known;
+  if (!v.known)
+    return true;
+  if (b->path->type == VECDB_VARCHAR)
+    return path_text(b, row, v.as.text);
+  if (b->path->type == VECDB_DOUBLE)
+    return path_number(b, row, v.as.number);
+  b->values[row] = v.as.integer != 0;
+  return true;
+}
+
+/* Decoded texts no longer move. */
+static void path_settle(struct path_build *b) {
+  for (size_t row = 0; b->refs && row < b->n; row++) {
+    struct vdb_bytes *ref = &b->refs[row];
+    uint32_t length;
+    if (b->nulls[row] || ref->data)
+      continue;
+    memcpy(&length, b->decoded.data + ref->n, sizeof length);
+    ref->data = b->decoded.data + ref->n + sizeof length;
+    ref->n = length;
+  }
+}
+
+static int path_build(struct path_build *b, struct vdb_sect_writer *out, vecdb_error *err) {
+  uint32_t width = vdb_type_width(b->path->type);
+  b->nulls = vdb_alloc(b->mem, b->n);
+  if (width)
+    b->values = vdb_alloc_zero(b->mem, b->n * width);
+  else
+    b->refs = vdb_alloc_zero(b->mem, b->n * sizeof *b->refs);
+  bool memory = b->nulls && (width ? b->values != NULL : b->refs != NULL);
+  for (size_t row = 0; memory && row < b->n; row++)
+    memory = path_row(b, row);
+  if (!memory)
+    return vdb_fail_memory(err);
+  path_settle(b);
+  struct vdb_column column = {.data = b->values, .refs = b->refs, .nulls = b->nulls,
+                              .width = width, .type = b->path->type};
+  VDB_TRY(vdb_attr_index_build(b->mem, &column, b->n, VECDB_SCALAR_INDEX_SORTED, out, b->path->id,
+                               err));
+  if (b->n_apart == 0)
+    return VECDB_OK;
+  VDB_TRY(out->begin(out, VDB_AIX_APART, b->path->id, err));
+  VDB_TRY(out->append(out, b->apart, b->n_apart * sizeof *b->apart, err));
+  return out->end(out, err);
+}
+
+VDB_INTERNAL int vdb_path_index_build(struct vdb_mem *mem, const struct vdb_json_path *path,
+                                      const struct vdb_column *texts, size_t n,
+                                      struct vdb_sect_writer *out, vecdb_error *err) {
+  struct path_build *b = vdb_alloc_zero(mem, sizeof *b);
+  if (!b)
+    return vdb_fail_memory(err);
+  b->mem = mem;
+  b->path = path;
+  b->texts = texts;
+  b->n = n;
+  b->decoded.mem = mem;
+  int rc = path_build(b, out, err);
+  vdb_writer_free(&b->decoded);
+  vdb_free(mem, b->apart);
+  vdb_free(mem, b->nulls);
+  vdb_free(mem, b->refs);
+  vdb_free(mem, b->values);
+  vdb_free(mem, b);
+  return rc;
+}

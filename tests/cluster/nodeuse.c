@@ -1,0 +1,197 @@
+/* nodeuse.c - what clients do with collections of nodes; see nodeuse.h. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "nodeuse.h"
+
+const vecdb_field use_fields[2] = {
+    {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+    {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2, .metric = VECDB_L2}};
+
+int use_create(vecdb_client *c, const char *name, const vecdb_field *fields, uint32_t n) {
+  vecdb_schema schema = VECDB_SCHEMA_INIT;
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  schema.fields = fields;
+  schema.n_fields = n;
+  layout.shards = 2;
+  layout.replicas = 2;
+  layout.min_isr = 1;
+  return vecdb_client_create(c, name, &schema, &layout, NULL, NULL);
+}
+
+int use_put(vecdb_client *c, const char *name, int64_t id) {
+  const float v[] = {1, 2};
+  const vecdb_column columns[] = {{.field = "id", .data = &id},
+                                  {.field = "v", .data = v, .dim = 2}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+  return vecdb_client_upsert(c, name, &batch, NULL, NULL);
+}
+
+/* Rows that the filter (NULL: none) allows, as of now. */
+uint64_t use_count(vecdb_client *c, const char *name, const char *text) {
+  const vecdb_filter filter = {text, 0, NULL, 0};
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  uint64_t n = UINT64_MAX;
+  call.level = VECDB_CLIENT_STRONG;
+  assert_int_equal(vecdb_client_count(c, name, &filter, &n, &call, NULL), VECDB_OK);
+  return n;
+}
+
+/* Values of two rows, in different shards perhaps: set to learn, changed, read with versions. */
+void use_learn(vecdb_client *c, const char *name) {
+  const int64_t ids[] = {1, 99, 2};
+  const vecdb_keys keys = {ids, NULL, 3}, some = {ids + 2, NULL, 1};
+  const float values[] = {0.5f, -1};
+  float got[6] = {0};
+  uint64_t versions[3];
+  vecdb_optimizer o = VECDB_OPTIMIZER_INIT;
+  vecdb_push_params p = VECDB_PUSH_PARAMS_INIT;
+  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
+  strong.level = VECDB_CLIENT_STRONG;
+  o.rate = 1;
+  p.field = "v";
+  p.keys = &some;
+  p.values = values;
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_ERR_SCHEMA);
+  assert_int_equal(vecdb_client_optimizer_set(c, name, "v", &o, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  p.kind = VECDB_PUSH_DELTA;
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_pull(c, name, "v", &keys, got, 0, versions, &strong, NULL),
+                   VECDB_OK);
+  const float want[] = {1, 2, 0, 0, 1.5f, 1};
+  const uint64_t want_versions[] = {1, 0, 4};
+  assert_memory_equal(got, want, sizeof want);
+  assert_memory_equal(versions, want_versions, sizeof versions);
+}
+
+/* The field of use_fields_add, by a client that may have known the collection without it, in all
+   rows, whose keys are 0 to n - 1. */
+void use_fields_fill(vecdb_client *other, const char *name, int64_t n) {
+  for (int64_t id = 0; id < n; id++) {
+    static const int64_t seven = 7;
+    const vecdb_column columns[] = {{.field = "id", .data = &id},
+                                    {.field = "extra", .data = &seven}};
+    const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+    assert_int_equal(vecdb_client_update(other, name, &batch, 0, NULL, NULL, NULL), VECDB_OK);
+  }
+  assert_int_equal(use_count(other, name, "extra == 7"), n);
+}
+
+void use_fields_add(vecdb_client *c, const char *name) {
+  static const vecdb_field field = {
+      .name = "extra", .type = VECDB_INT64, .flags = VECDB_NULLABLE};
+  static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
+  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_ERR_EXISTS);
+}
+
+struct use_digests {
+  uint32_t replicas;
+  uint64_t checked, digest; /* of the shard's primary */
+  bool differ;
+};
+
+static int use_digest(void *user, const vecdb_client_replica *r) {
+  struct use_digests *d = user;
+  d->checked = r->primary ? r->checked : d->checked;
+  d->digest = r->primary ? r->digest : d->digest;
+  d->differ |= d->checked == r->checked && d->digest != r->digest;
+  d->replicas += r->checked && d->checked == r->checked;
+  return 0;
+}
+
+/* Rows that say nothing of a field have the time in it, on all replicas the same one. */
+void use_computed(vecdb_client *c) {
+  const vecdb_field fields[] = {
+      use_fields[0],
+      use_fields[1],
+      {.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW}};
+  vecdb_client_about *about = NULL;
+  struct use_digests d = {0};
+  assert_int_equal(use_create(c, "computed", fields, 3), VECDB_OK);
+  for (int64_t id = 0; id < 10; id++)
+    assert_int_equal(use_put(c, "computed", id), VECDB_OK);
+  assert_int_equal(use_count(c, "computed", "at > 1600000000000"), 10);
+  assert_int_equal(vecdb_client_describe(c, "computed", NULL, &about, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_check(c, "computed", NULL, NULL), VECDB_OK);
+  while (d.replicas != 4) { /* followers come to it later */
+    d = (struct use_digests){0};
+    assert_int_equal(vecdb_client_replicas(c, about, NULL, use_digest, &d, NULL), VECDB_OK);
+  }
+  assert_false(d.differ);
+  vecdb_client_about_free(about);
+  assert_int_equal(vecdb_client_drop(c, "computed", NULL, NULL), VECDB_OK);
+}
+
+/* Numbers for rows, of different nodes: none comes twice. */
+void use_numbers(vecdb_client *const *clients, int n) {
+  int64_t first[8];
+  for (int i = 0; i < n; i++) {
+    assert_int_equal(vecdb_client_numbers(clients[i], 100, &first[i], NULL, NULL), VECDB_OK);
+    assert_true(first[i] > 0);
+    for (int k = 0; k < i; k++)
+      assert_true(first[k] + 100 <= first[i]);
+  }
+}
+
+/* The keys below 64 that writes have touched behind the positions, which go on: a bit for each. */
+static uint64_t use_changed(vecdb_client *c, const char *name, vecdb_client_position *at,
+                           size_t *filters) {
+  uint64_t touched = 0;
+  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
+  strong.level = VECDB_CLIENT_STRONG;
+  *filters = 0;
+  for (uint32_t shard = 0; shard < 2; shard++) {
+    vecdb_client_changes *changes = NULL;
+    assert_int_equal(
+        vecdb_client_changes_after(c, name, shard, &at[shard], &strong, &changes, NULL), VECDB_OK);
+    assert_false(vecdb_client_changes_all(changes) || vecdb_client_changes_more(changes));
+    const vecdb_keys keys = vecdb_client_changes_keys(changes);
+    for (size_t i = 0; i < keys.n; i++)
+      touched |= UINT64_C(1) << keys.integers[i];
+    for (size_t i = 0; vecdb_client_changes_filter(changes, i); i++)
+      ++*filters;
+    at[shard] = vecdb_client_changes_position(changes);
+    vecdb_client_changes_free(changes);
+  }
+  return touched;
+}
+
+void use_changes(vecdb_client *c, const char *name) {
+  static const int64_t gone[] = {3, 50};
+  const vecdb_keys keys = {gone, NULL, 2};
+  const vecdb_filter filter = {"id == 4", 0, NULL, 0};
+  vecdb_client_position at[2] = {{0, 0, 0}, {0, 0, 0}};
+  vecdb_client_changes *changes = NULL;
+  size_t filters;
+  assert_int_equal(use_changed(c, name, at, &filters), (UINT64_C(1) << 20) - 1);
+  assert_true(at[0].seq && at[1].seq && !filters);
+  assert_int_equal(use_changed(c, name, at, &filters), 0);
+  assert_int_equal(vecdb_client_delete(c, name, &keys, NULL, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_delete_where(c, name, &filter, NULL, NULL, NULL), VECDB_OK);
+  assert_int_equal(use_put(c, name, 3), VECDB_OK);
+  assert_int_equal(use_changed(c, name, at, &filters), UINT64_C(1) << 3 | UINT64_C(1) << 50);
+  assert_int_equal(filters, 2); /* one in each shard */
+  assert_int_equal(use_put(c, name, 4), VECDB_OK);
+  /* Positions that the logs have never had; and no such shard. */
+  const vecdb_client_position now = at[0], other[] = {{now.seq, now.epoch, now.chain + 1},
+                                                      {now.seq, now.epoch + 1, now.chain},
+                                                      {now.seq + 1000, now.epoch, now.chain}};
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(vecdb_client_changes_after(c, name, 0, &other[i], NULL, &changes, NULL),
+                     VECDB_OK);
+    assert_true(vecdb_client_changes_all(changes));
+    assert_int_equal(vecdb_client_changes_keys(changes).n, 0);
+    vecdb_client_changes_free(changes);
+  }
+  assert_int_equal(vecdb_client_changes_after(c, name, 2, NULL, NULL, &changes, NULL),
+                   VECDB_ERR_NOT_FOUND);
+}

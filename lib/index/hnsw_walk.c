@@ -248,6 +248,9 @@ static size_t walk_offer(struct vdb_hnsw_walk *walk, uint32_t l, struct vdb_hnsw
   return vdb_walk_kern()->offer(&scratch->pool, stage->nodes, scratch->keys, n);
 }
 
+/* The lesser; of NaN, of damaged rows, and a limit the limit. */
+VDB_INLINE float walk_lesser(float limit, float other) { return other < limit ? other : limit; }
+
 VDB_INTERNAL float vdb_hnsw_limit(const struct vdb_hnsw_walk *walk,
                                   const struct vdb_walk_pool *pool) {
   const struct vdb_codes *codes = walk->space->codes;
@@ -259,9 +262,9 @@ VDB_INTERNAL float vdb_hnsw_limit(const struct vdb_hnsw_walk *walk,
   float kth = vdb_walk_item_key(pool->items[walk->end.k - 1]);
   float squared = codes->ops->squared(codes, walk->query, kth);
   if (squared >= walk->end.least)
-    return fminf(limit, kth + walk->end.stretch * squared);
+    return walk_lesser(limit, kth + walk->end.stretch * squared);
   if (pool->n >= walk->end.width)
-    return fminf(limit, vdb_walk_item_key(pool->items[walk->end.width - 1]));
+    return walk_lesser(limit, vdb_walk_item_key(pool->items[walk->end.width - 1]));
   return limit;
 }
 

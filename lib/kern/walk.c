@@ -1,6 +1,8 @@
 /* walk.c - the kernels of walks in plain C, and the choice of a table; see walk.h. */
 #include "walk.h"
 
+#include <stdatomic.h>
+
 #include "kern.h"
 
 VDB_INLINE float walk_key_scalar(const struct vdb_walk_query *q, const float *factor,
@@ -118,7 +120,14 @@ static const struct vdb_walk_kern *walk_kern_beside(const struct vdb_kern_table 
 }
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern(void) {
-  return walk_kern_beside(vdb_kern());
+  /* Threads that come here first at once all choose the same. */
+  static const struct vdb_walk_kern *_Atomic walk_chosen;
+  const struct vdb_walk_kern *table = atomic_load_explicit(&walk_chosen, memory_order_acquire);
+  if (VDB_UNLIKELY(table == NULL)) {
+    table = walk_kern_beside(vdb_kern());
+    atomic_store_explicit(&walk_chosen, table, memory_order_release);
+  }
+  return table;
 }
 
 VDB_INTERNAL const struct vdb_walk_kern *vdb_walk_kern_available(size_t i) {

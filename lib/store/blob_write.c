@@ -1,7 +1,9 @@
 /*
  * blob_write.c - writing a section file: header, sections one after the other, table, trailer.
- * Bytes are hashed as they come; small appends gather in a buffer, large ones go straight to the
- * file. In an encrypted file they become pages first, and the hashes are of what is in the file.
+ * Bytes are hashed as they come, and gather in a buffer. Large files are written in whole aligned
+ * pieces of a huge page's size: the system then keeps them so, and maps them by huge pages, which
+ * searches are faster in. In an encrypted file bytes become pages first, and the hashes are of what
+ * is in the file.
  */
 #include "base/check.h"
 #include "store/blob.h"
@@ -10,7 +12,8 @@
 #include "store/store_format.h"
 
 enum {
-  BLOBW_BUFFER = 1 << 18, /* appends of this size or more are not copied */
+  BLOBW_BUFFER = 1 << 18, /* gathered at first, */
+  BLOBW_PIECE = 2 << 20,  /* and from so many bytes of a file on: a huge page */
   BLOBW_SECTIONS_FIRST = 64
 };
 
@@ -20,6 +23,7 @@ struct vdb_blob_writer {
   struct vdb_env *env;
   vecdb_file *file;
   uint8_t *buffer;
+  size_t room; /* of it: BLOBW_BUFFER or BLOBW_PIECE */
   size_t buffered;
   uint64_t end; /* file offset behind the buffered bytes */
   struct store_blob_entry *table;
@@ -67,24 +71,54 @@ static int blobw_write(struct vdb_blob_writer *w, const void *data, size_t n, ui
   return os ? vdb_fail_os(err, os, "cannot write", w->path) : VECDB_OK;
 }
 
+/* Takes a larger buffer once it is worth it and there is memory; it is empty. */
+static void blobw_widen(struct vdb_blob_writer *w) {
+  struct vdb_mem *mem = vdb_env_for(w->env, VDB_FOR_BUILD);
+  bool worth = w->room < BLOBW_PIECE && w->end >= BLOBW_PIECE;
+  uint8_t *wide = worth ? vdb_alloc(mem, BLOBW_PIECE) : NULL;
+  if (!wide)
+    return;
+  vdb_free(mem, w->buffer);
+  w->buffer = wide;
+  w->room = BLOBW_PIECE;
+}
+
 static int blobw_flush(struct vdb_blob_writer *w, vecdb_error *err) {
-  if (w->buffered == 0)
-    return VECDB_OK;
   size_t n = w->buffered;
   w->buffered = 0;
-  return blobw_write(w, w->buffer, n, w->end - n, err);
+  if (n > 0)
+    VDB_TRY(blobw_write(w, w->buffer, n, w->end - n, err));
+  blobw_widen(w);
+  return VECDB_OK;
+}
+
+/* Adds bytes to the buffer, at most up to where the file has a multiple of its size, or writes
+   pieces that begin there as they are; *n says how many there are, and then how many it took. */
+static int blobw_gather(struct vdb_blob_writer *w, const uint8_t *data, size_t *n,
+                        vecdb_error *err) {
+  size_t piece = w->room - (size_t)(w->end % w->room);
+  if (w->buffered == 0 && piece == w->room && *n >= piece) {
+    *n -= *n % piece;
+    VDB_TRY(blobw_write(w, data, *n, w->end, err));
+  } else {
+    *n = vdb_min_size(*n, vdb_min_size(piece, w->room - w->buffered));
+    memcpy(w->buffer + w->buffered, data, *n);
+    w->buffered += *n;
+  }
+  w->end += *n;
+  return VECDB_OK;
 }
 
 static int blobw_put(struct vdb_blob_writer *w, const void *data, size_t n, vecdb_error *err) {
-  if (n > BLOBW_BUFFER - w->buffered)
-    VDB_TRY(blobw_flush(w, err));
-  if (n >= BLOBW_BUFFER) {
-    VDB_TRY(blobw_write(w, data, n, w->end, err));
-  } else if (n > 0) {
-    memcpy(w->buffer + w->buffered, data, n);
-    w->buffered += n;
+  const uint8_t *at = data;
+  while (n > 0) {
+    size_t part = n;
+    VDB_TRY(blobw_gather(w, at, &part, err));
+    at += part;
+    n -= part;
+    if (w->buffered == w->room || w->end % w->room == 0)
+      VDB_TRY(blobw_flush(w, err));
   }
-  w->end += n;
   return VECDB_OK;
 }
 
@@ -98,7 +132,7 @@ static int blobw_pad(struct vdb_blob_writer *w, vecdb_error *err) {
 /* Encrypts a page, into the buffer. */
 static int blobw_seal_page(struct vdb_blob_writer *w, const void *data, size_t n,
                            vecdb_error *err) {
-  if (n > BLOBW_BUFFER - w->buffered)
+  if (n > w->room - w->buffered)
     VDB_TRY(blobw_flush(w, err));
   if (!VDB_GROW(vdb_env_for(w->env, VDB_FOR_BUILD), w->tags, w->tags_capacity,
                 w->n_tags + VDB_TAG_BYTES))
@@ -269,7 +303,8 @@ static int blobw_key(struct vdb_blob_writer *w, vecdb_error *err) {
 static int blobw_prepare(struct vdb_blob_writer *w, const char *dir, vecdb_error *err) {
   const vecdb_vfs *vfs = w->env->vfs;
   w->capacity = 0;
-  w->buffer = vdb_alloc(vdb_env_for(w->env, VDB_FOR_BUILD), BLOBW_BUFFER);
+  w->room = BLOBW_BUFFER;
+  w->buffer = vdb_alloc(vdb_env_for(w->env, VDB_FOR_BUILD), w->room);
   if (!w->buffer || !VDB_GROW(vdb_env_for(w->env, VDB_FOR_BUILD), w->table, w->capacity,
                               BLOBW_SECTIONS_FIRST))
     return vdb_fail_memory(err);

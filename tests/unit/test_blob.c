@@ -18,7 +18,11 @@
 #include "tlib/simdisk.h"
 #include "tlib/thorough.h"
 
-enum { BT_TAG = VDB_TAG('T', 'E', 'S', 'T'), BT_LARGE = 700001 };
+enum {
+  BT_TAG = VDB_TAG('T', 'E', 'S', 'T'),
+  BT_LARGE = 700001,
+  BT_LARGER = 5 << 20 /* more than two huge pages, which such files are written in */
+};
 
 struct bt {
   struct memfault memory;
@@ -193,6 +197,28 @@ static void test_pieces(void **state) {
     assert_int_equal(vdb_blob_finish(w, &ids[i], &err), VECDB_OK);
     assert_int_equal(ids[i].length, ids[0].length);
     assert_true(ids[i].hash == ids[0].hash);
+  }
+  bt_free(t);
+}
+
+/* Files of more than a huge page, from appends that lie across where its pieces end. */
+static void test_larger(void **state) {
+  (void)state;
+  static const size_t pieces[] = {BT_LARGER, 300007, (2 << 20) + 1, 4 << 20};
+  struct bt *t = bt_new();
+  vecdb_error err;
+  for (uint64_t i = 0; i < VDB_COUNT(pieces); i++) {
+    struct vdb_blob_writer *w;
+    struct vdb_blob_id id;
+    struct vdb_blob *blob;
+    assert_int_equal(vdb_blob_create(&t->env, "db", VDB_BLOB_INDEX, i, &w, &err), VECDB_OK);
+    bt_section(vdb_blob_sections(w), 1, BT_LARGER, pieces[i], &err);
+    bt_section(vdb_blob_sections(w), 2, 999, 7, &err);
+    assert_int_equal(vdb_blob_finish(w, &id, &err), VECDB_OK);
+    assert_int_equal(bt_open(t, &id, true, &blob, &err), VECDB_OK);
+    bt_expect(blob, 1, BT_LARGER);
+    bt_expect(blob, 2, 999);
+    vdb_blob_close(blob);
   }
   bt_free(t);
 }
@@ -510,6 +536,7 @@ int main(void) {
       TEST_ALONE(cmocka_unit_test(test_round_trip)),
       TEST_ALONE(cmocka_unit_test(test_empty)),
       TEST_ALONE(cmocka_unit_test(test_pieces)),
+      TEST_ALONE(cmocka_unit_test(test_larger)),
       TEST_ALONE(cmocka_unit_test(test_misuse)),
       TEST_ALONE(cmocka_unit_test(test_flips)),
       TEST_ALONE(cmocka_unit_test(test_cut_swapped_stale)),

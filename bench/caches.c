@@ -13,8 +13,10 @@
  * that the process had to wait for (major faults), per query. A JSON line each. Build with URING=1,
  * else reads find blocks in the system's cache.
  *
- * results: QUERIES queries of no skew, one at a time, without a cache of results, with one that
- * has none of them, and again when it has them all, by turns, five rounds; medians of nanoseconds.
+ * results: QUERIES queries of no skew, one at a time, by turns one without a cache of results and
+ * one with a cache that does not have it, so that both see the same moment; then those of the cache
+ * again. Ten rounds, in each of which every query goes to the other side and is moved a little;
+ * medians of nanoseconds, and of the ratio.
  */
 #include <math.h>
 #include <stdio.h>
@@ -25,7 +27,7 @@
 
 #include "bench_run.h"
 
-enum { CACHES_PASS = 5000, CACHES_LIST = 16, CACHES_ROUNDS = 5, CACHES_K = 10 };
+enum { CACHES_PASS = 5000, CACHES_LIST = 16, CACHES_ROUNDS = 10, CACHES_K = 10 };
 static const double caches_noise = 0.3; /* its length, beside a row's */
 
 struct caches {
@@ -85,12 +87,13 @@ static void caches_make_queries(struct caches *c, double skew) {
     caches_query(c, caches_row(c, caches_rank(c)), c->queries + q * c->base.columns);
 }
 
+/* Opens for reading, so that it may be open twice. */
 static vecdb *caches_open(const struct caches *c, uint64_t vectors, uint64_t results,
                           vecdb_collection **collection) {
   vecdb_options options = VECDB_OPTIONS_INIT;
   vecdb *db;
   vecdb_error error;
-  options.flags = VECDB_MUST_EXIST;
+  options.flags = VECDB_MUST_EXIST | VECDB_READ_ONLY;
   options.vector_cache_bytes = vectors;
   options.cache_bytes = results;
   bench_check(vecdb_open(c->path, &options, &db, &error), "open", &error);
@@ -163,28 +166,49 @@ static double caches_median(double *values) {
   return values[CACHES_ROUNDS / 2];
 }
 
-static void caches_results(struct caches *c) {
-  double without[CACHES_ROUNDS], miss[CACHES_ROUNDS], hit[CACHES_ROUNDS];
-  double n = (double)c->n_queries / 1e9;
-  caches_make_queries(c, 0);
-  for (int i = 0; i < CACHES_ROUNDS; i++) {
-    vecdb_collection *collection;
-    vecdb *db = caches_open(c, 0, 0, &collection);
-    caches_pass(c, collection, 0, c->n_queries, NULL);
-    without[i] = caches_pass(c, collection, 0, c->n_queries, NULL) / n;
-    caches_close(db, collection);
-    db = caches_open(c, 0, (uint64_t)1 << 30, &collection);
-    /* The pass that warms up fills the cache with what no longer fits queries that were moved. */
-    caches_pass(c, collection, 0, c->n_queries, NULL);
-    for (size_t q = 0; q < c->n_queries; q++)
-      c->queries[q * c->base.columns] *= 1.0001f;
-    miss[i] = caches_pass(c, collection, 0, c->n_queries, NULL) / n;
-    hit[i] = caches_pass(c, collection, 0, c->n_queries, NULL) / n;
-    caches_close(db, collection);
+/* One round: mean nanoseconds of a search without a cache, of a miss and of a hit. */
+static void caches_round(struct caches *c, vecdb_collection *const sides[2], size_t round,
+                         double means[3]) {
+  double sums[3] = {0}, half = (double)(c->n_queries / 2);
+  for (size_t q = 0; q < c->n_queries; q++) {
+    size_t side = (q + round) % 2;
+    c->queries[q * c->base.columns] *= 1.0001f;
+    sums[side] += caches_pass(c, sides[side], q, q + 1, NULL);
   }
-  double base = caches_median(without);
+  for (size_t q = (round + 1) % 2; q < c->n_queries; q += 2)
+    sums[2] += caches_pass(c, sides[1], q, q + 1, NULL);
+  for (int i = 0; i < 3; i++)
+    means[i] = sums[i] / half * 1e9;
+}
+
+/* Bytes that hold the misses of two rounds and more, but not of all: so entries take the place of
+   others, as in a cache that has been in use. */
+static uint64_t caches_room(const struct caches *c) {
+  return 2 * c->n_queries * (c->base.columns * sizeof(float) + 1024);
+}
+
+static void caches_results(struct caches *c) {
+  double without[CACHES_ROUNDS], miss[CACHES_ROUNDS], hit[CACHES_ROUNDS], ratio[CACHES_ROUNDS];
+  vecdb_collection *sides[2];
+  vecdb *dbs[2];
+  c->n_queries -= c->n_queries % 2;
+  caches_make_queries(c, 0);
+  for (int side = 0; side < 2; side++) {
+    dbs[side] = caches_open(c, 0, side ? caches_room(c) : 0, &sides[side]);
+    caches_pass(c, sides[side], 0, c->n_queries, NULL);
+  }
+  for (size_t i = 0; i < CACHES_ROUNDS; i++) {
+    double means[3];
+    caches_round(c, sides, i, means);
+    without[i] = means[0];
+    miss[i] = means[1];
+    hit[i] = means[2];
+    ratio[i] = miss[i] / without[i];
+  }
   printf("{\"without_ns\": %.0f, \"miss_ns\": %.0f, \"miss_ratio\": %.3f, \"hit_ns\": %.0f}\n",
-         base, caches_median(miss), caches_median(miss) / base, caches_median(hit));
+         caches_median(without), caches_median(miss), caches_median(ratio), caches_median(hit));
+  for (int side = 0; side < 2; side++)
+    caches_close(dbs[side], sides[side]);
 }
 
 static size_t caches_list(const char *text, double *out) {

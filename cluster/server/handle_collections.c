@@ -1,4 +1,5 @@
 /* handle_collections.c - collections, their indexes and their upkeep. */
+#include "server/dynamic.h"
 #include "server/guard.h"
 #include "server/handlers.h"
 #include "server/json_schema.h"
@@ -35,13 +36,14 @@ json_t *srv_collection_json(struct engine_collection *collection) {
 }
 
 void srv_collection_create(struct srv_call *call) {
-  static const char *const keys[] = {"name", "description", "fields", NULL};
+  static const char *const keys[] = {"name", "description", "fields", "dynamic", NULL};
   const char *name = "";
   vecdb_schema schema;
   if (!srv_only_keys(call, call->json, keys) || !srv_take_text(call, call->json, "name", &name))
     return;
   srv_call_about(call, name);
-  if (!srv_schema_read(call, call->json, &schema))
+  if (!srv_schema_read(call, call->json, &schema) ||
+      !srv_dynamic_enable(call, call->json, &schema))
     return;
   struct engine_collection *collection;
   vecdb_error error;

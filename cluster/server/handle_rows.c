@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "server/dynamic.h"
 #include "server/guard.h"
 #include "server/handlers.h"
 #include "server/json_read.h"
@@ -20,9 +21,10 @@ typedef int rows_write(struct srv_call *call, struct engine_collection *collecti
 
 /* ---- Writes ---------------------------------------------------------------------------------- */
 
-/* Writes an array of row objects and gives their keys; NULL after answering. */
-static json_t *rows_put(struct srv_call *call, struct engine_collection *collection, json_t *rows,
-                        rows_write *write) {
+/* Writes an array of row objects, which the schema names all of, and gives their keys; NULL after
+   answering. */
+static json_t *rows_put_named(struct srv_call *call, struct engine_collection *collection,
+                              json_t *rows, rows_write *write) {
   const vecdb_schema *schema = engine_collection_schema(collection);
   const vecdb_field *key = srv_schema_key(schema);
   vecdb_batch batch;
@@ -48,6 +50,14 @@ static json_t *rows_put(struct srv_call *call, struct engine_collection *collect
   }
   if (!out)
     srv_call_no_memory(call);
+  return out;
+}
+
+static json_t *rows_put(struct srv_call *call, struct engine_collection *collection, json_t *rows,
+                        rows_write *write) {
+  json_t *named = srv_milvus_fold(call, engine_collection_schema(collection), rows);
+  json_t *out = named ? rows_put_named(call, collection, named, write) : NULL;
+  json_decref(named);
   return out;
 }
 
@@ -176,11 +186,12 @@ void srv_rows_delete(struct srv_call *call) {
   struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
-  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
+  const vecdb_schema *schema = engine_collection_schema(collection);
   vecdb_keys list;
   vecdb_error error;
   uint64_t deleted = 0;
-  if (!array || srv_keys_read(call, key, array, &list)) {
+  if (array ? srv_keys_read(call, srv_schema_key(schema), array, &list)
+            : srv_milvus_names(call, schema, &filter)) {
     int rc = array ? srv_guard_delete(call, collection, &list, &deleted, &error)
                    : srv_guard_delete_where(call, collection, &filter, &deleted, &error);
     if (rc != VECDB_OK)
@@ -193,10 +204,10 @@ void srv_rows_delete(struct srv_call *call) {
 
 /* ---- Reads ----------------------------------------------------------------------------------- */
 
-static json_t *rows_list(const struct engine_rows *rows) {
+static json_t *rows_list(const struct srv_dynamic *dynamic, const struct engine_rows *rows) {
   json_t *out = json_array();
   for (size_t i = 0; i < engine_rows_count(rows); i++)
-    json_array_append_new(out, srv_row_write(rows, i, SIZE_MAX));
+    json_array_append_new(out, srv_dynamic_row(dynamic, rows, i, SIZE_MAX));
   return out;
 }
 
@@ -211,15 +222,18 @@ void srv_rows_get(struct srv_call *call) {
   struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
+  const vecdb_schema *schema = engine_collection_schema(collection);
+  struct srv_dynamic dynamic;
   vecdb_keys list;
   struct engine_rows *rows;
   vecdb_error error;
-  if (srv_keys_read(call, srv_schema_key(engine_collection_schema(collection)), array, &list)) {
+  if (srv_keys_read(call, srv_schema_key(schema), array, &list) &&
+      srv_dynamic_settle(call, schema, NULL, &fields, &n_fields, &dynamic)) {
     struct srv_guard_fields wanted = {fields, n_fields};
     if (srv_guard_get(call, collection, &list, wanted, NULL, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
-      srv_call_answer(call, 200, json_pack("{s:o}", "rows", rows_list(rows)));
+      srv_call_answer(call, 200, json_pack("{s:o}", "rows", rows_list(&dynamic, rows)));
       engine_rows_free(rows);
     }
   }
@@ -242,21 +256,25 @@ void srv_row_get(struct srv_call *call) {
   struct engine_collection *collection = srv_call_collection(call, call->args[0]);
   if (!collection)
     return;
-  static const struct srv_guard_fields all = {NULL, 0};
+  struct srv_guard_fields all = {NULL, 0};
+  struct srv_dynamic dynamic;
   int64_t integer;
   vecdb_string string;
   vecdb_keys one;
   struct engine_rows *rows = NULL;
   vecdb_error error;
-  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
-  if (!rows_path_key(key, call->args[1], &integer, &string, &one))
+  const vecdb_schema *schema = engine_collection_schema(collection);
+  bool good = srv_dynamic_settle(call, schema, NULL, &all.names, &all.n, &dynamic);
+  if (good && !rows_path_key(srv_schema_key(schema), call->args[1], &integer, &string, &one)) {
     srv_call_fail(call, 400, "TYPE", "the key \"%.100s\" is no INT64", call->args[1]);
-  else if (srv_guard_get(call, collection, &one, all, NULL, &rows, &error) != VECDB_OK)
+    good = false;
+  }
+  if (good && srv_guard_get(call, collection, &one, all, NULL, &rows, &error) != VECDB_OK)
     srv_call_error(call, &error);
-  else if (engine_rows_count(rows) == 0)
+  else if (good && engine_rows_count(rows) == 0)
     srv_call_fail(call, 404, "NOT_FOUND", "there is no row with the key %.100s", call->args[1]);
-  else
-    srv_call_answer(call, 200, srv_row_write(rows, 0, SIZE_MAX));
+  else if (good)
+    srv_call_answer(call, 200, srv_dynamic_row(&dynamic, rows, 0, SIZE_MAX));
   engine_rows_free(rows);
   engine_collection_release(collection);
 }
@@ -287,16 +305,19 @@ void srv_rows_query(struct srv_call *call) {
     return;
   json_t *after = json_object_get(call->json, "after");
   json_t *list = after && !json_is_null(after) ? json_pack("[O]", after) : NULL;
+  struct srv_dynamic dynamic;
   struct engine_rows *rows;
   vecdb_error error;
-  const vecdb_field *key = srv_schema_key(engine_collection_schema(collection));
-  if (!list || srv_keys_read(call, key, list, &params.after)) {
+  const vecdb_schema *schema = engine_collection_schema(collection);
+  if ((!list || srv_keys_read(call, srv_schema_key(schema), list, &params.after)) &&
+      srv_dynamic_settle(call, schema, &params.filter, &params.fields, &params.n_fields,
+                         &dynamic)) {
     if (srv_guard_query(call, collection, &params, &rows, &error) != VECDB_OK) {
       srv_call_error(call, &error);
     } else {
-      srv_call_answer(
-          call, 200,
-          json_pack("{s:o, s:o}", "rows", rows_list(rows), "next", rows_next(rows, params.limit)));
+      srv_call_answer(call, 200,
+                      json_pack("{s:o, s:o}", "rows", rows_list(&dynamic, rows), "next",
+                                rows_next(rows, params.limit)));
       engine_rows_free(rows);
     }
   }
@@ -314,6 +335,10 @@ void srv_rows_count(struct srv_call *call) {
     return;
   uint64_t count;
   vecdb_error error;
+  if (!srv_milvus_names(call, engine_collection_schema(collection), &filter)) {
+    engine_collection_release(collection);
+    return;
+  }
   if (srv_guard_count(call, collection, &filter, &count, &error) != VECDB_OK)
     srv_call_error(call, &error);
   else

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "server/dynamic.h"
 #include "server/embed.h"
 #include "server/guard.h"
 #include "server/handlers.h"
@@ -23,6 +24,7 @@ struct search {
   vecdb_search_params params;
   vecdb_control control;
   vecdb_group_by group; /* field NULL: hits are not grouped */
+  struct srv_dynamic dynamic;
   bool batch;     /* the request has "vectors" */
   json_t *filter; /* made by the server: the parameters borrow from it */
 };
@@ -154,6 +156,10 @@ static bool search_options(struct search *s, json_t *json) {
       !srv_filter_read(call, json, &s->params.filter) || !search_consistency(s, json) ||
       !search_field(s, field))
     return false;
+  if (!srv_dynamic_settle(call, s->schema, &s->params.filter,
+                          s->params.fields ? &s->params.fields : NULL, &s->params.n_fields,
+                          &s->dynamic))
+    return false;
   s->group.hits += s->group.hits == 0; /* 0: the default */
   s->params.plan = exact ? VECDB_PLAN_EXACT : VECDB_PLAN_AUTO;
   s->params.field = s->field->name;
@@ -177,7 +183,7 @@ static json_t *search_hits(const struct search *s, const vecdb_hit *hits, uint32
         json_pack("{s:o, s:f}", shape->key, srv_value_write(engine_rows_value(rows, row, 0)),
                   "score", (double)hits[i].score);
     if (hit && (s->params.n_fields || !s->params.fields))
-      json_object_set_new(hit, shape->rest, srv_row_write(rows, row, 0));
+      json_object_set_new(hit, shape->rest, srv_dynamic_row(&s->dynamic, rows, row, 0));
     json_array_append_new(out, hit);
   }
   return out;

@@ -58,8 +58,9 @@ struct srv_milvus_wanted {
 /* Settles the names in `fields` by the schema. False after answering. */
 bool srv_milvus_settle(struct srv_call *call, const vecdb_schema *schema,
                        struct srv_milvus_wanted *wanted);
+/* A row without its column `skip` (SIZE_MAX: none). */
 json_t *srv_milvus_row(const struct srv_milvus_wanted *wanted, const struct engine_rows *rows,
-                       size_t row);
+                       size_t row, size_t skip);
 
 /* ---- milvus_rest_rows.c ---------------------------------------------------------------------- */
 

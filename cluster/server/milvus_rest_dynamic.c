@@ -119,8 +119,8 @@ bool srv_milvus_settle(struct srv_call *call, const vecdb_schema *schema,
 }
 
 json_t *srv_milvus_row(const struct srv_milvus_wanted *w, const struct engine_rows *rows,
-                       size_t row) {
-  json_t *out = srv_row_write(rows, row, SIZE_MAX);
+                       size_t row, size_t skip) {
+  json_t *out = srv_row_write(rows, row, skip);
   json_t *extra = json_incref(json_object_get(out, MILVUS_DYNAMIC));
   json_object_del(out, MILVUS_DYNAMIC);
   if (w->all)

@@ -127,7 +127,7 @@ static bool milvus_fields(struct srv_call *call, bool all, struct srv_milvus_wan
 static json_t *milvus_list(const struct srv_milvus_wanted *wanted, const struct engine_rows *rows) {
   json_t *out = json_array();
   for (size_t i = 0; i < engine_rows_count(rows); i++)
-    json_array_append_new(out, srv_milvus_row(wanted, rows, i));
+    json_array_append_new(out, srv_milvus_row(wanted, rows, i, SIZE_MAX));
   return out;
 }
 
@@ -382,7 +382,7 @@ static uint32_t milvus_hits(const struct srv_milvus_wanted *wanted, const vecdb_
                             json_t *out) {
   uint32_t first = skip < n ? skip : n;
   for (uint32_t i = first; i < n; i++) {
-    json_t *one = srv_milvus_row(wanted, rows, hits[i].row);
+    json_t *one = srv_milvus_row(wanted, rows, hits[i].row, SIZE_MAX);
     json_object_set_new(one, "distance", json_real((double)hits[i].score));
     json_array_append_new(out, one);
   }

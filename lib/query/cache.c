@@ -92,21 +92,59 @@ static void cache_link(struct cache_part *part, struct cache_entry *e) {
   part->newest = e;
 }
 
-/* Takes the oldest entry out and frees it; its bytes, or 0 when there is none. The lock is held. */
-static uint64_t cache_drop_oldest(struct vdb_cache *cache, struct cache_part *part) {
+/* Takes the oldest entry out; NULL when there is none. The lock is held. */
+static struct cache_entry *cache_take_oldest(struct vdb_cache *cache, struct cache_part *part) {
   struct cache_entry *e = part->oldest;
   if (!e)
-    return 0;
-  uint64_t bytes = e->bytes;
+    return NULL;
   struct cache_entry **at = cache_bucket(cache, part, e->hash);
   while (*at != e)
     at = &(*at)->next;
   *at = e->next;
   cache_unlink(part, e);
-  part->bytes -= bytes;
+  part->bytes -= e->bytes;
   part->entries--;
+  return e;
+}
+
+/* The same, and frees it; its bytes, or 0. */
+static uint64_t cache_drop_oldest(struct vdb_cache *cache, struct cache_part *part) {
+  struct cache_entry *e = cache_take_oldest(cache, part);
+  uint64_t bytes = e ? e->bytes : 0;
   vdb_free(cache->mem, e);
   return bytes;
+}
+
+/* Takes out entries until `bytes` more have room, and gives them as a list along `next`. The lock
+   is held. */
+static struct cache_entry *cache_make_room(struct vdb_cache *cache, struct cache_part *part,
+                                           size_t bytes) {
+  struct cache_entry *gone = NULL, *e;
+  while (part->bytes + bytes > part->limit && (e = cache_take_oldest(cache, part)) != NULL) {
+    e->next = gone;
+    gone = e;
+  }
+  return gone;
+}
+
+/* A block of `bytes` or somewhat more, of what was taken out if one fits, for a new one costs more
+   than all the rest; the others are freed. NULL: no memory. Sets its bytes. */
+static struct cache_entry *cache_block(struct vdb_cache *cache, struct cache_entry *gone,
+                                       size_t bytes) {
+  struct cache_entry *block = NULL, *next;
+  for (; gone; gone = next) {
+    next = gone->next;
+    if (!block && gone->bytes >= bytes && gone->bytes / 2 <= bytes)
+      block = gone;
+    else
+      vdb_free(cache->mem, gone);
+  }
+  if (block)
+    return block;
+  block = vdb_alloc(cache->mem, bytes);
+  if (block)
+    block->bytes = bytes;
+  return block;
 }
 
 VDB_INTERNAL void vdb_cache_free(struct vdb_cache *cache) {
@@ -181,26 +219,28 @@ VDB_INTERNAL void vdb_cache_put(struct vdb_cache *cache, struct vdb_bytes key,
   size_t bytes = sizeof(struct cache_entry) + cache_hits_at(key.n) + n * sizeof *hits;
   if (bytes > part->limit / 2)
     return;
-  struct cache_entry *e = vdb_alloc(cache->mem, bytes);
+  vdb_mutex_lock(&part->mu);
+  bool there = cache_find(cache, part, hash, key) != NULL; /* by another thread, meanwhile */
+  struct cache_entry *gone = there ? NULL : cache_make_room(cache, part, bytes);
+  vdb_mutex_unlock(&part->mu);
+  struct cache_entry *e = there ? NULL : cache_block(cache, gone, bytes);
   if (!e)
     return;
-  *e = (struct cache_entry){.hash = hash, .n_key = key.n, .n_hits = n, .bytes = bytes};
+  *e = (struct cache_entry){.hash = hash, .n_key = key.n, .n_hits = n, .bytes = e->bytes};
   memcpy(e + 1, key.data, key.n);
   if (n > 0)
     memcpy(cache_hits_of(e), hits, n * sizeof *hits);
   vdb_mutex_lock(&part->mu);
-  bool there = cache_find(cache, part, hash, key) != NULL; /* by another thread, meanwhile */
-  if (!there) {
-    while (part->bytes + bytes > part->limit && cache_drop_oldest(cache, part) > 0)
-      ;
+  bool fits = part->bytes + e->bytes <= part->limit && !cache_find(cache, part, hash, key);
+  if (fits) {
     struct cache_entry **bucket = cache_bucket(cache, part, hash);
     e->next = *bucket;
     *bucket = e;
     cache_link(part, e);
-    part->bytes += bytes;
+    part->bytes += e->bytes;
     part->entries++;
   }
   vdb_mutex_unlock(&part->mu);
-  if (there)
+  if (!fits)
     vdb_free(cache->mem, e);
 }

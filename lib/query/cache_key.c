@@ -81,6 +81,18 @@ static bool cache_write_filter(struct vdb_writer *out, const vecdb_filter *filte
   return true;
 }
 
+/* Takes the memory of a key at once, but for values of parameters. */
+static bool cache_key_room(const struct vdb_request *r, const vecdb_search_params *params,
+                           struct vdb_writer *out) {
+  size_t query = r->sparse ? vdb_request_sparse(r, 0).n * sizeof(vecdb_sparse_pair)
+                           : vdb_elem_row_bytes(r->elem, r->field->dim);
+  size_t text = params->filter.text ? params->filter.length : 0;
+  size_t room = sizeof(struct cache_head) + sizeof(vecdb_index_params) +
+                r->snapshot->n_segs * sizeof(struct cache_seg) + query + text + 64;
+  out->failed = !VDB_GROW(out->mem, out->data, out->capacity, room);
+  return !out->failed;
+}
+
 VDB_INTERNAL bool vdb_cache_key(const struct vdb_request *r, const vecdb_search_params *params,
                                 struct vdb_writer *out) {
   const struct vdb_snapshot *s = r->snapshot;
@@ -97,6 +109,8 @@ VDB_INTERNAL bool vdb_cache_key(const struct vdb_request *r, const vecdb_search_
                             .plan = r->plan,
                             .recall = r->recall,
                             .n_segs = s->n_segs};
+  if (!cache_key_room(r, params, out))
+    return false;
   vdb_write_bytes(out, &head, sizeof head);
   vdb_write_bytes(out, &s->index[r->field_no], sizeof s->index[r->field_no]);
   cache_write_segs(r, out);

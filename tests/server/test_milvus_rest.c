@@ -425,6 +425,50 @@ static void test_dynamic(void **state) {
   json_decref(ask(w, 1100, ENTITIES "/insert", DYNAMIC "\"data\": [5]}"));
 }
 
+/* The same over the native interface, in a collection made there. */
+static void test_dynamic_native(void **state) {
+  const struct web *w = *state;
+  static const char create[] =
+      "{\"name\": \"loose\", \"dynamic\": true, \"fields\": ["
+      "{\"name\": \"id\", \"type\": \"INT64\", \"primary_key\": true},"
+      "{\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1}]}";
+  web_do(w, 201, "POST", "/v1/collections", create);
+  web_do(w, 200, "POST", "/v1/collections/loose/rows",
+         "{\"rows\": [{\"id\": 1, \"v\": [1], \"price\": 3, \"_dynamic\": \"own\"},"
+         "{\"id\": 2, \"v\": [1], \"tags\": [\"a\"]}]}");
+  static const struct {
+    const char *method, *path, *ask, *answer;
+  } asks[] = {
+      {"GET", "/rows/1", NULL, "{\"id\": 1, \"v\": [1.0], \"price\": 3, \"_dynamic\": \"own\"}"},
+      {"POST", "/rows/get", "{\"keys\": [2, 1], \"fields\": [\"price\", \"tags\"]}",
+       "{\"rows\": [{\"id\": 2, \"tags\": [\"a\"]}, {\"id\": 1, \"price\": 3}]}"},
+      {"POST", "/query", "{\"filter\": \"price > 2\", \"fields\": [\"$meta\"]}",
+       "{\"rows\": [{\"id\": 1, \"$meta\": {\"price\": 3, \"_dynamic\": \"own\"}}],"
+       " \"next\": null}"},
+      {"POST", "/count", "{\"filter\": \"json_contains(tags, 'a')\"}", "{\"count\": 1}"},
+      {"POST", "/rows/delete", "{\"filter\": \"price == 3\"}", "{\"deleted\": 1}"}};
+  for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+    char path[64];
+    snprintf(path, sizeof path, "/v1/collections/loose%s", asks[i].path);
+    json_t *answer = web_expect(w, 200, asks[i].method, path, asks[i].ask);
+    json_t *wanted = json_loads(asks[i].answer, 0, NULL);
+    if (!json_equal(answer, wanted))
+      fail_msg("%s: %s", asks[i].path, json_dumps(answer, 0));
+    json_decref(answer);
+    json_decref(wanted);
+  }
+  json_t *answer = web_expect(w, 200, "POST", "/v1/collections/loose/search",
+                              "{\"vector\": [1], \"filter\": \"tags[0] == 'a'\","
+                              "\"fields\": [\"tags\"]}");
+  json_t *hit = json_array_get(json_object_get(answer, "hits"), 0);
+  assert_int_equal(json_integer_value(json_object_get(hit, "id")), 2);
+  json_t *tags = json_object_get(json_object_get(hit, "fields"), "tags");
+  assert_string_equal(json_string_value(json_array_get(tags, 0)), "a");
+  json_decref(answer);
+  web_fails(w, 400, "UNKNOWN_FIELD", "PATCH", "/v1/collections/loose/rows",
+            "{\"rows\": [{\"id\": 2, \"price\": 1}]}");
+}
+
 static void test_dynamic_quick(void **state) {
   const struct web *w = *state;
   expect(w, COLLECTIONS "/create",
@@ -503,6 +547,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_json, setup, teardown),
       cmocka_unit_test_setup_teardown(test_numbers_below, setup, teardown),
       cmocka_unit_test_setup_teardown(test_dynamic, setup, teardown),
+      cmocka_unit_test_setup_teardown(test_dynamic_native, setup, teardown),
       cmocka_unit_test_setup_teardown(test_dynamic_quick, setup, teardown),
       cmocka_unit_test_setup_teardown(test_wrong_requests, setup, teardown),
   };

@@ -305,7 +305,7 @@ bench-encrypt: build/bench/encrypt ## what encryption costs: ROWS=, DIM=
 bench-server: ## the server under load: DATA= a folder with base.npy and query.npy, PARTS=
 	@$(DEPS) lib server
 	@$(DEPS) wrk || echo 'without wrk its closed loop is not measured'
-	$(SUB) QUIET=1 build/vecdbd build/bench/load build/bench/overhead
+	$(SUB) QUIET=1 build/vecdbd build/bench/load build/bench/overhead build/bench/refuse
 	@bench/server.sh '$(DATA)' $(PARTS)
 
 # ---- The server -----------------------------------------------------------------------------------

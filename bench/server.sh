@@ -204,9 +204,24 @@ per_second() {
   awk -v n="$(echo "$1" | field ok)" "BEGIN {print int(n / ($3 - $2))}"
 }
 
+# refusal: microseconds of processor time that turning one request away takes a server that does
+# nothing else, as fast as it can (refuse.c); into $refusal.
+refusal() {
+  $on_server build/bench/refuse 2>$folder/log >$folder/refuse &
+  server=$!
+  until port=$(sed -n 's/.*on port //p' $folder/log) && [ -n "$port" ]; do kill -0 $server; done
+  load 100000 2 "$many" >&2
+  stop
+  refusal=$(field us_each <$folder/refuse)
+}
+
 # The peak is what the server answers when clients wait for answers, with as many clients as it is
-# largest with; then requests come three times as fast as that.
+# largest with; then requests come as fast as that, and three times as fast, over $many connections.
+# share_at_best is what the peak leaves of itself where a refusal takes what the system's part does
+# (refusal), and the server's own part nothing: with a second for the peak's searches and for two
+# refusals beside each that is left out, (1 - 3x) / (1 - x), x being the peak times a refusal.
 overload() {
+  refusal
   start
   for _ in $(seq "$rounds"); do
     peak=0
@@ -218,13 +233,17 @@ overload() {
         work=$(per_second "$line" "$before" "$(used)")
       fi
     done
+    once=$(load "$peak" "$each" "$many" | field per_second)
     before=$(used)
     line=$(load "$(awk "BEGIN {print int(3 * $peak)}")" $((2 * each)) "$many")
     after=$(used)
     echo "$line"
     goodput=$(echo "$line" | field per_second)
-    echo "{\"setup\": \"$setup\", \"peak\": $peak, \"goodput\": $goodput," \
-      "\"share\": $(awk "BEGIN {print $goodput / $peak}")," \
+    echo "{\"setup\": \"$setup\", \"peak\": $peak, \"asked_as_fast_as_that\": $once," \
+      "\"goodput\": $goodput, \"share\": $(awk "BEGIN {print $goodput / $peak}")," \
+      "\"share_of_what_it_answers_asked_once\": $(awk "BEGIN {print $goodput / $once}")," \
+      "\"refusal_us_at_least\": $refusal, \"share_at_best\":" \
+      "$(awk "BEGIN {x = $peak * $refusal / 1e6; print (1 - 3 * x) / (1 - x)}")," \
       "\"answered_by_a_second_of_the_server\": {\"peak\": $work, \"three_times\":" \
       "$(per_second "$line" "$before" "$after")}, \"server_processor_seconds\":" \
       "$(awk "BEGIN {print $after - $before}")," \

@@ -22,16 +22,21 @@ void srv_call_answer(struct srv_call *call, int status, json_t *answer) {
   call->status = status;
 }
 
-void srv_call_no_memory(struct srv_call *call) {
-  static const char text[] =
-      "{\"error\": {\"code\": \"NO_MEMORY\", \"message\": \"the server is out of memory\"}}";
+void srv_call_text(struct srv_call *call, int status, const char *text, size_t n) {
   json_decref(call->answer);
   call->answer = NULL;
   call->text = text;
-  call->text_bytes = sizeof text - 1;
+  call->text_bytes = n;
   call->content_type = "application/json";
+  call->failed = NULL;
+  call->status = status;
+}
+
+void srv_call_no_memory(struct srv_call *call) {
+  static const char text[] =
+      "{\"error\": {\"code\": \"NO_MEMORY\", \"message\": \"the server is out of memory\"}}";
+  srv_call_text(call, 503, text, sizeof text - 1);
   call->failed = "NO_MEMORY";
-  call->status = 503;
 }
 
 void srv_call_fail(struct srv_call *call, int status, const char *code, const char *format, ...) {

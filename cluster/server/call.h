@@ -65,6 +65,8 @@ typedef void srv_handler(struct srv_call *call);
 
 /* Gives the answer: takes the reference. */
 void srv_call_answer(struct srv_call *call, int status, json_t *answer);
+/* Gives an answer of JSON that is text already: in the arena, or outliving the call. */
+void srv_call_text(struct srv_call *call, int status, const char *text, size_t n);
 /* Answers with {"error": {"code", "message", ...}}; code is a word such as "NOT_FOUND". */
 void srv_call_fail(struct srv_call *call, int status, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -11,6 +11,7 @@
 #include "server/json_numbers.h"
 #include "server/json_rows.h"
 #include "server/json_schema.h"
+#include "server/search_answer.h"
 #include "server/server.h"
 
 enum { SEARCH_TOP_K = 10 };
@@ -174,30 +175,6 @@ struct search_shape {
   const char *rest;
 };
 
-static json_t *search_hits(const struct search *s, const vecdb_hit *hits, uint32_t n,
-                           const struct engine_rows *rows, const struct search_shape *shape) {
-  json_t *out = json_array();
-  for (uint32_t i = 0; i < n; i++) {
-    size_t row = hits[i].row;
-    json_t *hit =
-        json_pack("{s:o, s:f}", shape->key, srv_value_write(engine_rows_value(rows, row, 0)),
-                  "score", (double)hits[i].score);
-    if (hit && (s->params.n_fields || !s->params.fields))
-      json_object_set_new(hit, shape->rest, srv_dynamic_row(&s->dynamic, rows, row, 0));
-    json_array_append_new(out, hit);
-  }
-  return out;
-}
-
-static json_t *search_info(const vecdb_search_info *info) {
-  return json_pack("{s:b, s:i, s:i, s:i, s:i, s:I, s:I, s:I, s:I}", "partial", (int)info->partial,
-                   "segments", (int)info->segments, "segments_exact", (int)info->segments_exact,
-                   "segments_graph", (int)info->segments_graph, "fallbacks", (int)info->fallbacks,
-                   "rows", (json_int_t)info->rows, "rows_allowed", (json_int_t)info->rows_allowed,
-                   "distances", (json_int_t)info->distances, "elapsed_us",
-                   (json_int_t)(info->elapsed_ns / 1000));
-}
-
 /* Searches, for groups if so asked; a NULL field of groups is none. */
 static int search_ask(struct search *s, vecdb_hit *hits, uint32_t *counts,
                       vecdb_search_info *info, struct engine_rows **rows, vecdb_error *error) {
@@ -207,23 +184,10 @@ static int search_ask(struct search *s, vecdb_hit *hits, uint32_t *counts,
   return srv_guard_search(s->call, s->collection, &s->params, hits, counts, info, rows, error);
 }
 
-/* The hits of query q; or its groups, each the list of its hits. */
-static json_t *search_query(const struct search *s, uint32_t q, const vecdb_hit *hits,
-                            const uint32_t *counts, const struct engine_rows *rows,
-                            const struct search_shape *shape) {
-  size_t k = s->params.k, size = s->group.hits;
-  if (!s->group.field)
-    return search_hits(s, hits + q * k, counts[q], rows, shape);
-  json_t *out = json_array();
-  for (size_t g = q * k; g < (q + 1) * k && counts[g] > 0; g++)
-    json_array_append_new(out, search_hits(s, hits + g * size, counts[g], rows, shape));
-  return out;
-}
-
-/* Runs the search and gives {"hits", "groups" or "results", "info"}; NULL after answering. */
-static json_t *search_run(struct search *s, const struct search_shape *shape) {
+/* Runs the search and answers; `query`: the text that is searched for, to be repeated. */
+static void search_run(struct search *s, const struct search_shape *shape, const char *query) {
   uint32_t n = s->params.n_queries, k = s->params.k;
-  bool groups = s->group.field != NULL;
+  bool groups = s->group.field != NULL, fields = s->params.n_fields || !s->params.fields;
   if (k > VECDB_MAX_K || s->group.hits > VECDB_MAX_K)
     k = 0; /* the library says what is wrong with it */
   vecdb_hit *hits = srv_arena_array(&s->call->arena, (size_t)n * k * s->group.hits + 1,
@@ -235,26 +199,17 @@ static json_t *search_run(struct search *s, const struct search_shape *shape) {
   vecdb_error error;
   if (!hits || !counts) {
     srv_call_no_memory(s->call);
-    return NULL;
+    return;
   }
   if (search_ask(s, hits, counts, &info, &rows, &error) != VECDB_OK) {
     srv_call_error(s->call, &error);
-    return NULL;
+    return;
   }
-  json_t *out = json_object();
-  json_t *results = json_array();
-  for (uint32_t q = 0; q < n; q++)
-    json_array_append_new(results, search_query(s, q, hits, counts, rows, shape));
+  const struct srv_search_answer answer = {
+      shape->key, fields ? shape->rest : NULL, n, k, groups ? s->group.hits : 0, s->batch, query,
+      hits, counts, rows, &s->dynamic, &info};
+  srv_search_answer(s->call, &answer);
   engine_rows_free(rows);
-  if (s->batch)
-    json_object_set(out, "results", results);
-  else
-    json_object_set(out, groups ? "groups" : "hits", json_array_get(results, 0));
-  json_object_set_new(out, "info", search_info(&info));
-  json_decref(results);
-  if (!out)
-    srv_call_no_memory(s->call);
-  return out;
 }
 
 static bool search_begin(struct search *s, struct srv_call *call, const char *collection) {
@@ -285,9 +240,7 @@ void srv_search(struct srv_call *call) {
   if (search_options(&s, call->json) && search_queries(&s, call->json)) {
     if (!s.params.fields)
       s.params.fields = none; /* only the key, unless fields are asked for */
-    json_t *out = search_run(&s, &shape);
-    if (out)
-      srv_call_answer(call, 200, out);
+    search_run(&s, &shape, NULL);
   }
   search_end(&s);
 }
@@ -389,12 +342,7 @@ void srv_front_search(struct srv_call *call) {
     good = false;
   }
   s.params.field = good ? s.field->name : NULL;
-  if (good && front_filter(&s, json) && front_fields(&s) && search_text(&s, text)) {
-    json_t *out = search_run(&s, &shape);
-    if (out) {
-      json_object_set_new(out, "query", json_string(text));
-      srv_call_answer(call, 200, out);
-    }
-  }
+  if (good && front_filter(&s, json) && front_fields(&s) && search_text(&s, text))
+    search_run(&s, &shape, text);
   search_end(&s);
 }

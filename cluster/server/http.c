@@ -157,26 +157,23 @@ static void http_run(void *item) {
 }
 
 /* The refusal in the words of the call's dialect. A thread that turns many away puts it together
-   once: under overload each costs what a search does not get. */
+   once: under overload each costs what a search does not get. It is this thread that writes it. */
 static void http_turn_away(struct srv_call *call) {
   static _Thread_local struct {
     srv_error_shape *errors;
-    int status;
+    int status; /* 0: it is to be put together */
+    size_t n;
     char text[HTTP_REFUSAL];
   } last;
   if (!last.status || last.errors != call->errors) {
     srv_call_fail(call, 429, "OVERLOADED", "too many requests are waiting; try again");
-    size_t room = HTTP_REFUSAL - 1;
-    size_t n = call->answer ? json_dumpb(call->answer, last.text, room, JSON_COMPACT) : 0;
+    last.n = call->answer ? json_dumpb(call->answer, last.text, HTTP_REFUSAL, JSON_COMPACT) : 0;
     last.errors = call->errors;
-    last.status = n > 0 && n <= room ? call->status : 0;
-    last.text[last.status ? n : 0] = '\0';
+    last.status = last.n > 0 && last.n <= HTTP_REFUSAL ? call->status : 0;
     return;
   }
+  srv_call_text(call, last.status, last.text, last.n);
   call->failed = "OVERLOADED";
-  call->status = last.status;
-  call->text = srv_arena_text(&call->arena, last.text, strlen(last.text));
-  call->text_bytes = call->text ? strlen(last.text) : 0;
 }
 
 bool srv_http_whole(struct http_conn *c) {

@@ -66,14 +66,6 @@ bool srv_http_head_add(struct http_head *h, enum http_part part, const char *tex
   return head_append(h, text, n);
 }
 
-bool srv_http_head_end(struct http_head *h) {
-  if (!head_append(h, "", 1))
-    return false;
-  h->first = strlen(h->text) + 1;
-  h->text[strcspn(h->text, "?")] = '\0'; /* nothing here is asked by a query string */
-  return true;
-}
-
 /* Steps from a header to the next, from NULL to the first; false after the last one. */
 static bool head_next(const struct http_head *h, const char **name, const char **value) {
   const char *at = *name ? *value + strlen(*value) + 1 : h->text + h->first;
@@ -84,9 +76,26 @@ static bool head_next(const struct http_head *h, const char **name, const char *
   return true;
 }
 
-const char *srv_http_head_find(const struct http_head *h, const char *wanted) {
+static uint32_t head_letter(const char *name) {
+  return 1u << (*name & 31);
+}
+
+bool srv_http_head_end(struct http_head *h) {
+  if (!head_append(h, "", 1))
+    return false;
+  h->first = strlen(h->text) + 1;
+  char *question = strchr(h->text, '?');
+  if (question)
+    *question = '\0'; /* nothing here is asked by a query string */
   const char *name = NULL, *value = NULL;
   while (head_next(h, &name, &value))
+    h->letters |= head_letter(name);
+  return true;
+}
+
+const char *srv_http_head_find(const struct http_head *h, const char *wanted) {
+  const char *name = NULL, *value = NULL;
+  while ((h->letters & head_letter(wanted)) && head_next(h, &name, &value))
     if (strcasecmp(name, wanted) == 0)
       return value;
   return NULL;
@@ -95,7 +104,7 @@ const char *srv_http_head_find(const struct http_head *h, const char *wanted) {
 bool srv_http_head_twice(const struct http_head *h, const char *wanted) {
   const char *name = NULL, *value = NULL;
   unsigned n = 0;
-  while (head_next(h, &name, &value))
+  while ((h->letters & head_letter(wanted)) && head_next(h, &name, &value))
     n += strcasecmp(name, wanted) == 0;
   return n > 1;
 }

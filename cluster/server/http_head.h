@@ -17,7 +17,8 @@ enum http_part { HTTP_TARGET, HTTP_NAME, HTTP_VALUE };
 struct http_head {
   char *text; /* the target, then name and value of each header, all with a NUL at the end */
   size_t n, room;
-  size_t first; /* where the headers begin, once all has come */
+  size_t first; /* where the headers begin, once all has come, */
+  uint32_t letters; /* and with what letters, in any case, as bits: most asked for are not there */
   enum http_part part; /* of the newest bytes */
   char seen;   /* the newest byte of srv_http_head_see; 0: none but blank lines */
   bool ending; /* it has seen all of the head but the last line feed, */

@@ -3,6 +3,7 @@
  * by the C++ library, as RapidJSON cannot be told a number of digits. Without exceptions.
  */
 #include <charconv>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr size_t write_number = 40; /* longer than any */
 constexpr int write_digits = 9;
+constexpr double write_least = 1e-4, write_most = 1e9; /* beyond, these have an exponent */
 constexpr ptrdiff_t write_short = 14; /* characters of a float that are all written */
 constexpr size_t write_levels = 2050; /* one more than values are deep, as they are read */
 constexpr size_t write_level = 16;    /* bytes that the writer keeps of an open value */
@@ -41,27 +43,37 @@ typedef rapidjson::MemoryPoolAllocator<> write_pool;
 typedef rapidjson::Writer<write_stream, rapidjson::UTF8<>, rapidjson::UTF8<>, write_pool>
     write_writer;
 
-/* Nine digits where these say it all, or where it is a float that would need many more to be told
-   from other doubles; else as many as it needs. */
-char *write_digits_of(char *text, char *end, double value) {
-  double read = 0;
-  char *nine = std::to_chars(text, end, value, std::chars_format::general, write_digits).ptr;
-  std::from_chars(text, nine, read);
-  if (read == value)
-    return nine;
-  char other[write_number];
-  char *all = std::to_chars(other, other + sizeof other, value).ptr;
-  bool single = static_cast<double>(static_cast<float>(value)) == value;
-  if (single && all - other > write_short)
-    return nine;
-  memcpy(text, other, static_cast<size_t>(all - other));
-  return text + (all - other);
+/* Digits of a number as it is written, from the first to the last that is no zero. */
+int write_significant(const char *text, const char *end) {
+  int n = 0, last = 0;
+  for (; text < end && *text != 'e'; text++) {
+    n += *text >= (n ? '0' : '1');
+    last = *text >= '1' ? n : last;
+  }
+  return last;
 }
 
-/* Told from an integer by a point or an exponent; the exponent without what it can do without. */
-bool write_real(write_writer &w, double value) {
-  char text[write_number];
-  char *end = write_digits_of(text, text + sizeof text - 2, value);
+/* As many digits as it needs; but where nine are enough, as a precision of nine has them, and where
+   it is a float that would need many, those that tell it from other floats. The shortest text is
+   the one that is quickly found. */
+char *write_digits_of(char *text, char *end, double value) {
+  char *all = std::to_chars(text, end, value).ptr;
+  double size = std::fabs(value);
+  bool fixed = !memchr(text, 'e', static_cast<size_t>(all - text));
+  if (write_significant(text, all) <= write_digits)
+    return fixed && (size == 0 || (size >= write_least && size < write_most))
+               ? all
+               : std::to_chars(text, end, value, std::chars_format::general, write_digits).ptr;
+  float single = static_cast<float>(value);
+  if (all - text > write_short && static_cast<double>(single) == value)
+    return std::to_chars(text, end, single).ptr;
+  return all;
+}
+
+/* Told from an integer by a point or an exponent; the exponent without what it can do without.
+   The text's end; there is room for write_number. */
+char *write_real_text(char *text, double value) {
+  char *end = write_digits_of(text, text + write_number - 2, value);
   char *e = static_cast<char *>(memchr(text, 'e', static_cast<size_t>(end - text)));
   if (e) {
     char *to = e + 1, *from = e + 1;
@@ -76,6 +88,12 @@ bool write_real(write_writer &w, double value) {
     *end++ = '.';
     *end++ = '0';
   }
+  return end;
+}
+
+bool write_real(write_writer &w, double value) {
+  char text[write_number];
+  const char *end = write_real_text(text, value);
   return w.RawValue(text, static_cast<size_t>(end - text), rapidjson::kNumberType);
 }
 
@@ -138,6 +156,28 @@ bool srv_text_reserve(struct srv_text *text, size_t more) {
   text->data = grown;
   text->room = room;
   return true;
+}
+
+bool srv_text_add(struct srv_text *text, const char *bytes, size_t n) {
+  if (!srv_text_reserve(text, n))
+    return false;
+  memcpy(text->data + text->n, bytes, n);
+  text->n += n;
+  return true;
+}
+
+bool srv_json_write_integer(int64_t value, struct srv_text *text) {
+  char digits[write_number];
+  const char *end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  return srv_text_add(text, digits, static_cast<size_t>(end - digits));
+}
+
+bool srv_json_write_real(double value, struct srv_text *text) {
+  char digits[write_number];
+  if (!std::isfinite(value))
+    return srv_text_add(text, "null", 4);
+  const char *end = write_real_text(digits, value);
+  return srv_text_add(text, digits, static_cast<size_t>(end - digits));
 }
 
 /* The writer's stack lies in `levels`: it asks for no memory. */

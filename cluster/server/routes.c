@@ -134,6 +134,7 @@ static const struct {
 };
 
 enum { N_DIALECTS = sizeof dialects / sizeof dialects[0] };
+enum { ROUTE_RECENT = 16, ROUTE_RECENT_PATH = 112 };
 
 const struct srv_route *srv_route_numbered(size_t i, const char **api) {
   for (size_t d = 0; d < N_DIALECTS; d++) {
@@ -252,9 +253,8 @@ const struct srv_json_place *srv_route_numbers(const struct srv_route *route) {
   return places[route->body];
 }
 
-const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,
-                                       char *allow) {
-  *allow = '\0';
+static const struct srv_route *route_search(struct srv_call *call, const char *method,
+                                            const char *path, char *allow) {
   for (size_t d = 0; d < N_DIALECTS; d++) {
     const struct srv_route *all = dialects[d].routes;
     for (size_t i = 0; i < dialects[d].n; i++) {
@@ -267,4 +267,39 @@ const struct srv_route *srv_route_find(struct srv_call *call, const char *method
     }
   }
   return NULL;
+}
+
+/* What a thread has found lately. Most requests are like one before it, and the tables are long and
+   seldom in a cache after a search. */
+struct route_recent {
+  const struct srv_route *route; /* NULL: nothing yet */
+  srv_error_shape *errors;
+  char path[ROUTE_RECENT_PATH];
+};
+
+static struct route_recent *route_recent_at(const char *path, size_t n) {
+  static _Thread_local struct route_recent recent[ROUTE_RECENT];
+  uint32_t hash = 2166136261u;
+  for (size_t i = 0; i < n; i++)
+    hash = (hash ^ (unsigned char)path[i]) * 16777619u;
+  return &recent[hash % ROUTE_RECENT];
+}
+
+const struct srv_route *srv_route_find(struct srv_call *call, const char *method, const char *path,
+                                       char *allow) {
+  size_t n = strlen(path);
+  struct route_recent *recent = n < ROUTE_RECENT_PATH ? route_recent_at(path, n) : NULL;
+  const struct srv_route *last = recent ? recent->route : NULL;
+  *allow = '\0';
+  if (last && strcmp(recent->path, path) == 0 && strcmp(last->method, method) == 0 &&
+      route_fits(call, last->path, path)) {
+    call->errors = recent->errors;
+    return last;
+  }
+  const struct srv_route *found = route_search(call, method, path, allow);
+  if (found && recent) {
+    *recent = (struct route_recent){.route = found, .errors = call->errors};
+    memcpy(recent->path, path, n);
+  }
+  return found;
 }

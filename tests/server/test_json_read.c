@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,8 +306,35 @@ static void test_forged(void **state) {
   assert_null(srv_json_read_at(text, sizeof text - 1, all, &why));
 }
 
+/* Numbers without a value around them: floats as short as floats may be, and no text that is no
+   number. */
+static void test_written(void **state) {
+  (void)state;
+  static const struct {
+    double value;
+    const char *text;
+  } reals[] = {
+      {0, "0.0"}, {1, "1.0"}, {-13.5, "-13.5"}, {0.1, "0.1"}, {(double)0.1f, "0.1"},
+      {(double)-16777216.0f, "-16777216.0"}, {100000, "100000.0"}, {1e-5, "1e-5"}, {1e9, "1e9"},
+      {(double)1e-5f, "1e-5"}, {0.1 + 0.2, "0.30000000000000004"}, {HUGE_VAL, "null"},
+      {-HUGE_VAL, "null"}, {(double)NAN, "null"},
+  };
+  struct srv_text text = {0};
+  for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++) {
+    text.n = 0;
+    assert_true(srv_json_write_real(reals[i].value, &text));
+    assert_true(srv_text_add(&text, "", 1));
+    assert_string_equal(text.data, reals[i].text);
+  }
+  text.n = 0;
+  assert_true(srv_json_write_integer(INT64_MIN, &text) && srv_text_add(&text, "", 1));
+  assert_string_equal(text.data, "-9223372036854775808");
+  free(text.data);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_written),
       cmocka_unit_test(test_texts),
       cmocka_unit_test(test_depth),
       cmocka_unit_test(test_numbers),

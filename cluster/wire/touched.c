@@ -51,16 +51,19 @@ static bool touched_keys(struct wire_touched *t, const vecdb_keys *keys) {
   return true;
 }
 
-/* A batch without keys of the right type was refused when it was applied. */
+/* A batch without keys of the right type was refused when it was applied, as one with a null is;
+   a mask that says of all that they are there is none. */
 static bool touched_rows(struct wire_touched *t, const struct wire_columns *rows) {
   int column = wire_columns_find(rows, t->key);
   const struct wire_column *c = column < 0 ? NULL : &rows->columns[column];
-  if (!c || c->type != t->type || !c->data || c->valid || !rows->n_rows)
+  if (!c || c->type != t->type || !c->data || !rows->n_rows)
     return true;
   if (!touched_room(t, rows->n_rows))
     return false;
   for (uint32_t i = 0; i < rows->n_rows; i++) {
     vecdb_value v = wire_columns_value(rows, i, (size_t)column);
+    if (!v.type)
+      continue;
     if (t->type == VECDB_VARCHAR)
       t->strings[t->n++] = (vecdb_string){v.as.data, v.length};
     else

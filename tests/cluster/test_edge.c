@@ -136,6 +136,7 @@ static void te_close(struct te *t) {
 
 static void te_put(struct te *t, bool insert) {
   enum { MOST = 6 };
+  static const uint8_t all[MOST] = {1, 1, 1, 1, 1, 1}; /* as the server's JSON has it */
   int64_t ids[MOST];
   const char *owners[MOST];
   float v[2 * MOST];
@@ -153,7 +154,7 @@ static void te_put(struct te *t, bool insert) {
     valid[i] = !rows[i].null;
     v[2 * i] = v[2 * i + 1] = rows[i].v;
   }
-  const vecdb_column columns[] = {{.field = "id", .data = ids},
+  const vecdb_column columns[] = {{.field = "id", .data = ids, .valid = te_below(t, 2) ? all : NULL},
                                   {.field = "owner", .data = owners},
                                   {.field = "v", .data = v, .dim = 2},
                                   {.field = "n", .data = numbers, .valid = valid}};

@@ -15,11 +15,12 @@ BEGIN {
        getline getdelim asprintf vasprintf")
   ban("files", "^lib/os/(vfs_[a-z]+|secret)\\.c$",
       "open openat creat read pread preadv write pwrite pwritev fsync fdatasync sync sync_file_range \
-       mmap munmap mremap msync madvise posix_madvise posix_fadvise rename renameat unlink unlinkat \
+       mmap munmap mremap msync posix_madvise posix_fadvise rename renameat unlink unlinkat \
        remove mkdir rmdir opendir readdir closedir scandir stat fstat lstat statvfs ftruncate truncate \
        fallocate posix_fallocate flock lockf fcntl close lseek access chmod link symlink readlink \
        fopen fdopen freopen fclose fread fwrite fseek ftell fflush fgets fputs fputc tmpfile mkstemp \
        io_uring_queue_init")
+  ban("advice", "^lib/(os/secret|base/mem)\\.c$", "madvise")
   ban("clock", "^lib/os/(clock_|env|thread)[a-z_]*\\.c$",
       "clock_gettime time gettimeofday clock nanosleep clock_nanosleep usleep sleep rand srand random \
        srandom drand48 getrandom getentropy arc4random localtime gmtime strftime")

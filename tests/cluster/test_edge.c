@@ -154,7 +154,8 @@ static void te_put(struct te *t, bool insert) {
     valid[i] = !rows[i].null;
     v[2 * i] = v[2 * i + 1] = rows[i].v;
   }
-  const vecdb_column columns[] = {{.field = "id", .data = ids, .valid = te_below(t, 2) ? all : NULL},
+  const uint8_t *mask = te_below(t, 2) ? all : NULL;
+  const vecdb_column columns[] = {{.field = "id", .data = ids, .valid = mask},
                                   {.field = "owner", .data = owners},
                                   {.field = "v", .data = v, .dim = 2},
                                   {.field = "n", .data = numbers, .valid = valid}};

@@ -1,7 +1,7 @@
 /*
  * test_copy.c - a server that follows collections of a cluster (cluster/nodetest.h), beside one
- * that asks the cluster: what is written there is read here, with its age in each answer, also while the
- * cluster is away; nothing is written here.
+ * that asks the cluster: what is written there is read here, with its age in each answer, also
+ * while the cluster is away; nothing is written here.
  */
 #include "cluster/nodetest.h"
 #include "server/authtest.h"

@@ -39,8 +39,8 @@ static struct tn_split tn_split_look(struct ctl *ctl, uint32_t shard) {
   return s;
 }
 
-/* Rows are changed all the time, and there are always TN_KEYS of them: for whoever has seen them all
-   once, as a replica may be behind by more than it takes to write them. */
+/* Rows are changed all the time, and there are always TN_KEYS of them: for whoever has seen them
+   all once, as a replica may be behind by more than it takes to write them. */
 static void *tn_counter(void *arg) {
   struct tn *t = arg;
   static const float query[4] = {1, 2, 3};

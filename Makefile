@@ -208,7 +208,7 @@ build/$(1)/tests/cluster/test_ingest: build/$(1)/tests/cluster/nodetest.o $$(ING
 build/$(1)/tests/cluster/test_ingest: private LIBS += $$(INGEST_LIBS)
 build/$(1)/tests/cluster/test_client build/$(1)/tests/cluster/test_edge: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/cluster/test_node: $(foreach f,line use,build/$(1)/tests/cluster/node$(f).o)
-build/$(1)/tests/server/test_cluster: build/$(1)/tests/cluster/nodetest.o
+build/$(1)/tests/server/test_cluster build/$(1)/tests/server/test_copy: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
 build/$(1)/libsim.a: $(call objects,$(1),$(SIM_SRC) $(SIM_NEEDS))

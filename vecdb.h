@@ -661,8 +661,8 @@ typedef struct vecdb_string {
  * same with an index and without one. A path may have an index of each type.
  */
 typedef struct vecdb_json_index {
-  const char *path; /* a schema that the library gives has it as `["key"]` and `[0]`, keys with the
-                       escapes \\ \" and \u00XX alone */
+  const char *path; /* a schema that the library gives has it as `["key"]` and `[0]`; in its keys
+                       backslash, quote and control characters alone are escaped */
   int32_t type;     /* VECDB_BOOL, VECDB_DOUBLE or VECDB_VARCHAR */
 } vecdb_json_index;
 

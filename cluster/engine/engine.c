@@ -99,6 +99,15 @@ int engine_replicas(struct engine_collection *collection,
                                    : VECDB_OK;
 }
 
+bool engine_age(const struct engine_collection *collection, uint64_t *age_ms) {
+  return collection->ops->age && collection->ops->age(collection, age_ms);
+}
+
+bool engine_copies(const struct engine *engine, bool *up,
+                   void (*visit)(void *user, const struct engine_copy *copy), void *user) {
+  return engine->ops->copies && engine->ops->copies(engine, up, visit, user);
+}
+
 int engine_fields_add(struct engine_collection *collection, const vecdb_schema *fields,
                       const vecdb_control *control, vecdb_error *error) {
   return ENGINE_CALL(collection, fields_add, "new fields", fields, control, error);

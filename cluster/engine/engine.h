@@ -67,6 +67,20 @@ struct engine_cluster {
    `error` filled. */
 struct engine *engine_remote_open(const struct engine_cluster *cluster, vecdb_error *error);
 
+/* A copy of chosen collections of that cluster, in a database of this process, which follows them:
+   cluster/edge. It is read only: writes are READ_ONLY. */
+struct engine_edge {
+  struct engine_cluster cluster;
+  const char *collections;  /* names with commas; "*": all */
+  const char *tenant_field; /* with tenants */
+  const char *tenants;      /* with commas; "": all rows */
+  uint32_t poll_ms;
+  void (*log)(void *arg, const char *line);
+  void *arg;
+};
+struct engine *engine_edge_open(const char *path, const vecdb_options *options,
+                                const struct engine_edge *edge, vecdb_error *error);
+
 /* The name of a code, such as "NOT_FOUND" and "OVERLOADED". */
 const char *engine_code_name(int code);
 
@@ -111,6 +125,21 @@ struct engine_replica {
 int engine_replicas(struct engine_collection *collection,
                     void (*visit)(void *user, const struct engine_replica *replica), void *user,
                     vecdb_error *error);
+
+/* Of a copy: how old the collection may be, in ms: all that was acknowledged so long ago is in it.
+   UINT64_MAX: not known. False: it is no copy, and always as of now. */
+bool engine_age(const struct engine_collection *collection, uint64_t *age_ms);
+
+/* Calls visit with each collection that is followed, also one that is not here; false: the engine
+   is no copy. *up: the cluster has answered when it was asked last. */
+struct engine_copy {
+  char name[VECDB_MAX_NAME + 1];
+  bool whole; /* it can be read */
+  uint64_t age_ms;
+  uint64_t upserts, deletes, copies; /* rows since the start, and whole copies */
+};
+bool engine_copies(const struct engine *engine, bool *up,
+                   void (*visit)(void *user, const struct engine_copy *copy), void *user);
 
 int engine_fields_add(struct engine_collection *collection, const vecdb_schema *fields,
                       const vecdb_control *control, vecdb_error *error);

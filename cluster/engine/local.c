@@ -20,6 +20,8 @@ struct local_rows {
 
 static vecdb *local_db(struct engine *engine) { return ((struct local *)engine)->db; }
 
+vecdb *engine_local_db(struct engine *engine) { return local_db(engine); }
+
 static vecdb_collection *local_of(const struct engine_collection *collection) {
   return ((const struct local_collection *)collection)->collection;
 }

@@ -27,6 +27,10 @@ struct engine_ops {
   int (*replicas)(struct engine_collection *, void (*)(void *, const struct engine_replica *),
                   void *, vecdb_error *); /* NULL: there are none */
 
+  bool (*age)(const struct engine_collection *, uint64_t *); /* NULL: always as of now */
+  bool (*copies)(const struct engine *, bool *, void (*)(void *, const struct engine_copy *),
+                 void *); /* NULL: it has none */
+
   int (*fields_add)(struct engine_collection *, const vecdb_schema *, const vecdb_control *,
                     vecdb_error *);
   int (*field_drop)(struct engine_collection *, const char *, const vecdb_control *,
@@ -88,6 +92,9 @@ struct engine_rows_ops {
   int (*find)(const struct engine_rows *, const char *);
   vecdb_value (*value)(const struct engine_rows *, size_t, size_t);
 };
+
+/* local.c: the database of an engine that engine_local_open has opened. */
+vecdb *engine_local_db(struct engine *engine);
 
 /* Fills in `error`, unless it is NULL, and gives the code. */
 int engine_fail(vecdb_error *error, int code, const char *words);

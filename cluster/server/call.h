@@ -42,6 +42,9 @@ struct srv_call {
   char *body;                /* NUL-terminated */
   size_t body_bytes;
   const char *database; /* that a client over gRPC names beside its message; NULL: none */
+  const char *max_staleness; /* header over gRPC, as staleness.h has it; NULL: none */
+  bool aged;           /* it reads a copy, and ... */
+  uint64_t fresh_ns;   /* all that was acknowledged by then (srv_now_ns) is there; 0: not known */
   uint32_t timeout_ms; /* as the client asked with its protocol's means; 0: it did not */
   json_t *json; /* the body as an object, when the route wants one */
   srv_error_shape *errors; /* of the route's dialect; NULL: {"error": {"code", "message", ...}} */

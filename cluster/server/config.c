@@ -106,6 +106,20 @@ static const struct config_key config_keys[] = {
     CONFIG_TEXT("cluster", "tenant_field", cluster_tenant_field, "",
                 "a BOOL, integer or VARCHAR: collections created here that have it lay the rows of"
                 " each of its values together, so that filters on it ask one shard; empty: none"),
+    CONFIG_TEXT("edge", "collections", edge_collections, "",
+                "collections of the cluster, with commas between, or *: then this server has copies"
+                " of them in its own database, follows the cluster, and takes no writes; empty:"
+                " it asks the cluster"),
+    CONFIG_TEXT("edge", "tenants", edge_tenants, "",
+                "with commas between: only rows whose security.tenant_field is one of these are"
+                " copied; empty: all"),
+    CONFIG_NUMBER("edge", "poll_ms", edge_poll_ms, 500, 1, 3600000,
+                  "pause between two looks at what has changed"),
+    CONFIG_NUMBER("edge", "timeout_ms", edge_call_ms, 3000, 1, 600000,
+                  "how long the cluster may take for each answer"),
+    CONFIG_LIVE("edge", "max_staleness_ms", edge_staleness_ms, 0, 0, UINT32_MAX,
+                "older copies are not read (503), unless a request says what it takes; 0: any"
+                " is"),
     CONFIG_TEXT("search", "collection", search_collection, "passages",
                 "the collection that POST /search asks"),
     CONFIG_NUMBER("search", "recall_every", recall_every, 0, 0, UINT32_MAX,

@@ -32,6 +32,8 @@ struct srv_config {
   char cluster_ca[SRV_CONFIG_TEXT]; /* PEM files of its TLS; "": it has none */
   char cluster_certificate[SRV_CONFIG_TEXT];
   char cluster_key[SRV_CONFIG_TEXT];
+  char edge_collections[SRV_CONFIG_TEXT]; /* of that cluster, which are followed; "": none */
+  char edge_tenants[SRV_CONFIG_TEXT];     /* whose rows; "": all */
   char search_collection[SRV_CONFIG_TEXT]; /* of POST /search */
   char jwks_file[SRV_CONFIG_TEXT];   /* public keys of tokens; "": none are taken */
   char issuer[SRV_CONFIG_TEXT];      /* of tokens */
@@ -78,6 +80,9 @@ struct srv_config {
   _Atomic uint64_t cluster_shards; /* of collections that are made */
   _Atomic uint64_t cluster_replicas;
   char cluster_tenant_field[SRV_CONFIG_TEXT]; /* "": by the key alone */
+  _Atomic uint64_t edge_poll_ms;      /* between two looks at the cluster */
+  _Atomic uint64_t edge_call_ms;      /* of each question */
+  _Atomic uint64_t edge_staleness_ms; /* of what is read, at most; 0: any */
   char audit_path[SRV_CONFIG_TEXT]; /* folder of the audit log; "": none is kept */
   char audit_sync[SRV_CONFIG_TEXT]; /* commit, interval or off */
   char audit_key[SRV_CONFIG_TEXT];  /* a file; "": the chain has no key */

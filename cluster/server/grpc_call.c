@@ -14,6 +14,7 @@
 #include "server/milvus.h"
 #include "server/observe.h"
 #include "server/routes.h"
+#include "server/staleness.h"
 
 enum grpc_status {
   GRPC_OK = 0,
@@ -159,9 +160,11 @@ static ssize_t grpc_fill(nghttp2_session *session, int32_t stream, uint8_t *buff
     memcpy(buffer + n, c->call.text + done, part);
   c->sent += part;
   if (part == left) {
-    nghttp2_nv ok = grpc_header("grpc-status", "0");
+    char aged[SRV_STALENESS_TEXT] = "";
+    bool copy = srv_staleness_text(&c->call, aged);
+    nghttp2_nv ok[] = {grpc_header("grpc-status", "0"), grpc_header(SRV_STALENESS, aged)};
     *flags = NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    if (nghttp2_submit_trailer(session, stream, &ok, 1) != 0)
+    if (nghttp2_submit_trailer(session, stream, ok, copy ? 2 : 1) != 0)
       return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
   return (ssize_t)(n + part);
@@ -313,6 +316,8 @@ static void grpc_take_header(struct grpc_call *c, const char *name, const char *
     c->timeout_ns = grpc_timeout(value);
   else if (strcmp(name, "dbname") == 0)
     c->call.database = grpc_copy(c, value);
+  else if (strcmp(name, SRV_STALENESS_MOST) == 0)
+    c->call.max_staleness = grpc_copy(c, value);
   else if (strcmp(name, "traceparent") == 0)
     c->traceparent = grpc_copy(c, value);
   else if (strcmp(name, "tracestate") == 0)

@@ -9,6 +9,7 @@
 #include "server/json_schema.h"
 #include "server/observe.h"
 #include "server/server.h"
+#include "server/staleness.h"
 #include "server/tenant.h"
 
 enum { GUARD_STRIPES = 256 };
@@ -66,8 +67,14 @@ int srv_guard_get_collection(struct srv_call *call, const char *name,
   if (!guard_may(call, call->route->permission, name))
     return guard_deny(call, error);
   int rc = engine_collection_get(call->server->engine, name, out, error);
-  if (!rc)
-    (*out)->how.timeout_ms = call->timeout_ms;
+  if (rc)
+    return rc;
+  (*out)->how.timeout_ms = call->timeout_ms;
+  rc = srv_staleness_check(call, *out, error);
+  if (rc) {
+    engine_collection_release(*out);
+    *out = NULL;
+  }
   return rc;
 }
 

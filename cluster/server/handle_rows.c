@@ -212,7 +212,7 @@ static json_t *rows_list(const struct srv_dynamic *dynamic, const struct engine_
 }
 
 void srv_rows_get(struct srv_call *call) {
-  static const char *const keys[] = {"keys", "fields", NULL};
+  static const char *const keys[] = {"keys", "fields", "max_staleness_ms", NULL};
   json_t *array = NULL;
   const char *const *fields = NULL;
   size_t n_fields = 0;
@@ -286,8 +286,8 @@ static json_t *rows_next(const struct engine_rows *rows, uint32_t limit) {
 }
 
 void srv_rows_query(struct srv_call *call) {
-  static const char *const keys[] = {"filter", "params", "fields",     "limit",
-                                     "offset", "after",  "timeout_ms", NULL};
+  static const char *const keys[] = {"filter", "params",     "fields",           "limit", "offset",
+                                     "after",  "timeout_ms", "max_staleness_ms", NULL};
   vecdb_query_params params = VECDB_QUERY_PARAMS_INIT;
   vecdb_control control = VECDB_CONTROL_INIT;
   control.timeout_ms = (uint32_t)call->server->config.timeout_ms;
@@ -326,7 +326,7 @@ void srv_rows_query(struct srv_call *call) {
 }
 
 void srv_rows_count(struct srv_call *call) {
-  static const char *const keys[] = {"filter", "params", NULL};
+  static const char *const keys[] = {"filter", "params", "max_staleness_ms", NULL};
   vecdb_filter filter = {NULL, 0, NULL, 0};
   if (!srv_only_keys(call, call->json, keys) || !srv_filter_read(call, call->json, &filter))
     return;

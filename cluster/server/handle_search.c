@@ -137,7 +137,7 @@ static bool search_options(struct search *s, json_t *json) {
   static const char *const keys[] = {
       "query",  "vector", "vectors", "field",  "top_k", "filter",     "params",
       "fields", "ef",     "nprobe",  "recall", "exact", "timeout_ms", "consistency_level",
-      "group_by", "group_size", "partial", NULL};
+      "group_by", "group_size", "partial", "max_staleness_ms", NULL};
   struct srv_call *call = s->call;
   bool exact = false;
   const char *field = NULL;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "server/staleness.h"
+
 enum { ANSWER_HEAD = 1024, ANSWER_DATE = 32 };
 
 void srv_http_answer_free(struct http_answer *a) {
@@ -86,6 +88,9 @@ static char *answer_head(char *to, const struct srv_call *call, size_t bytes,
   to = answer_add(to, "\r\n");
   if (call->headers)
     to = answer_add(to, call->headers);
+  char aged[SRV_STALENESS_TEXT];
+  if (srv_staleness_text(call, aged))
+    to = answer_add(answer_add(answer_add(to, SRV_STALENESS ": "), aged), "\r\n");
   if (how->last)
     to = answer_add(to, "Connection: close\r\n");
   else if (how->old)
@@ -97,6 +102,7 @@ bool srv_http_answer_make(struct http_answer *a, struct srv_call *call,
                           const struct http_answer_how *how) {
   char head[ANSWER_HEAD];
   struct srv_text *t = &a->text;
+  srv_staleness_answer(call);
   if (!answer_body(t, call)) {
     srv_call_no_memory(call);
     if (!answer_body(t, call))

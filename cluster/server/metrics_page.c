@@ -10,6 +10,7 @@
 #include "server/gpus.h"
 #include "server/handlers.h"
 #include "server/metrics_cluster.h"
+#include "server/metrics_edge.h"
 #include "server/page.h"
 #include "server/process.h"
 #include "server/server.h"
@@ -455,6 +456,7 @@ void srv_metrics_page(struct srv_call *call) {
   page_of_collections(&page, &c, &parts);
   page_purposes(&page, call->server->engine);
   srv_replicas_page(&page, &c.replicas);
+  srv_edge_page(&page, call->server->engine);
   srv_process_page(&page);
   srv_gpus_page(call->server->gpus, &page);
   srv_page_end(&page);

@@ -8,6 +8,7 @@
 
 #include "server/json_rows.h"
 #include "server/json_write.h"
+#include "server/staleness.h"
 
 /* The text so far; what is added once memory was short is lost. */
 struct answer_out {
@@ -85,6 +86,15 @@ static void out_info(struct answer_out *o, const vecdb_search_info *info) {
   out_put(o, text);
 }
 
+/* Of what was read, where it is a copy. */
+static void out_staleness(struct answer_out *o, const struct srv_call *call) {
+  char text[SRV_STALENESS_TEXT];
+  if (!srv_staleness_text(call, text))
+    return;
+  out_name(o, ",\"", "staleness_ms");
+  out_put(o, call->fresh_ns ? text : "null");
+}
+
 void srv_search_answer(struct srv_call *call, const struct srv_search_answer *a) {
   struct answer_out o = {0};
   out_name(&o, "{\"", a->batch ? "results" : a->group ? "groups" : "hits");
@@ -94,6 +104,7 @@ void srv_search_answer(struct srv_call *call, const struct srv_search_answer *a)
   }
   out_name(&o, a->batch ? "],\"" : ",\"", "info");
   out_info(&o, a->info);
+  out_staleness(&o, call);
   if (a->query) {
     out_name(&o, ",\"", "query");
     out_value(&o, json_string(a->query));

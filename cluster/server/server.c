@@ -33,6 +33,37 @@ static void server_audit_line(void *user, const char *line) {
   srv_log(user, VECDB_LOG_ERROR, line);
 }
 
+static struct engine_cluster server_cluster(const struct srv_config *c) {
+  return (struct engine_cluster){
+      .nodes = c->nodes,
+      .id = c->cluster_id,
+      .ca_file = *c->cluster_ca ? c->cluster_ca : NULL,
+      .cert_file = *c->cluster_certificate ? c->cluster_certificate : NULL,
+      .key_file = *c->cluster_key ? c->cluster_key : NULL,
+      .client = (uint32_t)c->cluster_client,
+      .timeout_ms = (uint32_t)c->timeout_ms,
+      .shards = (uint32_t)c->cluster_shards,
+      .replicas = (uint32_t)c->cluster_replicas,
+      .tenant_field = *c->cluster_tenant_field ? c->cluster_tenant_field : NULL};
+}
+
+static void server_edge_line(void *arg, const char *line) {
+  srv_log(arg, VECDB_LOG_WARN, line);
+}
+
+static struct engine *server_open_edge(struct srv_server *s, const vecdb_options *options,
+                                       vecdb_error *why) {
+  struct engine_edge edge = {.cluster = server_cluster(&s->config),
+                             .collections = s->config.edge_collections,
+                             .tenants = s->config.edge_tenants,
+                             .tenant_field = s->config.tenant_field,
+                             .poll_ms = (uint32_t)s->config.edge_poll_ms,
+                             .log = server_edge_line,
+                             .arg = s};
+  edge.cluster.timeout_ms = (uint32_t)s->config.edge_call_ms;
+  return engine_edge_open(s->config.data, options, &edge, why);
+}
+
 static bool server_open_database(struct srv_server *s, char *error) {
   static const char *const modes[] = {"commit", "interval", "off"};
   vecdb_options options = VECDB_OPTIONS_INIT;
@@ -62,7 +93,8 @@ static bool server_open_database(struct srv_server *s, char *error) {
       return false;
     options.encryption = &encryption;
   }
-  s->engine = engine_local_open(s->config.data, &options, &why);
+  s->engine = *s->config.edge_collections ? server_open_edge(s, &options, &why)
+                                          : engine_local_open(s->config.data, &options, &why);
   if (s->engine)
     return true;
   snprintf(error, SRV_CONFIG_ERROR, "cannot open %.200s: %s", s->config.data, why.message);
@@ -70,28 +102,22 @@ static bool server_open_database(struct srv_server *s, char *error) {
 }
 
 static bool server_open_cluster(struct srv_server *s, char *error) {
-  const struct srv_config *c = &s->config;
-  const struct engine_cluster cluster = {
-      .nodes = c->nodes,
-      .id = c->cluster_id,
-      .ca_file = *c->cluster_ca ? c->cluster_ca : NULL,
-      .cert_file = *c->cluster_certificate ? c->cluster_certificate : NULL,
-      .key_file = *c->cluster_key ? c->cluster_key : NULL,
-      .client = (uint32_t)c->cluster_client,
-      .timeout_ms = (uint32_t)c->timeout_ms,
-      .shards = (uint32_t)c->cluster_shards,
-      .replicas = (uint32_t)c->cluster_replicas,
-      .tenant_field = *c->cluster_tenant_field ? c->cluster_tenant_field : NULL};
+  const struct engine_cluster cluster = server_cluster(&s->config);
   vecdb_error why;
   s->engine = engine_remote_open(&cluster, &why);
   if (!s->engine)
-    snprintf(error, SRV_CONFIG_ERROR, "cannot use the cluster of %.200s: %s", c->nodes,
+    snprintf(error, SRV_CONFIG_ERROR, "cannot use the cluster of %.200s: %s", cluster.nodes,
              why.message);
   return s->engine != NULL;
 }
 
 static bool server_open(struct srv_server *s, char *error) {
-  return *s->config.nodes ? server_open_cluster(s, error) : server_open_database(s, error);
+  if (*s->config.edge_collections && !*s->config.nodes) {
+    snprintf(error, SRV_CONFIG_ERROR, "edge.collections needs cluster.nodes, which they are of");
+    return false;
+  }
+  return *s->config.nodes && !*s->config.edge_collections ? server_open_cluster(s, error)
+                                                          : server_open_database(s, error);
 }
 
 /* All that stands between the network and the database. */

@@ -39,19 +39,24 @@ static struct tn_split tn_split_look(struct ctl *ctl, uint32_t shard) {
   return s;
 }
 
-/* Rows are changed all the time, and there are always TN_KEYS of them. */
+/* Rows are changed all the time, and there are always TN_KEYS of them: for whoever has seen them
+   all once, as a replica may be behind by more than it takes to write them. */
 static void *tn_counter(void *arg) {
   struct tn *t = arg;
   static const float query[4] = {1, 2, 3};
   const struct timespec pause = {0, 2000000}; /* the others want to be heard, too */
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  call.session = vecdb_client_session_new();
+  assert_non_null(call.session);
+  call.level = VECDB_CLIENT_STRONG; /* the first time */
   while (!t->stop) {
     vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
     vecdb_client_answer *answer = NULL;
     uint64_t n = 0, seen = 0;
     p.queries = query;
     p.k = 2 * TN_KEYS;
-    if (vecdb_client_count(t->client, "rows", NULL, &n, NULL, NULL) ||
-        vecdb_client_search(t->client, "rows", &p, NULL, &answer, NULL)) {
+    if (vecdb_client_count(t->client, "rows", NULL, &n, &call, NULL) ||
+        vecdb_client_search(t->client, "rows", &p, &call, &answer, NULL)) {
       t->failed++;
       continue;
     }
@@ -61,8 +66,10 @@ static void *tn_counter(void *arg) {
     vecdb_client_answer_free(answer);
     t->stale = t->stale || n != TN_KEYS || hits != TN_KEYS || seen != (UINT64_C(1) << TN_KEYS) - 1;
     t->reads++;
+    call.level = VECDB_CLIENT_SESSION;
     nanosleep(&pause, NULL);
   }
+  vecdb_client_session_free(call.session);
   return NULL;
 }
 

@@ -18,7 +18,7 @@ struct rpc_call {
   int32_t stream;
   const uint8_t *body; /* with its prefix */
   size_t n, sent;
-  char http[8], status[8], message[512];
+  char http[8], status[8], message[512], staleness[24];
   uint8_t reply[RPC_ROOM];
   size_t n_reply;
   bool closed;
@@ -62,6 +62,8 @@ static inline int rpc_header(nghttp2_session *session, const nghttp2_frame *fram
     snprintf(call->status, sizeof call->status, "%s", (const char *)value);
   if (strcmp((const char *)name, "grpc-message") == 0)
     snprintf(call->message, sizeof call->message, "%s", (const char *)value);
+  if (strcmp((const char *)name, "vecdb-staleness-ms") == 0)
+    snprintf(call->staleness, sizeof call->staleness, "%s", (const char *)value);
   return 0;
 }
 

@@ -1,0 +1,249 @@
+/*
+ * test_copy.c - a server that follows collections of a cluster (cluster/nodetest.h), beside one
+ * that asks the cluster: what is written there is read here, with its age in each answer, also
+ * while the cluster is away; nothing is written here.
+ */
+#include "cluster/nodetest.h"
+#include "server/authtest.h"
+#include "server/rpctest.h"
+
+#define DOCS "/v1/collections/docs"
+
+struct follow {
+  struct nt nt;
+  struct web far, copy;
+};
+
+static void join(struct follow *f, struct web *w) {
+  nt_nodes(&f->nt, w->config.nodes, sizeof w->config.nodes);
+  snprintf(w->config.cluster_id, sizeof w->config.cluster_id, "%s", nt_cluster);
+  w->config.cluster_shards = NT_SHARDS;
+  w->config.cluster_replicas = NT_NODES;
+}
+
+static int setup(void **state) {
+  struct follow *f = calloc(1, sizeof *f);
+  nt_open(&f->nt, NULL);
+  web_init(&f->far);
+  join(f, &f->far);
+  web_start(&f->far);
+  web_init(&f->copy);
+  join(f, &f->copy);
+  snprintf(f->copy.config.edge_collections, sizeof f->copy.config.edge_collections, "docs, more");
+  snprintf(f->copy.config.milvus, sizeof f->copy.config.milvus, "127.0.0.1:0");
+  f->copy.config.edge_poll_ms = 5;
+  f->copy.config.edge_call_ms = 500;
+  web_start(&f->copy);
+  *state = f;
+  return 0;
+}
+
+static int teardown(void **state) {
+  struct follow *f = *state;
+  web_end(&f->copy);
+  web_end(&f->far);
+  nt_close(&f->nt);
+  free(f);
+  return 0;
+}
+
+static void silence(struct follow *f, bool silent) {
+  pthread_mutex_lock(&f->nt.mutex);
+  f->nt.silent = silent;
+  pthread_mutex_unlock(&f->nt.mutex);
+}
+
+/* Asks for a collection of the copy until the answer has this status. */
+static void await_status(struct follow *f, const char *path, long wanted) {
+  for (long status = 0; status != wanted;) {
+    struct web_answer a = web_ask(&f->copy, "GET", path, NULL);
+    status = a.status;
+    web_done(&a);
+  }
+}
+
+/* Asks the copy until it has so many rows. */
+static void await_rows(struct follow *f, json_int_t n) {
+  for (;;) {
+    struct web_answer a = web_ask(&f->copy, "POST", DOCS "/count", "{}");
+    bool there = a.status == 200 && json_integer_value(json_object_get(a.json, "count")) == n;
+    if (a.status != 200 && a.status != 404 && a.status != 503)
+      fail_msg("%ld %s", a.status, a.text ? a.text : "");
+    web_done(&a);
+    if (there)
+      return;
+  }
+}
+
+static void fill(struct follow *f, int from, int n) {
+  char body[4096], *at = body;
+  at += sprintf(at, "{\"rows\": [");
+  for (int i = from; i < from + n; i++)
+    at += sprintf(at, "%s{\"id\": %d, \"v\": [%d, 1]}", i > from ? ", " : "", i, i);
+  strcpy(at, "]}");
+  web_do(&f->far, 200, "PUT", DOCS "/rows", body);
+}
+
+static void create(struct follow *f) {
+  web_do(&f->far, 201, "POST", "/v1/collections",
+         "{\"name\": \"docs\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+         " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2}]}");
+}
+
+/* The header of an answer without a body of ours, and what it says. */
+static long aged(struct follow *f, const char *request, char *out, size_t room) {
+  char answer[4096], text[512];
+  int n = snprintf(text, sizeof text,
+                   "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", request);
+  size_t got = (size_t)web_raw(&f->copy, text, (size_t)n, answer, sizeof answer - 1);
+  answer[got] = '\0';
+  const char *header = strstr(answer, "vecdb-staleness-ms: ");
+  snprintf(out, room, "%.20s", header ? header + strlen("vecdb-staleness-ms: ") : "");
+  return strtol(answer + strlen("HTTP/1.1 "), NULL, 10);
+}
+
+static void test_follows(void **state) {
+  struct follow *f = *state;
+  char age[32];
+  await_status(f, DOCS, 404);
+  create(f);
+  fill(f, 1, 30);
+  await_rows(f, 30);
+  json_t *here = web_expect(&f->copy, 200, "POST", DOCS "/search",
+                            "{\"vector\": [7, 1], \"top_k\": 3, \"exact\": true,"
+                            " \"max_staleness_ms\": 600000}");
+  json_t *there = web_expect(&f->far, 200, "POST", DOCS "/search",
+                             "{\"vector\": [7, 1], \"top_k\": 3, \"exact\": true}");
+  assert_true(json_equal(json_object_get(here, "hits"), json_object_get(there, "hits")));
+  assert_true(json_integer_value(json_object_get(here, "staleness_ms")) > 0);
+  assert_null(json_object_get(there, "staleness_ms"));
+  json_decref(here);
+  json_decref(there);
+  assert_int_equal(aged(f, "GET " DOCS "/rows/3", age, sizeof age), 200);
+  assert_true(strtol(age, NULL, 10) > 0);
+  assert_int_equal(aged(f, "GET /healthz", age, sizeof age), 200);
+  assert_string_equal(age, "");
+  web_do(&f->far, 200, "POST", DOCS "/rows/delete", "{\"filter\": \"id < 11\"}");
+  await_rows(f, 20);
+  json_t *list = web_expect(&f->copy, 200, "GET", "/v1/collections", NULL);
+  char *text = json_dumps(list, JSON_COMPACT);
+  assert_non_null(strstr(text, "docs"));
+  assert_null(strstr(text, "vecdb_edge"));
+  free(text);
+  json_decref(list);
+}
+
+/* Milvus's clients find the age behind the answer. */
+static void test_grpc(void **state) {
+  struct follow *f = *state;
+  static const char named[] = "\0\0\0\0\x06\x1a\x04" "docs";
+  struct rpc_call got = rpc_expect(&f->copy, "0", SERVICE "DescribeCollection", NULL, NULL, named,
+                                   sizeof named - 1);
+  assert_true(strtol(got.staleness, NULL, 10) > 0);
+}
+
+static void test_refuses(void **state) {
+  struct follow *f = *state;
+  static const struct {
+    const char *method, *path, *body;
+  } writes[] = {
+      {"POST", DOCS "/rows", "{\"rows\": [{\"id\": 900, \"v\": [1, 2]}]}"},
+      {"PUT", DOCS "/rows", "{\"rows\": [{\"id\": 900, \"v\": [1, 2]}]}"},
+      {"PATCH", DOCS "/rows", "{\"rows\": [{\"id\": 15, \"v\": [1, 2]}]}"},
+      {"POST", DOCS "/rows/delete", "{\"keys\": [15]}"},
+      {"POST", DOCS "/rows/delete", "{\"filter\": \"id > 0\"}"},
+      {"POST", DOCS "/fields",
+       "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}]}"},
+      {"DELETE", DOCS, NULL},
+      {"POST", "/v1/collections",
+       "{\"name\": \"own\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+       " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2}]}"},
+  };
+  for (size_t i = 0; i < sizeof writes / sizeof *writes; i++)
+    web_fails(&f->copy, 403, "READ_ONLY", writes[i].method, writes[i].path, writes[i].body);
+  web_fails(&f->copy, 404, "NOT_FOUND", "GET", "/v1/collections/vecdb_edge", NULL);
+  await_status(f, "/v1/collections/more", 404);
+  await_rows(f, 20);
+}
+
+/* The cluster says nothing: rows are served, as long as they are not older than is taken. */
+static void test_away(void **state) {
+  struct follow *f = *state;
+  long status = 200;
+  silence(f, true);
+  while (status == 200) {
+    struct web_answer a = web_ask(&f->copy, "POST", DOCS "/count", "{\"max_staleness_ms\": 50}");
+    status = a.status;
+    web_done(&a);
+  }
+  web_fails(&f->copy, 503, "NOT_FRESH", "POST", DOCS "/query", "{\"max_staleness_ms\": 50}");
+  web_fails(&f->copy, 400, "OPTION", "POST", DOCS "/query", "{\"max_staleness_ms\": 0}");
+  web_do(&f->copy, 200, "POST", DOCS "/query", "{\"max_staleness_ms\": 86400000}");
+  f->copy.header = "vecdb-max-staleness-ms: 50";
+  web_fails(&f->copy, 503, "NOT_FRESH", "GET", DOCS "/rows/15", NULL);
+  f->copy.header = "vecdb-max-staleness-ms: 5x";
+  web_fails(&f->copy, 400, "OPTION", "GET", DOCS "/rows/15", NULL);
+  f->copy.header = "vecdb-max-staleness-ms: 86400000";
+  web_do(&f->copy, 200, "GET", DOCS "/rows/15", NULL);
+  f->copy.header = NULL;
+  web_stop(&f->copy);
+  f->copy.config.edge_staleness_ms = 50;
+  web_start(&f->copy);
+  web_fails(&f->copy, 503, "NOT_FRESH", "POST", DOCS "/count", "{}");
+  web_stop(&f->copy);
+  f->copy.config.edge_staleness_ms = 0;
+  web_start(&f->copy);
+  json_t *served = web_expect(&f->copy, 200, "POST", DOCS "/count", "{}");
+  assert_int_equal(json_integer_value(json_object_get(served, "count")), 20);
+  assert_true(json_integer_value(json_object_get(served, "staleness_ms")) > 50);
+  json_decref(served);
+  silence(f, false);
+  fill(f, 100, 5);
+  await_rows(f, 25);
+}
+
+static void test_metrics(void **state) {
+  struct follow *f = *state;
+  static const char *const wanted[] = {
+      "vecdb_edge_origin_up 1", "vecdb_edge_staleness_seconds{collection=\"docs\"} 0.",
+      "vecdb_edge_copies_total{collection=\"docs\"} 0",
+      "vecdb_edge_rows_applied_total{collection=\"docs\"} 5",
+      "vecdb_edge_rows_removed_total{collection=\"docs\"} 0"};
+  struct web_answer a = web_ask(&f->copy, "GET", "/metrics", NULL);
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+    if (!strstr(a.text, wanted[i]))
+      fail_msg("%s is not in the metrics", wanted[i]);
+  web_done(&a);
+}
+
+/* Settings that make no sense, and a database that is somebody else's. */
+static void test_settings(void **state) {
+  struct follow *f = *state;
+  struct web w;
+  char error[SRV_CONFIG_ERROR];
+  web_init(&w);
+  snprintf(w.config.edge_collections, sizeof w.config.edge_collections, "docs");
+  assert_null(srv_server_start(&w.config, NULL, error));
+  assert_non_null(strstr(error, "cluster.nodes"));
+  *w.config.edge_collections = '\0';
+  web_start(&w);
+  web_do(&w, 201, "POST", "/v1/collections",
+         "{\"name\": \"own\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+         " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2}]}");
+  web_stop(&w);
+  snprintf(w.config.edge_collections, sizeof w.config.edge_collections, "docs");
+  join(f, &w);
+  assert_null(srv_server_start(&w.config, NULL, error));
+  assert_non_null(strstr(error, "no edge's"));
+  web_end(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_follows), cmocka_unit_test(test_grpc), cmocka_unit_test(test_refuses),
+      cmocka_unit_test(test_away),    cmocka_unit_test(test_metrics),
+      cmocka_unit_test(test_settings)};
+  signal(SIGPIPE, SIG_IGN);
+  curl_global_init(CURL_GLOBAL_DEFAULT);
+  return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -61,8 +61,8 @@ FLAGS.debug := $(WARN) -O1 -g -DVDB_DEBUG -DVDB_DEBUG_SLOW
 # Lines are enough where a report is read (-g1); a debugger has its own variant.
 # Code with sanitizers in it draws warnings that the source does not deserve, and at -Og is compiled in
 # two thirds of the time of -O1 and as fast, if xxHash does not insist upon inlining.
-FLAGS.asan := -w -Og -g1 -DXXH_NO_INLINE_HINTS=1 -DVDB_DEBUG $(ASAN)
-FLAGS.tsan := -w -Og -g1 -DXXH_NO_INLINE_HINTS=1 -DVDB_DEBUG -fsanitize=thread
+FLAGS.asan := -w -Og -g1 -DXXH_NO_INLINE_HINTS=1 -DVDB_KERN_ONCE -DVDB_DEBUG $(ASAN)
+FLAGS.tsan := -w -Og -g1 -DXXH_NO_INLINE_HINTS=1 -DVDB_KERN_ONCE -DVDB_DEBUG -fsanitize=thread
 FLAGS.fuzz := -w -O1 -g -DVDB_DEBUG $(ASAN) -fsanitize=fuzzer-no-link
 
 # ---- Files ----------------------------------------------------------------------------------------
@@ -149,9 +149,12 @@ libraries: build/libvecdb.a build/$(SONAME) build/libvecdb.so
 
 -include gpu/rules.mk
 
+BATCH_SRC := $(LIB_SRC) $(SERVER_SRC) $(CLUSTER_SRC) $(SIM_SRC)
+include tests/batch.mk
+
 # Objects, archives and test programs of variant $(1). The flags file changes when the commands do.
 define VARIANT
-OBJ.$(1) := $(LIB_SRC:%.c=build/$(1)/%.o)
+OBJ.$(1) := $(call objects,$(1),$(LIB_SRC))
 TLIB.$(1) := $(TLIB_SRC:%.c=build/$(1)/%.o)
 
 build/$(1)/flags: FORCE
@@ -176,7 +179,7 @@ build/$(1)/libtlib.a: $$(TLIB.$(1)) build/$(1)/sources
 build/$(1)/tests/%: build/$(1)/tests/%.o build/$(1)/libtlib.a build/$(1)/libvecdb.a
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
-build/$(1)/libserver.a: $$(SERVER_SRC:%.c=build/$(1)/%.o) $$(SERVER_CXX_SRC:%.cc=build/$(1)/%.o) \
+build/$(1)/libserver.a: $(call objects,$(1),$(SERVER_SRC)) $$(SERVER_CXX_SRC:%.cc=build/$(1)/%.o) \
     build/$(1)/cluster/texts.o
 	$$(call say,AR,$$@)
 	$$(Q)rm -f $$@ && $(AR) rcs $$@ $$^
@@ -188,7 +191,7 @@ build/$(1)/tests/server/%: build/$(1)/tests/server/%.o build/$(1)/with-openssl.o
 	$$(call say,LINK,$$@)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$(GROUP) -lcmocka \
 	  $$(SERVER_LIBS) $$(LIBS)
-build/$(1)/libcluster.a: $$(CLUSTER_SRC:%.c=build/$(1)/%.o)
+build/$(1)/libcluster.a: $(call objects,$(1),$(CLUSTER_SRC))
 	$$(call say,AR,$$@)
 	$$(Q)rm -f $$@ && $(AR) qcs $$@ $$^
 build/$(1)/tests/cluster/%: build/$(1)/tests/cluster/%.o build/$(1)/libtlib.a \
@@ -208,14 +211,14 @@ build/$(1)/tests/cluster/test_node: $(foreach f,line use,build/$(1)/tests/cluste
 build/$(1)/tests/server/test_cluster build/$(1)/tests/server/test_copy: build/$(1)/tests/cluster/nodetest.o
 build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
-build/$(1)/libsim.a: $$(SIM_SRC:%.c=build/$(1)/%.o) $$(SIM_NEEDS:%.c=build/$(1)/%.o)
+build/$(1)/libsim.a: $(call objects,$(1),$(SIM_SRC) $(SIM_NEEDS))
 	$$(Q)rm -f $$@ && $(AR) qcs $$@ $$^
 build/$(1)/planted/%.o: %.c build/$(1)/flags
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$@)
 	$$(Q)$$(CC.$(1)) $$(BASE) -DREP_PLANT $$(FLAGS.$(1)) $$(CPPFLAGS) $$(CFLAGS) -MMD -MP -c -o $$@ $$<
-build/$(1)/libplanted.a: $$(PLANTED_SRC:%.c=build/$(1)/planted/%.o) \
-    $$(patsubst %.c,build/$(1)/%.o,$$(filter-out cluster/replica/%,$$(SIM_NEEDS)))
+build/$(1)/libplanted.a: $(patsubst %,build/$(1)/planted/%.o,$(call batches,$(PLANTED_SRC))) \
+    $(call objects,$(1),$(filter-out cluster/replica/%,$(SIM_NEEDS)))
 	$$(Q)rm -f $$@ && $(AR) qcs $$@ $$^
 build/$(1)/tests/cluster/test_sim%: build/$(1)/tests/cluster/test_sim%.o build/$(1)/libtlib.a \
     build/$(1)/libsim.a build/$(1)/libvecdb.a
@@ -247,7 +250,8 @@ build/$(1)/vecdb: $$(SHELL_SRC:%.c=build/$(1)/%.o) build/$(1)/with-openssl.o bui
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$^ $$(SHELL_LIBS) $$(LIBS)
 -include $$(wildcard build/$(1)/*/*.d build/$(1)/*/*/*.d build/$(1)/planted/*/*/*.d)
 endef
-$(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v))))
+$(foreach v,release check debug asan tsan fuzz,$(eval $(call VARIANT,$(v)))\
+  $(eval $(call BATCH_IN,$(v)))$(eval $(call BATCH_IN,$(v),planted/)))
 
 # Tests are many, and little of their time is their own: they are compiled soon rather than well, but
 # for what they share. At -Og the compiler knows less of the range of a number that is printed, and does

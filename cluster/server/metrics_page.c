@@ -10,6 +10,7 @@
 #include "server/gpus.h"
 #include "server/handlers.h"
 #include "server/metrics_cluster.h"
+#include "server/observe.h"
 #include "server/metrics_edge.h"
 #include "server/page.h"
 #include "server/process.h"
@@ -18,6 +19,7 @@
 enum {
   PAGE_COLLECTIONS = 1000, /* that the page tells of: it must stay readable */
   PAGE_MS = 1000,          /* that the nodes of a cluster have for a number */
+  PAGE_ALL_MS = 3000,      /* after which the page asks them for no other collection's */
   PAGE_DIGITS = 16         /* of a number's text */
 };
 
@@ -171,14 +173,16 @@ static int page_name(void *user, const char *name) {
   return 0;
 }
 
-/* Those that are dropped meanwhile, or do not answer, are left out. */
+/* Those that are dropped meanwhile, or do not answer, are left out; in a cluster also those that
+   the time did not suffice for, as nodes that hang take it for each collection. */
 static void page_learn(struct srv_server *s, struct srv_arena *arena, struct page_collections *c) {
   struct engine_collection *collection;
   vecdb_error error;
+  const uint64_t until_ns = srv_now_ns() + (uint64_t)PAGE_ALL_MS * 1000000;
   size_t n = 0;
   if (engine_collection_list(s->engine, page_name, c, &error) != VECDB_OK)
     c->n = 0;
-  for (size_t i = 0; i < c->n; i++) {
+  for (size_t i = 0; i < c->n && (!c->elsewhere || srv_now_ns() < until_ns); i++) {
     c->all[n] = c->all[i];
     if (engine_collection_get(s->engine, c->all[n].name, &collection, &error) != VECDB_OK)
       continue;

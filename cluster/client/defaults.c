@@ -1,6 +1,7 @@
 /* defaults.c - defaults that are computed; see defaults.h. */
 #include "client/defaults.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -21,6 +22,8 @@ struct defaults {
 static bool defaults_random(uint8_t *out, size_t n) {
   for (size_t at = 0; at < n;) {
     ssize_t got = getrandom(out + at, n - at, 0);
+    if (got < 0 && errno == EINTR) /* by a signal of the host's */
+      continue;
     if (got < 0)
       return false;
     at += (size_t)got;

@@ -21,7 +21,19 @@ static void ask_free(struct node_ask *a) {
   free(a);
 }
 
+/* Instead of an answer that could not be written, so that nobody waits for it. */
+static void ask_refuse(struct node_ask *a) {
+  int code = a->out.status == WIRE_TOO_LARGE ? VECDB_ERR_LIMIT : VECDB_ERR_NO_MEMORY;
+  wire_out_free(&a->out);
+  a->result.message = code == VECDB_ERR_LIMIT ? "the answer is larger than a message may be" : NULL;
+  node_ask_fail(a, code);
+}
+
 void node_ask_send(struct node_ask *a) {
+  if (a->out.status && !a->result.code) {
+    ask_refuse(a);
+    return;
+  }
   struct frame f = {.type = FRAME_ANSWER, .request = a->request, .n = (uint32_t)a->out.n};
   if (a->from->conn && !a->out.status &&
       net_send(a->from->conn, &f, a->out.data, true) == NET_SENT)

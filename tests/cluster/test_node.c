@@ -232,6 +232,21 @@ static void test_faults(void **state) {
   assert_false(t->stale);
 }
 
+/* An answer that is larger than a message may be is refused; nobody waits until the deadline. */
+static void test_large(void **state) {
+  enum { KEYS = 800000 };
+  struct tn *t = *state;
+  int64_t *ids = calloc(KEYS, sizeof *ids);
+  const vecdb_keys keys = {ids, NULL, KEYS};
+  vecdb_client_answer *answer = NULL;
+  vecdb_error error;
+  assert_non_null(ids);
+  assert_int_equal(vecdb_client_get(t->client, "rows", &keys, NULL, NULL, &answer, &error),
+                   VECDB_ERR_LIMIT);
+  assert_null(answer);
+  free(ids);
+}
+
 /* A node's disk is replaced by an empty one; in the long run each node's, one after the other, so
    that in the end all data has been shipped. */
 static void test_wiped(void **state) {
@@ -534,12 +549,11 @@ static void test_too_old(void **state) {
 int main(int argc, char **argv) {
   if (argc == 7 && strcmp(argv[1], "node") == 0)
     return tn_node(argv);
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_collections),
-                                     cmocka_unit_test(test_faults), cmocka_unit_test(test_wiped),
-                                     cmocka_unit_test(test_moved),
-                                     cmocka_unit_test(test_differs),
-                                     cmocka_unit_test(test_cancelled),
-                                     cmocka_unit_test(test_too_old)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_collections), cmocka_unit_test(test_faults),
+      cmocka_unit_test(test_large),       cmocka_unit_test(test_wiped),
+      cmocka_unit_test(test_moved),       cmocka_unit_test(test_differs),
+      cmocka_unit_test(test_cancelled),   cmocka_unit_test(test_too_old)};
   if (!et_installed()) {
     printf("skipped: etcd is not installed\n");
     return 0;

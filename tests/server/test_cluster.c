@@ -401,7 +401,7 @@ static void test_overload(void **state) {
   (void)state;
   web_init(&w);
   join(&nt, &w);
-  w.config.timeout_ms = 150;
+  w.config.timeout_ms = 1000; /* until then it is tried again */
   web_start(&w);
   web_do(&w, 201, "POST", "/v1/collections", CREATE);
   set(&nt, &nt.loaded, ~0u);

@@ -150,7 +150,7 @@ libraries: build/libvecdb.a build/$(SONAME) build/libvecdb.so
 -include gpu/rules.mk
 
 BATCH_SRC := $(LIB_SRC) $(SERVER_SRC) $(CLUSTER_SRC) $(SIM_SRC)
-include tests/batch.mk
+include .ci/batch.mk
 
 # Objects, archives and test programs of variant $(1). The flags file changes when the commands do.
 define VARIANT

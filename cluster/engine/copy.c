@@ -152,6 +152,14 @@ static int copy_index_drop(struct engine_collection *c, const char *field, vecdb
   return copy_refuse(error);
 }
 
+/* Both ways. */
+static int copy_json_index(struct engine_collection *c, const char *field,
+                           const vecdb_json_index *index, const vecdb_control *control,
+                           vecdb_error *error) {
+  (void)c, (void)field, (void)index, (void)control;
+  return copy_refuse(error);
+}
+
 static int copy_put(struct engine_collection *c, const vecdb_batch *batch, int64_t *ids,
                     vecdb_error *error) {
   (void)c, (void)batch, (void)ids;
@@ -197,6 +205,7 @@ static void copy_table(struct engine_ops *ops) {
   ops->optimizer_set = copy_optimizer_set;
   ops->index_create = copy_index_create;
   ops->index_drop = copy_index_drop;
+  ops->json_index_create = ops->json_index_drop = copy_json_index;
   ops->insert = ops->upsert = copy_put;
   ops->update = copy_update;
   ops->push = copy_push;

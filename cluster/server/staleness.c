@@ -48,7 +48,7 @@ int srv_staleness_check(struct srv_call *call, const struct engine_collection *c
   if (!staleness_most(call, &most))
     return staleness_fail(error, VECDB_ERR_OPTION,
                           "the most staleness is a number of milliseconds, 1 or more");
-  if (!most || age_ms <= most)
+  if (!most || (age_ms != UINT64_MAX && age_ms <= most))
     return VECDB_OK;
   char words[sizeof error->message];
   if (age_ms == UINT64_MAX)

@@ -154,6 +154,8 @@ static void test_refuses(void **state) {
       {"POST", DOCS "/rows/delete", "{\"filter\": \"id > 0\"}"},
       {"POST", DOCS "/fields",
        "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}]}"},
+      {"POST", DOCS "/json_indexes/j", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
+      {"POST", DOCS "/json_indexes/j/delete", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
       {"DELETE", DOCS, NULL},
       {"POST", "/v1/collections",
        "{\"name\": \"own\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","

@@ -84,6 +84,21 @@ static uint64_t db_number(const vecdb_rows *rows, size_t row, size_t column) {
   return (uint64_t)vecdb_rows_value(rows, row, column).as.integer;
 }
 
+/* A crash between a client's mark and the removal of the one that made room for it leaves one too
+   many: the same is removed now. */
+static bool db_make_room(struct machine_db *d, struct rep_client *clients, uint32_t *n) {
+  struct rep_dedup all = {clients, *n, MACHINE_CLIENTS};
+  while (all.n > MACHINE_CLIENTS) {
+    uint32_t oldest = rep_dedup_oldest(&all);
+    if (!machine_db_forget(d, clients[oldest].client))
+      return false;
+    all.n--;
+    memmove(clients + oldest, clients + oldest + 1, (all.n - oldest) * sizeof *clients);
+  }
+  *n = all.n;
+  return true;
+}
+
 bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_client *clients,
                      uint32_t *n, char *why) {
   vecdb_query_params q = VECDB_QUERY_PARAMS_INIT;
@@ -106,11 +121,15 @@ bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_clien
       d->intent = (struct machine_intent){c.bits, c.max};
     else if (c.client == MACHINE_RELEASED)
       d->released = c.max;
-    else if (c.client)
+    else if (c.client && (fits = *n < MACHINE_CLIENTS + 2))
       clients[(*n)++] = c;
   }
   vecdb_rows_free(rows);
   qsort(clients, *n, sizeof *clients, db_client_order);
+  if (fits && !db_make_room(d, clients, n)) {
+    snprintf(why, MACHINE_WHY, "an op id that made room cannot be removed");
+    return false;
+  }
   if (!fits)
     snprintf(why, MACHINE_WHY, "the shard's database has %zu rows of op ids", count);
   return fits;

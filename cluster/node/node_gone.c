@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "node/node_int.h"
 
@@ -74,6 +75,24 @@ static bool gone_is(const struct node *n, const struct cache_view *view, const c
         (r->number == number || (r->machine && machine_forks(r->machine))))
       return false;
   return !cache_find(view, DOC_PATH_COLL, collection, 0) || gone_fork(n, view, collection, number);
+}
+
+/* A copy for a split carries its mark until the shard has been opened here as the record has it:
+   with this node's store. Where the record lacks that, the copy is another split's, which came to
+   nothing while this node was away, and would be taken for the shard's own past. */
+bool node_gone_stale(struct node *n, const struct doc_shard *doc) {
+  char folder[NODE_PATH], mark[NODE_PATH], name[32];
+  if (!node_folder(n, doc->collection, doc->number, folder) ||
+      !files_join(mark, sizeof mark, folder, "forked") || access(mark, F_OK) != 0)
+    return false;
+  for (uint32_t i = 0; i < doc->n_replicas; i++)
+    if (doc->replicas[i].node == n->config.id && doc_uuid_same(doc->replicas[i].store, n->store)) {
+      remove(mark);
+      return false;
+    }
+  snprintf(name, sizeof name, "%u-%u", doc->collection, doc->number);
+  gone_begin(n, name);
+  return true;
 }
 
 void node_gone_look(struct node *n, const struct cache_view *view) {

@@ -202,5 +202,7 @@ bool node_split_still(const struct node_replica *r);
 
 /* node_gone.c: removes the data of collections that were dropped. */
 void node_gone_look(struct node *n, const struct cache_view *view);
+/* Whether the shard's folder has the copy for a split that came to nothing; it is removed. */
+bool node_gone_stale(struct node *n, const struct doc_shard *doc);
 
 #endif

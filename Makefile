@@ -577,8 +577,8 @@ symbols: $(SHARED) build/libvecdb.a ## every declared function is defined, and n
 	@sh tests/tidy/symbols.sh $^
 
 # The library itself is compiled by clang in amalgamation-test.
-CLANG_SRC := $(sort $(wildcard tests/*/*.c examples/*.c examples/shell/*.c bench/*.c cluster/*.c cluster/*/*.c))
-clang-test: ## the files outside lib/ are clean under clang's warnings, too
+CLANG_SRC := $(wildcard $(if $(SHORT),,tests/*/*.c) examples/*.c examples/shell/*.c bench/*.c cluster/*.c cluster/*/*.c)
+clang-test: ## the files outside lib/ are clean under clang's warnings, too; SHORT=yes: but for tests
 	@if ! command -v $(CLANG) >/dev/null; then echo 'skipped: $(CLANG), not installed'; \
 	  else sh tests/tidy/clang.sh '$(CLANG)' '$(BASE) $(WARN) -DVDB_DEBUG -DVDB_DEBUG_SLOW' $(CLANG_SRC); fi
 
@@ -686,8 +686,9 @@ JOBS.replay = $(foreach f,$(FUZZERS),\
   "replay:$(f) build/asan/replay/$(f) tests/fuzz/corpus/$(f:fuzz_%=%)")
 JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc OBJECT=build/single/vecdb.o SHORT=yes" \
   "step:amalgamation-$(CLANG) make amalgamation-test COMPILERS=$(CLANG) SHORT=yes" \
-  $(foreach t,neon-test baseline-test blas-test breach-test clang-test tidy header-test symbols install-test \
-  examples-test shell-test cpp-test python-light abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
+  $(foreach t,neon-test clang-test,"step:$(t) make $(t) SHORT=yes") \
+  $(foreach t,baseline-test blas-test breach-test tidy header-test symbols install-test examples-test \
+  shell-test cpp-test python-light abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
 test: ## everything that must hold, in about eleven minutes on two cores
@@ -728,8 +729,8 @@ blas-test: ## the tests of kernels and searches, with OpenBLAS for products of m
 	  $(MAKE) --no-print-directory QUIET=1 $(PROGRAMS.blas) && \
 	  for p in $(PROGRAMS.blas); do $$p || exit 1; done; \
 	else echo 'skipped: libopenblas-dev cannot be had'; fi
-neon-test: build/vecdb.c ## kernels and single file for aarch64, run by qemu
-	@INSTALL='$(INSTALL)' sh tests/cross/neon.sh
+neon-test: build/vecdb.c ## kernels and single file for aarch64, run by qemu; SHORT=yes: kernels alone
+	@INSTALL='$(INSTALL)' SHORT='$(SHORT)' sh tests/cross/neon.sh
 BASELINE_TESTS := release/tests/unit/test_tile single/tests/api/test_api
 PROGRAMS.baseline := $(BASELINE_TESTS:%=build/%)
 baseline-test: build/libvecdb.a $(PROGRAMS.baseline) ## tests on an emulated processor without AVX

@@ -89,8 +89,10 @@ void use_fields_add(vecdb_client *c, const char *name) {
   static const vecdb_field field = {
       .name = "extra", .type = VECDB_INT64, .flags = VECDB_NULLABLE};
   static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
-  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_OK);
-  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_ERR_EXISTS);
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+  call.timeout_ms = 60000;
+  assert_int_equal(vecdb_client_fields_add(c, name, &more, &call, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_fields_add(c, name, &more, &call, NULL), VECDB_ERR_EXISTS);
 }
 
 struct use_digests {

@@ -238,10 +238,12 @@ static void test_large(void **state) {
   struct tn *t = *state;
   int64_t *ids = calloc(KEYS, sizeof *ids);
   const vecdb_keys keys = {ids, NULL, KEYS};
+  vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
   vecdb_client_answer *answer = NULL;
   vecdb_error error;
+  call.timeout_ms = 60000;
   assert_non_null(ids);
-  assert_int_equal(vecdb_client_get(t->client, "rows", &keys, NULL, NULL, &answer, &error),
+  assert_int_equal(vecdb_client_get(t->client, "rows", &keys, NULL, &call, &answer, &error),
                    VECDB_ERR_LIMIT);
   assert_null(answer);
   free(ids);

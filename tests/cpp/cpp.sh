@@ -30,6 +30,6 @@ compiles "$CLANG++" -std=c++20
 # The third way is that of the program that is run.
 # shellcheck disable=SC2086
 $CXX -std=c++20 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -g1 \
-  -fsanitize=address,undefined -fno-sanitize-recover=all -I. -Iexamples/cpp -o "$tmp/wrapper" \
+  -fsanitize=address,undefined -fsanitize-undefined-trap-on-error -I. -Iexamples/cpp -o "$tmp/wrapper" \
   tests/cpp/wrapper.cc "$1" -pthread ${LIBS:--lm}
-ASAN_OPTIONS=detect_leaks=1 "$tmp/wrapper" "$tmp"
+ASAN_OPTIONS=detect_leaks=1:handle_sigill=1 "$tmp/wrapper" "$tmp"

@@ -489,12 +489,14 @@ static void test_drip(void **state) {
   ssize_t n;
   struct web w;
   web_init(&w);
-  w.config.idle_seconds = 60;
-  w.config.request_seconds = 1;
-  w.config.least_rate = 1u << 30;
   snprintf(w.config.durability, sizeof w.config.durability, "off");
   web_start(&w);
   make_texts(&w, ROWS, TEXT);
+  web_stop(&w);
+  w.config.idle_seconds = 60;
+  w.config.request_seconds = 1;
+  w.config.least_rate = 1u << 30;
+  web_start(&w);
   int fd = web_connect(&w);
   setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
   assert_int_equal(send(fd, ask, sizeof ask - 1, MSG_NOSIGNAL), sizeof ask - 1);

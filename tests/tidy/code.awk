@@ -5,6 +5,8 @@
 function code_reset() { code_in_comment = 0 }
 
 function code(line, out, c, two, quote, i, n) {
+  if (!code_in_comment && line !~ /["'\/]/)
+    return line # most lines
   out = ""
   n = length(line)
   for (i = 1; i <= n; i++) {

@@ -209,9 +209,31 @@ static int follow_create(struct follow *f, vecdb_error *error) {
   return edge_state_save(f->of->state, f->info.name, &f->saved, error);
 }
 
-static bool follow_same(const vecdb_field *a, const vecdb_field *b) {
-  return a->type == b->type && a->dim == b->dim && a->element_type == b->element_type &&
-         a->metric == b->metric;
+/* Whether fields of one form have one default; JSON may be written in other ways. */
+static bool follow_same_default(const vecdb_field *a, const vecdb_field *b) {
+  const vecdb_value *x = &a->default_value, *y = &b->default_value;
+  switch (a->flags & VECDB_HAS_DEFAULT ? a->type : 0) {
+    case VECDB_BOOL: return x->as.boolean == y->as.boolean;
+    case VECDB_INT8:
+    case VECDB_INT16:
+    case VECDB_INT32:
+    case VECDB_INT64: return x->as.integer == y->as.integer;
+    case VECDB_FLOAT: return (float)x->as.number == (float)y->as.number;
+    case VECDB_DOUBLE: return x->as.number == y->as.number;
+    case VECDB_VARCHAR:
+      return x->length == y->length && memcmp(x->as.data, y->as.data, x->length) == 0;
+    default: return true;
+  }
+}
+
+/* Whether a field here has the form of one there, where JSON may be without a limit of its own. */
+static bool follow_same(const vecdb_field *here, const vecdb_field *there) {
+  const bool flags = !((here->flags ^ there->flags) & ~(uint32_t)VECDB_AUTO_ID);
+  const bool unlimited = here->type == VECDB_JSON && !there->max_length;
+  return flags && here->type == there->type && here->dim == there->dim &&
+         here->element_type == there->element_type && here->metric == there->metric &&
+         (unlimited || here->max_length == there->max_length) &&
+         here->max_capacity == there->max_capacity && follow_same_default(here, there);
 }
 
 /* Fields that are new. *other: a field has another form, or is gone. */

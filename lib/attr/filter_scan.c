@@ -27,6 +27,9 @@ struct filter_scan {
   uint32_t n_marks;
   size_t first; /* of the block */
   size_t n;
+  bool (*stop)(void *arg); /* NULL: never */
+  void *stop_arg;
+  bool stopped;
 };
 
 struct filter_scan_bits {
@@ -234,7 +237,7 @@ static uint64_t filter_scan_cost(const struct filter_scan *s, const struct filte
 /* Makes of the rows whose value matches those where the node is true, and, where `known` is given,
    those where it is not unknown: which rows have a value the index knows, and of those that it
    keeps apart they say it themselves. */
-static void filter_scan_settle(const struct filter_scan *s, uint32_t at, uint64_t *yes,
+static void filter_scan_settle(struct filter_scan *s, uint32_t at, uint64_t *yes,
                                uint64_t *known) {
   const struct vdb_attr_index *index =
       s->rows->indexes[vdb_filter_leaf(s->filter, at)->field];
@@ -245,8 +248,9 @@ static void filter_scan_settle(const struct filter_scan *s, uint32_t at, uint64_
     vdb_attr_index_mark(index, all, known);
   for (size_t w = 0; vdb_filter_negated(s->filter, at) && w < vdb_bits_words(s->rows->n); w++)
     yes[w] = known[w] & ~yes[w];
-  for (size_t i = 0; i < n; i++) {
+  for (size_t i = 0; i < n && !s->stopped; i++) {
     enum filter_truth truth = vdb_filter_truth(s->filter, at, s->rows->columns, apart[i]);
+    s->stopped = (i + 1) % FILTER_BLOCK == 0 && s->stop && s->stop(s->stop_arg);
     if (truth == FILTER_TRUE)
       vdb_bit_set(yes, apart[i]);
     if (known && truth != FILTER_UNKNOWN)
@@ -271,7 +275,7 @@ static int filter_scan_mark(struct filter_scan *s, uint32_t at, size_t limit, bo
   size_t count, n_nodes = s->filter->n_nodes, words = vdb_bits_words(s->rows->n);
   bool path = node->shadow != FILTER_NONE,
        known = path && (under || vdb_filter_negated(s->filter, at));
-  if (s->n_marks >= FILTER_SCAN_MARKS || (known && vdb_filter_loses(s->filter, at)) ||
+  if (s->stopped || s->n_marks >= FILTER_SCAN_MARKS || (known && vdb_filter_loses(s->filter, at)) ||
       !vdb_filter_index_count(s->filter, at, s->rows, &count))
     return VECDB_OK;
   if (filter_scan_mark_cost(s, at, count, known) > filter_scan_cost(s, node, limit))
@@ -332,11 +336,12 @@ static void filter_scan_fini(struct filter_scan *s) {
 static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
                            const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
                            void *stop_arg, uint64_t *bits, bool *stopped, vecdb_error *err) {
-  struct filter_scan s = {filter, rows, mem, NULL, 0, 0, 0};
+  struct filter_scan s = {.filter = filter, .rows = rows, .mem = mem, .stop = stop,
+                          .stop_arg = stop_arg};
   int rc = VECDB_OK;
   if (rows->indexes && rows->n)
     rc = filter_scan_plan(&s, filter->root, rows->n, false, err);
-  for (; rc == VECDB_OK && s.first < rows->n && !*stopped; s.first += FILTER_BLOCK) {
+  for (; rc == VECDB_OK && s.first < rows->n && !s.stopped; s.first += FILTER_BLOCK) {
     s.n = vdb_min_size(FILTER_BLOCK, rows->n - s.first);
     uint64_t want[FILTER_SCAN_WORDS] = {0};
     struct filter_scan_bits out;
@@ -344,8 +349,9 @@ static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
     filter_scan_node(&s, filter->root, want, &out);
     for (size_t w = 0; w < vdb_bits_words(s.n); w++)
       bits[s.first / 64 + w] = out.yes[w] & want[w];
-    *stopped = stop && stop(stop_arg);
+    s.stopped = stop && stop(stop_arg);
   }
+  *stopped = s.stopped;
   filter_scan_fini(&s);
   return rc;
 }

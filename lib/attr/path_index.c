@@ -6,11 +6,12 @@
 #include "attr/attr_index_format.h"
 #include "attr/filter_tree.h"
 
+enum { PATH_POLL = 4096 /* rows between two looks whether to stop */ };
+
 struct path_build {
+  const struct vdb_path_index_build *of;
   struct vdb_mem *mem;
   const struct vdb_json_path *path;
-  const struct vdb_column *texts;
-  size_t n;
   uint8_t *values;         /* of fixed width */
   struct vdb_bytes *refs;  /* texts: into those of the rows, or, decoded, places in `decoded` */
   uint8_t *nulls;
@@ -50,9 +51,9 @@ static bool path_text(struct path_build *b, size_t row, struct vdb_bytes text) {
 
 static bool path_row(struct path_build *b, size_t row) {
   struct filter_value v = {false, {0}};
-  if (!vdb_column_is_null(b->texts, row))
+  if (!vdb_column_is_null(b->of->texts, row))
     v = vdb_filter_json_at(b->path->steps, b->path->n_steps, path_type(b->path->type),
-                           vdb_column_bytes(b->texts, row), b->scratch);
+                           vdb_column_bytes(b->of->texts, row), b->scratch);
   b->nulls[row] = !v.known;
   if (!v.known)
     return true;
@@ -66,7 +67,7 @@ static bool path_row(struct path_build *b, size_t row) {
 
 /* Decoded texts no longer move. */
 static void path_settle(struct path_build *b) {
-  for (size_t row = 0; b->refs && row < b->n; row++) {
+  for (size_t row = 0; b->refs && row < b->of->n; row++) {
     struct vdb_bytes *ref = &b->refs[row];
     uint32_t length;
     if (b->nulls[row] || ref->data)
@@ -77,22 +78,33 @@ static void path_settle(struct path_build *b) {
   }
 }
 
-static int path_build(struct path_build *b, struct vdb_sect_writer *out, vecdb_error *err) {
+/* What stands in each row. */
+static int path_rows(struct path_build *b, vecdb_error *err) {
+  for (size_t row = 0; row < b->of->n; row++) {
+    if (row % PATH_POLL == 0 && b->of->stop && b->of->stop(b->of->stop_arg))
+      return vdb_fail(err, VECDB_ERR_CANCELLED, "cancelled");
+    if (!path_row(b, row))
+      return vdb_fail_memory(err);
+  }
+  return VECDB_OK;
+}
+
+static int path_build(struct path_build *b, vecdb_error *err) {
   uint32_t width = vdb_type_width(b->path->type);
-  b->nulls = vdb_alloc(b->mem, b->n);
+  size_t n = b->of->n;
+  struct vdb_sect_writer *out = b->of->out;
+  b->nulls = vdb_alloc(b->mem, n);
   if (width)
-    b->values = vdb_alloc_zero(b->mem, b->n * width);
+    b->values = vdb_alloc_zero(b->mem, n * width);
   else
-    b->refs = vdb_alloc_zero(b->mem, b->n * sizeof *b->refs);
-  bool memory = b->nulls && (width ? b->values != NULL : b->refs != NULL);
-  for (size_t row = 0; memory && row < b->n; row++)
-    memory = path_row(b, row);
-  if (!memory)
+    b->refs = vdb_alloc_zero(b->mem, n * sizeof *b->refs);
+  if (!b->nulls || (width ? !b->values : !b->refs))
     return vdb_fail_memory(err);
+  VDB_TRY(path_rows(b, err));
   path_settle(b);
   struct vdb_column column = {.data = b->values, .refs = b->refs, .nulls = b->nulls,
                               .width = width, .type = b->path->type};
-  VDB_TRY(vdb_attr_index_build(b->mem, &column, b->n, VECDB_SCALAR_INDEX_SORTED, out, b->path->id,
+  VDB_TRY(vdb_attr_index_build(b->mem, &column, n, VECDB_SCALAR_INDEX_SORTED, out, b->path->id,
                                err));
   if (b->n_apart == 0)
     return VECDB_OK;
@@ -101,18 +113,16 @@ static int path_build(struct path_build *b, struct vdb_sect_writer *out, vecdb_e
   return out->end(out, err);
 }
 
-VDB_INTERNAL int vdb_path_index_build(struct vdb_mem *mem, const struct vdb_json_path *path,
-                                      const struct vdb_column *texts, size_t n,
-                                      struct vdb_sect_writer *out, vecdb_error *err) {
+VDB_INTERNAL int vdb_path_index_build(const struct vdb_path_index_build *build, vecdb_error *err) {
+  struct vdb_mem *mem = build->mem;
   struct path_build *b = vdb_alloc_zero(mem, sizeof *b);
   if (!b)
     return vdb_fail_memory(err);
+  b->of = build;
   b->mem = mem;
-  b->path = path;
-  b->texts = texts;
-  b->n = n;
+  b->path = build->path;
   b->decoded.mem = mem;
-  int rc = path_build(b, out, err);
+  int rc = path_build(b, err);
   vdb_writer_free(&b->decoded);
   vdb_free(mem, b->apart);
   vdb_free(mem, b->nulls);

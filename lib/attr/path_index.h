@@ -10,9 +10,18 @@
 
 #include "attr/attr_index.h"
 
-/* Writes the sections of the index of `path` over n texts. Errors: as of vdb_attr_index_build. */
-VDB_INTERNAL int vdb_path_index_build(struct vdb_mem *mem, const struct vdb_json_path *path,
-                                      const struct vdb_column *texts, size_t n,
-                                      struct vdb_sect_writer *out, vecdb_error *err);
+struct vdb_path_index_build {
+  struct vdb_mem *mem;
+  const struct vdb_json_path *path;
+  const struct vdb_column *texts;
+  size_t n;
+  struct vdb_sect_writer *out;
+  bool (*stop)(void *arg); /* asked now and then; true cancels. NULL: never */
+  void *stop_arg;
+};
+
+/* Writes the sections of the index of `path` over n texts. Errors: as of vdb_attr_index_build;
+   CANCELLED when stopped. */
+VDB_INTERNAL int vdb_path_index_build(const struct vdb_path_index_build *build, vecdb_error *err);
 
 #endif

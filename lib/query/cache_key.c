@@ -6,12 +6,13 @@ struct cache_head {
   uint64_t collection; /* of the object, as loaded */
   uint64_t schema;     /* where it is: it stays there as long as the collection */
   uint64_t seq;
+  uint64_t n_segs;
   uint32_t field, k, ef, nprobe, beam;
+  uint32_t flags; /* a device may find other rows than the processor */
   int32_t plan;
   float recall;
-  uint32_t n_segs;
 };
-_Static_assert(sizeof(struct cache_head) == 3 * 8 + 8 * 4, "a key has no gaps");
+_Static_assert(sizeof(struct cache_head) == 4 * 8 + 8 * 4, "a key has no gaps");
 _Static_assert(sizeof(vecdb_index_params) == 12 * 4 + 8, "settings have no gaps");
 
 struct cache_seg {
@@ -101,14 +102,15 @@ VDB_INTERNAL bool vdb_cache_key(const struct vdb_request *r, const vecdb_search_
   struct cache_head head = {.collection = s->serial,
                             .schema = (uintptr_t)s->schema,
                             .seq = s->seq,
+                            .n_segs = s->n_segs,
                             .field = r->field_no,
                             .k = r->k,
                             .ef = r->ef,
                             .nprobe = r->nprobe,
                             .beam = r->beam,
+                            .flags = params->flags,
                             .plan = r->plan,
-                            .recall = r->recall,
-                            .n_segs = s->n_segs};
+                            .recall = r->recall};
   if (!cache_key_room(r, params, out))
     return false;
   vdb_write_bytes(out, &head, sizeof head);

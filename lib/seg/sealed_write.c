@@ -166,11 +166,20 @@ static int sealed_gather(struct sealed_column *c, const struct vdb_field *field)
 static int sealed_path_sections(struct sealed_column *c, const struct vdb_column *texts) {
   struct sealed_writer *s = c->s;
   const struct vdb_schema *schema = s->w->schema;
-  struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
-  for (uint32_t i = 0; i < schema->n_paths; i++)
-    if (schema->paths[i].field == c->field)
-      VDB_TRY(vdb_path_index_build(mem, &schema->paths[i], texts, s->n_rows, s->out, s->err));
-  return VECDB_OK;
+  struct vdb_control *control = s->w->control;
+  struct vdb_path_index_build build = {.mem = vdb_env_for(s->w->env, VDB_FOR_BUILD),
+                                       .texts = texts,
+                                       .n = s->n_rows,
+                                       .out = s->out,
+                                       .stop = control ? vdb_control_stop : NULL,
+                                       .stop_arg = control};
+  int rc = VECDB_OK;
+  for (uint32_t i = 0; !rc && i < schema->n_paths; i++) {
+    build.path = &schema->paths[i];
+    if (build.path->field == c->field)
+      rc = vdb_path_index_build(&build, s->err);
+  }
+  return rc == VECDB_ERR_CANCELLED ? vdb_control_fail(control, s->err) : rc;
 }
 
 static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_field *field) {

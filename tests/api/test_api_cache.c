@@ -250,10 +250,11 @@ static void differ(uint32_t which, vecdb_search_params *p, vecdb_param *param, f
   case 7: p->recall = 0.9f; return;
   case 8: p->plan = VECDB_PLAN_EXACT; return;
   case 9: param->value.type = VECDB_DOUBLE; param->value.as.number = 50; return;
+  case 10: p->flags = VECDB_SEARCH_CPU; return;
   default: p->filter.length = strlen(p->filter.text); /* says the same */
   }
 }
-enum { DIFFERENCES = 10 };
+enum { DIFFERENCES = 11 };
 
 /* What changes data, or what is known of it. */
 static void happen(uint32_t what, vecdb_collection *coll) {

@@ -2,6 +2,7 @@
    of them with indexes, must pass the same rows of random filters, in memory, in files, partly in
    each, merged, opened again, and as indexes come and go; explain says where they are asked. */
 #include "tlib/apitest.h"
+#include "tlib/memfault.h"
 #include "tlib/thorough.h"
 
 enum { ROWS = 300, BATCH = 25, FILTERS = 60, TEXT = 6000, LONG = 4200 };
@@ -307,9 +308,79 @@ static void test_refused(void **state) {
   at_remove(folder);
 }
 
+/* Cancels while indexes of paths are made, and counts what memory is still taken for. */
+enum { HALT_GATHER = 8 /* more than the column itself takes, less than the indexes */ };
+struct halt {
+  vecdb_allocator inner;
+  volatile int32_t cancel;
+  bool armed;
+  uint32_t calls;
+};
+
+static void *halt_alloc(void *user, size_t size) {
+  struct halt *h = user;
+  h->calls += h->armed;
+  h->cancel = h->calls > HALT_GATHER;
+  return h->inner.alloc(h->inner.user, size);
+}
+
+static void *halt_resize(void *user, void *block, size_t size) {
+  struct halt *h = user;
+  return h->inner.resize(h->inner.user, block, size);
+}
+
+static void halt_release(void *user, void *block) {
+  struct halt *h = user;
+  h->inner.release(h->inner.user, block);
+}
+
+static int halt_progress(void *user, const char *phase, uint64_t done, uint64_t total) {
+  struct halt *h = user;
+  (void)total;
+  h->armed = strcmp(phase, "write") == 0 && done == 1; /* the next field is that with the paths */
+  return 0;
+}
+
+/* A call that is cancelled makes no more indexes: of many paths of one field not even the next. */
+static void test_cancelled(void **state) {
+  (void)state;
+  char *folder = at_folder(), texts[VECDB_MAX_JSON_INDEXES][16];
+  struct memfault memory;
+  memfault_init(&memory);
+  struct halt h = {.inner = memory.table};
+  vecdb_allocator table = {halt_alloc, halt_resize, halt_release, &h};
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  options.allocator = &table;
+  options.flags = VECDB_HOST_DRIVEN;
+  vecdb *db = at_open(at_path(folder, "db"), &options);
+  vecdb_collection *both[2] = {create(db, "plain", 0), create(db, "indexed", 0)};
+  for (int i = 0; i < VECDB_MAX_JSON_INDEXES; i++) {
+    vecdb_json_index index = {texts[i], VECDB_DOUBLE};
+    snprintf(texts[i], sizeof texts[i], "['%d']", i);
+    at_ok(vecdb_json_index_create(both[1], "meta", &index, NULL, &at_err));
+  }
+  fill(both, 0, BATCH);
+  vecdb_control control = VECDB_CONTROL_INIT;
+  control.cancel = &h.cancel;
+  control.progress = halt_progress;
+  control.user = &h;
+  at_fails(VECDB_ERR_CANCELLED, vecdb_flush(both[1], &control, &at_err));
+  if (h.calls <= HALT_GATHER || h.calls >= VECDB_MAX_JSON_INDEXES)
+    fail_msg("%u allocations", h.calls);
+  h.armed = false;
+  assert_int_equal(at_count(both[1], NULL), BATCH);
+  at_ok(vecdb_flush(both[1], NULL, &at_err));
+  compare(both, "after what was cancelled");
+  release(both);
+  at_close(db);
+  assert_int_equal(memfault_live(&memory), 0);
+  at_remove(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {TEST_ALONE(cmocka_unit_test(test_same)),
                                      TEST_ALONE(cmocka_unit_test(test_live)),
-                                     TEST_ALONE(cmocka_unit_test(test_refused))};
+                                     TEST_ALONE(cmocka_unit_test(test_refused)),
+                                     TEST_ALONE(cmocka_unit_test(test_cancelled))};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

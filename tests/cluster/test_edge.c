@@ -438,6 +438,87 @@ static void test_anew(void **state) {
   te_close(t);
 }
 
+/* What is here under the collection's name, and is taken for its copy, made anew with one field
+   changed. */
+static void te_replace(struct te *t, uint32_t which, const vecdb_field *field) {
+  vecdb_field fields[4];
+  vecdb_schema schema = te_schema;
+  vecdb_options options = VECDB_OPTIONS_INIT;
+  vecdb *db;
+  options.vfs = simdisk_vfs(t->disk);
+  options.threads = 1;
+  memcpy(fields, te_fields, sizeof fields);
+  fields[which] = *field;
+  schema.fields = fields;
+  assert_int_equal(vecdb_open("edge", &options, &db, NULL), VECDB_OK);
+  assert_int_equal(vecdb_collection_drop(db, "docs", NULL), VECDB_OK);
+  assert_int_equal(vecdb_collection_create(db, "docs", &schema, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_close(db, NULL), VECDB_OK);
+}
+
+/* A copy whose fields are not quite those of the cluster is none: all is copied anew. */
+static void test_other_form(void **state) {
+  (void)state;
+  static const struct {
+    uint32_t place;
+    vecdb_field field;
+  } others[] = {
+      {1, {.name = "owner", .type = VECDB_VARCHAR, .max_length = 15}},
+      {1, {.name = "owner", .type = VECDB_VARCHAR, .max_length = 16, .flags = VECDB_NULLABLE}},
+      {3, {.name = "n", .type = VECDB_INT32, .flags = VECDB_NULLABLE}},
+      {3, {.name = "n", .type = VECDB_INT32, .flags = VECDB_NULLABLE | VECDB_HAS_DEFAULT,
+           .default_value = {.type = VECDB_INT32, .as = {.integer = 78}}}},
+  };
+  struct te *t = te_open(6, "");
+  for (int i = 0; i < 10; i++)
+    te_write(t);
+  te_put(t, false);
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    assert_int_equal(te_begin(t, 0), VECDB_OK);
+    te_sync(t);
+    te_same(t);
+    te_end(t);
+    te_replace(t, others[i].place, &others[i].field);
+  }
+  assert_int_equal(te_begin(t, 0), VECDB_OK);
+  te_sync(t);
+  te_same(t);
+  te_close(t);
+}
+
+/* Fields of all kinds, as the library and the cluster write them: the copy is known again. */
+static void test_known_again(void **state) {
+  (void)state;
+  static const vecdb_field fields[] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY | VECDB_AUTO_ID},
+      {.name = "owner", .type = VECDB_VARCHAR, .max_length = 9, .flags = VECDB_HAS_DEFAULT,
+       .default_value = {.type = VECDB_VARCHAR, .length = 2, .as = {.data = "\xc3\xa9"}}},
+      {.name = "b", .type = VECDB_BOOL, .flags = VECDB_HAS_DEFAULT | VECDB_NULLABLE,
+       .default_value = {.type = VECDB_BOOL, .as = {.boolean = 1}}},
+      {.name = "f", .type = VECDB_FLOAT, .flags = VECDB_HAS_DEFAULT,
+       .default_value = {.type = VECDB_FLOAT, .as = {.number = 0.1}}},
+      {.name = "d", .type = VECDB_DOUBLE, .flags = VECDB_HAS_DEFAULT,
+       .default_value = {.type = VECDB_DOUBLE, .as = {.number = -0.1}}},
+      {.name = "j", .type = VECDB_JSON, .flags = VECDB_HAS_DEFAULT,
+       .default_value = {.type = VECDB_JSON, .length = 9, .as = {.data = "{\"a\" : 1}"}}},
+      {.name = "a", .type = VECDB_ARRAY, .element_type = VECDB_VARCHAR, .max_length = 5,
+       .max_capacity = 3, .flags = VECDB_NULLABLE},
+      {.name = "s", .type = VECDB_SPARSE_VECTOR},
+      {.name = "v", .type = VECDB_INT8_VECTOR, .dim = 3, .flags = VECDB_ALLOW_ZERO}};
+  static const vecdb_schema all = {sizeof all, sizeof *fields, NULL, fields, 9};
+  struct te *t = te_open(8, "");
+  assert_int_equal(vecdb_client_drop(t->client, "docs", NULL, NULL), VECDB_OK);
+  te_create(t, &all);
+  for (uint64_t life = 0; life < 2; life++) {
+    assert_int_equal(te_begin(t, 0), VECDB_OK);
+    te_sync(t);
+    assert_true(te_info(t).whole);
+    assert_int_equal(te_info(t).copies, life ? 0 : 1);
+    te_end(t);
+  }
+  te_close(t);
+}
+
 /* Who was no edge stays as it is; and what makes no sense is said. */
 static void test_refused(void **state) {
   (void)state;
@@ -472,7 +553,8 @@ int main(void) {
       cmocka_unit_test(test_follows), cmocka_unit_test(test_tenants),
       cmocka_unit_test(test_trimmed), cmocka_unit_test(test_away),
       cmocka_unit_test(test_never),   cmocka_unit_test(test_crashes),
-      cmocka_unit_test(test_anew),    cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_anew),    cmocka_unit_test(test_other_form),
+      cmocka_unit_test(test_known_again), cmocka_unit_test(test_refused),
   };
   signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, NULL, NULL);

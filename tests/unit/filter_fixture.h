@@ -408,16 +408,20 @@ static int fx_find(const struct vdb_sect_reader *r, uint32_t tag, uint32_t numbe
   return VECDB_OK;
 }
 
-/* Indexes over the scalar fields, of both kinds and some fields without. */
-static FX_UNUSED void fx_store_init(struct fx_store *store, struct vdb_mem *mem,
-                                    const struct fx_rows *rows, uint64_t seed) {
-  struct vdb_rng rng = {seed};
-  vecdb_error err;
+static FX_UNUSED void fx_store_init_empty(struct fx_store *store) {
   memset(store, 0, sizeof *store);
   store->writer.begin = fx_begin;
   store->writer.append = fx_append;
   store->writer.end = fx_end;
   store->reader.find = fx_find;
+}
+
+/* Indexes over the scalar fields, of both kinds and some fields without. */
+static FX_UNUSED void fx_store_init(struct fx_store *store, struct vdb_mem *mem,
+                                    const struct fx_rows *rows, uint64_t seed) {
+  struct vdb_rng rng = {seed};
+  vecdb_error err;
+  fx_store_init_empty(store);
   for (uint32_t f = 0; f < FX_AB; f++) {
     int32_t kind = (int32_t)vdb_rng_below(&rng, 4);
     if (kind == VECDB_SCALAR_INDEX_NONE)

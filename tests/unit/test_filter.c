@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "attr/filter_tree.h"
+#include "attr/path_index.h"
 #include "filter_fixture.h"
 #include "tlib/memfault.h"
 
@@ -471,6 +473,80 @@ static void test_no_memory(void **state) {
   fx_rows_fini(&rows);
 }
 
+/* ---- Indexes of JSON paths ----------------------------------------------------------------------
+ */
+
+enum { TF_DOCUMENTS = 4096, TF_APART = 3000 };
+
+static bool tf_go_on(void *arg) {
+  (*(int *)arg)++;
+  return false;
+}
+
+/* Of the documents, rows below TF_APART are numbers that an index keeps apart. */
+static struct vdb_schema *tf_documents(struct fx_store *store, struct vdb_bytes *texts,
+                                       struct vdb_column columns[3]) {
+  static const char large[] = "{\"a\":9007199254740993}", small[] = "{\"a\":5}";
+  static const vecdb_json_index index = {"['a']", VECDB_DOUBLE};
+  static const vecdb_field fields[] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+      {.name = "meta", .type = VECDB_JSON, .json_indexes = &index, .n_json_indexes = 1},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2, .metric = VECDB_L2}};
+  const vecdb_schema source = {sizeof source, sizeof *fields, NULL, fields, VDB_COUNT(fields)};
+  struct vdb_schema *schema;
+  vecdb_error err;
+  assert_int_equal(vdb_schema_new(&tf_mem, &source, &schema, &err), VECDB_OK);
+  for (size_t i = 0; i < TF_DOCUMENTS; i++)
+    texts[i] = i < TF_APART ? (struct vdb_bytes){(const uint8_t *)large, sizeof large - 1}
+                            : (struct vdb_bytes){(const uint8_t *)small, sizeof small - 1};
+  columns[1] = (struct vdb_column){.refs = texts, .type = VECDB_JSON};
+  fx_store_init_empty(store);
+  const struct vdb_path_index_build build = {.mem = &tf_mem, .path = schema->paths,
+                                             .texts = &columns[1], .n = TF_DOCUMENTS,
+                                             .out = &store->writer};
+  assert_int_equal(vdb_path_index_build(&build, &err), VECDB_OK);
+  const struct vdb_field value = {.name = "meta", .type = VECDB_DOUBLE};
+  assert_int_equal(vdb_attr_index_open(&tf_mem, &store->reader, schema->paths->id, &value,
+                                       TF_DOCUMENTS, &store->indexes[3], &err),
+                   VECDB_OK);
+  return schema;
+}
+
+/* Rows kept apart are read one by one: meanwhile it is asked whether to stop, as in a scan. */
+static void test_stop_apart(void **state) {
+  (void)state;
+  static struct vdb_bytes texts[TF_DOCUMENTS];
+  struct fx_store store;
+  struct vdb_column columns[3] = {{0}};
+  struct vdb_schema *schema = tf_documents(&store, texts, columns);
+  struct vdb_filter_rows over = {columns, (const struct vdb_attr_index *const *)store.indexes,
+                                 TF_DOCUMENTS};
+  vecdb_filter source = {"meta['a'] == 9007199254740993", 0, NULL, 0};
+  struct vdb_filter *filter;
+  uint64_t bits[TF_DOCUMENTS / 64];
+  bool stopped;
+  int calls = 0;
+  vecdb_error err;
+  assert_int_equal(vdb_filter_compile(&tf_mem, schema, &source, &filter, &err), VECDB_OK);
+  assert_int_equal(
+      vdb_filter_bitmap(&tf_mem, filter, &over, tf_go_on, &calls, bits, &stopped, &err), VECDB_OK);
+  assert_false(stopped);
+  assert_int_equal(vdb_bits_count(bits, TF_DOCUMENTS), TF_APART);
+  assert_int_equal(calls, TF_DOCUMENTS / FILTER_BLOCK + TF_APART / FILTER_BLOCK);
+  calls = 0;
+  assert_int_equal(
+      vdb_filter_bitmap(&tf_mem, filter, &over, tf_stop_at_once, &calls, bits, &stopped, &err),
+      VECDB_OK);
+  assert_true(stopped);
+  assert_int_equal(calls, 1);
+  vdb_filter_free(&tf_mem, filter);
+  vdb_attr_index_close(&tf_mem, store.indexes[3]);
+  store.indexes[3] = NULL;
+  fx_store_fini(&store, &tf_mem);
+  vdb_schema_free(&tf_mem, schema);
+  assert_int_equal(tf_mem.used, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_edges),        cmocka_unit_test(test_stop),
@@ -478,6 +554,7 @@ int main(void) {
       cmocka_unit_test(test_like_linear),  cmocka_unit_test(test_like_part_limit),
       cmocka_unit_test(test_lists),        cmocka_unit_test(test_list_clustered),
       cmocka_unit_test(test_estimates),    cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_stop_apart),
   };
   vdb_mem_init(&tf_mem, NULL, 0);
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,7 +170,7 @@ static int copy_positions(struct follow *f, vecdb_client_position *at, vecdb_err
       at[i] = vecdb_client_changes_position(changes);
     vecdb_client_changes_free(changes);
   }
-  return code;
+  return code ? code : follow_all_told(f, error);
 }
 
 int follow_copy(struct follow *f, vecdb_error *error) {

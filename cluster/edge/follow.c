@@ -257,6 +257,21 @@ static int follow_fields_add(struct follow *f, bool *other, vecdb_error *error) 
   return vecdb_fields_add(f->rows, &add, NULL, error);
 }
 
+/* A shard was split: of the new one no position is known, so everything is copied, and what is here
+   is read meanwhile. */
+static int follow_grow(struct follow *f, uint32_t shards, vecdb_error *error) {
+  vecdb_client_position *at = shards ? calloc(shards, sizeof *at) : NULL;
+  if (!at)
+    return follow_no_memory(error);
+  for (uint32_t i = 0; i < shards && i < f->saved.n; i++)
+    at[i] = f->saved.at[i];
+  free(f->saved.at);
+  f->saved.at = at;
+  f->saved.n = shards;
+  f->changed = true;
+  return VECDB_OK;
+}
+
 /* Asks what the collection is like, and makes what is here so. */
 static int follow_describe(struct follow *f, vecdb_error *error) {
   vecdb_client_about *about = NULL;
@@ -274,8 +289,10 @@ static int follow_describe(struct follow *f, vecdb_error *error) {
   f->about = about;
   vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
   (void)vecdb_client_about_layout(about, &layout);
-  if (f->rows && (f->saved.id != vecdb_client_about_id(about) || f->saved.n != layout.shards))
+  if (f->rows && f->saved.id != vecdb_client_about_id(about))
     code = follow_clear(f, error);
+  else if (f->rows && f->saved.n != layout.shards)
+    code = follow_grow(f, layout.shards, error);
   if (!code && f->rows)
     code = follow_fields_add(f, &other, error);
   if (!code && other)
@@ -346,6 +363,18 @@ static int follow_shard(struct follow *f, uint32_t shard, bool *all, vecdb_error
   return code;
 }
 
+/* Which shards there are the client knows from the first answer on that one of them gives after it
+   was split; what the new one has written is not among what has been told. */
+int follow_all_told(struct follow *f, vecdb_error *error) {
+  vecdb_client_changes *changes = NULL;
+  int code = vecdb_client_changes_after(f->of->client, f->info.name, f->saved.n, NULL, &f->call,
+                                        &changes, error);
+  vecdb_client_changes_free(changes);
+  if (code == VECDB_ERR_NOT_FOUND)
+    return VECDB_OK;
+  return code ? code : follow_fail(error, VECDB_ERR_CLOSED, "the collection has one more shard");
+}
+
 static int follow_changes(struct follow *f, vecdb_error *error) {
   const int64_t began_us = follow_now_us();
   bool all = false;
@@ -354,6 +383,8 @@ static int follow_changes(struct follow *f, vecdb_error *error) {
     code = follow_shard(f, i, &all, error);
   if (!code && all)
     code = follow_describe(f, error); /* a shard may have been split: there is one more */
+  else if (!code)
+    code = follow_all_told(f, error);
   if (code || all)
     return code || f->info.gone ? code : follow_copy(f, error);
   pthread_mutex_lock(f->of->mutex);

@@ -68,6 +68,10 @@ int follow_key_order(vecdb_value a, vecdb_value b);
 vecdb_value follow_key_at(const vecdb_keys *keys, size_t i);
 int follow_fail(vecdb_error *error, int code, const char *words);
 
+/* Whether there are no more shards than are followed; CLOSED: there are. Asked when all of them
+   have answered. */
+int follow_all_told(struct follow *f, vecdb_error *error);
+
 /* copy.c: all rows, and the positions that they are at least of. */
 int follow_copy(struct follow *f, vecdb_error *error);
 

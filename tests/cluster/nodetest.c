@@ -55,21 +55,33 @@ static char *nt_shard_text(const struct nt *nt, uint32_t i) {
   return doc_shard_write(&doc, &n);
 }
 
+static char *nt_coll_text(const struct nt *nt) {
+  struct doc_coll doc;
+  char why[DOC_TEXT_MAX];
+  size_t n;
+  nt_true(doc_coll_read(meta_text(nt->document), &doc, why) == DOC_OK);
+  doc.shards = nt->shards;
+  char *text = doc_coll_write(&doc, &n);
+  doc_coll_free(&doc);
+  return text;
+}
+
 static void nt_map(struct nt *nt, const struct wire_message *ask, struct wire_message *m) {
   if (!nt->document || strcmp(ask->name.name, nt->name) != 0) {
     m->result.code = VECDB_ERR_NOT_FOUND;
     m->result.message = "no such collection";
     return;
   }
-  uint16_t *of = nt_must(calloc(16384, sizeof *of));
-  struct doc_slots slots = {.n = 16384, .shard = of};
+  struct doc_slots slots = {.n = 16384, .shard = nt_must(calloc(16384, sizeof *slots.shard))};
   size_t n;
   for (uint32_t i = 0; i < 16384; i++)
-    of[i] = (uint16_t)(i % NT_SHARDS);
+    slots.shard[i] = (uint16_t)(i % nt->shards);
+  for (uint32_t i = 0; nt->generation && i < nt->shards; i++)
+    nt_true(doc_slots_set_generation(&slots, i, nt->generation));
   m->documents = nt_must(calloc(2 + NT_SHARDS + NT_NODES, sizeof *m->documents));
-  nt_document(m, DOC_PATH_COLL, nt->id, 0, nt->revision, strdup(nt->document));
-  nt_document(m, DOC_PATH_SLOTS, nt->id, 0, 1, doc_slots_write(&slots, &n));
-  for (uint32_t i = 0; i < NT_SHARDS; i++)
+  nt_document(m, DOC_PATH_COLL, nt->id, 0, nt->revision, nt_coll_text(nt));
+  nt_document(m, DOC_PATH_SLOTS, nt->id, 0, nt->revision, doc_slots_write(&slots, &n));
+  for (uint32_t i = 0; i < nt->shards; i++)
     nt_document(m, DOC_PATH_SHARD, nt->id, i, nt->revision, nt_shard_text(nt, i));
   for (uint32_t i = 1; i <= NT_NODES; i++) {
     struct doc_node doc = {.id = i, .weight = 100};
@@ -78,7 +90,7 @@ static void nt_map(struct nt *nt, const struct wire_message *ask, struct wire_me
     nt_document(m, DOC_PATH_NODE, i, 0, 1, doc_node_write(&doc, &n));
   }
   m->has |= WIRE_HAS(WIRE_DOCUMENTS_OF);
-  free(of);
+  doc_slots_free(&slots);
 }
 
 static void nt_list(struct nt *nt, struct wire_message *m) {
@@ -472,6 +484,10 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
     result->node = nt->primary[shard];
     return;
   }
+  if (ask->target.generation < nt->generation && ask->kind != WIRE_STATS) {
+    result->code = WIRE_STALE_MAP;
+    return;
+  }
   bool here = nt->document && ask->target.collection == nt->id;
   vecdb_collection *c = here ? nt_shard(nt, shard) : NULL;
   if (!c) {
@@ -631,6 +647,7 @@ void nt_open(struct nt *nt, const char *folder) {
   pthread_mutex_init(&nt->mutex, NULL);
   nt->folder = folder;
   nt->revision = 1;
+  nt->shards = NT_SHARDS;
   nt_true(!vecdb_open(":memory:", NULL, &nt->db, NULL));
   for (uint32_t i = 0; i < NT_SHARDS; i++) {
     nt->primary[i] = 1 + i % NT_NODES;
@@ -660,6 +677,14 @@ void nt_lead(struct nt *nt, uint32_t shard, uint32_t node) {
   pthread_mutex_lock(&nt->mutex);
   nt->primary[shard] = node;
   nt->epoch[shard]++;
+  nt->revision++;
+  pthread_mutex_unlock(&nt->mutex);
+}
+
+void nt_shards(struct nt *nt, uint32_t n) {
+  pthread_mutex_lock(&nt->mutex);
+  nt->shards = n;
+  nt->generation++;
   nt->revision++;
   pthread_mutex_unlock(&nt->mutex);
 }

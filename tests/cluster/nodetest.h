@@ -47,6 +47,8 @@ struct nt {
   uint32_t primary[NT_SHARDS];
   uint64_t epoch[NT_SHARDS];
   int64_t revision;
+  uint32_t shards;     /* of the map */
+  uint32_t generation; /* of each of them */
   uint64_t counts[NT_SHARDS][4096]; /* op ids that were applied, of any client */
   uint32_t n_counts[NT_SHARDS];
   uint64_t version; /* of the schema */
@@ -61,6 +63,9 @@ void nt_open(struct nt *nt, const char *folder);
 void nt_close(struct nt *nt);
 void nt_kill(struct nt *nt, uint32_t node);
 void nt_lead(struct nt *nt, uint32_t shard, uint32_t node);
+/* The map has so many shards from now on, and rows lie where it says: to be called while there are
+   none. Requests by an older map are told so. */
+void nt_shards(struct nt *nt, uint32_t n);
 /* The log's entries are forgotten; with `history` it has never had any position that it gave. */
 void nt_trim(struct nt *nt, uint32_t shard, bool history);
 /* "1@127.0.0.1:PORT,..." and the cluster's id, for clients. */

@@ -36,6 +36,8 @@ static const char ctl_usage[] =
     "  certify FOLDER CLUSTER N...        an authority, and certificates of nodes and clients\n"
     "--etcd is http://127.0.0.1:2379 unless given; --cluster the only one that etcd holds.\n";
 
+static const int64_t ctl_split_wait_us = 180000000;
+
 static bool ctl_number(const char *text, uint32_t *out) {
   char *end;
   unsigned long long n = text && *text >= '0' && *text <= '9' ? strtoull(text, &end, 10) : 0;
@@ -226,20 +228,27 @@ static int ctl_drain(struct ctl *ctl, const struct ctl_args *args, FILE *out, FI
   return ctl_plan(ctl, args, out, err);
 }
 
-/* Until the split has come to its end, which the nodes bring about. */
+/* Until the split has come to its end, which the nodes bring about; or nobody goes on with it for
+   longer than they wait for copies. */
 static int ctl_wait_split(struct ctl *ctl, const struct doc_split *doc, FILE *out, FILE *err) {
+  int64_t until = ctl_now(ctl) + ctl_split_wait_us;
   for (int64_t printed = 0;;) {
     const struct cache_view *view = ctl_view(ctl);
     const struct cache_entry *e = cache_find(view, DOC_PATH_SPLIT, doc->collection, doc->shard);
     const struct doc_split *now = e ? e->doc : NULL;
     bool ours = now && now->id == doc->id, open = ours && doc_split_open(now);
     bool done = ours && now->step == DOC_SPLIT_DONE;
-    if (ours && e->mod != printed)
+    if (ours && e->mod != printed) {
       ctl_print_split(view, now, out);
+      until = ctl_now(ctl) + ctl_split_wait_us;
+    }
     printed = e ? e->mod : 0;
     cache_give(view);
     if (!open)
       return done ? 0 : ctl_failed(err, "the split was given up");
+    if (ctl_now(ctl) >= until)
+      return ctl_failed(err, "the split is under way, but nobody has gone on with it for three "
+                             "minutes: see `status`, or `cancel` it");
     ctl_turn(ctl, ctl_now(ctl) + 1000000);
   }
 }

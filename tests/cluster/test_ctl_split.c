@@ -65,6 +65,22 @@ static void test_split(void **state) {
   tc_end(&t);
 }
 
+/* Who waits for a split that no node goes on with is told so. */
+static void test_split_waits(void **state) {
+  struct tc t;
+  char text[4096];
+  (void)state;
+  tc_begin(&t, model_new(8));
+  struct doc_coll coll = tc_coll("rows", 1, 3);
+  assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+  for (uint32_t id = 1; id <= 6; id++)
+    tc_live(&t, id, 1);
+  assert_int_equal(tc_type(&t, "split --collection rows --shard 0 --wait", text, sizeof text), 1);
+  assert_non_null(strstr(text, "nobody has gone on with it"));
+  assert_int_equal(tc_split(&t, 0).step, DOC_SPLIT_PLANNED);
+  tc_end(&t);
+}
+
 /* Of a shard with several ranges the upper ones move. */
 static void test_split_ranges(void **state) {
   struct tc t;
@@ -93,6 +109,7 @@ static void test_split_ranges(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_split),
+                                     cmocka_unit_test(test_split_waits),
                                      cmocka_unit_test(test_split_ranges)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,8 @@ struct doc_uuid {
 enum doc_speaks {
   DOC_SPEAKS_FIRST = 1,
   DOC_SPEAKS_FIELDS = 2, /* fields that are added; defaults that are computed */
-  DOC_SPEAKS_SPLITS = 3, /* shards that are split, and their generations */
+  DOC_SPEAKS_SPLITS = 4, /* shards that are split, and their generations; 3: all but that the log
+                            may give a split up */
   DOC_SPEAKS_LAST = DOC_SPEAKS_SPLITS
 };
 

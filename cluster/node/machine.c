@@ -248,8 +248,11 @@ void machine_known_find(struct machine *m) {
   const struct rep_client split = machine_client(m, MACHINE_SPLIT);
   const struct rep_client generation = machine_client(m, MACHINE_GENERATION);
   m->schema = schema.max ? schema.max : 1;
-  m->split = (struct rep_split){generation.max, split.max / 2,
-                                split.max && split.max % 2 == 0 && generation.seq < split.seq};
+  m->split = (struct rep_split){.generation = generation.max,
+                                .id = split.max / 2,
+                                .fenced = split.max && split.max % 2 == 0 &&
+                                          generation.seq < split.seq,
+                                .cancelled = split.max % 2};
 }
 
 static bool machine_load(struct machine *m, char *why) {

@@ -68,8 +68,11 @@ uint64_t machine_schema(const struct machine *m);
  * generation that RELEASE makes. So what the data is in goes where op ids go.
  */
 #define MACHINE_SPLIT (UINT64_MAX - 2)
-#define MACHINE_GENERATION REP_CLIENT_KEPT
+#define MACHINE_GENERATION (UINT64_MAX - 3)
 struct rep_op machine_split_op(enum rep_split_entry entry, uint64_t id, uint64_t generation);
+/* Whether an entry's body says all that its rows are divided by, as replicas ask of it when it is
+   too late to refuse it; else why not (MACHINE_WHY bytes). */
+bool machine_split_good(const uint8_t *body, size_t n, uint64_t id, char *why);
 /* As of the last entry that replication has applied: what is in the queue counts. */
 struct rep_split machine_split(const struct machine *m);
 /* Some of the rows have gone before a crash, and the rest will when the release is applied again:

@@ -3,6 +3,8 @@
 #ifndef CLUSTER_NODE_MACHINE_DB_H
 #define CLUSTER_NODE_MACHINE_DB_H
 
+#include <stdatomic.h>
+
 #include "node/machine.h"
 #include "replica/dedup.h"
 
@@ -18,7 +20,9 @@ struct machine_db {
   vecdb *db;
   vecdb_collection *rows, *clients, *refused;
   struct machine_intent intent;
-  uint64_t released; /* the split whose rows have begun to go: no copy is made of them any more */
+  /* The split whose rows have begun to go: no copy is made of them any more. The job sets it, while
+     the owner's thread may look. */
+  _Atomic uint64_t released;
 };
 
 /* What goes beside the rows of an entry. */
@@ -57,7 +61,8 @@ bool machine_db_where(struct machine_db *d, uint64_t client, struct rep_pos *pos
 /* Forgets a client. */
 bool machine_db_forget(struct machine_db *d, uint64_t client);
 /* The id in `max` of this client, of no position, is that of the last RELEASE that has begun. */
-#define MACHINE_RELEASED (UINT64_MAX - 4)
+#define MACHINE_RELEASED REP_CLIENT_KEPT
+_Static_assert(MACHINE_GENERATION > MACHINE_RELEASED, "no client has such an id, nor two of these");
 /* machine_split.c: an entry of a split; what a fork does with the copy of the data. */
 int machine_db_split(struct machine_db *d, const struct wire_message *m, vecdb_error *e);
 bool machine_db_adopt(struct machine_db *d, const struct wire_message *m, vecdb_error *e);

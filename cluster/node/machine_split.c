@@ -65,6 +65,20 @@ static bool cut_read(const struct wire_message *m, struct cut *c, vecdb_error *e
   return good;
 }
 
+bool machine_split_good(const uint8_t *body, size_t n, uint64_t id, char *why) {
+  struct wire_mem mem = {0};
+  struct wire_message m;
+  struct cut c = {0};
+  vecdb_error e = {.message = "it cannot be read"};
+  bool good = wire_message_read(body, n, &mem, &m) == WIRE_OK && cut_read(&m, &c, &e) &&
+              c.split.id == id;
+  if (!good)
+    snprintf(why, MACHINE_WHY, "%.400s", e.message);
+  cut_free(&c);
+  wire_mem_free(&mem);
+  return good;
+}
+
 /* The next rows, behind the last of those before, which are freed; fields: what they are placed by.
  */
 static int cut_page(vecdb_collection *rows, const struct cut *c, vecdb_rows **page,

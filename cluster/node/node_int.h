@@ -69,8 +69,10 @@ struct node_replica {
   uint64_t split_ticket; /* that entry's */
   bool splitting;      /* a step of its split is being written */
   int64_t split_us;    /* which is not tried again before */
+  const char *split_why; /* why the last one was not written; NULL: it was */
   uint32_t fork_tries; /* that have failed, of this process and split */
   int64_t fenced_us;   /* since when copies are waited for, as far as this primary knows; 0: not */
+  int64_t away_us;     /* since when the metadata store is missed there; 0: it is not */
   bool claiming;       /* its store is being written into the record */
   uint32_t reading;    /* jobs that use its rows */
   struct node_ask *asks;  /* that wait */

@@ -10,8 +10,10 @@
 #include "node/node_int.h"
 
 static const int64_t split_limit_us = 2000000, split_again_us = 200000;
-static const int64_t split_failed_us = 1000000; /* before a copy is tried again that has failed */
+static const int64_t split_failed_us = 1000000; /* before what has failed here is tried again */
 static const int64_t split_fenced_us = 60000000; /* that copies are waited for */
+/* After so much silence the metadata store is asked, and waited for, while nothing is written. */
+static const int64_t split_silent_us = 1000000, split_away_us = 5000000;
 
 _Static_assert((int)WIRE_SPLIT_RELEASE == (int)REP_SPLIT_RELEASE, "the entry's flags");
 
@@ -68,12 +70,19 @@ static bool split_body(const struct node_replica *r, const struct cache_view *vi
   return !out->status;
 }
 
-static void split_append(struct node_replica *r, const struct cache_view *view,
-                         enum rep_split_entry entry, uint64_t id) {
+/* An entry is for ever, and replicas that cannot do what it says fail: it is looked at before.
+   False with the reason in `why` (MACHINE_WHY bytes). */
+static bool split_append(struct node_replica *r, const struct cache_view *view,
+                         enum rep_split_entry entry, uint64_t id, char *why) {
   struct wire_out body;
   const struct rep_op op =
       machine_split_op(entry, id, machine_split(r->machine).generation + 1);
-  if (split_body(r, view, entry, op, &body)) {
+  snprintf(why, MACHINE_WHY, "its documents are too large, or there is no memory");
+  bool good =
+      split_body(r, view, entry, op, &body) &&
+      (entry == REP_SPLIT_CANCEL || machine_split_good(body.data, body.n, id, why));
+  r->split_us = r->node->now_us + (good ? 0 : split_failed_us);
+  if (good) {
     struct rep_event ev = {.type = REP_EV_WRITE,
                            .op = op,
                            .ack = REP_ACK_SYNC,
@@ -87,6 +96,7 @@ static void split_append(struct node_replica *r, const struct cache_view *view,
     node_step(r, &ev);
   }
   wire_out_free(&body);
+  return good;
 }
 
 /* Applied, or it will not be by this one: what is to be done then is seen by the data. */
@@ -94,10 +104,23 @@ bool node_split_answer(struct node_replica *r, const struct rep_answer *a) {
   if (!r->split_pending || a->ticket != r->split_ticket)
     return false;
   r->split_pending = false;
+  if (a->result != REP_DONE)
+    r->split_us = r->node->now_us + split_again_us;
   return true;
 }
 
 /* ---- The document ---- */
+
+/* Steps are tried again and again: why one is not written (a static text, NULL: it was) is said
+   once. */
+static void split_said(struct node_replica *r, const char *why) {
+  if (why && why != r->split_why)
+    node_log(r->node, "shard %u/%u: a step of its split is not written: %s", r->collection,
+             r->number, why);
+  r->split_why = why;
+}
+
+static const char split_bad[] = "a document cannot be read, or not be made";
 
 struct split_asked {
   struct node *node;
@@ -107,9 +130,10 @@ struct split_asked {
 static void split_done(void *arg, const struct meta_result *result) {
   struct split_asked *asked = arg;
   struct node_replica *r = node_replica_of(asked->node, asked->collection, asked->number);
-  (void)result; /* the documents tell */
-  if (r)
+  if (r) { /* what it came to, the documents tell */
     r->splitting = false;
+    split_said(r, result->status ? meta_status_name(result->status) : NULL);
+  }
   free(asked);
 }
 
@@ -155,12 +179,16 @@ static void split_commit(struct split_step *s) {
   struct split_asked *asked = s->bad ? NULL : malloc(sizeof *asked);
   const struct meta_op look = {.kind = META_GET, .key = s->compares[1].key};
   const struct meta_txn txn = {s->compares, s->puts, &look, s->n_compares, s->n_puts, 1};
-  s->r->split_us = n->now_us + split_again_us;
+  enum meta_status status = META_NO_MEMORY;
   if (asked) {
     *asked = (struct split_asked){n, s->r->collection, s->r->number};
-    s->r->splitting = !meta_txn(n->meta, &txn, n->now_us + split_limit_us, split_done, asked);
-    if (!s->r->splitting)
-      free(asked);
+    status = meta_txn(n->meta, &txn, n->now_us + split_limit_us, split_done, asked);
+  }
+  s->r->splitting = !status;
+  s->r->split_us = n->now_us + (s->bad ? split_failed_us : split_again_us);
+  if (status) {
+    split_said(s->r, s->bad ? split_bad : meta_status_name(status));
+    free(asked);
   }
   for (size_t i = 0; i < s->n_puts; i++)
     free((void *)s->puts[i].value.data);
@@ -168,7 +196,8 @@ static void split_commit(struct split_step *s) {
 
 /* ---- Its steps ---- */
 
-/* Nothing is written while copies are made: as long as that is possible it is given up. */
+/* Nothing is written while copies are made: as long as that is possible it is given up. Behind the
+   document's `planned` only the log can: it has CANCEL. */
 static void split_give_up(struct node_replica *r, const struct cache_entry *entry,
                           const char *why) {
   struct doc_split doc = *(const struct doc_split *)entry->doc;
@@ -289,8 +318,11 @@ static void split_map(struct node_replica *r, const struct cache_view *view,
   struct doc_split doc = *(const struct doc_split *)entry->doc;
   struct split_step step;
   size_t n[3] = {0, 0, 0};
-  if (!slots || !slots->doc || !coll || !coll->doc)
+  if (!slots || !slots->doc || !coll || !coll->doc) {
+    r->split_us = r->node->now_us + split_failed_us;
+    split_said(r, split_bad);
     return;
+  }
   struct doc_coll more = *(const struct doc_coll *)coll->doc;
   more.shards++;
   doc.step = DOC_SPLIT_DONE;
@@ -321,29 +353,67 @@ static void split_wait(struct node_replica *r, const struct cache_entry *entry, 
     split_give_up(r, entry, "some have made no copy");
 }
 
+/* Whether the metadata store, without which no copy counts, is away while nothing is written. Then
+   the log gives the split up, and the document follows when it can. */
+static bool split_cut_off(struct node_replica *r, enum rep_split_do next,
+                          const struct rep_split *s) {
+  struct node *n = r->node;
+  if (!rep_split_may_end(next, s, r->split_pending) ||
+      n->now_us - cache_state(n->cache).heard_us < split_silent_us) {
+    r->away_us = 0;
+    return false;
+  }
+  if (!r->away_us) {
+    r->away_us = n->now_us;
+    cache_refresh(n->cache);
+  }
+  return n->now_us - r->away_us >= split_away_us;
+}
+
+/* What comes next, by whoever leads. */
+static void split_lead(struct node_replica *r, const struct cache_view *view,
+                       const struct cache_entry *entry, enum rep_split_do next, uint64_t id) {
+  char why[MACHINE_WHY];
+  switch (next) {
+    case REP_SPLIT_APPEND_FENCE:
+      if (!split_append(r, view, REP_SPLIT_FENCE, id, why))
+        split_give_up(r, entry, why);
+      break;
+    case REP_SPLIT_APPEND_RELEASE:
+      if (!split_append(r, view, REP_SPLIT_RELEASE, id, why))
+        node_log(r->node, "shard %u/%u: split %llu cannot go on: %s", r->collection, r->number,
+                 (unsigned long long)id, why);
+      break;
+    case REP_SPLIT_APPEND_CANCEL:
+      split_append(r, view, REP_SPLIT_CANCEL, machine_split(r->machine).id, why);
+      break;
+    case REP_SPLIT_CLOSE: split_close(r, entry); break;
+    case REP_SPLIT_MAP: split_map(r, view, entry); break;
+    case REP_SPLIT_GIVE_UP: split_give_up(r, entry, "its log says so"); break;
+    case REP_SPLIT_NOTHING: break;
+  }
+}
+
 void node_split_tick(struct node_replica *r, const struct cache_view *view) {
   const struct cache_entry *entry =
       cache_find(view, DOC_PATH_SPLIT, r->collection, r->number);
   struct rep_info info = {0};
+  enum rep_split_do next = REP_SPLIT_NOTHING;
   if (!entry || !entry->doc || !r->rep || r->closing || r->splitting ||
       r->node->now_us < r->split_us || !r->node->live.incarnation)
     return;
   const struct rep_split_plan plan = split_plan(entry->doc);
   const struct rep_split s = machine_split(r->machine);
   rep_info(r->rep, &info);
+  if (info.serving)
+    next = rep_split_next(&plan, &s, r->split_pending, rep_config_of(r->rep));
   split_wait(r, entry, info.serving && s.fenced);
-  if (!r->splitting && rep_split_forks(&plan, &s, split_self(r->node))) {
+  if (r->splitting)
+    return;
+  if (info.serving && split_cut_off(r, next, &s))
+    split_lead(r, view, entry, REP_SPLIT_APPEND_CANCEL, plan.id);
+  else if (rep_split_forks(&plan, &s, split_self(r->node)))
     split_fork(r, view, entry);
-    return;
-  }
-  if (!info.serving || r->splitting)
-    return;
-  switch (rep_split_next(&plan, &s, r->split_pending, rep_config_of(r->rep))) {
-    case REP_SPLIT_APPEND_FENCE: split_append(r, view, REP_SPLIT_FENCE, plan.id); break;
-    case REP_SPLIT_APPEND_RELEASE: split_append(r, view, REP_SPLIT_RELEASE, plan.id); break;
-    case REP_SPLIT_APPEND_CANCEL: split_append(r, view, REP_SPLIT_CANCEL, s.id); break;
-    case REP_SPLIT_CLOSE: split_close(r, entry); break;
-    case REP_SPLIT_MAP: split_map(r, view, entry); break;
-    case REP_SPLIT_NOTHING: break;
-  }
+  else
+    split_lead(r, view, entry, next, plan.id);
 }

@@ -16,7 +16,7 @@ struct rep_client {
   uint64_t seq;  /* of its last operation */
 };
 
-#define REP_CLIENT_KEPT (UINT64_MAX - 3)
+#define REP_CLIENT_KEPT (UINT64_MAX - 4)
 
 /* The user owns the array, which has room for an ordinary client; ascending by client. */
 struct rep_dedup {

@@ -9,11 +9,13 @@ bool rep_split_apply(struct rep_split *s, enum rep_split_entry entry, uint64_t i
       return false;
     s->id = id;
     s->fenced = true;
+    s->cancelled = false;
     return true;
   }
   if (!s->fenced || id != s->id)
     return false;
   s->fenced = false;
+  s->cancelled = entry == REP_SPLIT_CANCEL;
   s->generation += entry == REP_SPLIT_RELEASE;
   return true;
 }
@@ -49,29 +51,43 @@ static enum rep_split_do split_planned(const struct rep_split_plan *plan,
                                        const struct rep_split *s, const struct rep_config *c) {
   if (s->id < plan->id)
     return s->fenced ? REP_SPLIT_APPEND_CANCEL : REP_SPLIT_APPEND_FENCE;
+  if (s->cancelled)
+    return REP_SPLIT_GIVE_UP;
   if (s->id != plan->id || !s->fenced || !split_all_forked(plan, c))
     return REP_SPLIT_NOTHING;
   return PLANT(SPLIT_MAP_EARLY, REP_SPLIT_CLOSE, REP_SPLIT_MAP);
+}
+
+/* The log of who leads has the fence by now, but for one that was made to lead with less: then it
+   has no release either, and never will. */
+static enum rep_split_do split_releasing(const struct rep_split_plan *plan,
+                                         const struct rep_split *s) {
+  if (s->id < plan->id)
+    return s->fenced ? REP_SPLIT_APPEND_CANCEL : REP_SPLIT_GIVE_UP;
+  if (s->fenced)
+    return REP_SPLIT_APPEND_RELEASE;
+  return PLANT(SPLIT_MAP_ENDED, s->cancelled, false) ? REP_SPLIT_GIVE_UP : REP_SPLIT_MAP;
 }
 
 enum rep_split_do rep_split_next(const struct rep_split_plan *plan, const struct rep_split *s,
                                  bool pending, const struct rep_config *c) {
   if (pending || !plan->id || plan->id < s->id)
     return REP_SPLIT_NOTHING;
-  bool ours = s->id == plan->id;
   switch (plan->step) {
     case REP_SPLIT_PLANNED:
       return split_planned(plan, s, c);
     case REP_SPLIT_RELEASING:
-      if (!ours)
-        return REP_SPLIT_NOTHING;
-      return s->fenced ? REP_SPLIT_APPEND_RELEASE : REP_SPLIT_MAP;
+      return split_releasing(plan, s);
     case REP_SPLIT_CANCELLED:
       return s->fenced ? REP_SPLIT_APPEND_CANCEL : REP_SPLIT_NOTHING;
     case REP_SPLIT_DONE:
       break;
   }
   return REP_SPLIT_NOTHING;
+}
+
+bool rep_split_may_end(enum rep_split_do next, const struct rep_split *s, bool pending) {
+  return s->fenced && !pending && (next == REP_SPLIT_NOTHING || next == REP_SPLIT_CLOSE);
 }
 
 bool rep_split_may_cancel(const struct rep_split_plan *plan) {

@@ -19,6 +19,7 @@ struct rep_split {
   uint64_t generation; /* how often the shard's slots have changed */
   uint64_t id;         /* of the last split that there was; 0: none */
   bool fenced;         /* it is under way, and nothing is written */
+  bool cancelled;      /* nothing came of it: the log has had CANCEL before RELEASE */
 };
 
 /* Applies an entry. False: it has no effect, since it was there before. */
@@ -31,7 +32,7 @@ enum rep_result rep_split_write(const struct rep_split *s, bool pending, uint64_
 
 enum rep_split_step {
   REP_SPLIT_PLANNED,   /* may be cancelled */
-  REP_SPLIT_RELEASING, /* may not: the parent's log may have the release */
+  REP_SPLIT_RELEASING, /* may not, but by the parent's log, which has the release or will not */
   REP_SPLIT_DONE,      /* the map says so */
   REP_SPLIT_CANCELLED
 };
@@ -51,11 +52,16 @@ enum rep_split_do {
   REP_SPLIT_APPEND_CANCEL,
   REP_SPLIT_CLOSE,         /* planned -> releasing, by a transaction that compares the plan */
   REP_SPLIT_APPEND_RELEASE,
-  REP_SPLIT_MAP            /* releasing -> done, with the map and the child's record */
+  REP_SPLIT_MAP,           /* releasing -> done, with the map and the child's record */
+  REP_SPLIT_GIVE_UP        /* planned, releasing -> cancelled: by the log nothing comes of it */
 };
 
 enum rep_split_do rep_split_next(const struct rep_split_plan *plan, const struct rep_split *s,
                                  bool pending, const struct rep_config *c);
+/* Whether that waits for others, or for the documents: then a primary that has not heard of these
+   for long may append CANCEL, so that writes go on. Whichever of CANCEL and RELEASE is in the log
+   first decides, whatever the document says by then. */
+bool rep_split_may_end(enum rep_split_do next, const struct rep_split *s, bool pending);
 /* Whether an operator may give it up. */
 bool rep_split_may_cancel(const struct rep_split_plan *plan);
 /* Whether a replica is to make its copy now: its data is that of the fence, and stays so. */

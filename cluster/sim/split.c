@@ -212,6 +212,17 @@ static bool sp_put(struct sp_world *w, uint32_t node, struct sp_docs docs) {
   return true;
 }
 
+/* Documents that were put long ago arrive. */
+static void sp_late(struct sp_world *w) {
+  if (!w->ending && sp_below(w, 10))
+    return;
+  if (w->late.mod && w->late.mod == w->docs.mod) {
+    w->late.mod++;
+    w->docs = w->late;
+  }
+  w->late.mod = 0;
+}
+
 /* The replica's copy of what moves. The data stays as it is meanwhile, so it may be made anew. */
 static void sp_fork(struct sp_world *w, uint32_t node) {
   struct sp_node *n = &w->nodes[node];
@@ -266,7 +277,12 @@ static void sp_lead(struct sp_world *w) {
   struct sp_docs docs = w->nodes[s->leader].view;
   const struct rep_config c = sp_config(w);
   struct sp_entry e = {.id = docs.plan.id};
-  switch (rep_split_next(&docs.plan, &d->split, sp_pending(s), &c)) {
+  enum rep_split_do next = rep_split_next(&docs.plan, &d->split, sp_pending(s), &c);
+  if (rep_split_may_end(next, &d->split, sp_pending(s)) && !w->ending && sp_below(w, 60) == 0) {
+    w->result->ended++;
+    next = REP_SPLIT_APPEND_CANCEL;
+  }
+  switch (next) {
     case REP_SPLIT_APPEND_FENCE: e.split = REP_SPLIT_FENCE; break;
     case REP_SPLIT_APPEND_RELEASE: e.split = REP_SPLIT_RELEASE; break;
     case REP_SPLIT_APPEND_CANCEL:
@@ -275,6 +291,13 @@ static void sp_lead(struct sp_world *w) {
       break;
     case REP_SPLIT_CLOSE:
       docs.plan.step = REP_SPLIT_RELEASING;
+      if (sp_below(w, 8) == 0)
+        w->late = docs;
+      else
+        sp_put(w, s->leader, docs);
+      return;
+    case REP_SPLIT_GIVE_UP:
+      docs.plan.step = REP_SPLIT_CANCELLED;
       sp_put(w, s->leader, docs);
       return;
     case REP_SPLIT_MAP: sp_map(w, s->leader, docs); return;
@@ -351,12 +374,13 @@ static void sp_step(struct sp_world *w) {
   enum sp_shard_name shard = (enum sp_shard_name)sp_below(w, SP_SHARDS);
   sp_node_turn(w, node, shard);
   sp_fault(w, node);
-  switch (sp_below(w, 6)) {
+  switch (sp_below(w, 7)) {
     case 0: sp_commit(w, shard); break;
     case 1: sp_elect(w, shard); break;
     case 2: sp_lead(w); break;
     case 3: sp_operator(w); break;
     case 4: sp_deliver(w); break;
+    case 5: sp_late(w); break;
     default: sp_client_turn(w, 1 + (uint32_t)sp_below(w, SP_CLIENTS));
   }
 }

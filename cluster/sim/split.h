@@ -13,7 +13,7 @@
 struct sim_split_result {
   bool failed;
   char why[128];
-  uint64_t splits, cancelled, crashes, wipes, writes, searches, stale_maps;
+  uint64_t splits, cancelled, ended, crashes, wipes, writes, searches, stale_maps;
 };
 
 /* One run by its seed; what happened is added to `result`. */

@@ -97,6 +97,7 @@ struct sp_world {
   struct sp_node nodes[SP_NODES + 1]; /* from 1 */
   struct sp_shard shards[SP_SHARDS];
   struct sp_docs docs, before; /* as of now; what a node may read that was away */
+  struct sp_docs late; /* on their way; mod 0: none */
   struct sp_client clients[SP_CLIENTS + 1];
   struct sp_message flight[SP_FLIGHT];
   struct sp_write writes[SP_LOG + 1];

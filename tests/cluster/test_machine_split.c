@@ -1,6 +1,6 @@
 /*
  * test_machine_split.c - the data of a shard that is split, on a simulated disk: crashes around the
- * fence, the copy and the release, beside a naive model.
+ * fence, the copy and the release, beside a naive model. TSAN: yes
  */
 #include "cluster/machinetest.h"
 #include "meta/key.h"
@@ -192,6 +192,52 @@ static void test_split_begun(void **state) {
   tm_stop(&t);
 }
 
+/* Whoever asks while rows go, and the next split has its fence already, is told without a lock. */
+static void test_split_torn(void **state) {
+  struct tm t;
+  (void)state;
+  tm_start(&t, 8);
+  while (t.last < 20)
+    tm_entry(&t);
+  tm_split_entry(&t, REP_SPLIT_FENCE, 1);
+  tm_split_entry(&t, REP_SPLIT_RELEASE, 1);
+  tm_split_entry(&t, REP_SPLIT_FENCE, 2);
+  for (uint64_t seq = 1; seq <= t.last; seq++)
+    assert_int_not_equal(t.m.apply(t.m.arg, &t.entries[seq]), REP_APPLY_FAILED);
+  assert_true(machine_split(t.machine).fenced);
+  while (machine_seen(t.machine) < t.last) {
+    struct pollfd p = {.fd = work_fd(t.work), .events = POLLIN};
+    assert_false(machine_split_torn(t.machine));
+    poll(&p, 1, -1);
+    work_run(t.work);
+  }
+  assert_true(tm_is(&t, &t.rows[t.last]));
+  tm_stop(&t);
+}
+
+/* An entry is looked at before it is in the log: what says not all of it, or is of another split,
+   would fail at every replica. */
+static void test_split_good(void **state) {
+  static const uint8_t moved[TM_SLOTS] = {0, 1};
+  struct doc_range far[] = {{.n_slots = TM_SLOTS}, {{.number = 3}, TM_SLOTS, 1}};
+  const struct doc_splits ranges = {1, far}, beyond = {2, far};
+  struct wire_out out;
+  char why[MACHINE_WHY] = "";
+  (void)state;
+  tm_split_body(&out, REP_SPLIT_RELEASE, 3);
+  assert_true(machine_split_good(out.data, out.n, 3, why));
+  assert_false(machine_split_good(out.data, out.n, 4, why));
+  assert_false(machine_split_good(out.data, out.n - 8, 3, why));
+  wire_out_free(&out);
+  tm_split_by(&out, REP_SPLIT_RELEASE, 3, moved, &ranges);
+  assert_true(machine_split_good(out.data, out.n, 3, why));
+  wire_out_free(&out);
+  tm_split_by(&out, REP_SPLIT_RELEASE, 3, moved, &beyond);
+  assert_false(machine_split_good(out.data, out.n, 3, why));
+  assert_non_null(strstr(why, "documents"));
+  wire_out_free(&out);
+}
+
 /* A fence is there once; after a cancellation the data is as if there had been none, and a copy of
    the next split is one of that. Another machine that gets the data knows all of it. */
 static void test_split_cancelled(void **state) {
@@ -270,10 +316,12 @@ static void test_split_touched(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_split),
-                                     cmocka_unit_test(test_split_begun),
-                                     cmocka_unit_test(test_split_ranges),
-                                     cmocka_unit_test(test_split_touched),
-                                     cmocka_unit_test(test_split_cancelled)};
+  const struct CMUnitTest tests[] = {TEST_ALONE(cmocka_unit_test(test_split)),
+                                     TEST_ALONE(cmocka_unit_test(test_split_begun)),
+                                     cmocka_unit_test(test_split_torn),
+                                     TEST_ALONE(cmocka_unit_test(test_split_good)),
+                                     TEST_ALONE(cmocka_unit_test(test_split_ranges)),
+                                     TEST_ALONE(cmocka_unit_test(test_split_touched)),
+                                     TEST_ALONE(cmocka_unit_test(test_split_cancelled))};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

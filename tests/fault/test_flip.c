@@ -122,6 +122,7 @@ static bool flip_look(struct flip_base *base, struct simdisk *disk, bool full, b
   o.encryption = workload_options(&base->w).encryption;
   o.flags = VECDB_READ_ONLY | VECDB_HOST_DRIVEN;
   o.threads = 1;
+  o.seal_rows = workload_options(&base->w).seal_rows;
   o.verify = full ? VECDB_VERIFY_FULL : VECDB_VERIFY_META;
   vecdb_error err;
   vecdb *db;

@@ -151,8 +151,13 @@ static void model_values_light(struct vdb_rng *rng, struct model_row *out) {
   out->n = (int32_t)vdb_rng_below(rng, 20) - 5;
   out->s_null = vdb_rng_below(rng, 8) == 0;
   uint32_t word = vdb_rng_below(rng, 12);
-  snprintf(out->s, sizeof out->s, "s%u%.*s", word, (int)vdb_rng_below(rng, 20),
-           word < 6 ? "" : "-a-rather-long-tail");
+  size_t tail = vdb_rng_below(rng, 20);
+  char *at = out->s;
+  *at++ = 's';
+  if (word >= 10)
+    *at++ = '1';
+  *at++ = (char)('0' + word % 10);
+  memcpy(at, "-a-rather-long-tail", word < 6 ? 0 : tail); /* the row is zero before */
   out->d = vdb_rng_below(rng, 64) / 64.0;
   out->tags_null = vdb_rng_below(rng, 5) == 0;
   out->n_tags = vdb_rng_below(rng, 5);
@@ -181,11 +186,24 @@ uint64_t model_updated(uint64_t stamp, uint64_t by) {
 
 static uint64_t model_ticks(uint64_t stamp) { return model_made(stamp) / MODEL_BATCH; }
 
+/* When a row expires, out of the generator of the fields that updates change. */
+static void model_expiry(struct vdb_rng *light, uint64_t updated, struct model_row *out) {
+  out->x_null = vdb_rng_below(light, 2) == 0;
+  out->x = (int64_t)(model_ticks(updated) + vdb_rng_below(light, 12)) * MODEL_TICK_MS +
+           MODEL_TICK_MS / 2;
+}
+
+static struct vdb_rng model_light(uint32_t variant, uint64_t updated) {
+  return (struct vdb_rng){updated * 0x9e3779 + variant};
+}
+
 bool model_expired(const struct model_coll *coll, uint64_t stamp, uint64_t tick) {
   struct model_row row;
+  uint64_t updated = model_changed(stamp);
+  struct vdb_rng light = model_light(coll->variant, updated);
   if (!coll->expires || !stamp)
     return false;
-  model_values(coll->variant, stamp, &row);
+  model_expiry(&light, updated, &row);
   return !row.x_null && row.x <= (int64_t)tick * MODEL_TICK_MS;
 }
 
@@ -235,13 +253,11 @@ void model_row_of(const struct model_coll *coll, uint64_t stamp, struct model_ro
 
 void model_values(uint32_t variant, uint64_t stamp, struct model_row *out) {
   uint64_t made = model_made(stamp), updated = model_changed(stamp);
-  struct vdb_rng rng = {made * 0x51ed27 + variant}, light = {updated * 0x9e3779 + variant};
+  struct vdb_rng rng = {made * 0x51ed27 + variant}, light = model_light(variant, updated);
   memset(out, 0, sizeof *out);
   out->w = (int64_t)stamp;
+  model_expiry(&light, updated, out);
   model_values_light(&light, out);
-  out->x_null = vdb_rng_below(&light, 2) == 0;
-  out->x = (int64_t)(model_ticks(updated) + vdb_rng_below(&light, 12)) * MODEL_TICK_MS +
-           MODEL_TICK_MS / 2;
   out->flag = vdb_rng_below(&rng, 3) == 0;
   for (uint32_t i = 0; i < MODEL_DIM; i++)
     out->v[i] = model_number(&rng);

@@ -482,7 +482,7 @@ peers-quick: ## a few of their tests; skipped where PyPI cannot be reached
 	else echo 'skipped: python3-venv cannot be had'; fi
 
 # The Python package, in examples/python: a wheel, and its tests with what they need from PyPI.
-PYTHON_PACKAGES := numpy tqdm pytest langchain-tests hnswlib
+PYTHON_PACKAGES := numpy tqdm pytest mypy langchain-tests hnswlib
 python: ## the Python package as a wheel, in build/python/
 	@$(DEPS) lib python
 	$(SUB) QUIET=1 libraries build/python/venv/made
@@ -503,8 +503,8 @@ build/wheels/venv/packages:
 python-light: build/libvecdb.so ## the Python package: structs beside vecdb.h, rows, searches; needs NumPy alone
 	@CC='$(CC)' sh tests/python/python.sh $<
 python-test: ## the Python package, installed from its wheel, and its tests, with packages from PyPI
-	@$(DEPS) python-dev
-	$(SUB) python
+	@$(DEPS) python-dev openssl
+	$(SUB) python build/release/with-openssl.o
 	@if $(MAKE) --no-print-directory build/python/venv/packages; then \
 	  build/python/venv/bin/pip -q --disable-pip-version-check install --no-deps --force-reinstall \
 	    build/python/*.whl && \

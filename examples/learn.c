@@ -176,6 +176,7 @@ int main(int argc, char **argv) {
   if (!task.truth || task.items == 0)
     return EXIT_FAILURE;
   check(vecdb_open("learn.vecdb", NULL, &db, &error), &error);
+  vecdb_collection_drop(db, "items", NULL); /* of a run that was cut off */
   check(vecdb_collection_create(db, "items", &schema, &task.coll, &error), &error);
   check(vecdb_optimizer_set(task.coll, "v", &adagrad, NULL, &error), &error);
   fill(&task);

@@ -1,8 +1,6 @@
 /* cache.c - the least recently used results, in sixteen parts with a lock each; see cache.h. */
 #include "query/cache.h"
 
-#include "base/sum.h"
-
 enum {
   CACHE_PARTS = 16,
   CACHE_PART_SHIFT = 60, /* of a hash: the bits that say which part */
@@ -23,6 +21,7 @@ struct cache_part {
   struct cache_entry **buckets;
   struct cache_entry *newest, *oldest;
   uint64_t bytes, limit;
+  uint64_t added; /* entries, ever */
   uint64_t entries, hits, misses;
 };
 
@@ -67,15 +66,20 @@ VDB_INTERNAL int vdb_cache_new(struct vdb_mem *mem, uint64_t bytes, struct vdb_c
   return VECDB_OK;
 }
 
+static struct cache_part *cache_part_of(struct vdb_cache *cache, const struct vdb_cache_key *key) {
+  return &cache->parts[key->hash >> CACHE_PART_SHIFT];
+}
+
 static struct cache_entry **cache_bucket(const struct vdb_cache *cache, struct cache_part *part,
                                          uint64_t hash) {
   return &part->buckets[hash & cache->mask];
 }
 
 static struct cache_entry *cache_find(const struct vdb_cache *cache, struct cache_part *part,
-                                      uint64_t hash, struct vdb_bytes key) {
-  for (struct cache_entry *e = *cache_bucket(cache, part, hash); e; e = e->next)
-    if (e->hash == hash && e->n_key == key.n && memcmp(cache_key_of(e), key.data, key.n) == 0)
+                                      const struct vdb_cache_key *key) {
+  for (struct cache_entry *e = *cache_bucket(cache, part, key->hash); e; e = e->next)
+    if (e->hash == key->hash && e->n_key == key->bytes.n &&
+        memcmp(cache_key_of(e), key->bytes.data, key->bytes.n) == 0)
       return e;
   return NULL;
 }
@@ -184,12 +188,11 @@ VDB_INTERNAL uint64_t vdb_cache_shrink(struct vdb_cache *cache, uint64_t bytes) 
   return freed;
 }
 
-VDB_INTERNAL bool vdb_cache_get(struct vdb_cache *cache, struct vdb_bytes key,
+VDB_INTERNAL bool vdb_cache_get(struct vdb_cache *cache, const struct vdb_cache_key *key,
                                 struct vdb_qhit *hits, size_t room, size_t *n) {
-  uint64_t hash = vdb_hash64(key.data, key.n);
-  struct cache_part *part = &cache->parts[hash >> CACHE_PART_SHIFT];
+  struct cache_part *part = cache_part_of(cache, key);
   vdb_mutex_lock(&part->mu);
-  struct cache_entry *e = cache_find(cache, part, hash, key);
+  struct cache_entry *e = cache_find(cache, part, key);
   bool found = e && e->n_hits <= room;
   if (found) {
     *n = e->n_hits;
@@ -203,41 +206,43 @@ VDB_INTERNAL bool vdb_cache_get(struct vdb_cache *cache, struct vdb_bytes key,
   return found;
 }
 
-VDB_INTERNAL bool vdb_cache_has(struct vdb_cache *cache, struct vdb_bytes key) {
-  uint64_t hash = vdb_hash64(key.data, key.n);
-  struct cache_part *part = &cache->parts[hash >> CACHE_PART_SHIFT];
+VDB_INTERNAL bool vdb_cache_has(struct vdb_cache *cache, const struct vdb_cache_key *key) {
+  struct cache_part *part = cache_part_of(cache, key);
   vdb_mutex_lock(&part->mu);
-  bool found = cache_find(cache, part, hash, key) != NULL;
+  bool found = cache_find(cache, part, key) != NULL;
   vdb_mutex_unlock(&part->mu);
   return found;
 }
 
-VDB_INTERNAL void vdb_cache_put(struct vdb_cache *cache, struct vdb_bytes key,
+VDB_INTERNAL void vdb_cache_put(struct vdb_cache *cache, const struct vdb_cache_key *key,
                                 const struct vdb_qhit *hits, size_t n) {
-  uint64_t hash = vdb_hash64(key.data, key.n);
-  struct cache_part *part = &cache->parts[hash >> CACHE_PART_SHIFT];
-  size_t bytes = sizeof(struct cache_entry) + cache_hits_at(key.n) + n * sizeof *hits;
+  struct cache_part *part = cache_part_of(cache, key);
+  size_t n_key = key->bytes.n;
+  size_t bytes = sizeof(struct cache_entry) + cache_hits_at(n_key) + n * sizeof *hits;
   if (bytes > part->limit / 2)
     return;
   vdb_mutex_lock(&part->mu);
-  bool there = cache_find(cache, part, hash, key) != NULL; /* by another thread, meanwhile */
+  bool there = cache_find(cache, part, key) != NULL; /* by another thread, meanwhile */
   struct cache_entry *gone = there ? NULL : cache_make_room(cache, part, bytes);
+  uint64_t added = part->added;
   vdb_mutex_unlock(&part->mu);
   struct cache_entry *e = there ? NULL : cache_block(cache, gone, bytes);
   if (!e)
     return;
-  *e = (struct cache_entry){.hash = hash, .n_key = key.n, .n_hits = n, .bytes = e->bytes};
-  memcpy(e + 1, key.data, key.n);
+  *e = (struct cache_entry){.hash = key->hash, .n_key = n_key, .n_hits = n, .bytes = e->bytes};
+  memcpy(e + 1, key->bytes.data, n_key);
   if (n > 0)
     memcpy(cache_hits_of(e), hits, n * sizeof *hits);
   vdb_mutex_lock(&part->mu);
-  bool fits = part->bytes + e->bytes <= part->limit && !cache_find(cache, part, hash, key);
+  bool fits = part->bytes + e->bytes <= part->limit &&
+              (part->added == added || !cache_find(cache, part, key));
   if (fits) {
-    struct cache_entry **bucket = cache_bucket(cache, part, hash);
+    struct cache_entry **bucket = cache_bucket(cache, part, key->hash);
     e->next = *bucket;
     *bucket = e;
     cache_link(part, e);
     part->bytes += e->bytes;
+    part->added++;
     part->entries++;
   }
   vdb_mutex_unlock(&part->mu);

@@ -30,18 +30,26 @@ VDB_INTERNAL void vdb_cache_count(struct vdb_cache *cache, struct vdb_cache_coun
 /* Frees at least so many bytes, or all that there are; what it freed. */
 VDB_INTERNAL uint64_t vdb_cache_shrink(struct vdb_cache *cache, uint64_t bytes);
 
+/* A key with its hash, which is worked out once for all calls. */
+struct vdb_cache_key {
+  struct vdb_bytes bytes;
+  uint64_t hash;
+};
+
 /* Whether there is a result for the key: its hits, of which there are at most `room`. */
-VDB_INTERNAL bool vdb_cache_get(struct vdb_cache *cache, struct vdb_bytes key,
+VDB_INTERNAL bool vdb_cache_get(struct vdb_cache *cache, const struct vdb_cache_key *key,
                                 struct vdb_qhit *hits, size_t room, size_t *n);
 /* Whether there is one; counts nothing and changes no order. */
-VDB_INTERNAL bool vdb_cache_has(struct vdb_cache *cache, struct vdb_bytes key);
+VDB_INTERNAL bool vdb_cache_has(struct vdb_cache *cache, const struct vdb_cache_key *key);
 /* Keeps a result, if there is room and memory for it. */
-VDB_INTERNAL void vdb_cache_put(struct vdb_cache *cache, struct vdb_bytes key,
+VDB_INTERNAL void vdb_cache_put(struct vdb_cache *cache, const struct vdb_cache_key *key,
                                 const struct vdb_qhit *hits, size_t n);
 
 /* cache_key.c: the key of a checked request for the nearest rows of one query; params are those it
-   was made of. False: such a result is not kept, or there is no memory. */
-VDB_INTERNAL bool vdb_cache_key(const struct vdb_request *r, const vecdb_search_params *params,
-                                struct vdb_writer *out);
+   was made of. Its bytes are those of `out`. False: such a result is not kept, or there is no
+   memory. */
+VDB_INTERNAL bool vdb_cache_key_make(const struct vdb_request *r,
+                                     const vecdb_search_params *params, struct vdb_writer *out,
+                                     struct vdb_cache_key *key);
 
 #endif

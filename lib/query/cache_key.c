@@ -1,4 +1,5 @@
 /* cache_key.c - what a search's result depends on, as bytes; see cache.h. */
+#include "base/sum.h"
 #include "query/cache.h"
 
 /* Numbers of a request and of what it looks at. No gaps: all bytes are compared. */
@@ -94,8 +95,9 @@ static bool cache_key_room(const struct vdb_request *r, const vecdb_search_param
   return !out->failed;
 }
 
-VDB_INTERNAL bool vdb_cache_key(const struct vdb_request *r, const vecdb_search_params *params,
-                                struct vdb_writer *out) {
+VDB_INTERNAL bool vdb_cache_key_make(const struct vdb_request *r,
+                                     const vecdb_search_params *params, struct vdb_writer *out,
+                                     struct vdb_cache_key *key) {
   const struct vdb_snapshot *s = r->snapshot;
   if (r->n_queries != 1 || s->schema->expiry > 0)
     return false;
@@ -123,5 +125,8 @@ VDB_INTERNAL bool vdb_cache_key(const struct vdb_request *r, const vecdb_search_
   } else {
     vdb_write_bytes(out, r->queries, vdb_elem_row_bytes(r->elem, r->field->dim));
   }
-  return cache_write_filter(out, &params->filter) && !out->failed;
+  if (!cache_write_filter(out, &params->filter) || out->failed)
+    return false;
+  *key = (struct vdb_cache_key){{out->data, out->n}, vdb_hash64(out->data, out->n)};
+  return true;
 }

@@ -194,12 +194,13 @@ static void explain_all(const struct vdb_request *r, const struct vdb_plan *plan
 static void explain_cache(const struct vdb_request *r, const vecdb_search_params *params,
                           struct vdb_writer *out) {
   struct vdb_cache *cache = r->snapshot->cache;
-  struct vdb_writer key = VDB_WRITER(r->mem);
+  struct vdb_writer bytes = VDB_WRITER(r->mem);
+  struct vdb_cache_key key;
   if (!cache || !r->queries)
     return;
-  bool kept = vdb_cache_key(r, params, &key);
-  bool there = kept && vdb_cache_has(cache, (struct vdb_bytes){key.data, key.n});
-  vdb_writer_free(&key);
+  bool kept = vdb_cache_key_make(r, params, &bytes, &key);
+  bool there = kept && vdb_cache_has(cache, &key);
+  vdb_writer_free(&bytes);
   explain_add(out, "cache: %s\n", there  ? "the result is there"
                                  : kept ? "the result is not there"
                                         : "such a result is not kept");

@@ -12,7 +12,8 @@ struct search_call {
   vecdb_hit *hits;
   uint32_t *counts;
   struct vecdb_rows *rows;   /* NULL: not wanted */
-  struct vdb_writer key;     /* of the result, where it may be kept; empty else */
+  struct vdb_writer key;     /* bytes of the result's key, where it may be kept; empty else */
+  struct vdb_cache_key id;   /* and these with their hash */
   bool cached;               /* it was */
   uint32_t batch;            /* queries answered together */
   _Atomic uint32_t answered; /* queries */
@@ -155,10 +156,6 @@ static int search_begin(struct search_call *call, const struct vdb_par *par, con
   return VECDB_OK;
 }
 
-static struct vdb_bytes search_key(const struct search_call *call) {
-  return (struct vdb_bytes){call->key.data, call->key.n};
-}
-
 /* Looks whether the result is in the cache: then it is that of the first worker. */
 static void search_recall(struct search_call *call, const vecdb_search_params *params) {
   struct vdb_request *r = &call->request;
@@ -166,11 +163,11 @@ static void search_recall(struct search_call *call, const vecdb_search_params *p
   struct vdb_cache *cache = r->snapshot->cache;
   if (!cache || w->bounded)
     return;
-  if (!vdb_cache_key(r, params, &call->key)) {
+  if (!vdb_cache_key_make(r, params, &call->key, &call->id)) {
     vdb_writer_free(&call->key);
     return;
   }
-  call->cached = vdb_cache_get(cache, search_key(call), w->hits, w->k, &w->n_hits);
+  call->cached = vdb_cache_get(cache, &call->id, w->hits, w->k, &w->n_hits);
 }
 
 static int search_run(struct search_call *call, const struct vdb_par *par, vecdb_error *err) {
@@ -235,7 +232,7 @@ static int search_do(struct search_call *call, const struct vdb_par *par,
   bool partial = rc == VECDB_OK && !call->cached &&
                  (call->plan->partial || vdb_request_stopped(r) != 0);
   if (rc == VECDB_OK && call->key.n > 0 && !call->cached && !partial && call->batch == 1)
-    vdb_cache_put(r->snapshot->cache, search_key(call), call->workers[0].hits,
+    vdb_cache_put(r->snapshot->cache, &call->id, call->workers[0].hits,
                   call->workers[0].n_hits);
   if (rc == VECDB_OK && call->rows)
     rc = search_rows(call, err);

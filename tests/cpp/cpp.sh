@@ -24,7 +24,7 @@ compiles() {
   "$@" -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -I. -Iexamples/cpp -fsyntax-only \
     tests/cpp/wrapper.cc
 }
-compiles "${CXX%% *}" -std=c++17 -fno-exceptions -fno-rtti
+compiles "${CXX##*ccache }" -std=c++17 -fno-exceptions -fno-rtti
 compiles "$CLANG++" -std=c++20
 
 # The third way is that of the program that is run.

@@ -1,4 +1,5 @@
-"""The package's structs, enumerators, error codes and functions are those of vecdb.h.
+"""The package's structs, enumerators, error codes and functions are those of vecdb.h; all of these
+release the interpreter's lock.
 
 Names and order are read from the header's text; sizes, places and values are asked from the C
 compiler. A member, enumerator or argument that is added to the header and not to _c.py fails here.
@@ -12,6 +13,7 @@ import re
 import shlex
 import subprocess
 import tempfile
+from _ctypes import FUNCFLAG_PYTHONAPI
 from enum import IntEnum
 from pathlib import Path
 
@@ -129,6 +131,8 @@ def check_functions(text):
         there = [] if inner.strip() == "void" else [kind_of(a) for a in inner.split(",")]
         here = [kind_of_ctype(a) for a in arguments]
         assert here == there, f"vecdb_{name}: {here} in Python, {there} in C"
+        held = getattr(_c.lib, "vecdb_" + name)._flags_ & FUNCFLAG_PYTHONAPI
+        assert not held, f"vecdb_{name} is called without releasing the interpreter's lock"
     return len(calls)
 
 

@@ -16,7 +16,7 @@ wheel() {
   needed=$(readelf -d "$library" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
   for name in $needed; do
     case $name in
-      libc.so.6 | libm.so.6 | libpthread.so.0 | ld-linux-*) ;;
+      libc.so.6 | libm.so.6 | libpthread.so.0 | libdl.so.2 | ld-linux-*) ;;
       *) echo "$file: needs $name" && exit 1 ;;
     esac
   done

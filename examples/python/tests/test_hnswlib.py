@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import tarfile
+
 import numpy as np
 import pytest
 
@@ -69,11 +74,50 @@ def script(library, space: str, folder) -> list:
     again.add_items(data[303:310], np.arange(600, 607))
     again.unmark_deleted(11)
     out += [again.element_count, *again.knn_query(data[303:310], k=1), index.element_count]
+    os.remove(folder / "saved")
+    out += [said(lambda: library.Index(space, DIM).load_index(str(folder / "saved")))]
+    return out + copies(library, space, data)
+
+
+def copies(library, space: str, data: np.ndarray) -> list:
+    """Copies of an index, of one without deleted rows: pickling others ends hnswlib's process."""
+    index, out = library.Index(space, DIM), []
+    index.init_index(N)
+    index.set_ef(N)
+    index.add_items(data[:100])
+    for other in (pickle.loads(pickle.dumps(index)), copy.deepcopy(index), library.Index(index)):
+        out += [other.element_count, other.ef, other.space, other.dim, other.max_elements,
+                *other.knn_query(data[200:220], k=3)]
+        other.add_items(data[100:101], [999])
+        out += [other.element_count, *other.knn_query(data[100], k=1), index.element_count]
     return out
 
 
+def exact_script(library, space: str, folder) -> list:
+    """The same for the exact index; with rows of length 1, to which hnswlib's does not bring them."""
+    rng = np.random.default_rng(12)
+    data = rng.standard_normal((N, DIM)).astype(np.float32)
+    data /= np.linalg.norm(data, axis=1, keepdims=True)
+    index = library.BFIndex(space=space, dim=DIM)
+    index.init_index(max_elements=N)
+    index.add_items(data[:200])
+    index.add_items(data[200:300], np.arange(1000, 1100))
+    index.set_num_threads(2)
+    out = [index.get_current_count(), index.get_max_elements(), index.num_threads]
+    out += index.knn_query(data[300:320], k=K)
+    out += index.knn_query(data[301], k=2, num_threads=1, filter=lambda label: label % 2 == 0)
+    index.delete_vector(7)
+    out += [index.get_current_count(), *index.knn_query(data[7], k=3)]
+    out += [said(lambda: index.init_index(3))]
+    index.save_index(str(folder / "exact"))
+    again = library.BFIndex(space=space, dim=DIM)
+    again.load_index(str(folder / "exact"), max_elements=2 * N)
+    return out + [again.get_current_count(), *again.knn_query(data[300:320], k=K)]
+
+
+@pytest.mark.parametrize("script", [script, exact_script])
 @pytest.mark.parametrize("space", ["l2", "ip", "cosine"])
-def test_both_give_the_same(space, tmp_path):
+def test_both_give_the_same(script, space, tmp_path):
     (tmp_path / "theirs").mkdir()
     (tmp_path / "ours").mkdir()
     wanted = script(theirs, space, tmp_path / "theirs")
@@ -88,10 +132,13 @@ def test_both_give_the_same(space, tmp_path):
 
 
 def test_the_names_are_all_there():
-    names = {name for name in dir(theirs.Index) if not name.startswith("_")}
+    for kind in ("Index", "BFIndex"):
+        names = {name for name in dir(getattr(theirs, kind)) if not name.startswith("_")}
+        index = getattr(vecdb.hnswlib, kind)("l2", 4)
+        index.init_index(10)
+        assert names <= set(dir(index))
     index = vecdb.hnswlib.Index("l2", 4)
     index.init_index(10)
-    assert names <= set(dir(index))
     assert index.index_file_size() >= 0
     index.close()
     with pytest.raises(RuntimeError):
@@ -112,16 +159,24 @@ def test_too_many_items_are_refused_whole():
     assert index.get_ids_list() == [1, 2, 3, 4, 10, 11, 12, 13, 14, 15]
 
 
-def test_a_foreign_folder_is_not_saved_over(tmp_path):
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "one").write_text("dear")
+def test_what_is_no_saved_index_is_refused(tmp_path):
     index = vecdb.hnswlib.Index("l2", 4)
     index.init_index(10)
-    with pytest.raises(vecdb.VecdbError):
-        index.save_index(tmp_path / "letters")
-    assert (tmp_path / "letters" / "one").read_text() == "dear"
-    with pytest.raises(vecdb.VecdbError):
-        index.load_index(tmp_path / "none")
+    index.add_items(np.eye(4))
+    with pytest.raises(RuntimeError):
+        index.save_index(tmp_path)
+    index.save_index(tmp_path / "whole")
+    whole = (tmp_path / "whole").read_bytes()
+    at = whole.index(np.eye(4, dtype=np.float32)[2].tobytes())
+    damaged = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1:]
+    with tarfile.open(tmp_path / "out", "w") as archive:
+        archive.add(tmp_path / "whole", "../outside")
+    for data in (b"", b"letters", whole[:5000], damaged, (tmp_path / "out").read_bytes()):
+        (tmp_path / "bad").write_bytes(data)
+        with pytest.raises(RuntimeError):
+            index.load_index(tmp_path / "bad")
+    assert index.get_current_count() == 4 and sorted(os.listdir(tmp_path)) == [
+        "bad", "out", "whole"]
     other = vecdb.hnswlib.Index("l2", 5)
     index.save_index(tmp_path / "saved")
     with pytest.raises(vecdb.DimensionError):

@@ -171,3 +171,28 @@ def test_searches_run_while_others_write(docs, vectors):
     for thread in threads:
         thread.join()
     assert not wrong and len(docs) == 550
+
+
+def test_sparse_counts(db):
+    collection = db.create("sparse", [Field("id", Type.INT64, primary_key=True),
+                                      Field("v", Type.SPARSE_VECTOR)])
+    collection.insert({"id": [1, 2, 3], "v": [{7: 1.0, 2: 0.5}, {7: 2.0}, {9: 1.0}]})
+    counts, rows = collection.sparse_counts([7, 9, 4])
+    assert counts.tolist() == [2, 1, 0] and rows == 3
+    counts, rows = collection.sparse_counts(np.array([7, 9]), filter="id > {n}", params={"n": 1})
+    assert counts.tolist() == [1, 1] and rows == 2
+
+
+def test_indexes_say_what_they_find(db, vectors):
+    collection = db.create("indexed", [
+        Field("id", Type.INT64, primary_key=True),
+        Field("v", Type.FLOAT_VECTOR, dim=16, metric=Metric.L2, index="HNSW(m=8)")])
+    many = np.random.default_rng(5).standard_normal((5000, 16)).astype(np.float32)
+    collection.insert({"id": np.arange(5000), "v": many})
+    assert collection.index_list() == []
+    collection.compact()
+    (index,) = collection.index_list()
+    assert index["index"].startswith("HNSW(m=8") and index["rows"] == 5000
+    assert index["effort"] == "ef" and 0 < index["bytes_memory"] <= index["bytes_file"]
+    efforts = [point["effort"] for point in index["points"]]
+    assert efforts == sorted(efforts) and 0.9 < index["points"][-1]["recall_10"] <= 1

@@ -16,12 +16,12 @@ from .search import HIT, Hits, Plan, Searcher, SearchIterator
 from .values import PAIR
 
 open = Database
-__version__: str = _c.lib.vecdb_version().decode()
+__version__ = str(_c.lib.vecdb_version().decode())
 
 
 def kernels() -> str:
     """The instruction set in use, such as "avx2"."""
-    return _c.lib.vecdb_kernels().decode()
+    return str(_c.lib.vecdb_kernels().decode())
 
 
 __all__ = ["Collection", "Database", "Field", "Fusion", "Groups", "HIT", "Hits", "Metric",

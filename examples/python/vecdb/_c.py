@@ -29,11 +29,17 @@ class Sized(ctypes.Structure):
 
 
 PROGRESS = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p, c_uint64, c_uint64)
+GET_KEY = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p, c_void_p)
 
 
 class Control(Sized):
     _fields_ = [("size", c_uint32), ("timeout_ms", c_uint32), ("cancel", c_void_p),
                 ("progress", PROGRESS), ("user", c_void_p)]
+
+
+class Encryption(Sized):
+    _fields_ = [("size", c_uint32), ("key_id", c_char_p), ("get_key", GET_KEY),
+                ("wrap", c_void_p), ("unwrap", c_void_p), ("user", c_void_p)]
 
 
 class Options(Sized):
@@ -43,9 +49,14 @@ class Options(Sized):
                 ("seal_bytes", c_uint64), ("wal_bytes", c_uint64), ("memory_limit", c_uint64),
                 ("seed", c_uint64), ("allocator", c_void_p), ("vfs", c_void_p),
                 ("clock", c_void_p), ("log", c_void_p), ("log_user", c_void_p),
-                ("control", POINTER(Control)), ("encryption", c_void_p),
+                ("control", POINTER(Control)), ("encryption", POINTER(Encryption)),
                 ("cache_bytes", c_uint64), ("device", c_char_p), ("device_module", c_char_p),
                 ("device_memory", c_uint64), ("vector_cache_bytes", c_uint64)]
+
+
+class RefreshInfo(Sized):
+    _fields_ = [("size", c_uint32), ("reloaded", c_uint32), ("records", c_uint64),
+                ("sequence", c_uint64), ("age_ms", c_uint64), ("reloads", c_uint64)]
 
 
 class IndexParams(Sized):
@@ -173,6 +184,18 @@ class Stats(Sized):
                 ("recall", c_double)]
 
 
+class RecallPoint(ctypes.Structure):
+    _fields_ = [("effort", c_uint32), ("distances", c_float), ("recall_1", c_float),
+                ("recall_10", c_float), ("recall_100", c_float)]
+
+
+class SegmentIndex(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("n_points", c_uint32), ("segment", c_uint64),
+                ("rows", c_uint64), ("bytes_file", c_uint64), ("bytes_memory", c_uint64),
+                ("params", IndexParams), ("probes", c_uint32), ("reserved", c_uint32),
+                ("points", POINTER(RecallPoint))]
+
+
 class Memory(Sized):
     _fields_ = [("size", c_uint32), ("reserved", c_uint32), ("limit", c_uint64),
                 ("total", c_uint64), ("rows", c_uint64), ("writes", c_uint64),
@@ -197,12 +220,16 @@ class Device(Sized):
 
 
 VISIT_NAME = ctypes.CFUNCTYPE(c_int, c_void_p, c_char_p)
+VISIT_INDEX = ctypes.CFUNCTYPE(c_int, c_void_p, POINTER(SegmentIndex))
 REPORT = ctypes.CFUNCTYPE(None, c_void_p, c_char_p)
 
 _P = c_void_p  # handles, and pointers to structs that the caller passes by reference
 _CALLS = {  # name: arguments; all of these return a status
     "open": [c_char_p, _P, _P, _P],
     "close": [_P, _P],
+    "refresh": [_P, c_uint32, _P, _P],
+    "rekey": [_P, c_char_p, c_uint32, _P],
+    "device_stats": [_P, _P, _P],
     "flush_all": [_P, _P, _P],
     "memory_stats": [_P, _P, _P],
     "index_estimate": [_P, _P, c_uint64, c_uint32, _P, _P],
@@ -230,6 +257,7 @@ _CALLS = {  # name: arguments; all of these return a status
     "get": [_P, _P, _P, c_size_t, _P, _P, _P],
     "query": [_P, _P, _P, _P],
     "count": [_P, _P, _P, _P],
+    "sparse_counts": [_P, c_char_p, _P, _P, c_size_t, _P, _P, _P],
     "search": [_P] * 7,
     "search_groups": [_P] * 8,
     "search_hybrid": [_P] * 7,
@@ -241,6 +269,7 @@ _CALLS = {  # name: arguments; all of these return a status
     "compact": [_P, _P, _P],
     "index_create": [_P, c_char_p, _P, _P, _P],
     "index_drop": [_P, c_char_p, _P],
+    "index_list": [_P, c_char_p, VISIT_INDEX, _P, _P],
     "wait": [_P, _P, _P],
     "warm": [_P, _P, _P],
     "collection_stats": [_P, _P, _P],

@@ -47,8 +47,10 @@ class _Bar:
     """A tqdm bar for the phases of a call."""
 
     def __init__(self) -> None:
-        from tqdm.auto import tqdm
-        self.make, self.bar, self.phase = tqdm, None, ""
+        from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
+        self.make: Any = tqdm
+        self.bar: Any = None
+        self.phase = ""
 
     def __call__(self, phase: str, done: int, total: int) -> None:
         if self.bar is None or phase != self.phase:
@@ -71,7 +73,7 @@ class Control:
     def __init__(self, progress: Progress = False, timeout: Optional[float] = None) -> None:
         self.problem: Optional[BaseException] = None
         self.bar = _Bar() if progress is True else None
-        self.tell = self.bar or progress
+        self.tell: Any = self.bar or progress
         self.raw = _c.Control()
         if timeout is not None:
             self.raw.timeout_ms = min(max(int(timeout * 1000), 1), 2**32 - 1)

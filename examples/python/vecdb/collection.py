@@ -11,7 +11,8 @@ from . import _c
 from .calls import Control, Handle, Progress, call, text_of
 from .columns import Batch, Columns, Rows
 from .errors import ArgumentError, UnknownFieldError
-from .schema import Field, Type, json_index, make_schema, parse_index, read_field
+from .schema import (Field, Type, index_text, json_index, make_schema, parse_index,
+                     read_field)
 from .fused import Fusion, Groups, Part, search_groups, search_hybrid
 from .learn import Learner
 from .search import Hits, Request, Searcher, SearchIterator, search
@@ -149,8 +150,9 @@ class Collection(Learner):
         """Deletes rows by keys, or those that pass a filter; says how many there were."""
         if (keys is None) == (filter is None):
             raise ArgumentError("either keys or a filter")
-        deleted, keep = ctypes.c_uint64(), []  # type: ignore[var-annotated]
-        if filter is not None:
+        keep: list[Any] = []
+        deleted = ctypes.c_uint64()
+        if keys is None:
             where = make_filter(filter, params, keep)
             call(_c.lib.vecdb_delete_where, self.handle, _c.Ref(where), _c.Ref(deleted), None)
         else:
@@ -200,6 +202,21 @@ class Collection(Learner):
         call(_c.lib.vecdb_count, self.handle, _c.Ref(make_filter(filter, params, keep)),
              _c.Ref(count))
         return count.value
+
+    def sparse_counts(self, indices: Any, *, field: Optional[str] = None,
+                      filter: Optional[str] = None, params: Optional[Mapping[str, Any]] = None
+                      ) -> tuple[np.ndarray, int]:
+        """In how many of the rows that pass a filter a sparse field has each index, and how many
+        rows that are: for weights such as IDF."""
+        keep: list[Any] = []
+        wanted, rows = np.ascontiguousarray(indices, np.uint32), ctypes.c_uint64()
+        if wanted.ndim != 1:
+            raise ArgumentError("indices come in one dimension")
+        counts = np.zeros(len(wanted), np.uint64)
+        call(_c.lib.vecdb_sparse_counts, self.handle, self._field(field).name.encode(),
+             _c.Ref(make_filter(filter, params, keep)), wanted.ctypes.data, len(wanted),
+             counts.ctypes.data, _c.Ref(rows))
+        return counts, rows.value
 
     # Search
 
@@ -315,6 +332,26 @@ class Collection(Learner):
         """Sets the index of a vector field, such as "HNSW(m=16)", and builds it."""
         self._long(_c.lib.vecdb_index_create, self._field(field).name.encode(),
                    _c.Ref(parse_index(index)), progress=progress, timeout=timeout)
+
+    def index_list(self, *, field: Optional[str] = None) -> list[dict[str, Any]]:
+        """The index of each segment that has one: what it was built with, its bytes, and in
+        `points` what searches of one effort found when it was built, as vecdb_recall_point
+        names it."""
+        found: list[dict[str, Any]] = []
+
+        def visit(user: Any, raw: Any) -> int:
+            index = raw[0]
+            numbers = ("segment", "rows", "bytes_file", "bytes_memory")
+            found.append({
+                "index": index_text(index.params), **{n: getattr(index, n) for n in numbers},
+                "effort": "nprobe" if index.probes else "ef",
+                "points": [{name: getattr(point, name) for name, _ in point._fields_}
+                           for point in index.points[:index.n_points]]})
+            return 0
+
+        call(_c.lib.vecdb_index_list, self.handle, self._field(field).name.encode(),
+             _c.VISIT_INDEX(visit), None)
+        return found
 
     def drop_index(self, *, field: Optional[str] = None) -> None:
         """Drops the index of a vector field: its searches are exact from now on."""

@@ -85,7 +85,7 @@ def bfloat16(floats: np.ndarray) -> np.ndarray:
     return out
 
 
-def sparse(values: Sequence[Any], field: Field, keep: list[Any]) -> ctypes.Array:
+def sparse(values: Sequence[Any], field: Field, keep: list[Any]) -> "ctypes.Array[_c.Sparse]":
     """Sparse vectors: mappings of indices to values, or arrays of vecdb.PAIR."""
     out = (_c.Sparse * len(values))()
     for row, (item, vector) in enumerate(zip(out, values)):
@@ -192,7 +192,8 @@ class Batch:
         out.data = ctypes.addressof(array)
 
     def _arrays(self, out: _c.Column, field: Field, values: Sequence[Any]) -> None:
-        rows, addresses = [], np.zeros(len(values), np.uint64)
+        rows: list[Any] = []
+        addresses = np.zeros(len(values), np.uint64)
         for row, value in enumerate(values):
             items = [] if value is None else value
             try:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, Literal, Optional, Sequence, Union
+from contextlib import nullcontext
+from typing import Any, List, Literal, Optional, Sequence, Union
 
 from . import _c
 from .calls import Control, Handle, Progress, call
 from .collection import Collection
-from .errors import ClosedError, CorruptError
+from .encryption import GetKey, encryption
+from .errors import ArgumentError, ClosedError, CorruptError
 from .schema import Field, make_schema
 
 Path = Union[str, "os.PathLike[str]"]
+Names = List[str]  # Database has a method `list`, which hides the type in its other methods
 _DURABILITY = {"commit": 0, "interval": 1, "off": 2}
+_MUST_EXIST, _FOLLOW, _NEW_DATA_KEY = 1 << 1, 1 << 3, 1
 
 
 class Database:
@@ -22,18 +26,28 @@ class Database:
     It may be used from any thread, but is to be closed only when no other uses it."""
 
     def __init__(self, path: Path, *, read_only: bool = False, must_exist: bool = False,
+                 follow: bool = False, key: Optional[GetKey] = None, key_id: str = "main",
                  durability: Literal["commit", "interval", "off"] = "commit", threads: int = 0,
                  memory_limit: int = 0, device: Optional[str] = None,
                  progress: Progress = False, **more: int) -> None:
-        """Opens, or makes, a database. `device`: "auto", "gpu" or "gpu:N", as vecdb_options
-        says. `more`: other numbers of vecdb_options, such as seal_rows or cache_bytes."""
+        """Opens, or makes, a database.
+
+        read_only: beside a writer in another process, over a copied folder, or over one file of a
+        segment; follow: a reader that sees what the writer writes later. key: 32 bytes, or a
+        function that gives them for a name, of an encrypted database; key_id: the name, for a new
+        one. device: "auto", "gpu" or "gpu:N". more: other numbers of vecdb_options, such as
+        seal_rows, cache_bytes or interval_ms."""
         self._handle: Optional[ctypes.c_void_p] = None
         self.handles: "set[Handle]" = set()  # to be released before the database is closed
-        with Control(progress) as control:
-            options = _c.Options(flags=read_only | must_exist << 1, threads=threads,
+        self._encryption = encryption(key, key_id)
+        flags = (read_only or follow) | must_exist * _MUST_EXIST | follow * _FOLLOW
+        with Control(progress) as control, self._encryption or nullcontext():
+            options = _c.Options(flags=flags, threads=threads,
                                  durability=_DURABILITY[durability], memory_limit=memory_limit,
                                  device=device.encode() if device is not None else None,
                                  control=ctypes.pointer(control._obj), **more)
+            if self._encryption:
+                options.encryption = ctypes.pointer(self._encryption.raw)
             handle = ctypes.c_void_p()
             call(_c.lib.vecdb_open, os.fsencode(path), _c.Ref(options), _c.Ref(handle))
         self._handle = handle
@@ -49,9 +63,28 @@ class Database:
         handle, self._handle = self._handle, None
         if handle is None:
             return
-        for user in list(self.handles):
+        for user in tuple(self.handles):
             user.close()
         call(_c.lib.vecdb_close, handle)
+
+    def refresh(self, max_age: float = 0) -> dict[str, int]:
+        """Brings a reader up to the state of the files, unless that was done less than max_age
+        seconds ago (infinity: never). What is known of the state, as vecdb_refresh_info names
+        it."""
+        if not max_age >= 0:
+            raise ArgumentError("max_age is not negative")
+        info = _c.RefreshInfo()
+        call(_c.lib.vecdb_refresh, self.handle, int(min(max_age * 1000, 2**32 - 1)),
+             _c.Ref(info))
+        return {name: getattr(info, name) for name, *_ in info._fields_[1:]}
+
+    def rekey(self, key_id: Optional[str] = None, *, new_data_key: bool = False) -> None:
+        """Wraps the data keys anew by the key of that name (None: of the name there is), for
+        which the function that was given as `key` is asked. new_data_key: what is written from now
+        on gets a new data key."""
+        with self._encryption or nullcontext():
+            call(_c.lib.vecdb_rekey, self.handle, key_id.encode() if key_id is not None else None,
+                 new_data_key * _NEW_DATA_KEY)
 
     def memory(self) -> dict[str, int]:
         """Bytes by what they are for, and hits of the cache, as vecdb_memory names them."""
@@ -101,9 +134,9 @@ class Database:
         """Drops a collection and its rows."""
         call(_c.lib.vecdb_collection_drop, self.handle, name.encode())
 
-    def list(self) -> "list[str]":
+    def list(self) -> Names:
         """The names of the collections, in order."""
-        names: "list[str]" = []
+        names: Names = []
 
         def visit(user: Any, name: bytes) -> int:
             names.append(name.decode())
@@ -122,9 +155,9 @@ class Database:
         with Control(progress) as control:
             call(_c.lib.vecdb_backup, self.handle, os.fsencode(path), control)
 
-    def check(self, *, progress: Progress = False) -> "list[str]":
+    def check(self, *, progress: Progress = False) -> Names:
         """Reads every byte; a line for each fault."""
-        faults: "list[str]" = []
+        faults: Names = []
 
         def report(user: Any, line: bytes) -> None:
             faults.append(line.decode("utf-8", "replace"))
@@ -138,6 +171,10 @@ class Database:
         return faults
 
 
-def restore(backup: Path, path: Path) -> None:
-    """Checks a backup and copies it to a new folder."""
-    call(_c.lib.vecdb_restore, os.fsencode(backup), os.fsencode(path), None)
+def restore(backup: Path, path: Path, *, key: Optional[GetKey] = None) -> None:
+    """Checks a backup and copies it to a new folder. key: as for opening."""
+    options, keys = _c.Options(), encryption(key, "main")
+    if keys:
+        options.encryption = ctypes.pointer(keys.raw)
+    with keys or nullcontext():
+        call(_c.lib.vecdb_restore, os.fsencode(backup), os.fsencode(path), _c.Ref(options))

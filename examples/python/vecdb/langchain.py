@@ -39,8 +39,8 @@ class VecdbVectorStore(VectorStore):
                  database: Optional[Database] = None, collection: str = "langchain",
                  index: str = "AUTO") -> None:
         self._embedding = embedding
-        self._own = Database(path) if database is None else None
-        self._database = database or self._own
+        self._database = Database(path) if database is None else database
+        self._owned = database is None
         self._name, self._index = collection, index
         self._collection: Optional[Collection] = None
         try:
@@ -56,8 +56,8 @@ class VecdbVectorStore(VectorStore):
         """Closes the collection, and the database if the store opened it."""
         if self._collection is not None:
             self._collection.close()
-        if self._own is not None:
-            self._own.close()
+        if self._owned:
+            self._database.close()
 
     def _made(self, dim: int) -> Collection:
         if self._collection is None:
@@ -70,7 +70,7 @@ class VecdbVectorStore(VectorStore):
 
     # Writes
 
-    def add_texts(self, texts: Iterable[str], metadatas: Optional[list[dict]] = None, *,
+    def add_texts(self, texts: Iterable[str], metadatas: Optional[list[dict[Any, Any]]] = None, *,
                   ids: Optional[Sequence[Optional[str]]] = None, **kwargs: Any) -> list[str]:
         """Embeds and writes texts; those with an id that is there are replaced."""
         texts = list(texts)
@@ -104,7 +104,8 @@ class VecdbVectorStore(VectorStore):
         return [document(row) for row in self._collection.get(list(ids), ["text", "metadata"])]
 
     def _search(self, vector: Sequence[float], k: int, filter: Filter,
-                fields: Sequence[str] = ("text", "metadata"), **how: Any) -> list[tuple]:
+                fields: Sequence[str] = ("text", "metadata"), **how: Any
+                ) -> list[tuple[dict[str, Any], float]]:
         """Rows with their cosines, the nearest first."""
         if self._collection is None:
             return []
@@ -151,7 +152,7 @@ class VecdbVectorStore(VectorStore):
 
     @classmethod
     def from_texts(cls, texts: list[str], embedding: Embeddings,
-                   metadatas: Optional[list[dict]] = None, *,
+                   metadatas: Optional[list[dict[Any, Any]]] = None, *,
                    ids: Optional[list[str]] = None, **kwargs: Any) -> "VecdbVectorStore":
         """A store with these texts. kwargs: those of the constructor."""
         store = cls(embedding, **kwargs)

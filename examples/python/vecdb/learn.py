@@ -52,7 +52,8 @@ class Learner:
     """What a Collection can do with vectors that take pushes."""
 
     if TYPE_CHECKING:
-        handle: ctypes.c_void_p
+        @property
+        def handle(self) -> ctypes.c_void_p: ...
 
         def _field(self, name: Optional[str]) -> Field: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Optional, Sequence
@@ -175,5 +176,5 @@ def make_schema(fields: Sequence[Field], description: str, keep: list[Any]) -> _
     for field, out in zip(fields, array):
         field.fill(out, keep)
     keep.append(array)
-    return _c.Schema(field_size=_c.ctypes.sizeof(_c.Field), fields=array, n_fields=len(fields),
+    return _c.Schema(field_size=ctypes.sizeof(_c.Field), fields=array, n_fields=len(fields),
                      description=description.encode() or None)

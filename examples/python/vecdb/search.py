@@ -209,4 +209,4 @@ class Searcher:
         memory = self._memory()
         if _c.lib.vecdb_search(self._handle.get(), self._start, memory, *self._ends):
             raise_error(self._error)
-        return np.ndarray(self._count.value, HIT, memory)
+        return np.ndarray(self._count.value, HIT, memory)  # type: ignore[arg-type]

@@ -16,15 +16,15 @@ Key = Union[int, str]
 PAIR = np.dtype([("index", np.uint32), ("value", np.float32)])
 
 _BOOL, _INT64, _DOUBLE, _VARCHAR, _ARRAY, _JSON = 1, 5, 7, 8, 9, 10
-_ELEMENTS = {1: np.bool_, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 6: np.float32,
-             7: np.float64, 32: np.float32, 33: np.float16, 34: np.uint16, 35: np.int8,
-             36: np.uint8, 37: PAIR}
+_ELEMENTS: dict[int, Any] = {
+    1: np.bool_, 2: np.int8, 3: np.int16, 4: np.int32, 5: np.int64, 6: np.float32, 7: np.float64,
+    32: np.float32, 33: np.float16, 34: np.uint16, 35: np.int8, 36: np.uint8, 37: PAIR}
 
 
 def address(array: np.ndarray) -> int:
     """Where an array starts. Its `ctypes.data` says so too, in three times the time."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     except (TypeError, ValueError, BufferError):  # read-only, strided or empty
         return array.ctypes.data
 
@@ -33,7 +33,7 @@ def bits_of(data: bytes) -> int:
     return int.from_bytes(data.ljust(8, b"\0"), "little")
 
 
-def strings(texts: Sequence[Union[str, bytes]], keep: list[Any]) -> ctypes.Array:
+def strings(texts: Sequence[Union[str, bytes]], keep: list[Any]) -> "ctypes.Array[_c.String]":
     """A C array of strings with lengths."""
     array = (_c.String * len(texts))()
     for out, text in zip(array, texts):
@@ -131,7 +131,7 @@ def _read_array(value: _c.Value) -> list[Any]:
                 for data, length in pairs.reshape(-1, 2)]
     dtype = np.dtype(_ELEMENTS[value.element_type])
     data = ctypes.string_at(value.bits, value.length * dtype.itemsize)
-    return np.frombuffer(data, dtype).tolist()
+    return list(np.frombuffer(data, dtype).tolist())
 
 
 def make_keys(keys: Union[Key, Sequence[Key], np.ndarray], keep: list[Any]) -> _c.Keys:
@@ -143,7 +143,7 @@ def make_keys(keys: Union[Key, Sequence[Key], np.ndarray], keep: list[Any]) -> _
     else:
         keys = list(keys)
         if keys and all(isinstance(key, str) for key in keys):
-            return _c.Keys(strings=strings(keys, keep), n=len(keys))
+            return _c.Keys(strings=strings([str(key) for key in keys], keep), n=len(keys))
         if not all(isinstance(key, (int, np.integer)) and not isinstance(key, bool)
                    and -2**63 <= key < 2**63 for key in keys):
             raise TypeMismatchError("keys are integers of 64 bits, or texts")

@@ -44,6 +44,23 @@ def test_open_fails_with_a_reason(tmp_path):
         vecdb.open(tmp_path / "full")
 
 
+def test_options_are_checked(tmp_path):
+    """A name that is no option, a word that none knows, a number that does not fit: nothing is
+    opened with less than was asked for."""
+    with pytest.raises(TypeError):
+        vecdb.open(tmp_path / "db", cach_bytes=1 << 20)
+    for wrong in ({"durability": "sometimes"}, {"verify": "half"}, {"memory_limit": -1},
+                  {"threads": 2**32}, {"cache_bytes": 2**64}):
+        with pytest.raises(errors.ArgumentError):
+            vecdb.open(tmp_path / "db", **wrong)
+    assert not (tmp_path / "db").exists()
+    with vecdb.open(tmp_path / "db", cache_bytes=1 << 20, verify="full", seal_rows=100) as db:
+        assert repr(db).endswith("db'>")
+        with pytest.raises(errors.SchemaError):
+            db.create("a", [{"name": "id"}])
+    assert repr(db).endswith("closed>")
+
+
 def test_backup_and_restore(tmp_path, db, docs, vectors):
     db.backup(tmp_path / "copy")
     docs.delete(filter="true")

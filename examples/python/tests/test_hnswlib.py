@@ -94,7 +94,7 @@ def copies(library, space: str, data: np.ndarray) -> list:
 
 
 def exact_script(library, space: str, folder) -> list:
-    """The same for the exact index; with rows of length 1, to which hnswlib's does not bring them."""
+    """The same for the exact index; with rows of length 1, as hnswlib's does not scale them."""
     rng = np.random.default_rng(12)
     data = rng.standard_normal((N, DIM)).astype(np.float32)
     data /= np.linalg.norm(data, axis=1, keepdims=True)

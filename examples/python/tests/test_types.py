@@ -32,11 +32,12 @@ with vecdb.open(Path("db"), durability="off", key=lambda name: bytes(32)) as db:
 MISTAKES = """
 import vecdb
 
-db = vecdb.open("db", durability="sometimes")
+db = vecdb.open("db", durability="sometimes", cache_bytes=1)
 db.check(progress=3)
 db["docs"].query(limit="ten")
 vecdb.Field("id", 5)
 print(db.backup("copy").size)
+vecdb.open("db", cach_bytes=1)
 """
 
 
@@ -56,4 +57,4 @@ def test_annotations(tmp_path):
     (tmp_path / "mistakes.py").write_text(MISTAKES)
     said = checked(tmp_path, "program.py", "mistakes.py")[1]  # over the installed package
     wrong = {tuple(line.split(":")[:2]) for line in said.splitlines() if ": error:" in line}
-    assert wrong == {("mistakes.py", str(line)) for line in (4, 5, 6, 7, 8)}, said
+    assert wrong == {("mistakes.py", str(line)) for line in (4, 5, 6, 7, 8, 9)}, said

@@ -17,7 +17,14 @@ from .schema import Field, make_schema
 Path = Union[str, "os.PathLike[str]"]
 Names = List[str]  # Database has a method `list`, which hides the type in its other methods
 _DURABILITY = {"commit": 0, "interval": 1, "off": 2}
+_VERIFY = {"meta": 0, "full": 1}
 _MUST_EXIST, _FOLLOW, _NEW_DATA_KEY = 1 << 1, 1 << 3, 1
+
+
+def _choice(of: "dict[str, int]", word: str) -> int:
+    if word not in of:
+        raise ArgumentError(f"{word!r} is none of {', '.join(of)}")
+    return of[word]
 
 
 class Database:
@@ -28,24 +35,38 @@ class Database:
     def __init__(self, path: Path, *, read_only: bool = False, must_exist: bool = False,
                  follow: bool = False, key: Optional[GetKey] = None, key_id: str = "main",
                  durability: Literal["commit", "interval", "off"] = "commit", threads: int = 0,
-                 memory_limit: int = 0, device: Optional[str] = None,
-                 progress: Progress = False, **more: int) -> None:
+                 memory_limit: int = 0, cache_bytes: int = 0, vector_cache_bytes: int = 0,
+                 device: Optional[str] = None, device_memory: int = 0, interval_ms: int = 0,
+                 verify: Literal["meta", "full"] = "meta", seal_rows: int = 0, seal_bytes: int = 0,
+                 index_rows: int = 0, recall_every: int = 0, wal_bytes: int = 0, seed: int = 0,
+                 progress: Progress = False) -> None:
         """Opens, or makes, a database.
 
         read_only: beside a writer in another process, over a copied folder, or over one file of a
         segment; follow: a reader that sees what the writer writes later. key: 32 bytes, or a
         function that gives them for a name, of an encrypted database; key_id: the name, for a new
-        one. device: "auto", "gpu" or "gpu:N". more: other numbers of vecdb_options, such as
-        seal_rows, cache_bytes or interval_ms."""
+        one. durability: what a write waits for. memory_limit: bytes that it may allocate;
+        cache_bytes, vector_cache_bytes: of these for results, and for blocks of DISK indexes.
+        device: "auto", "gpu" or "gpu:N". The rest is as in vecdb_options; 0: the default."""
         self._handle: Optional[ctypes.c_void_p] = None
+        self._path = os.fspath(path)
+        small = {"threads": threads, "interval_ms": interval_ms, "seal_rows": seal_rows,
+                 "index_rows": index_rows, "recall_every": recall_every}
+        large = {"memory_limit": memory_limit, "cache_bytes": cache_bytes, "seed": seed,
+                 "vector_cache_bytes": vector_cache_bytes, "device_memory": device_memory,
+                 "seal_bytes": seal_bytes, "wal_bytes": wal_bytes}
+        for numbers, bits in ((small, 32), (large, 64)):
+            for name, number in numbers.items():
+                if not 0 <= number < 2**bits:
+                    raise ArgumentError(f"{name} is a number of {bits} bits, not {number}")
         self.handles: "set[Handle]" = set()  # to be released before the database is closed
         self._encryption = encryption(key, key_id)
         flags = (read_only or follow) | must_exist * _MUST_EXIST | follow * _FOLLOW
         with Control(progress) as control, self._encryption or nullcontext():
-            options = _c.Options(flags=flags, threads=threads,
-                                 durability=_DURABILITY[durability], memory_limit=memory_limit,
+            options = _c.Options(flags=flags, durability=_choice(_DURABILITY, durability),
+                                 verify=_choice(_VERIFY, verify),
                                  device=device.encode() if device is not None else None,
-                                 control=ctypes.pointer(control._obj), **more)
+                                 control=ctypes.pointer(control._obj), **small, **large)
             if self._encryption:
                 options.encryption = ctypes.pointer(self._encryption.raw)
             handle = ctypes.c_void_p()
@@ -110,6 +131,9 @@ class Database:
     def __del__(self) -> None:
         if getattr(self, "_handle", None) is not None:
             self.close()
+
+    def __repr__(self) -> str:
+        return f"<vecdb.Database {self._path!r}{'' if self._handle else ', closed'}>"
 
     def create(self, name: str, fields: Sequence[Field], description: str = "") -> Collection:
         """Creates a collection."""

@@ -23,7 +23,6 @@ from .schema import Field, Metric, Type, parse_index
 _METRICS = {"l2": Metric.L2, "ip": Metric.IP, "cosine": Metric.COSINE}
 _NAME = "items"
 _CHUNK_BYTES = 1 << 28
-_FULL = 1  # VECDB_VERIFY_FULL: every byte of a file is checked when it is opened
 
 
 def pack(folder: str, out: BinaryIO) -> None:
@@ -92,7 +91,8 @@ class _Items:
         folder = tempfile.TemporaryDirectory(prefix="vecdb-")
         try:
             unpack(archive, folder.name)
-            database = Database(folder.name, durability="off", must_exist=True, verify=_FULL)
+            database = Database(folder.name, durability="off", must_exist=True,
+                                verify="full")
         except (tarfile.TarError, VecdbError) as problem:
             raise RuntimeError("Index seems to be corrupted or unsupported") from problem
         if _NAME not in database:

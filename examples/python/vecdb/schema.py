@@ -170,8 +170,8 @@ def read_field(raw: _c.Field) -> Field:
 
 def make_schema(fields: Sequence[Field], description: str, keep: list[Any]) -> _c.Schema:
     """The struct of a schema."""
-    if not fields:
-        raise SchemaError("a schema has fields")
+    if not fields or not all(isinstance(field, Field) for field in fields):
+        raise SchemaError("a schema has fields, each a vecdb.Field")
     array = (_c.Field * len(fields))()
     for field, out in zip(fields, array):
         field.fill(out, keep)

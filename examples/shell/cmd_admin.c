@@ -68,6 +68,23 @@ static int info_visit(void *user, const char *name) {
   return status;
 }
 
+/* Bytes from the allocator, and what they are for. */
+static int info_memory(const struct shell *shell, struct pairs *pairs, vecdb_error *error) {
+  vecdb_memory m = VECDB_MEMORY_INIT;
+  int status = shell->db ? vecdb_memory_stats(shell->db, &m, error) : VECDB_OK;
+  const struct {
+    const char *name;
+    uint64_t bytes;
+  } parts[] = {{"memory", m.total},           {"memory_rows", m.rows},
+               {"memory_writes", m.writes},   {"memory_files", m.files},
+               {"memory_indexes", m.indexes}, {"memory_builds", m.builds},
+               {"memory_searches", m.searches}, {"memory_results", m.results},
+               {"memory_other", m.other}};
+  for (size_t i = 0; !status && i < sizeof parts / sizeof *parts; i++)
+    pairs_number(pairs, parts[i].name, parts[i].bytes, true);
+  return status;
+}
+
 int cmd_info(struct shell *shell, const struct call *call, vecdb_error *error) {
   (void)call;
   struct info_sum sum = {.shell = shell, .error = error};
@@ -90,8 +107,9 @@ int cmd_info(struct shell *shell, const struct call *call, vecdb_error *error) {
   pairs_number(&pairs, "bytes", sum.bytes, true);
   pairs_number(&pairs, "log_bytes", sum.wal, true);
   pairs_number(&pairs, "jobs", sum.jobs, false);
+  int status = info_memory(shell, &pairs, error);
   pairs_end(&pairs);
-  return VECDB_OK;
+  return status;
 }
 
 int cmd_stats(struct shell *shell, const struct call *call, vecdb_error *error) {

@@ -679,6 +679,12 @@ class Scripts(Case):
         status, out, _ = run("--json", ":memory:", "-c", 'create d id int64 key, v vector(2); '
                              'insert d {"id": 1, "v": [1, 2]}; count d')
         self.assertEqual((status, values(out)), (0, [{"count": 1}]))
+        status, out, _ = run("--json", ":memory:", "-c", 'create d id int64 key, v vector(2); '
+                             'insert d {"id": 1, "v": [1, 2]}; info')
+        (info,) = values(out)
+        parts = {name: size for name, size in info.items() if name.startswith("memory_")}
+        self.assertEqual((status, sum(parts.values())), (0, info["memory"]))
+        self.assertGreater(parts["memory_rows"], 0)
 
 
 class Terminal:

@@ -9,7 +9,7 @@
 #include "tlib/apitest.h"
 #include "tlib/thorough.h"
 
-enum { MAX_DIM = 128, ROWS = TEST_SIZE(6000, 2000), QUERIES = 40, K = 10 };
+enum { MAX_DIM = 128, ROWS = TEST_SIZE(6000, 1500), QUERIES = 40, K = 10 };
 
 struct shape {
   uint32_t dim;
@@ -121,7 +121,7 @@ static void short_rows(void **state) {
   struct data *d = malloc(sizeof *d);
   for (size_t i = 0; i < AT_COUNT(shapes); i += test_size(2, 4)) {
     struct shape shape = shapes[i];
-    shape.rows = (uint32_t)test_size(ROWS, 2000);
+    shape.rows = (uint32_t)test_size(ROWS, 1500);
     assert_found(d, &shape);
   }
   free(d);

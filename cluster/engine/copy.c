@@ -190,27 +190,53 @@ static int copy_delete_where(struct engine_collection *c, const vecdb_filter *fi
   return copy_refuse(error);
 }
 
-static void copy_table(struct engine_ops *ops) {
-  ops->close = copy_close;
-  ops->collection_get = copy_get;
-  ops->collection_list = copy_list;
-  ops->age = copy_age;
-  ops->copies = copy_copies;
-  ops->collection_create = copy_create;
-  ops->collection_drop = copy_drop;
-  ops->fields_add = copy_fields_add;
-  ops->field_drop = copy_field_drop;
-  ops->field_rename = copy_field_rename;
-  ops->expire = copy_expire;
-  ops->optimizer_set = copy_optimizer_set;
-  ops->index_create = copy_index_create;
-  ops->index_drop = copy_index_drop;
-  ops->json_index_create = ops->json_index_drop = copy_json_index;
-  ops->insert = ops->upsert = copy_put;
-  ops->update = copy_update;
-  ops->push = copy_push;
-  ops->delete = copy_delete;
-  ops->delete_where = copy_delete_where;
+/* What is not named is not offered: so a function that comes to engines and writes is refused. */
+static struct engine_ops copy_table(const struct engine_ops *local) {
+  return (struct engine_ops){
+      .close = copy_close,
+      .backup = local->backup,
+      .rekey = local->rekey,
+      .memory_stats = local->memory_stats,
+      .collection_create = copy_create,
+      .collection_get = copy_get,
+      .collection_drop = copy_drop,
+      .collection_list = copy_list,
+      .collection_release = local->collection_release,
+      .collection_name = local->collection_name,
+      .collection_schema = local->collection_schema,
+      .expiry = local->expiry,
+      .collection_stats = local->collection_stats,
+      .age = copy_age,
+      .copies = copy_copies,
+      .fields_add = copy_fields_add,
+      .field_drop = copy_field_drop,
+      .field_rename = copy_field_rename,
+      .json_index_create = copy_json_index,
+      .json_index_drop = copy_json_index,
+      .expire = copy_expire,
+      .optimizer_set = copy_optimizer_set,
+      .optimizer_get = local->optimizer_get,
+      .flush = local->flush,
+      .compact = local->compact,
+      .index_create = copy_index_create,
+      .index_drop = copy_index_drop,
+      .insert = copy_put,
+      .upsert = copy_put,
+      .update = copy_update,
+      .push = copy_push,
+      .delete = copy_delete,
+      .delete_where = copy_delete_where,
+      .search = local->search,
+      .search_range = local->search_range,
+      .search_groups = local->search_groups,
+      .search_hybrid = local->search_hybrid,
+      .explain = local->explain,
+      .query = local->query,
+      .count = local->count,
+      .sparse_counts = local->sparse_counts,
+      .get = local->get,
+      .pull = local->pull,
+  };
 }
 
 /* ---- Opening ---- */
@@ -247,8 +273,7 @@ struct engine *engine_edge_open(const char *path, const vecdb_options *options,
     return NULL;
   }
   copy->local = engine->ops;
-  copy->ops = *engine->ops;
-  copy_table(&copy->ops);
+  copy->ops = copy_table(engine->ops);
   engine->ops = &copy->ops;
   return engine;
 }

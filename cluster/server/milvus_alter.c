@@ -122,8 +122,8 @@ void milvus_collection_alter(struct milvus *m) {
   pthread_mutex_lock(&state->change);
   if (milvus_open(m, r.db, r.name, &open)) {
     if (milvus_record(&open) && milvus_properties_set(m, open.record, &r.properties, &r.deleted) &&
-        milvus_record_keep(m, &open))
-      milvus_ttl(m, &open);
+        milvus_ttl(m, &open))
+      milvus_record_keep(m, &open); /* what is refused is not in it */
     milvus_close(&open);
   }
   pthread_mutex_unlock(&state->change);

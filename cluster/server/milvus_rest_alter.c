@@ -40,17 +40,17 @@ static json_t *rest_record(struct srv_call *call, const char *label,
   return record;
 }
 
-/* Keeps the record, and puts its time to live in force. */
+/* Puts the record's time to live in force, and keeps the record: what is refused is not in it. */
 static bool rest_keep(struct srv_call *call, const char *label,
                       struct engine_collection *collection, json_t *record) {
   vecdb_error error;
-  if (!srv_milvus_record_put(call->server->milvus, label, json_deep_copy(record))) {
-    srv_call_fail(call, 500, "IO", "the collection's record cannot be written");
+  if (milvus_expire(collection, record, &error) != VECDB_OK) {
+    srv_call_error(call, &error);
     return false;
   }
-  if (milvus_expire(collection, record, &error) == VECDB_OK)
+  if (srv_milvus_record_put(call->server->milvus, label, json_deep_copy(record)))
     return true;
-  srv_call_error(call, &error);
+  srv_call_fail(call, 500, "IO", "the collection's record cannot be written");
   return false;
 }
 

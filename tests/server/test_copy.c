@@ -5,9 +5,12 @@
  */
 #include "cluster/nodetest.h"
 #include "server/authtest.h"
+#include "server/routes.h"
 #include "server/rpctest.h"
 
-#define DOCS "/v1/collections/docs"
+#define DOCS   "/v1/collections/docs"
+#define POINTS "/collections/pts/points"
+#define MILVUS "/v2/vectordb/"
 
 struct follow {
   struct nt nt;
@@ -29,7 +32,8 @@ static int setup(void **state) {
   web_start(&f->far);
   web_init(&f->copy);
   join(f, &f->copy);
-  snprintf(f->copy.config.edge_collections, sizeof f->copy.config.edge_collections, "docs, more");
+  snprintf(f->copy.config.edge_collections, sizeof f->copy.config.edge_collections,
+           "docs, more, qdrant_pts");
   snprintf(f->copy.config.milvus, sizeof f->copy.config.milvus, "127.0.0.1:0");
   f->copy.config.edge_poll_ms = 5;
   f->copy.config.edge_call_ms = 500;
@@ -142,30 +146,132 @@ static void test_grpc(void **state) {
   assert_true(strtol(got.staleness, NULL, 10) > 0);
 }
 
+/* A write of each route that there is for one, in each dialect. */
+static const struct {
+  const char *method, *path, *body;
+} writes[] = {
+    {"POST", "/v1/collections",
+     "{\"name\": \"own\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+     " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2}]}"},
+    {"DELETE", DOCS, NULL},
+    {"PUT", DOCS "/indexes/v", "{\"type\": \"FLAT\"}"},
+    {"DELETE", DOCS "/indexes/v", NULL},
+    {"PUT", DOCS "/expiry", "{\"field\": \"id\", \"ttl_ms\": 5}"},
+    {"POST", DOCS "/fields",
+     "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}]}"},
+    {"PATCH", DOCS "/fields/v", "{\"name\": \"w\"}"},
+    {"DELETE", DOCS "/fields/v", NULL},
+    {"POST", DOCS "/json_indexes/j", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
+    {"POST", DOCS "/json_indexes/j/delete", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
+    {"PUT", DOCS "/optimizers/v", "{}"},
+    {"DELETE", DOCS "/optimizers/v", NULL},
+    {"POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [15], \"values\": [[0, 1]]}"},
+    {"POST", DOCS "/rows", "{\"rows\": [{\"id\": 900, \"v\": [1, 2]}]}"},
+    {"PUT", DOCS "/rows", "{\"rows\": [{\"id\": 900, \"v\": [1, 2]}]}"},
+    {"PATCH", DOCS "/rows", "{\"rows\": [{\"id\": 15, \"v\": [1, 2]}]}"},
+    {"POST", DOCS "/rows/stream", "{\"id\": 900, \"v\": [1, 2]}\n"},
+    {"POST", DOCS "/rows/delete", "{\"keys\": [15]}"},
+    {"POST", DOCS "/rows/delete", "{\"filter\": \"id > 0\"}"},
+    {"PUT", "/collections/own", "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\"}}"},
+    {"DELETE", "/collections/pts", NULL},
+    {"PUT", POINTS, "{\"points\": [{\"id\": 900, \"vector\": [1, 2]}]}"},
+    {"POST", POINTS "/delete", "{\"points\": [15]}"},
+    {"POST", POINTS "/payload", "{\"points\": [15], \"payload\": {\"n\": 1}}"},
+    {"PUT", POINTS "/payload", "{\"points\": [15], \"payload\": {\"n\": 1}}"},
+    {"POST", POINTS "/payload/delete", "{\"points\": [15], \"keys\": [\"n\"]}"},
+    {"POST", POINTS "/payload/clear", "{\"points\": [15]}"},
+    {"POST", MILVUS "collections/create", "{\"collectionName\": \"own\", \"dimension\": 2}"},
+    {"POST", MILVUS "collections/drop", "{\"collectionName\": \"docs\"}"},
+    {"POST", MILVUS "collections/fields/add",
+     "{\"collectionName\": \"docs\", \"schema\": {\"fieldName\": \"n\", \"dataType\": \"Int64\","
+     " \"nullable\": true}}"},
+    {"POST", MILVUS "collections/alter_properties",
+     "{\"collectionName\": \"docs\", \"properties\": {\"collection.ttl.seconds\": \"60\"}}"},
+    {"POST", MILVUS "entities/insert",
+     "{\"collectionName\": \"docs\", \"data\": [{\"id\": 900, \"v\": [1, 2]}]}"},
+    {"POST", MILVUS "entities/upsert",
+     "{\"collectionName\": \"docs\", \"data\": [{\"id\": 900, \"v\": [1, 2]}]}"},
+    {"POST", MILVUS "entities/delete", "{\"collectionName\": \"docs\", \"filter\": \"id > 0\"}"},
+};
+enum { WRITES = sizeof writes / sizeof *writes };
+
+/* Tries those whose path begins so. */
+static void refuse(struct follow *f, const char *prefix) {
+  for (size_t i = 0; i < WRITES; i++) {
+    if (strncmp(writes[i].path, prefix, strlen(prefix)) != 0)
+      continue;
+    struct web_answer a = web_ask(&f->copy, writes[i].method, writes[i].path, writes[i].body);
+    if (!a.text || !strstr(a.text, "write to the cluster that it follows"))
+      fail_msg("%s %s: %ld %s", writes[i].method, writes[i].path, a.status, a.text ? a.text : "");
+    web_done(&a);
+  }
+}
+
 static void test_refuses(void **state) {
   struct follow *f = *state;
-  static const struct {
-    const char *method, *path, *body;
-  } writes[] = {
-      {"POST", DOCS "/rows", "{\"rows\": [{\"id\": 900, \"v\": [1, 2]}]}"},
-      {"PUT", DOCS "/rows", "{\"rows\": [{\"id\": 900, \"v\": [1, 2]}]}"},
-      {"PATCH", DOCS "/rows", "{\"rows\": [{\"id\": 15, \"v\": [1, 2]}]}"},
-      {"POST", DOCS "/rows/delete", "{\"keys\": [15]}"},
-      {"POST", DOCS "/rows/delete", "{\"filter\": \"id > 0\"}"},
-      {"POST", DOCS "/fields",
-       "{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", \"nullable\": true}]}"},
-      {"POST", DOCS "/json_indexes/j", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
-      {"POST", DOCS "/json_indexes/j/delete", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
-      {"DELETE", DOCS, NULL},
-      {"POST", "/v1/collections",
-       "{\"name\": \"own\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
-       " \"primary_key\": true}, {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 2}]}"},
-  };
-  for (size_t i = 0; i < sizeof writes / sizeof *writes; i++)
-    web_fails(&f->copy, 403, "READ_ONLY", writes[i].method, writes[i].path, writes[i].body);
+  refuse(f, "/v1/");
+  refuse(f, MILVUS);
+  json_t *told = web_expect(&f->copy, 200, "POST", MILVUS "collections/describe",
+                            "{\"collectionName\": \"docs\"}");
+  char *text = json_dumps(told, JSON_COMPACT);
+  assert_null(strstr(text, "ttl")); /* what was refused is not said to be so */
+  free(text);
+  json_decref(told);
+  web_fails(&f->copy, 403, "READ_ONLY", "DELETE", DOCS, NULL);
   web_fails(&f->copy, 404, "NOT_FOUND", "GET", "/v1/collections/vecdb_edge", NULL);
   await_status(f, "/v1/collections/more", 404);
   await_rows(f, 20);
+}
+
+/* Points in place of the collection. */
+static void test_refuses_points(void **state) {
+  struct follow *f = *state;
+  web_do(&f->far, 200, "DELETE", DOCS, NULL);
+  web_do(&f->far, 200, "PUT", "/collections/pts",
+         "{\"vectors\": {\"size\": 2, \"distance\": \"Dot\"}}");
+  web_do(&f->far, 200, "PUT", POINTS,
+         "{\"points\": [{\"id\": 15, \"vector\": [1, 2], \"payload\": {\"n\": 5}}]}");
+  await_status(f, POINTS "/15", 200);
+  refuse(f, "/collections/");
+  json_t *point = web_expect(&f->copy, 200, "GET", POINTS "/15", NULL);
+  char *text = json_dumps(point, JSON_COMPACT);
+  assert_non_null(strstr(text, "\"n\":5"));
+  free(text);
+  json_decref(point);
+}
+
+/* Routes that only tidy up the copy's own files, or change nothing of a collection. */
+static const char *const idle[] = {
+    "POST /v1/collections/{collection}/flush",
+    "POST /v1/collections/{collection}/compact",
+    "PATCH /collections/{collection}",
+    "PUT /collections/{collection}/index",
+    "DELETE /collections/{collection}/index/{field}",
+    "POST /v2/vectordb/collections/drop_properties",
+};
+
+/* No other route that writes is left out above. */
+static void test_all_refused(void **state) {
+  (void)state;
+  bool tried[256] = {false};
+  const struct srv_route *route;
+  for (size_t i = 0; i < WRITES; i++) {
+    struct srv_call call = {0};
+    char allow[SRV_ALLOW];
+    route = srv_route_find(&call, writes[i].method, writes[i].path, allow);
+    assert_non_null(route);
+    tried[srv_route_number(route)] = true;
+    srv_arena_free(&call.arena);
+  }
+  for (size_t i = 0; (route = srv_route_at(i)) != NULL; i++) {
+    char name[128];
+    bool known = tried[i] || (route->permission != SRV_WRITE && route->permission != SRV_ADMIN);
+    snprintf(name, sizeof name, "%s %s", route->method, route->path);
+    for (size_t k = 0; k < sizeof idle / sizeof *idle; k++)
+      known = known || strcmp(name, idle[k]) == 0;
+    if (!known)
+      fail_msg("%s is not tried", name);
+  }
 }
 
 /* The cluster says nothing: rows are served, as long as they are not older than is taken. */
@@ -243,8 +349,9 @@ static void test_settings(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_follows), cmocka_unit_test(test_grpc), cmocka_unit_test(test_refuses),
+      cmocka_unit_test(test_all_refused),
       cmocka_unit_test(test_away),    cmocka_unit_test(test_metrics),
-      cmocka_unit_test(test_settings)};
+      cmocka_unit_test(test_refuses_points), cmocka_unit_test(test_settings)};
   signal(SIGPIPE, SIG_IGN);
   curl_global_init(CURL_GLOBAL_DEFAULT);
   return cmocka_run_group_tests(tests, setup, teardown);

@@ -114,6 +114,17 @@ def check_json(db):
     db.drop("places")
 
 
+def check_reader(path, docs, vectors):
+    """A reader beside the writer sees what was written, when it has looked."""
+    with vecdb.open(path, follow=True) as reader:
+        docs.upsert({"id": [5000], "group": [0], "embedding": vectors[:1] + 100})
+        assert reader.refresh()["sequence"] > 0
+        assert reader["docs"].search(vectors[0] + 100, 1).ids.tolist() == [5000]
+        docs.delete([5000])
+        reader.refresh()
+        assert reader["docs"].get([5000]) == []
+
+
 def check_errors(db, docs, vectors):
     for code, call in (
             (vecdb.ExistsError, lambda: docs.insert(
@@ -139,6 +150,7 @@ def main():
             check_searches(docs, vectors, keys)
             check_learning(docs, vectors)
             check_json(db)
+            check_reader(Path(folder) / "db", docs, vectors)
             check_errors(db, docs, vectors)
             docs.flush()
         with vecdb.open(Path(folder) / "db", read_only=True, must_exist=True) as db:

@@ -278,7 +278,7 @@ static void sp_lead(struct sp_world *w) {
   const struct rep_config c = sp_config(w);
   struct sp_entry e = {.id = docs.plan.id};
   enum rep_split_do next = rep_split_next(&docs.plan, &d->split, sp_pending(s), &c);
-  if (rep_split_may_end(next, &d->split, sp_pending(s)) && !w->ending && sp_below(w, 60) == 0) {
+  if (rep_split_may_end(next, &d->split, sp_pending(s)) && !w->ending && sp_below(w, 15) == 0) {
     w->result->ended++;
     next = REP_SPLIT_APPEND_CANCEL;
   }
@@ -291,9 +291,9 @@ static void sp_lead(struct sp_world *w) {
       break;
     case REP_SPLIT_CLOSE:
       docs.plan.step = REP_SPLIT_RELEASING;
-      if (sp_below(w, 8) == 0)
+      if (!w->late.mod && sp_below(w, 3) == 0)
         w->late = docs;
-      else
+      else if (!w->late.mod)
         sp_put(w, s->leader, docs);
       return;
     case REP_SPLIT_GIVE_UP:

@@ -70,6 +70,7 @@ struct node_replica {
   bool splitting;      /* a step of its split is being written */
   int64_t split_us;    /* which is not tried again before */
   const char *split_why; /* why the last one was not written; NULL: it was */
+  int64_t split_sure;  /* the store has said that the split's document has this mod */
   uint32_t fork_tries; /* that have failed, of this process and split */
   int64_t fenced_us;   /* since when copies are waited for, as far as this primary knows; 0: not */
   int64_t away_us;     /* since when the metadata store is missed there; 0: it is not */

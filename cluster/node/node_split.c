@@ -125,6 +125,7 @@ static const char split_bad[] = "a document cannot be read, or not be made";
 struct split_asked {
   struct node *node;
   uint32_t collection, number;
+  int64_t sure; /* a question: the document's mod; else 0 */
 };
 
 static void split_done(void *arg, const struct meta_result *result) {
@@ -133,6 +134,10 @@ static void split_done(void *arg, const struct meta_result *result) {
   if (r) { /* what it came to, the documents tell */
     r->splitting = false;
     split_said(r, result->status ? meta_status_name(result->status) : NULL);
+    if (asked->sure && !result->status && result->succeeded) {
+      r->split_sure = asked->sure;
+      r->split_us = 0;
+    }
   }
   free(asked);
 }
@@ -144,6 +149,7 @@ struct split_step {
   struct meta_compare compares[SPLIT_COMPARES];
   struct meta_op puts[SPLIT_PUTS];
   size_t n_compares, n_puts;
+  int64_t sure;
   bool bad;
 };
 
@@ -181,7 +187,7 @@ static void split_commit(struct split_step *s) {
   const struct meta_txn txn = {s->compares, s->puts, &look, s->n_compares, s->n_puts, 1};
   enum meta_status status = META_NO_MEMORY;
   if (asked) {
-    *asked = (struct split_asked){n, s->r->collection, s->r->number};
+    *asked = (struct split_asked){n, s->r->collection, s->r->number, s->sure};
     status = meta_txn(n->meta, &txn, n->now_us + split_limit_us, split_done, asked);
   }
   s->r->splitting = !status;
@@ -224,6 +230,18 @@ static bool split_failed(struct node_replica *r, const struct cache_entry *entry
   return over;
 }
 
+/* Whether the document is as it is seen here, which it may not have been for long: a copy for a
+   later split would be replaced by one for an earlier. */
+static void split_ask(struct node_replica *r, const struct cache_entry *entry) {
+  struct split_step step = {.r = r, .sure = entry->mod, .n_puts = 1};
+  split_compare(&step, DOC_PATH_LIVE, r->node->config.id, 0, META_CREATE,
+                r->node->live.incarnation);
+  step.puts[0] = (struct meta_op){
+      .kind = META_GET,
+      .key = split_compare(&step, DOC_PATH_SPLIT, r->collection, r->number, META_MOD, entry->mod)};
+  split_commit(&step);
+}
+
 /* This node's copy, and then that it has one; another store of it was another disk's. */
 static void split_fork(struct node_replica *r, const struct cache_view *view,
                        const struct cache_entry *entry) {
@@ -238,6 +256,10 @@ static void split_fork(struct node_replica *r, const struct cache_view *view,
   if (!machine_forked(r->machine, doc.id)) {
     if (machine_forks(r->machine) || split_failed(r, entry))
       return;
+    if (r->split_sure != entry->mod) {
+      split_ask(r, entry);
+      return;
+    }
     r->split_us = r->node->now_us + (r->fork_tries ? split_failed_us : split_again_us / 4);
     if (split_body(r, view, REP_SPLIT_FENCE, (struct rep_op){MACHINE_SPLIT, 1}, &body) &&
         node_folder(r->node, r->collection, doc.child, folder))

@@ -231,6 +231,8 @@ static void sp_fork(struct sp_world *w, uint32_t node) {
   if (!n->up || !r->has || !rep_split_forks(&docs.plan, &r->now.split, sp_self(w, node)) ||
       PLANT(SPLIT_COPY_LATE, r->now.released == docs.plan.id, false))
     return;
+  if (n->forked != docs.plan.id && docs.mod != w->docs.mod)
+    return; /* it is asked before, so that no copy for a later split is replaced */
   n->fork = r->now;
   n->fork.seq = 0;
   n->fork.split = (struct rep_split){.generation = 1};

@@ -111,6 +111,23 @@ const char *srv_call_said(struct srv_call *call, const vecdb_error *error) {
   return vecdb_status_text(error->code);
 }
 
+/* Where the client's text has what is at that place of the filter; -1: it is not known in which of
+   several. */
+static int64_t call_position(const struct srv_call *call, int64_t position) {
+  int64_t longer = 0;
+  if (position < 0 || call->filters > 1)
+    return -1;
+  for (size_t i = 0; i < call->n_rewritten; i++) {
+    const struct srv_rewritten *r = &call->rewritten[i];
+    if ((size_t)position < r->at)
+      break;
+    if ((size_t)position < r->at + r->n)
+      return (int64_t)r->from;
+    longer = (int64_t)(r->at + r->n) - (int64_t)(r->from + r->m);
+  }
+  return position - longer;
+}
+
 void srv_call_error(struct srv_call *call, const vecdb_error *error) {
   const char *name = engine_code_name(error->code), *said = srv_call_said(call, error);
   if (error->code == VECDB_ERR_READ_ONLY && call->denied)
@@ -127,8 +144,9 @@ void srv_call_error(struct srv_call *call, const vecdb_error *error) {
     json_object_set_new(out, "field", json_string(error->field));
   if (out && error->row >= 0)
     json_object_set_new(out, "row", json_integer(error->row));
-  if (out && error->position >= 0)
-    json_object_set_new(out, "position", json_integer(error->position));
+  const int64_t position = call_position(call, error->position);
+  if (out && position >= 0)
+    json_object_set_new(out, "position", json_integer(position));
   srv_call_answer(call, call_status_of(error->code), out ? json_pack("{s:o}", "error", out) : NULL);
   if (call->answer)
     call->failed = name;

@@ -27,6 +27,12 @@ enum { SRV_CALL_ARGS = 2 };
    out of memory. The message is valid UTF-8. */
 typedef json_t *srv_error_shape(int *status, const char *code, const char *message);
 
+/* A part of a filter that stands for another in the text that the client gave. */
+struct srv_rewritten {
+  size_t at, n;   /* in the filter */
+  size_t from, m; /* in the client's text */
+};
+
 struct srv_call {
   struct srv_server *server;
   const struct srv_route *route; /* by which it came */
@@ -47,6 +53,9 @@ struct srv_call {
   uint64_t fresh_ns;   /* all that was acknowledged by then (srv_now_ns) is there; 0: not known */
   uint32_t timeout_ms; /* as the client asked with its protocol's means; 0: it did not */
   json_t *json; /* the body as an object, when the route wants one */
+  unsigned filters; /* that were rewritten; of one it is known where, */
+  const struct srv_rewritten *rewritten; /* in order, so many: */
+  size_t n_rewritten;
   srv_error_shape *errors; /* of the route's dialect; NULL: {"error": {"code", "message", ...}} */
 
   const char *client_id;    /* by which its client's own log names it; NULL: it told none */

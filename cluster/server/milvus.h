@@ -233,9 +233,11 @@ bool milvus_filter_read(struct milvus *m, const struct milvus_open *open, const 
 
 /* Whether a collection takes what its schema does not name (milvus_dynamic.c). */
 bool srv_milvus_is_dynamic(const vecdb_schema *schema);
-/* A filter in the library's words, in the arena; NULL: out of memory, after failing. */
+/* A filter in the library's words, in the arena; NULL: out of memory, after failing. *rewritten: so
+   many parts of it that are not as they were; NULL: nobody wants them. */
 const char *srv_milvus_dynamic_text(struct srv_arena *arena, const vecdb_schema *schema,
-                                    const char *text);
+                                    const char *text, const struct srv_rewritten **rewritten,
+                                    size_t *n);
 const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, const char *text);
 
 /* Builds the record's indexes anew, over a rebuilt collection (milvus_index.c). */

@@ -13,8 +13,9 @@
 struct dynamic_rewrite {
   const vecdb_schema *schema;
   bool dynamic; /* it has such a field */
-  const char *at;
+  const char *text, *at;
   struct pb_out out;
+  struct pb_out rewritten; /* of srv_rewritten */
 };
 
 static bool dynamic_is(const char *name, size_t n, const char *word) {
@@ -43,6 +44,7 @@ static bool dynamic_field(const vecdb_schema *schema, const char *name, size_t n
 
 static void dynamic_name(struct dynamic_rewrite *w) {
   const char *name = w->at, *after;
+  const size_t at = w->out.n;
   size_t n = strspn(name, "$_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789");
   w->at += n;
   after = w->at + strspn(w->at, " \t\r\n");
@@ -56,6 +58,9 @@ static void dynamic_name(struct dynamic_rewrite *w) {
     srv_pb_raw(&w->out, name, n);
     dynamic_put(w, "\"]");
   }
+  const struct srv_rewritten r = {at, w->out.n - at, (size_t)(name - w->text), n};
+  if (r.n != n)
+    srv_pb_raw(&w->rewritten, &r, sizeof r);
 }
 
 /* A string in quotes, or a parameter in braces, stays as it is. */
@@ -79,8 +84,14 @@ bool srv_milvus_is_dynamic(const vecdb_schema *schema) {
 }
 
 const char *srv_milvus_dynamic_text(struct srv_arena *arena, const vecdb_schema *schema,
-                                    const char *text) {
-  struct dynamic_rewrite w = {schema, srv_milvus_is_dynamic(schema), text, {.arena = arena}};
+                                    const char *text, const struct srv_rewritten **rewritten,
+                                    size_t *n) {
+  struct dynamic_rewrite w = {.schema = schema,
+                              .dynamic = srv_milvus_is_dynamic(schema),
+                              .text = text,
+                              .at = text,
+                              .out = {.arena = arena},
+                              .rewritten = {.arena = arena}};
   while (*w.at) {
     unsigned char c = (unsigned char)*w.at;
     if (c == '"' || c == '\'')
@@ -93,11 +104,15 @@ const char *srv_milvus_dynamic_text(struct srv_arena *arena, const vecdb_schema 
       dynamic_other(&w);
   }
   srv_pb_raw(&w.out, "", 1);
-  return w.out.failed ? NULL : (const char *)w.out.data;
+  if (rewritten) {
+    *rewritten = (const void *)w.rewritten.data;
+    *n = w.rewritten.n / sizeof **rewritten;
+  }
+  return w.out.failed || w.rewritten.failed ? NULL : (const char *)w.out.data;
 }
 
 const char *milvus_dynamic(struct milvus *m, const struct milvus_open *open, const char *text) {
-  const char *out = srv_milvus_dynamic_text(&m->call->arena, open->schema, text);
+  const char *out = srv_milvus_dynamic_text(&m->call->arena, open->schema, text, NULL, NULL);
   if (!out)
     milvus_no_memory(m);
   return out;

@@ -80,7 +80,9 @@ json_t *srv_milvus_fold(struct srv_call *call, const vecdb_schema *schema, json_
 bool srv_milvus_names(struct srv_call *call, const vecdb_schema *schema, vecdb_filter *filter) {
   if (!filter->text || !srv_milvus_is_dynamic(schema))
     return true;
-  filter->text = srv_milvus_dynamic_text(&call->arena, schema, filter->text);
+  call->filters++;
+  filter->text = srv_milvus_dynamic_text(&call->arena, schema, filter->text, &call->rewritten,
+                                         &call->n_rewritten);
   if (!filter->text)
     srv_call_no_memory(call);
   return filter->text != NULL;

@@ -467,6 +467,22 @@ static void test_dynamic_native(void **state) {
   json_decref(answer);
   web_fails(w, 400, "UNKNOWN_FIELD", "PATCH", "/v1/collections/loose/rows",
             "{\"rows\": [{\"id\": 2, \"price\": 1}]}");
+  /* places in filters are those of the text that was sent, which names of its own make longer */
+  static const struct {
+    const char *filter;
+    int position;
+  } faults[] = {{"id > and 1", 5}, {"price > 1 and tags == ]", 22}, {"tags > 1 and $meta ] x", 19},
+                {"id > 1 and (a == b[0]", 21}, {"a like 'x' and b like 7", 22}, {"v + a > 1", 0},
+                {"a > 1 and v == 1", 10}};
+  for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+    char body[128];
+    snprintf(body, sizeof body, "{\"filter\": \"%s\"}", faults[i].filter);
+    answer = web_expect(w, 400, "POST", "/v1/collections/loose/count", body);
+    json_t *position = json_object_get(json_object_get(answer, "error"), "position");
+    if (json_integer_value(position) != faults[i].position)
+      fail_msg("%s: %s", faults[i].filter, json_dumps(answer, 0));
+    json_decref(answer);
+  }
 }
 
 static void test_dynamic_quick(void **state) {

@@ -332,6 +332,14 @@ static void filter_scan_fini(struct filter_scan *s) {
   vdb_free(s->mem, s->marks);
 }
 
+/* Whether the filter is one leaf that is marked and nowhere unknown where it is marked: then its
+   marks are the rows that pass. Indexes list no nulls. */
+static bool filter_scan_is_mark(const struct filter_scan *s) {
+  const struct filter_node *root = &s->filter->nodes[s->filter->root];
+  return s->marks && s->marks[s->filter->root] &&
+         (root->shadow != FILTER_NONE || !vdb_filter_negated(s->filter, s->filter->root));
+}
+
 /* Clears the bits of the rows that do not pass one filter. */
 static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
                            const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
@@ -341,6 +349,12 @@ static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
   int rc = VECDB_OK;
   if (rows->indexes && rows->n)
     rc = filter_scan_plan(&s, filter->root, rows->n, false, err);
+  if (rc == VECDB_OK && !s.stopped && filter_scan_is_mark(&s)) {
+    for (size_t w = 0; w < vdb_bits_words(rows->n); w++)
+      bits[w] &= s.marks[filter->root][w];
+    s.first = rows->n;
+    s.stopped = stop && stop(stop_arg);
+  }
   for (; rc == VECDB_OK && s.first < rows->n && !s.stopped; s.first += FILTER_BLOCK) {
     s.n = vdb_min_size(FILTER_BLOCK, rows->n - s.first);
     uint64_t want[FILTER_SCAN_WORDS] = {0};

@@ -20,8 +20,8 @@ enum {
   FILTERED_NEAR_PERCENT = 15, /* allowed rows below which only these are scored */
   FILTERED_NEAR_ROWS = 48,    /* rows to look for among links of links */
   FILTERED_SAMPLE = 128,      /* links that must have been seen to tell the share of allowed rows */
-  FILTERED_GLANCE = 16,       /* or, to tell it from one that is asked for, and so many allowed rows */
-  FILTERED_APART = 3,         /* fewer than that share would give */
+  FILTERED_GLANCE = 16,       /* or, to tell whether it is as large as is asked for; */
+  FILTERED_APART = 3,         /* it is not where so many more are missing */
   FILTERED_SEEDS = 16         /* allowed rows from all over that `near` starts from as well */
 };
 

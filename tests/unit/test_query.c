@@ -233,8 +233,8 @@ static void test_plans_agree(void **state) {
   }
 }
 
-/* One search by GRAPH that first walks without a set of the allowed rows, as if the walk among these
-   took `gain` times as long; how many segments that first walk has answered. */
+/* One search by GRAPH that first walks without a set of the allowed rows, as if the walk among
+   these took `gain` times as long; how many segments that first walk has answered. */
 static uint32_t probe_search(struct qt_db *db, const struct qt_filter *filter, double gain,
                              struct tally *tally) {
   uint8_t query[QUERY_BYTES];

@@ -113,7 +113,7 @@ static uint32_t filtered_some(const struct hnsw_filtered *f, uint32_t node, uint
     has = allow;
   for (uint32_t i = 0; i < width && links[i] != VDB_HNSW_NONE; i++) {
     out[n] = links[i];
-    n += vdb_bit_get(allow, links[i]) | vdb_bit_get(has, links[i]);
+    n += (uint32_t)vdb_bit_get(allow, links[i]) | (uint32_t)vdb_bit_get(has, links[i]);
   }
   return n;
 }

@@ -3,6 +3,7 @@
  * file (make amalgamation) is made from this list. `make sources` writes it, `make tidy` checks it.
  */
 
+#include "base/bitmap.c"
 #include "base/err.c"
 #include "base/hot.c"
 #include "base/mem.c"

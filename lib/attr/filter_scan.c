@@ -332,6 +332,14 @@ static void filter_scan_fini(struct filter_scan *s) {
   vdb_free(s->mem, s->marks);
 }
 
+/* Whether the filter is one leaf that is marked and nowhere unknown where it is marked: then its
+   marks are the rows that pass. Indexes list no nulls. */
+static bool filter_scan_is_mark(const struct filter_scan *s) {
+  const struct filter_node *root = &s->filter->nodes[s->filter->root];
+  return s->marks && s->marks[s->filter->root] &&
+         (root->shadow != FILTER_NONE || !vdb_filter_negated(s->filter, s->filter->root));
+}
+
 /* Clears the bits of the rows that do not pass one filter. */
 static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
                            const struct vdb_filter_rows *rows, bool (*stop)(void *arg),
@@ -341,14 +349,18 @@ static int filter_scan_one(struct vdb_mem *mem, const struct vdb_filter *filter,
   int rc = VECDB_OK;
   if (rows->indexes && rows->n)
     rc = filter_scan_plan(&s, filter->root, rows->n, false, err);
+  const uint64_t *marks = filter_scan_is_mark(&s) ? s.marks[filter->root] : NULL;
   for (; rc == VECDB_OK && s.first < rows->n && !s.stopped; s.first += FILTER_BLOCK) {
     s.n = vdb_min_size(FILTER_BLOCK, rows->n - s.first);
     uint64_t want[FILTER_SCAN_WORDS] = {0};
     struct filter_scan_bits out;
-    memcpy(want, bits + s.first / 64, vdb_bits_words(s.n) * sizeof *want);
-    filter_scan_node(&s, filter->root, want, &out);
-    for (size_t w = 0; w < vdb_bits_words(s.n); w++)
-      bits[s.first / 64 + w] = out.yes[w] & want[w];
+    size_t first = s.first / 64, words = vdb_bits_words(s.n);
+    memcpy(want, bits + first, words * sizeof *want);
+    if (!marks)
+      filter_scan_node(&s, filter->root, want, &out);
+    const uint64_t *yes = marks ? marks + first : out.yes;
+    for (size_t w = 0; w < words; w++)
+      bits[first + w] = yes[w] & want[w];
     s.stopped = stop && stop(stop_arg);
   }
   *stopped = s.stopped;

@@ -15,12 +15,7 @@ VDB_INLINE void vdb_bit_clear(uint64_t *bits, size_t i) {
 }
 
 /* Set bits among the first n. */
-VDB_INLINE size_t vdb_bits_count(const uint64_t *bits, size_t n) {
-  size_t total = 0;
-  for (size_t w = 0; w < vdb_bits_words(n); w++)
-    total += (size_t)__builtin_popcountll(bits[w]);
-  return total;
-}
+VDB_INTERNAL size_t vdb_bits_count(const uint64_t *bits, size_t n);
 
 /* Makes the first n bits 1 and the rest of the last word 0. */
 VDB_INLINE void vdb_bits_fill(uint64_t *bits, size_t n) {

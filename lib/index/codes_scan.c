@@ -16,44 +16,82 @@ enum {
   CODES_SCAN_AGAIN = 8   /* rows scored again for each of k at least */
 };
 
+/* Standard deviations that keys by code may be off, where these are known. */
+#define CODES_SCAN_DEVIATIONS 3.0f
+
 struct codes_scan_run {
   uint32_t rows[CODES_SCAN_RUN];
   uint32_t n;
 };
 
-/* The nearest so far, in no order: cut to k when twice as many have come: where k is a good part
-   of all rows many get in, and each only needs a place. */
-struct codes_scan_best {
-  struct vdb_near *items; /* room for 2 k */
-  size_t k;
+/* The rows of a bitmap, a word at a time. */
+struct codes_scan_rows {
+  const uint64_t *allow; /* NULL: all */
   size_t n;
+  size_t word;   /* the next */
+  uint64_t left; /* of the one before */
+};
+
+/* The nearest so far, in no order, cut when so many have come that it pays. */
+struct codes_scan_best {
+  struct vdb_near *items; /* room for 2 most */
+  size_t n;
+  size_t most; /* kept by a cut */
+  size_t full; /* when the next one is due */
+  size_t k;    /* wanted in the end: */
+  float off;   /* by code, they are not farther than the k-th by more; INFINITY: not known */
   float bound; /* of the keys that may get in */
 };
 
-static void codes_scan_cut(struct codes_scan_best *best) {
-  if (best->n < best->k)
-    return;
+/* Where it is known how far keys can be off, only rows stay that may be among the k nearest. */
+static void codes_scan_cut_off(struct codes_scan_best *best) {
   vdb_near_select(best->items, best->n, best->k);
-  best->n = best->k;
-  best->bound = best->items[best->k - 1].key;
+  float bound = best->items[best->k - 1].key + best->off;
+  size_t kept = best->k;
+  for (size_t i = best->k; i < best->n; i++) {
+    best->items[kept] = best->items[i];
+    kept += best->items[i].key <= bound;
+  }
+  best->n = kept;
+  best->bound = bound;
 }
 
-/* Rows of the bitmap (NULL: all) from *at on, one run; asks for their sketches, or their codes. */
-static void codes_scan_next(const struct vdb_codes *codes, const uint64_t *allow, size_t *at,
+static void codes_scan_cut(struct codes_scan_best *best) {
+  if (best->off < INFINITY && best->n > best->k)
+    codes_scan_cut_off(best);
+  if (best->n >= best->most) {
+    vdb_near_select(best->items, best->n, best->most);
+    best->n = best->most;
+    best->bound = best->items[best->most - 1].key;
+  }
+  best->full = vdb_min_size(2 * best->most, 2 * best->n + CODES_SCAN_RUN);
+}
+
+/* The next run; asks for the sketches of its rows, or their codes. */
+static void codes_scan_next(const struct vdb_codes *codes, struct codes_scan_rows *rows,
                             struct codes_scan_run *run) {
-  run->n = 0;
-  while (run->n < CODES_SCAN_RUN && *at < codes->n) {
-    size_t next = allow ? vdb_bits_next(allow, codes->n, *at) : *at;
-    uint32_t row = (uint32_t)next;
-    *at = next + 1;
-    if (next >= codes->n)
-      return;
+  size_t words = vdb_bits_words(rows->n);
+  uint64_t left = rows->left;
+  uint32_t n = 0;
+  while (n < CODES_SCAN_RUN) {
+    while (left == 0) {
+      if (rows->word == words)
+        goto done;
+      left = rows->allow ? rows->allow[rows->word] : ~(uint64_t)0;
+      if (++rows->word == words && rows->n % 64)
+        left &= ((uint64_t)1 << rows->n % 64) - 1;
+    }
+    uint32_t row = (uint32_t)(64 * (rows->word - 1)) + (uint32_t)__builtin_ctzll(left);
+    left &= left - 1;
     if (codes->sketches)
       vdb_codes_prefetch_sketch(codes, row);
     else
       vdb_codes_prefetch(codes, row);
-    run->rows[run->n++] = row;
+    run->rows[n++] = row;
   }
+done:
+  rows->left = left;
+  run->n = n;
 }
 
 /* Leaves the rows that may be among the best, and asks for their codes. */
@@ -74,7 +112,7 @@ static void codes_scan_score(const struct vdb_codes *codes, const void *query,
     if (keys[i] <= best->bound && /* not NaN, of damaged rows */
         (!s->accept || s->accept(s->accept_arg, run->rows[i]))) {
       best->items[best->n++] = (struct vdb_near){keys[i], run->rows[i]};
-      if (best->n == 2 * best->k)
+      if (best->n == best->full)
         codes_scan_cut(best);
     }
 }
@@ -83,12 +121,13 @@ static void codes_scan_score(const struct vdb_codes *codes, const void *query,
 static bool codes_scan_all(const struct vdb_codes *codes, const void *query, struct vdb_search *s,
                            struct codes_scan_best *best) {
   struct codes_scan_run runs[3] = {{.n = 0}};
-  size_t at = 0, since = 0;
-  uint32_t under_way = 0;
-  for (size_t turn = 0; at < codes->n || under_way > 0; turn++) {
+  struct codes_scan_rows rows = {s->allow, codes->n, 0, 0};
+  size_t since = 0;
+  uint32_t under_way = 1;
+  for (size_t turn = 0; under_way > 0; turn++) {
     struct codes_scan_run *fresh = &runs[turn % 3], *middle = &runs[(turn + 2) % 3];
     struct codes_scan_run *last = &runs[(turn + 1) % 3];
-    codes_scan_next(codes, s->allow, &at, fresh);
+    codes_scan_next(codes, &rows, fresh);
     s->distances += fresh->n;
     since += fresh->n;
     if (codes->sketches)
@@ -104,15 +143,15 @@ static bool codes_scan_all(const struct vdb_codes *codes, const void *query, str
   return true;
 }
 
-/* Scores the best again by the rows, nearest first, until two runs of them change nothing: where
-   keys lie close together codes order them badly, and it takes more. Rough codes do so everywhere,
-   and two runs say nothing about the rest. */
-static void codes_scan_again(const struct vdb_vecs *vecs, bool rough, struct vdb_topk *best,
+/* Scores the best again by the rows: all of them, or, where they are sorted, nearest first, until
+   two runs of them change nothing: where keys lie close together codes order them badly, and it
+   takes more. */
+static void codes_scan_again(const struct vdb_vecs *vecs, bool all, struct vdb_topk *best,
                              struct vdb_search *s) {
   size_t least = CODES_SCAN_AGAIN * s->top.k;
   size_t n;
   unsigned idle = 0;
-  for (size_t i = 0; i < best->n && (rough || idle < 2 || i < least); i += n) {
+  for (size_t i = 0; i < best->n && (all || idle < 2 || i < least); i += n) {
     uint32_t rows[CODES_SCAN_RUN];
     float keys[CODES_SCAN_RUN];
     n = vdb_min_size(best->n - i, CODES_SCAN_RUN);
@@ -131,24 +170,30 @@ static void codes_scan_again(const struct vdb_vecs *vecs, bool rough, struct vdb
   }
 }
 
-/* As vdb_codes_nearest; *whole tells whether all rows were looked at. */
-static int codes_scan_nearest(const struct vdb_codes *codes, struct vdb_search *s,
-                              struct vdb_topk *best, bool *whole, vecdb_error *err) {
-  struct codes_scan_best found = {.bound = INFINITY};
-  *best = (struct vdb_topk){.k = vdb_min_size(vdb_max_size(s->effort, s->top.k), codes->n)};
-  *whole = best->k == 0;
+/* Fills `found` with the best by their codes, in no order: at most s->effort; *whole tells whether
+   all rows were looked at. With `again` they are to be scored again, and only those are wanted that
+   may then be among the nearest. */
+static int codes_scan_nearest(const struct vdb_codes *codes, struct vdb_search *s, bool again,
+                              struct codes_scan_best *found, bool *whole, vecdb_error *err) {
+  size_t most = vdb_min_size(vdb_max_size(s->effort, s->top.k), codes->n);
+  *found = (struct codes_scan_best){.bound = INFINITY, .off = INFINITY, .most = most,
+                                    .k = s->top.k};
+  *whole = most == 0;
   if (*whole) /* none is asked for, or there */
     return VECDB_OK;
-  best->items = found.items = vdb_alloc_array(s->mem, 2 * best->k, sizeof *best->items);
-  found.k = best->k;
+  found->items = vdb_alloc_array(s->mem, 2 * most, sizeof *found->items);
   void *query = vdb_alloc_wide(s->mem, codes->ops->query_bytes(codes));
-  bool memory = best->items && query;
+  bool memory = found->items && query;
   if (memory) {
     codes->ops->query(codes, s->query, query);
-    *whole = codes_scan_all(codes, query, s, &found);
-    codes_scan_cut(&found);
-    best->n = found.n;
-    vdb_near_sort(best->items, best->n);
+    float off = again && codes->ops->deviation && found->k > 0
+                    ? CODES_SCAN_DEVIATIONS * codes->ops->deviation(codes, query)
+                    : INFINITY;
+    found->off = off >= 0 ? off : INFINITY; /* NaN, of damaged codes */
+    found->full = found->off < INFINITY ? vdb_min_size(2 * most, found->k + CODES_SCAN_RUN)
+                                        : 2 * most;
+    *whole = codes_scan_all(codes, query, s, found);
+    codes_scan_cut(found);
   }
   vdb_free(s->mem, query);
   return memory ? VECDB_OK : vdb_fail_memory(err);
@@ -156,17 +201,26 @@ static int codes_scan_nearest(const struct vdb_codes *codes, struct vdb_search *
 
 VDB_INTERNAL int vdb_codes_nearest(const struct vdb_codes *codes, struct vdb_search *s,
                                    struct vdb_topk *best, vecdb_error *err) {
+  struct codes_scan_best found;
   bool whole;
-  return codes_scan_nearest(codes, s, best, &whole, err);
+  int rc = codes_scan_nearest(codes, s, false, &found, &whole, err);
+  *best = (struct vdb_topk){found.items, found.most, found.n};
+  vdb_near_sort(best->items, best->n);
+  return rc;
 }
 
 VDB_INTERNAL int vdb_codes_scan(const struct vdb_codes *codes, const struct vdb_vecs *vecs,
                                 struct vdb_search *s, vecdb_error *err) {
-  struct vdb_topk best;
+  struct codes_scan_best found;
   bool whole;
-  int rc = codes_scan_nearest(codes, s, &best, &whole, err);
+  int rc = codes_scan_nearest(codes, s, vecs != NULL, &found, &whole, err);
+  struct vdb_topk best = {found.items, found.most, found.n};
+  bool known = found.off < INFINITY;
+  if (rc == VECDB_OK && !known)
+    vdb_near_sort(best.items, best.n);
+  /* Rough codes order rows badly everywhere: two runs say nothing about the rest. */
   if (rc == VECDB_OK && vecs)
-    codes_scan_again(vecs, codes->ops->rough && whole, &best, s);
+    codes_scan_again(vecs, known || (codes->ops->rough && whole), &best, s);
   for (size_t i = 0; rc == VECDB_OK && !vecs && i < best.n; i++)
     vdb_topk_push(&s->top, best.items[i]);
   vdb_topk_sort(&s->top);

@@ -20,6 +20,8 @@ enum {
   FILTERED_NEAR_PERCENT = 15, /* allowed rows below which only these are scored */
   FILTERED_NEAR_ROWS = 48,    /* rows to look for among links of links */
   FILTERED_SAMPLE = 128,      /* links that must have been seen to tell the share of allowed rows */
+  FILTERED_GLANCE = 16,       /* or, to tell whether it is as large as is asked for; */
+  FILTERED_APART = 3,         /* it is not where so many more are missing */
   FILTERED_SEEDS = 16         /* allowed rows from all over that `near` starts from as well */
 };
 
@@ -100,17 +102,30 @@ VDB_INLINE bool filtered_is_allowed(const struct hnsw_filtered *f, uint32_t node
          (has && vdb_bit_get(has, node) && filtered_copy_is_allowed(f, node));
 }
 
+/* Links of a node that stand for allowed rows, or may by their copies. Without a branch, as it is
+   hard to predict, and apart from what is seen, so that no test waits for the mark before it. */
+static uint32_t filtered_some(const struct hnsw_filtered *f, uint32_t node, uint32_t *out) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  const uint64_t *has = f->walk->graph->copies.has, *allow = f->s->allow;
+  const uint32_t *links = vdb_hnsw_links(layer, node);
+  uint32_t n = 0, width = layer->width;
+  if (!has)
+    has = allow;
+  for (uint32_t i = 0; i < width && links[i] != VDB_HNSW_NONE; i++) {
+    out[n] = links[i];
+    n += (uint32_t)vdb_bit_get(allow, links[i]) | (uint32_t)vdb_bit_get(has, links[i]);
+  }
+  return n;
+}
+
 /* Adds the unseen allowed links of a node to the first n of scratch->nodes; how many are there. */
 static uint32_t filtered_allowed(struct hnsw_filtered *f, uint32_t node, uint32_t n) {
-  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
   struct vdb_hnsw_scratch *scratch = f->walk->scratch;
-  const uint32_t *links = vdb_hnsw_links(layer, node);
-  for (uint32_t i = 0; i < layer->width && links[i] != VDB_HNSW_NONE; i++) {
-    if (filtered_is_allowed(f, links[i]) && vdb_visited_add(&scratch->seen, links[i]))
-      scratch->nodes[n++] = links[i];
-    if (n == VDB_HNSW_HOP)
-      break;
-  }
+  uint32_t some[VDB_HNSW_HOP];
+  uint32_t n_some = filtered_some(f, node, some);
+  for (uint32_t i = 0; i < n_some && n < VDB_HNSW_HOP; i++)
+    if (filtered_is_allowed(f, some[i]) && vdb_visited_add(&scratch->seen, some[i]))
+      scratch->nodes[n++] = some[i];
   return n;
 }
 
@@ -198,6 +213,30 @@ static void filtered_look(struct hnsw_filtered *f, uint32_t node) {
                  (float)share.allowed < f->s->least_share * (float)share.seen;
 }
 
+/* The same where only a callback tells which rows pass: so no more of them are looked at than it
+   takes. */
+static void filtered_glance(struct hnsw_filtered *f, uint32_t node) {
+  const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
+  const uint32_t *links = vdb_hnsw_links(layer, node), *at = links;
+  struct filtered_share share = {0, 0};
+  bool enough = false, few = false;
+  for (uint32_t i = 0; !enough && !few; i++) {
+    for (uint32_t k = 0; k < layer->width && at[k] != VDB_HNSW_NONE; k++) {
+      share.seen++;
+      share.allowed += filtered_passes(f->s, at[k]);
+    }
+    float least = f->s->least_share * (float)share.seen;
+    enough = share.seen >= FILTERED_GLANCE && (float)share.allowed >= least;
+    few = !enough && (share.seen >= FILTERED_SAMPLE ||
+                      (float)(share.allowed + FILTERED_APART) < least);
+    if (i == layer->width || links[i] == VDB_HNSW_NONE)
+      break;
+    at = vdb_hnsw_links(layer, links[i]);
+  }
+  f->s->astray = few;
+  f->s->astray_at = node;
+}
+
 VDB_INTERNAL bool vdb_hnsw_filtered(struct vdb_hnsw_walk *walk, struct vdb_search *s,
                                     struct vdb_mem *mem, uint64_t start) {
   struct hnsw_filtered f = {walk, s, mem, false, INFINITY};
@@ -205,6 +244,8 @@ VDB_INTERNAL bool vdb_hnsw_filtered(struct vdb_hnsw_walk *walk, struct vdb_searc
   const struct vdb_hnsw_layer *layer = &walk->graph->layers[0];
   if (s->allow)
     filtered_look(&f, vdb_walk_item_node(start));
+  else if (s->least_share > 0)
+    filtered_glance(&f, vdb_walk_item_node(start));
   if (s->astray)
     return true;
   scratch->n_frontier = 0;

@@ -33,6 +33,7 @@ struct vdb_search {
   float least_share;      /* graphs: where less of the rows near the query are allowed, the search
                              ends at once with `astray`; 0: never */
   bool astray;
+  uint32_t astray_at;   /* and the row where it was to begin */
   /* Asked of rows that would enter the result, after `allow`; NULL: all pass. */
   bool (*accept)(void *arg, uint32_t row);
   void *accept_arg;

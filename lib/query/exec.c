@@ -311,10 +311,48 @@ static float exec_least_share(const struct vdb_request *r, const struct vdb_plan
   return (float)vdb_cost_share(EXEC_ASTRAY_GAIN * scan / p->cost.plain);
 }
 
+/* Where a walk may begin, if that is known. */
+struct exec_from {
+  uint32_t at;
+  uint32_t n; /* 0 or 1 */
+};
+
+/* First a walk without a set of allowed rows, which takes time to compute; *n stays 0 where these
+   are too few around the query. */
+static int exec_probe_late(struct vdb_request *r, struct vdb_exec_worker *w,
+                           struct vdb_plan_seg *p, struct exec_from *from, size_t *n,
+                           vecdb_error *err) {
+  struct exec_gate gate = {.view = p->view, .request = r, .seq = r->snapshot->seq};
+  gate.filter = r->filter;
+  gate.columns = vdb_seg_part(p->view, 0).columns;
+  gate.patience = (uint64_t)(p->cost.graph / p->cost.row / EXEC_LOOK) + 1;
+  struct vdb_search s = exec_search(r, w, p);
+  s.stretch = vdb_curve_stretch(&p->index->curve, s.top.k, s.effort);
+  s.least_share = (float)vdb_cost_share(p->cost.graph / p->cost.plain / EXEC_PROBE_GAIN);
+  s.accept = exec_gate_pass;
+  s.stop = exec_gate_stop;
+  s.accept_arg = s.stop_arg = &gate;
+  VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
+  exec_tally(w, &s);
+  from->at = s.astray_at;
+  from->n = s.astray;
+  if (s.astray || gate.given_up || s.top.n < s.top.k)
+    return VECDB_OK;
+  *n = s.top.n;
+  w->info.segments_graph--;
+  w->info.segments_late++;
+  return VECDB_OK;
+}
+
 /* A graph search; *n are found. */
 static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
                       size_t *n, vecdb_error *err) {
   const struct vdb_allow_set *set = NULL;
+  struct exec_from from = {0, 0};
+  if (p->probe)
+    VDB_TRY(exec_probe_late(r, w, p, &from, n, err));
+  if (*n > 0 || vdb_request_stopped(r) != 0)
+    return VECDB_OK;
   if (p->bitmap)
     VDB_TRY(vdb_plan_allow(r, p, &set, err));
   struct exec_gate gate = {.view = p->view, .request = r, .seq = r->snapshot->seq};
@@ -333,6 +371,8 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     s.effort = effort;
     s.stretch = vdb_curve_stretch(&p->index->curve, s.top.k, effort);
     s.allow = set ? set->bits : NULL;
+    s.starts = &from.at;
+    s.n_starts = from.n;
     s.least_share = exec_least_share(r, p);
     s.accept = gated ? exec_gate_pass : gate.share > 0 ? exec_gate_count : NULL;
     s.accept_arg = &gate;

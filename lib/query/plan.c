@@ -110,10 +110,13 @@ static void plan_choose(const struct vdb_request *r, struct vdb_plan_seg *p, boo
     p->plan = VECDB_PLAN_CODES;
     best = p->cost.codes;
   }
-  double one = (p->cost.codes - p->cost.bitmap) / r->n_queries;
-  p->probe = p->plan == VECDB_PLAN_CODES && PLAN_PROBE * p->cost.plain < one;
   if (late && r->filter && p->cost.late < best)
     p->plan = VECDB_PLAN_FILTER_LATE;
+  double one = (p->cost.codes - p->cost.bitmap) / r->n_queries;
+  p->probe = p->plan == VECDB_PLAN_CODES && PLAN_PROBE * p->cost.plain < one;
+  if (p->plan == VECDB_PLAN_GRAPH) /* indexes have counted the rows that pass: no set is needed */
+    p->probe = late && r->filter && r->n_queries == 1 && p->by_index && c.links > 0 && !c.disk &&
+               PLAN_PROBE * p->cost.plain < p->cost.graph;
 }
 
 static bool plan_scans(const struct vdb_index *index) {
@@ -215,7 +218,7 @@ static void plan_prepare_seg(void *arg, size_t i, unsigned worker) {
   (void)worker;
   struct plan_prepare *job = arg;
   struct vdb_plan_seg *p = &job->plan->segs[i];
-  if (!p->bitmap)
+  if (!p->bitmap || (p->probe && p->plan == VECDB_PLAN_GRAPH))
     return;
   const struct vdb_allow_set *set;
   vecdb_error ignored;

@@ -24,7 +24,8 @@ struct vdb_plan_seg {
   const struct vdb_seg_view *view;
   const struct vdb_seg_index *index; /* NULL: none that may be used */
   bool codes;                    /* the index has codes to scan */
-  bool probe;                    /* first a short walk: allowed rows may be where the query is */
+  bool probe;                    /* first a short walk: allowed rows may be where the query is;
+                                    under GRAPH without the set of these, made when it fails */
   uint32_t effort;               /* of searches of the index; 0: there is no use in any */
   uint32_t dead;                 /* marks, also those the snapshot does not see */
   uint32_t allowed;              /* rows that pass filter and deletes: estimated, or counted */

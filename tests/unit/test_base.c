@@ -451,6 +451,11 @@ static void test_bitmap(void **state) {
     assert_int_equal(bits[vdb_bits_words(n)], 0x1234);
     free(bits);
   }
+  static uint64_t many[200]; /* more than are counted in one go, all of them set */
+  vdb_bits_fill(many, 64 * VDB_COUNT(many) - 1);
+  for (size_t n = 1; n <= VDB_COUNT(many); n++)
+    assert_int_equal(vdb_bits_count(many, 64 * n - (n == VDB_COUNT(many))),
+                     64 * n - (n == VDB_COUNT(many)));
 }
 
 /* ---- topk ------------------------------------------------------------------------------------ */

@@ -231,8 +231,10 @@ static void filtered_recall(void **state) {
   built_close(&b);
 }
 
+static bool astray_accepts(void *arg, uint32_t row) { return vdb_bit_get(arg, row); }
+
 /* Rows that are a tenth of all, the nearest or the farthest: where only a search among those near
-   is to go on, the other one says so. */
+   is to go on, the other one says so, whether a set or a callback tells which rows they are. */
 static void filters_that_lead_astray(void **state) {
   (void)state;
   enum { N = TEST_SIZE(4000, 1000) };
@@ -260,6 +262,17 @@ static void filters_that_lead_astray(void **state) {
   built_search(&b, 0, &s);
   assert_true(s.astray);
   assert_int_equal(s.top.n, 0);
+  s = (struct vdb_search){.effort = 50, .accept = astray_accepts, .accept_arg = near,
+                          .least_share = .2f, .top = {items, K, 0}};
+  built_search(&b, 0, &s);
+  assert_false(s.astray);
+  assert_int_equal(s.top.n, K);
+  s.accept_arg = far;
+  s.top.n = 0;
+  built_search(&b, 0, &s);
+  assert_true(s.astray);
+  assert_int_equal(s.top.n, 0);
+  assert_true(s.astray_at < N && !vdb_bit_get(far, s.astray_at));
   s = (struct vdb_search){.effort = 50, .allow = far, .top = {items, K, 0}};
   built_search(&b, 0, &s);
   assert_false(s.astray);

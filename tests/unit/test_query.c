@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "../tlib/qtest.h"
+#include "query/exec.h"
 #include "../tlib/thorough.h"
 
 enum { MAX_K = 6000, QUERY_BYTES = QT_DIM * 4 };
@@ -230,6 +231,60 @@ static void test_plans_agree(void **state) {
     }
     qt_close(&db);
   }
+}
+
+/* One search by GRAPH that first walks without a set of the allowed rows, as if the walk among
+   these took `gain` times as long; how many segments that first walk has answered. */
+static uint32_t probe_search(struct qt_db *db, const struct qt_filter *filter, double gain,
+                             struct tally *tally) {
+  uint8_t query[QUERY_BYTES];
+  qt_query(db, query);
+  struct qt_answer answer;
+  qt_answer_make(&answer, db, query, filter);
+  vecdb_search_params p = params_of(filter, query, 10, VECDB_PLAN_GRAPH);
+  struct vdb_request request;
+  struct vdb_plan *plan;
+  struct vdb_exec_worker worker;
+  vecdb_error err = {0};
+  ok(vdb_request_init(&request, db->snapshot, &p, VDB_REQUEST_SEARCH, &err), &err, filter);
+  ok(vdb_plan_make(&request, false, &plan, &err), &err, filter);
+  for (uint32_t i = 0; i < plan->n_segs; i++) {
+    struct vdb_plan_seg *seg = &plan->segs[i];
+    seg->probe = seg->plan == VECDB_PLAN_GRAPH;
+    seg->cost = (struct vdb_cost){.plain = 1e5, .graph = 1e5 * gain, .row = 10};
+  }
+  ok(vdb_exec_init(&request, &worker, &err), &err, filter);
+  ok(vdb_exec_query(&request, plan, 0, &worker, &err), &err, filter);
+  assert_int_equal(worker.n_hits, vdb_min_u32(10, answer.n));
+  for (size_t i = 0; i < worker.n_hits; i++) {
+    const struct qt_row *row = qt_find(db, vdb_qhit_id(db->snapshot, worker.hits[i]));
+    assert_true(row && qt_allowed(filter, row));
+    tally->right += !nearer(db, answer.scores[worker.n_hits - 1], qt_score(db, query, row));
+  }
+  tally->wanted += (double)worker.n_hits;
+  vdb_exec_fini(&request, &worker);
+  vdb_plan_free(&request, plan);
+  vdb_request_fini(&request);
+  qt_answer_free(&answer);
+  return worker.info.segments_late;
+}
+
+static void test_probe(void **state) {
+  (void)state;
+  struct qt_config config = config_of(kinds[0], 450);
+  config.indexed = 2;
+  struct qt_db db;
+  qt_open(&db, &config);
+  struct tally tally = {0, 0, 0};
+  uint32_t answered = 0;
+  for (int i = 0; i < 40; i++) {
+    struct qt_filter filter;
+    qt_filter_make(&filter, &db.rng, 2);
+    answered += probe_search(&db, &filter, i % 2 ? 3 : 30, &tally);
+  }
+  assert_true(tally.right >= 0.95 * tally.wanted);
+  assert_in_range(answered, 1, 79); /* some by the first walk, and some not */
+  qt_close(&db);
 }
 
 static void test_empty(void **state) {
@@ -593,6 +648,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_search_exact), cmocka_unit_test(test_search_graph),
       cmocka_unit_test(test_search_deletes), cmocka_unit_test(test_plans_agree),
+      cmocka_unit_test(test_probe),
       cmocka_unit_test(test_empty),        cmocka_unit_test(test_range),
       cmocka_unit_test(test_iterator),     cmocka_unit_test(test_scan),
       cmocka_unit_test(test_far_matches),  cmocka_unit_test(test_poor_index),

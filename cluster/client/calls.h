@@ -11,6 +11,9 @@ int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call
                 vecdb_error *error);
 /* UNSUPPORTED when the job's rows lack a field whose default is computed. */
 int calls_computed(const struct job *job, const struct router_map *map, vecdb_error *error);
+/* collections.c: waits until every shard has the schema that is known here. */
+int collections_altered(vecdb_client *c, const char *name, const vecdb_client_call *call,
+                        vecdb_error *error);
 /* For jobs whose message needs no map. */
 int calls_nothing(struct job *job, const struct router_map *map, vecdb_error *error);
 /* Waits for it; what it says of failures goes to `error`. */

@@ -83,8 +83,8 @@ int vecdb_client_drop(vecdb_client *c, const char *name, const vecdb_client_call
   return code;
 }
 
-/* Every shard has the fields when each primary has answered who knows of them. */
-static int collections_altered(vecdb_client *c, const char *name, const vecdb_client_call *call,
+/* Every shard has changed when each primary has answered who knows of it. */
+int collections_altered(vecdb_client *c, const char *name, const vecdb_client_call *call,
                                vecdb_error *error) {
   static const vecdb_client_call usual = VECDB_CLIENT_CALL_INIT;
   vecdb_client_call strong = call ? *call : usual;

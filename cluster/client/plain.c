@@ -238,7 +238,7 @@ static void plain_over(vecdb_client *c, struct plain *p, const struct wire_messa
   plain_drop(c, p);
   if (kind == WIRE_DROP || (kind == WIRE_MAP && job && m->result.code == VECDB_ERR_NOT_FOUND))
     plain_forget(c, job->name);
-  else if (kind == WIRE_ALTER)
+  else if (kind == WIRE_ALTER || kind == WIRE_RESHAPE)
     plain_altered(c, job->name, m);
   if (job)
     plain_job_answer(c, job, m);

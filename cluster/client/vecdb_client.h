@@ -140,6 +140,24 @@ VECDB_API int vecdb_client_fields_add(vecdb_client *client, const char *collecti
                                       const vecdb_schema *fields, const vecdb_client_call *call,
                                       vecdb_error *error);
 
+/* As vecdb_field_drop, vecdb_field_rename, vecdb_json_index_create and vecdb_json_index_drop; when
+   they return every shard has changed, as with fields that are added. UNSUPPORTED: a node is of a
+   version that does not know them, or may be; the field is one that rows are placed by, or, to be
+   renamed, the key. LIMIT: a schema changes at most 1,000 times. A write of who knew the collection
+   with a field that has gone, or has another name, is refused: UNKNOWN_FIELD, or SCHEMA. */
+VECDB_API int vecdb_client_field_drop(vecdb_client *client, const char *collection,
+                                      const char *field, const vecdb_client_call *call,
+                                      vecdb_error *error);
+VECDB_API int vecdb_client_field_rename(vecdb_client *client, const char *collection,
+                                        const char *field, const char *name,
+                                        const vecdb_client_call *call, vecdb_error *error);
+VECDB_API int vecdb_client_json_index_create(vecdb_client *client, const char *collection,
+                                             const char *field, const vecdb_json_index *index,
+                                             const vecdb_client_call *call, vecdb_error *error);
+VECDB_API int vecdb_client_json_index_drop(vecdb_client *client, const char *collection,
+                                           const char *field, const vecdb_json_index *index,
+                                           const vecdb_client_call *call, vecdb_error *error);
+
 /* The names of all collections, ascending; and what one is like. Any node answers as of now: a
    collection that was created or dropped before the call began is there or is not. What is given
    out is freed by the caller. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "ctl/create.h"
-#include "wire/schema.h"
+#include "wire/reshape.h"
 
 static enum ctl_status alter_say(struct ctl *ctl, enum ctl_status status, const char *text) {
   snprintf(ctl->why, sizeof ctl->why, "%s", text);
@@ -50,20 +50,45 @@ static const struct cache_entry *alter_find(const struct cache_view *view, const
   return NULL;
 }
 
+/* The collection's history with another change. */
+static enum ctl_status alter_history(struct ctl *ctl, const struct doc_coll *coll,
+                                     const char *change, char **out) {
+  char why[WIRE_WHY] = "";
+  int code = wire_history_add(coll->history, coll->schema_version,
+                              coll->schema ? coll->schema : "{}", change, out, why);
+  if (!code)
+    return CTL_OK;
+  return alter_say(ctl, code == VECDB_ERR_NO_MEMORY ? CTL_NO_MEMORY : CTL_NOT_ALLOWED, why);
+}
+
+/* Likewise with new fields, which once there is a history have their place in it. */
+static enum ctl_status alter_history_fields(struct ctl *ctl, const struct doc_coll *coll,
+                                            const vecdb_schema *fields, char **out) {
+  const struct wire_reshape add = {.kind = WIRE_RESHAPE_ADD, .fields = *fields};
+  char *change = wire_reshape_write(&add);
+  enum ctl_status status = change ? alter_history(ctl, coll, change, out)
+                                  : alter_say(ctl, CTL_NO_MEMORY, "out of memory");
+  free(change);
+  return status;
+}
+
 enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_schema *fields,
                                uint64_t *version) {
   enum ctl_status status = CTL_OK;
   for (bool held = false; !status && !held;) { /* another one changed it: look again */
     const struct cache_view *view = ctl_view(ctl);
     const struct cache_entry *entry = alter_find(view, name);
-    char *schema = NULL, *text = NULL;
+    char *schema = NULL, *history = NULL, *text = NULL;
     size_t n = 0;
     if (!entry) {
       status = alter_say(ctl, CTL_NO_SUCH, "no such collection");
     } else {
       struct doc_coll coll = *(const struct doc_coll *)entry->doc;
       status = alter_text(ctl, &coll, fields, &schema);
+      if (!status && coll.history)
+        status = alter_history_fields(ctl, &coll, fields, &history);
       coll.schema = schema;
+      coll.history = history;
       *version = ++coll.schema_version;
       status = status ? status : ctl_speaks(ctl, coll.id, DOC_SPEAKS_FIELDS);
       text = status ? NULL : doc_coll_write(&coll, &n);
@@ -73,7 +98,44 @@ enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_sc
     }
     cache_give(view);
     free(schema);
+    free(history);
     free(text);
   }
+  return status;
+}
+
+enum ctl_status ctl_reshape(struct ctl *ctl, const char *name, uint64_t version,
+                            const char *change, const char *schema, uint64_t *out, bool *held) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct cache_entry *entry = alter_find(view, name);
+  const struct doc_coll *now = entry ? entry->doc : NULL;
+  char *history = NULL, *text = NULL;
+  char *copy = strdup(schema);
+  size_t n = 0;
+  enum ctl_status status = CTL_OK;
+  *held = false;
+  if (!now)
+    status = alter_say(ctl, CTL_NO_SUCH, "no such collection");
+  else if (!copy)
+    status = alter_say(ctl, CTL_NO_MEMORY, "out of memory");
+  if (!status && now->schema_version == version) {
+    struct doc_coll coll = *now;
+    status = alter_history(ctl, &coll, change, &history);
+    /* All nodes: one that cannot read the document tells nobody of the collection. */
+    status = status ? status : ctl_speaks(ctl, 0, DOC_SPEAKS_RESHAPES);
+    coll.schema = copy;
+    coll.history = history;
+    *out = ++coll.schema_version;
+    text = status ? NULL : doc_coll_write(&coll, &n);
+    if (!status && !text)
+      status = alter_say(ctl, CTL_NOT_ALLOWED, "the schema and its changes are too long");
+    if (!status)
+      status = ctl_put(ctl, doc_path(ctl->cluster, DOC_PATH_COLL, coll.id, 0), text, n, entry->mod,
+                       held);
+  }
+  cache_give(view);
+  free(copy);
+  free(history);
+  free(text);
   return status;
 }

@@ -26,6 +26,12 @@ enum ctl_status ctl_create(struct ctl *ctl, struct doc_coll *coll, const struct 
    a name. CTL_OLDER: as ctl_speaks. */
 enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_schema *fields,
                                uint64_t *version);
+/* Changes the schema, of the version that the caller has seen, by one change (wire/reshape.h's
+   text), after which it is `schema`; `out` is its version then. Whether that is a good change is
+   the caller's to have looked at. Not held: the schema is of another version by now, and nothing
+   was done. */
+enum ctl_status ctl_reshape(struct ctl *ctl, const char *name, uint64_t version,
+                            const char *change, const char *schema, uint64_t *out, bool *held);
 /* Takes n numbers for rows, from `first` on, that nobody ever gets again. */
 enum ctl_status ctl_numbers(struct ctl *ctl, uint64_t n, int64_t *first);
 /* Removes the collection of that name with all its documents, in one transaction: to nodes it is

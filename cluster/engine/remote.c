@@ -121,8 +121,7 @@ static const vecdb_field *known_key(const vecdb_schema *schema) {
   return NULL;
 }
 
-/* Asks a node; NULL with `error` filled. */
-static struct remote_known *known_ask(struct remote *remote, const char *name, vecdb_error *error) {
+struct remote_known *remote_ask(struct remote *remote, const char *name, vecdb_error *error) {
   const vecdb_client_call call = remote_call(remote);
   struct remote_known *known = calloc(1, sizeof *known);
   if (!known) {
@@ -157,7 +156,7 @@ static int remote_get_collection(struct engine *engine, const char *name,
   vecdb_error own;
   c->known = known_fresh(remote, name);
   if (!c->known)
-    c->known = known_ask(remote, name, &own);
+    c->known = remote_ask(remote, name, &own);
   if (!c->known) {
     free(c);
     if (own.code == VECDB_ERR_NOT_FOUND)
@@ -222,29 +221,6 @@ static int remote_list(struct engine *engine, int (*visit)(void *user, const cha
   return VECDB_OK;
 }
 
-/* The handle is of the collection as it is then. */
-static int remote_fields_add(struct engine_collection *collection, const vecdb_schema *fields,
-                             const vecdb_control *control, vecdb_error *error) {
-  struct remote_collection *c = (struct remote_collection *)collection;
-  struct remote *remote = c->remote;
-  vecdb_client_call call = remote_call(remote);
-  if (control && control->timeout_ms)
-    call.timeout_ms = control->timeout_ms;
-  struct remote_former *former = malloc(sizeof *former);
-  if (!former)
-    return remote_no_memory(error);
-  int rc = vecdb_client_fields_add(remote->client, c->known->name, fields, &call, error);
-  struct remote_known *fresh = rc ? NULL : known_ask(remote, c->known->name, error);
-  if (!fresh) {
-    free(former);
-    return rc ? rc : VECDB_CLIENT_UNKNOWN;
-  }
-  *former = (struct remote_former){c->former, c->known};
-  c->former = former;
-  c->known = fresh;
-  return VECDB_OK;
-}
-
 static const char *remote_name(const struct engine_collection *collection) {
   return remote_collection_of(collection)->known->name;
 }
@@ -293,6 +269,10 @@ static const struct engine_ops remote_ops = {.close = remote_close,
                                              .collection_stats = remote_stats,
                                              .replicas = remote_replicas,
                                              .fields_add = remote_fields_add,
+                                             .field_drop = remote_field_drop,
+                                             .field_rename = remote_field_rename,
+                                             .json_index_create = remote_json_index_create,
+                                             .json_index_drop = remote_json_index_drop,
                                              .flush = remote_flush,
                                              .insert = remote_insert,
                                              .upsert = remote_upsert,

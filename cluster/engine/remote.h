@@ -44,6 +44,23 @@ struct remote_collection {
 /* remote.c: forgets what is known of the name, when it may be no more so. */
 void remote_forget(struct remote *remote, const char *name);
 
+/* Asks a node what the collection is like; NULL with `error` filled. */
+struct remote_known *remote_ask(struct remote *remote, const char *name, vecdb_error *error);
+
+/* remote_alter.c */
+int remote_fields_add(struct engine_collection *c, const vecdb_schema *fields,
+                      const vecdb_control *control, vecdb_error *error);
+int remote_field_drop(struct engine_collection *c, const char *field, const vecdb_control *control,
+                      vecdb_error *error);
+int remote_field_rename(struct engine_collection *c, const char *field, const char *name,
+                        const vecdb_control *control, vecdb_error *error);
+int remote_json_index_create(struct engine_collection *c, const char *field,
+                             const vecdb_json_index *index, const vecdb_control *control,
+                             vecdb_error *error);
+int remote_json_index_drop(struct engine_collection *c, const char *field,
+                           const vecdb_json_index *index, const vecdb_control *control,
+                           vecdb_error *error);
+
 /* remote_rows.c: rows of an answer, which they take over. `fields`: as they were asked for; NULL:
    all. NULL: no memory, and the answer is freed. */
 struct engine_rows *remote_rows(const struct remote_known *known, vecdb_client_answer *answer,

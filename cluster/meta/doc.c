@@ -271,49 +271,60 @@ DOC_PLAIN(live)
 DOC_PLAIN(shard)
 DOC_PLAIN(move)
 
+/* A member that is an object, from its text. */
+static bool doc_put(json_t *object, const char *name, const char *text, size_t max) {
+  json_t *member = strlen(text) <= max ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+  if (json_is_object(member))
+    return !json_object_set_new(object, name, member);
+  json_decref(member);
+  return false;
+}
+
 char *doc_coll_write(const struct doc_coll *doc, size_t *n) {
   char why[DOC_TEXT_MAX];
   *n = 0;
   if (!doc_coll_valid(doc, why))
     return NULL;
-  const char *schema = doc->schema ? doc->schema : "{}";
   json_t *object = fields_write(doc_coll_fields, doc);
-  json_t *inner =
-      strlen(schema) <= DOC_SCHEMA_MAX ? json_loads(schema, JSON_REJECT_DUPLICATES, NULL) : NULL;
-  if (!json_is_object(inner)) {
-    json_decref(inner);
-    json_decref(object);
-    return NULL;
-  }
-  if (json_object_set_new(object, "schema", inner)) {
-    json_decref(object);
-    return NULL;
-  }
-  return fields_finish(object, n);
+  if (doc_put(object, "schema", doc->schema ? doc->schema : "{}", DOC_SCHEMA_MAX) &&
+      (!doc->history || doc_put(object, "history", doc->history, DOC_HISTORY_MAX)))
+    return fields_finish_as(object, doc->history ? DOC_VERSION_HISTORY : DOC_VERSION, n);
+  json_decref(object);
+  return NULL;
+}
+
+/* The object's member as text, to be given back by free(). */
+static enum doc_status doc_take(const json_t *object, const char *name, size_t max, char **out,
+                                char *why) {
+  json_t *member = json_object_get(object, name);
+  if (!json_is_object(member))
+    return fields_fail(DOC_MALFORMED, why, "%s is not an object", name);
+  if (!(*out = json_dumps(member, JSON_COMPACT | JSON_SORT_KEYS)))
+    return fields_fail(DOC_NO_MEMORY, why, "out of memory");
+  return strlen(*out) <= max ? DOC_OK : fields_fail(DOC_RULE, why, "the %s is too long", name);
 }
 
 enum doc_status doc_coll_read(struct meta_bytes text, struct doc_coll *out, char *why) {
   json_t *object;
-  enum doc_status status = fields_begin(text, &object, why);
+  enum doc_status status = fields_begin_as(text, DOC_VERSION_HISTORY, &object, why);
   if (status)
     return status;
-  status = fields_read(doc_coll_fields, object, 1, sizeof *out, out, why);
-  json_t *schema = json_object_get(object, "schema");
-  if (!status && !json_is_object(schema))
-    status = fields_fail(DOC_MALFORMED, why, "schema is not an object");
+  const bool history = json_object_get(object, "history") != NULL;
+  status = fields_read(doc_coll_fields, object, history ? 2 : 1, sizeof *out, out, why);
   if (!status && !doc_coll_valid(out, why))
     status = DOC_RULE;
-  if (!status && !(out->schema = json_dumps(schema, JSON_COMPACT | JSON_SORT_KEYS)))
-    status = fields_fail(DOC_NO_MEMORY, why, "out of memory");
-  if (!status && strlen(out->schema) > DOC_SCHEMA_MAX) {
-    status = fields_fail(DOC_RULE, why, "the schema is too long");
+  if (!status)
+    status = doc_take(object, "schema", DOC_SCHEMA_MAX, &out->schema, why);
+  if (!status && history)
+    status = doc_take(object, "history", DOC_HISTORY_MAX, &out->history, why);
+  if (status)
     doc_coll_free(out);
-  }
   json_decref(object);
   return status;
 }
 
 void doc_coll_free(struct doc_coll *doc) {
   free(doc->schema);
-  doc->schema = NULL;
+  free(doc->history);
+  doc->schema = doc->history = NULL;
 }

@@ -13,7 +13,9 @@ enum {
   DOC_VERSION_SLOTS = 2, /* of tables of slots with generations, which an older node cannot serve */
   DOC_NAME_MAX = 64,  /* bytes of names, with the NUL */
   DOC_TEXT_MAX = 256, /* of addresses and messages, likewise */
+  DOC_VERSION_HISTORY = 2, /* of collections with a history, likewise */
   DOC_SCHEMA_MAX = 65536,
+  DOC_HISTORY_MAX = 131072,
   DOC_LABELS_MAX = 8,
   DOC_REPLICAS_MAX = 8,
   DOC_NODES_MAX = 1024,
@@ -42,7 +44,8 @@ enum doc_speaks {
   DOC_SPEAKS_FIELDS = 2, /* fields that are added; defaults that are computed */
   DOC_SPEAKS_SPLITS = 4, /* shards that are split, and their generations; 3: all but that the log
                             may give a split up */
-  DOC_SPEAKS_LAST = DOC_SPEAKS_SPLITS
+  DOC_SPEAKS_RESHAPES = 5, /* fields that are dropped or renamed, and the history of that */
+  DOC_SPEAKS_LAST = DOC_SPEAKS_RESHAPES
 };
 
 /* PREFIX/fmt. */
@@ -108,6 +111,7 @@ struct doc_coll {
   uint64_t schema_version;
   uint64_t index_version;
   char *schema; /* JSON text of an object, owned; NULL reads as {} */
+  char *history; /* likewise, of wire/reshape.h: how it came to be so; NULL: by new fields alone */
 };
 
 /* PREFIX/slots/ID: which shard a slot belongs to, and how often each shard's slots have changed. */

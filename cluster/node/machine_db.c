@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "wire/schema.h"
+#include "node/reshape.h"
 
 static const char *const db_clients_fields[] = {"client", "max", "bits", "seq", "epoch", "chain"};
 
@@ -291,6 +291,19 @@ static int db_fields_add(struct machine_db *d, const struct wire_message *m, str
   return machine_db_flush(d) ? vecdb_fields_add(d->rows, &add, NULL, e) : VECDB_ERR_IO;
 }
 
+/* One change of the schema, which likewise is durable at once. */
+static int db_reshape(struct machine_db *d, const struct wire_message *m, struct wire_mem *mem,
+                      vecdb_error *e) {
+  char why[WIRE_WHY] = "";
+  struct wire_reshape reshape;
+  int code = wire_reshape_read(m->name.text, strlen(m->name.text), mem, &reshape, why);
+  if (code) {
+    snprintf(e->message, sizeof e->message, "%s", why);
+    return code;
+  }
+  return machine_db_flush(d) ? node_reshape_again(d->rows, &reshape, e) : VECDB_ERR_IO;
+}
+
 bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
                       struct machine_outcome *out) {
   struct wire_mem mem = {0};
@@ -311,6 +324,8 @@ bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,
     out->code = db_optimize(d, &m, &out->error);
   else if (m.write.kind == WIRE_FIELDS_ADD)
     out->code = db_fields_add(d, &m, &mem, &out->error);
+  else if (m.write.kind == WIRE_RESHAPED)
+    out->code = db_reshape(d, &m, &mem, &out->error);
   else if (m.write.kind == WIRE_SPLIT)
     out->code = machine_db_split(d, &m, &out->error);
   else if (m.write.kind == WIRE_DELETE)

@@ -11,7 +11,7 @@
 #include "ctl/create.h"
 #include "node/node_int.h"
 #include "router/map.h"
-#include "wire/schema.h"
+#include "node/reshape.h"
 
 static const int64_t admin_store_us = 5000000, admin_hear_us = 2000000;
 
@@ -184,6 +184,8 @@ static int admin_create(struct admin_work *w) {
   int code = strcmp(coll.name, name->name) == 0
                  ? admin_schema(w, &coll)
                  : admin_say(w, VECDB_ERR_NAME, "", "the document is of another name");
+  if (!code && coll.history)
+    code = admin_say(w, VECDB_ERR_SCHEMA, "", "a collection that is new has no history");
   if (!code && coll.policy == DOC_RANGE)
     code = admin_say(w, VECDB_ERR_UNSUPPORTED, "", "ranges are for the command `create`");
   code = code ? code : admin_ctl_code(w, ctl_create(&w->ctl, &coll, NULL));
@@ -205,9 +207,16 @@ static int admin_try_fields(struct admin_work *w, const vecdb_schema *now,
   return code;
 }
 
-/* The schema of a collection as the cache of this session has it. */
+/* The schema of a collection as the cache of this session has it; its version and the field that
+   its rows are placed by, in `mem`. */
+struct admin_now {
+  vecdb_schema schema;
+  uint64_t version;
+  const char *field;
+};
+
 static int admin_known(struct admin_work *w, const char *name, struct wire_mem *mem,
-                       vecdb_schema *out) {
+                       struct admin_now *out) {
   char why[WIRE_WHY] = "";
   const struct cache_view *view = ctl_view(&w->ctl);
   size_t n;
@@ -218,7 +227,10 @@ static int admin_known(struct admin_work *w, const char *name, struct wire_mem *
     if (!coll || coll->state != DOC_COLL_ACTIVE || strcmp(coll->name, name) != 0)
       continue;
     const char *text = coll->schema ? coll->schema : "{}";
-    code = wire_schema_read(text, strlen(text), mem, out, why);
+    char *field = wire_mem_get(mem, sizeof coll->field, 1);
+    code = wire_schema_read(text, strlen(text), mem, &out->schema, why);
+    out->version = coll->schema_version;
+    out->field = field ? memcpy(field, coll->field, sizeof coll->field) : "";
   }
   cache_give(view);
   return code ? admin_say(w, code, "", *why ? why : "no such collection") : VECDB_OK;
@@ -228,7 +240,8 @@ static int admin_alter(struct admin_work *w) {
   char why[WIRE_WHY] = "";
   struct wire_mem mem = {0};
   const struct wire_name *name = &w->a->message.name;
-  vecdb_schema now, fields;
+  struct admin_now now;
+  vecdb_schema fields;
   int code = wire_schema_read(name->text, strlen(name->text), &mem, &fields, why);
   if (code)
     admin_say(w, code, "", why);
@@ -236,9 +249,86 @@ static int admin_alter(struct admin_work *w) {
     code = admin_say(w, VECDB_ERR_UNSUPPORTED, wire_schema_computed(&fields)->name,
                      "a field whose default is computed is there from the beginning");
   code = code ? code : admin_known(w, name->name, &mem, &now);
-  code = code ? code : admin_try_fields(w, &now, &fields);
+  code = code ? code : admin_try_fields(w, &now.schema, &fields);
   if (!code)
     code = admin_ctl_code(w, ctl_fields_add(&w->ctl, name->name, &fields, &w->number));
+  wire_mem_free(&mem);
+  return code;
+}
+
+/* What a cluster cannot change: rows are sent to shards by these fields' names. */
+static int admin_keeps(struct admin_work *w, const struct admin_now *now,
+                       const struct wire_reshape *r) {
+  const bool renames = r->kind == WIRE_RESHAPE_RENAME;
+  if (r->kind == WIRE_RESHAPE_ADD)
+    return admin_say(w, VECDB_ERR_SCHEMA, "", "fields are added in another way");
+  if ((renames || r->kind == WIRE_RESHAPE_DROP) && *now->field && !strcmp(now->field, r->field))
+    return admin_say(w, VECDB_ERR_UNSUPPORTED, r->field, "the collection's rows are placed by it");
+  const vecdb_field *key = renames ? wire_schema_key(&now->schema) : NULL;
+  if (key && !strcmp(key->name, r->field))
+    return admin_say(w, VECDB_ERR_UNSUPPORTED, r->field, "a cluster does not rename keys");
+  return VECDB_OK;
+}
+
+/* The schema behind the change, by what the library makes of it: fields as the document has them,
+   under their new names, and with the indexes of JSON that they have then. */
+static char *admin_reshaped(const vecdb_schema *now, const vecdb_schema *then,
+                            const struct wire_reshape *r, struct wire_mem *mem) {
+  vecdb_schema schema = *now;
+  vecdb_field *fields = wire_mem_get(mem, then->n_fields, sizeof *fields);
+  schema.n_fields = 0;
+  for (uint32_t i = 0; fields && i < then->n_fields; i++) {
+    const vecdb_field *f = &then->fields[i];
+    const vecdb_field *was = wire_schema_field(now, f->name);
+    if (r->kind == WIRE_RESHAPE_RENAME && !strcmp(f->name, r->to))
+      was = wire_schema_field(now, r->field);
+    if (!was)
+      continue;
+    fields[schema.n_fields] = *was;
+    fields[schema.n_fields].name = f->name;
+    fields[schema.n_fields].json_indexes = f->json_indexes;
+    fields[schema.n_fields++].n_json_indexes = f->n_json_indexes;
+  }
+  schema.fields = fields;
+  return fields ? wire_schema_write(&schema) : NULL;
+}
+
+/* Tried on a collection in memory, as the shards will do it. */
+static int admin_try_reshape(struct admin_work *w, const vecdb_schema *now,
+                             const struct wire_reshape *r, struct wire_mem *mem, char **out) {
+  vecdb_collection *rows = NULL;
+  vecdb *db = NULL;
+  int code = vecdb_open(":memory:", NULL, &db, &w->error);
+  code = code ? code : vecdb_collection_create(db, "rows", now, &rows, &w->error);
+  code = code ? code : node_reshape(rows, r, &w->error);
+  if (!code && !(*out = admin_reshaped(now, vecdb_collection_schema(rows), r, mem)))
+    code = admin_say(w, VECDB_ERR_NO_MEMORY, "", "out of memory");
+  vecdb_collection_release(rows);
+  if (db)
+    vecdb_close(db, NULL);
+  return code;
+}
+
+static int admin_reshape(struct admin_work *w) {
+  char why[WIRE_WHY] = "";
+  const struct wire_name *name = &w->a->message.name;
+  struct wire_mem mem = {0};
+  struct wire_reshape reshape;
+  bool held = false;
+  int code = wire_reshape_read(name->text, strlen(name->text), &mem, &reshape, why);
+  if (code)
+    admin_say(w, code, "", why);
+  while (!code && !held) { /* another one changed the schema: look again */
+    struct admin_now now;
+    char *schema = NULL;
+    code = admin_known(w, name->name, &mem, &now);
+    code = code ? code : admin_keeps(w, &now, &reshape);
+    code = code ? code : admin_try_reshape(w, &now.schema, &reshape, &mem, &schema);
+    if (!code)
+      code = admin_ctl_code(w, ctl_reshape(&w->ctl, name->name, now.version, name->text, schema,
+                                           &w->number, &held));
+    free(schema);
+  }
   wire_mem_free(&mem);
   return code;
 }
@@ -270,6 +360,7 @@ static int admin_work(struct admin_work *w) {
   switch (w->a->message.kind) {
     case WIRE_CREATE: code = admin_create(w); break;
     case WIRE_ALTER: code = admin_alter(w); break;
+    case WIRE_RESHAPE: code = admin_reshape(w); break;
     case WIRE_NUMBERS: code = admin_numbers(w); break;
     default: code = admin_ctl_code(w, ctl_drop(&w->ctl, w->a->message.name.name)); break;
   }

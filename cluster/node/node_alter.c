@@ -1,20 +1,31 @@
 /*
  * node_alter.c - schemas that have changed: the document has the new one first, and each shard's
- * primary puts it into its log. So every replica gets new fields at the same entry, and what was
- * written for them comes behind it. The op id is the schema's version, so it is applied once.
+ * primary puts what leads to it into its log, version by version. So every replica changes at the
+ * same entry, and what was written for a version comes behind it. The op id is the schema's
+ * version, so it is applied once; the next one comes when the data has it.
  */
 #include <string.h>
 
 #include "node/node_int.h"
+#include "wire/reshape.h"
 
 static const int64_t alter_again_us = 1000000;
 
-static bool alter_body(const struct doc_coll *coll, const struct rep_op *op, struct wire_out *out) {
+/* What comes after the schema that the replica's rows have. */
+static bool alter_step(const struct doc_coll *coll, uint64_t version, struct wire_mem *mem,
+                       struct wire_step *out) {
+  *out = (struct wire_step){coll->schema_version, true, coll->schema ? coll->schema : "{}"};
+  return !coll->history || !wire_history_step(coll->history, version, mem, out);
+}
+
+static bool alter_body(const struct doc_coll *coll, const struct rep_op *op,
+                       const struct wire_step *step, struct wire_out *out) {
   struct wire_message m = {.kind = WIRE_WRITE,
                            .has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_NAME),
                            .target = {.collection = coll->id, .schema = op->count},
-                           .write = {op->client, op->count, WIRE_FIELDS_ADD, 0, 0},
-                           .name = {"", coll->schema ? coll->schema : "{}"}};
+                           .write = {op->client, op->count,
+                                     step->add ? WIRE_FIELDS_ADD : WIRE_RESHAPED, 0, 0},
+                           .name = {"", step->text}};
   wire_out_init(out, WIRE_BODY_MAX);
   wire_message_write(&m, out);
   return !out->status;
@@ -23,16 +34,23 @@ static bool alter_body(const struct doc_coll *coll, const struct rep_op *op, str
 void node_alter_tick(struct node_replica *r, const struct cache_view *view) {
   const struct doc_coll *coll = cache_doc(view, DOC_PATH_COLL, r->collection, 0);
   struct rep_info info = {0};
+  struct wire_mem mem = {0};
+  struct wire_step step;
   struct wire_out body;
   if (!coll || !r->rep || !r->machine || coll->schema_version <= machine_schema(r->machine) ||
-      r->node->now_us < r->alter_us || node_split_still(r))
+      node_split_still(r))
     return;
   rep_info(r->rep, &info);
-  if (!info.serving)
+  bool due = info.serving && alter_step(coll, machine_schema(r->machine), &mem, &step) &&
+             (r->node->now_us >= r->alter_us || step.version > r->alter_version);
+  if (!due) {
+    wire_mem_free(&mem);
     return;
-  const struct rep_op op = {MACHINE_SCHEMA, coll->schema_version};
+  }
+  const struct rep_op op = {MACHINE_SCHEMA, step.version};
   r->alter_us = r->node->now_us + alter_again_us;
-  if (alter_body(coll, &op, &body)) {
+  r->alter_version = step.version;
+  if (alter_body(coll, &op, &step, &body)) {
     /* Nobody waits for an answer: what was not taken is offered again. */
     struct rep_event ev = {.type = REP_EV_WRITE,
                            .op = op,
@@ -42,4 +60,18 @@ void node_alter_tick(struct node_replica *r, const struct cache_view *view) {
     node_step(r, &ev);
   }
   wire_out_free(&body);
+  wire_mem_free(&mem);
+}
+
+bool node_alter_refuses(const struct node_replica *r, const struct wire_message *m) {
+  const uint64_t version = machine_schema(r->machine);
+  if (m->kind != WIRE_WRITE || !m->target.schema || m->target.schema >= version)
+    return false;
+  const struct cache_view *view = cache_take(r->node->cache);
+  const struct doc_coll *coll = view ? cache_doc(view, DOC_PATH_COLL, r->collection, 0) : NULL;
+  bool broke = coll && coll->history &&
+               wire_history_broke(coll->history, version) > m->target.schema;
+  if (view)
+    cache_give(view);
+  return broke;
 }

@@ -262,7 +262,7 @@ static void ask_write(struct node_replica *r, struct node_ask *a) {
                                                             : REP_ACK_SYNC;
   a->write = true;
   if (m->write.kind == WIRE_FIELDS_ADD || m->write.kind == WIRE_SPLIT ||
-      m->write.client >= REP_CLIENT_KEPT) {
+      m->write.kind == WIRE_RESHAPED || m->write.client >= REP_CLIENT_KEPT) {
     node_ask_fail(a, WIRE_PROTOCOL);
     return;
   }
@@ -346,7 +346,7 @@ static void ask_shard(struct node *n, struct node_ask *a) {
     node_ask_fail(a, ask_older(r, a));
     return;
   }
-  int code = ask_split(r, a);
+  int code = node_alter_refuses(r, &a->message) ? WIRE_SCHEMA : ask_split(r, a);
   if (code) {
     ask_fence(a);
     node_ask_fail(a, code);
@@ -404,6 +404,7 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_CREATE:
     case WIRE_DROP:
     case WIRE_ALTER:
+    case WIRE_RESHAPE:
     case WIRE_NUMBERS:
     case WIRE_LIST: node_admin(n, a); break;
     case WIRE_WRITE:

@@ -57,7 +57,8 @@ struct node_replica {
   struct machine *machine;
   struct wire_mem mem; /* of the schema */
   vecdb_schema schema;
-  int64_t alter_us; /* not asked before to take fields that its collection has by now */
+  int64_t alter_us;       /* its schema's next version is not offered again before */
+  uint64_t alter_version; /* that was offered last */
   enum doc_ack ack;
   struct work_job sync;
   bool syncing, sync_ok;
@@ -195,6 +196,9 @@ void node_admin_end(struct node *n);
 
 /* node_alter.c: schemas that have changed, into the logs of the shards. */
 void node_alter_tick(struct node_replica *r, const struct cache_view *view);
+/* Whether it is a write whose sender knows the rows with a name that has another meaning, or none,
+   in them by now. */
+bool node_alter_refuses(const struct node_replica *r, const struct wire_message *m);
 
 /* node_split.c: what the replica does for a split of its shard. */
 void node_split_tick(struct node_replica *r, const struct cache_view *view);

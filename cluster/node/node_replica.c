@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "node/node_int.h"
-#include "wire/schema.h"
+#include "wire/reshape.h"
 
 static void *replica_get(void *arg, size_t n) {
   (void)arg;
@@ -40,9 +40,12 @@ static uint64_t replica_id(const struct node_replica *r) {
 }
 
 static bool replica_schema(struct node_replica *r, const struct doc_coll *coll, char *why) {
-  const char *text = coll->schema ? coll->schema : "{}";
+  /* Of data that has no rows yet: the log brings it through all that came after. */
+  const char *text = coll->history ? wire_history_base(coll->history, &r->mem)
+                     : coll->schema ? coll->schema
+                                    : "{}";
   r->ack = coll->ack;
-  if (wire_schema_read(text, strlen(text), &r->mem, &r->schema, why))
+  if (!text || wire_schema_read(text, strlen(text), &r->mem, &r->schema, why))
     return false;
   /* Rows come with their numbers and defaults: each shard and replica would give others. */
   vecdb_field *fields = wire_mem_get(&r->mem, r->schema.n_fields, sizeof *fields);

@@ -53,6 +53,7 @@ static const struct message_kind {
     [WIRE_CREATE] = {P(WIRE_NAME), 0},
     [WIRE_DROP] = {P(WIRE_NAME), 0},
     [WIRE_ALTER] = {P(WIRE_NAME), 0},
+    [WIRE_RESHAPE] = {P(WIRE_NAME), 0},
     [WIRE_NUMBERS] = {P(WIRE_NUMBER), 0},
     [WIRE_CHANGES] = {P(WIRE_TARGET) | P(WIRE_READ) | P(WIRE_SINCE), 0},
     [WIRE_LIST] = {0, 0},
@@ -78,6 +79,7 @@ static bool message_write_good(const struct wire_message *m) {
     case WIRE_CHECK:
       return !has;
     case WIRE_FIELDS_ADD:
+    case WIRE_RESHAPED:
       return has == WIRE_HAS(WIRE_NAME);
     case WIRE_SPLIT:
       return has == WIRE_HAS(WIRE_DOCUMENTS_OF);

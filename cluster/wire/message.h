@@ -43,6 +43,8 @@ enum wire_kind {
                        number is the schema's version from then on */
   WIRE_NUMBERS = 13, /* so many numbers for rows; the answer's number is the first of them */
   WIRE_CHANGES = 14, /* what writes have touched since a position of the shard's log */
+  WIRE_RESHAPE = 15, /* another change of a collection's schema, by name and change
+                        (wire/reshape.h); answered as ALTER */
   WIRE_CANCEL = 10, /* frame.request: nobody waits for its answer any more. Not answered */
   WIRE_ANSWER = 32, /* to any of them */
   WIRE_KINDS
@@ -94,8 +96,9 @@ enum wire_write_kind {
   WIRE_CHECK,        /* changes nothing: each replica makes a digest of its rows as of this entry */
   WIRE_FIELDS_ADD,   /* name: the whole schema, of which the shard adds what it lacks. Of primaries
                         alone, in their logs: from nobody else it is refused */
-  WIRE_SPLIT         /* likewise: flags are a rep_split_entry; documents: the collection's, the
+  WIRE_SPLIT,        /* likewise: flags are a rep_split_entry; documents: the collection's, the
                         split's and, where there are any, the ranges' */
+  WIRE_RESHAPED      /* likewise: name: one change of the schema (wire/reshape.h) */
 };
 enum { WIRE_PUSH_KIND = 0x10000 };
 enum { WIRE_SPLIT_RELEASE = 2 }; /* of WIRE_SPLIT: rows are another shard's from here on */
@@ -162,7 +165,7 @@ struct wire_page {
 };
 
 /* CREATE: text is a `coll` document's (meta/doc.h), its id and state of no meaning. ALTER: it is a
-   schema of the new fields. MAP, DROP: it is empty. */
+   schema of the new fields. RESHAPE: a change. MAP, DROP: it is empty. */
 struct wire_name {
   const char *name;
   const char *text;

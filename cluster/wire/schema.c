@@ -287,6 +287,8 @@ static bool schema_default_type(struct schema_reader *r, vecdb_field *f) {
 static void schema_defaults(vecdb_field *f) {
   if (!f->description)
     f->description = "";
+  if (f->type == VECDB_JSON && !f->max_length)
+    f->max_length = VECDB_MAX_JSON;
   if (f->type < VECDB_FLOAT_VECTOR || f->metric)
     return;
   f->metric = f->type == VECDB_BINARY_VECTOR   ? VECDB_HAMMING

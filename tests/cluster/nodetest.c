@@ -9,7 +9,7 @@
 
 #include "meta/key.h"
 #include "net/cert.h"
-#include "wire/schema.h"
+#include "node/reshape.h"
 #include "wire/touched.h"
 
 const char nt_cluster[] = "000102030405060708090a0b0c0d0e0f";
@@ -176,6 +176,49 @@ static void nt_alter(struct nt *nt, const struct wire_message *ask, struct nt_re
     all.n_fields += more.n_fields;
     free(doc.schema);
     doc.schema = nt_must(wire_schema_write(&all));
+    doc.schema_version++;
+    free(nt->document);
+    nt->document = doc_coll_write(&doc, &n);
+    nt->revision++;
+    r->m.number = nt->version = doc.schema_version;
+    r->m.has |= WIRE_HAS(WIRE_NUMBER);
+  }
+  doc_coll_free(&doc);
+}
+
+/* Likewise. Fields keep the flags that shards do not have. */
+static void nt_reshape(struct nt *nt, const struct wire_message *ask, struct nt_reply *r) {
+  struct doc_coll doc;
+  struct wire_reshape reshape;
+  vecdb_schema all;
+  vecdb_field fields[VECDB_MAX_FIELDS];
+  char why[DOC_TEXT_MAX], *history = NULL;
+  size_t n;
+  nt_true(nt->document && !strcmp(ask->name.name, nt->name));
+  nt_true(doc_coll_read(meta_text(nt->document), &doc, why) == DOC_OK);
+  nt_true(!wire_reshape_read(ask->name.text, strlen(ask->name.text), &r->mem, &reshape, why));
+  nt_true(!wire_schema_read(doc.schema, strlen(doc.schema), &r->mem, &all, why));
+  for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
+    vecdb_collection *c = nt_must(nt_shard(nt, i));
+    r->m.result.code = node_reshape(c, &reshape, &r->error);
+    const vecdb_schema *then = vecdb_collection_schema(c);
+    for (uint32_t k = 0; k < then->n_fields; k++) {
+      const vecdb_field *was = wire_schema_field(&all, then->fields[k].name);
+      was = was ? was : wire_schema_field(&all, reshape.field);
+      fields[k] = then->fields[k];
+      fields[k].flags |= was->flags & WIRE_SCHEMA_GIVEN;
+    }
+    n = then->n_fields;
+    vecdb_collection_release(c);
+  }
+  if (!r->m.result.code) {
+    const vecdb_schema then = {sizeof then, sizeof *fields, all.description, fields, (uint32_t)n};
+    nt_true(!wire_history_add(doc.history, doc.schema_version, doc.schema, ask->name.text,
+                              &history, why));
+    free(doc.history);
+    free(doc.schema);
+    doc.history = history;
+    doc.schema = nt_must(wire_schema_write(&then));
     doc.schema_version++;
     free(nt->document);
     nt->document = doc_coll_write(&doc, &n);
@@ -561,6 +604,8 @@ static void nt_frame(void *arg, struct net_conn *conn, struct frame *frame) {
       nt_create(nt, &ask, r);
     else if (ask.kind == WIRE_DROP)
       nt_drop(nt, r);
+    else if (ask.kind == WIRE_RESHAPE)
+      nt_reshape(nt, &ask, r);
     else if (ask.kind == WIRE_ALTER)
       nt_alter(nt, &ask, r);
     else if (ask.kind == WIRE_NUMBERS)

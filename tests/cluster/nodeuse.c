@@ -110,26 +110,56 @@ static int use_digest(void *user, const vecdb_client_replica *r) {
   return 0;
 }
 
+void use_alike(vecdb_client *c, const char *name) {
+  struct use_digests d = {0};
+  assert_int_equal(vecdb_client_check(c, name, NULL, NULL), VECDB_OK);
+  while (d.replicas != 4) { /* followers come to it later, or are not in sync yet */
+    vecdb_client_about *about = NULL;
+    d = (struct use_digests){0};
+    assert_int_equal(vecdb_client_describe(c, name, NULL, &about, NULL), VECDB_OK);
+    assert_int_equal(vecdb_client_replicas(c, about, NULL, use_digest, &d, NULL), VECDB_OK);
+    vecdb_client_about_free(about);
+  }
+  assert_false(d.differ);
+}
+
+void use_reshape(vecdb_client *c, vecdb_client *other, const char *name, int64_t n) {
+  static const vecdb_field field = {.name = "extra",
+                                    .type = VECDB_VARCHAR,
+                                    .max_length = 8,
+                                    .flags = VECDB_HAS_DEFAULT,
+                                    .default_value = {.type = VECDB_VARCHAR, .length = 1,
+                                                      .as.data = "x"}};
+  static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
+  static const int64_t id = 0, seven = 8;
+  const vecdb_column columns[] = {{.field = "id", .data = &id}, {.field = "extra", .data = &seven}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+  assert_int_equal(vecdb_client_field_rename(c, name, "id", "key", NULL, NULL),
+                   VECDB_ERR_UNSUPPORTED);
+  assert_int_equal(vecdb_client_field_rename(c, name, "extra", "more", NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_update(other, name, &batch, 0, NULL, NULL, NULL),
+                   VECDB_ERR_UNKNOWN_FIELD);
+  assert_int_equal(use_count(other, name, "more == 7"), n);
+  assert_int_equal(vecdb_client_fields_add(c, name, &more, NULL, NULL), VECDB_OK);
+  assert_int_equal(use_count(c, name, "more == 7 and extra == 'x'"), n);
+  assert_int_equal(vecdb_client_field_drop(other, name, "more", NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_field_drop(c, name, "more", NULL, NULL), VECDB_ERR_UNKNOWN_FIELD);
+  assert_int_equal(vecdb_client_field_drop(c, name, "v", NULL, NULL), VECDB_ERR_SCHEMA);
+  assert_int_equal(use_count(c, name, "extra == 'x'"), n);
+  use_alike(c, name);
+}
+
 /* Rows that say nothing of a field have the time in it, on all replicas the same one. */
 void use_computed(vecdb_client *c) {
   const vecdb_field fields[] = {
       use_fields[0],
       use_fields[1],
       {.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW}};
-  vecdb_client_about *about = NULL;
-  struct use_digests d = {0};
   assert_int_equal(use_create(c, "computed", fields, 3), VECDB_OK);
   for (int64_t id = 0; id < 10; id++)
     assert_int_equal(use_put(c, "computed", id), VECDB_OK);
   assert_int_equal(use_count(c, "computed", "at > 1600000000000"), 10);
-  assert_int_equal(vecdb_client_describe(c, "computed", NULL, &about, NULL), VECDB_OK);
-  assert_int_equal(vecdb_client_check(c, "computed", NULL, NULL), VECDB_OK);
-  while (d.replicas != 4) { /* followers come to it later */
-    d = (struct use_digests){0};
-    assert_int_equal(vecdb_client_replicas(c, about, NULL, use_digest, &d, NULL), VECDB_OK);
-  }
-  assert_false(d.differ);
-  vecdb_client_about_free(about);
+  use_alike(c, "computed");
   assert_int_equal(vecdb_client_drop(c, "computed", NULL, NULL), VECDB_OK);
 }
 

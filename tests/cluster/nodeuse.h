@@ -25,6 +25,11 @@ void use_numbers(vecdb_client *const *clients, int n);
    it. */
 void use_fields_add(vecdb_client *c, const char *name);
 void use_fields_fill(vecdb_client *other, const char *name, int64_t n);
+/* Renames the field behind use_fields_fill, adds one of its name, and drops the first; `other`
+   knows the collection from before, and the replicas are the same then. */
+void use_reshape(vecdb_client *c, vecdb_client *other, const char *name, int64_t n);
+/* Waits until all four replicas have compared their rows, which are the same. */
+void use_alike(vecdb_client *c, const char *name);
 /* Makes a collection whose rows have a default that is computed, and drops it. */
 void use_computed(vecdb_client *c);
 

@@ -331,6 +331,47 @@ static void test_fields(void **state) {
   tc_close(t);
 }
 
+/* Fields that go and get other names, also to a client that knew them; and indexes of JSON. */
+static void test_reshapes(void **state) {
+  (void)state;
+  static const vecdb_field field = {.name = "j", .type = VECDB_JSON, .flags = VECDB_NULLABLE};
+  static const vecdb_schema more = {sizeof more, sizeof field, NULL, &field, 1};
+  static const vecdb_json_index index = {"[\"a\"]", VECDB_DOUBLE};
+  const vecdb_filter old = {"kind == 'sport'", 0, NULL, 0}, new = {"sort == 'sport'", 0, NULL, 0};
+  vecdb_client_about *about;
+  uint64_t n, sports;
+  struct tc *t = tc_open();
+  vecdb_client *c = t->client, *other = tc_client(t, nt_cluster);
+  tc_put(t, 0, 50);
+  assert_int_equal(vecdb_client_count(other, "docs", &old, &sports, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_field_rename(c, "docs", "kind", "sort", NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_field_rename(c, "docs", "kind", "x", NULL, NULL),
+                   VECDB_ERR_UNKNOWN_FIELD);
+  assert_int_equal(vecdb_client_count(other, "docs", &new, &n, NULL, NULL), VECDB_OK);
+  assert_true(sports && n == sports);
+  assert_int_not_equal(vecdb_client_count(other, "docs", &old, &n, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_field_drop(other, "docs", "sort", NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_field_drop(c, "docs", "sort", NULL, NULL),
+                   VECDB_ERR_UNKNOWN_FIELD);
+  assert_int_equal(vecdb_client_fields_add(c, "docs", &more, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_json_index_create(c, "docs", "j", &index, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_json_index_create(c, "docs", "j", &index, NULL, NULL),
+                   VECDB_ERR_EXISTS);
+  assert_int_equal(vecdb_client_describe(other, "docs", NULL, &about, NULL), VECDB_OK);
+  const vecdb_schema *schema = vecdb_client_about_schema(about);
+  assert_int_equal(schema->fields[schema->n_fields - 1].n_json_indexes, 1);
+  vecdb_client_about_free(about);
+  assert_int_equal(vecdb_client_json_index_drop(c, "docs", "j", &index, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_json_index_drop(c, "docs", "j", &index, NULL, NULL),
+                   VECDB_ERR_NOT_FOUND);
+  assert_int_equal(vecdb_client_field_drop(c, "docs", NULL, NULL, NULL), VECDB_ERR_ARGUMENT);
+  assert_int_equal(vecdb_client_field_rename(c, "docs", "j", "", NULL, NULL), VECDB_ERR_NAME);
+  assert_int_equal(vecdb_client_json_index_create(c, "docs", "j", NULL, NULL, NULL),
+                   VECDB_ERR_ARGUMENT);
+  vecdb_client_close(other);
+  tc_close(t);
+}
+
 /* Numbers that two clients take: each comes once, whether few or many are taken at a time. */
 static void test_numbers(void **state) {
   (void)state;
@@ -717,6 +758,7 @@ int main(void) {
       cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
       cmocka_unit_test(test_groups),      cmocka_unit_test(test_hybrid),
       cmocka_unit_test(test_update),      cmocka_unit_test(test_fields),
+      cmocka_unit_test(test_reshapes),
       cmocka_unit_test(test_numbers),     cmocka_unit_test(test_tenants),
       cmocka_unit_test(test_tls),         cmocka_unit_test(test_writer),
   };

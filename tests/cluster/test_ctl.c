@@ -5,6 +5,7 @@
  */
 #include "cluster/ctltest.h"
 #include "place/route.h"
+#include "wire/reshape.h"
 
 /* ---- What must hold at every moment ---- */
 
@@ -497,6 +498,38 @@ static enum ctl_status tc_field_add(struct tc *t, const char *name) {
   return ctl_fields_add(&t->ctl, "rows", &more, &version);
 }
 
+/* Other changes want all nodes to know them, and the schema to be as who asks has seen it; what is
+   added from then on has its place among them. */
+static void tc_reshapes(struct tc *t, uint32_t collection) {
+  static const char change[] = "{\"drop\":\"a\"}";
+  static const char schema[] = "{\"fields\":[{\"name\":\"id\",\"type\":\"INT64\"}]}";
+  uint64_t version = 0;
+  bool held = true;
+  assert_int_equal(ctl_reshape(&t->ctl, "rows", 4, change, schema, &version, &held), CTL_OLDER);
+  assert_false(held);
+  for (uint32_t id = 1; id <= 6; id++)
+    tc_live(t, id, 1);
+  tc_settle(t);
+  assert_int_equal(ctl_reshape(&t->ctl, "none", 4, change, schema, &version, &held), CTL_NO_SUCH);
+  assert_int_equal(ctl_reshape(&t->ctl, "rows", 3, change, schema, &version, &held), CTL_OK);
+  assert_false(held);
+  assert_int_equal(ctl_reshape(&t->ctl, "rows", 4, change, schema, &version, &held), CTL_OK);
+  assert_true(held && version == 5);
+  assert_int_equal(tc_field_add(t, "a"), CTL_OK); /* its name is free */
+  const struct cache_view *view = ctl_view(&t->ctl);
+  const struct doc_coll *coll = cache_doc(view, DOC_PATH_COLL, collection, 0);
+  struct wire_mem mem = {0};
+  struct wire_step step;
+  assert_int_equal(wire_history_step(coll->history, 3, &mem, &step), VECDB_OK);
+  assert_true(step.version == 4 && step.add && strstr(step.text, "\"a\""));
+  assert_int_equal(wire_history_step(coll->history, 4, &mem, &step), VECDB_OK);
+  assert_string_equal(step.text, change);
+  assert_int_equal(wire_history_step(coll->history, 5, &mem, &step), VECDB_OK);
+  assert_true(step.add && strstr(step.text, "\"a\"") && !strstr(step.text, "\"id\""));
+  wire_mem_free(&mem);
+  cache_give(view);
+}
+
 /* No field is added while a node with replicas does not know how, or may not; others do not matter.
    What all nodes have spoken once is not asked again of those that are away. */
 static void test_older(void **state) {
@@ -534,6 +567,7 @@ static void test_older(void **state) {
   assert_int_equal(ctl_commit(&t.ctl, &txn, &held), CTL_OK);
   assert_int_equal(tc_field_add(&t, "c"), CTL_OK);
   assert_int_equal(tc_schema_version(&t, coll.id), 4);
+  tc_reshapes(&t, coll.id);
   doc_coll_free(&coll);
   tc_end(&t);
 }

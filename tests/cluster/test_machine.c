@@ -7,6 +7,7 @@
  */
 #include "cluster/machinetest.h"
 #include "node/machine_db.h"
+#include "wire/schema.h"
 
 /* ---- The model ---- */
 
@@ -230,6 +231,87 @@ static void test_pushes(void **state) {
   }
 }
 
+/* ---- Changes of the schema ---- */
+
+/* What follows rows with "b": it becomes "c", another one takes its name, and goes. */
+static const struct tm_reshape {
+  uint8_t kind;
+  const char *text;
+  const char *has, *lacks;
+} tm_reshapes[] = {
+    {WIRE_RESHAPED, "{\"rename\": \"b\", \"to\": \"c\"}", "c", "b"},
+    {WIRE_FIELDS_ADD, "{\"fields\": [{\"name\": \"b\", \"type\": \"VARCHAR\", \"max_length\": 9, "
+                      "\"default\": \"new\"}]}", "b", "d"},
+    {WIRE_RESHAPED, "{\"rename\": \"b\", \"to\": \"d\"}", "d", "b"},
+    {WIRE_RESHAPED, "{\"rename\": \"c\", \"to\": \"b\"}", "b", "c"},
+    {WIRE_RESHAPED, "{\"drop\": \"d\"}", "b", "d"}};
+enum { TM_RESHAPES = sizeof tm_reshapes / sizeof *tm_reshapes };
+
+/* Entry 1 has rows; those behind it a change each. */
+static void tm_reshape_entries(struct tm *t) {
+  const int64_t ids[2] = {1, 2};
+  tm_message(&t->bodies[1], WIRE_UPSERT, ids, 7);
+  for (uint64_t seq = 1; seq <= 1 + TM_RESHAPES; seq++) {
+    const struct tm_reshape *r = &tm_reshapes[seq > 1 ? seq - 2 : 0];
+    struct wire_message m = {
+        .kind = WIRE_WRITE,
+        .has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_NAME),
+        .write = {.client = MACHINE_SCHEMA, .count = seq, .kind = r->kind},
+        .name = {"", r->text}};
+    if (seq > 1) {
+      wire_out_init(&t->bodies[seq], WIRE_LIMIT);
+      wire_message_write(&m, &t->bodies[seq]);
+      assert_int_equal(t->bodies[seq].status, WIRE_OK);
+    }
+    t->entries[seq] = (struct rep_entry){
+        .pos = {seq, 1, rep_mix(seq, 7)},
+        .op = {seq > 1 ? MACHINE_SCHEMA : 5, seq},
+        .kind = REP_DATA,
+        .n = (uint32_t)t->bodies[seq].n,
+        .body = t->bodies[seq].data};
+  }
+}
+
+/* The rows are as of t->last, whose schema is that of its version, with the value that "b" had. */
+static void tm_reshaped(struct tm *t) {
+  const struct tm_reshape *r = &tm_reshapes[t->last - 2];
+  const vecdb_schema *schema = vecdb_collection_schema(machine_rows(t->machine));
+  const char *first = t->last == 5 || t->last == 6 ? "b" : "c";
+  vecdb_filter filter = {first[0] == 'b' ? "b == 7" : "c == 7", 0, NULL, 0};
+  uint64_t n = 0;
+  assert_int_equal(machine_schema(t->machine), t->last);
+  assert_non_null(wire_schema_field(schema, r->has));
+  assert_null(wire_schema_field(schema, r->lacks));
+  assert_int_equal(vecdb_count(machine_rows(t->machine), &filter, &n, NULL), VECDB_OK);
+  assert_int_equal(n, 2);
+  assert_int_equal(t->codes[t->last], VECDB_OK);
+}
+
+/* Wherever a crash comes, each change is there once, and data without rows that gets all entries
+   comes to the same. */
+static void test_reshapes(void **state) {
+  (void)state;
+  for (uint64_t seed = 1; seed <= TEST_SIZES(200, 60, 25); seed++) {
+    struct tm t;
+    tm_start(&t, seed);
+    tm_reshape_entries(&t);
+    for (t.last = 1; t.last <= TM_RESHAPES;) {
+      t.last++;
+      simdisk_stop_after(t.disk, tm_below(&t, 60));
+      (void)tm_apply(&t);
+      machine_close(t.machine);
+      if (tm_below(&t, 2))
+        simdisk_stop_after(t.disk, UINT64_MAX);
+      else
+        simdisk_crash(t.disk, seed * 10 + t.last);
+      tm_open(&t);
+      assert_true(tm_apply(&t));
+      tm_reshaped(&t);
+    }
+    tm_stop(&t);
+  }
+}
+
 /* ---- The data as a whole, to another machine ---- */
 
 /* The other one is of one of the positions that it has had, or was just given. */
@@ -423,6 +505,7 @@ static void test_room(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_crashes),
                                      cmocka_unit_test(test_pushes),
+                                     cmocka_unit_test(test_reshapes),
                                      cmocka_unit_test(test_shipped),
                                      cmocka_unit_test(test_altered),
                                      cmocka_unit_test(test_changed),

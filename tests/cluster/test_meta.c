@@ -161,8 +161,20 @@ static void test_node_coll(void **state) {
   assert_string_equal(coll_back.schema, coll.schema);
   assert_string_equal(coll_back.field, "tenant");
   assert_int_equal(coll_back.window, 64);
+  assert_null(coll_back.history);
+  assert_non_null(strstr(text, "\"v\":1"));
   doc_coll_free(&coll_back);
   free(text);
+  coll.history = "{\"from\":4}";
+  text = doc_coll_write(&coll, &n);
+  assert_non_null(strstr(text, "\"v\":2")); /* an older version must not serve it */
+  assert_int_equal(doc_coll_read((struct meta_bytes){text, n}, &coll_back, why), DOC_OK);
+  assert_string_equal(coll_back.history, coll.history);
+  doc_coll_free(&coll_back);
+  free(text);
+  coll.history = "[]";
+  assert_null(doc_coll_write(&coll, &n));
+  coll.history = NULL;
   coll.slots = 12345;
   assert_null(doc_coll_write(&coll, &n));
   coll.slots = 16384;

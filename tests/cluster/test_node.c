@@ -177,6 +177,8 @@ static void test_collections(void **state) {
   use_fields_add(clients[1], "made");
   use_fields_fill(clients[2], "made", 20);
   tn_edge_has(&edge, "extra == 7", 20);
+  use_reshape(clients[1], clients[2], "made", 20);
+  tn_edge_has(&edge, "extra == 'x'", 20);
   use_computed(clients[0]);
   tn_refused(t, "made");
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
@@ -260,6 +262,12 @@ static void test_wiped(void **state) {
   assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
   t->stop = false;
   use_fields_add(t->client, "rows");
+  assert_int_equal(use_create(t->client, "short", use_fields, 2), VECDB_OK);
+  for (int64_t id = 0; id < 9; id++)
+    assert_int_equal(use_put(t->client, "short", id), VECDB_OK);
+  use_fields_add(t->client, "short");
+  use_fields_fill(t->client, "short", 9);
+  use_reshape(t->client, t->client, "short", 9);
   assert_int_equal(pthread_create(&writer, NULL, tn_writer, t), 0);
   for (int i = 0; i < (tn_long() ? TN_NODES : 1); i++) {
     snprintf(path, sizeof path, "%s/node%d", t->etcd.folder, i + 1);
@@ -280,6 +288,9 @@ static void test_wiped(void **state) {
       continue;
   assert_false(t->stale);
   use_fields_fill(t->client, "rows", TN_KEYS);
+  /* Replicas without data have gone through the entries of this one, and all names that it had. */
+  use_alike(t->client, "short");
+  assert_int_equal(vecdb_client_drop(t->client, "short", NULL, NULL), VECDB_OK);
 }
 
 /* ---- Moves ---- */

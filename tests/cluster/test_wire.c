@@ -129,14 +129,15 @@ static const struct tw_kind {
     {WIRE_GET, 0, P(TARGET) | P(KEYS) | P(READ) | P(FIELDS)},
     {WIRE_QUERY, 0, P(TARGET) | P(PAGE) | P(READ) | P(FILTER) | P(FIELDS) | P(KEYS)},
     {WIRE_MAP, 0, P(NAME)}, {WIRE_CREATE, 0, P(NAME)}, {WIRE_NUMBERS, 0, P(NUMBER)},
-    {WIRE_DROP, 0, P(NAME)}, {WIRE_ALTER, 0, P(NAME)}, {WIRE_LIST, 0, 0}, {WIRE_CANCEL, 0, 0},
+    {WIRE_DROP, 0, P(NAME)}, {WIRE_ALTER, 0, P(NAME)}, {WIRE_RESHAPE, 0, P(NAME)},
     {WIRE_COUNT, 0, P(TARGET) | P(READ) | P(FILTER)}, {WIRE_STATS, 0, P(TARGET)},
-    {WIRE_CHANGES, 0, P(TARGET) | P(READ) | P(SINCE)},
+    {WIRE_CHANGES, 0, P(TARGET) | P(READ) | P(SINCE)}, {WIRE_CANCEL, 0, 0},
     {WIRE_ANSWER, 0, P(RESULT)}, {WIRE_WRITE, WIRE_CHECK, P(TARGET) | P(OP)}, {WIRE_ANSWER, 0,
      P(RESULT) | P(HITS) | P(BATCH) | P(FOUND) | P(NUMBER) | P(STATE) | P(SUMMARY) |
          P(DOCUMENTS_OF) | P(CHANGED) | P(KEYS)},
     {WIRE_WRITE, WIRE_OPTIMIZE, P(TARGET) | P(OP) | P(OPTIMIZER)},
     {WIRE_WRITE, WIRE_FIELDS_ADD, P(TARGET) | P(OP) | P(NAME)},
+    {WIRE_WRITE, WIRE_RESHAPED, P(TARGET) | P(OP) | P(NAME)}, {WIRE_LIST, 0, 0},
     {WIRE_WRITE, WIRE_SPLIT, P(TARGET) | P(OP) | P(DOCUMENTS_OF)},
     {WIRE_SEARCH, 0, P(TARGET) | P(VECTORS) | P(READ) | P(GROUP)},
 };
@@ -794,7 +795,6 @@ int main(void) {
       cmocka_unit_test(test_later_version), cmocka_unit_test(test_parts),
       cmocka_unit_test(test_limits),        cmocka_unit_test(test_words),
       cmocka_unit_test(test_schema),        cmocka_unit_test(test_schema_used),
-      cmocka_unit_test(test_schema_words),  cmocka_unit_test(test_schema_bad),
-  };
+      cmocka_unit_test(test_schema_words),  cmocka_unit_test(test_schema_bad)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

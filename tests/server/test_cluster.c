@@ -197,6 +197,45 @@ static void test_anew(void **state) {
   ASK_ALL(*state, asked);
 }
 
+/* Fields that go and get other names while there are rows, and indexes of JSON. */
+static void test_reshaped(void **state) {
+  static const struct question asked[] = {
+      {201, "POST", "/v1/collections",
+       "{\"name\": \"docs\", \"fields\": [{\"name\": \"id\", \"type\": \"INT64\","
+       " \"primary_key\": true}, {\"name\": \"n\", \"type\": \"INT64\"},"
+       " {\"name\": \"j\", \"type\": \"JSON\", \"nullable\": true},"
+       " {\"name\": \"v\", \"type\": \"FLOAT_VECTOR\", \"dim\": 1}]}"},
+      {200, "POST", DOCS "/rows",
+       "{\"rows\": [{\"id\": 1, \"n\": 7, \"j\": {\"a\": 5}, \"v\": [1]},"
+       " {\"id\": 2, \"n\": 8, \"v\": [2]}]}"},
+      {200, "PATCH", DOCS "/fields/n", "{\"name\": \"m\"}"},
+      {400, "PATCH", DOCS "/fields/n", "{\"name\": \"k\"}"},
+      {409, "PATCH", DOCS "/fields/m", "{\"name\": \"j\"}"},
+      {200, "GET", DOCS, NULL},
+      {200, "POST", DOCS "/query", "{\"filter\": \"m == 8\"}"},
+      {400, "POST", DOCS "/query", "{\"filter\": \"n == 8\"}"},
+      {400, "POST", DOCS "/rows", "{\"rows\": [{\"id\": 3, \"n\": 9, \"v\": [3]}]}"},
+      {200, "POST", DOCS "/fields",
+       "{\"fields\": [{\"name\": \"n\", \"type\": \"VARCHAR\", \"max_length\": 4,"
+       " \"default\": \"d\"}]}"},
+      {200, "POST", DOCS "/rows", "{\"rows\": [{\"id\": 3, \"m\": 9, \"v\": [3]}]}"},
+      {200, "DELETE", DOCS "/fields/m", NULL},
+      {400, "DELETE", DOCS "/fields/m", NULL},
+      {400, "DELETE", DOCS "/fields/id", NULL},
+      {400, "DELETE", DOCS "/fields/v", NULL},
+      {200, "POST", DOCS "/json_indexes/j", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
+      {409, "POST", DOCS "/json_indexes/j", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
+      {400, "POST", DOCS "/json_indexes/n", "{\"path\": \"[\\\"a\\\"]\", \"type\": \"DOUBLE\"}"},
+      {200, "GET", DOCS, NULL},
+      {200, "POST", DOCS "/query", "{\"filter\": \"j['a'] == 5\"}"},
+      {200, "POST", DOCS "/json_indexes/j/delete", "{\"path\": \"[\\\"a\\\"]\"}"},
+      {404, "POST", DOCS "/json_indexes/j/delete", "{\"path\": \"[\\\"a\\\"]\"}"},
+      {200, "POST", DOCS "/query", "{\"limit\": 10}"},
+      {200, "DELETE", DOCS, NULL},
+  };
+  ASK_ALL(*state, asked);
+}
+
 /* Rows that the database numbers. */
 static void test_numbered(void **state) {
   static const struct question asked[] = {
@@ -346,7 +385,6 @@ static void test_unsupported(void **state) {
        "{\"field\": \"v\", \"keys\": [1], \"values\": [[1]], \"expected\": [1]}"},
       {501, "POST", DOCS "/compact", "{}"},
       {501, "POST", DOCS "/explain", "{\"vector\": [1]}"},
-      {501, "DELETE", DOCS "/fields/id", NULL},
       {501, "PUT", DOCS "/indexes/v", "{\"type\": \"HNSW\"}"},
       {501, "POST", "/v1/snapshots", "{\"name\": \"s\"}"},
   };
@@ -534,6 +572,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_native),  cmocka_unit_test(test_anew),
       cmocka_unit_test(test_numbered), cmocka_unit_test(test_computed),
+      cmocka_unit_test(test_reshaped),
       cmocka_unit_test(test_pushes),   cmocka_unit_test(test_owners),
       cmocka_unit_test(test_qdrant),  cmocka_unit_test(test_unsupported),
       cmocka_unit_test(test_partial), cmocka_unit_test(test_overload),

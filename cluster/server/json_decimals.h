@@ -9,8 +9,9 @@
 
 struct srv_decimals {
   double *to;
-  size_t room, n;
-  bool fraction; /* one at least is no integer */
+  size_t room;
+  size_t n;      /* that were read */
+  bool fraction; /* one of them at least is no integer */
 };
 
 /* Reads numbers and the commas between them up to the bracket that ends them: where that is. NULL:

@@ -30,7 +30,11 @@ double srv_numbers_get(const json_t *value, size_t i) {
 bool srv_numbers_floats(const json_t *value, float *to) {
   if (!srv_is_numbers(value))
     return false;
-  for (size_t i = 0, n = srv_numbers_count(value); i < n; i++)
-    to[i] = (float)srv_numbers_get(value, i);
+  const char *from = json_string_value(value) + SRV_NUMBERS_AT;
+  for (size_t i = 0, n = srv_numbers_count(value); i < n; i++) {
+    double number;
+    memcpy(&number, from + i * sizeof number, sizeof number);
+    to[i] = (float)number;
+  }
   return true;
 }

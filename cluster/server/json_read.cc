@@ -1,7 +1,7 @@
 /*
- * json_read.cc - simdjson's reader and Jansson's values; see json_read.h. C++ for simdjson's sake, and
- * without exceptions. Whatever is not plainly right here, the wrong as well as the unusual, is left
- * to Jansson: so there is one judge of texts, and one that words what is wrong with them.
+ * json_read.cc - simdjson's reader and Jansson's values; see json_read.h. C++ for simdjson's sake,
+ * and without exceptions. Whatever is not plainly right here, the wrong as well as the unusual, is
+ * left to Jansson: so there is one judge of texts, and one that words what is wrong with them.
  */
 #include <cstring>
 #include <string_view>
@@ -10,6 +10,7 @@
 #include <simdjson.h>
 
 extern "C" {
+#include "server/json_decimals.h"
 #include "server/json_numbers.h"
 #include "server/json_read.h"
 }
@@ -141,10 +142,119 @@ json_t *read_with(dom::parser &parser, const char *text, size_t n, const srv_jso
   return root.is_array() ? read_value(root, read_plain) : nullptr;
 }
 
+/* ---- One array of numbers apart --------------------------------------------------------------- *
+ * Nearly all of a search's text are the numbers of its vector. They are read by themselves, and the
+ * reader gets the text with an empty array in their place. That holds where no other member can be
+ * taken for theirs: the text has no escapes, and the member's name once. */
+
+constexpr size_t apart_rest = 1024; /* bytes of the other text */
+constexpr int apart_tries = 4;      /* brackets that are looked at */
+
+struct read_apart {
+  std::string_view name; /* of the member */
+  int level;             /* of the array, below the member's value: the first of the first */
+  const char *begin, *end; /* between the brackets */
+};
+
+/* Goes back to the byte that is no blank, and gives it; NUL: there is none. */
+char byte_before(const char *text, const char *&at) {
+  while (at > text && memchr(" \t\n\r", at[-1], 4))
+    at--;
+  return at > text ? *--at : '\0';
+}
+
+/* Whose value begins with the bracket at `at`, with none but brackets between. */
+bool apart_name(const char *text, const char *at, read_apart &out) {
+  char byte;
+  out.level = -1;
+  do {
+    out.level++;
+    byte = byte_before(text, at);
+  } while (byte == '[');
+  if (byte != ':' || byte_before(text, at) != '"')
+    return false;
+  auto quote = static_cast<const char *>(memrchr(text, '"', static_cast<size_t>(at - text)));
+  if (quote)
+    out.name = std::string_view(quote + 1, static_cast<size_t>(at - quote) - 1);
+  return quote != nullptr;
+}
+
+bool apart_fits(const read_apart &a, const srv_json_place *places) {
+  while (places->member && a.name != places->member)
+    places++;
+  return places->first <= a.level && a.level <= places->last;
+}
+
+/* The first array of numbers that may be kept in one piece. */
+bool apart_find(const char *text, const char *end, const srv_json_place *places, read_apart &out,
+                srv_decimals &numbers) {
+  const char *at = text;
+  for (int i = 0; i < apart_tries; i++, at++) {
+    at = static_cast<const char *>(memchr(at, '[', static_cast<size_t>(end - at)));
+    if (!at)
+      return false;
+    if (!apart_name(text, at, out) || !apart_fits(out, places))
+      continue;
+    out.begin = at + 1;
+    out.end = srv_decimals_read(out.begin, end, &numbers);
+    if (out.end)
+      return numbers.n >= read_least && numbers.fraction;
+  }
+  return false;
+}
+
+/* Puts the numbers where the text had them, and takes the reference to them. */
+bool apart_put(json_t *object, const read_apart &a, json_t *numbers) {
+  json_t *in = nullptr, *at = json_object_getn(object, a.name.data(), a.name.size());
+  for (int level = a.level; level > 0; level--) {
+    in = at;
+    at = json_array_get(at, 0);
+  }
+  if (!numbers || !json_is_array(at) || json_array_size(at) > 0) {
+    json_decref(numbers);
+    return false;
+  }
+  return in ? json_array_set_new(in, 0, numbers) == 0
+            : json_object_setn_new(object, a.name.data(), a.name.size(), numbers) == 0;
+}
+
+/* NULL: the text is to be read as a whole. */
+json_t *read_with_apart(dom::parser &parser, const char *text, size_t n,
+                        const srv_json_place *places) {
+  alignas(double) char bytes[SRV_NUMBERS_BYTES(read_most)];
+  char rest[apart_rest + simdjson::SIMDJSON_PADDING];
+  double *to = reinterpret_cast<double *>(bytes + SRV_NUMBERS_AT);
+  srv_decimals numbers = {to, read_most, 0, false};
+  read_apart a;
+  const char *end = text + n;
+  if (byte_before(text, end) != '}' || !apart_find(text, ++end, places, a, numbers))
+    return nullptr;
+  size_t before = static_cast<size_t>(a.begin - text), after = static_cast<size_t>(end - a.end);
+  if (before + after > apart_rest)
+    return nullptr;
+  memcpy(rest, text, before);
+  memcpy(rest + before, a.end, after);
+  std::string_view all(rest, before + after), quoted(a.name.data() - 1, a.name.size() + 2);
+  dom::element root;
+  if (all.find('\\') != all.npos || all.find(quoted) != all.rfind(quoted) ||
+      parser.parse(rest, before + after, false).get(root) != simdjson::SUCCESS || !root.is_object())
+    return nullptr;
+  json_t *out = read_members(root.get_object().value_unsafe(), places);
+  if (out && !apart_put(out, a, srv_numbers_new(bytes, numbers.n))) {
+    json_decref(out);
+    return nullptr;
+  }
+  return out;
+}
+
+/* ---- Texts ----------------------------------------------------------------------------------- */
+
 json_t *read_text(const char *text, size_t n, const srv_json_place *places) {
   static thread_local dom::parser kept(read_kept);
-  if (n <= read_kept)
-    return read_with(kept, text, n, places);
+  if (n <= read_kept) {
+    json_t *out = read_with_apart(kept, text, n, places);
+    return out ? out : read_with(kept, text, n, places);
+  }
   dom::parser parser;
   return read_with(parser, text, n, places);
 }

@@ -71,9 +71,8 @@ char *write_digits_of(char *text, char *end, double value) {
 }
 
 /* Told from an integer by a point or an exponent; the exponent without what it can do without.
-   The text's end; there is room for write_number. */
-char *write_real_text(char *text, double value) {
-  char *end = write_digits_of(text, text + write_number - 2, value);
+   The text's new end; there is room for write_number. */
+char *write_as_real(char *text, char *end) {
   char *e = static_cast<char *>(memchr(text, 'e', static_cast<size_t>(end - text)));
   if (e) {
     char *to = e + 1, *from = e + 1;
@@ -89,6 +88,10 @@ char *write_real_text(char *text, double value) {
     *end++ = '0';
   }
   return end;
+}
+
+char *write_real_text(char *text, double value) {
+  return write_as_real(text, write_digits_of(text, text + write_number - 2, value));
 }
 
 bool write_real(write_writer &w, double value) {
@@ -177,6 +180,15 @@ bool srv_json_write_real(double value, struct srv_text *text) {
   if (!std::isfinite(value))
     return srv_text_add(text, "null", 4);
   const char *end = write_real_text(digits, value);
+  return srv_text_add(text, digits, static_cast<size_t>(end - digits));
+}
+
+bool srv_json_write_float(float value, struct srv_text *text) {
+  char digits[write_number];
+  if (!std::isfinite(value))
+    return srv_text_add(text, "null", 4);
+  const char *end =
+      write_as_real(digits, std::to_chars(digits, digits + write_number - 2, value).ptr);
   return srv_text_add(text, digits, static_cast<size_t>(end - digits));
 }
 

@@ -23,6 +23,8 @@ bool srv_json_write(const json_t *json, struct srv_text *text);
 /* The same of numbers; what is no finite one is null. */
 bool srv_json_write_integer(int64_t value, struct srv_text *text);
 bool srv_json_write_real(double value, struct srv_text *text);
+/* With as few digits as tell it from other floats. */
+bool srv_json_write_float(float value, struct srv_text *text);
 /* Adds bytes as they are. */
 bool srv_text_add(struct srv_text *text, const char *bytes, size_t n);
 

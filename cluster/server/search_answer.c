@@ -1,8 +1,6 @@
 /* search_answer.c - see search_answer.h. */
 #include "server/search_answer.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,7 +46,7 @@ static void out_hits(struct answer_out *o, const struct srv_search_answer *a, co
     out_name(o, i ? ",{\"" : "{\"", a->key);
     out_key(o, engine_rows_value(a->rows, row, 0));
     out_name(o, ",\"", "score");
-    o->failed = o->failed || !srv_json_write_real((double)hits[i].score, &o->text);
+    o->failed = o->failed || !srv_json_write_float(hits[i].score, &o->text);
     if (a->rest) {
       out_name(o, ",\"", a->rest);
       out_value(o, srv_dynamic_row(a->dynamic, a->rows, row, 0));
@@ -74,16 +72,23 @@ static void out_query(struct answer_out *o, const struct srv_search_answer *a, u
   out_put(o, "]");
 }
 
+static void out_count(struct answer_out *o, const char *before, const char *name, uint64_t count) {
+  out_name(o, before, name);
+  o->failed = o->failed || !srv_json_write_integer((int64_t)count, &o->text);
+}
+
 static void out_info(struct answer_out *o, const vecdb_search_info *info) {
-  char text[512];
-  snprintf(text, sizeof text,
-           "{\"partial\":%s,\"segments\":%" PRIu32 ",\"segments_exact\":%" PRIu32
-           ",\"segments_graph\":%" PRIu32 ",\"fallbacks\":%" PRIu32 ",\"rows\":%" PRIu64
-           ",\"rows_allowed\":%" PRIu64 ",\"distances\":%" PRIu64 ",\"elapsed_us\":%" PRIu64 "}",
-           info->partial ? "true" : "false", info->segments, info->segments_exact,
-           info->segments_graph, info->fallbacks, info->rows, info->rows_allowed, info->distances,
-           info->elapsed_ns / 1000);
-  out_put(o, text);
+  out_name(o, "{\"", "partial");
+  out_put(o, info->partial ? "true" : "false");
+  out_count(o, ",\"", "segments", info->segments);
+  out_count(o, ",\"", "segments_exact", info->segments_exact);
+  out_count(o, ",\"", "segments_graph", info->segments_graph);
+  out_count(o, ",\"", "fallbacks", info->fallbacks);
+  out_count(o, ",\"", "rows", info->rows);
+  out_count(o, ",\"", "rows_allowed", info->rows_allowed);
+  out_count(o, ",\"", "distances", info->distances);
+  out_count(o, ",\"", "elapsed_us", info->elapsed_ns / 1000);
+  out_put(o, "}");
 }
 
 /* Of what was read, where it is a copy. */

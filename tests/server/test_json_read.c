@@ -172,6 +172,28 @@ static void test_numbers(void **state) {
   }
 }
 
+/* A float is written as a real, and read as itself. */
+static void test_floats(void **state) {
+  (void)state;
+  struct vdb_rng rng = {5};
+  struct srv_text text = {0};
+  for (int i = 0; i < TEST_SIZE(100000, 10000); i++) {
+    uint32_t bits = (uint32_t)vdb_rng_next(&rng);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    text.n = 0;
+    assert_true(srv_json_write_float(value, &text));
+    json_t *back = json_loadb(text.data, text.n, JSON_DECODE_ANY, NULL);
+    float got = (float)json_real_value(back);
+    if (isfinite(value))
+      assert_true(json_is_real(back) && memcmp(&got, &value, sizeof got) == 0);
+    else
+      assert_true(json_is_null(back));
+    json_decref(back);
+  }
+  free(text.data);
+}
+
 /* Right texts with bytes changed, taken out and put in. */
 static void test_changes(void **state) {
   (void)state;
@@ -221,8 +243,10 @@ static size_t pieces(const json_t *got, const json_t *wanted, int first, int las
   assert_int_equal(srv_is_numbers(got), first <= 0 && last >= 0 && fit(wanted));
   if (srv_is_numbers(got)) {
     assert_int_equal(srv_numbers_count(got), json_array_size(wanted));
-    for (size_t i = 0; i < json_array_size(wanted); i++)
-      assert_true(srv_numbers_get(got, i) == json_number_value(json_array_get(wanted, i)));
+    for (size_t i = 0; i < json_array_size(wanted); i++) {
+      double x = srv_numbers_get(got, i), y = json_number_value(json_array_get(wanted, i));
+      assert_memory_equal(&x, &y, sizeof x);
+    }
     return 1;
   }
   if (!json_is_array(wanted) && !json_is_object(wanted)) {
@@ -297,6 +321,71 @@ static void test_pieces(void **state) {
   assert_true(found > 100);
 }
 
+/* Numbers in an array, of forms that readers may take differently; now and then a changed byte. */
+static void write_array(struct vdb_rng *rng, char *to) {
+  static const char *const forms[] = {
+      "0", "-0", "-0.0", "0e0", "1E-3", "1e-22", "-7.25e+22", "1e23", "9007199254740992",
+      "9007199254740993", "9007199254740993.0", "12345678.12345678", "123456789012345678.5",
+      "1234567890123456789012345678.5", "0.00000000000000000000000012345", "1e00000005",
+      "1.7976931348623157e308", "4.9e-324", "1e-400", "1e400"};
+  static const char bytes[] = "0123456789.eE+-, ]x";
+  uint32_t n = 7 + vdb_rng_below(rng, 6);
+  char *at = to + sprintf(to, "[%s", vdb_rng_below(rng, 4) ? "" : " ");
+  for (uint32_t i = 0; i < n; i++) {
+    double small = (double)(int64_t)vdb_rng_next(rng) * 0x1p-66;
+    at += sprintf(at, i ? vdb_rng_below(rng, 4) ? "," : " ,\n" : "");
+    if (vdb_rng_below(rng, 8) == 0)
+      at += sprintf(at, "%s", forms[vdb_rng_below(rng, sizeof forms / sizeof forms[0])]);
+    else
+      at += sprintf(at, "%.*g", 1 + (int)vdb_rng_below(rng, 18), small);
+  }
+  sprintf(at, "]");
+  if (vdb_rng_below(rng, 4) == 0)
+    to[1 + vdb_rng_below(rng, (uint32_t)(at - to))] = bytes[vdb_rng_below(rng, sizeof bytes - 1)];
+}
+
+/* One array of numbers in a text that is short but for it, also where its member has a namesake, is
+   named with an escape, or is not the one that it seems to be; and texts that are not JSON. */
+static void test_apart(void **state) {
+  (void)state;
+  static const char *const around[] = {
+      "{\"k\":1,\"a\":%s}", "{\"a\" : %s , \"x\":{\"y\":[]}} \n", "{\"a\":%s,\"x\":{\"a\":[]}}",
+      "{\"a\":[],\"x\":{\"a\":%s}}", "{\"x\":{\"a\":%s}}", "{\"x\":\"a\",\"a\":%s}",
+      "{\"x\":\"[1]\",\"a\":%s}", "{\"b\":[%s,[]]}", "{\"b\": [ %s ]}", "{\"b\":[[],%s]}",
+      "{\"b\":%s}", "{\"b\":[[%s]]}", "{\"a\":%s,\"a\":1}", "{\"\\u0061\":%s}",
+      "{\"x\":\"\\\"a\\\":[\",\"a\":%s}", "{\"x\":\"y\"a\":%s,\"b\":\"\"}", "[{\"a\":%s}]", "a:%s}",
+      "{\"a\":%s,}", "{\"a\":%s}x", "{\"a\":%s", "{\"a\"%s}", "{a\":%s}", "\"a\":%s}", "%s}",
+      "{\"c\":[1.5,%s]}", "{\"q\":1,\"q\":2,\"a\":%s}", "{\"x\":\"\x80\",\"a\":%s}"};
+  static const struct srv_json_place places[] = {
+      {"a", 0, 0, NULL}, {"b", 1, 1, NULL}, {NULL, 0, -1, NULL}};
+  struct vdb_rng rng = {4};
+  size_t found = 0;
+  for (int i = 0; i < TEST_SIZE(200000, 20000); i++) {
+    char array[1024], text[2048];
+    json_error_t why, wanted_why;
+    write_array(&rng, array);
+    const char *form = around[vdb_rng_below(&rng, sizeof around / sizeof around[0])];
+    size_t n = (size_t)snprintf(text, sizeof text, form, array);
+    char *copy = malloc(n); /* of its size, for the address sanitizer */
+    memcpy(copy, text, n);
+    json_t *got = srv_json_read_at(copy, n, places, &why);
+    json_t *wanted = json_loadb(copy, n, JSON_REJECT_DUPLICATES, &wanted_why), *member;
+    const char *key;
+    if (!got != !wanted || json_object_size(got) != json_object_size(wanted))
+      fail_msg("read otherwise than by Jansson: %s", text);
+    if (!got)
+      assert_string_equal(why.text, wanted_why.text);
+    json_object_foreach(wanted, key, member) {
+      int level = strcmp(key, "a") == 0 ? 0 : strcmp(key, "b") == 0 ? 1 : -1;
+      found += pieces(json_object_get(got, key), member, level, level, NULL);
+    }
+    json_decref(got);
+    json_decref(wanted);
+    free(copy);
+  }
+  assert_true(found > 100);
+}
+
 /* No text that a client can send is taken for one. */
 static void test_forged(void **state) {
   (void)state;
@@ -326,6 +415,18 @@ static void test_written(void **state) {
     assert_true(srv_text_add(&text, "", 1));
     assert_string_equal(text.data, reals[i].text);
   }
+  static const struct {
+    float value;
+    const char *text;
+  } floats[] = {
+      {0, "0.0"}, {-0.0f, "-0.0"}, {1, "1.0"}, {-13.5f, "-13.5"}, {0.1f, "0.1"}, {1e-5f, "1e-5"},
+      {1e9f, "1e9"}, {16777216, "16777216.0"}, {HUGE_VALF, "null"}, {NAN, "null"},
+  };
+  for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
+    text.n = 0;
+    assert_true(srv_json_write_float(floats[i].value, &text) && srv_text_add(&text, "", 1));
+    assert_string_equal(text.data, floats[i].text);
+  }
   text.n = 0;
   assert_true(srv_json_write_integer(INT64_MIN, &text) && srv_text_add(&text, "", 1));
   assert_string_equal(text.data, "-9223372036854775808");
@@ -338,8 +439,10 @@ int main(void) {
       cmocka_unit_test(test_texts),
       cmocka_unit_test(test_depth),
       cmocka_unit_test(test_numbers),
+      cmocka_unit_test(test_floats),
       cmocka_unit_test(test_changes),
       cmocka_unit_test(test_pieces),
+      cmocka_unit_test(test_apart),
       cmocka_unit_test(test_forged),
   };
   return cmocka_run_group_tests_name("json_read", tests, NULL, NULL);

@@ -174,9 +174,14 @@ static bool part_hedgeable(const struct router *r, const struct part *p) {
          p->request->ask.message->read.level != WIRE_STRONG && !p->to_primary;
 }
 
-static int64_t part_patience(const struct router *r, const struct node_health *h) {
+/* How long a try may take: each twice as long as the one before, as what is asked may simply take
+   its time. */
+static int64_t part_patience(const struct router *r, const struct part *p,
+                             const struct node_health *h) {
   int64_t p95 = latency_p95(&h->latency);
-  return p95 < INT64_MAX / 8 && 8 * p95 > r->options.attempt_us ? 8 * p95 : r->options.attempt_us;
+  int64_t us = p95 < INT64_MAX / 1024 ? 8 * p95 : 0;
+  us = us > r->options.attempt_us ? us : r->options.attempt_us;
+  return us << (p->attempts < 6 ? p->attempts : 6);
 }
 
 /* Whether the primary alone can do it. */
@@ -194,7 +199,7 @@ static void part_wait(struct router *r, struct part *p, int64_t now_us) {
     if (!t->id)
       continue;
     const struct node_health *h = state_node(r, t->node);
-    int64_t p95 = latency_p95(&h->latency), late_us = t->sent_us + part_patience(r, h);
+    int64_t p95 = latency_p95(&h->latency), late_us = t->sent_us + part_patience(r, p, h);
     due_us = late_us < due_us ? late_us : due_us;
     if (part_hedgeable(r, p) && p95 != INT64_MAX && t->sent_us + p95 < due_us)
       due_us = t->sent_us + p95;
@@ -300,7 +305,7 @@ static void part_late(struct router *r, struct part *p, int64_t now_us) {
       continue;
     const struct node_health *h = state_node(r, t.node);
     int64_t p95 = latency_p95(&h->latency);
-    if (now_us >= t.sent_us + part_patience(r, h)) {
+    if (now_us >= t.sent_us + part_patience(r, p, h)) {
       r->host.cancel(r->host.arg, t.node, t.id);
       part_lost(r, p, i, now_us);
     } else if (part_led(p) && now_us >= t.sent_us + STATE_LOOK_US) {

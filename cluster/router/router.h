@@ -86,7 +86,7 @@ struct router_options {
   size_t node_bytes;    /* to one node; 0: 32 MiB */
   uint32_t hedge_share; /* second copies of reads, in 1/1,000 of their messages; 0: 50 */
   uint32_t retry_share; /* further tries, likewise; 0: 100 */
-  int64_t attempt_us;   /* at least, before another try; 0: 2 s */
+  int64_t attempt_us;   /* at least, before another try, and twice that before the next; 0: 2 s */
   bool no_hedging;
 };
 

@@ -12,7 +12,7 @@ enum {
   MEM_ALIGN = 16,
   MEM_WIDE = 64,
   MEM_PAGE = 2 << 20,         /* a huge page */
-  MEM_PAGED = 4 * MEM_PAGE    /* blocks of this size or more are asked for in huge pages */
+  MEM_PAGED = 4 * MEM_PAGE    /* blocks of this size or more have huge pages, but for their end */
 };
 
 /* Stands in the 16 bytes before each block. */
@@ -29,10 +29,10 @@ static void *mem_default_alloc(void *user, size_t size) {
   (void)user;
 #if defined(MADV_HUGEPAGE)
   if (size >= MEM_PAGED) {
-    size_t whole = (size_t)vdb_round_up(size, MEM_PAGE);
-    void *block = aligned_alloc(MEM_PAGE, whole);
-    if (block)
-      madvise(block, whole, MADV_HUGEPAGE);
+    void *block;
+    if (posix_memalign(&block, MEM_PAGE, size))
+      return NULL;
+    madvise(block, size / MEM_PAGE * MEM_PAGE, MADV_HUGEPAGE); /* no more than is counted */
     return block;
   }
 #endif

@@ -539,6 +539,25 @@ static void test_hedging(void **state) {
   assert_true(took_us[1][388] * 2 < took_us[0][388]);
 }
 
+/* Where all nodes need longer than a try is given at first, a later one is given more. */
+static void test_slow(void **state) {
+  (void)state;
+  static const uint8_t levels[] = {WIRE_LOCAL, WIRE_STRONG};
+  for (size_t i = 0; i < 2; i++) {
+    struct rs *s = tr_open(8, &tr_options);
+    tr_fill(s, 60);
+    for (uint32_t node = 0; node < RS_NODES + 1; node++)
+      s->nodes[node].slower = 10000; /* seconds, each way */
+    struct tr_call c = tr_read(WIRE_SEARCH, levels[i]);
+    tr_search(s, &c, 1, 5);
+    tr_call(s, &c, 200000000);
+    assert_int_equal(c.result->result.code, VECDB_OK);
+    tr_check_hits(s, &c);
+    tr_free(&c);
+    tr_close(s);
+  }
+}
+
 /* Nodes that are gone are asked now and then, not always: also when they are most of them. */
 static void tr_spares(uint32_t gone) {
   struct rs *s = tr_open(7, &tr_options);
@@ -741,7 +760,7 @@ int main(void) {
       cmocka_unit_test(test_successor), cmocka_unit_test(test_partial),
       cmocka_unit_test(test_hedging),   cmocka_unit_test(test_breaker_spares),
       cmocka_unit_test(test_bytes),     cmocka_unit_test(test_bad_asks),
-      cmocka_unit_test(test_pieces),
+      cmocka_unit_test(test_pieces),    cmocka_unit_test(test_slow),
   };
   const char *n = getenv("VDB_N"), *from = getenv("VDB_FROM");
   if (n)

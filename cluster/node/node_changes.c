@@ -105,7 +105,9 @@ int node_changes_answer(const struct node_ask *a, vecdb_collection *rows, struct
   if (touched->mem.failed || (c->n && !done))
     return VECDB_ERR_NO_MEMORY;
   changed->more |= done < c->n;
-  changed->all |= touched->split; /* what the other shard has written is not here */
+  /* What the other shard has written is not here; and fields that are alike to who looks now may
+     not be the same ones. */
+  changed->all |= touched->split || touched->reshaped;
   changed->filters = touched->filters;
   changed->n_filters = touched->n_filters;
   out->keys = wire_touched_keys(touched);

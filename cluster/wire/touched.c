@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/reshape.h"
+
 void wire_touched_free(struct wire_touched *t) {
   wire_mem_free(&t->mem);
   free(t->integers);
@@ -84,6 +86,15 @@ static bool touched_filter(struct wire_touched *t, const vecdb_filter *filter) {
   return true;
 }
 
+/* What is not understood here may be of that kind, too. */
+static bool touched_reshape(struct wire_touched *t, const char *text) {
+  char why[WIRE_WHY];
+  struct wire_reshape r;
+  int code = wire_reshape_read(text, strlen(text), &t->mem, &r, why);
+  t->reshaped |= code || r.kind == WIRE_RESHAPE_DROP || r.kind == WIRE_RESHAPE_RENAME;
+  return code != VECDB_ERR_NO_MEMORY;
+}
+
 bool wire_touched_add(struct wire_touched *t, const void *body, size_t n) {
   struct wire_message m;
   enum wire_status status = wire_message_read(body, n, &t->mem, &m);
@@ -92,6 +103,8 @@ bool wire_touched_add(struct wire_touched *t, const void *body, size_t n) {
   if (status || m.kind != WIRE_WRITE)
     return true;
   t->split |= m.write.kind == WIRE_SPLIT && m.write.flags == WIRE_SPLIT_RELEASE;
+  if (m.write.kind == WIRE_RESHAPED)
+    return touched_reshape(t, m.name.text);
   if (m.has & WIRE_HAS(WIRE_FILTER))
     return touched_filter(t, &m.filter);
   if (m.has & WIRE_HAS(WIRE_KEYS))

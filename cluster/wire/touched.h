@@ -18,7 +18,8 @@ struct wire_touched {
   vecdb_filter *filters;
   size_t room_filters;
   uint32_t n_filters;
-  bool split; /* some of the rows are another shard's since */
+  bool split;    /* some of the rows are another shard's since */
+  bool reshaped; /* a field went or got another name: each row has other values under its names */
 };
 
 /* Zeroed, then with the key's name and type. */

@@ -25,8 +25,9 @@ void use_numbers(vecdb_client *const *clients, int n);
    it. */
 void use_fields_add(vecdb_client *c, const char *name);
 void use_fields_fill(vecdb_client *other, const char *name, int64_t n);
-/* Renames the field behind use_fields_fill, adds one of its name, and drops the first; `other`
-   knows the collection from before, and the replicas are the same then. */
+/* Renames the field behind use_fields_fill to "more", which keeps its values, and twice adds one of
+   its name and form, which is dropped between; `other` knows the collection from before, and the
+   replicas are the same then. */
 void use_reshape(vecdb_client *c, vecdb_client *other, const char *name, int64_t n);
 /* Waits until all four replicas have compared their rows, which are the same. */
 void use_alike(vecdb_client *c, const char *name);

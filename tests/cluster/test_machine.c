@@ -8,6 +8,7 @@
 #include "cluster/machinetest.h"
 #include "node/machine_db.h"
 #include "wire/schema.h"
+#include "wire/touched.h"
 
 /* ---- The model ---- */
 
@@ -287,6 +288,16 @@ static void tm_reshaped(struct tm *t) {
   assert_int_equal(t->codes[t->last], VECDB_OK);
 }
 
+/* Who keeps a copy, and looks at the entry, has to read all rows when a name has another meaning. */
+static void tm_reshape_touched(const struct tm *t) {
+  for (uint64_t seq = 1; seq <= 1 + TM_RESHAPES; seq++) {
+    struct wire_touched touched = {.key = "id", .type = VECDB_INT64};
+    assert_true(wire_touched_add(&touched, t->bodies[seq].data, t->bodies[seq].n));
+    assert_true(touched.reshaped == (seq > 1 && tm_reshapes[seq - 2].kind == WIRE_RESHAPED));
+    wire_touched_free(&touched);
+  }
+}
+
 /* Wherever a crash comes, each change is there once, and data without rows that gets all entries
    comes to the same. */
 static void test_reshapes(void **state) {
@@ -295,6 +306,7 @@ static void test_reshapes(void **state) {
     struct tm t;
     tm_start(&t, seed);
     tm_reshape_entries(&t);
+    tm_reshape_touched(&t);
     for (t.last = 1; t.last <= TM_RESHAPES;) {
       t.last++;
       simdisk_stop_after(t.disk, tm_below(&t, 60));

@@ -108,6 +108,10 @@ int node_changes_answer(const struct node_ask *a, vecdb_collection *rows, struct
   /* What the other shard has written is not here; and fields that are alike to who looks now may
      not be the same ones. */
   changed->all |= touched->split || touched->reshaped;
+  if (changed->all) { /* and then nothing else is told */
+    touched->n = touched->n_filters = 0;
+    changed->more = false;
+  }
   changed->filters = touched->filters;
   changed->n_filters = touched->n_filters;
   out->keys = wire_touched_keys(touched);

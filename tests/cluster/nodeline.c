@@ -41,6 +41,7 @@ static void line_frame(void *arg, struct net_conn *conn, struct frame *frame) {
   assert_int_equal(wire_message_read(frame->payload, frame->n, &mem, &m), WIRE_OK);
   if (frame->request < LINE_STATS) {
     l->answers++;
+    l->code = m.result.code;
   } else {
     assert_int_equal(m.result.code, VECDB_OK);
     l->told = frame->request - LINE_STATS;
@@ -101,6 +102,20 @@ void line_search(struct line *l, uint64_t id, uint32_t collection) {
                                   .plan = VECDB_PLAN_EXACT,
                                   .queries = queries};
   line_ask(l, id, &m);
+}
+
+int32_t line_delete(struct line *l, uint32_t collection, uint64_t schema) {
+  static const int64_t key = -1;
+  const uint32_t answers = l->answers;
+  struct wire_message m = {.kind = WIRE_WRITE,
+                           .target = {.collection = collection, .schema = schema},
+                           .write = {.client = 4711, .count = 1, .kind = WIRE_DELETE},
+                           .keys = {&key, NULL, 1}};
+  m.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_KEYS);
+  line_ask(l, 1, &m);
+  while (l->answers == answers)
+    line_turn(l);
+  return l->code;
 }
 
 void line_cancel(struct line *l, uint64_t id) {

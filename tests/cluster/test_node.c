@@ -149,8 +149,8 @@ static void tn_await_gone(struct tn *t, uint32_t id) {
     }
 }
 
-/* Behind use_reshape, whose last drop made version 5: replicas of shard 0 take no write of who knows
-   an older one, whatever it writes. */
+/* Behind use_reshape, whose last drop made version 5: replicas of shard 0 take no write of who
+   knows an older one, whatever it writes. */
 static void tn_older_refused(struct tn *t, uint32_t collection) {
   int older = 0, later = 0;
   for (int i = 0; i < TN_NODES; i++) {
@@ -269,6 +269,19 @@ static void test_large(void **state) {
   free(ids);
 }
 
+/* The first node's replicas have their rows by the log alone: none had to be replaced. */
+static void tn_not_copied(struct tn *t, const char *name) {
+  char path[160];
+  vecdb_client_about *about = NULL;
+  assert_int_equal(vecdb_client_describe(t->client, name, NULL, &about, NULL), VECDB_OK);
+  for (int shard = 0; shard < 2; shard++) {
+    snprintf(path, sizeof path, "%s/node1/shards/%u-%d/current", t->etcd.folder,
+             vecdb_client_about_id(about), shard);
+    assert_int_not_equal(access(path, F_OK), 0);
+  }
+  vecdb_client_about_free(about);
+}
+
 /* A node's disk is replaced by an empty one; in the long run each node's, one after the other, so
    that in the end all data has been shipped. */
 static void test_wiped(void **state) {
@@ -308,6 +321,7 @@ static void test_wiped(void **state) {
   use_fields_fill(t->client, "rows", TN_KEYS);
   /* Replicas without data have gone through the entries of this one, and all names that it had. */
   use_alike(t->client, "short");
+  tn_not_copied(t, "short");
   assert_int_equal(vecdb_client_drop(t->client, "short", NULL, NULL), VECDB_OK);
 }
 

@@ -288,7 +288,7 @@ static void tm_reshaped(struct tm *t) {
   assert_int_equal(t->codes[t->last], VECDB_OK);
 }
 
-/* Who keeps a copy, and looks at the entry, has to read all rows when a name has another meaning. */
+/* Who keeps a copy reads all rows again when a name has another meaning. */
 static void tm_reshape_touched(const struct tm *t) {
   for (uint64_t seq = 1; seq <= 1 + TM_RESHAPES; seq++) {
     struct wire_touched touched = {.key = "id", .type = VECDB_INT64};

@@ -121,9 +121,11 @@ inline const char *read_number(const char *begin, const char *end, double &to, b
     return nullptr;
   bool exact = digits + places <= decimal_digits && value <= decimal_exact;
   fraction = fraction || !integer;
+  if (integer && !exact)
+    return nullptr;
   if (integer) {
     to = minus ? static_cast<double>(-static_cast<int64_t>(value)) : static_cast<double>(value);
-    return exact ? at : nullptr;
+    return at;
   }
   power -= exact ? static_cast<int>(places) : 0;
   if (exact && power >= -decimal_tens && power <= decimal_tens) {

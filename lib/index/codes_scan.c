@@ -40,24 +40,31 @@ struct codes_scan_best {
   size_t full; /* when the next one is due */
   size_t k;    /* wanted in the end: */
   float off;   /* by code, they are not farther than the k-th by more; INFINITY: not known */
+  size_t least; /* kept whatever that says, as it is true of rows of middling length */
   float bound; /* of the keys that may get in */
 };
 
 /* Where it is known how far keys can be off, only rows stay that may be among the k nearest. */
 static void codes_scan_cut_off(struct codes_scan_best *best) {
-  vdb_near_select(best->items, best->n, best->k);
-  float bound = best->items[best->k - 1].key + best->off;
-  size_t kept = best->k;
-  for (size_t i = best->k; i < best->n; i++) {
-    best->items[kept] = best->items[i];
-    kept += best->items[i].key <= bound;
+  struct vdb_near *items = best->items;
+  vdb_near_select(items, best->n, best->k);
+  float bound = items[best->k - 1].key + best->off;
+  if (best->least > best->k) {
+    vdb_near_select(items + best->k, best->n - best->k, best->least - best->k);
+    if (bound < items[best->least - 1].key)
+      bound = items[best->least - 1].key;
+  }
+  size_t kept = best->least;
+  for (size_t i = best->least; i < best->n; i++) {
+    items[kept] = items[i];
+    kept += items[i].key <= bound;
   }
   best->n = kept;
   best->bound = bound;
 }
 
 static void codes_scan_cut(struct codes_scan_best *best) {
-  if (best->off < INFINITY && best->n > best->k)
+  if (best->off < INFINITY && best->n > best->least)
     codes_scan_cut_off(best);
   if (best->n >= best->most) {
     vdb_near_select(best->items, best->n, best->most);
@@ -177,7 +184,8 @@ static int codes_scan_nearest(const struct vdb_codes *codes, struct vdb_search *
                               struct codes_scan_best *found, bool *whole, vecdb_error *err) {
   size_t most = vdb_min_size(vdb_max_size(s->effort, s->top.k), codes->n);
   *found = (struct codes_scan_best){.bound = INFINITY, .off = INFINITY, .most = most,
-                                    .k = s->top.k};
+                                    .k = s->top.k,
+                                    .least = vdb_min_size(most, CODES_SCAN_AGAIN * s->top.k)};
   *whole = most == 0;
   if (*whole) /* none is asked for, or there */
     return VECDB_OK;
@@ -190,7 +198,7 @@ static int codes_scan_nearest(const struct vdb_codes *codes, struct vdb_search *
                     ? CODES_SCAN_DEVIATIONS * codes->ops->deviation(codes, query)
                     : INFINITY;
     found->off = off >= 0 ? off : INFINITY; /* NaN, of damaged codes */
-    found->full = found->off < INFINITY ? vdb_min_size(2 * most, found->k + CODES_SCAN_RUN)
+    found->full = found->off < INFINITY ? vdb_min_size(2 * most, found->least + CODES_SCAN_RUN)
                                         : 2 * most;
     *whole = codes_scan_all(codes, query, s, found);
     codes_scan_cut(found);

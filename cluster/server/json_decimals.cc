@@ -66,7 +66,7 @@ int past_exponent(const char *&at) {
 
 __extension__ typedef unsigned __int128 two_words;
 
-/* Nearly all numbers of a vector: "0." and up to sixteen digits, which are taken at once, in steps
+/* Nearly all numbers of a vector: "0." and fewer than sixteen digits, taken at once, in steps
    that depend on no digit. NULL: it is another one. */
 inline const char *read_usual(const char *whole, const char *end, bool minus, double &to) {
   uint64_t first, second;
@@ -89,7 +89,7 @@ inline const char *read_usual(const char *whole, const char *end, bool minus, do
                    eight_value(static_cast<uint64_t>(digits >> 64));
   double size = static_cast<double>(value) / tens[places];
   to = minus ? -size : size;
-  return value <= decimal_exact ? at : nullptr;
+  return at; /* fifteen digits are below 2^53 */
 }
 
 /* NULL: see json_decimals.h. */

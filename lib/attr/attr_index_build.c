@@ -18,10 +18,13 @@
 enum {
   AIX_AUTO_ROWS = 256,     /* AUTO: fewer rows are as fast scanned */
   AIX_AUTO_TEXT = 64,      /* AUTO: bytes of texts that are long */
-  AIX_RUN = 16             /* texts sorted by insertion before merging */
+  AIX_RUN = 16,            /* texts sorted by insertion before merging */
+  AIX_POLL = 1 << 14       /* rows, or texts, between two looks whether to stop */
 };
 
 struct aix_build {
+  const struct vdb_attr_index_build *of;
+  size_t worked; /* rows, since the last look whether to stop */
   struct vdb_mem *mem;
   const struct vdb_column *column;
   size_t n;
@@ -39,6 +42,17 @@ struct aix_build {
   size_t texts_capacity;
   uint64_t text_bytes;
 };
+
+/* To be told of n rows, or texts, that were worked on; looks now and then whether to stop. */
+static int aix_worked(struct aix_build *b, size_t n, vecdb_error *err) {
+  b->worked += n;
+  if (b->worked < AIX_POLL)
+    return VECDB_OK;
+  b->worked = 0;
+  if (b->of->stop && b->of->stop(b->of->stop_arg))
+    return vdb_fail(err, VECDB_ERR_CANCELLED, "cancelled");
+  return VECDB_OK;
+}
 
 /* ---- Numbers -------------------------------------------------------------------------------- */
 
@@ -70,27 +84,32 @@ static bool aix_ascending(const uint64_t *keys, size_t n) {
   return true;
 }
 
-/* Sorts by key, stably; true when the result is in `spare`. Digits that all keys share are
-   skipped. */
-static bool aix_radix_sort(struct aix_pairs own, struct aix_pairs spare, size_t n) {
+/* Sorts `own` by key, stably; `spare` has as much room, and they may change places. Digits that all
+   keys share are skipped. */
+static int aix_radix_sort(struct aix_build *b, struct aix_pairs *own,
+                          struct aix_pairs *spare, vecdb_error *err) {
+  size_t n = b->n_full;
   uint32_t counts[8][256];
   memset(counts, 0, sizeof counts);
   for (size_t i = 0; i < n; i++)
     for (unsigned d = 0; d < 8; d++)
-      counts[d][own.keys[i] >> (8 * d) & 0xff]++;
-  bool moved = false;
+      counts[d][own->keys[i] >> (8 * d) & 0xff]++;
   for (unsigned d = 0; d < 8; d++) {
-    if (counts[d][own.keys[0] >> (8 * d) & 0xff] == n)
+    if (counts[d][own->keys[0] >> (8 * d) & 0xff] == n)
       continue;
-    aix_radix_pass(moved ? spare : own, moved ? own : spare, n, counts[d], 8 * d);
-    moved = !moved;
+    VDB_TRY(aix_worked(b, n, err));
+    aix_radix_pass(*own, *spare, n, counts[d], 8 * d);
+    struct aix_pairs swap = *own;
+    *own = *spare;
+    *spare = swap;
   }
-  return moved;
+  return VECDB_OK;
 }
 
 static int aix_sort_numbers(struct aix_build *b, vecdb_error *err) {
   size_t at = 0;
   for (size_t row = 0; row < b->n; row++) {
+    VDB_TRY(aix_worked(b, 1, err));
     if (vdb_column_is_null(b->column, row))
       continue;
     b->keys[at] = vdb_aix_key(b->column->type, vdb_column_bytes(b->column, row).data);
@@ -101,17 +120,12 @@ static int aix_sort_numbers(struct aix_build *b, vecdb_error *err) {
   struct aix_pairs own = {b->keys, b->rows};
   struct aix_pairs spare = {vdb_alloc_array(b->mem, b->n_full, sizeof *spare.keys),
                             vdb_alloc_array(b->mem, b->n_full, sizeof *spare.rows)};
-  if (spare.keys && spare.rows && aix_radix_sort(own, spare, b->n_full)) {
-    b->keys = spare.keys;
-    b->rows = spare.rows;
-    spare = own;
-    own.keys = b->keys;
-    own.rows = b->rows;
-  }
-  bool ok = spare.keys && spare.rows;
+  int rc = spare.keys && spare.rows ? aix_radix_sort(b, &own, &spare, err) : vdb_fail_memory(err);
+  b->keys = own.keys;
+  b->rows = own.rows;
   vdb_free(b->mem, spare.keys);
   vdb_free(b->mem, spare.rows);
-  return ok ? VECDB_OK : vdb_fail_memory(err);
+  return rc;
 }
 
 static int aix_group_numbers(struct aix_build *b, vecdb_error *err) {
@@ -188,17 +202,19 @@ static int aix_distinct(struct aix_build *b, uint32_t *ids, uint64_t *total, vec
     return vdb_fail_memory(err);
   memset(table.slots, 0, (table.mask + 1) * sizeof *table.slots);
   size_t at = 0;
-  bool memory = true;
-  for (size_t row = 0; row < b->n && memory; row++) {
-    if (vdb_column_is_null(b->column, row))
+  int rc = VECDB_OK;
+  for (size_t row = 0; row < b->n && !rc; row++) {
+    rc = aix_worked(b, 1, err);
+    if (rc || vdb_column_is_null(b->column, row))
       continue;
     struct vdb_bytes text = vdb_column_bytes(b->column, row);
     *total += text.n;
     ids[at] = aix_text_id(b, &table, text);
-    memory = ids[at++] != UINT32_MAX;
+    if (ids[at++] == UINT32_MAX)
+      rc = vdb_fail_memory(err);
   }
   vdb_free(b->mem, table.slots);
-  return memory ? VECDB_OK : vdb_fail_memory(err);
+  return rc;
 }
 
 /* Sets the prefixes of the texts. */
@@ -255,9 +271,11 @@ static int aix_sort_texts(struct aix_build *b, vecdb_error *err) {
   struct aix_text *to = vdb_alloc_array(b->mem, n, sizeof *to);
   if (!to)
     return vdb_fail_memory(err);
-  for (size_t run = AIX_RUN; run < n; run *= 2) {
-    for (size_t i = 0; i < n; i += 2 * run) {
+  int rc = VECDB_OK;
+  for (size_t run = AIX_RUN; run < n && !rc; run *= 2) {
+    for (size_t i = 0; i < n && !rc; i += 2 * run) {
       size_t left = n - i;
+      rc = aix_worked(b, vdb_min_size(2 * run, left), err);
       aix_merge(from + i, vdb_min_size(run, left), vdb_min_size(2 * run, left), to + i);
     }
     struct aix_text *swap = from;
@@ -266,7 +284,7 @@ static int aix_sort_texts(struct aix_build *b, vecdb_error *err) {
   }
   b->texts = from;
   vdb_free(b->mem, to);
-  return VECDB_OK;
+  return rc;
 }
 
 /* From sorted texts to starts and rows; `ids` becomes scratch. */
@@ -286,11 +304,14 @@ static int aix_place_rows(struct aix_build *b, uint32_t *ids, vecdb_error *err) 
   }
   b->starts[values] = sum;
   size_t at = 0;
-  for (size_t row = 0; row < b->n; row++)
+  int rc = VECDB_OK;
+  for (size_t row = 0; row < b->n && !rc; row++) {
+    rc = aix_worked(b, 1, err);
     if (!vdb_column_is_null(b->column, row))
       b->rows[next[ids[at++]]++] = (uint32_t)row;
+  }
   vdb_free(b->mem, next);
-  return VECDB_OK;
+  return rc;
 }
 
 /* Sets *pays to false, and stops there, when AUTO wants no index of these texts. */
@@ -371,9 +392,11 @@ static int aix_put_texts(struct aix_build *b, vecdb_error *err) {
   if (b->text_bytes == 0)
     return VECDB_OK;
   VDB_TRY(b->out->begin(b->out, VDB_AIX_VALUES, b->number, err));
-  for (size_t i = 0; i < values; i++)
+  for (size_t i = 0; i < values; i++) {
+    VDB_TRY(aix_worked(b, 1, err));
     if (b->texts[i].bytes.n)
       VDB_TRY(b->out->append(b->out, b->texts[i].bytes.data, b->texts[i].bytes.n, err));
+  }
   return b->out->end(b->out, err);
 }
 
@@ -441,22 +464,23 @@ static int aix_put_all(struct aix_build *b, vecdb_error *err) {
   return b->column->type == VECDB_VARCHAR ? aix_put_texts(b, err) : aix_put_numbers(b, err);
 }
 
-VDB_INTERNAL int vdb_attr_index_build(struct vdb_mem *mem, const struct vdb_column *column,
-                                      size_t n, int32_t kind, struct vdb_sect_writer *out,
-                                      uint32_t number, vecdb_error *err) {
+VDB_INTERNAL int vdb_attr_index_build(const struct vdb_attr_index_build *build, vecdb_error *err) {
+  const struct vdb_column *column = build->column;
+  struct vdb_mem *mem = build->mem;
+  size_t n = build->n;
   bool text = column->type == VECDB_VARCHAR;
-  if (kind == VECDB_SCALAR_INDEX_NONE || (!text && vdb_type_width(column->type) == 0) ||
-      (kind == VECDB_SCALAR_INDEX_AUTO && n < AIX_AUTO_ROWS))
+  if (build->kind == VECDB_SCALAR_INDEX_NONE || (!text && vdb_type_width(column->type) == 0) ||
+      (build->kind == VECDB_SCALAR_INDEX_AUTO && n < AIX_AUTO_ROWS))
     return VECDB_OK;
   if (n > UINT32_MAX)
     return vdb_fail(err, VECDB_ERR_LIMIT, "an attribute index over %zu rows", n);
-  struct aix_build b = {0};
-  b.mem = mem;
-  b.column = column;
-  b.n = n;
-  b.kind = kind;
-  b.out = out;
-  b.number = number;
+  struct aix_build b = {.of = build,
+                        .mem = mem,
+                        .column = column,
+                        .n = n,
+                        .kind = build->kind,
+                        .out = build->out,
+                        .number = build->number};
   for (size_t row = 0; row < n; row++)
     b.n_full += !vdb_column_is_null(column, row);
   bool pays = true;

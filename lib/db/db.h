@@ -185,6 +185,7 @@ struct vecdb {
   bool jobs_resting;           /* jobs_mu; after a failure: kicks do not wake the thread */
   struct vecdb_collection *_Atomic yielding; /* whose merge lock the background thread holds */
   _Atomic bool closing;
+  int32_t stop_jobs;           /* set with it, for calls that only poll (vecdb_control.cancel) */
   struct vdb_mutex step_mu;    /* one vecdb_step at a time */
 };
 

@@ -309,7 +309,7 @@ static void jobs_thread_body(void *arg) {
   struct vecdb *db = arg;
   uint64_t idle_ns = db->durability == VECDB_DURABLE_INTERVAL ? db->interval_ns : UINT64_MAX;
   while (!atomic_load(&db->closing)) {
-    vecdb_control limits = {sizeof limits, 0, NULL, jobs_give_way, db};
+    vecdb_control limits = {sizeof limits, 0, &db->stop_jobs, jobs_give_way, db};
     struct vdb_control control;
     vdb_control_init(&control, &db->env, &limits);
     vecdb_error err;
@@ -342,6 +342,7 @@ VDB_INTERNAL int vdb_jobs_start(struct vecdb *db, vecdb_error *err) {
 
 VDB_INTERNAL void vdb_jobs_stop(struct vecdb *db) {
   atomic_store(&db->closing, true);
+  __atomic_store_n(&db->stop_jobs, 1, __ATOMIC_RELAXED);
   if (!db->jobs_running)
     return;
   vdb_mutex_lock(&db->jobs_mu);

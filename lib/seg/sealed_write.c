@@ -5,24 +5,34 @@
 #include "seg/sealed.h"
 #include "seg/sealed_format.h"
 
+enum { SEALED_POLL = 1 << 16 /* rows between two looks whether to stop */ };
+
 /* Work in progress: the request, the section writer and a buffer of gathered values. */
 struct sealed_writer {
   const struct vdb_sealed_write *w;
   struct vdb_sect_writer *out;
   vecdb_error *err;
   uint32_t n_rows;
+  uint32_t done; /* fields */
 };
+
+/* Tells how far it is, by which background work learns that it is to give way; true: stop. */
+static bool sealed_stop(void *arg) {
+  const struct sealed_writer *s = arg;
+  struct vdb_control *control = s->w->control;
+  return control && vdb_control_progress(control, "write", s->done, s->w->schema->n_fields) != 0;
+}
 
 /* A run of consecutive rows of one part that are all to be written. */
 typedef int (*sealed_visit)(void *arg, const struct vdb_seg_part *part, uint32_t first, uint32_t n);
 
-/* Calls visit with runs that together are the wanted rows of a part, in order. */
+/* Calls visit with runs that together are the wanted rows of a part from `row` to `end`, counted as
+   the segment's, in order. */
 static int sealed_part_runs(const struct vdb_sealed_source *source, const struct vdb_seg_part *part,
-                            sealed_visit visit, void *arg) {
+                            uint32_t row, uint32_t end, sealed_visit visit, void *arg) {
   if (!source->bits)
-    return visit(arg, part, 0, part->n);
-  uint32_t end = part->first + part->n;
-  uint32_t row = (uint32_t)vdb_bits_next(source->bits, end, part->first);
+    return visit(arg, part, row - part->first, end - row);
+  row = (uint32_t)vdb_bits_next(source->bits, end, row);
   while (row < end) {
     uint32_t stop = row + 1;
     while (stop < end && vdb_bit_get(source->bits, stop))
@@ -33,14 +43,19 @@ static int sealed_part_runs(const struct vdb_sealed_source *source, const struct
   return VECDB_OK;
 }
 
-static int sealed_runs(const struct sealed_writer *s, sealed_visit visit, void *arg) {
+static int sealed_runs(struct sealed_writer *s, sealed_visit visit, void *arg) {
   for (uint32_t i = 0; i < s->w->n_sources; i++) {
     const struct vdb_sealed_source *source = &s->w->sources[i];
     for (uint32_t p = 0; p < vdb_seg_parts(&source->view); p++) {
-      if (s->w->control && vdb_control_poll(s->w->control))
-        return vdb_control_fail(s->w->control, s->err);
       struct vdb_seg_part part = vdb_seg_part(&source->view, p);
-      VDB_TRY(sealed_part_runs(source, &part, visit, arg));
+      uint32_t end = part.first + part.n, stop;
+      for (uint32_t row = part.first; row < end; row = stop) {
+        struct vdb_control *control = s->w->control;
+        if (row > part.first ? sealed_stop(s) : control && vdb_control_poll(control))
+          return vdb_control_fail(control, s->err);
+        stop = row + vdb_min_u32(end - row, SEALED_POLL);
+        VDB_TRY(sealed_part_runs(source, &part, row, stop, visit, arg));
+      }
     }
   }
   return VECDB_OK;
@@ -166,20 +181,63 @@ static int sealed_gather(struct sealed_column *c, const struct vdb_field *field)
 static int sealed_path_sections(struct sealed_column *c, const struct vdb_column *texts) {
   struct sealed_writer *s = c->s;
   const struct vdb_schema *schema = s->w->schema;
-  struct vdb_control *control = s->w->control;
   struct vdb_path_index_build build = {.mem = vdb_env_for(s->w->env, VDB_FOR_BUILD),
                                        .texts = texts,
                                        .n = s->n_rows,
                                        .out = s->out,
-                                       .stop = control ? vdb_control_stop : NULL,
-                                       .stop_arg = control};
+                                       .stop = sealed_stop,
+                                       .stop_arg = s};
   int rc = VECDB_OK;
   for (uint32_t i = 0; !rc && i < schema->n_paths; i++) {
     build.path = &schema->paths[i];
-    if (build.path->field == c->field)
-      rc = vdb_path_index_build(&build, s->err);
+    if (build.path->field != c->field)
+      continue;
+    bool stopped = s->w->control && vdb_control_poll(s->w->control);
+    rc = stopped ? VECDB_ERR_CANCELLED : vdb_path_index_build(&build, s->err);
   }
-  return rc == VECDB_ERR_CANCELLED ? vdb_control_fail(control, s->err) : rc;
+  return rc;
+}
+
+static int sealed_inverted(struct sealed_column *c, const struct vdb_column *column,
+                           const struct vdb_field *field) {
+  struct sealed_writer *s = c->s;
+  struct vdb_inverted_build build = {.mem = vdb_env_for(s->w->env, VDB_FOR_BUILD),
+                                     .column = column,
+                                     .n = s->n_rows,
+                                     .out = s->out,
+                                     .number = field->id,
+                                     .stop = sealed_stop,
+                                     .stop_arg = s};
+  return vdb_inverted_build(&build, s->err);
+}
+
+static int sealed_attr_index(struct sealed_column *c, const struct vdb_column *column,
+                             const struct vdb_field *field) {
+  struct sealed_writer *s = c->s;
+  struct vdb_attr_index_build build = {.mem = vdb_env_for(s->w->env, VDB_FOR_BUILD),
+                                       .column = column,
+                                       .n = s->n_rows,
+                                       .kind = field->scalar_index,
+                                       .out = s->out,
+                                       .number = field->id,
+                                       .stop = sealed_stop,
+                                       .stop_arg = s};
+  return vdb_attr_index_build(&build, s->err);
+}
+
+/* The indexes of a column that is written. */
+static int sealed_column_indexes(struct sealed_column *c, const struct vdb_field *field) {
+  struct sealed_writer *s = c->s;
+  struct vdb_column column = {.data = c->data, .offsets = c->offsets, .nulls = c->nulls,
+                              .width = field->width, .type = field->type};
+  int rc = VECDB_OK;
+  if (field->type == VECDB_JSON)
+    rc = sealed_path_sections(c, &column);
+  else if (field->type == VECDB_SPARSE_VECTOR)
+    rc = sealed_inverted(c, &column, field);
+  else if (vdb_type_is_plain(field->type))
+    rc = sealed_attr_index(c, &column, field);
+  return rc == VECDB_ERR_CANCELLED ? vdb_control_fail(s->w->control, s->err) : rc;
 }
 
 static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_field *field) {
@@ -190,19 +248,7 @@ static int sealed_scalar_sections(struct sealed_column *c, const struct vdb_fiel
                            ((size_t)s->n_rows + 1) * sizeof *c->offsets));
   if (c->nulls)
     VDB_TRY(sealed_section(s, SEALED_NULL, field->id, c->nulls, s->n_rows));
-  bool sparse = field->type == VECDB_SPARSE_VECTOR;
-  struct vdb_column column = {.data = c->data, .offsets = c->offsets, .nulls = c->nulls,
-                              .width = field->width, .type = field->type};
-  if (field->type == VECDB_JSON)
-    return sealed_path_sections(c, &column);
-  if (!sparse && (!vdb_type_is_plain(field->type) ||
-                  field->scalar_index == VECDB_SCALAR_INDEX_NONE))
-    return VECDB_OK;
-  struct vdb_mem *mem = vdb_env_for(s->w->env, VDB_FOR_BUILD);
-  if (sparse)
-    return vdb_inverted_build(mem, &column, s->n_rows, s->out, field->id, s->err);
-  return vdb_attr_index_build(mem, &column, s->n_rows, field->scalar_index, s->out,
-                              field->id, s->err);
+  return sealed_column_indexes(c, field);
 }
 
 static int sealed_key_map(struct sealed_column *c, const struct vdb_field *field) {
@@ -286,8 +332,8 @@ static int sealed_sections(struct sealed_writer *s) {
   for (uint32_t f = 0; f < s->w->schema->n_fields; f++) {
     bool dense = vdb_type_is_dense(s->w->schema->fields[f].type);
     VDB_TRY(dense ? sealed_vectors(s, f) : sealed_scalar(s, f));
-    if (s->w->control &&
-        vdb_control_progress(s->w->control, "write", f + 1, s->w->schema->n_fields))
+    s->done++;
+    if (sealed_stop(s))
       return vdb_control_fail(s->w->control, s->err);
   }
   return VECDB_OK;

@@ -203,14 +203,20 @@ static int seg_check_keys(const struct vdb_seg *seg, struct vdb_control *control
 }
 
 /* Each posting must be a pair of its row: else searches would score what rows do not hold. */
-static int seg_check_inverted(const struct vdb_seg *seg, vecdb_error *err) {
+static int seg_check_inverted(const struct vdb_seg *seg, struct vdb_control *control,
+                              vecdb_error *err) {
   const struct vdb_sealed *s = seg->sealed;
-  for (uint32_t f = 0; f < s->n_fields; f++)
-    if (seg->schema->fields[f].type == VECDB_SPARSE_VECTOR &&
-        !vdb_inverted_matches(&s->inverted[f], &s->columns[f]))
-      return vdb_fail(err, VECDB_ERR_CORRUPT,
-                      "rows file %llu: the inverted index of field %u is not that of its rows",
-                      (unsigned long long)s->blob_id.file, f);
+  bool (*stop)(void *) = control ? vdb_control_stop : NULL;
+  for (uint32_t f = 0; f < s->n_fields; f++) {
+    if (seg->schema->fields[f].type != VECDB_SPARSE_VECTOR ||
+        vdb_inverted_matches(&s->inverted[f], &s->columns[f], stop, control))
+      continue;
+    if (control && vdb_control_poll(control))
+      return vdb_control_fail(control, err);
+    return vdb_fail(err, VECDB_ERR_CORRUPT,
+                    "rows file %llu: the inverted index of field %u is not that of its rows",
+                    (unsigned long long)s->blob_id.file, f);
+  }
   return VECDB_OK;
 }
 
@@ -221,6 +227,6 @@ VDB_INTERNAL int vdb_seg_check(const struct vdb_seg *seg, struct vdb_control *co
   for (uint32_t f = 0; f < seg->schema->n_fields; f++)
     if (seg->indexes[f])
       VDB_TRY(vdb_blob_verify(seg->indexes[f]->blob, stop, control, err));
-  VDB_TRY(seg_check_inverted(seg, err));
+  VDB_TRY(seg_check_inverted(seg, control, err));
   return seg_check_keys(seg, control, err);
 }

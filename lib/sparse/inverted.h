@@ -29,11 +29,18 @@ struct vdb_inverted {
   uint32_t n_rows;
 };
 
-/* Writes the sections for n rows of a checked column. Takes 24 bytes a pair while it sorts. Errors:
-   NO_MEMORY, those of `out`. */
-VDB_INTERNAL int vdb_inverted_build(struct vdb_mem *mem, const struct vdb_column *column,
-                                    uint32_t n, struct vdb_sect_writer *out, uint32_t number,
-                                    vecdb_error *err);
+struct vdb_inverted_build {
+  struct vdb_mem *mem;
+  const struct vdb_column *column; /* checked */
+  uint32_t n;
+  struct vdb_sect_writer *out;
+  uint32_t number;         /* of the sections */
+  bool (*stop)(void *arg); /* asked now and then; true cancels. NULL: never */
+  void *stop_arg;
+};
+/* Writes the sections for n rows. Takes 24 bytes a pair while it sorts. Errors: NO_MEMORY,
+   CANCELLED when stopped, those of `out`. */
+VDB_INTERNAL int vdb_inverted_build(const struct vdb_inverted_build *build, vecdb_error *err);
 /* Opens the sections over n rows that have so many pairs together. Errors: CORRUPT. */
 VDB_INTERNAL int vdb_inverted_open(const struct vdb_sect_reader *in, uint32_t number, uint32_t n,
                                    uint64_t pairs, struct vdb_inverted *out, vecdb_error *err);
@@ -44,9 +51,10 @@ struct vdb_postings {
 };
 VDB_INTERNAL struct vdb_postings vdb_inverted_find(const struct vdb_inverted *x, uint32_t index);
 /* Whether each posting is a pair of the column. As open has found equally many of both, each pair
-   then has its posting. */
+   then has its posting. `stop`, asked now and then, makes it false; NULL: never. */
 VDB_INTERNAL bool vdb_inverted_matches(const struct vdb_inverted *index,
-                                       const struct vdb_column *column);
+                                       const struct vdb_column *column, bool (*stop)(void *arg),
+                                       void *stop_arg);
 /* Offers all allowed rows that have an index in common with s->sparse to s->top, which is not
    sorted; `column` holds the same rows. Errors: NO_MEMORY. */
 VDB_INTERNAL int vdb_inverted_search(const struct vdb_inverted *index,

@@ -9,7 +9,8 @@ enum {
   INVERTED_DIGIT = 11, /* bits sorted by at a time */
   INVERTED_DIGITS = 3,
   INVERTED_VALUES = 1 << INVERTED_DIGIT,
-  INVERTED_BUFFER = 512 /* items written at a time */
+  INVERTED_BUFFER = 512, /* items written at a time */
+  INVERTED_POLL = 1 << 14 /* pairs: fewer are no long work */
 };
 
 struct inverted_item {
@@ -18,6 +19,7 @@ struct inverted_item {
 };
 
 struct inverted_build {
+  const struct vdb_inverted_build *of;
   struct inverted_item *items;
   size_t n;
   struct vdb_sect_writer *out;
@@ -61,11 +63,19 @@ static void inverted_pass(const struct inverted_item *from, struct inverted_item
     to[counts[inverted_digit(from[i].index, d)]++] = from[i];
 }
 
-/* Sorts `n` items by index, with room for as many behind them; returns where they are then. */
-static struct inverted_item *inverted_sort(struct inverted_item *items, size_t n) {
-  struct inverted_item *from = items, *to = items + n;
+/* Before a pass over n pairs: looks whether to stop, where it is a long one. */
+static int inverted_poll(const struct vdb_inverted_build *of, size_t n, vecdb_error *err) {
+  bool stopped = n >= INVERTED_POLL && of->stop && of->stop(of->stop_arg);
+  return stopped ? vdb_fail(err, VECDB_ERR_CANCELLED, "cancelled") : VECDB_OK;
+}
+
+/* Sorts `n` items by index, with room for as many behind them; *items is where they are then. */
+static int inverted_sort(const struct vdb_inverted_build *of, struct inverted_item **items,
+                         size_t n, vecdb_error *err) {
+  struct inverted_item *from = *items, *to = *items + n;
   for (unsigned d = 0; d < INVERTED_DIGITS; d++) {
     size_t counts[INVERTED_VALUES] = {0};
+    VDB_TRY(inverted_poll(of, n, err));
     for (size_t i = 0; i < n; i++)
       counts[inverted_digit(from[i].index, d)]++;
     if (n == 0 || counts[inverted_digit(from[0].index, d)] == n)
@@ -75,7 +85,8 @@ static struct inverted_item *inverted_sort(struct inverted_item *items, size_t n
     from = to;
     to = swap;
   }
-  return from;
+  *items = from;
+  return VECDB_OK;
 }
 
 static bool inverted_begins(const struct inverted_build *b, size_t i) {
@@ -118,6 +129,7 @@ static int inverted_put_begins(const struct inverted_build *b) {
 
 static int inverted_put_postings(const struct inverted_build *b) {
   struct vdb_posting buffer[INVERTED_BUFFER];
+  VDB_TRY(inverted_poll(b->of, b->n, b->err));
   VDB_TRY(b->out->begin(b->out, VDB_INVERTED_POSTINGS, b->number, b->err));
   for (size_t i = 0; i < b->n;) {
     size_t used = vdb_min_size(b->n - i, INVERTED_BUFFER);
@@ -128,18 +140,17 @@ static int inverted_put_postings(const struct inverted_build *b) {
   return b->out->end(b->out, b->err);
 }
 
-VDB_INTERNAL int vdb_inverted_build(struct vdb_mem *mem, const struct vdb_column *column,
-                                    uint32_t n, struct vdb_sect_writer *out, uint32_t number,
-                                    vecdb_error *err) {
-  size_t pairs = inverted_count(column, n);
-  struct inverted_item *items = vdb_alloc_array(mem, pairs, 2 * sizeof *items);
+VDB_INTERNAL int vdb_inverted_build(const struct vdb_inverted_build *build, vecdb_error *err) {
+  size_t pairs = inverted_count(build->column, build->n);
+  struct inverted_item *items = vdb_alloc_array(build->mem, pairs, 2 * sizeof *items);
   if (!items)
     return vdb_fail_memory(err);
-  inverted_collect(column, n, items);
-  struct inverted_build b = {inverted_sort(items, pairs), pairs, out, number, err};
-  int rc = inverted_put_indices(&b);
+  inverted_collect(build->column, build->n, items);
+  struct inverted_build b = {build, items, pairs, build->out, build->number, err};
+  int rc = inverted_sort(build, &b.items, pairs, err);
+  rc = rc ? rc : inverted_put_indices(&b);
   rc = rc ? rc : inverted_put_begins(&b);
   rc = rc ? rc : inverted_put_postings(&b);
-  vdb_free(mem, items);
+  vdb_free(build->mem, items);
   return rc;
 }

@@ -2,6 +2,8 @@
 #include "sparse/inverted.h"
 #include "sparse/inverted_format.h"
 
+enum { INVERTED_LOOK = 1 << 14 /* postings between two looks whether to stop */ };
+
 static int inverted_corrupt(uint32_t number, const char *what, vecdb_error *err) {
   return vdb_fail(err, VECDB_ERR_CORRUPT, "the inverted index of field %u: %s", number, what);
 }
@@ -79,10 +81,12 @@ static bool inverted_pair_is(struct vdb_bytes row, uint32_t index, float value) 
 }
 
 VDB_INTERNAL bool vdb_inverted_matches(const struct vdb_inverted *x,
-                                       const struct vdb_column *column) {
+                                       const struct vdb_column *column, bool (*stop)(void *arg),
+                                       void *stop_arg) {
   for (size_t i = 0; i < x->n_indices; i++)
     for (uint64_t p = x->begins[i]; p < x->begins[i + 1]; p++)
-      if (!inverted_pair_is(vdb_column_bytes(column, x->postings[p].row), x->indices[i],
+      if ((p % INVERTED_LOOK == INVERTED_LOOK - 1 && stop && stop(stop_arg)) ||
+          !inverted_pair_is(vdb_column_bytes(column, x->postings[p].row), x->indices[i],
                             x->postings[p].value))
         return false;
   return true;

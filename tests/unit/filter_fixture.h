@@ -426,8 +426,9 @@ static FX_UNUSED void fx_store_init(struct fx_store *store, struct vdb_mem *mem,
     int32_t kind = (int32_t)vdb_rng_below(&rng, 4);
     if (kind == VECDB_SCALAR_INDEX_NONE)
       continue;
-    FX_CHECK(vdb_attr_index_build(mem, &rows->columns[f], rows->n, kind, &store->writer, f, &err) ==
-             VECDB_OK);
+    struct vdb_attr_index_build build = {.mem = mem, .column = &rows->columns[f], .n = rows->n,
+                                         .kind = kind, .out = &store->writer, .number = f};
+    FX_CHECK(vdb_attr_index_build(&build, &err) == VECDB_OK);
     FX_CHECK(vdb_attr_index_open(mem, &store->reader, f, &fx_fields[f], rows->n, &store->indexes[f],
                                  &err) == VECDB_OK);
   }

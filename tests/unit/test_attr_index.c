@@ -101,6 +101,13 @@ static void sections_free(struct sections *s) {
   sections_init(s);
 }
 
+static int build(struct vdb_mem *mem, const struct vdb_column *column, size_t n, int32_t kind,
+                 struct sections *out, uint32_t number, vecdb_error *err) {
+  struct vdb_attr_index_build b = {.mem = mem, .column = column, .n = n, .kind = kind,
+                                   .out = &out->writer, .number = number};
+  return vdb_attr_index_build(&b, err);
+}
+
 /* ---- Columns ----------------------------------------------------------------------------------
    */
 
@@ -263,7 +270,7 @@ static void check_column(uint64_t seed, int32_t type, size_t n, uint32_t distinc
   sections_init(&s);
   data_make(&d, seed, type, n, distinct, nulls_in_16);
   int32_t kind = seed % 2 ? VECDB_SCALAR_INDEX_HASH : VECDB_SCALAR_INDEX_SORTED;
-  assert_int_equal(vdb_attr_index_build(&mem, &d.column, n, kind, &s.writer, 7, &err), VECDB_OK);
+  assert_int_equal(build(&mem, &d.column, n, kind, &s, 7, &err), VECDB_OK);
   assert_int_equal(mem.used, 0);
   int rc = vdb_attr_index_open(&mem, &s.reader, 7, &d.field, n, &x, &err);
   if (rc)
@@ -314,7 +321,7 @@ static void test_order(void **state) {
     int32_t type = kind ? VECDB_DOUBLE : VECDB_INT64;
     struct vdb_column c = {.data = (const uint8_t *)shuffled, .width = 8, .type = type};
     struct vdb_field f = {.name = "x", .type = type, .width = 8};
-    int rc = vdb_attr_index_build(&mem, &c, 8, VECDB_SCALAR_INDEX_SORTED, &s.writer, 0, &err);
+    int rc = build(&mem, &c, 8, VECDB_SCALAR_INDEX_SORTED, &s, 0, &err);
     assert_int_equal(rc, VECDB_OK);
     assert_int_equal(vdb_attr_index_open(&mem, &s.reader, 0, &f, 8, &x, &err), VECDB_OK);
     for (size_t i = 0; i < 8; i++) {
@@ -362,7 +369,7 @@ static void test_text_order(void **state) {
   sections_init(&s);
   struct data d = {.column = {.refs = rows, .type = VECDB_VARCHAR}, .rows = rows, .n = N,
                    .field = {.name = "x", .type = VECDB_VARCHAR}};
-  int rc = vdb_attr_index_build(&mem, &d.column, N, VECDB_SCALAR_INDEX_SORTED, &s.writer, 0, &err);
+  int rc = build(&mem, &d.column, N, VECDB_SCALAR_INDEX_SORTED, &s, 0, &err);
   assert_int_equal(rc, VECDB_OK);
   assert_int_equal(vdb_attr_index_open(&mem, &s.reader, 0, &d.field, N, &x, &err), VECDB_OK);
   for (size_t i = 0; i < N; i++)
@@ -383,7 +390,7 @@ static size_t sections_built(const struct vdb_column *c, size_t n, int32_t kind)
   vecdb_error err = {0};
   vdb_mem_init(&mem, NULL, 0);
   sections_init(&s);
-  assert_int_equal(vdb_attr_index_build(&mem, c, n, kind, &s.writer, 0, &err), VECDB_OK);
+  assert_int_equal(build(&mem, c, n, kind, &s, 0, &err), VECDB_OK);
   assert_int_equal(mem.used, 0);
   size_t built = s.n;
   sections_free(&s);
@@ -416,8 +423,7 @@ static void test_auto(void **state) {
   struct sections none;
   vecdb_error err = {0};
   sections_init(&none);
-  int rc = vdb_attr_index_build(NULL, &numbers, (size_t)UINT32_MAX + 1, VECDB_SCALAR_INDEX_AUTO,
-                                &none.writer, 0, &err);
+  int rc = build(NULL, &numbers, (size_t)UINT32_MAX + 1, VECDB_SCALAR_INDEX_AUTO, &none, 0, &err);
   assert_int_equal(rc, VECDB_ERR_LIMIT);
   assert_int_equal(sections_built(&texts, N, VECDB_SCALAR_INDEX_AUTO), 0); /* long and distinct */
   assert_true(sections_built(&texts, N, VECDB_SCALAR_INDEX_SORTED) > 0);
@@ -501,8 +507,7 @@ static void test_damage(void **state) {
       sections_init(&s);
       size_t n = k == 1 ? 128 : 200;
       data_make(&d, t * 10 + k, types[t], n, distinct[k], k % 2 ? 2 : 0);
-      int rc = vdb_attr_index_build(&mem, &d.column, n, VECDB_SCALAR_INDEX_SORTED, &s.writer, 7,
-                                    &err);
+      int rc = build(&mem, &d.column, n, VECDB_SCALAR_INDEX_SORTED, &s, 7, &err);
       assert_int_equal(rc, VECDB_OK);
       assert_int_equal(open_and_use(&s, &d), VECDB_OK);
       for (int i = 0; i < 1200; i++, total++)
@@ -532,7 +537,7 @@ static void test_checks(void **state) {
   vecdb_error err = {0};
   vdb_mem_init(&mem, NULL, 0);
   sections_init(&s);
-  int rc = vdb_attr_index_build(&mem, &d.column, N, VECDB_SCALAR_INDEX_HASH, &s.writer, 7, &err);
+  int rc = build(&mem, &d.column, N, VECDB_SCALAR_INDEX_HASH, &s, 7, &err);
   assert_int_equal(rc, VECDB_OK);
   assert_int_equal(s.n, 5);
   assert_int_equal(open_and_use(&s, &d), VECDB_OK);
@@ -592,8 +597,7 @@ static void test_no_memory(void **state) {
       struct vdb_attr_index *x = NULL;
       sections_init(&s);
       memfault_fail(&fault, nth, false);
-      int rc = vdb_attr_index_build(&tight, &d.column, d.n, VECDB_SCALAR_INDEX_AUTO, &s.writer, 7,
-                                    &err);
+      int rc = build(&tight, &d.column, d.n, VECDB_SCALAR_INDEX_AUTO, &s, 7, &err);
       assert_int_equal(tight.used, 0);
       if (rc == VECDB_OK)
         rc = vdb_attr_index_open(&tight, &s.reader, 7, &d.field, d.n, &x, &err);
@@ -621,11 +625,49 @@ static void test_writer_fails(void **state) {
       struct sections s;
       sections_init(&s);
       s.appends_left = nth;
-      rc = vdb_attr_index_build(&mem, &d.column, d.n, VECDB_SCALAR_INDEX_AUTO, &s.writer, 7, &err);
+      rc = build(&mem, &d.column, d.n, VECDB_SCALAR_INDEX_AUTO, &s, 7, &err);
       assert_true(rc == VECDB_OK || rc == VECDB_ERR_IO);
       assert_int_equal(mem.used, 0);
       sections_free(&s);
     }
+    gen_free(&d.g);
+  }
+}
+
+static bool stop_at(void *arg) {
+  int *left = arg;
+  return (*left)-- == 0;
+}
+
+/* Stopped at each of its looks in turn: there are some for every so many rows, and nothing is left
+   of a build that ends there. */
+static void test_stopped(void **state) {
+  (void)state;
+  static const int32_t of[] = {VECDB_VARCHAR, VECDB_INT64};
+  for (size_t t = 0; t < VDB_COUNT(of); t++) {
+    struct data d;
+    struct vdb_mem mem;
+    vecdb_error err = {0};
+    int looks = 0;
+    vdb_mem_init(&mem, NULL, 0);
+    data_make(&d, t + 1, of[t], 20000, 1000000, 0);
+    for (int rc = VECDB_ERR_CANCELLED; rc; looks++) {
+      struct sections s;
+      sections_init(&s);
+      int left = looks;
+      struct vdb_attr_index_build b = {.mem = &mem, .column = &d.column, .n = d.n,
+                                       .kind = VECDB_SCALAR_INDEX_SORTED, .out = &s.writer,
+                                       .stop = stop_at, .stop_arg = &left};
+      s.appends_left = 0; /* nothing is written before the sorting is done */
+      rc = vdb_attr_index_build(&b, &err);
+      if (rc == VECDB_ERR_IO)
+        rc = VECDB_OK;
+      assert_true(rc == VECDB_OK || rc == VECDB_ERR_CANCELLED);
+      assert_int_equal(mem.used, 0);
+      assert_int_equal(left == -1, rc == VECDB_ERR_CANCELLED);
+      sections_free(&s);
+    }
+    assert_true(looks > 6);
     gen_free(&d.g);
   }
 }
@@ -636,6 +678,7 @@ int main(void) {
       cmocka_unit_test(test_text_order),   cmocka_unit_test(test_auto),
       cmocka_unit_test(test_damage),       cmocka_unit_test(test_checks),
       cmocka_unit_test(test_no_memory),    cmocka_unit_test(test_writer_fails),
+      cmocka_unit_test(test_stopped),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

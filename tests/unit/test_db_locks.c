@@ -350,6 +350,54 @@ static void kicks_do_not_hurry_what_failed(void **state) {
   at_remove(folder);
 }
 
+/* ---- closing while background work is in a part that tells nobody how far it is ---- */
+
+static struct {
+  vecdb_vfs vfs;
+  vecdb *_Atomic db;
+  _Atomic bool met;
+} closing;
+
+/* An index that was just built is opened to be measured: not before the database is closed. */
+static int closing_open(const vecdb_vfs *vfs, const char *path, int mode, vecdb_file **out) {
+  if (strstr(path, ".idx") && mode != VECDB_OPEN_CREATE && atomic_load(&closing.db)) {
+    atomic_store(&closing.met, true);
+    while (!atomic_load(&atomic_load(&closing.db)->closing))
+      sched_yield();
+  }
+  return vdb_vfs_posix()->open(vfs, path, mode, out);
+}
+
+static void closing_ends_what_only_polls(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  closing.vfs = *vdb_vfs_posix();
+  closing.vfs.open = closing_open;
+  o.vfs = &closing.vfs;
+  o.seal_rows = 2000;
+  o.index_rows = 100;
+  vecdb *db = at_open(at_path(folder, "db"), &o);
+  atomic_store(&closing.db, db);
+  vecdb_collection *coll = at_small(db, "c");
+  for (int i = 0; i < 3; i++)
+    at_put(coll, i * 1000, 1000);
+  while (!atomic_load(&closing.met))
+    sched_yield();
+  vecdb_collection_release(coll);
+  at_close(db);
+  atomic_store(&closing.db, NULL);
+  o.flags = VECDB_HOST_DRIVEN;
+  db = at_open(at_path(folder, "db"), &o);
+  at_ok(vecdb_collection_get(db, "c", &coll, &at_err));
+  assert_true(stats_of(coll).jobs_pending > 0); /* the index, which was not measured */
+  at_ok(vecdb_wait(coll, NULL, &at_err));
+  assert_int_equal(stats_of(coll).jobs_pending, 0);
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(flush_all_skips_nobody),
@@ -357,6 +405,7 @@ int main(void) {
       cmocka_unit_test(deletes_by_filter_let_others_write),
       cmocka_unit_test(many_segments_may_come),
       cmocka_unit_test(kicks_do_not_hurry_what_failed),
+      cmocka_unit_test(closing_ends_what_only_polls),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,10 +65,16 @@ static int rows_open(const struct rows *r, const struct ix_sections *sections,
   return vdb_inverted_open(&sections->reader, 3, r->n, r->offsets[r->n] / 8, out, &err);
 }
 
-static void rows_build(const struct rows *r, struct vdb_mem *mem, struct ix_sections *sections) {
+static int rows_write(const struct rows *r, struct vdb_mem *mem, struct ix_sections *sections,
+                      bool (*stop)(void *arg), void *stop_arg) {
+  struct vdb_inverted_build build = {mem, &r->column, r->n, &sections->writer, 3, stop, stop_arg};
   vecdb_error err;
+  return vdb_inverted_build(&build, &err);
+}
+
+static void rows_build(const struct rows *r, struct vdb_mem *mem, struct ix_sections *sections) {
   ix_sections_init(sections);
-  assert_int_equal(vdb_inverted_build(mem, &r->column, r->n, &sections->writer, 3, &err), VECDB_OK);
+  assert_int_equal(rows_write(r, mem, sections, NULL, NULL), VECDB_OK);
 }
 
 /* By the index, and row by row: the same rows with the same keys. */
@@ -101,7 +107,7 @@ static void as_scans(void **state) {
     rows_make(&r, sizes[s], s % 2 ? 3 : 5000, s + 1);
     rows_build(&r, &mem, &sections);
     assert_int_equal(rows_open(&r, &sections, &x), VECDB_OK);
-    assert_true(vdb_inverted_matches(&x, &r.column));
+    assert_true(vdb_inverted_matches(&x, &r.column, NULL, NULL));
     size_t words = vdb_bits_words(r.n);
     uint64_t *allow = calloc(words, sizeof *allow);
     for (int q = 0; q < 30; q++) {
@@ -133,10 +139,10 @@ static void not_its_rows(void **state) {
   rows_build(&r, &mem, &sections);
   assert_int_equal(rows_open(&r, &sections, &x), VECDB_OK);
   r.pairs[20].value += 1;
-  assert_false(vdb_inverted_matches(&x, &r.column));
+  assert_false(vdb_inverted_matches(&x, &r.column, NULL, NULL));
   r.pairs[20].value -= 1;
   r.pairs[20].index ^= 1u << 30;
-  assert_false(vdb_inverted_matches(&x, &r.column));
+  assert_false(vdb_inverted_matches(&x, &r.column, NULL, NULL));
   ix_sections_free(&sections);
   rows_free(&r);
 }
@@ -153,7 +159,7 @@ static void use_damaged(const struct vdb_inverted *x, const struct rows *r, stru
   assert_int_equal(vdb_inverted_search(x, &r->column, &search, &err), VECDB_OK);
   for (size_t i = 0; i < search.top.n; i++)
     assert_in_range(found[i].row, 0, r->n - 1);
-  assert_false(vdb_inverted_matches(x, &r->column));
+  assert_false(vdb_inverted_matches(x, &r->column, NULL, NULL));
 }
 
 /* Each bit of each section, and each length: refused, or the search keeps to its rows. */
@@ -187,6 +193,41 @@ static void damage(void **state) {
   rows_free(&r);
 }
 
+static bool stop_at(void *arg) {
+  int *left = arg;
+  return (*left)-- == 0;
+}
+
+/* Building and comparing look now and then whether to stop, and do. */
+static void stopped(void **state) {
+  (void)state;
+  struct vdb_mem mem;
+  struct rows r;
+  struct ix_sections sections;
+  struct vdb_inverted x;
+  int looks = 0;
+  vdb_mem_init(&mem, NULL, 0);
+  rows_make(&r, 20000, 5000, 3);
+  for (int rc = VECDB_ERR_CANCELLED; rc; looks++) {
+    int left = looks;
+    ix_sections_init(&sections);
+    rc = rows_write(&r, &mem, &sections, stop_at, &left);
+    assert_true(rc == VECDB_OK || rc == VECDB_ERR_CANCELLED);
+    assert_int_equal(mem.used, 0);
+    if (rc)
+      ix_sections_free(&sections);
+  }
+  assert_true(looks > 2);
+  assert_int_equal(rows_open(&r, &sections, &x), VECDB_OK);
+  int left = -1;
+  assert_true(vdb_inverted_matches(&x, &r.column, stop_at, &left));
+  assert_true(left < -2);
+  left = 1;
+  assert_false(vdb_inverted_matches(&x, &r.column, stop_at, &left));
+  ix_sections_free(&sections);
+  rows_free(&r);
+}
+
 static void no_memory(void **state) {
   (void)state;
   struct memfault fault;
@@ -201,7 +242,7 @@ static void no_memory(void **state) {
     vecdb_error err;
     ix_sections_init(&sections);
     memfault_fail(&fault, nth, false);
-    rc = vdb_inverted_build(&mem, &r.column, r.n, &sections.writer, 3, &err);
+    rc = rows_write(&r, &mem, &sections, NULL, NULL);
     assert_true(rc == VECDB_OK || rc == VECDB_ERR_NO_MEMORY);
     assert_int_equal(memfault_failed(&fault) > 0, rc != VECDB_OK);
     struct vdb_inverted x;
@@ -223,6 +264,7 @@ static void no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(as_scans), cmocka_unit_test(not_its_rows),
-                                     cmocka_unit_test(damage), cmocka_unit_test(no_memory)};
+                                     cmocka_unit_test(damage), cmocka_unit_test(stopped),
+                                     cmocka_unit_test(no_memory)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -363,8 +363,9 @@ typedef struct vecdb_options {
                                          database */
   uint64_t cache_bytes; /* of memory_limit, for results of searches for the nearest rows of one
                            query: the same one over the same data is answered from there, with the
-                           same hits. Not in collections whose rows expire. 0: none; at least
-                           65,536 */
+                           same hits. Not in collections whose rows expire. While it is full a
+                           result is kept from the second time on that it is asked for, in place of
+                           what was not asked for longest. 0: none; at least 65,536 */
   const char *device;        /* that searches may use: "gpu" or "gpu:N", VECDB_ERR_UNSUPPORTED if
                                 there is none; "auto": one, if there is; NULL or "cpu": none. Exact
                                 scans give the same hits and scores with one: what it finds is
@@ -656,9 +657,10 @@ typedef struct vecdb_string {
  * field. `path` is written as behind the field's name in a filter, `["price"]` or `["a"]["b"][0]`,
  * of constant keys and places; the name may stand before it. `type` says which values are kept:
  * DOUBLE numbers, VARCHAR texts, BOOL truth values. Filters that compare the place with constants
- * of the type (== != < <= > >=, `in`, `like "prefix%"`, a truth value by itself) find rows by it;
- * the others, such as `is null` and the functions on arrays, read the texts, and what passes is the
- * same with an index and without one. A path may have an index of each type.
+ * of the type (== != < <= > >=, `in`, `like "prefix%"`, a truth value by itself) find rows by it,
+ * and those that ask whether something stands there (`is null`, `exists`) by an index of any type;
+ * the others, such as arithmetic and the functions on arrays, read the texts, and what passes is
+ * the same with an index and without one. A path may have an index of each type.
  */
 typedef struct vecdb_json_index {
   const char *path; /* a schema that the library gives has it as `["key"]` and `[0]`; in its keys

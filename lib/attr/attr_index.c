@@ -16,6 +16,8 @@ struct vdb_attr_index {
   uint32_t dense_rows;               /* rows of all of them */
   const uint32_t *apart;
   size_t n_apart;
+  const uint32_t *others; /* rows where something of another type stands; NULL: not known */
+  size_t n_others;
 };
 
 /* What opening reads from. */
@@ -164,17 +166,32 @@ static int aix_open_values(const struct aix_source *s, struct vdb_attr_index *x,
   return VECDB_OK;
 }
 
+static bool aix_rows_fit(const struct vdb_attr_index *x, const uint32_t *rows, size_t n) {
+  bool good = x->n_apart + x->n_others <= x->head.n_nulls;
+  for (size_t i = 0; good && i < n; i++)
+    good = rows[i] < x->head.n_rows && (i == 0 || rows[i - 1] < rows[i]);
+  return good;
+}
+
+/* Rows that count as null, though something stands there. */
 static int aix_open_apart(const struct aix_source *s, struct vdb_attr_index *x, vecdb_error *err) {
   const void *data = NULL;
   size_t bytes = 0;
+  bool good = true;
   VDB_TRY(s->in->find(s->in, VDB_AIX_APART, s->number, false, &data, &bytes, err));
-  if (!data)
-    return VECDB_OK;
-  x->apart = data;
-  x->n_apart = bytes / sizeof *x->apart;
-  bool good = bytes % sizeof *x->apart == 0 && x->n_apart <= x->head.n_nulls;
-  for (size_t i = 0; good && i < x->n_apart; i++)
-    good = x->apart[i] < x->head.n_rows && (i == 0 || x->apart[i - 1] < x->apart[i]);
+  if (data) {
+    x->apart = data;
+    x->n_apart = bytes / sizeof *x->apart;
+    good = bytes % sizeof *x->apart == 0 && aix_rows_fit(x, x->apart, x->n_apart);
+  }
+  VDB_TRY(s->in->find(s->in, VDB_AIX_ELSE, s->number, false, &data, &bytes, err));
+  if (data && good) {
+    const uint32_t *counted = data;
+    good = bytes % sizeof *counted == 0 && bytes > 0 && counted[0] == bytes / sizeof *counted - 1;
+    x->others = counted + 1;
+    x->n_others = good ? counted[0] : 0;
+    good = good && aix_rows_fit(x, x->others, x->n_others);
+  }
   return good ? VECDB_OK : aix_damage(s, "the rows kept apart do not ascend or are too many", err);
 }
 
@@ -232,6 +249,26 @@ VDB_INTERNAL int32_t vdb_attr_index_type(const struct vdb_attr_index *index) {
 VDB_INTERNAL const uint32_t *vdb_attr_index_apart(const struct vdb_attr_index *index, size_t *n) {
   *n = index->n_apart;
   return index->apart;
+}
+
+VDB_INTERNAL bool vdb_attr_index_nothing(const struct vdb_attr_index *index, size_t *n) {
+  *n = (size_t)index->head.n_nulls - index->n_apart - index->n_others;
+  return index->others != NULL;
+}
+
+VDB_INTERNAL void vdb_attr_index_mark_nothing(const struct vdb_attr_index *index, uint64_t *bits) {
+  const struct vdb_attr_range all = {NULL, NULL, false, false};
+  size_t n = (size_t)index->head.n_rows, words = vdb_bits_words(n);
+  memset(bits, 0, words * sizeof *bits);
+  vdb_attr_index_mark(index, all, bits);
+  for (size_t i = 0; i < index->n_apart; i++)
+    vdb_bit_set(bits, index->apart[i]);
+  for (size_t i = 0; i < index->n_others; i++)
+    vdb_bit_set(bits, index->others[i]);
+  for (size_t w = 0; w < words; w++)
+    bits[w] = ~bits[w];
+  if (n % 64 != 0)
+    bits[words - 1] &= ((uint64_t)1 << (n % 64)) - 1;
 }
 
 /* The first value that is not below `bound`, or (after) that is above it. */

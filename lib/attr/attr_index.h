@@ -20,16 +20,24 @@ struct vdb_attr_range {
   bool high_open;
 };
 
+struct vdb_attr_index_build {
+  struct vdb_mem *mem;
+  const struct vdb_column *column;
+  size_t n;
+  int32_t kind; /* a vecdb_scalar_index */
+  struct vdb_sect_writer *out;
+  uint32_t number;         /* of the sections: the field's */
+  bool (*stop)(void *arg); /* asked now and then; true cancels. NULL: never */
+  void *stop_arg;
+};
+
 /*
- * Builds the index of a column and writes its sections under `number` (the field). `kind` is a
- * vecdb_scalar_index. AUTO makes a SORTED one, and writes nothing at all where no index pays: under
- * 256 rows, and for long texts (over 64 bytes in the mean) that are distinct in more than half of
- * the rows. NONE, ARRAYs and vectors write nothing. Errors: LIMIT (rows past 2^32 - 1), NO_MEMORY,
- * those of `out`.
+ * Builds the index of a column and writes its sections. AUTO makes a SORTED one, and writes nothing
+ * at all where no index pays: under 256 rows, and for long texts (over 64 bytes in the mean) that
+ * are distinct in more than half of the rows. NONE, ARRAYs and vectors write nothing. Errors: LIMIT
+ * (rows past 2^32 - 1), NO_MEMORY, CANCELLED when stopped, those of `out`.
  */
-VDB_INTERNAL int vdb_attr_index_build(struct vdb_mem *mem, const struct vdb_column *column,
-                                      size_t n, int32_t kind, struct vdb_sect_writer *out,
-                                      uint32_t number, vecdb_error *err);
+VDB_INTERNAL int vdb_attr_index_build(const struct vdb_attr_index_build *build, vecdb_error *err);
 /* Opens from sections after checking structure in O(size); *out NULL when the field has none. The
    sections stay borrowed. Errors: CORRUPT, NO_MEMORY. */
 VDB_INTERNAL int vdb_attr_index_open(struct vdb_mem *mem, const struct vdb_sect_reader *in,
@@ -53,5 +61,9 @@ VDB_INTERNAL int32_t vdb_attr_index_type(const struct vdb_attr_index *index);
 /* Rows of which the index does not know the value, *n of them, ascending: they are among the nulls,
    and only the rows themselves tell. */
 VDB_INTERNAL const uint32_t *vdb_attr_index_apart(const struct vdb_attr_index *index, size_t *n);
+/* Whether the index of a JSON path knows where nothing stands, or JSON's null: in *n rows. */
+VDB_INTERNAL bool vdb_attr_index_nothing(const struct vdb_attr_index *index, size_t *n);
+/* Sets the bits of those rows, and leaves no other; only after vdb_attr_index_nothing was true. */
+VDB_INTERNAL void vdb_attr_index_mark_nothing(const struct vdb_attr_index *index, uint64_t *bits);
 
 #endif

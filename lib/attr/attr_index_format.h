@@ -9,6 +9,8 @@
  *   AIXR  u32 rows by value and then row, of all values but the dense ones
  *   AIXB  per dense value, in order, a bitmap of u64 words over all rows
  *   AIXS  u32 rows, ascending, that are kept apart: they count as null, but are not (path_index.h)
+ *   AIXE  u32 how many, and u32 rows, ascending, that count as null as something else stands there;
+ *         of JSON paths alone, and not in files of before it was thought of
  *
  * A value is dense when more than 1/32 of all rows have it, which is where a bitmap is smaller than
  * its list; so there are at most 31. A range of values is then one run of AIXR and some bitmaps,
@@ -26,6 +28,7 @@
 #define VDB_AIX_ROWS VDB_TAG('A', 'I', 'X', 'R')
 #define VDB_AIX_BITMAPS VDB_TAG('A', 'I', 'X', 'B')
 #define VDB_AIX_APART VDB_TAG('A', 'I', 'X', 'S')
+#define VDB_AIX_ELSE VDB_TAG('A', 'I', 'X', 'E')
 
 enum { VDB_AIX_VERSION = 1, VDB_AIX_DENSE = 32, VDB_AIX_MAX_DENSE = VDB_AIX_DENSE - 1 };
 

@@ -17,7 +17,8 @@ static bool filter_estimate_leaf(const struct vdb_filter *filter, uint32_t at,
                                  const struct vdb_filter_rows *rows, size_t *count, bool *exact) {
   const struct filter_node *leaf = vdb_filter_leaf(filter, at);
   size_t apart;
-  if (leaf->op == FILTER_OP_NULLS) {
+  bool nulls = leaf->op == FILTER_OP_NULLS, path = filter->nodes[at].shadow != FILTER_NONE;
+  if (nulls && !path) {
     if (rows->columns[leaf->field].nulls && (!rows->indexes || !rows->indexes[leaf->field]))
       return false;
     *count =
@@ -29,9 +30,11 @@ static bool filter_estimate_leaf(const struct vdb_filter *filter, uint32_t at,
   if ((negated && vdb_filter_loses(filter, at)) ||
       !vdb_filter_index_count(filter, at, rows, count))
     return false;
-  size_t nulls = vdb_attr_index_nulls(rows->indexes[leaf->field]);
+  size_t known = rows->n - (nulls ? 0 : vdb_attr_index_nulls(rows->indexes[leaf->field]));
   if (negated)
-    *count = rows->n - nulls - vdb_min_size(*count, rows->n - nulls);
+    *count = known - vdb_min_size(*count, known);
+  if (nulls)
+    return true;
   vdb_attr_index_apart(rows->indexes[leaf->field], &apart);
   *count += apart;
   *exact = *exact && apart == 0;

@@ -298,18 +298,31 @@ static struct filter_value filter_json_value(struct filter_json *j, int type, ui
   return v;
 }
 
-VDB_INTERNAL struct filter_value vdb_filter_json_at(const uint8_t *steps, size_t n_steps, int type,
-                                                    struct vdb_bytes text, uint8_t *scratch) {
-  struct filter_json j = {text.data, text.data + text.n};
-  struct filter_value v = {false, {0}};
+/* As filter_json_find, along packed steps. */
+static bool filter_json_follow(const uint8_t *steps, size_t n_steps, struct filter_json *j,
+                               uint8_t *scratch) {
   const uint8_t *end = steps + n_steps;
   struct vdb_json_step step;
   while (vdb_json_path_step(&steps, end, &step)) {
     struct vdb_bytes key = {step.key, step.n};
-    if (!(step.place ? filter_json_place(&j, step.n) : filter_json_member(&j, key, scratch)))
-      return v;
+    if (!(step.place ? filter_json_place(j, step.n) : filter_json_member(j, key, scratch)))
+      return false;
   }
-  return filter_json_peek(&j) < 0 ? v : filter_json_value(&j, type, scratch);
+  return filter_json_peek(j) >= 0;
+}
+
+VDB_INTERNAL struct filter_value vdb_filter_json_at(const uint8_t *steps, size_t n_steps, int type,
+                                                    struct vdb_bytes text, uint8_t *scratch) {
+  struct filter_json j = {text.data, text.data + text.n};
+  struct filter_value v = {false, {0}};
+  bool there = filter_json_follow(steps, n_steps, &j, scratch);
+  return there ? filter_json_value(&j, type, scratch) : v;
+}
+
+VDB_INTERNAL bool vdb_filter_json_there(const uint8_t *steps, size_t n_steps,
+                                        struct vdb_bytes text, uint8_t *scratch) {
+  struct filter_json j = {text.data, text.data + text.n};
+  return filter_json_follow(steps, n_steps, &j, scratch) && !filter_json_word(&j, "null");
 }
 
 static uint32_t filter_json_in(const struct vdb_filter *filter, const struct filter_set *set,

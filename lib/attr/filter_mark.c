@@ -170,6 +170,12 @@ static bool filter_mark_leaf(const struct vdb_filter *filter, const struct filte
     return filter_mark_set(filter, leaf, rows, count, bits);
   case FILTER_OP_LIKE:
     return filter_mark_like(filter, leaf, rows, count, bits);
+  case FILTER_OP_NULLS: /* of a JSON path: other indexes do not know */
+    if (!vdb_attr_index_nothing(rows->indexes[leaf->field], count))
+      return false;
+    if (bits)
+      vdb_attr_index_mark_nothing(rows->indexes[leaf->field], bits);
+    return true;
   default:
     return false;
   }

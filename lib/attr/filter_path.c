@@ -26,18 +26,26 @@ static bool filter_path_is(const struct filter_binding *b, uint32_t step,
   return at == end;
 }
 
-/* The index that holds what a JSON node asks for, as a field; FILTER_NONE: there is none. */
+/* An index of the place that a JSON node asks for, as a field; FILTER_NONE: there is none. Of the
+   type alone, unless that is 0. */
+static uint32_t filter_path_at(const struct filter_binding *b, const struct filter_node *json,
+                               int32_t type) {
+  for (uint32_t i = 0; i < b->schema->n_paths; i++) {
+    const struct vdb_json_path *path = &b->schema->paths[i];
+    if (path->field == json->field && (type == 0 || path->type == type) &&
+        filter_path_is(b, json->right, path))
+      return b->schema->n_fields + i;
+  }
+  return FILTER_NONE;
+}
+
+/* The one that holds what a JSON node asks for, and its type. */
 static uint32_t filter_path_field(const struct filter_binding *b, const struct filter_node *json,
                                   int32_t *type) {
   *type = json->type == FILTER_TEXT   ? VECDB_VARCHAR
           : json->type == FILTER_BOOL ? VECDB_BOOL
                                       : VECDB_DOUBLE;
-  for (uint32_t i = 0; i < b->schema->n_paths; i++) {
-    const struct vdb_json_path *path = &b->schema->paths[i];
-    if (path->field == json->field && path->type == *type && filter_path_is(b, json->right, path))
-      return b->schema->n_fields + i;
-  }
-  return FILTER_NONE;
+  return filter_path_at(b, json, *type);
 }
 
 static bool filter_path_value(const struct filter_binding *b, uint32_t at) {
@@ -71,6 +79,20 @@ static void filter_path_copy(struct vdb_filter *filter, uint32_t at, uint32_t fi
   shadow->low.text = shadow->high.text = prefix;
 }
 
+/* Whether something stands at a place: any index of it knows. */
+static int filter_path_nulls(struct filter_binding *b, uint32_t at) {
+  uint32_t shadow, field = filter_path_at(b, &b->filter->nodes[at], 0);
+  if (field == FILTER_NONE)
+    return VECDB_OK;
+  VDB_TRY(filter_path_node(b, b->filter->nodes[at].pos, &shadow));
+  b->filter->nodes[at].shadow = shadow;
+  if (shadow == FILTER_NONE)
+    return VECDB_OK;
+  b->filter->nodes[shadow].op = FILTER_OP_NULLS;
+  b->filter->nodes[shadow].field = field;
+  return VECDB_OK;
+}
+
 VDB_INTERNAL int vdb_filter_path_bind(struct filter_binding *b, uint32_t at) {
   static const uint8_t mirrored[] = {FILTER_EQ, FILTER_NE, FILTER_GT,
                                      FILTER_GE, FILTER_LT, FILTER_LE};
@@ -78,6 +100,8 @@ VDB_INTERNAL int vdb_filter_path_bind(struct filter_binding *b, uint32_t at) {
   uint32_t json = node.op == FILTER_OP_JSON ? at : node.left, constant = node.right, shadow;
   int cmp = node.cmp;
   int32_t type;
+  if (node.op == FILTER_OP_JSON && node.cmp == FILTER_JSON_NULL)
+    return filter_path_nulls(b, at);
   if (node.op == FILTER_OP_CMP && filter_path_value(b, node.right)) {
     json = node.right;
     constant = node.left;

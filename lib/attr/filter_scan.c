@@ -244,6 +244,11 @@ static void filter_scan_settle(struct filter_scan *s, uint32_t at, uint64_t *yes
   struct vdb_attr_range all = {NULL, NULL, false, false};
   size_t n;
   const uint32_t *apart = vdb_attr_index_apart(index, &n);
+  if (vdb_filter_leaf(s->filter, at)->op == FILTER_OP_NULLS) { /* never unknown */
+    for (size_t w = 0; vdb_filter_negated(s->filter, at) && w < vdb_bits_words(s->rows->n); w++)
+      yes[w] = ~yes[w];
+    return;
+  }
   if (known)
     vdb_attr_index_mark(index, all, known);
   for (size_t w = 0; vdb_filter_negated(s->filter, at) && w < vdb_bits_words(s->rows->n); w++)
@@ -263,6 +268,8 @@ static uint64_t filter_scan_mark_cost(const struct filter_scan *s, uint32_t at, 
                                       bool known) {
   size_t apart, words = vdb_bits_words(s->rows->n);
   uint64_t cost = (uint64_t)count * FILTER_SCAN_MARK + words;
+  if (vdb_filter_leaf(s->filter, at)->op == FILTER_OP_NULLS) /* the others are marked */
+    return (uint64_t)(s->rows->n - count) * FILTER_SCAN_MARK + words;
   vdb_attr_index_apart(s->rows->indexes[vdb_filter_leaf(s->filter, at)->field], &apart);
   return cost + (known ? (uint64_t)s->rows->n * FILTER_SCAN_MARK : 0) +
          (uint64_t)apart * (FILTER_SCAN_JSON + FILTER_SCAN_SINGLE);
@@ -274,7 +281,8 @@ static int filter_scan_mark(struct filter_scan *s, uint32_t at, size_t limit, bo
   const struct filter_node *node = &s->filter->nodes[at];
   size_t count, n_nodes = s->filter->n_nodes, words = vdb_bits_words(s->rows->n);
   bool path = node->shadow != FILTER_NONE,
-       known = path && (under || vdb_filter_negated(s->filter, at));
+       nulls = vdb_filter_leaf(s->filter, at)->op == FILTER_OP_NULLS,
+       known = path && !nulls && (under || vdb_filter_negated(s->filter, at));
   if (s->stopped || s->n_marks >= FILTER_SCAN_MARKS || (known && vdb_filter_loses(s->filter, at)) ||
       !vdb_filter_index_count(s->filter, at, s->rows, &count))
     return VECDB_OK;

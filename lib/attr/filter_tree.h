@@ -378,6 +378,9 @@ VDB_INTERNAL struct filter_value vdb_filter_json(const struct vdb_filter *filter
 /* What stands at the steps of a path (json_path.h), as a filter_type; scratch is not NULL. */
 VDB_INTERNAL struct filter_value vdb_filter_json_at(const uint8_t *steps, size_t n_steps, int type,
                                                     struct vdb_bytes text, uint8_t *scratch);
+/* Whether something stands there that is not null. */
+VDB_INTERNAL bool vdb_filter_json_there(const uint8_t *steps, size_t n_steps,
+                                        struct vdb_bytes text, uint8_t *scratch);
 
 /* ---- filter_eval.c ---- */
 

@@ -3,7 +3,8 @@
  * column of the index's type, and that gets an index as any other (attr_index.h). Rows where
  * nothing stands, or a value of another type, are its nulls. Numbers of 2^53 and beyond may not be
  * what their double is, so their rows are kept apart (vdb_attr_index_apart), to be looked at in
- * their texts.
+ * their texts. Rows with a value of another type are listed too, so that the index knows where
+ * nothing stands (vdb_attr_index_nothing).
  */
 #ifndef VDB_PATH_INDEX_H
 #define VDB_PATH_INDEX_H

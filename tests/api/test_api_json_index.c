@@ -87,7 +87,10 @@ static int leaf(char *out, size_t room) {
 /* A truth value by itself, or null. */
 static int word(char *out, size_t room) {
   static const char *const ends[] = {"", " == true", " != false", " is null", " is not null"};
-  return snprintf(out, room, "%s%s", places[below(AT_COUNT(places))], ends[below(5)]);
+  const char *place = places[below(AT_COUNT(places))];
+  if (below(6) == 0)
+    return snprintf(out, room, "exists %s", place);
+  return snprintf(out, room, "%s%s", place, ends[below(5)]);
 }
 
 static int expression(char *out, size_t room, int depth) {
@@ -203,6 +206,7 @@ static void test_same(void **state) {
   assert_true(explained(both[1], "meta['a'] > 1", "[\"a\"] by its index (DOUBLE)"));
   assert_false(explained(both[1], "meta['a'] like 'b%'", "DOUBLE"));
   assert_false(explained(both[1], "meta['b'] > 1", "by its index"));
+  assert_true(explained(both[1], "not exists meta['o']['key']", "by its index (DOUBLE)"));
   fill(both, ROWS / 2, ROWS + ROWS / 2);
   compare(both, "in files and in memory");
   release(both);

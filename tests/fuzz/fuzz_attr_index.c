@@ -9,12 +9,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { FUZZ_SECTIONS = 7, FUZZ_BOUNDS = 8 };
+enum { FUZZ_SECTIONS = 8, FUZZ_BOUNDS = 8 };
 
 static const uint32_t fuzz_tags[FUZZ_SECTIONS] = {VDB_AIX_HEADER,  VDB_AIX_VALUES,
                                                   VDB_AIX_OFFSETS, VDB_AIX_STARTS,
                                                   VDB_AIX_ROWS,    VDB_AIX_BITMAPS,
-                                                  VDB_AIX_APART};
+                                                  VDB_AIX_APART,   VDB_AIX_ELSE};
 
 struct fuzz_reader {
   struct vdb_sect_reader reader;
@@ -55,6 +55,18 @@ static void fuzz_ask(const struct vdb_attr_index *x, size_t n, const uint8_t *bo
   }
 }
 
+/* Where nothing stands: as many rows as it says, but for rows that are listed twice. */
+static void fuzz_nothing(const struct vdb_attr_index *x, size_t n) {
+  uint64_t bits[4] = {0};
+  size_t said;
+  if (!vdb_attr_index_nothing(x, &said))
+    return;
+  vdb_attr_index_mark_nothing(x, bits);
+  size_t marked = vdb_bits_count(bits, 256);
+  if (said > n || marked < said || marked != vdb_bits_count(bits, n))
+    abort();
+}
+
 static void fuzz_use(const struct vdb_attr_index *x, size_t n, struct vdb_reader in, int32_t type) {
   uint8_t bounds[16] = {0};
   size_t n_apart;
@@ -64,6 +76,7 @@ static void fuzz_use(const struct vdb_attr_index *x, size_t n, struct vdb_reader
   for (size_t i = 0; i < n_apart; i++)
     if (apart[i] >= n || (i > 0 && apart[i - 1] >= apart[i]))
       abort();
+  fuzz_nothing(x, n);
   for (int i = 0; i < FUZZ_BOUNDS; i++) {
     const void *p = vdb_read_bytes(&in, sizeof bounds);
     if (p)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "attr/attr_index_format.h"
 #include "attr/filter_tree.h"
 #include "attr/path_index.h"
 #include "filter_fixture.h"
@@ -353,9 +354,10 @@ static void tf_all_indexes(struct fx_store *store, const struct fx_rows *rows) {
     unsigned f = fields[i];
     vdb_attr_index_close(&tf_mem, store->indexes[f]);
     uint32_t number = f + 100;
-    assert_int_equal(vdb_attr_index_build(&tf_mem, &rows->columns[f], rows->n,
-                                          VECDB_SCALAR_INDEX_SORTED, &store->writer, number, &err),
-                     VECDB_OK);
+    struct vdb_attr_index_build build = {.mem = &tf_mem, .column = &rows->columns[f],
+                                         .n = rows->n, .kind = VECDB_SCALAR_INDEX_SORTED,
+                                         .out = &store->writer, .number = number};
+    assert_int_equal(vdb_attr_index_build(&build, &err), VECDB_OK);
     assert_int_equal(vdb_attr_index_open(&tf_mem, &store->reader, number, &fx_fields[f], rows->n,
                                          &store->indexes[f], &err),
                      VECDB_OK);
@@ -512,6 +514,68 @@ static struct vdb_schema *tf_documents(struct fx_store *store, struct vdb_bytes 
   return schema;
 }
 
+enum { TF_KINDS = 8 };
+
+/* Of rows that are of TF_KINDS kinds by turns, the index knows those where nothing stands; it is
+   open in store->indexes[0] then, if it can be opened. */
+static int tf_nothing_open(struct fx_store *store, const struct vdb_schema *schema, size_t n) {
+  const struct vdb_field value = {.name = "meta", .type = VECDB_DOUBLE};
+  vecdb_error err;
+  return vdb_attr_index_open(&tf_mem, &store->reader, schema->paths->id, &value, n,
+                             &store->indexes[0], &err);
+}
+
+static void test_nothing(void **state) {
+  (void)state;
+  static const char *const kinds[TF_KINDS] = {
+      "{\"a\":5}", "{\"a\":\"5\"}", "{\"a\":null}", "{}", "{\"a\":9007199254740993}",
+      "{\"a\":[1]}", "{\"a\":{}}", "[]"};
+  static const bool nothing[TF_KINDS] = {false, false, true, true, false, false, false, true};
+  static struct vdb_bytes texts[TF_DOCUMENTS];
+  struct fx_store unused, store;
+  struct vdb_column columns[3] = {{0}};
+  struct vdb_schema *schema = tf_documents(&unused, texts, columns);
+  vecdb_error err;
+  for (size_t n = 1; n < 200; n += 33) {
+    uint64_t bits[4] = {0};
+    size_t count = 0, said;
+    for (size_t i = 0; i < n; i++) {
+      texts[i] = (struct vdb_bytes){(const uint8_t *)kinds[i % TF_KINDS],
+                                    strlen(kinds[i % TF_KINDS])};
+      count += nothing[i % TF_KINDS];
+    }
+    fx_store_init_empty(&store);
+    const struct vdb_path_index_build build = {.mem = &tf_mem, .path = schema->paths,
+                                               .texts = &columns[1], .n = n,
+                                               .out = &store.writer};
+    assert_int_equal(vdb_path_index_build(&build, &err), VECDB_OK);
+    assert_int_equal(tf_nothing_open(&store, schema, n), VECDB_OK);
+    assert_true(vdb_attr_index_nothing(store.indexes[0], &said));
+    assert_int_equal(said, count);
+    vdb_attr_index_mark_nothing(store.indexes[0], bits);
+    for (size_t i = 0; i < 256; i++)
+      assert_int_equal(vdb_bit_get(bits, i), i < n && nothing[i % TF_KINDS]);
+    for (size_t s = 0; s < store.n; s++) { /* one that does not fit; none */
+      struct fx_section *section = &store.sections[s];
+      if (section->tag != VDB_AIX_ELSE)
+        continue;
+      vdb_attr_index_close(&tf_mem, store.indexes[0]);
+      section->n -= 4;
+      assert_int_equal(tf_nothing_open(&store, schema, n), VECDB_ERR_CORRUPT);
+      section->n += 4;
+      section->data[section->n - 1] ^= 1; /* the number, or the last row */
+      assert_int_equal(tf_nothing_open(&store, schema, n), VECDB_ERR_CORRUPT);
+      section->tag = 0;
+      assert_int_equal(tf_nothing_open(&store, schema, n), VECDB_OK);
+      assert_false(vdb_attr_index_nothing(store.indexes[0], &said));
+    }
+    fx_store_fini(&store, &tf_mem);
+  }
+  fx_store_fini(&unused, &tf_mem);
+  vdb_schema_free(&tf_mem, schema);
+  assert_int_equal(tf_mem.used, 0);
+}
+
 /* Rows kept apart are read one by one: meanwhile it is asked whether to stop, as in a scan. */
 static void test_stop_apart(void **state) {
   (void)state;
@@ -554,7 +618,7 @@ int main(void) {
       cmocka_unit_test(test_like_linear),  cmocka_unit_test(test_like_part_limit),
       cmocka_unit_test(test_lists),        cmocka_unit_test(test_list_clustered),
       cmocka_unit_test(test_estimates),    cmocka_unit_test(test_no_memory),
-      cmocka_unit_test(test_stop_apart),
+      cmocka_unit_test(test_stop_apart),   cmocka_unit_test(test_nothing),
   };
   vdb_mem_init(&tf_mem, NULL, 0);
   return cmocka_run_group_tests(tests, NULL, NULL);

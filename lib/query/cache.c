@@ -3,7 +3,8 @@
 
 enum {
   CACHE_PARTS = 16,
-  CACHE_PART_SHIFT = 60, /* of a hash: the bits that say which part */
+  CACHE_PART_SHIFT = 60, /* of a hash: the bits that say which part, */
+  CACHE_TAG_SHIFT = 28,  /* and those by which one that was turned away is known again */
   CACHE_ENTRY = 1024,    /* bytes of an entry, about: a bucket for each */
 };
 
@@ -19,6 +20,7 @@ struct cache_entry {
 struct cache_part {
   struct vdb_mutex mu;
   struct cache_entry **buckets;
+  uint32_t *seen; /* per bucket, part of the hash of the last one that was turned away */
   struct cache_entry *newest, *oldest;
   uint64_t bytes, limit;
   uint64_t added; /* entries, ever */
@@ -55,8 +57,10 @@ VDB_INTERNAL int vdb_cache_new(struct vdb_mem *mem, uint64_t bytes, struct vdb_c
     struct cache_part *part = &cache->parts[i];
     part->limit = bytes / CACHE_PARTS;
     part->buckets = vdb_alloc_zero(mem, (size_t)buckets * sizeof(struct cache_entry *));
-    int os = part->buckets ? vdb_mutex_init(&part->mu) : 0;
-    if (!part->buckets || os) {
+    part->seen = vdb_alloc_zero(mem, (size_t)buckets * sizeof *part->seen);
+    bool memory = part->buckets && part->seen;
+    int os = memory ? vdb_mutex_init(&part->mu) : 0;
+    if (!memory || os) {
       vdb_cache_free(cache);
       return os ? vdb_fail_os(err, os, "make", "mutex") : vdb_fail_memory(err);
     }
@@ -159,6 +163,7 @@ VDB_INTERNAL void vdb_cache_free(struct vdb_cache *cache) {
     while (cache_drop_oldest(cache, part) > 0)
       ;
     vdb_free(cache->mem, part->buckets);
+    vdb_free(cache->mem, part->seen);
     if (i < cache->n_locks)
       vdb_mutex_destroy(&part->mu);
   }
@@ -214,6 +219,18 @@ VDB_INTERNAL bool vdb_cache_has(struct vdb_cache *cache, const struct vdb_cache_
   return found;
 }
 
+/* Whether an entry of so many bytes may come in: where others would have to go, only what was
+   turned away a moment ago, so that what is asked once costs next to nothing and drives out
+   nothing. The lock is held. */
+static bool cache_admits(const struct vdb_cache *cache, struct cache_part *part, uint64_t hash,
+                         size_t bytes) {
+  uint32_t *seen = &part->seen[hash & cache->mask], tag = (uint32_t)(hash >> CACHE_TAG_SHIFT) | 1;
+  if (part->bytes + bytes <= part->limit || *seen == tag)
+    return true;
+  *seen = tag;
+  return false;
+}
+
 VDB_INTERNAL void vdb_cache_put(struct vdb_cache *cache, const struct vdb_cache_key *key,
                                 const struct vdb_qhit *hits, size_t n) {
   struct cache_part *part = cache_part_of(cache, key);
@@ -222,11 +239,12 @@ VDB_INTERNAL void vdb_cache_put(struct vdb_cache *cache, const struct vdb_cache_
   if (bytes > part->limit / 2)
     return;
   vdb_mutex_lock(&part->mu);
-  bool there = cache_find(cache, part, key) != NULL; /* by another thread, meanwhile */
-  struct cache_entry *gone = there ? NULL : cache_make_room(cache, part, bytes);
+  bool comes = cache_admits(cache, part, key->hash, bytes) &&
+               cache_find(cache, part, key) == NULL; /* by another thread, meanwhile */
+  struct cache_entry *gone = comes ? cache_make_room(cache, part, bytes) : NULL;
   uint64_t added = part->added;
   vdb_mutex_unlock(&part->mu);
-  struct cache_entry *e = there ? NULL : cache_block(cache, gone, bytes);
+  struct cache_entry *e = comes ? cache_block(cache, gone, bytes) : NULL;
   if (!e)
     return;
   *e = (struct cache_entry){.hash = key->hash, .n_key = n_key, .n_hits = n, .bytes = e->bytes};

@@ -41,7 +41,8 @@ VDB_INTERNAL bool vdb_cache_get(struct vdb_cache *cache, const struct vdb_cache_
                                 struct vdb_qhit *hits, size_t room, size_t *n);
 /* Whether there is one; counts nothing and changes no order. */
 VDB_INTERNAL bool vdb_cache_has(struct vdb_cache *cache, const struct vdb_cache_key *key);
-/* Keeps a result, if there is room and memory for it. */
+/* Keeps a result, if there is room and memory for it; where others would have to go, only from the
+   second time on that it is offered. */
 VDB_INTERNAL void vdb_cache_put(struct vdb_cache *cache, const struct vdb_cache_key *key,
                                 const struct vdb_qhit *hits, size_t n);
 

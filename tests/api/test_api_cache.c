@@ -314,6 +314,37 @@ static void test_each_part_counts(void **state) {
   at_close(db);
 }
 
+/* Of a full cache nothing goes for what is asked once; what is asked again comes in. */
+static void test_once_is_not_enough(void **state) {
+  (void)state;
+  enum { MANY = 2000 };
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  o.cache_bytes = 1 << 17;
+  o.flags = VECDB_HOST_DRIVEN;
+  vecdb *db = at_open(":memory:", &o);
+  vecdb_collection *coll = at_small(db, "c");
+  at_put(coll, 0, 20);
+  float query[4] = {0, 1, 0, 1};
+  vecdb_search_params p = at_search(query, 3, NULL);
+  for (int i = 0; i < MANY; i++, query[0]++) /* fills all parts */
+    assert_int_equal(is_cached(coll, &p), 0);
+  uint64_t entries = memory_of(db).cache_entries, kept = 0;
+  assert_in_range(entries, 100, MANY / 2);
+  for (int i = 0; i < MANY; i++, query[0]++) /* none of these was asked before */
+    assert_int_equal(is_cached(coll, &p), 0);
+  assert_int_equal(memory_of(db).cache_entries, entries);
+  query[0] = 0;
+  for (int i = 0; i < MANY / 2; i++, query[0]++) /* so the first are still there */
+    kept += is_cached(coll, &p);
+  assert_true(kept >= entries * 9 / 10);
+  query[0] = 5 * MANY;
+  assert_int_equal(is_cached(coll, &p), 0);
+  assert_int_equal(is_cached(coll, &p), 0);
+  assert_int_equal(is_cached(coll, &p), 1);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
 static void test_gives_way(void **state) {
   (void)state;
   vecdb_options o = VECDB_OPTIONS_INIT;
@@ -418,6 +449,7 @@ int main(void) {
       cmocka_unit_test(test_beside_one_without),
       cmocka_unit_test(test_told),
       cmocka_unit_test(test_each_part_counts),
+      cmocka_unit_test(test_once_is_not_enough),
       cmocka_unit_test(test_gives_way),
       cmocka_unit_test(test_no_stale_hit),
   };

@@ -92,16 +92,20 @@ static int blobw_flush(struct vdb_blob_writer *w, vecdb_error *err) {
   return VECDB_OK;
 }
 
+/* Bytes that may be put into the buffer before it has to be written. */
+static size_t blobw_left(const struct vdb_blob_writer *w) {
+  return vdb_min_size(w->room - (size_t)(w->end % w->room), w->room - w->buffered);
+}
+
 /* Adds bytes to the buffer, at most up to where the file has a multiple of its size, or writes
    pieces that begin there as they are; *n says how many there are, and then how many it took. */
 static int blobw_gather(struct vdb_blob_writer *w, const uint8_t *data, size_t *n,
                         vecdb_error *err) {
-  size_t piece = w->room - (size_t)(w->end % w->room);
-  if (w->buffered == 0 && piece == w->room && *n >= piece) {
-    *n -= *n % piece;
+  if (w->buffered == 0 && w->end % w->room == 0 && *n >= w->room) {
+    *n -= *n % w->room;
     VDB_TRY(blobw_write(w, data, *n, w->end, err));
   } else {
-    *n = vdb_min_size(*n, vdb_min_size(piece, w->room - w->buffered));
+    *n = vdb_min_size(*n, blobw_left(w));
     memcpy(w->buffer + w->buffered, data, *n);
     w->buffered += *n;
   }
@@ -129,21 +133,23 @@ static int blobw_pad(struct vdb_blob_writer *w, vecdb_error *err) {
 
 /* ---- pages of an encrypted file ---- */
 
-/* Encrypts a page, into the buffer. */
+/* Encrypts a page: into the buffer, or beside it where the page lies across the end of a piece. */
 static int blobw_seal_page(struct vdb_blob_writer *w, const void *data, size_t n,
                            vecdb_error *err) {
-  if (n > w->room - w->buffered)
-    VDB_TRY(blobw_flush(w, err));
+  uint8_t across[STORE_PAGE];
+  bool inside = n < blobw_left(w);
+  uint8_t *out = inside ? w->buffer + w->buffered : across;
   if (!VDB_GROW(vdb_env_for(w->env, VDB_FOR_BUILD), w->tags, w->tags_capacity,
                 w->n_tags + VDB_TAG_BYTES))
     return vdb_fail_memory(err);
   struct vdb_message m = {.space = (uint32_t)(w->n - 1), .number = w->pages, .n = n};
-  uint8_t *out = w->buffer + w->buffered;
   if (vdb_cipher_seal(w->cipher, &m, data, out, w->tags + w->n_tags) != 0)
     return vdb_fail_memory(err);
   vdb_hash_add(&w->hash, out, n);
   w->n_tags += VDB_TAG_BYTES;
   w->pages++;
+  if (!inside)
+    return blobw_put(w, across, n, err);
   w->buffered += n;
   w->end += n;
   return VECDB_OK;

@@ -172,6 +172,69 @@ static struct vdb_blob_id ct_blob(struct ct *t, uint64_t number) {
   return id;
 }
 
+static struct {
+  vecdb_vfs vfs;
+  int (*write)(vecdb_file *file, const void *data, size_t n, uint64_t offset);
+  uint64_t end;    /* of the file */
+  uint64_t odd;    /* writes behind 2 MiB that begin elsewhere */
+  uint64_t pieces; /* whole ones that were written there */
+} watched;
+
+static int watched_write(vecdb_file *file, const void *data, size_t n, uint64_t offset) {
+  const uint64_t piece = 2 << 20;
+  if (offset >= piece) {
+    watched.odd += offset % piece != 0 || offset < watched.end;
+    watched.pieces += n / piece;
+  }
+  watched.end = offset + n;
+  return watched.write(file, data, n, offset);
+}
+
+/* From 2 MiB on each write begins at a multiple of that, in plain files and encrypted ones, though
+   pages lie across the ends of pieces. */
+static void aligned_pieces(void **state) {
+  (void)state;
+  enum { BYTES = 7 << 20, APPEND = 100003 };
+  if (!vdb_crypt_works())
+    return;
+  struct ct *t = ct_new();
+  struct vdb_keys *keys = t->env.keys;
+  watched.vfs = *t->env.vfs;
+  watched.write = watched.vfs.write;
+  watched.vfs.write = watched_write;
+  const vecdb_vfs *plain = t->env.vfs;
+  t->env.vfs = &watched.vfs;
+  static uint8_t data[BYTES];
+  for (size_t i = 0; i < BYTES; i++)
+    data[i] = (uint8_t)(i * 7 + i / 251);
+  for (uint64_t encrypted = 0; encrypted < 2; encrypted++) {
+    struct vdb_blob_writer *w;
+    struct vdb_blob_id id;
+    struct vdb_blob *blob;
+    const void *found;
+    size_t n;
+    t->env.keys = encrypted ? keys : NULL;
+    watched.odd = watched.pieces = watched.end = 0;
+    assert_int_equal(vdb_blob_create(&t->env, "db", VDB_BLOB_INDEX, 7 + encrypted, &w, &err), 0);
+    struct vdb_sect_writer *out = vdb_blob_sections(w);
+    assert_int_equal(out->begin(out, CT_TAG, 0, &err), VECDB_OK);
+    for (size_t at = 0; at < BYTES; at += APPEND)
+      assert_int_equal(out->append(out, data + at, vdb_min_size(APPEND, BYTES - at), &err), 0);
+    assert_int_equal(out->end(out, &err), VECDB_OK);
+    assert_int_equal(vdb_blob_finish(w, &id, &err), VECDB_OK);
+    assert_int_equal(watched.odd, 0);
+    assert_int_equal(watched.pieces, 2);
+    assert_int_equal(vdb_blob_open(&t->env, "db", VDB_BLOB_INDEX, &id, true, &blob, &err), 0);
+    const struct vdb_sect_reader *in = vdb_blob_reader(blob);
+    assert_int_equal(in->find(in, CT_TAG, 0, true, &found, &n, &err), VECDB_OK);
+    assert_int_equal(n, BYTES);
+    assert_memory_equal(found, data, BYTES);
+    vdb_blob_close(blob);
+  }
+  t->env.vfs = plain;
+  ct_free(t);
+}
+
 /* Opens the file and looks at both sections. */
 static int ct_look(struct ct *t, const struct vdb_blob_id *id, bool full) {
   struct vdb_blob *blob;
@@ -465,6 +528,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(known_answer), cmocka_unit_test(forged_pages),
       cmocka_unit_test(other_files),  cmocka_unit_test(read_pages),
+      cmocka_unit_test(aligned_pieces),
       cmocka_unit_test(forged_records), cmocka_unit_test(no_memory),
   };
   return cmocka_run_group_tests_name("crypt", tests, NULL, NULL);

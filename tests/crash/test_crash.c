@@ -6,6 +6,8 @@
  * model. In a part of the states the power goes again during recovery or in the writes that follow,
  * and in some the process is killed first, so that the system still knows what the disk does not.
  *
+ * One database has files of more than 2 MiB, from which on these are written in larger pieces.
+ *
  * VDB_N: how many states. VDB_SEED: the first workload. One workload alone: VDB_SEED=s VDB_N=1.
  * VDB_ENCRYPT: databases are encrypted, and change their keys.
  *
@@ -300,9 +302,126 @@ static void test_power_cuts(void **state) {
   assert_int_equal(failures, 0);
 }
 
+/* ---- a file that is written in large pieces ---- */
+
+enum {
+  LARGE_DIM = 1024,
+  LARGE_ROWS = 700, /* 2.7 MiB: more than the 2 MiB from which on files are written so */
+  LARGE_STEP = TEST_SIZE(1, 4) /* operations of the disk between two cuts */
+};
+
+static float large_value(int64_t row) { return (float)(row * 3 + 1); }
+
+static vecdb_options large_options(struct workload *w, struct simdisk *disk) {
+  w->config.vfs = simdisk_vfs(disk);
+  vecdb_options o = workload_options(w);
+  o.verify = VECDB_VERIFY_FULL;
+  return o;
+}
+
+/* A database whose rows are in its log. */
+static void large_fill(struct workload *w, struct simdisk *disk) {
+  static float vectors[LARGE_ROWS * LARGE_DIM];
+  static int64_t ids[LARGE_ROWS];
+  const vecdb_field fields[] = {
+      {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = LARGE_DIM, .metric = VECDB_L2}};
+  const vecdb_column columns[] = {{.field = "id", .data = ids}, {.field = "v", .data = vectors}};
+  vecdb_schema schema = VECDB_SCHEMA_INIT;
+  vecdb_batch batch = VECDB_BATCH_INIT;
+  vecdb_options o = large_options(w, disk);
+  vecdb_collection *coll;
+  vecdb *db;
+  vecdb_error err;
+  for (size_t row = 0; row < LARGE_ROWS; row++) {
+    ids[row] = (int64_t)row;
+    for (size_t i = 0; i < LARGE_DIM; i++)
+      vectors[row * LARGE_DIM + i] = large_value((int64_t)row);
+  }
+  schema.fields = fields;
+  schema.n_fields = 2;
+  batch.columns = columns;
+  batch.n_columns = 2;
+  batch.n_rows = LARGE_ROWS;
+  assert_int_equal(vecdb_open("db", &o, &db, &err), VECDB_OK);
+  assert_int_equal(vecdb_collection_create(db, "c", &schema, &coll, &err), VECDB_OK);
+  assert_int_equal(vecdb_insert(coll, &batch, NULL, &err), VECDB_OK);
+  vecdb_collection_release(coll);
+  assert_int_equal(vecdb_close(db, &err), VECDB_OK);
+}
+
+/* Each row is there, with its vector. */
+static void large_look(struct workload *w, struct simdisk *disk) {
+  vecdb_options o = large_options(w, disk);
+  vecdb_search_params params = VECDB_SEARCH_PARAMS_INIT;
+  vecdb_collection *coll;
+  vecdb *db;
+  vecdb_error err;
+  float query[LARGE_DIM];
+  assert_int_equal(vecdb_open("db", &o, &db, &err), VECDB_OK);
+  assert_int_equal(vecdb_check(db, NULL, NULL, NULL, &err), VECDB_OK);
+  assert_int_equal(vecdb_collection_get(db, "c", &coll, &err), VECDB_OK);
+  params.queries = query;
+  params.k = LARGE_ROWS;
+  for (size_t i = 0; i < LARGE_DIM; i++)
+    query[i] = large_value(0);
+  static vecdb_hit hits[LARGE_ROWS];
+  uint32_t n;
+  assert_int_equal(vecdb_search(coll, &params, hits, &n, NULL, NULL, &err), VECDB_OK);
+  assert_int_equal(n, LARGE_ROWS);
+  for (uint32_t i = 0; i < n; i++) /* by distance, as the vectors were made */
+    assert_int_equal(hits[i].id, i);
+  vecdb_collection_release(coll);
+  assert_int_equal(vecdb_close(db, &err), VECDB_OK);
+}
+
+/* The rows go into a file; true: the power went before it was done. */
+static bool large_flush(struct workload *w, struct simdisk *disk) {
+  vecdb_options o = large_options(w, disk);
+  vecdb_collection *coll;
+  vecdb *db;
+  vecdb_error err;
+  int rc = vecdb_open("db", &o, &db, &err);
+  if (rc)
+    return true;
+  rc = vecdb_collection_get(db, "c", &coll, &err);
+  rc = rc ? rc : vecdb_flush(coll, NULL, &err);
+  vecdb_collection_release(coll);
+  int closed = vecdb_close(db, &err);
+  assert_true(simdisk_stopped(disk) || (rc == VECDB_OK && closed == VECDB_OK));
+  return simdisk_stopped(disk);
+}
+
+static void test_large_files(void **state) {
+  (void)state;
+  struct workload_config config = {.dir = "db", .flags = VECDB_HOST_DRIVEN,
+                                   .durability = VECDB_DURABLE_COMMIT};
+  struct workload w;
+  struct simdisk *base = simdisk_new();
+  workload_init(&w, &config);
+  large_fill(&w, base);
+  uint64_t cuts = 0;
+  for (bool stopped = true; stopped; cuts++) {
+    struct simdisk *disk = simdisk_clone(base);
+    simdisk_stop_after(disk, cuts * LARGE_STEP);
+    stopped = large_flush(&w, disk);
+    for (uint64_t damage = 0; damage < 3; damage++) {
+      struct simdisk *copy = simdisk_clone(disk);
+      simdisk_crash(copy, damage);
+      large_look(&w, copy);
+      simdisk_free(copy);
+    }
+    simdisk_free(disk);
+  }
+  assert_true(cuts * LARGE_STEP > 12);
+  workload_fini(&w);
+  simdisk_free(base);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_power_cuts),
+      cmocka_unit_test(test_large_files),
   };
   return cmocka_run_group_tests_name("crash", tests, NULL, NULL);
 }

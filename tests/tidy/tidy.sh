@@ -30,6 +30,8 @@ texts=$(find lib tests bench examples gpu cluster .ci .package -type f \
   [ -z "$others" ] || check functions.awk limit=tests $others
 }
 
+sh $here/tree.sh || status=1
+
 sh $here/sources.sh | diff lib/all.c - >/dev/null ||
   { echo 'lib/all.c: not the list of the files in lib/, layer by layer; run `make sources`'; status=1; }
 

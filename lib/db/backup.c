@@ -90,6 +90,7 @@ static int backup_sealed(struct backup *b, const struct backup_part *part,
     struct vdb_manifest_index *entry = &out->indexes[out->n_indexes++];
     entry->field = f;
     entry->params = index->params;
+    entry->curve = index->curve;
     VDB_TRY(backup_copy_file(b, VDB_BLOB_INDEX, index->blob, &index->blob_id, &entry->blob, err));
   }
   return VECDB_OK;

@@ -202,6 +202,44 @@ static void cancelled_copies_leave_nothing(void **state) {
   at_remove(folder);
 }
 
+/* The line of explain on how hard an index is searched. */
+static void effort_of(vecdb_collection *coll, char line[512]) {
+  const float query[4] = {3, 1, 0, 1};
+  char text[4096];
+  vecdb_search_params p = at_search(query, 10, NULL);
+  p.plan = VECDB_PLAN_GRAPH;
+  at_ok(vecdb_explain(coll, &p, text, sizeof text, NULL, &at_err));
+  const char *at = strstr(text, "effort:");
+  assert_non_null(at);
+  snprintf(line, 512, "%.*s", (int)strcspn(at, "\n"), at);
+}
+
+/* What indexes were measured to find goes along: a copy is searched as hard as what it is of. */
+static void copies_know_what_indexes_find(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  char before[512], after[512];
+  vecdb *db = files_open(at_path(folder, "db"), VECDB_HOST_DRIVEN, NULL);
+  vecdb_collection *coll = at_small(db, "c");
+  vecdb_index_params hnsw = VECDB_INDEX_PARAMS_INIT;
+  hnsw.type = VECDB_INDEX_HNSW;
+  at_put(coll, 0, 2000);
+  at_ok(vecdb_flush(coll, NULL, &at_err));
+  at_ok(vecdb_index_create(coll, "v", &hnsw, NULL, &at_err));
+  effort_of(coll, before);
+  at_ok(vecdb_backup(db, at_path(folder, "copy"), NULL, &at_err));
+  vecdb_collection_release(coll);
+  at_close(db);
+  db = files_open(at_path(folder, "copy"), VECDB_HOST_DRIVEN, NULL);
+  at_ok(vecdb_collection_get(db, "c", &coll, &at_err));
+  effort_of(coll, after);
+  assert_non_null(strstr(before, "measured recall@10 "));
+  assert_string_equal(after, before);
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
+}
+
 /* The disk of the copy fails at its nth change. */
 static struct {
   vecdb_vfs vfs;
@@ -642,6 +680,7 @@ int main(void) {
       cmocka_unit_test(alone_has_a_likely_number),
       cmocka_unit_test(backup_is_as_of_its_beginning),
       cmocka_unit_test(cancelled_copies_leave_nothing),
+      cmocka_unit_test(copies_know_what_indexes_find),
       cmocka_unit_test(failed_backups_leave_nothing),
       cmocka_unit_test(restore_has_one_deadline),
       cmocka_unit_test(check_lets_others_work),

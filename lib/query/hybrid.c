@@ -35,7 +35,7 @@ struct hybrid_call {
   struct vdb_keymap map;     /* places in `found` */
   uint64_t slots;
   struct vdb_pick pick;
-  bool partial;
+  struct vdb_request *ended; /* the search in which the call was stopped; NULL: none */
   vecdb_search_info info;
 };
 
@@ -97,7 +97,8 @@ static int hybrid_search(struct hybrid_call *c, struct hybrid_part *part, uint32
   }
   if (!rc) {
     vdb_search_info_add(&c->info, &worker.info);
-    c->partial = c->partial || part->plan->partial || vdb_request_stopped(r) != 0;
+    if (part->plan->partial || vdb_request_stopped(r) != 0)
+      c->ended = r;
   }
   vdb_exec_fini(r, &worker);
   return rc;
@@ -107,7 +108,7 @@ static int hybrid_search(struct hybrid_call *c, struct hybrid_part *part, uint32
 static int hybrid_query(struct hybrid_call *c, uint32_t q, vecdb_error *err) {
   c->n = 0;
   memset((void *)c->map.slots, 0, c->slots * sizeof(uint64_t));
-  for (uint32_t i = 0; i < c->params->n_searches && !c->partial; i++)
+  for (uint32_t i = 0; i < c->params->n_searches && !c->ended; i++)
     VDB_TRY(hybrid_search(c, &c->parts[i], q, err));
   for (uint32_t i = 0; i < c->n; i++)
     c->found[i].key = (float)-c->sums[i]; /* the largest first, then by key */
@@ -214,13 +215,13 @@ static int hybrid_run(struct hybrid_call *c, const struct vdb_hybrid_want *want,
     VDB_TRY(vdb_rows_of(vdb_env_for(c->snapshot->env, VDB_FOR_RESULTS), c->snapshot->schema,
                         &c->pick, rows, err));
   memset(want->counts, 0, c->n_queries * sizeof *want->counts);
-  for (uint32_t q = 0; q < c->n_queries && !c->partial; q++) {
+  for (uint32_t q = 0; q < c->n_queries && !c->ended; q++) {
     VDB_TRY(hybrid_query(c, q, err));
     VDB_TRY(hybrid_store(c, q, want, *rows, err));
   }
-  struct vdb_request *first = &c->parts[0].request;
-  if (c->partial && (!want->info || vdb_request_stopped(first) == VECDB_ERR_CANCELLED))
-    return vdb_control_fail(&first->control, err);
+  /* Each search has a control of its own: another one may not have seen the end yet. */
+  if (c->ended && (!want->info || vdb_request_stopped(c->ended) == VECDB_ERR_CANCELLED))
+    return vdb_control_fail(&c->ended->control, err);
   return VECDB_OK;
 }
 
@@ -236,7 +237,7 @@ VDB_INTERNAL int vdb_query_hybrid(const struct vdb_snapshot *snapshot,
   int rc = hybrid_run(&call, want, &rows, err);
   if (rc == VECDB_OK && want->info) {
     call.info.size = sizeof call.info;
-    call.info.partial = call.partial;
+    call.info.partial = call.ended != NULL;
     call.info.elapsed_ns = vdb_now_ns(snapshot->env) - start;
     *want->info = call.info;
   }

@@ -247,10 +247,62 @@ static void test_mistakes(void **state) {
   at_close(db);
 }
 
+/* A clock that leaps once it has been asked so many times. */
+static uint64_t asked, leaps_at;
+
+static uint64_t leaping(void *user) {
+  (void)user;
+  return ++asked > leaps_at ? (uint64_t)10000000000 : 1;
+}
+
+/* Whenever the time runs out, in whichever search: without an info it is an error, with one the
+   answer is called partial; what is called an answer is the whole one. */
+static void test_deadlines(void **state) {
+  (void)state;
+  static const vecdb_clock clock = {leaping, leaping, NULL};
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  o.flags = VECDB_HOST_DRIVEN;
+  o.clock = &clock;
+  leaps_at = UINT64_MAX;
+  vecdb *db = at_open(":memory:", &o);
+  vecdb_collection *coll = make(db);
+  vecdb_hybrid_search searches[] = {search_of(0, 0), search_of(1, 0), search_of(2, 0)};
+  vecdb_hybrid_params params = VECDB_HYBRID_PARAMS_INIT;
+  vecdb_control control = VECDB_CONTROL_INIT;
+  vecdb_hit hits[QUERIES * K];
+  params.searches = searches;
+  params.n_searches = 3;
+  params.k = K;
+  params.control = &control;
+  control.timeout_ms = 1000;
+  for (int told = 0; told < 2; told++) {
+    uint32_t late = 0, n;
+    bool over = false;
+    for (n = 0; !over; n++) {
+      uint32_t counts[QUERIES] = {0};
+      vecdb_search_info info = VECDB_SEARCH_INFO_INIT;
+      asked = 0;
+      leaps_at = n;
+      int rc = vecdb_search_hybrid(coll, &params, hits, counts, told ? &info : NULL, NULL,
+                                   &at_err);
+      over = asked <= leaps_at;
+      late += told ? info.partial : rc == VECDB_ERR_TIMEOUT;
+      assert_true(rc == VECDB_OK || (!told && rc == VECDB_ERR_TIMEOUT));
+      for (int q = 0; !rc && !(told && info.partial) && q < QUERIES; q++)
+        assert_int_equal(counts[q], K);
+    }
+    assert_in_range(late, 5, n - 1);
+  }
+  leaps_at = UINT64_MAX;
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_rankings),
       cmocka_unit_test(test_mistakes),
+      cmocka_unit_test(test_deadlines),
   };
   return cmocka_run_group_tests_name("hybrid", tests, NULL, NULL);
 }

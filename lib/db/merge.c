@@ -89,7 +89,10 @@ static int merge_auto(struct vecdb *db, struct vdb_seg_index_build *build,
                                .seed = build->seed,
                                .stop = build->control ? vdb_control_stop : NULL,
                                .stop_arg = build->control};
-  VDB_TRY(vdb_bakeoff_hold(&c, bakeoff, err));
+  int rc = vdb_bakeoff_hold(&c, bakeoff, err);
+  if (rc == VECDB_ERR_CANCELLED && build->control)
+    return vdb_control_fail(build->control, err);
+  VDB_TRY(rc);
   build->bakeoff = bakeoff;
   if (bakeoff->lists_taken)
     build->params = lists;

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "db/db.h"
+#include "index/bakeoff.h"
 
 static vecdb *host_driven(const char *path, const vecdb_vfs *vfs, uint32_t seal_rows) {
   vecdb_options o = VECDB_OPTIONS_INIT;
@@ -124,6 +125,51 @@ static void waiting_calls_keep_their_deadlines(void **state) {
   assert_int_equal(stats_of(coll).jobs_pending, 0);
   vecdb_collection_release(coll);
   at_close(db);
+}
+
+/* Time runs out once the settings of an index are in the manifest, of which it is the second. */
+static struct {
+  vecdb_vfs vfs;
+  vecdb_clock clock;
+  bool armed;
+  unsigned manifests;
+} late;
+
+static int late_rename(const vecdb_vfs *vfs, const char *from, const char *to) {
+  late.manifests += late.armed && strstr(to, "MANIFEST") != NULL;
+  return vdb_vfs_posix()->rename(vfs, from, to);
+}
+
+static uint64_t late_ns(void *user) {
+  (void)user;
+  return late.manifests >= 2 ? (uint64_t)10000000000 : 1;
+}
+
+/* The code says that it was the time, also where two types of index are tried first. */
+static void choosing_an_index_keeps_its_deadline(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+  vecdb_control control = VECDB_CONTROL_INIT;
+  late.vfs = *vdb_vfs_posix();
+  late.vfs.rename = late_rename;
+  late.clock = (vecdb_clock){late_ns, late_ns, NULL};
+  o.vfs = &late.vfs;
+  o.clock = &late.clock;
+  o.flags = VECDB_HOST_DRIVEN;
+  o.durability = VECDB_DURABLE_OFF;
+  o.seal_rows = 2 * VDB_BAKEOFF_LEAST;
+  vecdb *db = at_open(at_path(folder, "db"), &o);
+  vecdb_collection *coll = at_small(db, "c");
+  at_put(coll, 0, VDB_BAKEOFF_LEAST);
+  at_ok(vecdb_flush(coll, NULL, &at_err));
+  control.timeout_ms = 1000;
+  late.armed = true;
+  at_fails(VECDB_ERR_TIMEOUT, vecdb_index_create(coll, "v", &params, &control, &at_err));
+  vecdb_collection_release(coll);
+  at_close(db);
+  at_remove(folder);
 }
 
 /* ---- deletes by filter ---- */
@@ -402,6 +448,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(flush_all_skips_nobody),
       cmocka_unit_test(waiting_calls_keep_their_deadlines),
+      cmocka_unit_test(choosing_an_index_keeps_its_deadline),
       cmocka_unit_test(deletes_by_filter_let_others_write),
       cmocka_unit_test(many_segments_may_come),
       cmocka_unit_test(kicks_do_not_hurry_what_failed),

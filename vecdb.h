@@ -761,9 +761,9 @@ VECDB_API int vecdb_json_index_drop(vecdb_collection *collection, const char *fi
  * 1970 UTC by the clock of the database; rows where it is null stay. With ttl_ms 0 the field says
  * when each row goes. field NULL: rows expire no longer. No call finds an expired row, and its key
  * is free; merges remove it from the files (vecdb_compact does at once, background work where a
- * fifth of a segment has gone; until then vecdb_stats.rows and vecdb_sparse_counts count it), and
- * what was not removed yet is back when a new expiry lets it live. As durable and with errors as a
- * change of fields; SCHEMA: no INT64 field; LIMIT.
+ * fifth of a segment has gone; until then vecdb_stats.rows counts it), and what was not removed yet
+ * is back when a new expiry lets it live. As durable and with errors as a change of fields; SCHEMA:
+ * no INT64 field; LIMIT.
  */
 VECDB_API int vecdb_expire(vecdb_collection *collection, const char *field, uint64_t ttl_ms,
                            const vecdb_control *control, vecdb_error *error);

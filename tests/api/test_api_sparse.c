@@ -586,9 +586,38 @@ static void bad_calls(void **state) {
   at_close(db);
 }
 
+static uint64_t at_25_ms(void *user) {
+  (void)user;
+  return 25 * 1000000;
+}
+
+/* Rows that have expired count no longer, though they are in the files. */
+static void expired(void **state) {
+  (void)state;
+  static const vecdb_clock clock = {at_25_ms, at_25_ms, NULL};
+  vecdb_options o = VECDB_OPTIONS_INIT;
+  o.flags = VECDB_HOST_DRIVEN;
+  o.clock = &clock;
+  vecdb *db = at_open(":memory:", &o);
+  vecdb_collection *coll = make(db);
+  struct model *m = model_make(3);
+  vecdb_stats stats = VECDB_STATS_INIT;
+  uint64_t rows;
+  put(coll, m, 0, 50);
+  at_ok(vecdb_expire(coll, "id", 0, NULL, &at_err));
+  at_ok(vecdb_collection_stats(coll, &stats, &at_err));
+  assert_int_equal(stats.rows, 50);
+  at_ok(vecdb_sparse_counts(coll, "s", NULL, NULL, 0, NULL, &rows, &at_err));
+  assert_int_equal(rows, 24);
+  free(m);
+  vecdb_collection_release(coll);
+  at_close(db);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(life), cmocka_unit_test(edges),
                                      cmocka_unit_test(all_empty), cmocka_unit_test(no_memory),
-                                     cmocka_unit_test(bad_vectors), cmocka_unit_test(bad_calls)};
+                                     cmocka_unit_test(bad_vectors), cmocka_unit_test(bad_calls),
+                                     cmocka_unit_test(expired)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

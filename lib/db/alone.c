@@ -50,8 +50,8 @@ VDB_INTERNAL int vdb_alone_look(struct vecdb *db, vecdb_error *err) {
 
 static int alone_segment(struct vecdb *db, const struct vdb_schema *schema,
                          struct vdb_sealed_alone *file, struct vdb_seg **out, vecdb_error *err) {
-  struct vdb_sealed_open open = {&db->env,   db->dir,         schema,    file->id,
-                                 file->rows, db->verify_full, file->blob};
+  struct vdb_sealed_open open = {&db->env,   db->dir,         schema,     file->id,
+                                 file->rows, db->verify_full, file->blob, NULL};
   struct vdb_sealed *sealed;
   file->blob = NULL; /* is taken over */
   *out = NULL;

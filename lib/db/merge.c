@@ -117,7 +117,7 @@ static int merge_build_index(struct vecdb_collection *coll, const struct merge_m
   VDB_TRY(vdb_index_params_fill(&build.params, &over, err));
   vdb_index_params_settle(&build.params, seg->sealed->n_rows);
   VDB_TRY(vdb_budget_check(db, &build.params, &over, seg->sealed->n_rows, err));
-  struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, NULL, false};
+  struct vdb_seg_index_open open = {seg, db->dir, {0}, f, build.params, NULL, false, NULL};
   uint64_t began = vdb_now_ns(&db->env);
   VDB_TRY(merge_write_index(map, &build, &open.blob, err));
   struct vdb_seg_index *index;

@@ -25,9 +25,13 @@ static bool recover_same_file(const struct vdb_blob_id *a, const struct vdb_blob
 }
 
 /* What a reader that loads anew has open already: files never change. */
-static int recover_indexes(struct vecdb *db, struct vdb_seg *seg, const struct vdb_seg *open_now,
+static int recover_indexes(struct recover_work *w, struct vdb_seg *seg,
+                           const struct vdb_seg *open_now,
                            const struct vdb_manifest_segment *from, vecdb_error *err) {
+  struct vecdb *db = w->db;
   for (uint32_t i = 0; i < from->n_indexes; i++) {
+    if (vdb_control_poll(w->control))
+      return vdb_control_fail(w->control, err);
     const struct vdb_manifest_index *index = &from->indexes[i];
     if (index->field >= seg->schema->n_fields || seg->indexes[index->field] ||
         !vdb_type_is_dense(seg->schema->fields[index->field].type))
@@ -39,7 +43,7 @@ static int recover_indexes(struct vecdb *db, struct vdb_seg *seg, const struct v
       continue;
     }
     struct vdb_seg_index_open open = {seg, db->dir, index->blob, index->field, index->params,
-                                      &index->curve, db->verify_full};
+                                      &index->curve, db->verify_full, w->control};
     VDB_TRY(vdb_seg_index_open(&open, &seg->indexes[index->field], err));
   }
   return VECDB_OK;
@@ -56,15 +60,18 @@ static const struct vdb_seg *recover_open_now(const struct vdb_version *version,
   return NULL;
 }
 
-static int recover_segment(struct vecdb *db, struct vecdb_collection *coll,
+static int recover_segment(struct recover_work *w, struct vecdb_collection *coll,
                            const struct vdb_seg *open_now, const struct vdb_manifest_segment *from,
                            struct vdb_seg **out, vecdb_error *err) {
+  struct vecdb *db = w->db;
   const struct vdb_schema *schema = coll->lender ? coll->lender->schema : coll->schema;
   struct vdb_sealed_open open = {&db->env,   db->dir,         schema, from->blob,
-                                 from->rows, db->verify_full, NULL};
+                                 from->rows, db->verify_full, NULL,   w->control};
   struct vdb_sealed *sealed;
   struct vdb_seg *seg;
   *out = NULL;
+  if (vdb_control_poll(w->control))
+    return vdb_control_fail(w->control, err);
   if (open_now)
     sealed = vdb_sealed_ref(open_now->sealed);
   else
@@ -75,7 +82,7 @@ static int recover_segment(struct vecdb *db, struct vecdb_collection *coll,
   if (from->tombs.file != 0)
     rc = vdb_seg_tombs_read(seg, db->dir, &from->tombs, from->deleted, err);
   if (!rc)
-    rc = recover_indexes(db, seg, open_now, from, err);
+    rc = recover_indexes(w, seg, open_now, from, err);
   if (rc) {
     vdb_seg_unref(seg);
     return rc;
@@ -104,15 +111,16 @@ static int recover_version_now(struct vecdb *db, struct vecdb_collection *next,
   return failed ? vdb_fail_memory(err) : VECDB_OK;
 }
 
-static int recover_segments(struct vecdb *db, struct vecdb_collection *coll,
+static int recover_segments(struct recover_work *w, struct vecdb_collection *coll,
                             const struct vdb_manifest_collection *from, vecdb_error *err) {
+  struct vecdb *db = w->db;
   struct vdb_version *now;
   VDB_TRY(recover_version_now(db, coll, from, &now, err));
   struct vdb_version *version = vdb_version_new(&db->env.mem, from->n_segments);
   int rc = version ? VECDB_OK : vdb_fail_memory(err);
   for (uint32_t i = 0; !rc && i < from->n_segments; i++) {
     const struct vdb_seg *open_now = recover_open_now(now, &from->segments[i].blob);
-    rc = recover_segment(db, coll, open_now, &from->segments[i], &version->segs[i], err);
+    rc = recover_segment(w, coll, open_now, &from->segments[i], &version->segs[i], err);
     version->n += rc == VECDB_OK;
   }
   vdb_version_unref(&db->env.mem, now);
@@ -125,9 +133,10 @@ static int recover_segments(struct vecdb *db, struct vecdb_collection *coll,
 
 /* ---- collections ---- */
 
-static int recover_collection(struct vecdb *db, struct vdb_recovered *out,
-                              const struct vdb_manifest_collection *from, uint64_t floor,
-                              vecdb_error *err) {
+static int recover_collection(struct recover_work *w, const struct vdb_manifest_collection *from,
+                              uint64_t floor, vecdb_error *err) {
+  struct vecdb *db = w->db;
+  struct vdb_recovered *out = w->out;
   struct vdb_schema *schema;
   if (out->n_colls > 0 && out->colls[out->n_colls - 1]->id >= from->id)
     return vdb_fail(err, VECDB_ERR_CORRUPT, "the manifest's collections are out of order");
@@ -146,7 +155,7 @@ static int recover_collection(struct vecdb *db, struct vdb_recovered *out,
   memcpy(coll->index, from->indexes, from->n_fields * sizeof *coll->index);
   coll->files_seq = coll->last_seq = from->flushed_seq > floor ? from->flushed_seq : floor;
   atomic_store(&coll->next_auto_id, from->next_auto_id);
-  rc = recover_segments(db, coll, from, err);
+  rc = recover_segments(w, coll, from, err);
   if (!rc && !VDB_GROW(&db->env.mem, out->colls, out->colls_capacity, out->n_colls + 1))
     rc = vdb_fail_memory(err);
   if (rc)
@@ -426,7 +435,7 @@ static int recover_load(struct recover_work *w, const struct vdb_manifest *manif
   out->generation = manifest->generation;
   out->wal_first = manifest->wal_first;
   for (uint32_t i = 0; i < manifest->n_collections; i++)
-    VDB_TRY(recover_collection(db, out, &manifest->collections[i], manifest->wal_floor, err));
+    VDB_TRY(recover_collection(w, &manifest->collections[i], manifest->wal_floor, err));
   VDB_TRY(recover_log(w, manifest, err));
   for (size_t i = 0; i < out->n_colls; i++) {
     if (out->colls[i]->last_seq > out->last_seq)
@@ -451,7 +460,8 @@ static int recover_load(struct recover_work *w, const struct vdb_manifest *manif
   return VECDB_OK;
 }
 
-static int recover_once(struct vecdb *db, const vecdb_options *options, struct vdb_recovered *out,
+static int recover_once(struct vecdb *db, const vecdb_options *options,
+                        struct vdb_control *control, struct vdb_recovered *out,
                         vecdb_error *err) {
   struct vdb_manifest manifest;
   int rc = vdb_manifest_read(&db->env, db->dir, &manifest, err);
@@ -460,9 +470,7 @@ static int recover_once(struct vecdb *db, const vecdb_options *options, struct v
     rc = vdb_manifest_read(&db->env, db->dir, &manifest, err);
   }
   VDB_TRY(rc);
-  struct vdb_control control;
-  vdb_control_init(&control, &db->env, options->control);
-  struct recover_work w = {db, &control, out, 0};
+  struct recover_work w = {db, control, out, 0};
   rc = recover_load(&w, &manifest, err);
   vdb_manifest_fini(&db->env.mem, &manifest);
   return rc;
@@ -500,8 +508,10 @@ VDB_INTERNAL void vdb_recovered_free(struct vecdb *db, struct vdb_recovered *r) 
    one before named. Then the reader begins again. */
 VDB_INTERNAL int vdb_recover_read(struct vecdb *db, const vecdb_options *options,
                                   struct vdb_recovered *out, vecdb_error *err) {
+  struct vdb_control control; /* one, however often it begins again */
+  vdb_control_init(&control, &db->env, options->control);
   memset(out, 0, sizeof *out);
-  int rc = recover_once(db, options, out, err);
+  int rc = recover_once(db, options, &control, out, err);
   for (int left = RECOVER_TRIES; db->flags & VECDB_READ_ONLY; left--) {
     bool again = false;
     if (rc == VECDB_OK)
@@ -513,7 +523,7 @@ VDB_INTERNAL int vdb_recover_read(struct vecdb *db, const vecdb_options *options
     vdb_recovered_free(db, out);
     if (left == 0)
       return vdb_fail(err, VECDB_ERR_BUSY, "%s changes faster than it can be read", db->dir);
-    rc = recover_once(db, options, out, err);
+    rc = recover_once(db, options, &control, out, err);
   }
   if (rc)
     vdb_recovered_free(db, out);

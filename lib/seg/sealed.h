@@ -72,7 +72,8 @@ VDB_INTERNAL int vdb_sealed_write(const struct vdb_sealed_write *w, struct vdb_b
                                   vecdb_error *err);
 
 /* Opens a rows file of `rows` rows. `dir` and schema stay borrowed. Whatever its bytes, its columns
-   are safe to read afterwards. Errors: CORRUPT, NEWER_FORMAT, IO, NO_MEMORY. */
+   are safe to read afterwards. Errors: CORRUPT, NEWER_FORMAT, IO, NO_MEMORY, those of the
+   control. */
 struct vdb_sealed_open {
   struct vdb_env *env;
   const char *dir;
@@ -81,9 +82,14 @@ struct vdb_sealed_open {
   uint64_t rows;
   bool full;               /* verify every byte */
   struct vdb_blob *opened; /* the file, taken over whatever comes of it; NULL: is opened here */
+  struct vdb_control *control; /* looked at while bytes are verified; or NULL */
 };
 VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sealed **out,
                                  vecdb_error *err);
+/* Verifies every byte of a file of a segment. Errors: CORRUPT, and those of the control, which may
+   be NULL. */
+VDB_INTERNAL int vdb_seg_verify(const struct vdb_blob *blob, struct vdb_control *control,
+                                vecdb_error *err);
 /* The same rows as columns of another schema of the collection, with one reference; no file is
    touched. */
 VDB_INTERNAL int vdb_sealed_view(struct vdb_sealed *sealed, const struct vdb_schema *from,
@@ -144,6 +150,7 @@ struct vdb_seg_index_open {
   vecdb_index_params params;
   const struct vdb_curve *curve; /* NULL: not measured yet */
   bool full; /* verify every byte */
+  struct vdb_control *control; /* as for vdb_sealed_open */
 };
 VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct vdb_seg_index **out,
                                     vecdb_error *err);

@@ -220,7 +220,9 @@ VDB_INTERNAL int vdb_sealed_open(const struct vdb_sealed_open *o, struct vdb_sea
   s->n_rows = (uint32_t)o->rows;
   s->blob = o->opened;
   int rc = s->blob ? VECDB_OK
-                   : vdb_blob_open(o->env, o->dir, VDB_BLOB_ROWS, &o->blob, o->full, &s->blob, err);
+                   : vdb_blob_open(o->env, o->dir, VDB_BLOB_ROWS, &o->blob, false, &s->blob, err);
+  if (!rc && o->full && !o->opened)
+    rc = vdb_seg_verify(s->blob, o->control, err);
   if (!rc)
     rc = sealed_open_sections(s, o->schema, err);
   if (rc) {

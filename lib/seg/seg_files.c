@@ -66,7 +66,9 @@ VDB_INTERNAL int vdb_seg_index_open(const struct vdb_seg_index_open *o, struct v
   index->params = o->params;
   if (o->curve)
     index->curve = *o->curve;
-  int rc = vdb_blob_open(env, o->dir, VDB_BLOB_INDEX, &o->blob, o->full, &index->blob, err);
+  int rc = vdb_blob_open(env, o->dir, VDB_BLOB_INDEX, &o->blob, false, &index->blob, err);
+  if (!rc && o->full)
+    rc = vdb_seg_verify(index->blob, o->control, err);
   if (!rc)
     rc = ops->open(vdb_env_for(env, VDB_FOR_INDEX), vdb_blob_reader(index->blob), o->field, vecs,
                    &index->index, err);
@@ -220,13 +222,18 @@ static int seg_check_inverted(const struct vdb_seg *seg, struct vdb_control *con
   return VECDB_OK;
 }
 
+VDB_INTERNAL int vdb_seg_verify(const struct vdb_blob *blob, struct vdb_control *control,
+                                vecdb_error *err) {
+  int rc = vdb_blob_verify(blob, control ? vdb_control_stop : NULL, control, err);
+  return rc == VECDB_ERR_CANCELLED ? vdb_control_fail(control, err) : rc;
+}
+
 VDB_INTERNAL int vdb_seg_check(const struct vdb_seg *seg, struct vdb_control *control,
                                vecdb_error *err) {
-  bool (*stop)(void *) = control ? vdb_control_stop : NULL;
-  VDB_TRY(vdb_blob_verify(seg->sealed->blob, stop, control, err));
+  VDB_TRY(vdb_seg_verify(seg->sealed->blob, control, err));
   for (uint32_t f = 0; f < seg->schema->n_fields; f++)
     if (seg->indexes[f])
-      VDB_TRY(vdb_blob_verify(seg->indexes[f]->blob, stop, control, err));
+      VDB_TRY(vdb_seg_verify(seg->indexes[f]->blob, control, err));
   VDB_TRY(seg_check_inverted(seg, control, err));
   return seg_check_keys(seg, control, err);
 }

@@ -232,7 +232,7 @@ static struct vdb_seg *qt_seal(struct qt_db *db, struct vdb_seg *growing, uint32
                                .n_sources = 1};
   struct vdb_blob_id id;
   qt_ok(vdb_sealed_write(&w, &id, &err), &err);
-  struct vdb_sealed_open o = {env, qt_dir, db->schema, id, n, true, NULL};
+  struct vdb_sealed_open o = {env, qt_dir, db->schema, id, n, true, NULL, NULL};
   struct vdb_sealed *sealed;
   qt_ok(vdb_sealed_open(&o, &sealed, &err), &err);
   struct vdb_seg *seg;
@@ -246,7 +246,7 @@ static struct vdb_seg *qt_seal(struct qt_db *db, struct vdb_seg *growing, uint32
                                   .field = db->field, .params = db->index[db->field], .par = &par,
                                   .seed = db->config.seed + 1};
   b.params.type = VECDB_INDEX_HNSW;
-  struct vdb_seg_index_open open = {seg, qt_dir, {0}, db->field, b.params, NULL, true};
+  struct vdb_seg_index_open open = {seg, qt_dir, {0}, db->field, b.params, NULL, true, NULL};
   qt_ok(vdb_seg_index_build(&b, &open.blob, &err), &err);
   qt_ok(vdb_seg_index_open(&open, &seg->indexes[db->field], &err), &err);
   qt_ok(vdb_seg_index_measure(seg->indexes[db->field], &par, 1, NULL, &err), &err);

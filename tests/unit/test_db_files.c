@@ -284,6 +284,51 @@ static void failed_backups_leave_nothing(void **state) {
   at_remove(folder);
 }
 
+/* An opening is cancelled while it opens its first segment. */
+static struct {
+  vecdb_vfs vfs;
+  int32_t cancel;
+  unsigned opened;
+} halted;
+
+static int halted_open(const vecdb_vfs *vfs, const char *path, int mode, vecdb_file **out) {
+  bool rows = strstr(path, ".rows") != NULL;
+  halted.opened += rows;
+  if (rows)
+    halted.cancel = 1;
+  return vdb_vfs_posix()->open(vfs, path, mode, out);
+}
+
+/* It opens no other one then, nor looks at all bytes of that one where it should. */
+static void opening_listens(void **state) {
+  (void)state;
+  char *folder = at_folder();
+  const char *path = at_path(folder, "db");
+  vecdb *db = files_open(path, VECDB_HOST_DRIVEN, NULL);
+  vecdb_collection *coll = fill(db);
+  at_ok(vecdb_flush(coll, NULL, &at_err));
+  struct at_content before = at_content(coll);
+  vecdb_collection_release(coll);
+  at_close(db);
+  halted.vfs = *vdb_vfs_posix();
+  halted.vfs.open = halted_open;
+  for (int full = 0; full < 2; full++) {
+    vecdb_options o = VECDB_OPTIONS_INIT;
+    vecdb_control control = VECDB_CONTROL_INIT;
+    control.cancel = &halted.cancel;
+    o.flags = VECDB_HOST_DRIVEN;
+    o.vfs = &halted.vfs;
+    o.control = &control;
+    o.verify = full ? VECDB_VERIFY_FULL : VECDB_VERIFY_META;
+    halted.cancel = 0;
+    halted.opened = 0;
+    at_fails(VECDB_ERR_CANCELLED, vecdb_open(path, &o, &db, &at_err));
+    assert_int_equal(halted.opened, 1);
+  }
+  at_same(before, content_of(path));
+  at_remove(folder);
+}
+
 /* The time of a restore runs from its beginning, not from the end of the opening. */
 static struct {
   vecdb_vfs vfs;
@@ -683,6 +728,7 @@ int main(void) {
       cmocka_unit_test(copies_know_what_indexes_find),
       cmocka_unit_test(failed_backups_leave_nothing),
       cmocka_unit_test(restore_has_one_deadline),
+      cmocka_unit_test(opening_listens),
       cmocka_unit_test(check_lets_others_work),
       cmocka_unit_test(vanished_logs_are_passed_over),
       cmocka_unit_test(reader_is_overtaken_by_a_flush),

@@ -12,9 +12,9 @@
  *
  * DIR is a database that `load --prepare` made. Each query asks for the 10 nearest rows of one
  * tenant, and all three ways must give the same ones. TURN queries in a row (1) go each way: a
- * client that asks again as soon as it is answered lets a server sleep less. With `poll` the client
- * does not sleep while it waits for an answer, unless over TLS: what waking its processor takes, which
- * is no work of the server's, is then in none of the figures. The environment sets
+ * client that asks again as soon as it is answered lets a server sleep less. With `poll` the
+ * client does not sleep while it waits for an answer, unless over TLS: what waking its processor
+ * takes, which is no work of the server's, is then in none of the figures. The environment sets
  * the server, as it does vecdbd; with a certificate, both are asked over TLS, and with
  * OVERHEAD_TOKEN each request shows that as its bearer token. One JSON line: microseconds of each
  * way, and what HTTP, gRPC and the bare way take more than the call in process for the same query.

@@ -64,7 +64,7 @@ struct load {
   double rate, think, start, end;
   bool poll;
   int epoll;
-  struct load_conn *conns, **idle; /* a stack of those without a request; of thinking users a ring */
+  struct load_conn *conns, **idle; /* a stack of idle ones; of users who think a ring */
   unsigned n_conns, n_idle, first; /* of the ring */
   unsigned come; /* users before this one have come; the others are idle, and not in the ring */
   uint64_t next;       /* request to send */

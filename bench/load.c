@@ -64,8 +64,9 @@ struct load {
   double rate, think, start, end;
   bool poll;
   int epoll;
-  struct load_conn *conns, **idle; /* a stack of those without a request; of users a ring */
+  struct load_conn *conns, **idle; /* a stack of idle ones; of users who think a ring */
   unsigned n_conns, n_idle, first; /* of the ring */
+  unsigned come; /* users before this one have come; the others are idle, and not in the ring */
   uint64_t next;       /* request to send */
   uint64_t answers[6]; /* by the first digit of the status; 0: none came */
   struct load_series good, refused; /* the 2xx and the 429 */
@@ -97,18 +98,32 @@ static void load_note(struct load_series *series, double ms) {
     series->ms[series->n++] = (float)ms;
 }
 
+static unsigned load_thinking(const struct load *l) {
+  return l->n_idle - (l->n_conns - l->come);
+}
+
+/* The idle user who is ready first: of those who think, or the next to come. */
+static struct load_conn *load_user(const struct load *l) {
+  struct load_conn *newcomer = l->come < l->n_conns ? &l->conns[l->come] : NULL;
+  struct load_conn *thinker = load_thinking(l) ? l->idle[l->first] : NULL;
+  return !thinker || (newcomer && newcomer->ready < thinker->ready) ? newcomer : thinker;
+}
+
 static struct load_conn *load_take(struct load *l) {
-  l->n_idle--;
   if (l->think <= 0)
-    return l->idle[l->n_idle];
-  struct load_conn *c = l->idle[l->first];
-  l->first = (l->first + 1) % l->n_conns;
+    return l->idle[--l->n_idle];
+  struct load_conn *c = load_user(l);
+  if (l->come < l->n_conns && c == &l->conns[l->come])
+    l->come++;
+  else
+    l->first = (l->first + 1) % l->n_conns;
+  l->n_idle--;
   return c;
 }
 
 static void load_give(struct load *l, struct load_conn *c) {
   c->ready = bench_now() + l->think;
-  l->idle[l->think > 0 ? (l->first + l->n_idle) % l->n_conns : l->n_idle] = c;
+  l->idle[l->think > 0 ? (l->first + load_thinking(l)) % l->n_conns : l->n_idle] = c;
   l->n_idle++;
 }
 
@@ -174,7 +189,7 @@ static double load_due(struct load *l) {
     if (now >= l->end || !l->n_idle)
       return 1e-3;
     if (l->think > 0)
-      due = l->idle[l->first]->ready;
+      due = load_user(l)->ready;
     else if (l->rate > 0)
       due = l->start + (double)l->next / l->rate;
     if (due >= l->end)

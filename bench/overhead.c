@@ -8,16 +8,19 @@
  * sleeps as long as it does when a server answers, and is woken as slowly. Client and server have a
  * processor each, as the system mostly places them; else it wakes the echo on the client's.
  *
- *   overhead DIR QUERY.npy [QUERIES [TURN]]
+ *   overhead DIR QUERY.npy [QUERIES [TURN [poll]]]
  *
  * DIR is a database that `load --prepare` made. Each query asks for the 10 nearest rows of one
  * tenant, and all three ways must give the same ones. TURN queries in a row (1) go each way: a
- * client that asks again as soon as it is answered lets a server sleep less. The environment sets
+ * client that asks again as soon as it is answered lets a server sleep less. With `poll` the
+ * client does not sleep while it waits for an answer, unless over TLS: what waking its processor
+ * takes, which is no work of the server's, is then in none of the figures. The environment sets
  * the server, as it does vecdbd; with a certificate, both are asked over TLS, and with
  * OVERHEAD_TOKEN each request shows that as its bearer token. One JSON line: microseconds of each
  * way, and what HTTP, gRPC and the bare way take more than the call in process for the same query.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <jansson.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -79,6 +82,9 @@ struct overhead {
   uint32_t n_ids;
 };
 
+/* The client waits for answers without sleeping. */
+static bool overhead_polls;
+
 /* What each request shows: "Bearer " and a token; "": nothing. */
 static char overhead_shown[4096];
 
@@ -121,6 +127,17 @@ static ssize_t overhead_receive(const struct overhead_line *line, void *to, size
   return line->tls ? SSL_read(line->tls, to, (int)n) : recv(line->fd, to, n, 0);
 }
 
+/* The same of an answer, by the client. */
+static ssize_t overhead_await(const struct overhead_line *line, void *to, size_t n) {
+  ssize_t r;
+  if (line->tls || !overhead_polls)
+    return overhead_receive(line, to, n);
+  do
+    r = recv(line->fd, to, n, MSG_DONTWAIT);
+  while (r < 0 && errno == EAGAIN);
+  return r;
+}
+
 static void overhead_send(const struct overhead_line *line, const void *data, size_t n) {
   for (size_t sent = 0; sent < n;) {
     const char *rest = (const char *)data + sent;
@@ -154,8 +171,8 @@ static void overhead_ask_http(struct overhead *o, const struct overhead_query *q
   size_t wanted = OVERHEAD_ROOM;
   overhead_send(&o->http, q->http, q->n_http);
   for (o->n_answer = 0; o->n_answer < wanted;) {
-    ssize_t r = overhead_receive(&o->http, o->answer + o->n_answer,
-                                 OVERHEAD_ROOM - 1 - o->n_answer);
+    ssize_t r = overhead_await(&o->http, o->answer + o->n_answer,
+                               OVERHEAD_ROOM - 1 - o->n_answer);
     if (r <= 0)
       overhead_die("the server is gone");
     o->n_answer += (size_t)r;
@@ -233,7 +250,7 @@ static void overhead_ask_back(struct overhead *o, size_t n, const struct overhea
   memcpy(bytes, &head, sizeof head);
   overhead_send(&o->echo, bytes, n);
   for (size_t got = 0; got < o->n_echo;) {
-    ssize_t r = overhead_receive(&o->echo, bytes + got, sizeof bytes - got);
+    ssize_t r = overhead_await(&o->echo, bytes + got, sizeof bytes - got);
     if (r <= 0)
       overhead_die("the echo is gone");
     got += (size_t)r;
@@ -355,7 +372,7 @@ static void overhead_ask_grpc(struct overhead *o, const struct overhead_query *q
     overhead_die("a call cannot be sent");
   overhead_flush(o);
   while (!o->closed) {
-    ssize_t n = overhead_receive(&o->grpc, buffer, sizeof buffer);
+    ssize_t n = overhead_await(&o->grpc, buffer, sizeof buffer);
     if (n <= 0 || nghttp2_session_mem_recv(o->session, buffer, (size_t)n) != n)
       overhead_die("the server is gone");
     overhead_flush(o);
@@ -523,13 +540,14 @@ int main(int argc, char **argv) {
   struct srv_config config;
   char error[SRV_CONFIG_ERROR];
   vecdb_error why;
-  if (argc < 3 || argc > 5) {
-    fprintf(stderr, "usage: overhead DIR QUERY.npy [QUERIES [TURN]]\n");
+  if (argc < 3 || argc > 6) {
+    fprintf(stderr, "usage: overhead DIR QUERY.npy [QUERIES [TURN [poll]]]\n");
     return 2;
   }
   struct npy array = npy_open(argv[2]);
   size_t n = argc > 3 ? strtoul(argv[3], NULL, 10) : array.rows;
   size_t turn = argc > 4 ? strtoul(argv[4], NULL, 10) : 1;
+  overhead_polls = argc > 5;
   const char *token = getenv("OVERHEAD_TOKEN");
   if (token)
     snprintf(overhead_shown, sizeof overhead_shown, "Bearer %s", token);

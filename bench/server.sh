@@ -100,22 +100,25 @@ let_sleep() {
   spinners=
 }
 
-# ask PROCESSORS TURN: one line.
+# ask PROCESSORS TURN [poll]: one line.
 ask() {
-  echo "{\"processors\": \"$1\", \"turn\": $2, \"poll_us\": \"${VECDBD_SERVER_POLL_US:-default}\", $(
-    build/bench/overhead $folder/db "$data/query.npy" 2000 "$2" | cut -c2-)"
+  echo "{\"processors\": \"$1\", \"turn\": $2, \"client\": \"${3:-sleeps}\"," \
+    "\"poll_us\": \"${VECDBD_SERVER_POLL_US:-default}\", $(
+      build/bench/overhead $folder/db "$data/query.npy" 2000 "$2" ${3:-} | cut -c2-)"
 }
 
 # By turns as the machine is, also where threads do not wait awake (server.poll_us), and with
 # processors that do not sleep: a virtual one wakes through its host, which is no work of the
 # server's and takes longer than much of it. A client that asks 25 times in a row, and one that does
-# other things between two questions.
+# other things between two questions; and one that asks in a row and does not sleep either, so that
+# no processor of its own has to be woken.
 overhead() {
   for _ in $(seq "$rounds"); do
     for turn in 25 1; do
       (export VECDBD_SERVER_POLL_US=0 && ask "as they are" $turn)
       ask "as they are" $turn
     done
+    ask "as they are" 25 poll
     keep_awake
     ask awake 1
     let_sleep

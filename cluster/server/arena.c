@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_BLOCK = 16 * 1024 };
+/* Many requests take little more than the names in their path: so small a block as the first is one
+   that malloc has at hand. */
+enum { ARENA_FIRST = 960, ARENA_BLOCK = 16 * 1024 };
 
 struct srv_arena_block {
   struct srv_arena_block *next;
@@ -15,7 +17,8 @@ struct srv_arena_block {
 };
 
 static int arena_grow(struct srv_arena *arena, size_t n) {
-  size_t size = n > ARENA_BLOCK ? n : ARENA_BLOCK;
+  size_t least = arena->blocks || n > ARENA_FIRST ? ARENA_BLOCK : ARENA_FIRST;
+  size_t size = n > least ? n : least;
   if (arena->limit && size > arena->limit - arena->reserved)
     return 0;
   struct srv_arena_block *block = malloc(sizeof *block + size);

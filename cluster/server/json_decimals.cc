@@ -64,6 +64,15 @@ int past_exponent(const char *&at) {
   return *sign == '-' ? -size : size;
 }
 
+/* Without a branch: half of a vector's numbers are negative, in no order. */
+inline double with_sign(double size, bool minus) {
+  uint64_t bits;
+  memcpy(&bits, &size, sizeof bits);
+  bits ^= static_cast<uint64_t>(minus) << 63;
+  memcpy(&size, &bits, sizeof bits);
+  return size;
+}
+
 __extension__ typedef unsigned __int128 two_words;
 
 /* Nearly all numbers of a vector: "0." and fewer than sixteen digits, taken at once, in steps
@@ -87,8 +96,7 @@ inline const char *read_usual(const char *whole, const char *end, bool minus, do
   digits <<= 128 - 8 * places;                /* ... the last in the highest */
   uint64_t value = eight_value(static_cast<uint64_t>(digits)) * 100000000 +
                    eight_value(static_cast<uint64_t>(digits >> 64));
-  double size = static_cast<double>(value) / tens[places];
-  to = minus ? -size : size;
+  to = with_sign(static_cast<double>(value) / tens[places], minus);
   return at; /* fifteen digits are below 2^53 */
 }
 
@@ -131,7 +139,7 @@ inline const char *read_number(const char *begin, const char *end, double &to, b
   if (exact && power >= -decimal_tens && power <= decimal_tens) {
     double size = static_cast<double>(value);
     size = power < 0 ? size / tens[-power] : size * tens[power];
-    to = minus ? -size : size;
+    to = with_sign(size, minus);
     return at;
   }
   auto read = std::from_chars(begin, at, to);

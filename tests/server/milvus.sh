@@ -63,6 +63,7 @@ check_cluster() {
   shift
   command -v etcd >/dev/null || { echo 'skipped: there is no etcd for a cluster'; return; }
   for script in "$@"; do
+    : >$folder/cluster.log
     DEMO_DIR=$folder/cluster DEMO_PORT=26300 sh cluster/demo/demo.sh up >$folder/cluster.log 2>&1 &
     server=$!
     until grep -q '^http' $folder/cluster.log; do

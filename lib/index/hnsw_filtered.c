@@ -87,6 +87,19 @@ static bool filtered_take(struct hnsw_filtered *f, uint64_t item) {
   return true;
 }
 
+/* Whether a row passes, or a copy of it. */
+static bool filtered_any_passes(const struct hnsw_filtered *f, uint32_t row) {
+  const uint64_t *has = f->walk->graph->copies.has;
+  const uint32_t *copies;
+  bool passes = filtered_passes(f->s, row);
+  if (passes || !has || !vdb_bit_get(has, row))
+    return passes;
+  uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, row, &copies);
+  while (n > 0 && !filtered_passes(f->s, copies[n - 1]))
+    n--;
+  return n > 0;
+}
+
 static bool filtered_copy_is_allowed(const struct hnsw_filtered *f, uint32_t node) {
   const uint32_t *copies;
   uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, node, &copies);
@@ -223,7 +236,7 @@ static void filtered_glance(struct hnsw_filtered *f, uint32_t node) {
   for (uint32_t i = 0; !enough && !few; i++) {
     for (uint32_t k = 0; k < layer->width && at[k] != VDB_HNSW_NONE; k++) {
       share.seen++;
-      share.allowed += filtered_passes(f->s, at[k]);
+      share.allowed += filtered_any_passes(f, at[k]);
     }
     float least = f->s->least_share * (float)share.seen;
     enough = share.seen >= FILTERED_GLANCE && (float)share.allowed >= least;

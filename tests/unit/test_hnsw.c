@@ -280,6 +280,28 @@ static void filters_that_lead_astray(void **state) {
   built_close(&b);
 }
 
+/* Rows that are no nodes but copies of nodes: where all of these pass, and no node does, every
+   second row does, and a search that a callback decides is not astray. */
+static void copies_do_not_lead_astray(void **state) {
+  (void)state;
+  enum { N = 1000 };
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 16, 2);
+  built_open(&b, 8);
+  const struct vdb_hnsw *hnsw = (const struct vdb_hnsw *)b.index;
+  uint64_t copies[N / 64 + 1] = {0};
+  for (uint32_t i = 0; i < N; i++)
+    if (vdb_hnsw_links(&hnsw->graph.layers[0], i)[0] == VDB_HNSW_NONE)
+      vdb_bit_set(copies, i);
+  struct vdb_near items[K];
+  struct vdb_search s = {.effort = 50, .accept = astray_accepts, .accept_arg = copies,
+                         .least_share = .5f, .top = {items, K, 0}};
+  built_search(&b, 0, &s);
+  assert_false(s.astray);
+  assert_int_equal(s.top.n, K);
+  built_close(&b);
+}
+
 /* Rows of one cluster only, and a query from another; and no row, and one row. */
 static void filters_that_are_far(void **state) {
   (void)state;
@@ -576,6 +598,7 @@ int main(void) {
       cmocka_unit_test(copies_that_are_exact),
       cmocka_unit_test(filtered_recall),
       cmocka_unit_test(filters_that_lead_astray),
+      cmocka_unit_test(copies_do_not_lead_astray),
       cmocka_unit_test(filters_that_are_far),
       cmocka_unit_test(same_bytes_for_any_workers),
       cmocka_unit_test(every_row_is_reached),

@@ -52,6 +52,7 @@ struct exec_gate {
   uint64_t passed;   /* rows that entered the result */
   uint64_t patience; /* looks after which the search is given up */
   double share;      /* of allowed rows; 0: a walk cannot starve */
+  const struct vdb_search *search; /* NULL: not known */
   double enough;     /* rows in the result, with which no walk starves */
   bool given_up;
 };
@@ -108,7 +109,8 @@ static bool exec_gate_starves(const struct exec_gate *g) {
 static bool exec_gate_stop(void *arg) {
   struct exec_gate *g = arg;
   g->looks++;
-  g->given_up = g->given_up || g->looks > g->patience || exec_gate_starves(g);
+  bool asked = !g->search || !g->search->plain;
+  g->given_up = g->given_up || g->looks > g->patience || (asked && exec_gate_starves(g));
   return g->given_up || vdb_request_stopped(g->request) != 0;
 }
 
@@ -375,6 +377,7 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     s.accept_arg = &gate;
     s.stop = r->controlled || gate.patience != UINT64_MAX ? exec_gate_stop : NULL;
     s.stop_arg = &gate;
+    gate.search = &s;
     VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
     distances += s.distances;
     w->info.reads += s.reads;

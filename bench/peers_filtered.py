@@ -11,9 +11,10 @@ Correlated: eight anchor queries, and the 25 queries nearest to each search amon
 (near) or farthest from (far) their anchor. Prints a JSON line for each peer, share and kind with the
 points [param, recall, qps] of a sweep, which ends at recall .95, the point that counts (the others are
 passes made once); --cmd runs build/bench/filtered beside them, at its default setting. --indexes keeps
-the peers' indexes in a folder, so that a run can come in pieces; --build only makes them. FAISS takes an IDSelectorBitmap, zvec an expression on a number per row. hnswlib and USearch
-are compiled from their headers (peers_filtered.cc), found in the folders of --include; --fetch brings
-these from PyPI and prints the folders.
+the peers' indexes in a folder, so that a run can come in pieces; --build only makes them. FAISS takes
+an IDSelectorBitmap, zvec an expression on a number per row. hnswlib and USearch are compiled from
+their headers (peers_filtered.cc), found in the folders of --include; --fetch brings these from PyPI
+and prints the folders.
 """
 import argparse
 import ctypes
@@ -136,17 +137,19 @@ def compiled(name, m):
     """hnswlib or USearch, compiled."""
     def build(question):
         here = os.path.dirname(os.path.abspath(__file__))
-        library = tempfile.mkdtemp() + "/peers.so"
+        library, there = kept(question, "peers.so")
         folders = [f"-I{folder}" for folder in question.include]
-        subprocess.run(["c++", "-std=c++17", "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC",
-                        "-pthread", *folders, "-DUSEARCH_USE_NUMKONG=0", "-DUSEARCH_USE_OPENMP=0",
-                        "-DUSEARCH_USE_FP16LIB=0", "-w", "-o", library, here + "/peers_filtered.cc"],
-                       check=True)
+        compile_it = ["c++", "-std=c++17", "-O3", "-march=native", "-ffast-math", "-shared", "-fPIC",
+                      "-pthread", *folders, "-DUSEARCH_USE_NUMKONG=0", "-DUSEARCH_USE_OPENMP=0",
+                      "-DUSEARCH_USE_FP16LIB=0", "-w", "-o", library, here + "/peers_filtered.cc"]
+        if not there:
+            subprocess.run(compile_it, check=True)
         lib = ctypes.CDLL(library)
         size, pointer = ctypes.c_size_t, ctypes.c_void_p
         make, ask = getattr(lib, name + "_build"), getattr(lib, name + "_search")
         make.restype = pointer
-        make.argtypes = [pointer, size, size, ctypes.c_int, size, size, size, ctypes.c_char_p, ctypes.c_int]
+        make.argtypes = [pointer, size, size, ctypes.c_int, size, size, size, ctypes.c_char_p,
+                         ctypes.c_int]
         ask.argtypes = [pointer, pointer, size, size, size, size, pointer, pointer]
         base = question.base
         path, there = kept(question, name)

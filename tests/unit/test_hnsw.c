@@ -280,8 +280,8 @@ static void filters_that_lead_astray(void **state) {
   built_close(&b);
 }
 
-/* Nine rows of ten pass, or none of the nearest but those where a walk begins: they are taken out of what a walk through all
-   has found, and where too few of that pass, another walk finds them. */
+/* Nine rows of ten pass, or none of the nearest but those where a walk begins: they are taken out
+   of what a walk through all has found, and where too few of that pass, another finds them. */
 static void nearly_all_pass(void **state) {
   (void)state;
   enum { N = TEST_SIZE(4000, 1000), QUERIES = 20, EF = 20 };

@@ -98,8 +98,7 @@ static void keys_are_nearly_true(void **state) {
 }
 
 /* Recall of a scan of codes of rows of length `scale`, and one in fifty a thousand times as long:
-   the nearest of a long query are among these, by keys that are off a thousand times as far as those
-   of most rows. */
+   the nearest of a long query are among these, by keys that are off a thousand times as far. */
 static double scan_of_uneven_rows(double scale) {
   enum { ROWS = 2000, DIM = 96, QUERIES = 20, WANTED = 10, LONG = 50 };
   uint32_t good = 0;
@@ -147,7 +146,7 @@ static double scan_of_uneven_rows(double scale) {
 
 static void scans_of_uneven_rows(void **state) {
   (void)state;
-  static const double scales[] = {1, 1e14}; /* 2.1e15 on average: squares leave floats little room */
+  static const double scales[] = {1, 1e14}; /* 2.1e15 on average: squares are near 1e31 */
   for (size_t i = 0; i < VDB_COUNT(scales); i++) {
     double recall = scan_of_uneven_rows(scales[i]);
     if (recall < .99)

@@ -266,9 +266,9 @@ static float filtered_glance(struct hnsw_filtered *f, uint32_t node) {
 }
 
 /* Where so many pass, a walk as if all did, of which those are taken that do: no row is asked for
-   that does not come into the pool, and hops go through the pipeline of plain walks. It looks as far
-   as for the k / share nearest. Not *done: the k-th that passes is farther than these, so that a walk
-   among those that pass would have looked farther. */
+   that does not come into the pool, and hops go through the pipeline of plain walks. It looks as
+   far as for the k / share nearest. Not *done: the k-th that passes is farther than these, so that
+   a walk among those that pass would have looked farther. False: out of memory. */
 static bool filtered_as_plain(struct hnsw_filtered *f, uint64_t start, float share, bool *done) {
   struct vdb_hnsw_walk *walk = f->walk;
   struct vdb_walk_pool *pool = &walk->scratch->pool, *found = &walk->scratch->found;
@@ -306,7 +306,8 @@ VDB_INTERNAL bool vdb_hnsw_filtered(struct vdb_hnsw_walk *walk, struct vdb_searc
     share = filtered_glance(&f, vdb_walk_item_node(start));
   if (s->astray)
     return true;
-  if (share >= FILTERED_PLAIN_SHARE && walk->end.k > 0 && !filtered_as_plain(&f, start, share, &done))
+  if (share >= FILTERED_PLAIN_SHARE && walk->end.k > 0 &&
+      !filtered_as_plain(&f, start, share, &done))
     return false;
   if (done)
     return true;

@@ -1,7 +1,8 @@
 /*
  * peers_filtered.cc - hnswlib and USearch under a filter, for peers_filtered.py: their Python
  * packages call Python for each row, or take no predicate, so that these are compiled from the headers
- * of the source packages. A filter is a bitmap of the rows that pass.
+ * of the source packages. A filter is a bitmap of the rows that pass. An index is kept in a file, and
+ * read from it if it is there.
  */
 #include <algorithm>
 #include <cstdint>
@@ -38,15 +39,18 @@ struct passing : hnswlib::BaseFilterFunctor {
 extern "C" {
 
 void *hnswlib_build(const float *x, size_t n, size_t dim, int ip, size_t m, size_t ef_construction,
-                    size_t threads) {
+                    size_t threads, const char *path, int there) {
   hnswlib::SpaceInterface<float> *space;
   if (ip)
     space = new hnswlib::InnerProductSpace(dim);
   else
     space = new hnswlib::L2Space(dim);
+  if (there)
+    return new hnswlib::HierarchicalNSW<float>(space, path);
   auto *index = new hnswlib::HierarchicalNSW<float>(space, n, m, ef_construction);
   index->addPoint(x, 0);
   each(n - 1, threads, [=](size_t i, size_t) { index->addPoint(x + (i + 1) * dim, i + 1); });
+  index->saveIndex(path);
   return index;
 }
 
@@ -64,14 +68,17 @@ void hnswlib_search(void *handle, const float *queries, size_t n, size_t dim, si
 }
 
 void *usearch_build(const float *x, size_t n, size_t dim, int ip, size_t m, size_t ef_construction,
-                    size_t threads) {
+                    size_t threads, const char *path, int there) {
   us::metric_punned_t metric(dim, ip ? us::metric_kind_t::ip_k : us::metric_kind_t::l2sq_k,
                              us::scalar_kind_t::f32_k);
   us::index_dense_config_t config(m, ef_construction, 64);
   auto *index = new us::index_dense_t(us::index_dense_t::make(metric, config));
+  if (there)
+    return index->load(path) ? index : nullptr;
   if (!index->try_reserve(us::index_limits_t(n, threads)))
     return nullptr;
   each(n, threads, [=](size_t i, size_t t) { index->add(i, x + i * dim, t).error.release(); });
+  index->save(path);
   return index;
 }
 

@@ -22,8 +22,12 @@ enum {
   FILTERED_SAMPLE = 128,      /* links that must have been seen to tell the share of allowed rows */
   FILTERED_GLANCE = 16,       /* or, to tell whether it is as large as is asked for; */
   FILTERED_APART = 3,         /* it is not where so many more are missing */
+  FILTERED_MARGIN = 4,        /* the k-th may lie one in so many of k behind where it should */
   FILTERED_SEEDS = 16         /* allowed rows from all over that `near` starts from as well */
 };
+
+/* Where at least this share of rows passes, walks go as if all did. */
+#define FILTERED_PLAIN_SHARE 0.75f
 
 struct hnsw_filtered {
   struct vdb_hnsw_walk *walk;
@@ -67,14 +71,10 @@ static bool filtered_passes(const struct vdb_search *s, uint32_t row) {
          (!s->accept || s->accept(s->accept_arg, row));
 }
 
-/* Takes a scored node: to expand it, and as results its rows that pass. False: out of memory. */
-static bool filtered_take(struct hnsw_filtered *f, uint64_t item) {
+/* Takes the rows of a scored node that pass as results. */
+static void filtered_found(struct hnsw_filtered *f, uint64_t item) {
   struct vdb_walk_pool *found = &f->walk->scratch->found;
   uint32_t row = vdb_walk_item_node(item);
-  if (!vdb_walk_pool_wants(found, item))
-    return true;
-  if (!vdb_hnsw_frontier_push(f->mem, f->walk->scratch, item))
-    return false;
   if (filtered_passes(f->s, row))
     vdb_walk_pool_add(found, item);
   const uint32_t *copies;
@@ -84,7 +84,29 @@ static bool filtered_take(struct hnsw_filtered *f, uint64_t item) {
     if (vdb_walk_pool_wants(found, copy) && filtered_passes(f->s, copies[i]))
       vdb_walk_pool_add(found, copy);
   }
+}
+
+/* Takes a scored node: to expand it, and as results its rows that pass. False: out of memory. */
+static bool filtered_take(struct hnsw_filtered *f, uint64_t item) {
+  if (!vdb_walk_pool_wants(&f->walk->scratch->found, item))
+    return true;
+  if (!vdb_hnsw_frontier_push(f->mem, f->walk->scratch, item))
+    return false;
+  filtered_found(f, item);
   return true;
+}
+
+/* Whether a row passes, or a copy of it. */
+static bool filtered_any_passes(const struct hnsw_filtered *f, uint32_t row) {
+  const uint64_t *has = f->walk->graph->copies.has;
+  const uint32_t *copies;
+  bool passes = filtered_passes(f->s, row);
+  if (passes || !has || !vdb_bit_get(has, row))
+    return passes;
+  uint32_t n = vdb_hnsw_copies_of(&f->walk->graph->copies, row, &copies);
+  while (n > 0 && !filtered_passes(f->s, copies[n - 1]))
+    n--;
+  return n > 0;
 }
 
 static bool filtered_copy_is_allowed(const struct hnsw_filtered *f, uint32_t node) {
@@ -196,9 +218,13 @@ static void filtered_count(const struct hnsw_filtered *f, uint32_t node,
   }
 }
 
+static float filtered_of(const struct filtered_share *share) {
+  return share->seen > 0 ? (float)share->allowed / (float)share->seen : 0;
+}
+
 /* Looks around where the walk starts, which is near the query: whether the allowed rows are few
-   there, or so few that they must be elsewhere. */
-static void filtered_look(struct hnsw_filtered *f, uint32_t node) {
+   there, or so few that they must be elsewhere. The share of them. */
+static float filtered_look(struct hnsw_filtered *f, uint32_t node) {
   const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
   const uint32_t *links = vdb_hnsw_links(layer, node);
   struct filtered_share share = {0, 0};
@@ -211,11 +237,12 @@ static void filtered_look(struct hnsw_filtered *f, uint32_t node) {
   f->near = share.allowed * 100 < share.seen * FILTERED_NEAR_PERCENT;
   f->s->astray = share.seen >= FILTERED_SAMPLE &&
                  (float)share.allowed < f->s->least_share * (float)share.seen;
+  return filtered_of(&share);
 }
 
 /* The same where only a callback tells which rows pass: so no more of them are looked at than it
    takes. */
-static void filtered_glance(struct hnsw_filtered *f, uint32_t node) {
+static float filtered_glance(struct hnsw_filtered *f, uint32_t node) {
   const struct vdb_hnsw_layer *layer = &f->walk->graph->layers[0];
   const uint32_t *links = vdb_hnsw_links(layer, node), *at = links;
   struct filtered_share share = {0, 0};
@@ -223,7 +250,7 @@ static void filtered_glance(struct hnsw_filtered *f, uint32_t node) {
   for (uint32_t i = 0; !enough && !few; i++) {
     for (uint32_t k = 0; k < layer->width && at[k] != VDB_HNSW_NONE; k++) {
       share.seen++;
-      share.allowed += filtered_passes(f->s, at[k]);
+      share.allowed += filtered_any_passes(f, at[k]);
     }
     float least = f->s->least_share * (float)share.seen;
     enough = share.seen >= FILTERED_GLANCE && (float)share.allowed >= least;
@@ -235,6 +262,35 @@ static void filtered_glance(struct hnsw_filtered *f, uint32_t node) {
   }
   f->s->astray = few;
   f->s->astray_at = node;
+  return filtered_of(&share);
+}
+
+/* Where so many pass, a walk as if all did, of which those are taken that do: no row is asked for
+   that does not come into the pool, and hops go through the pipeline of plain walks. It looks as
+   far as for the k / share nearest. Not *done: the k-th that passes is farther than these, so that
+   a walk among those that pass would have looked farther. False: out of memory. */
+static bool filtered_as_plain(struct hnsw_filtered *f, uint64_t start, float share, bool *done) {
+  struct vdb_hnsw_walk *walk = f->walk;
+  struct vdb_walk_pool *pool = &walk->scratch->pool, *found = &walk->scratch->found;
+  const struct vdb_hnsw_end end = walk->end;
+  size_t k = end.k;
+  walk->end.k = (size_t)((float)k / share);
+  walk->end.width = vdb_max_size(end.width, walk->end.k);
+  size_t width = vdb_min_size(found->width * walk->end.k / k, walk->space->vecs->n);
+  if (!vdb_hnsw_pool_reset(pool, f->mem, vdb_max_size(width, walk->end.k)))
+    return false;
+  f->s->plain = true;
+  vdb_hnsw_beam(walk, 0, start);
+  f->s->plain = false;
+  for (size_t i = 0; i < pool->n && found->n < found->width; i++) {
+    uint64_t item = pool->items[i] & ~(uint64_t)1;
+    filtered_found(f, item);
+    *done = *done || (found->n >= k && i < walk->end.k + k / FILTERED_MARGIN);
+  }
+  walk->end = end;
+  if (!*done)
+    vdb_hnsw_pool_clear(found, found->width);
+  return true;
 }
 
 VDB_INTERNAL bool vdb_hnsw_filtered(struct vdb_hnsw_walk *walk, struct vdb_search *s,
@@ -242,11 +298,18 @@ VDB_INTERNAL bool vdb_hnsw_filtered(struct vdb_hnsw_walk *walk, struct vdb_searc
   struct hnsw_filtered f = {walk, s, mem, false, INFINITY};
   struct vdb_hnsw_scratch *scratch = walk->scratch;
   const struct vdb_hnsw_layer *layer = &walk->graph->layers[0];
+  float share = 0;
+  bool done = false;
   if (s->allow)
-    filtered_look(&f, vdb_walk_item_node(start));
+    share = filtered_look(&f, vdb_walk_item_node(start));
   else if (s->least_share > 0)
-    filtered_glance(&f, vdb_walk_item_node(start));
+    share = filtered_glance(&f, vdb_walk_item_node(start));
   if (s->astray)
+    return true;
+  if (share >= FILTERED_PLAIN_SHARE && walk->end.k > 0 &&
+      !filtered_as_plain(&f, start, share, &done))
+    return false;
+  if (done)
     return true;
   scratch->n_frontier = 0;
   vdb_visited_clear(&scratch->seen);

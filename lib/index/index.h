@@ -34,6 +34,7 @@ struct vdb_search {
                              ends at once with `astray`; 0: never */
   bool astray;
   uint32_t astray_at;   /* and the row where it was to begin */
+  bool plain;           /* set while no row is asked for yet, as nearly all near the query pass */
   /* Asked of rows that would enter the result, after `allow`; NULL: all pass. */
   bool (*accept)(void *arg, uint32_t row);
   void *accept_arg;

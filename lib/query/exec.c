@@ -52,6 +52,7 @@ struct exec_gate {
   uint64_t passed;   /* rows that entered the result */
   uint64_t patience; /* looks after which the search is given up */
   double share;      /* of allowed rows; 0: a walk cannot starve */
+  const struct vdb_search *search; /* NULL: not known */
   double enough;     /* rows in the result, with which no walk starves */
   bool given_up;
 };
@@ -108,7 +109,8 @@ static bool exec_gate_starves(const struct exec_gate *g) {
 static bool exec_gate_stop(void *arg) {
   struct exec_gate *g = arg;
   g->looks++;
-  g->given_up = g->given_up || g->looks > g->patience || exec_gate_starves(g);
+  bool asked = !g->search || !g->search->plain;
+  g->given_up = g->given_up || g->looks > g->patience || (asked && exec_gate_starves(g));
   return g->given_up || vdb_request_stopped(g->request) != 0;
 }
 
@@ -262,9 +264,9 @@ static bool exec_probe_stop(void *arg) {
   return g->given_up || vdb_request_stopped(g->request) != 0;
 }
 
-/* *n stays 0 where a scan is to be preferred. */
+/* *n are found; *done: they will do, else a scan is to be preferred. */
 static int exec_probe(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
-                      const struct vdb_allow_set *set, size_t *n, vecdb_error *err) {
+                      const struct vdb_allow_set *set, size_t *n, bool *done, vecdb_error *err) {
   struct exec_probe probe = {.request = r, .set = set, .p = p};
   struct vdb_search s = exec_search(r, w, p);
   s.accept = exec_probe_pass;
@@ -272,18 +274,19 @@ static int exec_probe(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   s.accept_arg = s.stop_arg = &probe;
   VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
   exec_tally(w, &s);
-  if (!probe.given_up && s.top.n >= vdb_min_size(s.top.k, set->n))
-    *n = s.top.n;
+  *n = s.top.n;
+  *done = (!probe.given_up && *n >= vdb_min_size(s.top.k, set->n)) || vdb_request_stopped(r) != 0;
   return VECDB_OK;
 }
 
 static int exec_codes(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
                       size_t *n, vecdb_error *err) {
   const struct vdb_allow_set *set;
+  bool done = false;
   VDB_TRY(vdb_plan_allow(r, p, &set, err));
   if (p->probe)
-    VDB_TRY(exec_probe(r, w, p, set, n, err));
-  return *n > 0 ? VECDB_OK : exec_scan_set(r, w, p, set, n, err);
+    VDB_TRY(exec_probe(r, w, p, set, n, &done, err));
+  return done ? VECDB_OK : exec_scan_set(r, w, p, set, n, err);
 }
 
 /* How long a walk may take, and how few allowed rows it may meet. Under AUTO, where the walk can be
@@ -317,10 +320,10 @@ struct exec_from {
   uint32_t n; /* 0 or 1 */
 };
 
-/* First a walk without a set of allowed rows, which takes time to compute; *n stays 0 where these
-   are too few around the query. */
+/* First a walk without a set of allowed rows, which takes time to compute; *n are found. Not *done:
+   these are too few around the query, and the plan is settled by the size of the set. */
 static int exec_probe_late(struct vdb_request *r, struct vdb_exec_worker *w,
-                           struct vdb_plan_seg *p, struct exec_from *from, size_t *n,
+                           struct vdb_plan_seg *p, struct exec_from *from, size_t *n, bool *done,
                            vecdb_error *err) {
   struct exec_gate gate = {.view = p->view, .request = r, .seq = r->snapshot->seq};
   gate.filter = r->filter;
@@ -336,23 +339,19 @@ static int exec_probe_late(struct vdb_request *r, struct vdb_exec_worker *w,
   exec_tally(w, &s);
   from->at = s.astray_at;
   from->n = s.astray;
-  if (s.astray || gate.given_up || s.top.n < s.top.k)
-    return VECDB_OK;
   *n = s.top.n;
-  w->info.segments_graph--;
-  w->info.segments_late++;
+  *done = (!s.astray && !gate.given_up && *n == s.top.k) || vdb_request_stopped(r) != 0;
+  if (*done)
+    return VECDB_OK;
+  VDB_TRY(vdb_plan_settle(r, p, err));
+  p->probe = false; /* there was one */
   return VECDB_OK;
 }
 
 /* A graph search; *n are found. */
 static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
-                      size_t *n, vecdb_error *err) {
+                      struct exec_from from, size_t *n, vecdb_error *err) {
   const struct vdb_allow_set *set = NULL;
-  struct exec_from from = {0, 0};
-  if (p->probe)
-    VDB_TRY(exec_probe_late(r, w, p, &from, n, err));
-  if (*n > 0 || vdb_request_stopped(r) != 0)
-    return VECDB_OK;
   if (p->bitmap)
     VDB_TRY(vdb_plan_allow(r, p, &set, err));
   struct exec_gate gate = {.view = p->view, .request = r, .seq = r->snapshot->seq};
@@ -378,6 +377,7 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
     s.accept_arg = &gate;
     s.stop = r->controlled || gate.patience != UINT64_MAX ? exec_gate_stop : NULL;
     s.stop_arg = &gate;
+    gate.search = &s;
     VDB_TRY(p->index->index->ops->search(p->index->index, &s, err));
     distances += s.distances;
     w->info.reads += s.reads;
@@ -398,12 +398,12 @@ static int exec_graph(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   return exec_scan_set(r, w, p, set, n, err);
 }
 
-static void exec_count(struct vdb_exec_worker *w, const struct vdb_plan_seg *p) {
+static void exec_count(struct vdb_exec_worker *w, const struct vdb_plan_seg *p, int32_t plan) {
   w->info.segments++;
-  w->info.segments_exact += p->plan == VECDB_PLAN_EXACT;
-  w->info.segments_graph += p->plan == VECDB_PLAN_GRAPH;
-  w->info.segments_late += p->plan == VECDB_PLAN_FILTER_LATE;
-  w->info.segments_codes += p->plan == VECDB_PLAN_CODES;
+  w->info.segments_exact += plan == VECDB_PLAN_EXACT;
+  w->info.segments_graph += plan == VECDB_PLAN_GRAPH;
+  w->info.segments_late += plan == VECDB_PLAN_FILTER_LATE;
+  w->info.segments_codes += plan == VECDB_PLAN_CODES;
   w->info.rows += p->view->n;
   w->info.rows_allowed += p->allowed;
 }
@@ -426,17 +426,28 @@ static void exec_merge(const struct vdb_request *r, struct vdb_exec_worker *w,
   w->merged = swap;
 }
 
+/* By the plan; *n are found. */
+static int exec_planned(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
+                        size_t *n, vecdb_error *err) {
+  struct exec_from from = {0, 0};
+  bool done = false;
+  int rc = VECDB_OK;
+  if (p->probe && p->plan == VECDB_PLAN_GRAPH)
+    rc = exec_probe_late(r, w, p, &from, n, &done, err);
+  exec_count(w, p, done ? VECDB_PLAN_FILTER_LATE : p->plan);
+  if (rc != VECDB_OK || done)
+    return rc;
+  if (p->plan == VECDB_PLAN_EXACT)
+    return exec_exact(r, w, p, n, err);
+  if (p->plan == VECDB_PLAN_CODES)
+    return exec_codes(r, w, p, n, err);
+  return exec_graph(r, w, p, from, n, err);
+}
+
 static int exec_seg(struct vdb_request *r, struct vdb_exec_worker *w, struct vdb_plan_seg *p,
                     vecdb_error *err) {
   size_t n = 0;
-  exec_count(w, p);
-  int rc;
-  if (p->plan == VECDB_PLAN_EXACT)
-    rc = exec_exact(r, w, p, &n, err);
-  else if (p->plan == VECDB_PLAN_CODES)
-    rc = exec_codes(r, w, p, &n, err);
-  else
-    rc = exec_graph(r, w, p, &n, err);
+  int rc = exec_planned(r, w, p, &n, err);
   if (rc != VECDB_OK && rc != VECDB_ERR_TIMEOUT)
     return rc;
   exec_merge(r, w, p, n);
@@ -547,7 +558,7 @@ static void exec_batch_end(struct vdb_request *r, const struct vdb_plan_seg *p,
   for (uint32_t i = 0; i < range.n; i++) {
     exec_batch_tell(r, workers, range.first, i);
     vdb_topk_sort(&s[i].top);
-    exec_count(&workers[i], p);
+    exec_count(&workers[i], p, p->plan);
     workers[i].info.distances += s[i].distances;
     exec_merge(r, &workers[i], p, s[i].top.n);
   }

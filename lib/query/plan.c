@@ -207,6 +207,17 @@ VDB_INTERNAL int vdb_plan_allow(struct vdb_request *request, struct vdb_plan_seg
   return VECDB_OK;
 }
 
+VDB_INTERNAL int vdb_plan_settle(struct vdb_request *request, struct vdb_plan_seg *seg,
+                                 vecdb_error *err) {
+  const struct vdb_allow_set *set;
+  VDB_TRY(vdb_plan_allow(request, seg, &set, err));
+  seg->allowed = set->n;
+  seg->counted = true;
+  if (seg->reason == VDB_PLAN_CHEAPEST)
+    plan_choose(request, seg, false);
+  return VECDB_OK;
+}
+
 /* The segments whose sets are computed in parallel, and the first error. */
 struct plan_prepare {
   struct vdb_request *request;
@@ -220,21 +231,12 @@ static void plan_prepare_seg(void *arg, size_t i, unsigned worker) {
   struct vdb_plan_seg *p = &job->plan->segs[i];
   if (!p->bitmap || (p->probe && p->plan == VECDB_PLAN_GRAPH))
     return;
-  const struct vdb_allow_set *set;
   vecdb_error ignored;
-  int rc = vdb_plan_allow(job->request, p, &set, &ignored);
-  if (rc == VECDB_ERR_TIMEOUT) {
+  int rc = vdb_plan_settle(job->request, p, &ignored);
+  if (rc == VECDB_ERR_TIMEOUT)
     p->skipped = true;
-    return;
-  }
-  if (rc != VECDB_OK) {
+  else if (rc != VECDB_OK)
     atomic_store_explicit(&job->rc, rc, memory_order_relaxed);
-    return;
-  }
-  p->allowed = set->n;
-  p->counted = true;
-  if (p->reason == VDB_PLAN_CHEAPEST)
-    plan_choose(job->request, p, false);
 }
 
 VDB_INTERNAL int vdb_plan_prepare(struct vdb_request *request, struct vdb_plan *plan,

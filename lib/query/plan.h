@@ -59,6 +59,9 @@ VDB_INTERNAL void vdb_plan_free(struct vdb_request *request, struct vdb_plan *pl
    CANCELLED, TIMEOUT. */
 VDB_INTERNAL int vdb_plan_allow(struct vdb_request *request, struct vdb_plan_seg *seg,
                                 const struct vdb_allow_set **out, vecdb_error *err);
+/* The same, and settles a plan that needs them by how many they are; no other thread uses `seg`. */
+VDB_INTERNAL int vdb_plan_settle(struct vdb_request *request, struct vdb_plan_seg *seg,
+                                 vecdb_error *err);
 /* Whether the rows of a segment are restricted at all. */
 VDB_INLINE bool vdb_plan_restricted(const struct vdb_request *request,
                                     const struct vdb_plan_seg *seg) {

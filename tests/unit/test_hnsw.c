@@ -280,6 +280,69 @@ static void filters_that_lead_astray(void **state) {
   built_close(&b);
 }
 
+/* Nine rows of ten pass, or none of the nearest but those where a walk begins: they are taken out
+   of what a walk through all has found, and where too few of that pass, another finds them. */
+static void nearly_all_pass(void **state) {
+  (void)state;
+  enum { N = TEST_SIZE(4000, 1000), QUERIES = 20, EF = 20 };
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 16, 1);
+  built_open(&b, 8);
+  const struct vdb_hnsw *hnsw = (const struct vdb_hnsw *)b.index;
+  for (int nearest = 0; nearest < 2; nearest++) {
+    struct vdb_rng rng = {5};
+    uint32_t good = 0;
+    for (size_t query = 0; query < QUERIES; query++) {
+      uint64_t allow[N / 64 + 1] = {0};
+      const uint8_t *q = ix_query(&b.data, query);
+      struct vdb_near items[K];
+      struct vdb_search s = {.effort = EF, .accept = accept_bits, .accept_arg = allow,
+                             .least_share = 1, .top = {items, K, 0}};
+      built_search(&b, query, &s); /* none passes: it says where it begins */
+      const uint32_t *links = vdb_hnsw_links(&hnsw->graph.layers[0], s.astray_at);
+      double few = ix_true_kth(&b.data, q, NULL, 4 * EF);
+      for (uint32_t i = 0; i < N; i++)
+        if (nearest ? ix_true_key(&b.data, q, i) > few : vdb_rng_below(&rng, 10) > 0)
+          vdb_bit_set(allow, i);
+      for (uint32_t i = 0; i < hnsw->graph.layers[0].width && links[i] != VDB_HNSW_NONE; i++)
+        vdb_bit_set(allow, links[i]);
+      s = (struct vdb_search){.effort = EF, .stretch = .3f, .least_share = .1f,
+                              .accept = accept_bits, .accept_arg = allow, .top = {items, K, 0}};
+      built_search(&b, query, &s);
+      assert_int_equal(s.top.n, K);
+      double kth = ix_true_kth(&b.data, q, allow, K) * (1 + 1e-5);
+      for (size_t k = 0; k < K; k++) {
+        assert_true(vdb_bit_get(allow, items[k].row));
+        good += ix_true_key(&b.data, q, items[k].row) <= kth;
+      }
+    }
+    assert_in_range(good, QUERIES * K * 9 / 10, QUERIES * K);
+  }
+  built_close(&b);
+}
+
+/* Rows that are no nodes but copies of nodes: where all of these pass, and no node does, every
+   second row does, and a search that a callback decides is not astray. */
+static void copies_do_not_lead_astray(void **state) {
+  (void)state;
+  enum { N = 1000 };
+  struct built b;
+  ix_data_make(&b.data, VDB_F32, VECDB_L2, N, 16, 2);
+  built_open(&b, 8);
+  const struct vdb_hnsw *hnsw = (const struct vdb_hnsw *)b.index;
+  uint64_t copies[N / 64 + 1] = {0};
+  for (uint32_t i = 0; i < N; i++)
+    if (vdb_hnsw_links(&hnsw->graph.layers[0], i)[0] == VDB_HNSW_NONE)
+      vdb_bit_set(copies, i);
+  struct vdb_near items[K];
+  struct vdb_search s = {.effort = 50, .accept = astray_accepts, .accept_arg = copies,
+                         .least_share = .5f, .top = {items, K, 0}};
+  built_search(&b, 0, &s);
+  assert_false(s.astray);
+  assert_int_equal(s.top.n, K);
+  built_close(&b);
+}
+
 /* Rows of one cluster only, and a query from another; and no row, and one row. */
 static void filters_that_are_far(void **state) {
   (void)state;
@@ -576,6 +639,8 @@ int main(void) {
       cmocka_unit_test(copies_that_are_exact),
       cmocka_unit_test(filtered_recall),
       cmocka_unit_test(filters_that_lead_astray),
+      cmocka_unit_test(nearly_all_pass),
+      cmocka_unit_test(copies_do_not_lead_astray),
       cmocka_unit_test(filters_that_are_far),
       cmocka_unit_test(same_bytes_for_any_workers),
       cmocka_unit_test(every_row_is_reached),

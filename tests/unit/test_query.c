@@ -233,10 +233,16 @@ static void test_plans_agree(void **state) {
   }
 }
 
-/* One search by GRAPH that first walks without a set of the allowed rows, as if the walk among
-   these took `gain` times as long; how many segments that first walk has answered. */
-static uint32_t probe_search(struct qt_db *db, const struct qt_filter *filter, double gain,
-                             struct tally *tally) {
+/* A search by GRAPH that first walks without a set of the allowed rows, as if the walk among these
+   took `gain` times as long, and one compared row `row` of what a walk takes in all, 1e5. */
+struct probing {
+  double gain;
+  double row;
+  int32_t reason; /* VDB_PLAN_CHEAPEST: the plan may be settled anew */
+};
+
+static vecdb_search_info probe_search(struct qt_db *db, const struct qt_filter *filter,
+                                      struct probing how, struct tally *tally) {
   uint8_t query[QUERY_BYTES];
   qt_query(db, query);
   struct qt_answer answer;
@@ -251,7 +257,8 @@ static uint32_t probe_search(struct qt_db *db, const struct qt_filter *filter, d
   for (uint32_t i = 0; i < plan->n_segs; i++) {
     struct vdb_plan_seg *seg = &plan->segs[i];
     seg->probe = seg->plan == VECDB_PLAN_GRAPH;
-    seg->cost = (struct vdb_cost){.plain = 1e5, .graph = 1e5 * gain, .row = 10};
+    seg->reason = (enum vdb_plan_reason)how.reason;
+    seg->cost = (struct vdb_cost){.plain = 1e5, .graph = 1e5 * how.gain, .row = how.row};
   }
   ok(vdb_exec_init(&request, &worker, &err), &err, filter);
   ok(vdb_exec_query(&request, plan, 0, &worker, &err), &err, filter);
@@ -266,7 +273,7 @@ static uint32_t probe_search(struct qt_db *db, const struct qt_filter *filter, d
   vdb_plan_free(&request, plan);
   vdb_request_fini(&request);
   qt_answer_free(&answer);
-  return worker.info.segments_late;
+  return worker.info;
 }
 
 static void test_probe(void **state) {
@@ -280,10 +287,75 @@ static void test_probe(void **state) {
   for (int i = 0; i < 40; i++) {
     struct qt_filter filter;
     qt_filter_make(&filter, &db.rng, 2);
-    answered += probe_search(&db, &filter, i % 2 ? 3 : 30, &tally);
+    struct probing how = {i % 2 ? 3 : 30, 10, VDB_PLAN_FORCED};
+    answered += probe_search(&db, &filter, how, &tally).segments_late;
+    how = (struct probing){1000, 1e12, VDB_PLAN_FORCED}; /* at the second look it is given up */
+    assert_int_equal(probe_search(&db, &filter, how, &tally).segments_late, 0);
   }
   assert_true(tally.right >= 0.95 * tally.wanted);
   assert_in_range(answered, 1, 79); /* some by the first walk, and some not */
+  qt_close(&db);
+}
+
+/* When the first walk is given up, the plan goes by how many rows pass: a few are scanned. */
+static void test_probe_settles(void **state) {
+  (void)state;
+  struct qt_config config = config_of(kinds[0], 451);
+  config.indexed = 2;
+  struct qt_db db;
+  qt_open(&db, &config);
+  struct tally tally = {0, 0, 0};
+  struct qt_filter few = {.nodes = {{.kind = QT_B_BELOW, .left = -1, .right = -1, .x = 4}},
+                          .n = 1, .text = "b < 48"};
+  vecdb_search_info info =
+      probe_search(&db, &few, (struct probing){1000, 1e12, VDB_PLAN_CHEAPEST}, &tally);
+  assert_int_equal(info.segments_exact, 2);
+  assert_int_equal(info.segments, 2);
+  assert_true(tally.right == tally.wanted);
+  qt_close(&db);
+}
+
+/* A clock that moves on by a millisecond with each look. */
+static uint64_t ticking(void *user) {
+  uint64_t *now = user;
+  return *now += 1000000;
+}
+
+/* What the first walk has found is kept when the deadline ends it. */
+static void test_probe_deadline(void **state) {
+  (void)state;
+  enum { WANTED = 150 };
+  struct qt_config config = config_of(kinds[0], 452);
+  config.indexed = 1;
+  struct qt_db db;
+  qt_open(&db, &config);
+  uint64_t now = 0;
+  db.env.clock = (vecdb_clock){ticking, ticking, &now};
+  struct qt_filter most = {.text = "b < 900"};
+  uint32_t stopped = 0;
+  for (uint32_t ms = 1; ms < 6; ms++) {
+    uint8_t query[QUERY_BYTES];
+    qt_query(&db, query);
+    vecdb_control control = VECDB_CONTROL_INIT;
+    control.timeout_ms = ms;
+    vecdb_search_params p = params_of(&most, query, WANTED, VECDB_PLAN_GRAPH);
+    p.control = &control;
+    struct vdb_request request;
+    struct vdb_plan *plan;
+    struct vdb_exec_worker worker;
+    vecdb_error err = {0};
+    ok(vdb_request_init(&request, db.snapshot, &p, VDB_REQUEST_SEARCH, &err), &err, &most);
+    ok(vdb_plan_make(&request, false, &plan, &err), &err, &most);
+    plan->segs[0].probe = true;
+    plan->segs[0].cost = (struct vdb_cost){.plain = 1e5, .graph = 1e8, .row = 10};
+    ok(vdb_exec_init(&request, &worker, &err), &err, &most);
+    ok(vdb_exec_query(&request, plan, 0, &worker, &err), &err, &most);
+    stopped += worker.n_hits > 0 && worker.n_hits < WANTED;
+    vdb_exec_fini(&request, &worker);
+    vdb_plan_free(&request, plan);
+    vdb_request_fini(&request);
+  }
+  assert_true(stopped > 0);
   qt_close(&db);
 }
 
@@ -649,6 +721,8 @@ int main(void) {
       cmocka_unit_test(test_search_exact), cmocka_unit_test(test_search_graph),
       cmocka_unit_test(test_search_deletes), cmocka_unit_test(test_plans_agree),
       cmocka_unit_test(test_probe),
+      cmocka_unit_test(test_probe_settles),
+      cmocka_unit_test(test_probe_deadline),
       cmocka_unit_test(test_empty),        cmocka_unit_test(test_range),
       cmocka_unit_test(test_iterator),     cmocka_unit_test(test_scan),
       cmocka_unit_test(test_far_matches),  cmocka_unit_test(test_poor_index),

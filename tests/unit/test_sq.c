@@ -97,6 +97,64 @@ static void keys_are_nearly_true(void **state) {
   assert_int_equal(mem.used, 0);
 }
 
+/* Recall of a scan of codes of rows of length `scale`, and one in fifty a thousand times as long:
+   the nearest of a long query are among these, by keys that are off a thousand times as far. */
+static double scan_of_uneven_rows(double scale) {
+  enum { ROWS = 2000, DIM = 96, QUERIES = 20, WANTED = 10, LONG = 50 };
+  uint32_t good = 0;
+  struct ix_data d;
+  struct vdb_mem mem;
+  struct vdb_codes codes;
+  struct vdb_rng rng = {9};
+  struct vdb_par par = {ix_par_run, 1, NULL};
+  vecdb_index_params params = VECDB_INDEX_PARAMS_INIT;
+  vecdb_error err = {0};
+  float one[DIM];
+  uint32_t order[ROWS];
+  uint64_t all[ROWS / 64 + 1];
+  memset(all, 0xff, sizeof all);
+  vdb_mem_init(&mem, NULL, 0);
+  ix_data_alloc(&d, VDB_F32, VECDB_IP, ROWS, DIM);
+  for (uint32_t i = 0; i < ROWS + d.n_queries; i++) {
+    double length = i % LONG == 0 || i >= ROWS ? 1000 : 1;
+    for (size_t k = 0; k < DIM; k++)
+      one[k] = (float)(scale * length * ix_gauss(&rng) / sqrt(DIM));
+    uint8_t *out = i < ROWS ? d.rows + i * d.vecs.stride : d.queries + (i - ROWS) * d.vecs.stride;
+    ix_encode(out, one, VDB_F32, DIM);
+    if (i < ROWS)
+      order[i] = i;
+  }
+  struct vdb_codes_make make = {&mem, &d.vecs, &par, &params, order, ROWS, 42};
+  assert_int_equal(vdb_sq4_ops()->make(&make, &codes, &err), VECDB_OK);
+  for (size_t q = 0; q < QUERIES; q++) {
+    struct vdb_near items[WANTED];
+    struct vdb_query_vec query = ix_prepare(&d, ix_query(&d, q));
+    struct vdb_search s = {.mem = &mem, .query = &query, .effort = ROWS, .allow = all,
+                           .top = {items, WANTED, 0}};
+    assert_int_equal(vdb_codes_scan(&codes, &d.vecs, &s, &err), VECDB_OK);
+    assert_int_equal(s.top.n, WANTED);
+    double kth = ix_true_kth(&d, ix_query(&d, q), NULL, WANTED);
+    for (size_t i = 0; i < WANTED; i++)
+      good += ix_true_key(&d, ix_query(&d, q), items[i].row) <= kth + fabs(kth) * 1e-4;
+    free(query.data);
+  }
+  codes.ops->close(&mem, &codes, true);
+  ix_data_free(&d);
+  assert_int_equal(mem.used, 0);
+  return (double)good / (QUERIES * WANTED);
+}
+
+static void scans_of_uneven_rows(void **state) {
+  (void)state;
+  static const double scales[] = {1, 1e14}; /* 2.1e15 on average: squares are near 1e31 */
+  for (size_t i = 0; i < VDB_COUNT(scales); i++) {
+    double recall = scan_of_uneven_rows(scales[i]);
+    if (recall < .99)
+      print_error("rows of length %g: %.3f\n", scales[i], recall);
+    assert_true(recall >= .99);
+  }
+}
+
 /* Sketches keep nearly all rows whose keys are not above a limit, and of the others only few: with
    2,000 dimensions a bound is close to the key. */
 static void sketches_keep_what_is_near(void **state) {
@@ -282,6 +340,7 @@ int main(void) {
       cmocka_unit_test(keys_are_nearly_true), cmocka_unit_test(sketches_keep_what_is_near),
       cmocka_unit_test(briefs_score_the_same), cmocka_unit_test(outliers_have_no_brief),
       cmocka_unit_test(rows_are_queries), cmocka_unit_test(workers_and_files),
+      cmocka_unit_test(scans_of_uneven_rows),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -204,11 +204,11 @@ build/$(1)/tests/gpu/%: build/$(1)/tests/gpu/%.o build/$(1)/libtlib.a build/$(1)
 	$$(Q)$$(CC.$(1)) $$(FLAGS.$(1)) $$(CFLAGS) -pthread $$(LINK_FAST) $$(LDFLAGS) -o $$@ $$(filter-out %.so,$$^) \
 	  -lcmocka $$(LIBS)
 build/$(1)/tests/cluster/test_router: build/$(1)/tests/cluster/routersim.o
-build/$(1)/tests/cluster/test_ingest: build/$(1)/tests/cluster/nodetest.o $$(INGEST_SRC:%.c=build/$(1)/%.o)
+build/$(1)/tests/cluster/test_ingest: $(patsubst %,build/$(1)/tests/cluster/%.o,nodetest nodetest_read) $$(INGEST_SRC:%.c=build/$(1)/%.o)
 build/$(1)/tests/cluster/test_ingest: private LIBS += $$(INGEST_LIBS)
-build/$(1)/tests/cluster/test_client build/$(1)/tests/cluster/test_edge: build/$(1)/tests/cluster/nodetest.o
+build/$(1)/tests/cluster/test_client build/$(1)/tests/cluster/test_edge: $(patsubst %,build/$(1)/tests/cluster/%.o,nodetest nodetest_read)
 build/$(1)/tests/cluster/test_node: $(foreach f,line use,build/$(1)/tests/cluster/node$(f).o)
-build/$(1)/tests/server/test_cluster build/$(1)/tests/server/test_copy: build/$(1)/tests/cluster/nodetest.o
+build/$(1)/tests/server/test_cluster build/$(1)/tests/server/test_copy: $(patsubst %,build/$(1)/tests/cluster/%.o,nodetest nodetest_read)
 build/$(1)/tests/cluster/test_chaos: $(foreach f,proxy node rig,build/$(1)/tests/cluster/fault$(f).o)
 # The simulation; and once more with mistakes that can be planted in it (cluster/replica/plant.h).
 build/$(1)/libsim.a: $(call objects,$(1),$(SIM_SRC) $(SIM_NEEDS))
@@ -333,7 +333,7 @@ $(SERVER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(SERVER_LIBS) $(LIBS)
-build/vecdb-cluster: build/release/cluster/ctl/vecdb_cluster.o build/release/libcluster.a
+build/vecdb-cluster: build/release/cluster/ctl/vecdb_cluster.o build/release/libcluster.a build/libvecdb.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(HARD) -pthread $(CFLAGS) $(LDFLAGS) -o $@ $^ $(CLUSTER_LIBS) $(LIBS)
 $(CLUSTER_BENCH_SRC:%.c=build/%): build/bench/%: build/release/bench/%.o \

@@ -16,6 +16,13 @@ int calls_fail(vecdb_error *error, int code, const char *field, const char *word
   return code;
 }
 
+int calls_older(int code, const char *field, vecdb_error *error) {
+  return code == VECDB_CLIENT_PROTOCOL
+             ? calls_fail(error, VECDB_ERR_UNSUPPORTED, field,
+                          "a node is of a version that does not know this: upgrade it first")
+             : code;
+}
+
 /* ---- One job ---- */
 
 int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call,
@@ -216,7 +223,7 @@ int vecdb_client_delete_where(vecdb_client *c, const char *name, const vecdb_fil
 
 /* ---- Reads ---- */
 
-static void calls_filter(struct job *job, const vecdb_filter *filter) {
+void calls_filter(struct job *job, const vecdb_filter *filter) {
   if (!filter || !filter->text)
     return;
   job->message.filter = *filter;

@@ -6,6 +6,8 @@
 
 /* Fills in the error, unless it is NULL; gives the code. */
 int calls_fail(vecdb_error *error, int code, const char *field, const char *words);
+/* Of an answer that a node gives to what it does not know: UNSUPPORTED. Other codes stay. */
+int calls_older(int code, const char *field, vecdb_error *error);
 /* Checks what all calls have, and puts it into the job. */
 int calls_begin(vecdb_client *c, const char *name, const vecdb_client_call *call, struct job *job,
                 vecdb_error *error);
@@ -21,6 +23,8 @@ int calls_run(vecdb_client *c, struct job *job, vecdb_error *error);
 /* All of them at the same time; the first failure is told. Results stay in the jobs. */
 int calls_run_all(vecdb_client *c, struct job *jobs, size_t n, vecdb_error *error);
 void calls_free(struct job *job);
+/* Puts a filter, if there is one, into the job's message. */
+void calls_filter(struct job *job, const vecdb_filter *filter);
 /* A search as vecdb_client_search makes it, checked and not begun. */
 int calls_begin_search(vecdb_client *c, const char *name, const vecdb_search_params *params,
                        const vecdb_client_call *call, struct job *job, vecdb_error *error);

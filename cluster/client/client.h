@@ -21,9 +21,10 @@ struct job {
   int (*taken)(struct job *job, const struct wire_message *m, vecdb_error *error);
   bool reads; /* changes nothing, so it may be asked again */
   uint32_t only; /* not 0: the id that the collection must have */
+  bool again;  /* its rows were made anew, for another schema than they were made for first */
   bool looked; /* its map was asked for once more, for a field that the former one lacked */
   void *out;  /* of `taken` */
-  uint32_t node; /* that STATS asks */
+  uint32_t node; /* that STATS and COMPACT ask */
   const void *params; /* what prepare makes the message of */
   struct wire_message message;
   struct wire_mem mem;
@@ -48,7 +49,7 @@ struct entry {
   struct job *waiting; /* for the map */
 };
 
-/* A request that any node answers, or that no router makes: MAP, CREATE, DROP, STATS. */
+/* A request that any node answers, or that no router makes: MAP, CREATE, DROP, STATS, COMPACT. */
 struct plain {
   struct plain *next;
   uint64_t id; /* 0: not sent at the moment */
@@ -56,6 +57,7 @@ struct plain {
   uint32_t shard; /* STATS */
   int64_t due_us; /* another try, when it was not sent; else when patience ends */
   int64_t deadline_us;
+  int64_t since_us;    /* when it was wanted first */
   struct entry *entry; /* MAP, STATS */
   struct job *job;     /* CREATE, DROP */
   struct wire_message message;

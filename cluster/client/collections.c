@@ -208,6 +208,12 @@ uint64_t vecdb_client_about_version(const vecdb_client_about *about) {
 
 uint32_t vecdb_client_about_id(const vecdb_client_about *about) { return about->map->coll.id; }
 
+const char *vecdb_client_about_expiry(const vecdb_client_about *about, uint64_t *ttl_ms) {
+  if (ttl_ms)
+    *ttl_ms = about->map->expiry.ttl_ms;
+  return about->map->expiry.field;
+}
+
 int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layout *out) {
   const struct doc_coll *coll = &about->map->coll;
   if (out->size != sizeof *out)

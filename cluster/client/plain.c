@@ -44,6 +44,7 @@ static struct plain *plain_add(vecdb_client *c, uint16_t kind, int64_t deadline_
     return NULL;
   p->message.kind = kind;
   p->deadline_us = deadline_us;
+  p->since_us = c->now_us;
   p->next = c->plains;
   c->plains = p;
   return p;
@@ -57,11 +58,16 @@ static void plain_drop(vecdb_client *c, struct plain *p) {
   free(p);
 }
 
+/* Of one node's replica, and so not for another one. */
+static bool plain_bound(const struct plain *p) {
+  return p->message.kind == WIRE_STATS || p->message.kind == WIRE_COMPACT;
+}
+
 static void plain_send(vecdb_client *c, struct plain *p) {
   struct wire_out out;
   struct frame frame = {.type = FRAME_QUERY, .request = PLAIN_ID | ++c->next_id};
   int64_t left_ms = (p->deadline_us - c->now_us) / 1000;
-  uint32_t node = p->message.kind == WIRE_STATS ? p->node : links_any(c->links, p->node);
+  uint32_t node = plain_bound(p) ? p->node : links_any(c->links, p->node);
   wire_out_init(&out, frame_limit(FRAME_QUERY, true));
   wire_message_write(&p->message, &out);
   frame.n = (uint32_t)out.n;
@@ -262,7 +268,7 @@ void plain_answer(vecdb_client *c, uint32_t node, uint64_t id, const void *data,
     m.result = (struct wire_result){.code = WIRE_PROTOCOL, .message = wire_status_name(status)};
   }
   bool maybe = m.result.code == WIRE_UNKNOWN && p->job && !p->job->reads;
-  bool again = wire_code_again(m.result.code) && p->message.kind != WIRE_STATS && !maybe;
+  bool again = wire_code_again(m.result.code) && !plain_bound(p) && !maybe;
   if (again || plain_is_old(c, p, &m)) {
     p->id = 0;
     p->due_us = c->now_us + PLAIN_AGAIN_US;
@@ -312,6 +318,10 @@ static void plain_late(vecdb_client *c, struct plain *p) {
     plain_end(c, p, p->job && !p->job->reads && p->id ? WIRE_UNKNOWN : WIRE_NO_NODE, words);
   } else if (p->id) {
     plain_lost(c, p, true);
+  } else if (p->message.kind == WIRE_COMPACT && c->now_us >= p->since_us + PLAIN_PATIENCE_US) {
+    snprintf(words, sizeof words, "node %u cannot be reached; last: %.300s", p->node,
+             links_why(c->links));
+    plain_end(c, p, WIRE_NO_NODE, words); /* its deadline may be far away */
   } else {
     plain_send(c, p);
   }

@@ -6,6 +6,19 @@
 
 #include "client/calls.h"
 
+/* The versions as a column behind the others. */
+static int push_expect(struct job *job, const uint64_t *expected, vecdb_error *error) {
+  struct wire_columns *rows = &job->message.rows;
+  struct wire_column *columns = wire_mem_get(&job->mem, rows->n_columns + 1, sizeof *columns);
+  if (!columns)
+    return calls_fail(error, VECDB_ERR_NO_MEMORY, "", "out of memory");
+  memcpy(columns, rows->columns, rows->n_columns * sizeof *columns);
+  columns[rows->n_columns++] =
+      (struct wire_column){.name = WIRE_VERSION_COLUMN, .type = VECDB_INT64, .data = expected};
+  rows->columns = columns;
+  return VECDB_OK;
+}
+
 static int push_prepare(struct job *job, const struct router_map *map, vecdb_error *error) {
   const vecdb_push_params *p = job->params;
   const vecdb_keys *keys = p->keys;
@@ -31,6 +44,8 @@ static int push_prepare(struct job *job, const struct router_map *map, vecdb_err
   batch.n_columns = 2;
   batch.n_rows = (uint32_t)keys->n;
   int code = wire_columns_of_batch(&map->schema, &batch, &job->mem, &job->message.rows, error);
+  if (!code && p->expected)
+    code = push_expect(job, p->expected, error);
   return code || !(p->flags & VECDB_PUSH_INSERT) ? code : calls_computed(job, map, error);
 }
 
@@ -45,15 +60,13 @@ int vecdb_client_push(vecdb_client *c, const char *name, const vecdb_push_params
   if (params->size != sizeof *params || params->kind < 0 || params->kind > VECDB_PUSH_VALUE ||
       params->flags & ~(uint32_t)VECDB_PUSH_INSERT)
     return calls_fail(error, VECDB_ERR_OPTION, "", "vecdb_push_params is not understood");
-  if (params->expected)
-    return calls_fail(error, VECDB_ERR_UNSUPPORTED, "", "shards do not compare versions yet");
   if (!params->keys->n || params->keys->n > VECDB_MAX_BATCH_ROWS)
     return calls_fail(error, VECDB_ERR_LIMIT, "", "a push has 1 to 1,048,576 rows");
   job.message.kind = WIRE_WRITE;
   job.message.write.kind = WIRE_PUSH;
   job.message.write.flags = params->flags + (uint32_t)params->kind * WIRE_PUSH_KIND;
   job.message.has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_BATCH);
-  code = calls_run(c, &job, error);
+  code = calls_older(calls_run(c, &job, error), params->field, error);
   calls_free(&job);
   return code;
 }

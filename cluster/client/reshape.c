@@ -25,10 +25,7 @@ static int reshape_call(vecdb_client *c, const char *name, const struct wire_res
   job.message.kind = WIRE_RESHAPE;
   job.message.has = WIRE_HAS(WIRE_NAME);
   job.message.name = (struct wire_name){name, text};
-  code = calls_run(c, &job, error);
-  if (code == VECDB_CLIENT_PROTOCOL)
-    code = calls_fail(error, VECDB_ERR_UNSUPPORTED, reshape->field,
-                      "a node is of a version that does not know this: upgrade it first");
+  code = calls_older(calls_run(c, &job, error), reshape->field, error);
   calls_free(&job);
   free(text);
   return code ? code : collections_altered(c, name, call, error);

@@ -160,10 +160,23 @@ static bool client_looks(vecdb_client *c, struct job *job, const struct router_r
   return true;
 }
 
+/* A write of which nothing was done: the schema is another one now, so its rows are made anew. */
+static bool client_again(vecdb_client *c, struct job *job, const struct router_result *result) {
+  struct entry *e = plain_entry_of(c, job->ask.collection);
+  const struct wire_result *told = result ? &result->result : NULL;
+  if (!told || told->code != WIRE_SCHEMA || told->shards_ok || job->again || !e)
+    return false;
+  job->again = true;
+  job->next = e->waiting;
+  e->waiting = job;
+  e->wanted = true;
+  return true;
+}
+
 static void client_done(void *arg, void *user, struct router_result *result) {
   vecdb_client *c = arg;
   struct job *job = user;
-  if (client_looks(c, job, result)) {
+  if (client_looks(c, job, result) || client_again(c, job, result)) {
     router_result_free(result);
     return;
   }

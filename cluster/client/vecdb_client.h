@@ -158,6 +158,14 @@ VECDB_API int vecdb_client_json_index_drop(vecdb_client *client, const char *col
                                            const char *field, const vecdb_json_index *index,
                                            const vecdb_client_call *call, vecdb_error *error);
 
+/* As vecdb_expire: each shard's primary looks every second, by its clock, for rows whose time has
+   come, and removes them on all replicas at once. So a row is read until then, and its key is
+   taken, up to some seconds longer than it lives; while a shard has no primary its rows stay.
+   UNSUPPORTED: a node is of a version that does not know this, or may be. */
+VECDB_API int vecdb_client_expire(vecdb_client *client, const char *collection, const char *field,
+                                  uint64_t ttl_ms, const vecdb_client_call *call,
+                                  vecdb_error *error);
+
 /* The names of all collections, ascending; and what one is like. Any node answers as of now: a
    collection that was created or dropped before the call began is there or is not. What is given
    out is freed by the caller. */
@@ -178,6 +186,8 @@ VECDB_API const vecdb_schema *vecdb_client_about_schema(const vecdb_client_about
 VECDB_API uint32_t vecdb_client_about_id(const vecdb_client_about *about);
 /* Of its schema: grows with each change. */
 VECDB_API uint64_t vecdb_client_about_version(const vecdb_client_about *about);
+/* As vecdb_expiry. */
+VECDB_API const char *vecdb_client_about_expiry(const vecdb_client_about *about, uint64_t *ttl_ms);
 VECDB_API int vecdb_client_about_layout(const vecdb_client_about *about, vecdb_client_layout *out);
 VECDB_API void vecdb_client_about_free(vecdb_client_about *about);
 
@@ -215,9 +225,16 @@ VECDB_API int vecdb_client_replicas(vecdb_client *client, const vecdb_client_abo
 
 /* Has all replicas make a digest of their rows, each as of the same position of its shard's log;
    those that differ are replaced. Returns when the primaries have; vecdb_client_replicas tells of
-   the others. UNSUPPORTED where rows expire. */
+   the others. */
 VECDB_API int vecdb_client_check(vecdb_client *client, const char *collection,
                                  const vecdb_client_call *call, vecdb_error *error);
+
+/* As vecdb_compact, of every replica in sync, as the collection was when it was described: all
+   nodes are asked at once, and each does one after the other of its own. The first failure is told;
+   replicas that did not fail are done then. UNSUPPORTED: a node is of a version that does not know
+   this. */
+VECDB_API int vecdb_client_compact(vecdb_client *client, const vecdb_client_about *about,
+                                   const vecdb_client_call *call, vecdb_error *error);
 
 /* n numbers from *first on, which nobody else ever gets from this cluster: keys for AUTO_ID. */
 VECDB_API int vecdb_client_numbers(vecdb_client *client, uint32_t n, int64_t *first,
@@ -242,9 +259,11 @@ VECDB_API int vecdb_client_delete_where(vecdb_client *client, const char *collec
                                         const vecdb_filter *filter, uint64_t *deleted,
                                         const vecdb_client_call *call, vecdb_error *error);
 
-/* As vecdb_optimizer_set, vecdb_push and vecdb_pull; `expected` is UNSUPPORTED. A push that is
-   tried again after a failure is applied once. Each shard has its rows of a push, as long as they
-   fit into 4 MiB, or none of them. A pull is as of one moment of each shard. */
+/* As vecdb_optimizer_set, vecdb_push and vecdb_pull. A push that is tried again after a failure is
+   applied once. Each shard has its rows of a push, as long as they fit into 4 MiB, or none of them;
+   so where `expected` does not hold of a row (VERSION), rows of other shards may have been pushed.
+   UNSUPPORTED with `expected`: a node is of a version that does not know that, or may be. A pull is
+   as of one moment of each shard. */
 VECDB_API int vecdb_client_optimizer_set(vecdb_client *client, const char *collection,
                                          const char *field, const vecdb_optimizer *optimizer,
                                          const vecdb_client_call *call, vecdb_error *error);
@@ -267,6 +286,18 @@ typedef struct vecdb_client_fields {
 VECDB_API int vecdb_client_search(vecdb_client *client, const char *collection,
                                   const vecdb_search_params *params, const vecdb_client_call *call,
                                   vecdb_client_answer **out, vecdb_error *error);
+/* As vecdb_sparse_counts; UNSUPPORTED: a node is of a version that does not know this. */
+VECDB_API int vecdb_client_sparse_counts(vecdb_client *client, const char *collection,
+                                         const char *field, const vecdb_filter *filter,
+                                         const uint32_t *indices, size_t n, uint64_t *counts,
+                                         uint64_t *rows, const vecdb_client_call *call,
+                                         vecdb_error *error);
+/* As vecdb_explain: shard by shard a line that names it and the node that would be asked, then what
+   that says. UNSUPPORTED: a node is of a version that does not know this. */
+VECDB_API int vecdb_client_explain(vecdb_client *client, const char *collection,
+                                   const vecdb_search_params *params,
+                                   const vecdb_client_call *call, char *text, size_t capacity,
+                                   size_t *length, vecdb_error *error);
 /* As vecdb_search_hybrid: the searches are made at once, each of every shard as of a moment of its
    own, and their hits put together here. */
 VECDB_API int vecdb_client_search_hybrid(vecdb_client *client, const char *collection,

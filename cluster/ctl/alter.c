@@ -72,6 +72,30 @@ static enum ctl_status alter_history_fields(struct ctl *ctl, const struct doc_co
   return status;
 }
 
+/* What a change of fields makes of when the rows go: the field keeps its meaning under its new
+   name, and is not dropped. `out` is NULL where nothing changes. */
+static enum ctl_status alter_expiry(struct ctl *ctl, const struct doc_coll *coll,
+                                    const char *change, char **out) {
+  char why[WIRE_WHY] = "";
+  struct wire_mem mem = {0};
+  struct wire_reshape r;
+  struct wire_expiry e = {NULL, 0};
+  enum ctl_status status = CTL_OK;
+  *out = NULL;
+  if (coll->expiry && !wire_expiry_read(coll->expiry, &mem, &e))
+    status = alter_say(ctl, CTL_NOT_ALLOWED, "the document does not say when rows go");
+  else if (wire_reshape_read(change, strlen(change), &mem, &r, why))
+    status = alter_say(ctl, CTL_NOT_ALLOWED, why);
+  else if (e.field && r.kind == WIRE_RESHAPE_DROP && !strcmp(r.field, e.field))
+    status = alter_say(ctl, CTL_NOT_ALLOWED, "rows expire by the field");
+  else if (e.field && r.kind == WIRE_RESHAPE_RENAME && !strcmp(r.field, e.field)) {
+    *out = wire_expiry_write(&(struct wire_expiry){r.to, e.ttl_ms});
+    status = *out ? CTL_OK : alter_say(ctl, CTL_NO_MEMORY, "out of memory");
+  }
+  wire_mem_free(&mem);
+  return status;
+}
+
 enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_schema *fields,
                                uint64_t *version) {
   enum ctl_status status = CTL_OK;
@@ -109,7 +133,7 @@ enum ctl_status ctl_reshape(struct ctl *ctl, const char *name, uint64_t version,
   const struct cache_view *view = ctl_view(ctl);
   const struct cache_entry *entry = alter_find(view, name);
   const struct doc_coll *now = entry ? entry->doc : NULL;
-  char *history = NULL, *text = NULL;
+  char *history = NULL, *text = NULL, *expiry = NULL;
   char *copy = strdup(schema);
   size_t n = 0;
   enum ctl_status status = CTL_OK;
@@ -121,10 +145,12 @@ enum ctl_status ctl_reshape(struct ctl *ctl, const char *name, uint64_t version,
   if (!status && now->schema_version == version) {
     struct doc_coll coll = *now;
     status = alter_history(ctl, &coll, change, &history);
+    status = status ? status : alter_expiry(ctl, &coll, change, &expiry);
     /* All nodes: one that cannot read the document tells nobody of the collection. */
     status = status ? status : ctl_speaks(ctl, 0, DOC_SPEAKS_RESHAPES);
     coll.schema = copy;
     coll.history = history;
+    coll.expiry = expiry ? expiry : coll.expiry;
     *out = ++coll.schema_version;
     text = status ? NULL : doc_coll_write(&coll, &n);
     if (!status && !text)
@@ -136,6 +162,46 @@ enum ctl_status ctl_reshape(struct ctl *ctl, const char *name, uint64_t version,
   cache_give(view);
   free(copy);
   free(history);
+  free(expiry);
   free(text);
+  return status;
+}
+
+/* The document's revision, which the cache has by now. */
+static int64_t alter_mod(struct ctl *ctl, const char *name) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct cache_entry *entry = alter_find(view, name);
+  int64_t mod = entry ? entry->mod : 0;
+  cache_give(view);
+  return mod;
+}
+
+enum ctl_status ctl_expire(struct ctl *ctl, const char *name, uint64_t version,
+                           const struct wire_expiry *expiry, int64_t *mod, bool *held) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct cache_entry *entry = alter_find(view, name);
+  const struct doc_coll *now = entry ? entry->doc : NULL;
+  char *text = NULL, *when = expiry->field ? wire_expiry_write(expiry) : NULL;
+  size_t n = 0;
+  enum ctl_status status = CTL_OK;
+  *held = false;
+  if (!now)
+    status = alter_say(ctl, CTL_NO_SUCH, "no such collection");
+  else if (expiry->field && !when)
+    status = alter_say(ctl, CTL_NO_MEMORY, "out of memory");
+  if (!status && now->schema_version == version) {
+    struct doc_coll coll = *now;
+    coll.expiry = when;
+    /* As for changes of the schema. */
+    status = ctl_speaks(ctl, 0, DOC_SPEAKS_EXPIRY);
+    text = status ? NULL : doc_coll_write(&coll, &n);
+    if (!status)
+      status = ctl_put(ctl, doc_path(ctl->cluster, DOC_PATH_COLL, coll.id, 0), text, n, entry->mod,
+                       held);
+  }
+  cache_give(view);
+  free(when);
+  free(text);
+  *mod = !status && *held ? alter_mod(ctl, name) : 0;
   return status;
 }

@@ -4,6 +4,7 @@
 
 #include "ctl/session.h"
 #include "vecdb.h"
+#include "wire/expiry.h"
 
 /*
  * Whether each node that has replicas of the collection (0: each node) is of a version that has
@@ -32,6 +33,11 @@ enum ctl_status ctl_fields_add(struct ctl *ctl, const char *name, const vecdb_sc
    was done. */
 enum ctl_status ctl_reshape(struct ctl *ctl, const char *name, uint64_t version,
                             const char *change, const char *schema, uint64_t *out, bool *held);
+/* When the collection's rows go from now on (wire/expiry.h), if its schema is still of that
+   version; whether its field can say so is the caller's to have looked at. `mod` is the document's
+   then. */
+enum ctl_status ctl_expire(struct ctl *ctl, const char *name, uint64_t version,
+                           const struct wire_expiry *expiry, int64_t *mod, bool *held);
 /* Takes n numbers for rows, from `first` on, that nobody ever gets again. */
 enum ctl_status ctl_numbers(struct ctl *ctl, uint64_t n, int64_t *first);
 /* Removes the collection of that name with all its documents, in one transaction: to nodes it is

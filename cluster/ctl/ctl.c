@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ctl/check.h"
+#include "ctl/fields.h"
 #include "ctl/first.h"
 #include "ctl/force.h"
 #include "ctl/lag.h"
@@ -18,6 +19,11 @@ static const char ctl_usage[] =
     "  create --collection C --schema FILE [--shards S] [--replicas R] [--min-isr M] [--ack A]\n"
     "                                     A is sync, chain or async\n"
     "  drop --collection C                removes it with its data\n"
+    "  fields --collection C --add FILE|--drop FIELD|--rename FIELD --to NAME\n"
+    "                                     changes its schema; rows stay as they are\n"
+    "  expire --collection C [--field FIELD --ttl-seconds N]\n"
+    "                                     its rows go N seconds after the time in a field, in\n"
+    "                                     milliseconds since 1970; without one they stay\n"
     "  status [--lag]                     --lag asks the nodes how far each replica is behind,\n"
     "                                     and says where shards are too large or too small\n"
     "  check [--collection C]             compares the rows of the replicas of each shard\n"
@@ -73,6 +79,12 @@ static int ctl_option(const char *name, const char *value, struct ctl_args *out)
                  {"--address", &out->address, NULL, NULL},
                  {"--zone", &out->zone, NULL, NULL},
                  {"--schema", &out->schema, NULL, NULL},
+                 {"--add", &out->add, NULL, NULL},
+                 {"--drop", &out->drop, NULL, NULL},
+                 {"--rename", &out->rename, NULL, NULL},
+                 {"--to", &out->to, NULL, NULL},
+                 {"--field", &out->field, NULL, NULL},
+                 {"--ttl-seconds", NULL, &out->ttl_s, NULL},
                  {"--ack", &out->ack, NULL, NULL},
                  {"--shards", NULL, &out->shards, NULL},
                  {"--replicas", NULL, &out->replicas, NULL},
@@ -95,6 +107,8 @@ static int ctl_option(const char *name, const char *value, struct ctl_args *out)
 static const char *ctl_missing(const struct ctl_args *a) {
   if (ctl_first_is(a->command))
     return ctl_first_missing(a);
+  if (ctl_fields_is(a->command))
+    return ctl_fields_missing(a);
   bool target = strcmp(a->command, "move") == 0 || strcmp(a->command, "force") == 0;
   bool split = strcmp(a->command, "split") == 0;
   bool one = target || split || strcmp(a->command, "cancel") == 0;
@@ -337,6 +351,8 @@ static int ctl_start(struct ctl *ctl, const struct ctl_args *args, FILE *out, FI
 int ctl_run(struct ctl *ctl, const struct ctl_args *args, FILE *out, FILE *err) {
   if (ctl_first_is(args->command))
     return ctl_first(ctl, args, out, err);
+  if (ctl_fields_is(args->command))
+    return ctl_fields(ctl, args, out, err);
   if (strcmp(args->command, "status") == 0) {
     const struct cache_view *view = ctl_view(ctl);
     ctl_print_status(view, out);

@@ -12,7 +12,7 @@
 
 struct ctl_args {
   const char *command; /* status, check, balance, move, split, drain, cancel, force, init, add-node,
-                          create */
+                          create, drop, fields, expire */
   const char *endpoints;
   const char *cluster; /* 32 hex digits; NULL: the only one that there is */
   const char *ca_file;
@@ -31,6 +31,9 @@ struct ctl_args {
   const char *schema, *ack;         /* create; a file */
   uint32_t shards, replicas, min_isr;
   const char *slots, *at; /* split */
+  const char *add, *drop, *rename, *to; /* fields; add: a file */
+  const char *field;                    /* expire */
+  uint32_t ttl_s;
   bool lag;      /* of status: the nodes are asked, too */
   bool wait;     /* until nothing is open any more, taking steps that need nobody else */
 };

@@ -45,8 +45,7 @@ static enum ctl_status first_add(struct ctl *ctl, const struct ctl_args *a) {
   return ctl_add_node(ctl, &doc);
 }
 
-/* The file's text with a NUL; NULL: it cannot be read, or is too large. */
-static char *first_file(const char *path) {
+char *ctl_first_file(const char *path) {
   FILE *f = fopen(path, "rb");
   char *text = f ? calloc(1, DOC_SCHEMA_MAX + 1) : NULL;
   size_t n = text ? fread(text, 1, DOC_SCHEMA_MAX + 1, f) : 0;
@@ -71,7 +70,7 @@ static enum ctl_status first_create(struct ctl *ctl, const struct ctl_args *a) {
   coll.ack = strcmp(ack, "async") == 0   ? DOC_ACK_ASYNC
              : strcmp(ack, "chain") == 0 ? DOC_ACK_CHAIN
                                          : DOC_ACK_SYNC;
-  coll.schema = first_file(a->schema);
+  coll.schema = ctl_first_file(a->schema);
   snprintf(coll.name, sizeof coll.name, "%s", a->collection);
   if (!coll.schema || (!coll.ack && strcmp(ack, "sync") != 0)) {
     snprintf(ctl->why, sizeof ctl->why, "%s",

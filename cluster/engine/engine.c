@@ -170,6 +170,10 @@ int engine_index_create(struct engine_collection *collection, const char *field,
   return ENGINE_CALL(collection, index_create, "another index", field, params, control, error);
 }
 
+bool engine_plans_here(const struct engine_collection *collection) {
+  return collection->ops->explain && !collection->ops->replicas;
+}
+
 bool engine_takes_index(const struct engine_collection *collection) {
   return collection->ops->index_create != NULL;
 }

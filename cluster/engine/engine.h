@@ -167,6 +167,8 @@ int engine_compact(struct engine_collection *collection, const vecdb_control *co
 int engine_index_create(struct engine_collection *collection, const char *field,
                         const vecdb_index_params *params, const vecdb_control *control,
                         vecdb_error *error);
+/* Whether engine_explain costs no more than making a plan, since nobody else is asked. */
+bool engine_plans_here(const struct engine_collection *collection);
 /* Whether engine_index_create is offered; else the engine chooses indexes itself. */
 bool engine_takes_index(const struct engine_collection *collection);
 int engine_index_drop(struct engine_collection *collection, const char *field, vecdb_error *error);

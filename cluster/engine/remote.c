@@ -87,13 +87,22 @@ static struct remote_known *known_fresh(struct remote *remote, const char *name)
   return known;
 }
 
+/* Whether the one tells nothing that the other does not. */
+static bool known_same(const struct remote_known *a, const struct remote_known *b) {
+  uint64_t of_a, of_b;
+  const char *x = vecdb_client_about_expiry(a->about, &of_a);
+  const char *y = vecdb_client_about_expiry(b->about, &of_b);
+  return vecdb_client_about_version(a->about) == vecdb_client_about_version(b->about) &&
+         of_a == of_b && (x && y ? !strcmp(x, y) : x == y);
+}
+
 /* Takes what a node has just told. The session goes on while the collection is the same one. */
 static struct remote_known *known_keep(struct remote *remote, struct remote_known *fresh) {
   pthread_mutex_lock(&remote->mutex);
   struct remote_known **at = known_place(remote, fresh->name), *known = *at;
   bool same = known && vecdb_client_about_id(known->about) == vecdb_client_about_id(fresh->about);
   uint64_t version = vecdb_client_about_version(fresh->about);
-  if (same && vecdb_client_about_version(known->about) >= version) {
+  if (same && (vecdb_client_about_version(known->about) > version || known_same(known, fresh))) {
     known->asked_us = fresh->asked_us;
     known_drop(fresh);
   } else {
@@ -229,6 +238,10 @@ static const vecdb_schema *remote_schema(const struct engine_collection *collect
   return remote_collection_of(collection)->known->schema;
 }
 
+static const char *remote_expiry(const struct engine_collection *collection, uint64_t *ttl_ms) {
+  return vecdb_client_about_expiry(remote_collection_of(collection)->known->about, ttl_ms);
+}
+
 /* What was acknowledged is on disks. */
 static int remote_flush(struct engine_collection *collection, const vecdb_control *control,
                         vecdb_error *error) {
@@ -266,14 +279,17 @@ static const struct engine_ops remote_ops = {.close = remote_close,
                                              .collection_release = remote_release,
                                              .collection_name = remote_name,
                                              .collection_schema = remote_schema,
+                                             .expiry = remote_expiry,
                                              .collection_stats = remote_stats,
                                              .replicas = remote_replicas,
                                              .fields_add = remote_fields_add,
                                              .field_drop = remote_field_drop,
                                              .field_rename = remote_field_rename,
+                                             .expire = remote_expire,
                                              .json_index_create = remote_json_index_create,
                                              .json_index_drop = remote_json_index_drop,
                                              .flush = remote_flush,
+                                             .compact = remote_compact,
                                              .insert = remote_insert,
                                              .upsert = remote_upsert,
                                              .update = remote_update,
@@ -283,8 +299,10 @@ static const struct engine_ops remote_ops = {.close = remote_close,
                                              .search_range = remote_search_range,
                                              .search_groups = remote_search_groups,
                                              .search_hybrid = remote_search_hybrid,
+                                             .explain = remote_explain,
                                              .query = remote_query,
                                              .count = remote_count,
+                                             .sparse_counts = remote_sparse_counts,
                                              .get = remote_get,
                                              .optimizer_set = remote_optimizer_set,
                                              .push = remote_push,

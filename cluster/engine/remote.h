@@ -57,6 +57,8 @@ int remote_field_rename(struct engine_collection *c, const char *field, const ch
 int remote_json_index_create(struct engine_collection *c, const char *field,
                              const vecdb_json_index *index, const vecdb_control *control,
                              vecdb_error *error);
+int remote_expire(struct engine_collection *c, const char *field, uint64_t ttl_ms,
+                  const vecdb_control *control, vecdb_error *error);
 int remote_json_index_drop(struct engine_collection *c, const char *field,
                            const vecdb_json_index *index, const vecdb_control *control,
                            vecdb_error *error);
@@ -106,8 +108,14 @@ int remote_query(struct engine_collection *c, const vecdb_query_params *params,
                  struct engine_rows **out, vecdb_error *error);
 int remote_count(struct engine_collection *c, const vecdb_filter *filter, uint64_t *count,
                  vecdb_error *error);
+int remote_sparse_counts(struct engine_collection *c, const char *field, const vecdb_filter *filter,
+                         const uint32_t *indices, size_t n, uint64_t *counts, uint64_t *rows,
+                         vecdb_error *error);
 int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *const *fields,
                size_t n_fields, uint8_t *found, struct engine_rows **out, vecdb_error *error);
+int remote_explain(struct engine_collection *c, const vecdb_search_params *params, char *text,
+                   size_t capacity, size_t *length, vecdb_error *error);
+int remote_compact(struct engine_collection *c, const vecdb_control *control, vecdb_error *error);
 int remote_replicas(struct engine_collection *c,
                     void (*visit)(void *user, const struct engine_replica *replica), void *user,
                     vecdb_error *error);

@@ -79,3 +79,12 @@ int remote_json_index_drop(struct engine_collection *c, const char *field,
                                                  &call, error),
                     error);
 }
+
+int remote_expire(struct engine_collection *c, const char *field, uint64_t ttl_ms,
+                  const vecdb_control *control, vecdb_error *error) {
+  const struct remote_collection *rc = alter_of(c);
+  const vecdb_client_call call = alter_call(c, control);
+  return alter_done(
+      c, vecdb_client_expire(rc->remote->client, rc->known->name, field, ttl_ms, &call, error),
+      error);
+}

@@ -6,7 +6,8 @@
 
 #include "engine/remote.h"
 
-enum { CALLS_BOUNDED_MS = 5000, CALLS_EVENTUAL_MS = 3600000, CALLS_STATS_MS = 500 };
+enum { CALLS_BOUNDED_MS = 5000, CALLS_EVENTUAL_MS = 3600000, CALLS_STATS_MS = 500,
+       CALLS_COMPACT_MS = 86400000 };
 
 static struct remote_collection *calls_of(struct engine_collection *c) {
   return (struct remote_collection *)c;
@@ -304,6 +305,16 @@ int remote_count(struct engine_collection *c, const vecdb_filter *filter, uint64
                                          filter, count, &call, error));
 }
 
+int remote_sparse_counts(struct engine_collection *c, const char *field, const vecdb_filter *filter,
+                         const uint32_t *indices, size_t n, uint64_t *counts, uint64_t *rows,
+                         vecdb_error *error) {
+  vecdb_client_call call = remote_call_of(c, NULL);
+  const struct remote_collection *rc = calls_of(c);
+  return remote_call_end(
+      c, vecdb_client_sparse_counts(rc->remote->client, rc->known->name, field, filter, indices, n,
+                                    counts, rows, &call, error));
+}
+
 int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *const *fields,
                size_t n_fields, uint8_t *found, struct engine_rows **out, vecdb_error *error) {
   const struct remote_known *known = calls_of(c)->known;
@@ -319,6 +330,14 @@ int remote_get(struct engine_collection *c, const vecdb_keys *keys, const char *
     found[i] = (uint8_t)vecdb_client_answer_found(answer, i);
   *out = remote_rows(known, answer, fields, n_fields, 1);
   return *out ? VECDB_OK : calls_no_memory(error);
+}
+
+int remote_explain(struct engine_collection *c, const vecdb_search_params *params, char *text,
+                   size_t capacity, size_t *length, vecdb_error *error) {
+  vecdb_client_call call = remote_call_of(c, params->control);
+  const struct remote_collection *rc = calls_of(c);
+  return remote_call_end(c, vecdb_client_explain(rc->remote->client, rc->known->name, params, &call,
+                                                 text, capacity, length, error));
 }
 
 int remote_stats(struct engine_collection *c, vecdb_stats *out, vecdb_error *error) {
@@ -370,21 +389,42 @@ static int calls_replica(void *user, const vecdb_client_replica *r) {
 }
 
 /* What the collection is like is asked anew: who is in sync may have changed. */
+static int calls_describe(struct engine_collection *c, const vecdb_client_call *call,
+                          vecdb_client_about **about, vecdb_error *error) {
+  const struct remote_collection *rc = calls_of(c);
+  return remote_call_end(
+      c, vecdb_client_describe(rc->remote->client, rc->known->name, call, about, error));
+}
+
 int remote_replicas(struct engine_collection *c,
                     void (*visit)(void *user, const struct engine_replica *replica), void *user,
                     vecdb_error *error) {
   struct calls_walk walk = {visit, user, 0, false, 0};
   vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
-  vecdb_client *client = calls_of(c)->remote->client;
   vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
   vecdb_client_about *about;
   call.timeout_ms = CALLS_STATS_MS;
-  int rc = vecdb_client_describe(client, calls_of(c)->known->name, &call, &about, error);
+  int rc = calls_describe(c, &call, &about, error);
   if (rc)
-    return remote_call_end(c, rc);
+    return rc;
   vecdb_client_about_layout(about, &layout);
   walk.wanted = layout.replicas;
-  rc = vecdb_client_replicas(client, about, &call, calls_replica, &walk, error);
+  rc = vecdb_client_replicas(calls_of(c)->remote->client, about, &call, calls_replica, &walk,
+                             error);
+  vecdb_client_about_free(about);
+  return rc;
+}
+
+/* It takes as long as it does, where nothing else is asked for. */
+int remote_compact(struct engine_collection *c, const vecdb_control *control, vecdb_error *error) {
+  vecdb_client_call call = remote_call_of(c, control);
+  vecdb_client_about *about;
+  int rc = calls_describe(c, &call, &about, error);
+  if (rc)
+    return rc;
+  if (!control || !control->timeout_ms)
+    call.timeout_ms = CALLS_COMPACT_MS;
+  rc = vecdb_client_compact(calls_of(c)->remote->client, about, &call, error);
   vecdb_client_about_free(about);
   return rc;
 }

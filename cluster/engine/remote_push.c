@@ -21,7 +21,7 @@ int remote_pull(struct engine_collection *c, const char *field, const vecdb_keys
 }
 
 /* The versions are those that are found behind it, which other pushes may have raised; what cannot
-   be found then is 0, for the push is done. */
+   be found then is 0, for the push is done. Where versions were expected they are the next ones. */
 int remote_push(struct engine_collection *c, const vecdb_push_params *params, uint64_t *versions,
                 vecdb_error *error) {
   struct remote_collection *rc = (struct remote_collection *)c;
@@ -30,6 +30,10 @@ int remote_push(struct engine_collection *c, const vecdb_push_params *params, ui
       c, vecdb_client_push(rc->remote->client, rc->known->name, params, &call, error));
   if (code || !versions)
     return code;
+  for (size_t i = 0; params->expected && i < params->keys->n; i++)
+    versions[i] = params->expected[i] + 1;
+  if (params->expected)
+    return VECDB_OK;
   call.level = VECDB_CLIENT_SESSION;
   if (vecdb_client_pull(rc->remote->client, rc->known->name, params->field, params->keys, NULL, 0,
                         versions, &call, NULL))

@@ -287,8 +287,13 @@ char *doc_coll_write(const struct doc_coll *doc, size_t *n) {
     return NULL;
   json_t *object = fields_write(doc_coll_fields, doc);
   if (doc_put(object, "schema", doc->schema ? doc->schema : "{}", DOC_SCHEMA_MAX) &&
-      (!doc->history || doc_put(object, "history", doc->history, DOC_HISTORY_MAX)))
-    return fields_finish_as(object, doc->history ? DOC_VERSION_HISTORY : DOC_VERSION, n);
+      (!doc->history || doc_put(object, "history", doc->history, DOC_HISTORY_MAX)) &&
+      (!doc->expiry || doc_put(object, "expiry", doc->expiry, DOC_EXPIRY_MAX)))
+    return fields_finish_as(object,
+                            doc->expiry    ? DOC_VERSION_EXPIRY
+                            : doc->history ? DOC_VERSION_HISTORY
+                                           : DOC_VERSION,
+                            n);
   json_decref(object);
   return NULL;
 }
@@ -306,17 +311,20 @@ static enum doc_status doc_take(const json_t *object, const char *name, size_t m
 
 enum doc_status doc_coll_read(struct meta_bytes text, struct doc_coll *out, char *why) {
   json_t *object;
-  enum doc_status status = fields_begin_as(text, DOC_VERSION_HISTORY, &object, why);
+  enum doc_status status = fields_begin_as(text, DOC_VERSION_EXPIRY, &object, why);
   if (status)
     return status;
   const bool history = json_object_get(object, "history") != NULL;
-  status = fields_read(doc_coll_fields, object, history ? 2 : 1, sizeof *out, out, why);
+  const bool expiry = json_object_get(object, "expiry") != NULL;
+  status = fields_read(doc_coll_fields, object, 1u + history + expiry, sizeof *out, out, why);
   if (!status && !doc_coll_valid(out, why))
     status = DOC_RULE;
   if (!status)
     status = doc_take(object, "schema", DOC_SCHEMA_MAX, &out->schema, why);
   if (!status && history)
     status = doc_take(object, "history", DOC_HISTORY_MAX, &out->history, why);
+  if (!status && expiry)
+    status = doc_take(object, "expiry", DOC_EXPIRY_MAX, &out->expiry, why);
   if (status)
     doc_coll_free(out);
   json_decref(object);
@@ -326,5 +334,6 @@ enum doc_status doc_coll_read(struct meta_bytes text, struct doc_coll *out, char
 void doc_coll_free(struct doc_coll *doc) {
   free(doc->schema);
   free(doc->history);
-  doc->schema = doc->history = NULL;
+  free(doc->expiry);
+  doc->schema = doc->history = doc->expiry = NULL;
 }

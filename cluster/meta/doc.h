@@ -14,8 +14,10 @@ enum {
   DOC_NAME_MAX = 64,  /* bytes of names, with the NUL */
   DOC_TEXT_MAX = 256, /* of addresses and messages, likewise */
   DOC_VERSION_HISTORY = 2, /* of collections with a history, likewise */
+  DOC_VERSION_EXPIRY = 3,  /* of collections whose rows expire: an older primary removes none */
   DOC_SCHEMA_MAX = 65536,
   DOC_HISTORY_MAX = 131072,
+  DOC_EXPIRY_MAX = 1024,
   DOC_LABELS_MAX = 8,
   DOC_REPLICAS_MAX = 8,
   DOC_NODES_MAX = 1024,
@@ -45,7 +47,9 @@ enum doc_speaks {
   DOC_SPEAKS_SPLITS = 4, /* shards that are split, and their generations; 3: all but that the log
                             may give a split up */
   DOC_SPEAKS_RESHAPES = 5, /* fields that are dropped or renamed, and the history of that */
-  DOC_SPEAKS_LAST = DOC_SPEAKS_RESHAPES
+  DOC_SPEAKS_EXPECTED = 6, /* pushes that expect versions */
+  DOC_SPEAKS_EXPIRY = 7,   /* rows that expire */
+  DOC_SPEAKS_LAST = DOC_SPEAKS_EXPIRY
 };
 
 /* PREFIX/fmt. */
@@ -112,6 +116,7 @@ struct doc_coll {
   uint64_t index_version;
   char *schema; /* JSON text of an object, owned; NULL reads as {} */
   char *history; /* likewise, of wire/reshape.h: how it came to be so; NULL: by new fields alone */
+  char *expiry;  /* likewise, of wire/expiry.h: when its rows go; NULL: they stay */
 };
 
 /* PREFIX/slots/ID: which shard a slot belongs to, and how often each shard's slots have changed. */

@@ -213,6 +213,7 @@ void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t 
 uint64_t machine_schema(const struct machine *m) { return m->schema; }
 struct rep_split machine_split(const struct machine *m) { return m->split; }
 uint64_t machine_seen(const struct machine *m) { return m->applied.seq; }
+struct rep_pos machine_at(const struct machine *m) { return m->applied; }
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest) {
   *seq = m->check.seq;
   *digest = m->check.digest;

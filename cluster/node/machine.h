@@ -55,6 +55,8 @@ struct rep_machine machine_of(struct machine *m);
 void machine_ticket(struct machine *m, uint64_t seq, struct rep_op op, uint64_t ticket);
 /* What searches see: everything up to here. */
 uint64_t machine_seen(const struct machine *m);
+/* The position of that. */
+struct rep_pos machine_at(const struct machine *m);
 /* What the last check gave: the rows as of `seq`. False: there was none since the data is here. */
 bool machine_checked(const struct machine *m, uint64_t *seq, uint64_t *digest);
 /* Of the schema that the rows have, for what searches see: the count of the last op id of

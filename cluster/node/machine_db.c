@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/reshape.h"
+#include "ctl/shape.h"
 
 static const char *const db_clients_fields[] = {"client", "max", "bits", "seq", "epoch", "chain"};
 
@@ -138,7 +138,9 @@ bool machine_db_load(struct machine_db *d, struct rep_pos *pos, struct rep_clien
 /* ---- Writing ---- */
 
 /* What another replica, or this one at another time, would not have met. */
-static bool db_not_its_fault(int code) { return code >= VECDB_ERR_BUSY; }
+static bool db_not_its_fault(int code) {
+  return code >= VECDB_ERR_BUSY && code != VECDB_ERR_VERSION;
+}
 
 /* ---- Intents ---- */
 
@@ -240,6 +242,7 @@ static int db_push_params(const struct wire_message *m, struct wire_mem *mem, ve
   p->field = vectors->name;
   p->keys = keys;
   p->values = vectors->data;
+  p->expected = wire_push_expected(m);
   return VECDB_OK;
 }
 
@@ -301,7 +304,7 @@ static int db_reshape(struct machine_db *d, const struct wire_message *m, struct
     snprintf(e->message, sizeof e->message, "%s", why);
     return code;
   }
-  return machine_db_flush(d) ? node_reshape_again(d->rows, &reshape, e) : VECDB_ERR_IO;
+  return machine_db_flush(d) ? shape_rows_again(d->rows, &reshape, e) : VECDB_ERR_IO;
 }
 
 bool machine_db_write(struct machine_db *d, const uint8_t *body, uint32_t n,

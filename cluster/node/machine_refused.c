@@ -71,7 +71,8 @@ static bool refused_keep(struct machine_db *d, vecdb_string key, uint64_t count,
 
 /* Not what one replica alone has met, as a check that cannot read its rows. */
 static bool refused_by_all(int code) {
-  return code && (code < VECDB_ERR_BUSY || code == VECDB_ERR_UNSUPPORTED || code == WIRE_PROTOCOL);
+  return code && (code < VECDB_ERR_BUSY || code == VECDB_ERR_UNSUPPORTED ||
+                  code == VECDB_ERR_VERSION || code == WIRE_PROTOCOL);
 }
 
 bool machine_refused_settle(struct machine_db *d, struct rep_op op,

@@ -62,12 +62,14 @@ static bool node_parts(struct node *n, char *why) {
   n->work = work_open(n->config.threads ? n->config.threads : NODE_THREADS);
   n->syncs = work_open(NODE_SYNC_THREADS);
   n->admin = work_open(1);
+  n->tidy = work_open(1);
   n->epoll = epoll_create1(EPOLL_CLOEXEC);
   n->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  return n->work && n->syncs && n->admin && n->epoll >= 0 && n->stop >= 0 &&
+  return n->work && n->syncs && n->admin && n->tidy && n->epoll >= 0 && n->stop >= 0 &&
          node_watch(n, n->stop) && node_watch(n, net_fd(n->net)) &&
          node_watch(n, meta_fd(n->meta)) && node_watch(n, work_fd(n->work)) &&
          node_watch(n, work_fd(n->syncs)) && node_watch(n, work_fd(n->admin)) &&
+         node_watch(n, work_fd(n->tidy)) &&
          getrandom(&n->born, sizeof n->born, 0) == sizeof n->born;
 }
 
@@ -117,6 +119,7 @@ void node_run(struct node *n) {
     work_run(n->syncs);
     work_run(n->work);
     work_run(n->admin);
+    work_run(n->tidy);
     node_admin_run(n);
     node_tick(n);
     node_replicas_look(n);

@@ -25,6 +25,8 @@ struct node_config {
   const char *key;
   uint32_t threads; /* for searches and writes; 0: 2 */
   uint32_t keep;    /* entries of a log that are kept for other nodes; 0: 100,000 */
+  /* Milliseconds since 1970; NULL: by the system's clock. */
+  int64_t (*wall_ms)(void);
   /* A line for people; NULL: none are wanted. */
   void (*log)(void *arg, const char *line);
   void *log_arg;

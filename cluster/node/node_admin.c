@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/create.h"
+#include "ctl/change.h"
 #include "node/node_int.h"
 #include "router/map.h"
-#include "node/reshape.h"
 
 static const int64_t admin_store_us = 5000000, admin_hear_us = 2000000;
 
@@ -130,48 +129,14 @@ struct admin_work {
   uint64_t number; /* of the answer */
 };
 
-static int admin_say(struct admin_work *w, int code, const char *field, const char *words) {
+static int admin_say(struct admin_work *w, int code, const char *words) {
   w->error = (vecdb_error){.code = code, .row = -1, .position = -1};
-  snprintf(w->error.field, sizeof w->error.field, "%s", field);
   snprintf(w->error.message, sizeof w->error.message, "%s", words);
   return code;
 }
 
 static int admin_ctl_code(struct admin_work *w, enum ctl_status status) {
-  switch (status) {
-    case CTL_OK: return VECDB_OK;
-    case CTL_EXISTS: return admin_say(w, VECDB_ERR_EXISTS, "", w->ctl.why);
-    case CTL_NO_SUCH: return admin_say(w, VECDB_ERR_NOT_FOUND, "", w->ctl.why);
-    case CTL_OLDER: return admin_say(w, VECDB_ERR_UNSUPPORTED, "", w->ctl.why);
-    case CTL_NO_MEMORY: return admin_say(w, VECDB_ERR_NO_MEMORY, "", "out of memory");
-    case CTL_STORE: return admin_say(w, WIRE_UNKNOWN, "", w->ctl.why);
-    default: return admin_say(w, VECDB_ERR_SCHEMA, "", w->ctl.why);
-  }
-}
-
-/* Whether shards can make the collection: by making one in memory. */
-static int admin_try(struct admin_work *w, const vecdb_schema *schema) {
-  vecdb_collection *rows = NULL;
-  vecdb *db = NULL;
-  int code = vecdb_open(":memory:", NULL, &db, &w->error);
-  code = code ? code : vecdb_collection_create(db, "rows", schema, &rows, &w->error);
-  vecdb_collection_release(rows);
-  if (db)
-    vecdb_close(db, NULL);
-  return code;
-}
-
-static int admin_schema(struct admin_work *w, const struct doc_coll *coll) {
-  char why[WIRE_WHY] = "";
-  vecdb_schema schema;
-  struct wire_mem mem = {0};
-  const char *text = coll->schema ? coll->schema : "{}";
-  int code = wire_schema_read(text, strlen(text), &mem, &schema, why);
-  if (code)
-    admin_say(w, code, "", why);
-  code = code ? code : admin_try(w, &schema);
-  wire_mem_free(&mem);
-  return code;
+  return change_code(&w->ctl, status, &w->error);
 }
 
 static int admin_create(struct admin_work *w) {
@@ -180,169 +145,36 @@ static int admin_create(struct admin_work *w) {
   const struct wire_name *name = &w->a->message.name;
   enum doc_status status = doc_coll_read(meta_text(name->text), &coll, why);
   if (status)
-    return admin_say(w, status == DOC_NO_MEMORY ? VECDB_ERR_NO_MEMORY : VECDB_ERR_SCHEMA, "", why);
+    return admin_say(w, status == DOC_NO_MEMORY ? VECDB_ERR_NO_MEMORY : VECDB_ERR_SCHEMA, why);
   int code = strcmp(coll.name, name->name) == 0
-                 ? admin_schema(w, &coll)
-                 : admin_say(w, VECDB_ERR_NAME, "", "the document is of another name");
-  if (!code && coll.history)
-    code = admin_say(w, VECDB_ERR_SCHEMA, "", "a collection that is new has no history");
+                 ? change_try(coll.schema, &w->error)
+                 : admin_say(w, VECDB_ERR_NAME, "the document is of another name");
+  if (!code && (coll.history || coll.expiry))
+    code = admin_say(w, VECDB_ERR_SCHEMA, "a collection that is new has no history or expiry");
   if (!code && coll.policy == DOC_RANGE)
-    code = admin_say(w, VECDB_ERR_UNSUPPORTED, "", "ranges are for the command `create`");
+    code = admin_say(w, VECDB_ERR_UNSUPPORTED, "ranges are for the command `create`");
   code = code ? code : admin_ctl_code(w, ctl_create(&w->ctl, &coll, NULL));
   doc_coll_free(&coll);
-  return code;
-}
-
-/* Whether the fields can be added, by a collection in memory that has what there is. */
-static int admin_try_fields(struct admin_work *w, const vecdb_schema *now,
-                            const vecdb_schema *fields) {
-  vecdb_collection *rows = NULL;
-  vecdb *db = NULL;
-  int code = vecdb_open(":memory:", NULL, &db, &w->error);
-  code = code ? code : vecdb_collection_create(db, "rows", now, &rows, &w->error);
-  code = code ? code : vecdb_fields_add(rows, fields, NULL, &w->error);
-  vecdb_collection_release(rows);
-  if (db)
-    vecdb_close(db, NULL);
-  return code;
-}
-
-/* The schema of a collection as the cache of this session has it; its version and the field that
-   its rows are placed by, in `mem`. */
-struct admin_now {
-  vecdb_schema schema;
-  uint64_t version;
-  const char *field;
-};
-
-static int admin_known(struct admin_work *w, const char *name, struct wire_mem *mem,
-                       struct admin_now *out) {
-  char why[WIRE_WHY] = "";
-  const struct cache_view *view = ctl_view(&w->ctl);
-  size_t n;
-  const struct cache_entry *const *all = cache_all(view, DOC_PATH_COLL, 0, &n);
-  int code = VECDB_ERR_NOT_FOUND;
-  for (size_t i = 0; i < n && code == VECDB_ERR_NOT_FOUND; i++) {
-    const struct doc_coll *coll = all[i]->doc;
-    if (!coll || coll->state != DOC_COLL_ACTIVE || strcmp(coll->name, name) != 0)
-      continue;
-    const char *text = coll->schema ? coll->schema : "{}";
-    char *field = wire_mem_get(mem, sizeof coll->field, 1);
-    code = wire_schema_read(text, strlen(text), mem, &out->schema, why);
-    out->version = coll->schema_version;
-    out->field = field ? memcpy(field, coll->field, sizeof coll->field) : "";
-  }
-  cache_give(view);
-  return code ? admin_say(w, code, "", *why ? why : "no such collection") : VECDB_OK;
-}
-
-static int admin_alter(struct admin_work *w) {
-  char why[WIRE_WHY] = "";
-  struct wire_mem mem = {0};
-  const struct wire_name *name = &w->a->message.name;
-  struct admin_now now;
-  vecdb_schema fields;
-  int code = wire_schema_read(name->text, strlen(name->text), &mem, &fields, why);
-  if (code)
-    admin_say(w, code, "", why);
-  if (!code && wire_schema_computed(&fields)) /* who knows it without them would not fill them in */
-    code = admin_say(w, VECDB_ERR_UNSUPPORTED, wire_schema_computed(&fields)->name,
-                     "a field whose default is computed is there from the beginning");
-  code = code ? code : admin_known(w, name->name, &mem, &now);
-  code = code ? code : admin_try_fields(w, &now.schema, &fields);
-  if (!code)
-    code = admin_ctl_code(w, ctl_fields_add(&w->ctl, name->name, &fields, &w->number));
-  wire_mem_free(&mem);
-  return code;
-}
-
-/* What a cluster cannot change: rows are sent to shards by these fields' names. */
-static int admin_keeps(struct admin_work *w, const struct admin_now *now,
-                       const struct wire_reshape *r) {
-  const bool renames = r->kind == WIRE_RESHAPE_RENAME;
-  if (r->kind == WIRE_RESHAPE_ADD)
-    return admin_say(w, VECDB_ERR_SCHEMA, "", "fields are added in another way");
-  if ((renames || r->kind == WIRE_RESHAPE_DROP) && *now->field && !strcmp(now->field, r->field))
-    return admin_say(w, VECDB_ERR_UNSUPPORTED, r->field, "the collection's rows are placed by it");
-  const vecdb_field *key = renames ? wire_schema_key(&now->schema) : NULL;
-  if (key && !strcmp(key->name, r->field))
-    return admin_say(w, VECDB_ERR_UNSUPPORTED, r->field, "a cluster does not rename keys");
-  return VECDB_OK;
-}
-
-/* The schema behind the change, by what the library makes of it: fields as the document has them,
-   under their new names, and with the indexes of JSON that they have then. */
-static char *admin_reshaped(const vecdb_schema *now, const vecdb_schema *then,
-                            const struct wire_reshape *r, struct wire_mem *mem) {
-  vecdb_schema schema = *now;
-  vecdb_field *fields = wire_mem_get(mem, then->n_fields, sizeof *fields);
-  schema.n_fields = 0;
-  for (uint32_t i = 0; fields && i < then->n_fields; i++) {
-    const vecdb_field *f = &then->fields[i];
-    const vecdb_field *was = wire_schema_field(now, f->name);
-    if (r->kind == WIRE_RESHAPE_RENAME && !strcmp(f->name, r->to))
-      was = wire_schema_field(now, r->field);
-    if (!was)
-      continue;
-    fields[schema.n_fields] = *was;
-    fields[schema.n_fields].name = f->name;
-    fields[schema.n_fields].json_indexes = f->json_indexes;
-    fields[schema.n_fields++].n_json_indexes = f->n_json_indexes;
-  }
-  schema.fields = fields;
-  return fields ? wire_schema_write(&schema) : NULL;
-}
-
-/* Tried on a collection in memory, as the shards will do it. */
-static int admin_try_reshape(struct admin_work *w, const vecdb_schema *now,
-                             const struct wire_reshape *r, struct wire_mem *mem, char **out) {
-  vecdb_collection *rows = NULL;
-  vecdb *db = NULL;
-  int code = vecdb_open(":memory:", NULL, &db, &w->error);
-  code = code ? code : vecdb_collection_create(db, "rows", now, &rows, &w->error);
-  code = code ? code : node_reshape(rows, r, &w->error);
-  if (!code && !(*out = admin_reshaped(now, vecdb_collection_schema(rows), r, mem)))
-    code = admin_say(w, VECDB_ERR_NO_MEMORY, "", "out of memory");
-  vecdb_collection_release(rows);
-  if (db)
-    vecdb_close(db, NULL);
-  return code;
-}
-
-static int admin_reshape(struct admin_work *w) {
-  char why[WIRE_WHY] = "";
-  const struct wire_name *name = &w->a->message.name;
-  struct wire_mem mem = {0};
-  struct wire_reshape reshape;
-  bool held = false;
-  int code = wire_reshape_read(name->text, strlen(name->text), &mem, &reshape, why);
-  if (code)
-    admin_say(w, code, "", why);
-  while (!code && !held) { /* another one changed the schema: look again */
-    struct admin_now now;
-    char *schema = NULL;
-    code = admin_known(w, name->name, &mem, &now);
-    code = code ? code : admin_keeps(w, &now, &reshape);
-    code = code ? code : admin_try_reshape(w, &now.schema, &reshape, &mem, &schema);
-    if (!code)
-      code = admin_ctl_code(w, ctl_reshape(&w->ctl, name->name, now.version, name->text, schema,
-                                           &w->number, &held));
-    free(schema);
-  }
-  wire_mem_free(&mem);
   return code;
 }
 
 static int admin_numbers(struct admin_work *w) {
   int64_t first = 0;
   if (w->a->message.number > UINT32_MAX) /* one message must not use them up for all */
-    return admin_say(w, VECDB_ERR_LIMIT, "", "more numbers than are given at a time");
+    return admin_say(w, VECDB_ERR_LIMIT, "more numbers than are given at a time");
   int code = admin_ctl_code(w, ctl_numbers(&w->ctl, w->a->message.number, &first));
   w->number = code ? 0 : (uint64_t)first;
   return code;
 }
 
+/* The write comes again when the cluster is of the version that it takes. */
+static int admin_speaks(struct admin_work *w) {
+  int code = admin_ctl_code(w, ctl_speaks(&w->ctl, 0, DOC_SPEAKS_EXPECTED));
+  return code ? code : admin_say(w, WIRE_UNAVAILABLE, "the cluster's version is being raised");
+}
+
 static int admin_work(struct admin_work *w) {
+  const struct wire_name *name = &w->a->message.name;
   const struct node_config *config = &w->a->node->config;
   const struct etcd_config etcd = {.endpoints = config->endpoints,
                                    .ca_file = config->etcd_ca,
@@ -352,17 +184,25 @@ static int admin_work(struct admin_work *w) {
   int64_t left_us = (int64_t)w->a->left_ms * 1000;
   struct meta_store *store = etcd_open(&etcd, why);
   if (!store)
-    return admin_say(w, WIRE_UNAVAILABLE, "", why);
+    return admin_say(w, WIRE_UNAVAILABLE, why);
   w->ctl.limit_us = left_us < admin_store_us ? left_us : admin_store_us;
   if (ctl_open(&w->ctl, store, config->cluster))
-    return admin_say(w, WIRE_UNAVAILABLE, "", "the metadata store does not answer");
+    return admin_say(w, WIRE_UNAVAILABLE, "the metadata store does not answer");
   int code;
   switch (w->a->message.kind) {
     case WIRE_CREATE: code = admin_create(w); break;
-    case WIRE_ALTER: code = admin_alter(w); break;
-    case WIRE_RESHAPE: code = admin_reshape(w); break;
+    case WIRE_ALTER:
+      code = change_add(&w->ctl, name->name, name->text, &w->number, &w->error);
+      break;
+    case WIRE_RESHAPE:
+      code = change_shape(&w->ctl, name->name, name->text, &w->number, &w->error);
+      break;
+    case WIRE_EXPIRE:
+      code = change_expiry(&w->ctl, name->name, name->text, &w->number, &w->error);
+      break;
     case WIRE_NUMBERS: code = admin_numbers(w); break;
-    default: code = admin_ctl_code(w, ctl_drop(&w->ctl, w->a->message.name.name)); break;
+    case WIRE_WRITE: code = admin_speaks(w); break;
+    default: code = admin_ctl_code(w, ctl_drop(&w->ctl, name->name)); break;
   }
   ctl_close(&w->ctl);
   return code;

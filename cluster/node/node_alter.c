@@ -12,10 +12,19 @@
 static const int64_t alter_again_us = 1000000;
 
 /* What comes after the schema that the replica's rows have. */
-static bool alter_step(const struct doc_coll *coll, uint64_t version, struct wire_mem *mem,
+static bool alter_step(struct node_replica *r, const struct doc_coll *coll, struct wire_mem *mem,
                        struct wire_step *out) {
   *out = (struct wire_step){coll->schema_version, true, coll->schema ? coll->schema : "{}"};
-  return !coll->history || !wire_history_step(coll->history, version, mem, out);
+  int code = coll->history
+                 ? wire_history_step(coll->history, machine_schema(r->machine), mem, out)
+                 : VECDB_OK;
+  if (code && code != VECDB_ERR_NO_MEMORY && r->alter_bad != coll->schema_version) {
+    r->alter_bad = coll->schema_version;
+    node_log(r->node, "shard %u/%u: the collection's document does not say how the schema became "
+                      "that of version %llu: its rows keep the one that they have",
+             r->collection, r->number, (unsigned long long)coll->schema_version);
+  }
+  return !code;
 }
 
 static bool alter_body(const struct doc_coll *coll, const struct rep_op *op,
@@ -41,7 +50,7 @@ void node_alter_tick(struct node_replica *r, const struct cache_view *view) {
       node_split_still(r))
     return;
   rep_info(r->rep, &info);
-  bool due = info.serving && alter_step(coll, machine_schema(r->machine), &mem, &step) &&
+  bool due = info.serving && alter_step(r, coll, &mem, &step) &&
              (r->node->now_us >= r->alter_us || step.version > r->alter_version);
   if (!due) {
     wire_mem_free(&mem);
@@ -63,14 +72,26 @@ void node_alter_tick(struct node_replica *r, const struct cache_view *view) {
   wire_mem_free(&mem);
 }
 
-bool node_alter_refuses(const struct node_replica *r, const struct wire_message *m) {
+/* A history is long, and each write of an older version asks. */
+static uint64_t alter_broke(struct node_replica *r, const struct doc_coll *coll) {
+  const uint64_t version = machine_schema(r->machine);
+  if (!coll || !coll->history)
+    return 0;
+  if (r->alter_broke.from != version || r->alter_broke.to != coll->schema_version) {
+    r->alter_broke.from = version;
+    r->alter_broke.to = coll->schema_version;
+    r->alter_broke.broke = wire_history_broke(coll->history, version);
+  }
+  return r->alter_broke.broke;
+}
+
+bool node_alter_refuses(struct node_replica *r, const struct wire_message *m) {
   const uint64_t version = machine_schema(r->machine);
   if (m->kind != WIRE_WRITE || !m->target.schema || m->target.schema >= version)
     return false;
   const struct cache_view *view = cache_take(r->node->cache);
   const struct doc_coll *coll = view ? cache_doc(view, DOC_PATH_COLL, r->collection, 0) : NULL;
-  bool broke = coll && coll->history &&
-               wire_history_broke(coll->history, version) > m->target.schema;
+  bool broke = alter_broke(r, coll) > m->target.schema;
   if (view)
     cache_give(view);
   return broke;

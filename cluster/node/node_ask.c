@@ -97,6 +97,9 @@ void node_asks_end(struct node_replica *r, int code) {
     struct node_ask *a = ask_take(r, &r->asks);
     node_ask_fail(a, a->write ? WIRE_UNKNOWN : code);
   }
+  for (struct node_ask *a = r->reads; a; a = a->next)
+    if (a->message.kind == WIRE_COMPACT)
+      a->halt = 1;
 }
 
 void node_asks_tick(struct node_replica *r) {
@@ -130,7 +133,7 @@ static int ask_code(enum rep_result result) {
 static int ask_split(const struct node_replica *r, const struct node_ask *a) {
   const struct rep_split s = machine_split(r->machine);
   struct rep_info info = {0};
-  if (a->message.kind == WIRE_STATS)
+  if (a->message.kind == WIRE_STATS || a->message.kind == WIRE_COMPACT)
     return VECDB_OK;
   if (a->message.kind == WIRE_WRITE)
     return ask_code(rep_split_write(&s, r->split_pending, a->message.target.generation));
@@ -161,7 +164,8 @@ static void ask_read_done(struct work_job *job) {
   }
 }
 
-/* A thread does it now: a read, or finding out how a write went that was applied before. */
+/* A thread does it now: a read, merging files, or finding out how a write went that was applied
+   before. */
 static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
   int code = a->message.kind == WIRE_CHANGES ? node_changes_take(r, a) : VECDB_OK;
   if (code) {
@@ -175,7 +179,7 @@ static void ask_read_begin(struct node_replica *r, struct node_ask *a) {
   a->next = r->reads;
   r->reads = a;
   r->reading++;
-  work_add(r->node->work, &a->job);
+  work_add(a->message.kind == WIRE_COMPACT ? r->node->tidy : r->node->work, &a->job);
 }
 
 /* ---- What the replica says ---- */
@@ -249,6 +253,16 @@ void node_ask_applied(struct node_replica *r, const struct machine_outcome *o) {
 
 /* ---- What comes ---- */
 
+/* Whether the whole cluster is of this version: then none is there that would do otherwise. */
+static bool ask_speaks(const struct node *n, uint32_t version) {
+  const struct cache_view *view = cache_take(n->cache);
+  const struct doc_cluster *doc = view ? cache_doc(view, DOC_PATH_CLUSTER, 0, 0) : NULL;
+  bool speaks = doc && doc->protocol_min >= version;
+  if (view)
+    cache_give(view);
+  return speaks;
+}
+
 static void ask_write(struct node_replica *r, struct node_ask *a) {
   const struct wire_message *m = &a->message;
   uint32_t ack = m->write.ack ? m->write.ack - 1u : (uint32_t)r->ack;
@@ -268,6 +282,10 @@ static void ask_write(struct node_replica *r, struct node_ask *a) {
   }
   if (ev.n > WIRE_BODY_MAX) {
     node_ask_fail(a, VECDB_ERR_LIMIT);
+    return;
+  }
+  if (wire_push_expected(m) && !ask_speaks(r->node, DOC_SPEAKS_EXPECTED)) {
+    node_admin(r->node, a);
     return;
   }
   if (machine_waiting(r->machine) > ask_waiting_max) {
@@ -355,6 +373,10 @@ static void ask_shard(struct node *n, struct node_ask *a) {
   switch (a->message.kind) {
     case WIRE_WRITE: ask_write(r, a); break;
     case WIRE_STATS: ask_stats(r, a); break;
+    case WIRE_COMPACT:
+      ask_fence(a);
+      ask_read_begin(r, a);
+      break;
     default: ask_read(r, a); break;
   }
 }
@@ -368,7 +390,8 @@ static bool ask_cancel_of(struct node_replica *r, const struct node_ask *cancel)
     }
   for (struct node_ask *a = r->reads; a; a = a->next)
     if (a->from == cancel->from && a->request == cancel->request) {
-      a->cancelled = 1;
+      a->cancelled = true;
+      a->halt = 1;
       return true;
     }
   return false;
@@ -405,6 +428,7 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_DROP:
     case WIRE_ALTER:
     case WIRE_RESHAPE:
+    case WIRE_EXPIRE:
     case WIRE_NUMBERS:
     case WIRE_LIST: node_admin(n, a); break;
     case WIRE_WRITE:
@@ -413,6 +437,9 @@ void node_ask(struct node *n, struct node_conn *c, struct frame *frame) {
     case WIRE_QUERY:
     case WIRE_COUNT:
     case WIRE_CHANGES:
+    case WIRE_EXPLAIN:
+    case WIRE_SPARSE:
+    case WIRE_COMPACT:
     case WIRE_STATS: ask_shard(n, a); break;
     case WIRE_CANCEL: ask_cancel(n, a); break;
     default: node_ask_fail(a, VECDB_ERR_UNSUPPORTED); break;

@@ -59,12 +59,19 @@ struct node_replica {
   vecdb_schema schema;
   int64_t alter_us;       /* its schema's next version is not offered again before */
   uint64_t alter_version; /* that was offered last */
+  uint64_t alter_bad;     /* the document's version whose history was said to be of no use */
+  struct {
+    uint64_t from, to; /* versions of the rows and of the document; 0: nothing is known */
+    uint64_t broke;    /* wire_history_broke of them */
+  } alter_broke;
   enum doc_ack ack;
   struct work_job sync;
   bool syncing, sync_ok;
   bool stopped;        /* it is to be closed, and opened again */
   bool closing;
   int64_t check_us;    /* when its replicas are to be compared again; 0: not known yet */
+  bool expiring;       /* a thread looks for rows that have expired */
+  int64_t expire_us;   /* which is not done again before */
   int64_t move_us;     /* a move's step is not said again before */
   bool split_pending;  /* the log has an entry of a split that is not applied yet */
   uint64_t split_ticket; /* that entry's */
@@ -92,7 +99,8 @@ struct node_ask {
   int64_t until_us;
   uint32_t left_ms; /* when a thread begins with it */
   bool write;
-  volatile int32_t cancelled; /* nobody waits for it: a thread that is at it may stop */
+  bool cancelled;        /* nobody waits for it */
+  volatile int32_t halt; /* a thread that is at it may stop */
   bool waits; /* a read, until the machine has seen `seq` */
   uint64_t seq;
   void *payload;
@@ -119,6 +127,7 @@ struct node {
   struct net *net;
   struct work *work, *syncs;
   struct work *admin;     /* one thread that waits for the metadata store, and removes folders */
+  struct work *tidy;      /* one thread that merges files when asked to, which may take long */
   struct node_ask *named; /* that wait for the cache to be as new as `seq` */
   bool removing;          /* a folder */
   struct node_live live;
@@ -169,11 +178,11 @@ void node_link_event(void *arg, const struct rep_event *ev);
 void node_ask(struct node *n, struct node_conn *c, struct frame *frame);
 void node_ask_answer(struct node_replica *r, const struct rep_answer *a);
 void node_ask_applied(struct node_replica *r, const struct machine_outcome *o);
-/* All that no thread works on are answered with this code. */
 /* Sends what lies in a->out, or this code, or this message; each forgets the request. */
 void node_ask_send(struct node_ask *a);
 void node_ask_fail(struct node_ask *a, int code);
 void node_ask_message(struct node_ask *a, struct wire_message *out);
+/* All that no thread works on are answered with this code; merging files stops, and says so. */
 void node_asks_end(struct node_replica *r, int code);
 void node_asks_tick(struct node_replica *r);
 void node_read_run(struct work_job *job);
@@ -189,7 +198,8 @@ int node_changes_answer(const struct node_ask *a, vecdb_collection *rows, struct
 /* node_check.c: has the replicas compared, when it is time. */
 void node_check_tick(struct node_replica *r);
 
-/* node_admin.c: requests about collections, not about their rows. */
+/* node_admin.c: requests about collections, not about their rows; and a write that only nodes of
+   DOC_SPEAKS_EXPECTED know, for which it has the cluster be of that version, or says who is not. */
 void node_admin(struct node *n, struct node_ask *a);
 void node_admin_run(struct node *n);
 void node_admin_end(struct node *n);
@@ -198,7 +208,10 @@ void node_admin_end(struct node *n);
 void node_alter_tick(struct node_replica *r, const struct cache_view *view);
 /* Whether it is a write whose sender knows the rows with a name that has another meaning, or none,
    in them by now. */
-bool node_alter_refuses(const struct node_replica *r, const struct wire_message *m);
+bool node_alter_refuses(struct node_replica *r, const struct wire_message *m);
+
+/* node_expire.c: has rows removed whose time has come. */
+void node_expire_tick(struct node_replica *r, const struct cache_view *view);
 
 /* node_split.c: what the replica does for a split of its shard. */
 void node_split_tick(struct node_replica *r, const struct cache_view *view);

@@ -178,6 +178,47 @@ static int read_count(struct read *q) {
   return vecdb_count(q->rows, &q->m->filter, &q->out->number, &q->error);
 }
 
+static int read_sparse(struct read *q) {
+  const vecdb_keys *keys = &q->m->keys;
+  struct wire_column *column = wire_mem_get(q->mem, 1, sizeof *column);
+  uint32_t *indices = wire_mem_get(q->mem, keys->n + 1, sizeof *indices);
+  uint64_t *counts = wire_mem_get(q->mem, keys->n + 1, sizeof *counts);
+  if (q->mem->failed)
+    return VECDB_ERR_NO_MEMORY;
+  if (keys->strings || q->m->fields.n != 1)
+    return WIRE_PROTOCOL;
+  for (size_t i = 0; i < keys->n; i++)
+    indices[i] = (uint32_t)keys->integers[i];
+  *column = (struct wire_column){.name = "count", .type = VECDB_INT64, .data = counts};
+  q->out->rows = (struct wire_columns){(uint32_t)keys->n, 1, column, NULL};
+  q->out->has |= WIRE_HAS(WIRE_BATCH) | WIRE_HAS(WIRE_NUMBER);
+  return vecdb_sparse_counts(q->rows, q->m->fields.names[0], &q->m->filter, indices, keys->n,
+                             counts, &q->out->number, &q->error);
+}
+
+/* The plan of this replica's rows as they are now. */
+static int read_explain(struct read *q, uint32_t node) {
+  const vecdb_search_params p = read_params(q);
+  struct wire_document *plan = wire_mem_get(q->mem, 1, sizeof *plan);
+  size_t length = 0;
+  char *text = NULL;
+  int code = vecdb_explain(q->rows, &p, NULL, 0, &length, &q->error);
+  /* Rows may come between the two: then it is longer. */
+  for (size_t room = 0; plan && code == VECDB_ERR_BUFFER && length >= room;) {
+    room = length + 1;
+    text = wire_mem_get(q->mem, room, 1);
+    code = text ? vecdb_explain(q->rows, &p, text, room, &length, &q->error) : VECDB_ERR_NO_MEMORY;
+  }
+  if (code || !plan || !text)
+    return code ? code : VECDB_ERR_NO_MEMORY;
+  *plan = (struct wire_document){
+      .kind = WIRE_PLAN, .a = q->m->target.shard, .b = node, .text = text, .n = length};
+  q->out->documents = plan;
+  q->out->n_documents = 1;
+  q->out->has |= WIRE_HAS(WIRE_DOCUMENTS_OF);
+  return VECDB_OK;
+}
+
 /* How a write went that was applied before; what the data cannot tell is asked for again. */
 static int read_outcome(struct read *q, struct machine_data *data) {
   const struct rep_op op = {q->m->write.client, q->m->write.count};
@@ -194,7 +235,7 @@ void node_read_run(struct work_job *job) {
   struct read q = {.rows = machine_data_rows(a->data), .m = &a->message};
   q.control = (vecdb_control)VECDB_CONTROL_INIT;
   q.control.timeout_ms = a->left_ms;
-  q.control.cancel = &a->cancelled;
+  q.control.cancel = &a->halt;
   q.mem = &a->mem;
   q.out = &out;
   q.error = (vecdb_error){.row = -1, .position = -1};
@@ -205,6 +246,11 @@ void node_read_run(struct work_job *job) {
     case WIRE_SEARCH: out.result.code = read_search(&q); break;
     case WIRE_GET: out.result.code = read_get(&q); break;
     case WIRE_QUERY: out.result.code = read_query(&q); break;
+    case WIRE_SPARSE: out.result.code = read_sparse(&q); break;
+    case WIRE_EXPLAIN: out.result.code = read_explain(&q, a->node->config.id); break;
+    case WIRE_COMPACT:
+      out.result.code = vecdb_compact(q.rows, &q.control, &q.error);
+      break;
     case WIRE_CHANGES:
       out.result.code = node_changes_answer(a, q.rows, &out, &touched);
       break;

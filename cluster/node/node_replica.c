@@ -299,6 +299,7 @@ static void replica_moves(struct node *n) {
   for (struct node_replica *r = n->replicas; r; r = r->next) {
     replica_move(r, view);
     node_alter_tick(r, view);
+    node_expire_tick(r, view);
     node_split_tick(r, view);
   }
   cache_give(view);
@@ -332,7 +333,8 @@ void node_replicas_close(struct node *n) {
     replica_close(r);
   work_close(n->syncs);
   work_close(n->work);
-  n->syncs = n->work = NULL;
+  work_close(n->tidy);
+  n->syncs = n->work = n->tidy = NULL;
   while (n->replicas) {
     struct node_replica *next = n->replicas->next;
     replica_free(n->replicas);

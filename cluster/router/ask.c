@@ -98,7 +98,7 @@ int ask_shares(struct router *r, struct request *q, struct router_shares *out,
     return ask_one_shard(q, out, error);
   if (m->has & WIRE_HAS(WIRE_BATCH))
     return router_split_rows(map, &m->rows, &q->mem, out, error);
-  if (m->has & WIRE_HAS(WIRE_KEYS) && m->kind != WIRE_QUERY)
+  if (m->has & WIRE_HAS(WIRE_KEYS) && m->kind != WIRE_QUERY && m->kind != WIRE_SPARSE)
     return router_split_keys(map, &m->keys, &q->mem, out, error);
   if (!router_split_all(map, &q->mem, out))
     return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
@@ -196,6 +196,22 @@ int ask_parts(struct router *r, struct request *q, vecdb_error *error) {
     return VECDB_OK;
   q->timers = 0;
   return ask_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
+}
+
+bool ask_outdated(const struct request *q) {
+  const uint32_t computed = VECDB_DEFAULT_NOW | VECDB_DEFAULT_UUID;
+  const struct router_map *map = q->coll->map;
+  const struct wire_columns *rows = &q->ask.message->rows;
+  if (!q->began || q->began->coll.schema_version == map->coll.schema_version)
+    return false;
+  for (uint32_t i = 0; i < rows->n_columns; i++) {
+    const vecdb_field *was = wire_schema_field(&q->began->schema, rows->columns[i].name);
+    const vecdb_field *is = wire_schema_field(&map->schema, rows->columns[i].name);
+    const uint32_t how = was ? was->flags & computed : 0;
+    if (how && (!is || (is->flags & computed) != how))
+      return true;
+  }
+  return false;
 }
 
 /* ---- Bytes ---- */

@@ -81,6 +81,8 @@ static bool map_schema(struct router_map *map, char *why) {
   const char *text = map->coll.schema ? map->coll.schema : "{}";
   if (wire_schema_read(text, strlen(text), &map->mem, &map->schema, why) != VECDB_OK)
     return false;
+  if (map->coll.expiry && !wire_expiry_read(map->coll.expiry, &map->mem, &map->expiry))
+    return map_fail(why, "the collection's document does not say when its rows go");
   map->key = wire_schema_key(&map->schema);
   if (!map->key || (map->key->type != VECDB_INT64 && map->key->type != VECDB_VARCHAR))
     return map_fail(why, "the schema has no primary key that is INT64 or VARCHAR");

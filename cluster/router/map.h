@@ -8,6 +8,7 @@
 
 #include "meta/cache.h"
 #include "place/route.h"
+#include "wire/expiry.h"
 #include "wire/message.h"
 #include "wire/schema.h"
 
@@ -34,6 +35,7 @@ struct router_map {
   struct place_route route;
   struct wire_mem mem; /* the schema's */
   vecdb_schema schema;
+  struct wire_expiry expiry;
   const vecdb_field *key;
   const vecdb_field *by; /* field that the policy looks at; NULL: none */
   uint32_t n_shards;     /* numbers below it may be known */

@@ -243,6 +243,12 @@ static void part_send(struct router *r, struct part *p, int64_t now_us) {
     timers_set(&r->timers, &p->timer, now_us + STATE_BACKOFF_US);
     return;
   }
+  if (!part_written(p, &shard) && ask_outdated(p->request)) {
+    part_fail(r, p, p->doubt ? WIRE_UNKNOWN : WIRE_SCHEMA,
+              "the collection has another schema by now, in which a field that was computed is not "
+              "so", now_us);
+    return;
+  }
   if (!part_written(p, &shard) && !ask_write(r, p, &shard)) {
     bool large = p->payload.status == WIRE_TOO_LARGE;
     part_fail(r, p, large ? VECDB_ERR_LIMIT : VECDB_ERR_NO_MEMORY,

@@ -111,6 +111,12 @@ static bool result_changes_fit(const struct part *p, const struct wire_message *
                         : m->changed.position.seq >= ask->since.after.seq;
 }
 
+static bool result_sparse_fits(const struct part *p, const struct wire_message *m) {
+  const struct wire_column *c = m->rows.n_columns == 1 ? m->rows.columns : NULL;
+  return m->has & WIRE_HAS(WIRE_NUMBER) && c && m->rows.n_rows == p->request->ask.message->keys.n &&
+         (!m->rows.n_rows || (c->type == VECDB_INT64 && c->data && !c->valid));
+}
+
 bool result_fits(const struct part *p, const struct wire_message *m) {
   const struct wire_message *ask = p->request->ask.message;
   switch (ask->kind) {
@@ -124,6 +130,10 @@ bool result_fits(const struct part *p, const struct wire_message *m) {
       return m->has & WIRE_HAS(WIRE_NUMBER);
     case WIRE_CHANGES:
       return result_changes_fit(p, m);
+    case WIRE_EXPLAIN:
+      return m->n_documents == 1;
+    case WIRE_SPARSE:
+      return result_sparse_fits(p, m);
     default:
       return ask->write.kind != WIRE_UPDATE || !(m->has & WIRE_HAS(WIRE_FOUND)) ||
              m->n_found == p->share.n;

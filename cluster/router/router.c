@@ -96,6 +96,7 @@ static void request_free(struct router *r, struct request *q) {
   r->stats.bytes -= q->bytes;
   r->stats.under_way--;
   timers_release(&r->timers, q->timers);
+  router_map_drop(q->began);
   free(q->parts);
   wire_mem_free(&q->mem);
   free(q);
@@ -314,6 +315,8 @@ static struct request *request_new(struct router *r, const struct router_ask *as
     return NULL;
   q->ask = *ask;
   q->coll = coll;
+  if (!state_reads(q) && ask->message->has & WIRE_HAS(WIRE_BATCH))
+    q->began = router_map_share(coll->map);
   q->timer.request = true;
   q->next = r->requests;
   q->link = &r->requests;

@@ -92,6 +92,7 @@ struct request {
   struct part **parts;
   uint32_t held; /* somebody up the stack still looks at it */
   bool over;
+  struct router_map *began; /* a write of rows: the map that they were made for; else NULL */
   bool all_shards;
   uint32_t timers; /* that it may set */
   size_t bytes;
@@ -142,6 +143,10 @@ int ask_shares(struct router *r, struct request *q, struct router_shares *out, v
 struct part *ask_part(struct request *q, struct router_share share, struct part *before);
 /* The part's message for this fence; false: no memory, or too large. */
 bool ask_write(struct router *r, struct part *p, const struct router_shard *shard);
+
+/* Whether the rows of a write have values that were computed, for a field that is another one by
+   now, or none: then they are not what the schema says. */
+bool ask_outdated(const struct request *q);
 
 /* router.c: one part has ended. */
 /* What it keeps in memory is counted; it ends without an answer; it waits no more. */

@@ -256,11 +256,12 @@ void srv_explain(struct srv_call *call) {
   int rc = VECDB_OK;
   if (good)
     rc = srv_guard_explain(call, s.collection, &s.params, NULL, 0, &length, &error);
-  if (rc == VECDB_ERR_BUFFER) {
-    text = srv_arena_take(&call->arena, length + 1);
+  while (rc == VECDB_ERR_BUFFER) { /* again where it has grown meanwhile */
+    const size_t room = length + length / 4 + 1;
+    text = srv_arena_take(&call->arena, room);
     rc = VECDB_OK;
     if (text)
-      rc = srv_guard_explain(call, s.collection, &s.params, text, length + 1, NULL, &error);
+      rc = srv_guard_explain(call, s.collection, &s.params, text, room, &length, &error);
   }
   if (good && rc != VECDB_OK)
     srv_call_error(call, &error);

@@ -111,7 +111,8 @@ static bool observe_is_slow(const struct srv_call *call, uint64_t began_ns, uint
   return slow_ms && *ns >= slow_ms * 1000000;
 }
 
-/* The plan is made again for the line: that costs little beside a search that was slow. */
+/* The plan is made again for the line: that costs little beside a search that was slow, where
+   nobody else is asked for it. */
 static void observe_slow(struct srv_call *call, struct engine_collection *collection,
                          const vecdb_search_params *params, uint32_t part, uint64_t ns) {
   struct srv_line line;
@@ -127,8 +128,9 @@ static void observe_slow(struct srv_call *call, struct engine_collection *collec
   srv_line_number(&line, "queries", params->n_queries);
   srv_line_number(&line, "k", params->k);
   srv_line_text(&line, "filter", params->filter.text);
-  if (srv_guard_explain_all(call, collection, params, plan, sizeof plan, &length, NULL) ==
-      VECDB_OK)
+  if (engine_plans_here(collection) &&
+      srv_guard_explain_all(call, collection, params, plan, sizeof plan, &length, NULL) ==
+          VECDB_OK)
     srv_line_text(&line, "plan", plan);
   srv_log_end(&line, call->server, VECDB_LOG_WARN);
 }

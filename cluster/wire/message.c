@@ -48,12 +48,18 @@ static const struct message_kind {
     [WIRE_QUERY] = {P(WIRE_TARGET) | P(WIRE_PAGE) | P(WIRE_READ),
                     P(WIRE_FILTER) | P(WIRE_FIELDS) | P(WIRE_KEYS)},
     [WIRE_COUNT] = {P(WIRE_TARGET) | P(WIRE_READ), P(WIRE_FILTER)},
+    [WIRE_EXPLAIN] = {P(WIRE_TARGET) | P(WIRE_VECTORS) | P(WIRE_READ),
+                      P(WIRE_FILTER) | P(WIRE_FIELDS)},
+    [WIRE_SPARSE] = {P(WIRE_TARGET) | P(WIRE_KEYS) | P(WIRE_FIELDS) | P(WIRE_READ),
+                     P(WIRE_FILTER)},
     [WIRE_STATS] = {P(WIRE_TARGET), 0},
+    [WIRE_COMPACT] = {P(WIRE_TARGET), 0},
     [WIRE_MAP] = {P(WIRE_NAME), 0},
     [WIRE_CREATE] = {P(WIRE_NAME), 0},
     [WIRE_DROP] = {P(WIRE_NAME), 0},
     [WIRE_ALTER] = {P(WIRE_NAME), 0},
     [WIRE_RESHAPE] = {P(WIRE_NAME), 0},
+    [WIRE_EXPIRE] = {P(WIRE_NAME), 0},
     [WIRE_NUMBERS] = {P(WIRE_NUMBER), 0},
     [WIRE_CHANGES] = {P(WIRE_TARGET) | P(WIRE_READ) | P(WIRE_SINCE), 0},
     [WIRE_LIST] = {0, 0},
@@ -64,6 +70,14 @@ static const struct message_kind {
 };
 #undef P
 
+const uint64_t *wire_push_expected(const struct wire_message *m) {
+  const struct wire_column *c = m->rows.n_columns == 3 ? &m->rows.columns[2] : NULL;
+  return c && m->write.kind == WIRE_PUSH && !strcmp(c->name, WIRE_VERSION_COLUMN) &&
+                 c->type == VECDB_INT64 && !c->valid
+             ? c->data
+             : NULL;
+}
+
 /* What a write changes by must be there, and nothing else. */
 static bool message_write_good(const struct wire_message *m) {
   uint32_t has = m->has & ~(WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP));
@@ -73,7 +87,7 @@ static bool message_write_good(const struct wire_message *m) {
     case WIRE_UPDATE:
       return has == WIRE_HAS(WIRE_BATCH);
     case WIRE_PUSH:
-      return has == WIRE_HAS(WIRE_BATCH) && m->rows.n_columns == 2;
+      return has == WIRE_HAS(WIRE_BATCH) && (m->rows.n_columns == 2 || wire_push_expected(m));
     case WIRE_OPTIMIZE:
       return has == WIRE_HAS(WIRE_OPTIMIZER);
     case WIRE_CHECK:
@@ -110,7 +124,7 @@ static bool message_good(const struct wire_message *m) {
     return false;
   if (m->kind == WIRE_WRITE)
     return message_write_good(m);
-  if (m->kind == WIRE_SEARCH && !message_search_good(m))
+  if (m->has & WIRE_HAS(WIRE_VECTORS) && !message_search_good(m))
     return false;
   /* Keys of an answer are those that were touched. */
   const uint32_t touched = WIRE_HAS(WIRE_KEYS) | WIRE_HAS(WIRE_CHANGED);

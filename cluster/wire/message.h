@@ -45,6 +45,12 @@ enum wire_kind {
   WIRE_CHANGES = 14, /* what writes have touched since a position of the shard's log */
   WIRE_RESHAPE = 15, /* another change of a collection's schema, by name and change
                         (wire/reshape.h); answered as ALTER */
+  WIRE_EXPLAIN = 16, /* how a shard would do a search, in words: one document */
+  WIRE_COMPACT = 17, /* merges the files of the replica that is asked; its rows stay the same */
+  WIRE_EXPIRE = 18,  /* when a collection's rows go, by name and wire/expiry.h; the answer's number
+                        is the revision of its document from then on */
+  WIRE_SPARSE = 19,  /* in how many rows a sparse field has each index: the field, the indices as
+                        keys. Answered with one column of counts, and the rows that were counted */
   WIRE_CANCEL = 10, /* frame.request: nobody waits for its answer any more. Not answered */
   WIRE_ANSWER = 32, /* to any of them */
   WIRE_KINDS
@@ -91,7 +97,9 @@ enum wire_write_kind {
   WIRE_DELETE,      /* keys */
   WIRE_DELETE_WHERE, /* filter */
   WIRE_PUSH,         /* rows: the key, and vectors of one field; flags: those of vecdb_push, and the
-                        kind of push times WIRE_PUSH_KIND */
+                        kind of push times WIRE_PUSH_KIND. With WIRE_VERSION_COLUMN the version
+                        that each row must have before, which nodes that speak
+                        DOC_SPEAKS_EXPECTED know */
   WIRE_OPTIMIZE,     /* optimizer of a field, at every shard */
   WIRE_CHECK,        /* changes nothing: each replica makes a digest of its rows as of this entry */
   WIRE_FIELDS_ADD,   /* name: the whole schema, of which the shard adds what it lacks. Of primaries
@@ -102,7 +110,8 @@ enum wire_write_kind {
 };
 enum { WIRE_PUSH_KIND = 0x10000 };
 enum { WIRE_SPLIT_RELEASE = 2 }; /* of WIRE_SPLIT: rows are another shard's from here on */
-/* The name behind a field's in GET that asks for versions (vecdb_pull): key, vector, this. */
+/* The name behind a field's in GET that asks for versions (vecdb_pull), of an INT64 column: key,
+   vector, this. */
 #define WIRE_VERSION_COLUMN "$version"
 
 struct wire_optimizer {
@@ -165,7 +174,7 @@ struct wire_page {
 };
 
 /* CREATE: text is a `coll` document's (meta/doc.h), its id and state of no meaning. ALTER: it is a
-   schema of the new fields. RESHAPE: a change. MAP, DROP: it is empty. */
+   schema of the new fields. RESHAPE: a change. EXPIRE: an expiry. MAP, DROP: it is empty. */
 struct wire_name {
   const char *name;
   const char *text;
@@ -270,8 +279,9 @@ struct wire_document {
   const char *text;
   size_t n;
 };
-/* Of the answer to LIST: kind WIRE_COLLECTION, a its id, text its name. */
-enum { WIRE_COLLECTION = 0x100 };
+/* Of the answer to LIST: kind WIRE_COLLECTION, a its id, text its name. To EXPLAIN: WIRE_PLAN, a
+   the shard, b the node, text the plan. */
+enum { WIRE_COLLECTION = 0x100, WIRE_PLAN = 0x101 };
 
 /* Parts of messages: sections by their tag. */
 enum wire_part {
@@ -328,6 +338,9 @@ struct wire_message {
   const struct wire_document *documents;
   uint32_t n_documents;
 };
+
+/* The versions that a push expects of its rows, as they were read; NULL: any. */
+const uint64_t *wire_push_expected(const struct wire_message *m);
 
 /* Appends the message to an empty buffer; out->status tells how it went. */
 void wire_message_write(const struct wire_message *m, struct wire_out *out);

@@ -113,35 +113,57 @@ struct history {
   uint64_t from;
 };
 
-/* False: it is none. history_close in any case. */
-static bool history_open(const char *text, struct history *h) {
-  *h = (struct history){.root = json_loads(text, JSON_REJECT_DUPLICATES, NULL)};
+/* NULL: it is no JSON, or, which *code says, there is no memory: then jansson seldom has words. */
+static json_t *history_json(const char *text, int *code) {
+  json_error_t error;
+  json_t *value = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+  if (!value && !*error.text)
+    *code = VECDB_ERR_NO_MEMORY;
+  return value;
+}
+
+/* A code: SCHEMA for what is none. history_close in any case. */
+static int history_open(const char *text, struct history *h) {
+  int code = VECDB_ERR_SCHEMA;
+  *h = (struct history){.root = history_json(text, &code)};
   h->base = json_object_get(h->root, "base");
   h->changes = json_object_get(h->root, "changes");
-  h->from = (uint64_t)json_integer_value(json_object_get(h->root, "from"));
-  return json_is_object(h->base) && json_is_array(h->changes) && h->from;
+  json_int_t from = json_integer_value(json_object_get(h->root, "from"));
+  h->from = from > 0 ? (uint64_t)from : 0;
+  return json_is_object(h->base) && json_is_array(h->changes) && h->from ? VECDB_OK : code;
 }
 
 static void history_close(struct history *h) { json_decref(h->root); }
 
+static int history_fail(char *why, int code) {
+  return code == VECDB_ERR_NO_MEMORY ? reshape_fail(why, code, "out of memory") : reshape_bad(why);
+}
+
+/* One without changes, that begins with the schema. */
+static int history_begin(uint64_t version, const char *schema, struct history *h) {
+  int code = VECDB_ERR_SCHEMA;
+  *h = (struct history){.base = history_json(schema, &code), .from = version};
+  if (!h->base)
+    return code;
+  h->root = json_pack("{s:I, s:o, s:[]}", "from", (json_int_t)version, "base", h->base, "changes");
+  h->changes = json_object_get(h->root, "changes");
+  return h->changes ? VECDB_OK : VECDB_ERR_NO_MEMORY;
+}
+
 int wire_history_add(const char *history, uint64_t version, const char *schema, const char *change,
                      char **out, char *why) {
-  struct history h = {NULL, NULL, NULL, 0};
-  json_t *base = history ? NULL : json_loads(schema, 0, NULL);
-  if (base)
-    h.root = json_pack("{s:I, s:o, s:[]}", "from", (json_int_t)version, "base", base, "changes");
-  else if (history && !history_open(history, &h))
-    json_object_clear(h.root);
-  h.changes = json_object_get(h.root, "changes");
-  json_t *more = json_loads(change, JSON_REJECT_DUPLICATES, NULL);
-  int code = VECDB_OK;
+  struct history h;
+  int code = history ? history_open(history, &h) : history_begin(version, schema, &h);
+  int read = VECDB_ERR_SCHEMA;
+  json_t *more = history_json(change, &read);
   *out = NULL;
-  if (!h.changes || !more)
-    code = reshape_bad(why);
+  code = code || more ? code : read;
+  if (code)
+    history_fail(why, code);
   else if (json_array_size(h.changes) >= WIRE_RESHAPES)
     code = reshape_fail(why, VECDB_ERR_LIMIT, "the collection's schema has changed too often");
-  if (!code && (json_array_append(h.changes, more) || !(*out = json_dumps(h.root, JSON_COMPACT))))
-    code = reshape_fail(why, VECDB_ERR_NO_MEMORY, "out of memory");
+  else if (json_array_append(h.changes, more) || !(*out = json_dumps(h.root, JSON_COMPACT)))
+    code = history_fail(why, VECDB_ERR_NO_MEMORY);
   json_decref(more);
   history_close(&h);
   return code;
@@ -150,7 +172,7 @@ int wire_history_add(const char *history, uint64_t version, const char *schema, 
 int wire_history_step(const char *history, uint64_t version, struct wire_mem *mem,
                       struct wire_step *out) {
   struct history h;
-  int code = history_open(history, &h) ? VECDB_OK : VECDB_ERR_SCHEMA;
+  int code = history_open(history, &h);
   *out = (struct wire_step){.version = version + 1};
   if (!code && version < h.from) {
     *out = (struct wire_step){h.from, true, reshape_dump(h.base, mem)};
@@ -170,7 +192,7 @@ int wire_history_step(const char *history, uint64_t version, struct wire_mem *me
 uint64_t wire_history_broke(const char *history, uint64_t version) {
   struct history h;
   uint64_t broke = 0;
-  size_t n = history_open(history, &h) && version > h.from ? (size_t)(version - h.from) : 0;
+  size_t n = !history_open(history, &h) && version > h.from ? (size_t)(version - h.from) : 0;
   size_t all = json_array_size(h.changes);
   for (size_t i = n < all ? n : all; i && !broke; i--) {
     enum wire_reshape_kind kind = reshape_kind(json_array_get(h.changes, i - 1));
@@ -183,7 +205,7 @@ uint64_t wire_history_broke(const char *history, uint64_t version) {
 
 const char *wire_history_base(const char *history, struct wire_mem *mem) {
   struct history h;
-  const char *text = history_open(history, &h) ? reshape_dump(h.base, mem) : NULL;
+  const char *text = history_open(history, &h) ? NULL : reshape_dump(h.base, mem);
   history_close(&h);
   return text;
 }

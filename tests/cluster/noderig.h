@@ -68,6 +68,34 @@ static inline void tn_kill_node(struct tn *t, int i) {
   waitpid(t->pids[i], NULL, 0);
 }
 
+/* Has the document of the cluster ask for this version of all nodes. */
+static inline void tn_of_version(struct tn *t, struct ctl *ctl, uint32_t version) {
+  const struct cache_view *view = ctl_view(ctl);
+  const struct cache_entry *entry = cache_find(view, DOC_PATH_CLUSTER, 0, 0);
+  struct doc_cluster doc = *(const struct doc_cluster *)entry->doc;
+  struct doc_path path = doc_path(t->cluster, DOC_PATH_CLUSTER, 0, 0);
+  bool held = false;
+  size_t n;
+  doc.protocol_min = version;
+  char *text = doc_cluster_write(&doc, &n);
+  assert_int_equal(ctl_put(ctl, path, text, n, entry->mod, &held), CTL_OK);
+  assert_true(held);
+  free(text);
+  cache_give(view);
+}
+
+static inline void tn_is_of_version(struct tn *t, uint32_t version) {
+  char why[ETCD_WHY];
+  struct ctl ctl = {0};
+  const struct etcd_config config = {.endpoints = t->etcd.endpoints};
+  assert_int_equal(ctl_open(&ctl, etcd_open(&config, why), t->cluster), CTL_OK);
+  const struct cache_view *view = ctl_view(&ctl);
+  const struct doc_cluster *doc = cache_doc(view, DOC_PATH_CLUSTER, 0, 0);
+  assert_int_equal(doc->protocol_min, version);
+  cache_give(view);
+  ctl_close(&ctl);
+}
+
 static inline void tn_documents(struct tn *t) {
   char why[ETCD_WHY];
   struct ctl ctl = {0};
@@ -76,6 +104,7 @@ static inline void tn_documents(struct tn *t) {
   assert_non_null(store);
   assert_int_equal(ctl_open(&ctl, store, t->cluster), CTL_OK);
   assert_int_equal(ctl_init(&ctl, "test"), CTL_OK);
+  tn_of_version(t, &ctl, DOC_SPEAKS_RESHAPES); /* which is raised by who needs it */
   for (int i = 0; i < TN_NODES; i++) {
     struct doc_node node = {.id = (uint32_t)i + 1, .weight = PLACE_WEIGHT};
     snprintf(node.name, sizeof node.name, "node%d", i + 1);

@@ -1,5 +1,5 @@
 /* nodetest.c - three nodes for tests of clients; see nodetest.h. */
-#include "cluster/nodetest.h"
+#include "cluster/nodetest_int.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -9,22 +9,11 @@
 
 #include "meta/key.h"
 #include "net/cert.h"
-#include "node/reshape.h"
+#include "ctl/shape.h"
+#include "wire/expiry.h"
 #include "wire/touched.h"
 
 const char nt_cluster[] = "000102030405060708090a0b0c0d0e0f";
-
-/* Failing memory is not what this is about. */
-static void *nt_must(void *p) {
-  if (!p)
-    abort();
-  return p;
-}
-
-static void nt_true(bool good) {
-  if (!good)
-    abort();
-}
 
 static int64_t nt_clock(void) {
   struct timespec t;
@@ -33,13 +22,6 @@ static int64_t nt_clock(void) {
 }
 
 /* ---- Documents ---- */
-
-static void nt_document(struct wire_message *m, uint32_t kind, uint32_t a, uint32_t b, int64_t mod,
-                        char *text) {
-  struct wire_document *documents = (struct wire_document *)(uintptr_t)m->documents;
-  documents[m->n_documents++] =
-      (struct wire_document){kind, a, b, mod, nt_must(text), strlen(text)};
-}
 
 static char *nt_shard_text(const struct nt *nt, uint32_t i) {
   struct doc_shard doc = {.collection = nt->id,
@@ -102,16 +84,6 @@ static void nt_list(struct nt *nt, struct wire_message *m) {
 
 /* ---- What is asked of a shard ---- */
 
-struct nt_reply {
-  struct wire_message m;
-  struct wire_mem mem;
-  vecdb_error error;
-  vecdb_rows *rows;
-  vecdb_hit *hits;
-  struct wire_touched touched;
-  const char *names[VECDB_MAX_FIELDS];
-};
-
 static vecdb_collection *nt_shard(struct nt *nt, uint32_t shard) {
   char name[16];
   vecdb_collection *collection;
@@ -144,10 +116,29 @@ static void nt_create(struct nt *nt, const struct wire_message *ask, struct nt_r
   size_t n;
   doc.id = ++nt->id;
   nt->version = doc.schema_version;
+  nt->broke = 0;
   nt->document = doc_coll_write(&doc, &n);
   snprintf(nt->name, sizeof nt->name, "%s", ask->name.name);
   nt->revision++;
   doc_coll_free(&doc);
+}
+
+/* The collection's document, and another one in its place; `version`: its schema is another. */
+static void nt_doc(const struct nt *nt, const struct wire_message *ask, struct doc_coll *doc) {
+  char why[DOC_TEXT_MAX];
+  nt_true(nt->document && !strcmp(ask->name.name, nt->name));
+  nt_true(doc_coll_read(meta_text(nt->document), doc, why) == DOC_OK);
+}
+
+static void nt_becomes(struct nt *nt, struct doc_coll *doc, bool version, struct nt_reply *r) {
+  size_t n;
+  doc->schema_version += version;
+  free(nt->document);
+  nt->document = doc_coll_write(doc, &n);
+  nt->revision++;
+  nt->version = doc->schema_version;
+  r->m.number = version ? nt->version : (uint64_t)nt->revision;
+  r->m.has |= WIRE_HAS(WIRE_NUMBER);
 }
 
 /* Of all shards at once: these nodes have no logs. */
@@ -156,11 +147,7 @@ static void nt_alter(struct nt *nt, const struct wire_message *ask, struct nt_re
   vecdb_schema more, all;
   vecdb_field fields[VECDB_MAX_FIELDS];
   char why[DOC_TEXT_MAX];
-  if (!nt->document || strcmp(ask->name.name, nt->name) != 0) {
-    r->m.result.code = VECDB_ERR_NOT_FOUND;
-    return;
-  }
-  nt_true(doc_coll_read(meta_text(nt->document), &doc, why) == DOC_OK);
+  nt_doc(nt, ask, &doc);
   nt_true(!wire_schema_read(ask->name.text, strlen(ask->name.text), &r->mem, &more, why));
   nt_true(!wire_schema_read(doc.schema, strlen(doc.schema), &r->mem, &all, why));
   for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
@@ -169,19 +156,13 @@ static void nt_alter(struct nt *nt, const struct wire_message *ask, struct nt_re
     vecdb_collection_release(c);
   }
   if (!r->m.result.code) {
-    size_t n;
     memcpy(fields, all.fields, all.n_fields * sizeof *fields);
     memcpy(fields + all.n_fields, more.fields, more.n_fields * sizeof *fields);
     all.fields = fields;
     all.n_fields += more.n_fields;
     free(doc.schema);
     doc.schema = nt_must(wire_schema_write(&all));
-    doc.schema_version++;
-    free(nt->document);
-    nt->document = doc_coll_write(&doc, &n);
-    nt->revision++;
-    r->m.number = nt->version = doc.schema_version;
-    r->m.has |= WIRE_HAS(WIRE_NUMBER);
+    nt_becomes(nt, &doc, true, r);
   }
   doc_coll_free(&doc);
 }
@@ -193,14 +174,13 @@ static void nt_reshape(struct nt *nt, const struct wire_message *ask, struct nt_
   vecdb_schema all;
   vecdb_field fields[VECDB_MAX_FIELDS];
   char why[DOC_TEXT_MAX], *history = NULL;
-  size_t n;
-  nt_true(nt->document && !strcmp(ask->name.name, nt->name));
-  nt_true(doc_coll_read(meta_text(nt->document), &doc, why) == DOC_OK);
+  size_t n = 0;
+  nt_doc(nt, ask, &doc);
   nt_true(!wire_reshape_read(ask->name.text, strlen(ask->name.text), &r->mem, &reshape, why));
   nt_true(!wire_schema_read(doc.schema, strlen(doc.schema), &r->mem, &all, why));
   for (uint32_t i = 0; i < NT_SHARDS && !r->m.result.code; i++) {
     vecdb_collection *c = nt_must(nt_shard(nt, i));
-    r->m.result.code = node_reshape(c, &reshape, &r->error);
+    r->m.result.code = shape_rows(c, &reshape, &r->error);
     const vecdb_schema *then = vecdb_collection_schema(c);
     for (uint32_t k = 0; k < then->n_fields; k++) {
       const vecdb_field *was = wire_schema_field(&all, then->fields[k].name);
@@ -219,12 +199,27 @@ static void nt_reshape(struct nt *nt, const struct wire_message *ask, struct nt_
     free(doc.schema);
     doc.history = history;
     doc.schema = nt_must(wire_schema_write(&then));
-    doc.schema_version++;
-    free(nt->document);
-    nt->document = doc_coll_write(&doc, &n);
-    nt->revision++;
-    r->m.number = nt->version = doc.schema_version;
-    r->m.has |= WIRE_HAS(WIRE_NUMBER);
+    nt_becomes(nt, &doc, true, r);
+    if (reshape.kind == WIRE_RESHAPE_DROP || reshape.kind == WIRE_RESHAPE_RENAME)
+      nt->broke = nt->version;
+  }
+  doc_coll_free(&doc);
+}
+
+/* The document alone: no rows go here. */
+static void nt_expire(struct nt *nt, const struct wire_message *ask, struct nt_reply *r) {
+  struct doc_coll doc;
+  struct wire_expiry expiry;
+  nt_doc(nt, ask, &doc);
+  nt_true(wire_expiry_read(ask->name.text, &r->mem, &expiry));
+  vecdb_collection *c = nt_must(nt_shard(nt, 0));
+  r->m.result.code = vecdb_expire(c, expiry.field, expiry.ttl_ms, NULL, &r->error);
+  vecdb_expire(c, NULL, 0, NULL, NULL);
+  vecdb_collection_release(c);
+  if (!r->m.result.code) {
+    free(doc.expiry);
+    doc.expiry = expiry.field ? nt_must(wire_expiry_write(&expiry)) : NULL;
+    nt_becomes(nt, &doc, false, r);
   }
   doc_coll_free(&doc);
 }
@@ -256,17 +251,22 @@ static void nt_drop(struct nt *nt, struct nt_reply *r) {
   nt->document = NULL;
 }
 
-static int nt_push(vecdb_collection *c, const struct wire_message *ask, const vecdb_batch *batch,
-                   struct nt_reply *r) {
-  const vecdb_keys keys = {batch->columns[0].data, NULL, batch->n_rows};
+static int nt_push(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
+  const struct wire_columns two = {ask->rows.n_rows, 2, ask->rows.columns, NULL};
+  vecdb_batch batch;
+  int code = wire_batch_of_columns(vecdb_collection_schema(c), &two, &r->mem, &batch, &r->error);
+  if (code)
+    return code;
+  const vecdb_keys keys = {batch.columns[0].data, NULL, batch.n_rows};
   vecdb_push_params p = VECDB_PUSH_PARAMS_INIT;
   p.kind = (int32_t)(ask->write.flags / WIRE_PUSH_KIND);
   p.flags = ask->write.flags % WIRE_PUSH_KIND;
-  p.field = batch->columns[1].field;
-  p.dim = batch->columns[1].dim;
+  p.field = batch.columns[1].field;
+  p.dim = batch.columns[1].dim;
   p.keys = &keys;
-  p.values = batch->columns[1].data;
-  p.stride = batch->columns[1].stride;
+  p.values = batch.columns[1].data;
+  p.stride = batch.columns[1].stride;
+  p.expected = wire_push_expected(ask);
   return vecdb_push(c, &p, NULL, &r->error);
 }
 
@@ -282,11 +282,11 @@ static int nt_write(vecdb_collection *c, const struct wire_message *ask, struct 
     return vecdb_optimizer_set(c, ask->optimizer.field,
                                ask->optimizer.none ? NULL : &ask->optimizer.optimizer, NULL,
                                &r->error);
+  if (ask->write.kind == WIRE_PUSH)
+    return nt_push(c, ask, r);
   int code = wire_batch_of_columns(schema, &ask->rows, &r->mem, &batch, &r->error);
   if (code)
     return code;
-  if (ask->write.kind == WIRE_PUSH)
-    return nt_push(c, ask, &batch, r);
   if (ask->write.kind == WIRE_UPDATE) {
     uint8_t *found = nt_must(wire_mem_get(&r->mem, batch.n_rows, 1));
     r->m.found = found;
@@ -347,164 +347,6 @@ static int nt_changes(struct nt *nt, vecdb_collection *c, const struct wire_mess
   return VECDB_OK;
 }
 
-static const char *nt_row_name(const void *arg, size_t column) {
-  return vecdb_rows_field(arg, column);
-}
-
-static vecdb_value nt_row_value(const void *arg, size_t row, size_t column) {
-  return vecdb_rows_value(arg, row, column);
-}
-
-/* Rows of a search come in the order of its hits. */
-static vecdb_value nt_hit_value(const void *arg, size_t row, size_t column) {
-  const struct nt_reply *r = arg;
-  return vecdb_rows_value(r->rows, r->hits[row].row, column);
-}
-
-static const char *nt_hit_name(const void *arg, size_t column) {
-  return vecdb_rows_field(((const struct nt_reply *)arg)->rows, column);
-}
-
-static void nt_rows(struct nt_reply *r, bool hits) {
-  const struct wire_table table = {
-      hits ? (const void *)r : r->rows,
-      hits ? r->m.hits.n : (uint32_t)vecdb_rows_count(r->rows),
-      (uint32_t)vecdb_rows_n_fields(r->rows),
-      hits ? nt_hit_name : nt_row_name,
-      hits ? nt_hit_value : nt_row_value,
-  };
-  nt_true(wire_columns_of_table(&table, &r->mem, &r->m.rows));
-  r->m.has |= WIRE_HAS(WIRE_BATCH);
-}
-
-static int nt_search(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
-  const struct wire_search *s = &ask->search;
-  vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
-  bool groups = ask->has & WIRE_HAS(WIRE_GROUP);
-  uint32_t each = groups ? ask->group.hits : s->k, lists = groups ? s->k : 1, n = 0;
-  size_t n_lists = (size_t)s->n_queries * lists;
-  uint32_t *counts = nt_must(wire_mem_get(&r->mem, s->n_queries, sizeof *counts));
-  uint32_t *found = nt_must(wire_mem_get(&r->mem, n_lists, sizeof *found));
-  float *scores = nt_must(wire_mem_get(&r->mem, n_lists * each, sizeof *scores));
-  vecdb_group_by by = {sizeof by, each, ask->group.field};
-  r->hits = nt_must(wire_mem_get(&r->mem, n_lists * each, sizeof *r->hits));
-  p.k = s->k;
-  p.field = *s->field ? s->field : NULL;
-  p.queries = s->queries;
-  p.n_queries = s->n_queries;
-  p.filter = ask->filter;
-  p.plan = VECDB_PLAN_EXACT;
-  p.fields = ask->has & WIRE_HAS(WIRE_FIELDS) ? ask->fields.names : r->names;
-  p.n_fields = ask->fields.n;
-  int code = groups ? vecdb_search_groups(c, &p, &by, r->hits, found, NULL, &r->rows, &r->error)
-                    : vecdb_search(c, &p, r->hits, found, NULL, &r->rows, &r->error);
-  for (size_t list = 0; !code && list < n_lists; list++) {
-    counts[list / lists] += found[list];
-    for (uint32_t i = 0; i < found[list]; i++) {
-      scores[n] = r->hits[list * each + i].score;
-      r->hits[n++] = r->hits[list * each + i];
-    }
-  }
-  r->m.hits = (struct wire_hits){s->n_queries, n, counts, scores};
-  if (code)
-    return code;
-  r->m.has |= WIRE_HAS(WIRE_HITS);
-  nt_rows(r, true);
-  return VECDB_OK;
-}
-
-/* Of INT64 keys: those that are there, with vectors and versions. */
-static int nt_pull(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
-  const char *field = ask->fields.names[0];
-  const vecdb_schema *schema = vecdb_collection_schema(c);
-  const vecdb_field *f = nt_must((void *)(uintptr_t)wire_schema_field(schema, field));
-  const size_t n = ask->keys.n, dim = f->dim;
-  uint8_t *found = nt_must(wire_mem_get(&r->mem, n, 1));
-  int64_t *keys = nt_must(wire_mem_get(&r->mem, n, sizeof *keys));
-  int64_t *counts = nt_must(wire_mem_get(&r->mem, n, sizeof *counts));
-  float *values = nt_must(wire_mem_get(&r->mem, n * dim, sizeof *values));
-  struct wire_column *columns = nt_must(wire_mem_get(&r->mem, 3, sizeof *columns));
-  uint32_t rows = 0;
-  for (size_t i = 0; i < n; i++) {
-    const vecdb_keys one = {&ask->keys.integers[i], NULL, 1};
-    uint64_t version = 0;
-    int code = vecdb_pull(c, field, &one, values + rows * dim, 0, &version, &r->error);
-    if (code)
-      return code;
-    found[i] = version != 0;
-    counts[rows] = (int64_t)version;
-    keys[rows] = one.integers[0];
-    rows += found[i];
-  }
-  const char *key = wire_schema_key(schema)->name;
-  columns[0] = (struct wire_column){.name = key, .type = VECDB_INT64, .data = keys};
-  columns[1] = (struct wire_column){
-      .name = field, .type = VECDB_FLOAT_VECTOR, .dim = f->dim, .data = values};
-  columns[2] =
-      (struct wire_column){.name = WIRE_VERSION_COLUMN, .type = VECDB_INT64, .data = counts};
-  r->m.rows = (struct wire_columns){rows, 3, columns, NULL};
-  r->m.found = found;
-  r->m.n_found = (uint32_t)n;
-  r->m.has |= WIRE_HAS(WIRE_FOUND) | WIRE_HAS(WIRE_BATCH);
-  return VECDB_OK;
-}
-
-static int nt_get(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
-  uint8_t *found = nt_must(wire_mem_get(&r->mem, ask->keys.n, 1));
-  bool some = ask->has & WIRE_HAS(WIRE_FIELDS);
-  if (some && ask->fields.n == 2 && !strcmp(ask->fields.names[1], WIRE_VERSION_COLUMN))
-    return nt_pull(c, ask, r);
-  int code = vecdb_get(c, &ask->keys, some ? ask->fields.names : NULL, ask->fields.n, found,
-                       &r->rows, &r->error);
-  r->m.found = found;
-  r->m.n_found = (uint32_t)ask->keys.n;
-  if (code)
-    return code;
-  r->m.has |= WIRE_HAS(WIRE_FOUND);
-  nt_rows(r, false);
-  return VECDB_OK;
-}
-
-static int nt_query(vecdb_collection *c, const struct wire_message *ask, struct nt_reply *r) {
-  vecdb_query_params p = VECDB_QUERY_PARAMS_INIT;
-  p.limit = ask->page.limit;
-  p.filter = ask->filter;
-  p.after = ask->keys;
-  p.fields = ask->has & WIRE_HAS(WIRE_FIELDS) ? ask->fields.names : NULL;
-  p.n_fields = ask->fields.n;
-  int code = vecdb_query(c, &p, &r->rows, &r->error);
-  if (!code)
-    nt_rows(r, false);
-  return code;
-}
-
-/* Where the shard's vectors are: a centroid that says that they are near zero. And how each node
-   is: the third one is behind. */
-static int nt_stats(uint32_t node, struct nt_reply *r) {
-  r->m.stats = (struct wire_stats){.rows = 40 + node,
-                                   .bytes = 1000,
-                                   .applied = node == 3 ? 5 : 12,
-                                   .commit = 12,
-                                   .bytes_growing = 100,
-                                   .bytes_index = 300,
-                                   .segments_growing = 1,
-                                   .segments_sealed = 5,
-                                   .segments_indexed = 3,
-                                   .merge_bytes = 700,
-                                   .index_builds = 3,
-                                   .index_build_ns = 2500000000};
-  float *centroid = nt_must(wire_mem_get(&r->mem, 8, sizeof *centroid));
-  r->m.summary = (struct wire_summary){.field = "v",
-                                       .dim = 8,
-                                       .n = 1,
-                                       .version = 1,
-                                       .centroids = centroid,
-                                       .radii = centroid,
-                                       .rows = (const uint64_t *)(const void *)centroid};
-  r->m.has |= WIRE_HAS(WIRE_SUMMARY) | WIRE_HAS(WIRE_STATE);
-  return VECDB_OK;
-}
-
 static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
                   struct nt_reply *r) {
   uint32_t shard = ask->target.shard;
@@ -527,7 +369,12 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
     result->node = nt->primary[shard];
     return;
   }
-  if (ask->target.generation < nt->generation && ask->kind != WIRE_STATS) {
+  if (ask->kind == WIRE_WRITE && ask->target.schema < nt->broke) {
+    result->code = WIRE_SCHEMA;
+    return;
+  }
+  if (ask->target.generation < nt->generation && ask->kind != WIRE_STATS &&
+      ask->kind != WIRE_COMPACT) {
     result->code = WIRE_STALE_MAP;
     return;
   }
@@ -549,6 +396,12 @@ static void nt_do(struct nt *nt, uint32_t node, const struct wire_message *ask,
     result->code = nt_stats(node, r);
   else if (ask->kind == WIRE_CHANGES)
     result->code = nt_changes(nt, c, ask, r);
+  else if (ask->kind == WIRE_EXPLAIN)
+    result->code = nt_explain(c, node, ask, r);
+  else if (ask->kind == WIRE_SPARSE)
+    result->code = nt_sparse(c, ask, r);
+  else if (ask->kind == WIRE_COMPACT)
+    nt->compacted[node] |= 1u << shard;
   else {
     result->code = vecdb_count(c, &ask->filter, &r->m.number, &r->error);
     r->m.has |= WIRE_HAS(WIRE_NUMBER);
@@ -606,6 +459,8 @@ static void nt_frame(void *arg, struct net_conn *conn, struct frame *frame) {
       nt_drop(nt, r);
     else if (ask.kind == WIRE_RESHAPE)
       nt_reshape(nt, &ask, r);
+    else if (ask.kind == WIRE_EXPIRE)
+      nt_expire(nt, &ask, r);
     else if (ask.kind == WIRE_ALTER)
       nt_alter(nt, &ask, r);
     else if (ask.kind == WIRE_NUMBERS)

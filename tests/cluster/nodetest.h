@@ -52,8 +52,10 @@ struct nt {
   uint64_t counts[NT_SHARDS][4096]; /* op ids that were applied, of any client */
   uint32_t n_counts[NT_SHARDS];
   uint64_t version; /* of the schema */
+  uint64_t broke;   /* in which a name went last: writes of who knows an older one are refused */
   struct nt_log logs[NT_SHARDS];
   uint64_t done; /* requests of shards */
+  uint32_t compacted[NT_NODES + 1]; /* a bit for each shard, of each node's replicas */
   uint64_t numbers; /* that were given to rows */
   uint32_t lose; /* answers to writes that are not sent though they are applied */
 };

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -64,12 +65,70 @@ void use_learn(vecdb_client *c, const char *name) {
   p.kind = VECDB_PUSH_DELTA;
   assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
   assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), VECDB_OK);
+  const uint64_t expected[] = {4, 3};
+  for (int i = 0; i < 2; i++) { /* the version by now, and that of before */
+    p.expected = &expected[i];
+    assert_int_equal(vecdb_client_push(c, name, &p, NULL, NULL), i ? VECDB_ERR_VERSION : VECDB_OK);
+  }
   assert_int_equal(vecdb_client_pull(c, name, "v", &keys, got, 0, versions, &strong, NULL),
                    VECDB_OK);
-  const float want[] = {1, 2, 0, 0, 1.5f, 1};
-  const uint64_t want_versions[] = {1, 0, 4};
+  const float want[] = {1, 2, 0, 0, 2, 0};
+  const uint64_t want_versions[] = {1, 0, 5};
   assert_memory_equal(got, want, sizeof want);
   assert_memory_equal(versions, want_versions, sizeof versions);
+}
+
+/* Indices of a sparse field, counted in both shards. */
+static void use_sparse(vecdb_client *c) {
+  static const uint32_t indices[] = {5, 3, 1000000};
+  const vecdb_field fields[] = {use_fields[0], {.name = "s", .type = VECDB_SPARSE_VECTOR}};
+  const vecdb_filter filter = {"id > 1", 0, NULL, 0};
+  vecdb_client_call strong = VECDB_CLIENT_CALL_INIT;
+  uint64_t counts[3], rows = 0;
+  strong.level = VECDB_CLIENT_STRONG;
+  assert_int_equal(use_create(c, "sparse", fields, 2), VECDB_OK);
+  for (int64_t id = 0; id < 8; id++) {
+    const vecdb_sparse_pair pairs[] = {{3, 1}, {5, 2}};
+    const vecdb_sparse sparse = {pairs, id % 2 ? 1 : 2};
+    const vecdb_column columns[] = {{.field = "id", .data = &id}, {.field = "s", .data = &sparse}};
+    const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+    assert_int_equal(vecdb_client_insert(c, "sparse", &batch, NULL, NULL), VECDB_OK);
+  }
+  assert_int_equal(vecdb_client_sparse_counts(c, "sparse", "s", &filter, indices, 3, counts, &rows,
+                                              &strong, NULL), VECDB_OK);
+  assert_true(counts[0] == 3 && counts[1] == 6 && counts[2] == 0 && rows == 6);
+  assert_int_equal(vecdb_client_sparse_counts(c, "sparse", "id", NULL, indices, 3, counts, NULL,
+                                              NULL, NULL), VECDB_ERR_TYPE);
+  assert_int_equal(vecdb_client_drop(c, "sparse", NULL, NULL), VECDB_OK);
+}
+
+static int use_merged(void *user, const vecdb_client_replica *r) {
+  *(uint32_t *)user += r->reached && r->segments_sealed == 1 && !r->merge_bytes;
+  return 0;
+}
+
+void use_upkeep(vecdb_client *c, const char *name) {
+  static const float query[] = {1, 2};
+  char text[4096];
+  size_t length = 0;
+  uint32_t merged = 0;
+  vecdb_client_about *about = NULL;
+  vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
+  p.queries = query;
+  p.k = 3;
+  assert_int_equal(vecdb_client_explain(c, name, &p, NULL, text, sizeof text, &length, NULL),
+                   VECDB_OK);
+  assert_int_equal(length, strlen(text));
+  assert_true(strstr(text, "shard 0, by node ") && strstr(text, "shard 1, by node "));
+  assert_int_equal(vecdb_client_explain(c, name, &p, NULL, text, 9, &length, NULL),
+                   VECDB_ERR_BUFFER);
+  assert_int_equal(strlen(text), 8);
+  assert_int_equal(vecdb_client_describe(c, name, NULL, &about, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_compact(c, about, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_replicas(c, about, NULL, use_merged, &merged, NULL), VECDB_OK);
+  assert_int_equal(merged, 4);
+  vecdb_client_about_free(about);
+  use_sparse(c);
 }
 
 /* The field of use_fields_add, by a client that may have known the collection without it, in all
@@ -140,6 +199,34 @@ void use_reshape(vecdb_client *c, vecdb_client *other, const char *name, int64_t
   use_fields_add(c, name);
   assert_int_equal(use_count(c, name, "more == 7 and extra is null"), n);
   use_alike(c, name);
+}
+
+void use_expire(vecdb_client *c, const char *name, int64_t left) {
+  static const int64_t ids[] = {1, 2, 5}, times[] = {77, 78, INT64_MAX};
+  const vecdb_column columns[] = {{.field = "id", .data = ids}, {.field = "extra", .data = times}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 3};
+  const struct timespec pause = {0, 50000000};
+  vecdb_client_about *about = NULL;
+  uint64_t ttl_ms = 0;
+  assert_int_equal(vecdb_client_expire(c, name, "v", 9, NULL, NULL), VECDB_ERR_SCHEMA);
+  assert_int_equal(vecdb_client_expire(c, "none", "extra", 9, NULL, NULL), VECDB_ERR_NOT_FOUND);
+  assert_int_equal(vecdb_client_expire(c, name, "extra", 9, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_update(c, name, &batch, 0, NULL, NULL, NULL), VECDB_OK);
+  while (use_count(c, name, NULL) > (uint64_t)left)
+    nanosleep(&pause, NULL);
+  assert_int_equal(use_count(c, name, "id == 1 or id == 2"), 0);
+  use_alike(c, name);
+  assert_int_equal(vecdb_client_field_drop(c, name, "extra", NULL, NULL), VECDB_ERR_SCHEMA);
+  assert_int_equal(vecdb_client_field_rename(c, name, "extra", "until", NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_describe(c, name, NULL, &about, NULL), VECDB_OK);
+  assert_string_equal(vecdb_client_about_expiry(about, &ttl_ms), "until");
+  assert_int_equal(ttl_ms, 9);
+  vecdb_client_about_free(about);
+  assert_int_equal(vecdb_client_expire(c, name, NULL, 0, NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_describe(c, name, NULL, &about, NULL), VECDB_OK);
+  assert_null(vecdb_client_about_expiry(about, NULL));
+  vecdb_client_about_free(about);
+  assert_int_equal(use_count(c, name, NULL), left);
 }
 
 /* Rows that say nothing of a field have the time in it, on all replicas the same one. */

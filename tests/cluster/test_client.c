@@ -373,6 +373,40 @@ static void test_reshapes(void **state) {
 }
 
 /* Numbers that two clients take: each comes once, whether few or many are taken at a time. */
+/* A field whose values the client has computed is another one by then: they are not written. */
+static void test_made_anew(void **state) {
+  (void)state;
+  static const float v[TC_DIM] = {1};
+  static const vecdb_field plain = {.name = "at", .type = VECDB_INT64, .flags = VECDB_NULLABLE};
+  static const vecdb_schema more = {sizeof more, sizeof plain, NULL, &plain, 1};
+  const vecdb_field fields[] = {
+      tc_fields[0], tc_fields[2],
+      {.name = "at", .type = VECDB_INT64, .flags = VECDB_DEFAULT_NOW}};
+  const vecdb_schema schema = {sizeof schema, sizeof *fields, NULL, fields, 3};
+  static const char *const texts[] = {"id == 1 and at > 1600000000000", "id == 2 and at is null"};
+  struct tc *t = tc_open();
+  vecdb_client *other = tc_client(t, nt_cluster);
+  vecdb_client_layout layout = VECDB_CLIENT_LAYOUT_INIT;
+  layout.shards = NT_SHARDS;
+  assert_int_equal(vecdb_client_drop(other, "docs", NULL, NULL), VECDB_OK);
+  assert_int_equal(vecdb_client_create(t->client, "docs", &schema, &layout, NULL, NULL), VECDB_OK);
+  for (int64_t id = 1; id <= 2; id++) {
+    const vecdb_column columns[] = {{.field = "id", .data = &id},
+                                    {.field = "v", .data = v, .dim = TC_DIM}};
+    const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 2, 1};
+    const vecdb_filter filter = {texts[id - 1], 0, NULL, 0};
+    uint64_t n = 0;
+    assert_int_equal(vecdb_client_insert(t->client, "docs", &batch, NULL, NULL), VECDB_OK);
+    assert_int_equal(vecdb_client_count(t->client, "docs", &filter, &n, NULL, NULL), VECDB_OK);
+    assert_int_equal(n, 1);
+    n = id == 1 && (vecdb_client_field_drop(other, "docs", "at", NULL, NULL) ||
+                    vecdb_client_fields_add(other, "docs", &more, NULL, NULL));
+    assert_int_equal(n, 0);
+  }
+  vecdb_client_close(other);
+  tc_close(t);
+}
+
 static void test_numbers(void **state) {
   (void)state;
   enum { MOST = 200000 };
@@ -758,7 +792,7 @@ int main(void) {
       cmocka_unit_test(test_bad_options), cmocka_unit_test(test_threads),
       cmocka_unit_test(test_groups),      cmocka_unit_test(test_hybrid),
       cmocka_unit_test(test_update),      cmocka_unit_test(test_fields),
-      cmocka_unit_test(test_reshapes),
+      cmocka_unit_test(test_reshapes),    cmocka_unit_test(test_made_anew),
       cmocka_unit_test(test_numbers),     cmocka_unit_test(test_tenants),
       cmocka_unit_test(test_tls),         cmocka_unit_test(test_writer),
   };

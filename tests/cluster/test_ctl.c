@@ -201,6 +201,11 @@ static void test_refusals(void **state) {
       {"move --collection rows --shard x --target-node 1", 2, "--shard"},
       {"move --shard 0 --target-node 1", 2, "--collection"},
       {"drain", 2, "number"},
+      {"fields --collection rows", 2, "--add, --drop, or --rename"},
+      {"fields --collection rows --rename a", 2, "--rename and --to"},
+      {"expire --field a", 2, "--collection"},
+      {"fields --collection none --drop a", 1, "no such collection"},
+      {"fields --collection rows --add /no/such/file", 1, "cannot be read"},
       {"drain 99999999999", 2, "not understood"},
       {"drain 42", 1, "no such node"},
       {"move --collection none --shard 0 --target-node 1", 1, "no such collection"},
@@ -530,6 +535,100 @@ static void tc_reshapes(struct tc *t, uint32_t collection) {
   cache_give(view);
 }
 
+static char *tc_expiry(struct tc *t, uint32_t collection) {
+  const struct cache_view *view = ctl_view(&t->ctl);
+  const struct doc_coll *coll = cache_doc(view, DOC_PATH_COLL, collection, 0);
+  char *text = coll->expiry ? strdup(coll->expiry) : NULL;
+  cache_give(view);
+  return text;
+}
+
+/* Rows expire by a field of the schema as who asks has seen it; the field has another name then, or
+   stays. */
+static void test_expiry(void **state) {
+  static const char schema[] = "{\"fields\":[{\"name\":\"id\",\"type\":\"INT64\"}]}";
+  const struct wire_expiry expiry = {"n", 5}, none = {NULL, 0};
+  struct tc t;
+  uint64_t version = 0;
+  int64_t mod = 0;
+  bool held = true;
+  (void)state;
+  tc_begin(&t, model_new(8));
+  struct doc_coll coll = tc_coll("rows", 1, 3);
+  coll.schema_version = 1;
+  coll.schema = strdup(schema);
+  assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+  tc_settle(&t);
+  assert_int_equal(tc_of_version(&t, DOC_SPEAKS_EXPECTED), DOC_SPEAKS_LAST);
+  for (uint32_t id = 1; id <= 6; id++)
+    tc_live_as(&t, id, 1, id == 6 ? DOC_SPEAKS_EXPECTED : DOC_SPEAKS_LAST);
+  tc_settle(&t);
+  assert_int_equal(ctl_expire(&t.ctl, "rows", 1, &expiry, &mod, &held), CTL_OLDER);
+  assert_true(!held && !mod);
+  tc_live(&t, 6, 1);
+  tc_settle(&t);
+  assert_int_equal(ctl_expire(&t.ctl, "none", 1, &expiry, &mod, &held), CTL_NO_SUCH);
+  assert_int_equal(ctl_expire(&t.ctl, "rows", 2, &expiry, &mod, &held), CTL_OK);
+  assert_true(!held && !mod);
+  assert_int_equal(ctl_expire(&t.ctl, "rows", 1, &expiry, &mod, &held), CTL_OK);
+  assert_true(held && mod > 0);
+  assert_int_equal(ctl_reshape(&t.ctl, "rows", 1, "{\"drop\":\"n\"}", schema, &version, &held),
+                   CTL_NOT_ALLOWED);
+  assert_int_equal(ctl_reshape(&t.ctl, "rows", 1, "{\"rename\":\"m\",\"to\":\"k\"}", schema,
+                               &version, &held), CTL_OK);
+  assert_int_equal(ctl_reshape(&t.ctl, "rows", 2, "{\"rename\":\"n\",\"to\":\"m\"}", schema,
+                               &version, &held), CTL_OK);
+  char *text = tc_expiry(&t, coll.id);
+  assert_string_equal(text, "{\"field\":\"m\",\"ttl_ms\":5}");
+  free(text);
+  assert_int_equal(ctl_expire(&t.ctl, "rows", 3, &none, &mod, &held), CTL_OK);
+  assert_null(tc_expiry(&t, coll.id));
+  doc_coll_free(&coll);
+  tc_end(&t);
+}
+
+/* Fields and expiry by commands: tried first, as shards would do it. */
+#define TC_FIELDS "/tmp/vecdb-ctl-fields"
+static void test_fields(void **state) {
+  static const struct {
+    const char *line;
+    int code;
+    const char *word;
+  } typed[] = {
+      {"fields --collection rows --add " TC_FIELDS, 0, "version 2"},
+      {"fields --collection rows --add " TC_FIELDS, 1, "n"},
+      {"fields --collection rows --drop id", 1, "id"},
+      {"fields --collection rows --rename id --to key", 1, "id: a cluster does not rename keys"},
+      {"expire --collection rows --field v --ttl-seconds 60", 1, "v"},
+      {"expire --collection rows --field n --ttl-seconds 60", 0, "60 s after their n"},
+      {"fields --collection rows --rename n --to m", 0, "version 3"},
+      {"fields --collection rows --drop m", 1, "rows expire by the field"},
+      {"expire --collection rows", 0, "rows stay"},
+      {"fields --collection rows --drop m", 0, "version 4"},
+      {"fields --collection rows --drop m", 1, "m"}};
+  struct tc t;
+  char text[4096];
+  (void)state;
+  FILE *file = fopen(TC_FIELDS, "w");
+  assert_true(file && fputs("{\"fields\": [{\"name\": \"n\", \"type\": \"INT64\", "
+                            "\"nullable\": true}]}", file) > 0 && !fclose(file));
+  tc_begin(&t, model_new(9));
+  struct doc_coll coll = tc_coll("rows", 1, 3);
+  coll.schema_version = 1;
+  coll.schema = strdup("{\"fields\": [{\"name\": \"id\", \"type\": \"INT64\", "
+                       "\"primary_key\": true}, {\"name\": \"v\", \"type\": "
+                       "\"FLOAT_VECTOR\", \"dim\": 2}]}");
+  assert_int_equal(ctl_create(&t.ctl, &coll, NULL), CTL_OK);
+  for (size_t i = 0; i < sizeof typed / sizeof *typed; i++) {
+    const int code = tc_type(&t, typed[i].line, text, sizeof text);
+    if (code != typed[i].code || !strstr(text, typed[i].word))
+      fail_msg("%s: %d, %s", typed[i].line, code, text);
+  }
+  remove(TC_FIELDS);
+  doc_coll_free(&coll);
+  tc_end(&t);
+}
+
 /* No field is added while a node with replicas does not know how, or may not; others do not matter.
    What all nodes have spoken once is not asked again of those that are away. */
 static void test_older(void **state) {
@@ -578,6 +677,7 @@ int main(void) {
       cmocka_unit_test(test_faults), cmocka_unit_test(test_refusals), cmocka_unit_test(test_move),
       cmocka_unit_test(test_create), cmocka_unit_test(test_force), cmocka_unit_test(test_numbers),
       cmocka_unit_test(test_switching), cmocka_unit_test(test_older),
+      cmocka_unit_test(test_expiry), cmocka_unit_test(test_fields),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

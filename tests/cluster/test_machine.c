@@ -47,7 +47,7 @@ static void tm_refused(struct tm *t, struct rep_op op, int code) {
   machine_drop(data);
   assert_int_equal(o.code, code);
   assert_int_equal(*o.error.message != 0, code != VECDB_OK);
-  assert_int_equal(o.error.row >= 0, code == VECDB_ERR_EXISTS);
+  assert_int_equal(o.error.row >= 0, code == VECDB_ERR_EXISTS || code == VECDB_ERR_VERSION);
 }
 
 /* Each write that is still in its client's window is known to be refused or not, as the model has
@@ -155,14 +155,23 @@ static void test_failure(void **state) {
 
 /* ---- Pushes ---- */
 
+/* Pushes up to an entry: from the third one on, but for each fourth, which expects versions that
+   the rows do not have. */
+static uint64_t tm_pushes(uint64_t seq) { return seq - 2 - (seq / 4); }
+
+static int tm_push_code(uint64_t seq) { return seq % 4 ? VECDB_OK : VECDB_ERR_VERSION; }
+
 /* The last entry: 1 is added to the first element of two rows' vectors; or, as entry 2, the field
-   is made to take pushes. */
+   is made to take pushes. Each second one expects versions. */
 static void tm_push(struct tm *t) {
   static const int64_t ids[2] = {1, 2};
   static const float ones[4] = {1, 0, 1, 0};
+  const uint64_t version = 1 + tm_pushes(t->last - 1) + (tm_push_code(t->last) ? 1 : 0);
+  const uint64_t versions[2] = {version, version};
   const struct wire_column columns[] = {
       {.name = "id", .type = VECDB_INT64, .data = ids},
-      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2, .data = ones}};
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2, .data = ones},
+      {.name = WIRE_VERSION_COLUMN, .type = VECDB_INT64, .data = versions}};
   struct wire_out *out = &t->bodies[t->last];
   struct wire_message m = {.kind = WIRE_WRITE,
                            .has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP),
@@ -174,7 +183,7 @@ static void tm_push(struct tm *t) {
     m.has |= WIRE_HAS(WIRE_BATCH);
     m.write.kind = WIRE_PUSH;
     m.write.flags = VECDB_PUSH_DELTA * WIRE_PUSH_KIND;
-    m.rows = (struct wire_columns){2, 2, columns, NULL};
+    m.rows = (struct wire_columns){2, t->last % 2 ? 2 : 3, columns, NULL};
   }
   wire_out_init(out, WIRE_LIMIT);
   wire_message_write(&m, out);
@@ -207,7 +216,8 @@ static void tm_pushed(struct tm *t, uint64_t times) {
   assert_int_equal(versions[0], 1 + times);
 }
 
-/* Each push is applied once, wherever a crash comes and however often an entry is applied. */
+/* Each push is applied once, wherever a crash comes and however often an entry is applied; and one
+   that expected other versions never. */
 static void test_pushes(void **state) {
   (void)state;
   for (uint64_t seed = 1; seed <= TEST_SIZES(60, 20, 3); seed++) {
@@ -225,8 +235,11 @@ static void test_pushes(void **state) {
         simdisk_crash(t.disk, seed * 10 + life);
       tm_open(&t);
       assert_true(tm_apply(&t));
-      tm_pushed(&t, t.last - 2);
-      assert_int_equal(t.codes[t.last], VECDB_OK);
+      tm_pushed(&t, tm_pushes(t.last));
+      assert_int_equal(t.codes[t.last], tm_push_code(t.last));
+      for (uint64_t seq = t.last - 7; seq <= t.last; seq++)
+        if (seq > 2)
+          tm_refused(&t, t.entries[seq].op, tm_push_code(seq));
     }
     tm_stop(&t);
   }

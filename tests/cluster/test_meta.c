@@ -118,6 +118,21 @@ static void test_malformed(void **state) {
   }
 }
 
+/* Nor one whose rows expire. */
+static void tm_coll_expires(struct doc_coll coll) {
+  struct doc_coll back;
+  char why[DOC_TEXT_MAX];
+  size_t n;
+  coll.expiry = "{\"field\":\"n\",\"ttl_ms\":5}";
+  char *text = doc_coll_write(&coll, &n);
+  assert_non_null(strstr(text, "\"v\":3"));
+  assert_int_equal(doc_coll_read((struct meta_bytes){text, n}, &back, why), DOC_OK);
+  assert_string_equal(back.expiry, coll.expiry);
+  assert_string_equal(back.history, coll.history);
+  doc_coll_free(&back);
+  free(text);
+}
+
 static void test_node_coll(void **state) {
   char why[DOC_TEXT_MAX];
   size_t n;
@@ -172,6 +187,7 @@ static void test_node_coll(void **state) {
   assert_string_equal(coll_back.history, coll.history);
   doc_coll_free(&coll_back);
   free(text);
+  tm_coll_expires(coll);
   coll.history = "[]";
   assert_null(doc_coll_write(&coll, &n));
   coll.history = NULL;

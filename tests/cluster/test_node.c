@@ -188,7 +188,10 @@ static void test_collections(void **state) {
   tn_edge_open(t, &edge);
   tn_edge_has(&edge, "id >= 0", 20);
   use_changes(clients[1], "made");
+  tn_is_of_version(t, DOC_SPEAKS_RESHAPES);
   use_learn(clients[0], "made");
+  tn_is_of_version(t, DOC_SPEAKS_EXPECTED);
+  use_upkeep(clients[2], "made");
   use_numbers(clients, TN_NODES);
   use_fields_add(clients[1], "made");
   use_fields_fill(clients[2], "made", 20);
@@ -197,6 +200,9 @@ static void test_collections(void **state) {
   tn_older_refused(t, id);
   /* What the edge had as "extra" had the form of what has that name now. */
   tn_edge_has(&edge, "more == 7 and extra is null", 20);
+  use_expire(clients[0], "made", 18);
+  tn_is_of_version(t, DOC_SPEAKS_EXPIRY);
+  tn_edge_has(&edge, "id >= 0", 18);
   use_computed(clients[0]);
   tn_refused(t, "made");
   assert_int_equal(vecdb_client_drop(clients[2], "made", NULL, NULL), VECDB_OK);
@@ -543,21 +549,6 @@ static void test_cancelled(void **state) {
 }
 
 /* ---- A cluster that is of a later version than a node ---- */
-
-static void tn_of_version(struct tn *t, struct ctl *ctl, uint32_t version) {
-  const struct cache_view *view = ctl_view(ctl);
-  const struct cache_entry *entry = cache_find(view, DOC_PATH_CLUSTER, 0, 0);
-  struct doc_cluster doc = *(const struct doc_cluster *)entry->doc;
-  struct doc_path path = doc_path(t->cluster, DOC_PATH_CLUSTER, 0, 0);
-  bool held = false;
-  size_t n;
-  doc.protocol_min = version;
-  char *text = doc_cluster_write(&doc, &n);
-  assert_int_equal(ctl_put(ctl, path, text, n, entry->mod, &held), CTL_OK);
-  assert_true(held);
-  free(text);
-  cache_give(view);
-}
 
 static bool tn_registered(struct ctl *ctl, uint32_t node) {
   const struct cache_view *view = ctl_view(ctl);

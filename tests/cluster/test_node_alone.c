@@ -269,6 +269,127 @@ static void test_stale(void **state) {
   ta_end(&t);
 }
 
+/* ---- Schemas ---- */
+
+/* A document whose history does not say how its schema came to be: that is said, once. */
+static void test_no_history(void **state) {
+  struct ta t;
+  struct doc_coll doc;
+  char why[DOC_TEXT_MAX];
+  size_t n;
+  (void)state;
+  ta_begin(&t);
+  ta_await_serving(&t, 0);
+  char *text = ta_put(&t, DOC_PATH_COLL, 0, "{");
+  assert_int_equal(doc_coll_read(meta_text(text), &doc, why), DOC_OK);
+  doc.history = strdup("{\"from\": 1}");
+  doc.schema_version++;
+  ta_put_back(&t, DOC_PATH_COLL, 0, doc_coll_write(&doc, &n));
+  ta_turns(&t, 50);
+  assert_int_equal(ta_said(&t, "does not say how the schema became that of version 2"), 1);
+  free(doc.history);
+  doc.history = NULL; /* by new fields alone */
+  ta_put_back(&t, DOC_PATH_COLL, 0, doc_coll_write(&doc, &n));
+  ta_turns(&t, 50);
+  assert_int_equal(machine_schema(node_replica_of(t.n, 1, 0)->machine), 2);
+  doc_coll_free(&doc);
+  free(text);
+  ta_end(&t);
+}
+
+/* ---- Rows that expire ---- */
+
+static int64_t ta_wall; /* the time of day, in milliseconds */
+
+static int64_t ta_wall_ms(void) { return ta_wall; }
+
+static void ta_row(struct ta *t, int64_t id, int64_t time) {
+  static uint64_t count;
+  const float v[2] = {1, 2};
+  const struct wire_column columns[] = {
+      {.name = "id", .type = VECDB_INT64, .data = &id},
+      {.name = "time", .type = VECDB_INT64, .data = &time},
+      {.name = "v", .type = VECDB_FLOAT_VECTOR, .dim = 2, .data = v}};
+  const struct wire_message m = {
+      .kind = WIRE_WRITE,
+      .has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_BATCH),
+      .write = {.client = 5, .count = ++count, .kind = WIRE_UPSERT},
+      .rows = {1, 3, columns, NULL}};
+  struct wire_out out;
+  wire_out_init(&out, WIRE_LIMIT);
+  wire_message_write(&m, &out);
+  const struct rep_event ev = {.type = REP_EV_WRITE,
+                               .op = {5, count},
+                               .data = out.data,
+                               .n = (uint32_t)out.n};
+  node_step(node_replica_of(t->n, 1, 0), &ev);
+  wire_out_free(&out);
+}
+
+/* The keys that there are after some seconds, as digits in ascending order. */
+static void ta_has(struct ta *t, const char *want) {
+  vecdb_query_params q = VECDB_QUERY_PARAMS_INIT;
+  vecdb_rows *rows = NULL;
+  ta_turns(t, 60);
+  assert_int_equal(vecdb_query(machine_rows(node_replica_of(t->n, 1, 0)->machine), &q, &rows,
+                               NULL), VECDB_OK);
+  assert_int_equal(vecdb_rows_count(rows), strlen(want));
+  for (size_t i = 0; want[i]; i++)
+    assert_int_equal(vecdb_rows_value(rows, i, 0).as.integer, want[i] - '0');
+  vecdb_rows_free(rows);
+}
+
+static void ta_expiry(struct ta *t, const char *expiry, const char *history, uint64_t version) {
+  struct doc_coll doc;
+  char why[DOC_TEXT_MAX];
+  size_t n;
+  char *text = ta_put(t, DOC_PATH_COLL, 0, "{");
+  assert_int_equal(doc_coll_read(meta_text(text), &doc, why), DOC_OK);
+  free(text);
+  free(doc.expiry);
+  free(doc.history);
+  doc.expiry = expiry ? strdup(expiry) : NULL;
+  doc.history = history ? strdup(history) : NULL;
+  doc.schema_version = version;
+  ta_put_back(t, DOC_PATH_COLL, 0, doc_coll_write(&doc, &n));
+  doc_coll_free(&doc);
+}
+
+/* Rows go when the primary's clock says so, wherever it leaps, and what is gone is gone; not while
+   the document means another schema than the rows have. */
+static void test_expired(void **state) {
+  static const char expiry[] = "{\"field\": \"time\", \"ttl_ms\": 100}";
+  struct ta t;
+  (void)state;
+  ta_begin(&t);
+  t.n->config.wall_ms = ta_wall_ms;
+  ta_wall = 1000;
+  ta_await_serving(&t, 0);
+  ta_row(&t, 1, 900);
+  ta_row(&t, 2, 901);
+  ta_row(&t, 3, 5000);
+  ta_has(&t, "123");
+  ta_expiry(&t, expiry, NULL, 1);
+  ta_has(&t, "23");
+  ta_wall = 10; /* behind all that was removed */
+  ta_row(&t, 1, 900);
+  ta_has(&t, "123");
+  ta_wall = 1001;
+  ta_has(&t, "3");
+  ta_wall = INT64_MAX; /* years ahead */
+  ta_row(&t, 4, 1);
+  ta_has(&t, "");
+  ta_row(&t, 5, 1);
+  ta_expiry(&t, expiry, "{\"from\": 1}", 2);
+  ta_row(&t, 6, 1);
+  ta_has(&t, "56");
+  ta_expiry(&t, NULL, NULL, 1);
+  ta_has(&t, "56");
+  ta_expiry(&t, expiry, NULL, 1);
+  ta_has(&t, "");
+  ta_end(&t);
+}
+
 /* ---- Splits ---- */
 
 /* Documents that cannot be read when the log, and then the map, is to say what they say: the log
@@ -415,6 +536,8 @@ static void test_cut_off_late(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_stale), cmocka_unit_test(test_broken),
+                                     cmocka_unit_test(test_no_history),
+                                     cmocka_unit_test(test_expired),
                                      cmocka_unit_test(test_unreadable),
                                      cmocka_unit_test(test_forced),
                                      cmocka_unit_test(test_refused),

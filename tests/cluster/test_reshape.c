@@ -93,6 +93,8 @@ static void test_history(void **state) {
   assert_int_equal(wire_history_add("{}", 5, base, changes[0], &more, why), VECDB_ERR_SCHEMA);
   assert_int_equal(wire_history_add(history, 8, base, "{", &more, why), VECDB_ERR_SCHEMA);
   assert_int_equal(wire_history_step("[1]", 5, &mem, &step), VECDB_ERR_SCHEMA);
+  static const char before[] = "{\"from\": -1, \"base\": {}, \"changes\": []}";
+  assert_int_equal(wire_history_step(before, 5, &mem, &step), VECDB_ERR_SCHEMA);
   assert_int_equal(wire_history_broke("", 5), 0);
   assert_null(wire_history_base("{\"base\": 1}", &mem));
   free(history);

@@ -503,11 +503,47 @@ static void test_earlier_target(void **state) {
   wire_out_free(&out);
 }
 
+/* A push has a key, a vector and nothing else, or the versions that it expects. */
+static void test_expected(void **state) {
+  (void)state;
+  static const int64_t ids[] = {7, -1};
+  static const float vectors[] = {1, 2};
+  static const uint8_t valid[] = {1, 0};
+  static const struct wire_column third[] = {
+      {WIRE_VERSION_COLUMN, VECDB_INT64, 0, 0, ids, 0, NULL, NULL},
+      {"other", VECDB_INT64, 0, 0, ids, 0, NULL, NULL},
+      {WIRE_VERSION_COLUMN, VECDB_BOOL, 0, 0, valid, 0, NULL, NULL},
+      {WIRE_VERSION_COLUMN, VECDB_INT64, 0, 0, NULL, 0, NULL, NULL},
+      {WIRE_VERSION_COLUMN, VECDB_INT64, 0, 0, ids, 0, NULL, valid}};
+  for (size_t i = 0; i < sizeof third / sizeof *third; i++) {
+    const struct wire_column columns[] = {
+        {"id", VECDB_INT64, 0, 0, ids, 0, NULL, NULL},
+        {"v", VECDB_FLOAT_VECTOR, 0, 1, vectors, 0, NULL, NULL},
+        third[i]};
+    const struct wire_message m = {
+        .kind = WIRE_WRITE,
+        .has = WIRE_HAS(WIRE_TARGET) | WIRE_HAS(WIRE_OP) | WIRE_HAS(WIRE_BATCH),
+        .write = {.client = 1, .count = 1, .kind = WIRE_PUSH},
+        .rows = {2, 3, columns, NULL}};
+    struct wire_message back;
+    struct wire_mem mem = {0};
+    struct wire_out out;
+    wire_out_init(&out, WIRE_LIMIT);
+    wire_message_write(&m, &out);
+    assert_int_equal(wire_message_read(out.data, out.n, &mem, &back), i ? WIRE_BAD : WIRE_OK);
+    if (!i)
+      assert_memory_equal(wire_push_expected(&back), ids, sizeof ids);
+    wire_mem_free(&mem);
+    wire_out_free(&out);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_prune),   cmocka_unit_test(test_policies),
                                      cmocka_unit_test(test_slot_of_row),
                                      cmocka_unit_test(test_earlier_target),
+      cmocka_unit_test(test_expected),
       cmocka_unit_test(test_tenant_fields), cmocka_unit_test(test_hits),
       cmocka_unit_test(test_computed),
       cmocka_unit_test(test_latency), cmocka_unit_test(test_breaker),

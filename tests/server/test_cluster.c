@@ -113,6 +113,12 @@ static const struct question changes[] = {
      "{\"rows\": [{\"id\": 12, \"kind\": \"new\", \"n\": 4, \"v\": [9, 0, 0]}]}"},
     {200, "GET", DOCS, NULL},
     {200, "POST", DOCS "/query", "{\"limit\": 30, \"filter\": \"d == 'x' or n == 4\"}"},
+    {400, "PUT", DOCS "/expiry", "{\"field\": \"kind\", \"ttl_ms\": 5}"},
+    {400, "PUT", DOCS "/expiry", "{\"field\": \"nope\", \"ttl_ms\": 5}"},
+    {200, "PUT", DOCS "/expiry", "{\"field\": \"n\", \"ttl_ms\": 4000000000000}"},
+    {200, "GET", DOCS, NULL},
+    {200, "PUT", DOCS "/expiry", "{}"},
+    {200, "GET", DOCS, NULL},
 };
 
 static void test_native(void **state) {
@@ -284,6 +290,11 @@ static void test_pushes(void **state) {
        "{\"field\": \"v\", \"keys\": [7, 8], \"values\": [[1, 0, 0], [0, 0, 1]], \"kind\":"
        " \"delta\"}"},
       {404, "POST", DOCS "/push", "{\"field\": \"v\", \"keys\": [9999], \"values\": [[1, 0, 0]]}"},
+      {200, "POST", DOCS "/push",
+       "{\"field\": \"v\", \"keys\": [2, 7, 2, 1], \"values\": [[1, 0, 0], [0, 0, 1],"
+       " [1, 1, 1], [2, 2, 2]], \"expected\": [1, 3, 2, 2]}"},
+      {409, "POST", DOCS "/push",
+       "{\"field\": \"v\", \"keys\": [2], \"values\": [[1, 0, 0]], \"expected\": [1]}"},
       {200, "POST", DOCS "/pull", "{\"field\": \"v\", \"keys\": [7, 8, 1, 9999, 3, 2]}"},
       {200, "POST", DOCS "/rows/get", "{\"keys\": [7, 8], \"fields\": [\"v\"]}"},
       {200, "DELETE", DOCS "/optimizers/v", NULL},
@@ -373,6 +384,24 @@ static void test_qdrant(void **state) {
   ASK_ALL(*state, asked);
 }
 
+/* Weights by how many points have an index, which is of all shards. */
+static void test_idf(void **state) {
+  static const struct question asked[] = {
+      {200, "PUT", "/collections/pts",
+       "{\"sparse_vectors\": {\"text\": {\"modifier\": \"idf\"}}}"},
+      {200, "PUT", "/collections/pts/points",
+       "{\"points\": [{\"id\": 1, \"vector\": {\"text\": {\"indices\": [1, 2], \"values\": [1,"
+       " 1]}}}, {\"id\": 2, \"vector\": {\"text\": {\"indices\": [1, 9], \"values\": [1, 3]}}},"
+       " {\"id\": 3, \"vector\": {\"text\": {\"indices\": [1], \"values\": [2]}}},"
+       " {\"id\": 4, \"vector\": {\"text\": {\"indices\": [7], \"values\": [2]}}}]}"},
+      {200, "POST", "/collections/pts/points/query",
+       "{\"query\": {\"indices\": [1, 2, 7, 50], \"values\": [1, 2, 0.5, 1]}, \"using\": \"text\","
+       " \"limit\": 9}"},
+      {200, "DELETE", "/collections/pts", NULL},
+  };
+  ASK_ALL(*state, asked);
+}
+
 /* ---- What only a cluster has ----------------------------------------------------------------- */
 
 #define CREATE                                                                                  \
@@ -381,10 +410,6 @@ static void test_qdrant(void **state) {
 
 static void test_unsupported(void **state) {
   static const struct question asked[] = {
-      {501, "POST", DOCS "/push",
-       "{\"field\": \"v\", \"keys\": [1], \"values\": [[1]], \"expected\": [1]}"},
-      {501, "POST", DOCS "/compact", "{}"},
-      {501, "POST", DOCS "/explain", "{\"vector\": [1]}"},
       {501, "PUT", DOCS "/indexes/v", "{\"type\": \"HNSW\"}"},
       {501, "POST", "/v1/snapshots", "{\"name\": \"s\"}"},
   };
@@ -393,6 +418,29 @@ static void test_unsupported(void **state) {
   for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++)
     web_fails(&p->far, asked[i].status, "UNSUPPORTED", asked[i].method, asked[i].path,
               asked[i].body);
+  web_do(&p->far, 200, "DELETE", DOCS, NULL);
+}
+
+/* Each shard says how it would search, and which node says so; every replica merges its files. */
+static void test_upkeep(void **state) {
+  struct pair *p = *state;
+  web_do(&p->far, 201, "POST", "/v1/collections", CREATE);
+  struct web_answer a = web_ask(&p->far, "POST", DOCS "/explain",
+                                "{\"vector\": [1], \"filter\": \"id > 3\"}");
+  assert_int_equal(a.status, 200);
+  const char *at = json_string_value(json_object_get(a.json, "plan"));
+  for (unsigned shard = 0; shard < NT_SHARDS; shard++) {
+    char head[64];
+    snprintf(head, sizeof head, "shard %u, by node %u:\n", shard, p->nt.primary[shard]);
+    assert_non_null(at = strstr(at, head));
+    assert_non_null(at = strstr(at, "filter: id >= 4"));
+  }
+  web_done(&a);
+  web_fails(&p->far, 400, "UNKNOWN_FIELD", "POST", DOCS "/explain",
+            "{\"vector\": [1], \"filter\": \"nope > 3\"}");
+  web_do(&p->far, 200, "POST", DOCS "/compact", "{}");
+  for (int node = 1; node <= NT_NODES; node++)
+    assert_int_equal(p->nt.compacted[node], (1u << NT_SHARDS) - 1);
   web_do(&p->far, 200, "DELETE", DOCS, NULL);
 }
 
@@ -575,6 +623,7 @@ int main(void) {
       cmocka_unit_test(test_reshaped),
       cmocka_unit_test(test_pushes),   cmocka_unit_test(test_owners),
       cmocka_unit_test(test_qdrant),  cmocka_unit_test(test_unsupported),
+      cmocka_unit_test(test_upkeep), cmocka_unit_test(test_idf),
       cmocka_unit_test(test_partial), cmocka_unit_test(test_overload),
       cmocka_unit_test(test_nobody),  cmocka_unit_test(test_tenants),
       cmocka_unit_test(test_replicas),

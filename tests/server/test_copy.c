@@ -223,6 +223,137 @@ static void test_refuses(void **state) {
   await_rows(f, 20);
 }
 
+/* ---- Milvus's clients ---- */
+
+static void rpc_pair(struct pb_out *out, uint32_t number, const char *key, const char *value) {
+  size_t pair = srv_pb_open(out, number);
+  srv_pb_text(out, 1, key);
+  srv_pb_text(out, 2, value);
+  srv_pb_close(out, pair);
+}
+
+static void rpc_type(struct pb_out *out, const char *name, int type, bool primary) {
+  srv_pb_text(out, 2, name);
+  srv_pb_number(out, 3, primary);
+  srv_pb_number(out, 5, type);
+  if (type == 101)
+    rpc_pair(out, 6, "dim", "2");
+  srv_pb_number(out, 15, !primary && type != 101);
+}
+
+static void rpc_schema(struct pb_out *out) {
+  size_t schema = srv_pb_open(out, 4), field = srv_pb_open(out, 4);
+  rpc_type(out, "id", 5, true);
+  srv_pb_close(out, field);
+  field = srv_pb_open(out, 4);
+  rpc_type(out, "v", 101, false);
+  srv_pb_close(out, field);
+  srv_pb_close(out, schema);
+}
+
+static void rpc_field(struct pb_out *out) {
+  size_t field = srv_pb_open(out, 5);
+  rpc_type(out, "n", 5, false);
+  srv_pb_close(out, field);
+}
+
+/* One row. */
+static void rpc_rows(struct pb_out *out) {
+  static const float vector[] = {1, 2};
+  size_t field = srv_pb_open(out, 5);
+  srv_pb_text(out, 2, "id");
+  size_t scalars = srv_pb_open(out, 3), array = srv_pb_open(out, 3), data = srv_pb_open(out, 1);
+  srv_pb_varint(out, 900);
+  srv_pb_close(out, data);
+  srv_pb_close(out, array);
+  srv_pb_close(out, scalars);
+  srv_pb_close(out, field);
+  field = srv_pb_open(out, 5);
+  srv_pb_text(out, 2, "v");
+  size_t vectors = srv_pb_open(out, 4);
+  srv_pb_number(out, 1, 2);
+  size_t floats = srv_pb_open(out, 2);
+  srv_pb_bytes(out, 1, vector, sizeof vector);
+  srv_pb_close(out, floats);
+  srv_pb_close(out, vectors);
+  srv_pb_close(out, field);
+  srv_pb_number(out, 7, 1);
+}
+
+static void rpc_ttl(struct pb_out *out) { rpc_pair(out, 5, "collection.ttl.seconds", "60"); }
+
+static void rpc_partition(struct pb_out *out) { srv_pb_text(out, 4, "part"); }
+
+static void rpc_filter(struct pb_out *out) { srv_pb_text(out, 5, "id > 0"); }
+
+static void rpc_none(struct pb_out *out) { (void)out; }
+
+/* A write of each method that there is for one. */
+static const struct {
+  const char *method, *collection;
+  void (*put)(struct pb_out *out);
+} calls[] = {
+    {"CreateCollection", "own", rpc_schema}, {"DropCollection", "docs", rpc_none},
+    {"AlterCollection", "docs", rpc_ttl},    {"AddCollectionField", "docs", rpc_field},
+    {"TruncateCollection", "docs", rpc_none}, {"CreatePartition", "docs", rpc_partition},
+    {"Insert", "docs", rpc_rows},            {"Upsert", "docs", rpc_rows},
+    {"Delete", "docs", rpc_filter},
+};
+enum { CALLS = sizeof calls / sizeof *calls };
+
+/* Methods that change this server's own names, or files, and no collection; and the one that wants
+   a partition, of which none can be made. */
+static const char *const own[] = {
+    "RenameCollection", "CreateAlias",   "AlterAlias", "DropAlias",      "CreateDatabase",
+    "DropDatabase",     "AlterDatabase", "CreateIndex", "DropIndex",     "LoadCollection",
+    "ReleaseCollection", "Flush",        "ManualCompaction", "DropPartition"};
+
+static void test_refuses_calls(void **state) {
+  struct follow *f = *state;
+  for (size_t i = 0; i < CALLS; i++) {
+    struct srv_arena arena = {0};
+    struct pb_out out = {.arena = &arena};
+    uint8_t bytes[RPC_ROOM];
+    char path[128];
+    srv_pb_text(&out, 3, calls[i].collection);
+    calls[i].put(&out);
+    size_t n = rpc_framed(&out, bytes, sizeof bytes);
+    snprintf(path, sizeof path, SERVICE "%s", calls[i].method);
+    struct rpc_call got = rpc_expect(&f->copy, "0", path, NULL, NULL, bytes, n);
+    if (!memmem(got.reply, got.n_reply, "write to the cluster that it follows", 36))
+      fail_msg("%s: %.*s", calls[i].method, (int)got.n_reply, (const char *)got.reply);
+    srv_arena_free(&arena);
+  }
+  await_rows(f, 20);
+}
+
+static bool called(const char *method) {
+  bool known = false;
+  for (size_t i = 0; i < CALLS; i++)
+    known = known || strcmp(calls[i].method, method) == 0;
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+    known = known || strcmp(own[i], method) == 0;
+  return known;
+}
+
+/* No other method that writes is left out above. */
+static void test_all_calls(void **state) {
+  const struct srv_route *route;
+  const char *api;
+  size_t seen = 0;
+  (void)state;
+  for (size_t i = 0; (route = srv_route_numbered(i, &api)) != NULL; i++) {
+    bool writes_it = route->permission == SRV_WRITE || route->permission == SRV_ADMIN ||
+                     route->permission == SRV_OPERATE;
+    if (strcmp(route->method, SRV_METHOD_GRPC) != 0 || !writes_it)
+      continue;
+    seen++;
+    if (!called(route->path))
+      fail_msg("%s is not tried", route->path);
+  }
+  assert_int_equal(seen, CALLS + sizeof own / sizeof *own);
+}
+
 /* Points in place of the collection. */
 static void test_refuses_points(void **state) {
   struct follow *f = *state;
@@ -350,6 +481,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_follows), cmocka_unit_test(test_grpc), cmocka_unit_test(test_refuses),
       cmocka_unit_test(test_all_refused),
+      cmocka_unit_test(test_refuses_calls), cmocka_unit_test(test_all_calls),
       cmocka_unit_test(test_away),    cmocka_unit_test(test_metrics),
       cmocka_unit_test(test_refuses_points), cmocka_unit_test(test_settings)};
   signal(SIGPIPE, SIG_IGN);

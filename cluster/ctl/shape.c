@@ -1,7 +1,7 @@
-/* reshape.c - changes of a schema, done to a collection; see reshape.h. */
-#include "node/reshape.h"
+/* shape.c - changes of a schema, done to a collection; see shape.h. */
+#include "ctl/shape.h"
 
-int node_reshape(vecdb_collection *rows, const struct wire_reshape *r, vecdb_error *error) {
+int shape_rows(vecdb_collection *rows, const struct wire_reshape *r, vecdb_error *error) {
   switch (r->kind) {
     case WIRE_RESHAPE_ADD: return vecdb_fields_add(rows, &r->fields, NULL, error);
     case WIRE_RESHAPE_DROP: return vecdb_field_drop(rows, r->field, NULL, error);
@@ -25,7 +25,7 @@ static int reshape_done(const struct wire_reshape *r, const vecdb_schema *schema
   }
 }
 
-int node_reshape_again(vecdb_collection *rows, const struct wire_reshape *r, vecdb_error *error) {
-  int code = node_reshape(rows, r, error);
+int shape_rows_again(vecdb_collection *rows, const struct wire_reshape *r, vecdb_error *error) {
+  int code = shape_rows(rows, r, error);
   return code && code == reshape_done(r, vecdb_collection_schema(rows)) ? VECDB_OK : code;
 }

@@ -45,7 +45,8 @@ enum doc_speaks {
   DOC_SPEAKS_SPLITS = 4, /* shards that are split, and their generations; 3: all but that the log
                             may give a split up */
   DOC_SPEAKS_RESHAPES = 5, /* fields that are dropped or renamed, and the history of that */
-  DOC_SPEAKS_LAST = DOC_SPEAKS_RESHAPES
+  DOC_SPEAKS_HEIRS = 6,    /* the new shard of a split stands before the rows change hands */
+  DOC_SPEAKS_LAST = DOC_SPEAKS_HEIRS
 };
 
 /* PREFIX/fmt. */

@@ -10,6 +10,7 @@
 #include "ctl/split.h"
 #include "node/node_int.h"
 #include "place/route.h"
+#include "router/map.h"
 
 enum { TA_LOG = 1 << 16, TA_TURNS = 400, TA_SLOTS = 64 };
 
@@ -142,6 +143,13 @@ static enum doc_split_step ta_step(struct ta *t) {
   enum doc_split_step step = doc->step;
   cache_give(view);
   return step;
+}
+
+static bool ta_shard_there(struct ta *t, uint32_t shard) {
+  const struct cache_view *view = ta_view(t);
+  bool there = cache_find(view, DOC_PATH_SHARD, 1, shard) != NULL;
+  cache_give(view);
+  return there;
 }
 
 /* Puts the document whatever it was; gives what it was, to be freed. */
@@ -314,8 +322,8 @@ static void test_unreadable(void **state) {
   ta_end(&t);
 }
 
-/* Who was made to lead without the fence has all rows: a split that is being released comes to
-   nothing. */
+/* Who was made to lead without the fence: the lost log may have had the release, so the shard is
+   divided with the copies that there are. */
 static void test_forced(void **state) {
   struct ta t;
   struct doc_split doc;
@@ -330,9 +338,12 @@ static void test_forced(void **state) {
   assert_int_equal(doc_split_read(e->text, &doc, why), DOC_OK);
   cache_give(view);
   doc.step = DOC_SPLIT_RELEASING;
+  doc.forks[0] = (struct doc_replica){1, t.n->store};
+  doc.n_forks = 1;
   ta_put_back(&t, DOC_PATH_SPLIT, 0, doc_split_write(&doc, &n));
-  ta_await_step(&t, DOC_SPLIT_CANCELLED);
-  assert_int_equal(machine_split(node_replica_of(t.n, 1, 0)->machine).id, 0);
+  ta_await_step(&t, DOC_SPLIT_DONE);
+  assert_int_equal(machine_split(node_replica_of(t.n, 1, 0)->machine).generation, 1);
+  ta_await_serving(&t, 1);
   doc_split_free(&doc);
   ta_end(&t);
 }
@@ -397,9 +408,62 @@ static void ta_cut_off(bool late) {
   ta_await_step(&t, DOC_SPLIT_CANCELLED);
   ta_turns(&t, 100);
   assert_true(machine_split(r->machine).generation == 0 && !node_split_still(r));
+  assert_false(ta_shard_there(&t, 1) || node_replica_of(t.n, 1, 1));
   ta_split(&t);
   ta_await_step(&t, DOC_SPLIT_DONE);
   assert_true(machine_split(r->machine).generation == 1);
+  ta_end(&t);
+}
+
+/* The collection as the node tells it; router_map_drop. */
+static struct router_map *ta_map(struct ta *t) {
+  char why[DOC_TEXT_MAX];
+  struct wire_mem mem = {0};
+  struct wire_message m = {0};
+  const struct cache_view *view = cache_take(t->n->cache);
+  assert_true(node_map(t->n, view, "rows", &mem, &m));
+  struct router_map *map = router_map_make(m.documents, m.n_documents, why);
+  assert_non_null(map);
+  wire_mem_free(&mem);
+  cache_give(view);
+  return map;
+}
+
+/* The new shard leads itself before the rows change hands. They do also when the metadata store is
+   away from then on for a minute: both shards are served, and the node tells whose which rows are.
+   When the store is back, the documents say the same. */
+static void test_away(void **state) {
+  struct ta t;
+  (void)state;
+  ta_begin(&t);
+  ta_await_serving(&t, 0);
+  struct node_replica *r = node_replica_of(t.n, 1, 0);
+  ta_split(&t);
+  ta_await_serving(&t, 1);
+  assert_true(machine_split(r->machine).fenced);
+  struct router_map *map = ta_map(&t);
+  assert_int_equal(map->n_shards, 1);
+  router_map_drop(map);
+  model_set_cut(t.n->meta, true);
+  ta_turns(&t, 1200);
+  assert_int_equal(ta_step(&t), DOC_SPLIT_RELEASING);
+  assert_true(ta_serves(&t, 0) && ta_serves(&t, 1));
+  assert_true(machine_split(r->machine).generation == 1 && !node_split_still(r));
+  map = ta_map(&t);
+  assert_int_equal(map->coll.shards, 2);
+  for (uint32_t shard = 0; shard < 2; shard++)
+    assert_int_equal(doc_slots_generation(&map->slots, shard), 1);
+  model_set_cut(t.n->meta, false);
+  ta_await_step(&t, DOC_SPLIT_DONE);
+  const struct cache_view *view = ta_view(&t);
+  const struct doc_slots *slots = cache_doc(view, DOC_PATH_SLOTS, 1, 0);
+  const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, 1, 0);
+  for (uint32_t i = 0; i < TA_SLOTS; i++) {
+    assert_int_equal(map->slots.shard[i], split->moved[i]);
+    assert_int_equal(slots->shard[i], split->moved[i]);
+  }
+  cache_give(view);
+  router_map_drop(map);
   ta_end(&t);
 }
 
@@ -418,6 +482,7 @@ int main(void) {
                                      cmocka_unit_test(test_unreadable),
                                      cmocka_unit_test(test_forced),
                                      cmocka_unit_test(test_refused),
+                                     cmocka_unit_test(test_away),
                                      cmocka_unit_test(test_cut_off),
                                      cmocka_unit_test(test_cut_off_late)};
   return cmocka_run_group_tests(tests, NULL, NULL);

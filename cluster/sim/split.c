@@ -294,8 +294,9 @@ static void sp_lead(struct sp_world *w) {
   const struct rep_config c = sp_config(w);
   struct sp_entry e = {.id = docs.plan.id};
   enum rep_split_do next = rep_split_next(&docs.plan, &d->split, sp_pending(s), &c);
-  if (next == REP_SPLIT_APPEND_RELEASE && !w->ending && sp_below(w, 3))
-    next = REP_SPLIT_NOTHING; /* the child does not lead itself yet */
+  if (next == REP_SPLIT_APPEND_RELEASE && !w->ending &&
+      sp_below(w, w->shards[SP_CHILD].leader ? 8 : 20))
+    next = REP_SPLIT_NOTHING; /* the child does not lead itself yet, as far as is known here */
   if (rep_split_may_end(next, &d->split, sp_pending(s)) && !w->ending && sp_below(w, 15) == 0) {
     w->result->ended++;
     next = REP_SPLIT_APPEND_CANCEL;

@@ -10,7 +10,7 @@
 #include "replica/types.h"
 #include "wire/message.h"
 
-enum { RIG_CLIENT = 1, RIG_COLLECTION = 1, RIG_AGO_S = 7200 };
+enum { RIG_CLIENT = 1, RIG_AGO_S = 7200 };
 
 static const char rig_schema[] =
     "{\"fields\": [{\"name\": \"id\", \"type\": \"INT64\", \"primary_key\": true},"

@@ -344,6 +344,53 @@ static void test_away(void **state) {
   te_close(t);
 }
 
+/* The nodes fall silent while all is copied: then it goes on where it was, and what was written
+   meanwhile to rows that it had by then comes, too. */
+static void test_resumed(void **state) {
+  enum { ROWS = 2000, PAGES = 4 };
+  static int64_t ids[ROWS];
+  static const char *owners[ROWS];
+  static float v[2 * ROWS];
+  (void)state;
+  struct te *t = te_open(3, "");
+  vecdb_collection *rows;
+  uint64_t n = 0;
+  for (int64_t i = 0; i < ROWS; i++) {
+    ids[i] = TE_KEYS + i;
+    owners[i] = te_owners[0];
+    v[2 * i] = 1;
+  }
+  const vecdb_column columns[] = {{.field = "id", .data = ids},
+                                  {.field = "owner", .data = owners},
+                                  {.field = "v", .data = v, .dim = 2}};
+  vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 3, ROWS};
+  assert_int_equal(vecdb_client_upsert(t->client, "docs", &batch, NULL, NULL), VECDB_OK);
+  pthread_mutex_lock(&t->nt.mutex);
+  t->nt.queries_most = PAGES / 2 * NT_SHARDS;
+  pthread_mutex_unlock(&t->nt.mutex);
+  assert_int_equal(te_begin(t, 1000), VECDB_OK);
+  assert_int_not_equal(edge_sync(t->edge, NULL), VECDB_OK);
+  assert_false(te_info(t).whole);
+  pthread_mutex_lock(&t->nt.mutex);
+  t->nt.silent = false;
+  t->nt.queries_most = 0;
+  pthread_mutex_unlock(&t->nt.mutex);
+  const vecdb_keys gone = {ids, NULL, 1};
+  assert_int_equal(vecdb_client_delete(t->client, "docs", &gone, NULL, NULL, NULL), VECDB_OK);
+  t->rows[0] = (struct te_row){true, 0, false, 77, 0};
+  ids[0] = 0;
+  batch.n_rows = 1;
+  assert_int_equal(vecdb_client_upsert(t->client, "docs", &batch, NULL, NULL), VECDB_OK);
+  te_sync(t);
+  assert_int_equal(vecdb_collection_get(t->db, "docs", &rows, NULL), VECDB_OK);
+  assert_int_equal(vecdb_count(rows, NULL, &n, NULL), VECDB_OK);
+  vecdb_collection_release(rows);
+  assert_int_equal(n, ROWS);
+  assert_int_equal(te_info(t).copies, 1);
+  assert_true(t->nt.queries < (PAGES + PAGES / 2) * NT_SHARDS); /* which is what a second copy takes */
+  te_close(t);
+}
+
 /* Before the first copy there is nothing to read. */
 static void test_never(void **state) {
   (void)state;
@@ -573,7 +620,7 @@ int main(void) {
       cmocka_unit_test(test_never),   cmocka_unit_test(test_crashes),
       cmocka_unit_test(test_anew),    cmocka_unit_test(test_other_form),
       cmocka_unit_test(test_known_again), cmocka_unit_test(test_split),
-      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_refused), cmocka_unit_test(test_resumed),
   };
   signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, NULL, NULL);

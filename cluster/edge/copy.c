@@ -173,8 +173,8 @@ static int copy_positions(struct follow *f, vecdb_client_position *at, vecdb_err
   return code ? code : follow_all_told(f, error);
 }
 
-/* What a copy that was broken off has. Its rows are at least of these positions, so what was written
-   since, also to rows that it has, is told by the changes behind them. */
+/* What a copy that was broken off has. Its rows are at least of these positions, so what was
+   written since, also to rows that it has, is told by the changes behind them. */
 struct follow_part {
   struct copy_place place;
   vecdb_client_position *at;

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "node/node_int.h"
@@ -91,16 +92,37 @@ static void gone_shard(struct node *n, uint32_t collection, uint32_t number) {
   gone_begin(n, name);
 }
 
+/* What a replica without a copy learns of a shard that may go again has the mark, too. False: it
+   cannot be written. */
+static bool gone_note(const struct node *n, const struct cache_view *view,
+                      const struct doc_shard *doc) {
+  char folder[NODE_PATH], text[64];
+  size_t count;
+  const struct cache_entry *const *splits =
+      cache_all(view, DOC_PATH_SPLIT, doc->collection, &count);
+  for (size_t i = 0; i < count; i++) {
+    const struct doc_split *split = splits[i]->doc;
+    if (!doc_split_open(split) || split->child != doc->number)
+      continue;
+    snprintf(text, sizeof text, "%u %llu %lld", split->shard, (unsigned long long)split->id,
+             (long long)splits[i]->create);
+    return node_folder(n, doc->collection, doc->number, folder) &&
+           !files_make_dir(files_system(), folder) &&
+           !files_replace(files_system(), folder, "forked", text, strlen(text));
+  }
+  return true;
+}
+
 /* A copy for a split carries its mark until the shard has been opened here as the record has it,
-   with this node's store, and the split is over: until then the shard may go again. Where the record
-   lacks the store, the copy is another split's, which came to nothing while this node was away, and
-   would be taken for the shard's own past. */
+   with this node's store, and the split is over: until then the shard may go again. Where the
+   record lacks the store, the copy is another split's, which came to nothing while this node was
+   away, and would be taken for the shard's own past. */
 bool node_gone_stale(struct node *n, const struct cache_view *view, const struct doc_shard *doc) {
   char mark[NODE_PATH];
   unsigned parent = 0;
   unsigned long long id = 0;
   if (!gone_mark(n, doc->collection, doc->number, mark, &parent, &id))
-    return false;
+    return !gone_note(n, view, doc);
   const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, doc->collection, parent);
   bool open = split && split->id == id && doc_split_open(split);
   for (uint32_t i = 0; i < doc->n_replicas; i++)

@@ -214,8 +214,8 @@ static void split_give_up(struct node_replica *r, const struct cache_view *view,
            (unsigned long long)doc.id, why);
   doc.step = DOC_SPLIT_CANCELLED;
   split_begin(&step, r, entry, &doc);
-  struct meta_bytes key = split_compare(&step, DOC_PATH_SHARD, r->collection, doc.child, META_CREATE,
-                                        child ? child->create : 0);
+  struct meta_bytes key = split_compare(&step, DOC_PATH_SHARD, r->collection, doc.child,
+                                        META_CREATE, child ? child->create : 0);
   if (child)
     step.puts[step.n_puts++] = (struct meta_op){.kind = META_DELETE, .key = key};
   split_commit(&step);
@@ -337,7 +337,8 @@ static void split_close(struct node_replica *r, const struct cache_view *view,
   split_commit(&step);
 }
 
-/* Whether the child leads itself, as far as its replica here knows; it is not waited for for ever. */
+/* Whether the child leads itself, as far as its replica here knows. It is not waited for for ever.
+ */
 static bool split_child_leads(struct node_replica *r, const struct cache_view *view,
                               uint32_t child) {
   struct node_replica *c = node_replica_of(r->node, r->collection, child);

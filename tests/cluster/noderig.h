@@ -64,8 +64,10 @@ static inline void tn_start_node(struct tn *t, int i) {
 }
 
 static inline void tn_kill_node(struct tn *t, int i) {
+  int status = 0;
   kill(t->pids[i], SIGKILL);
-  waitpid(t->pids[i], NULL, 0);
+  waitpid(t->pids[i], &status, 0);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL); /* not by a sanitizer */
 }
 
 static inline void tn_documents(struct tn *t) {

@@ -387,7 +387,7 @@ static void test_resumed(void **state) {
   vecdb_collection_release(rows);
   assert_int_equal(n, ROWS);
   assert_int_equal(te_info(t).copies, 1);
-  assert_true(t->nt.queries < (PAGES + PAGES / 2) * NT_SHARDS); /* which is what a second copy takes */
+  assert_true(t->nt.queries < (PAGES + PAGES / 2) * NT_SHARDS); /* what a second copy would take */
   te_close(t);
 }
 

@@ -230,19 +230,22 @@ static void ta_end(struct ta *t) {
 
 /* ---- Folders ---- */
 
+/* Of a shard's folder; `out` has 64 bytes. */
+static const char *ta_path(const struct ta *t, unsigned shard, const char *name, char *out) {
+  snprintf(out, 64, "%s/shards/1-%u/%s", t->folder, shard, name);
+  return out;
+}
+
 static void ta_file(const struct ta *t, const char *name) {
   char path[64];
-  snprintf(path, sizeof path, "%s/shards/1-0", t->folder);
-  assert_int_equal(files_make_dir(files_system(), path), 0);
-  snprintf(path, sizeof path, "%s/shards/1-0/%s", t->folder, name);
-  FILE *file = fopen(path, "w");
+  assert_int_equal(files_make_dir(files_system(), ta_path(t, 0, "", path)), 0);
+  FILE *file = fopen(ta_path(t, 0, name, path), "w");
   assert_true(file && fputs("7 1 1", file) > 0 && !fclose(file));
 }
 
 static bool ta_there(const struct ta *t, const char *name) {
   char path[64];
-  snprintf(path, sizeof path, "%s/shards/1-0/%s", t->folder, name);
-  return access(path, F_OK) == 0;
+  return access(ta_path(t, 0, name, path), F_OK) == 0;
 }
 
 /* A copy for a split is the shard's past only where the record names this node with this disk. One
@@ -374,11 +377,12 @@ static void test_refused(void **state) {
 }
 
 /* The metadata store is away while nothing is written: the log gives the split up, and the document
-   follows, also one that says by then that nobody may; `late`: that was written, and not heard of.
-   The next split is done. */
-static void ta_cut_off(bool late) {
+   follows, also one that says by then that nobody may; `late`: that was written, and not heard of,
+   so that the new shard is opened and goes again. The next split is done. */
+static void ta_cut_off(bool late, bool learns) {
   static const struct model_faults deaf = {.answer_lost = 10000, .watch_lag_us = 60000000};
   struct ta t;
+  char path[64];
   ta_begin(&t);
   ta_await_serving(&t, 0);
   struct node_replica *r = node_replica_of(t.n, 1, 0);
@@ -404,11 +408,14 @@ static void ta_cut_off(bool late) {
   ta_turns(&t, 140);
   assert_false(machine_split(r->machine).fenced || node_split_still(r));
   assert_int_equal(ta_step(&t), late ? DOC_SPLIT_RELEASING : DOC_SPLIT_PLANNED);
+  if (learns) /* it has no copy */
+    assert_int_equal(remove(ta_path(&t, 1, "forked", path)), 0);
   model_set_cut(t.n->meta, false);
   ta_await_step(&t, DOC_SPLIT_CANCELLED);
   ta_turns(&t, 100);
   assert_true(machine_split(r->machine).generation == 0 && !node_split_still(r));
   assert_false(ta_shard_there(&t, 1) || node_replica_of(t.n, 1, 1));
+  assert_int_not_equal(access(ta_path(&t, 1, "", path), F_OK), 0);
   ta_split(&t);
   ta_await_step(&t, DOC_SPLIT_DONE);
   assert_true(machine_split(r->machine).generation == 1);
@@ -467,14 +474,34 @@ static void test_away(void **state) {
   ta_end(&t);
 }
 
+/* Rows do not change hands before the new shard leads itself, but it is not waited for for ever. */
+static void test_held(void **state) {
+  struct ta t;
+  (void)state;
+  ta_begin(&t);
+  ta_await_serving(&t, 0);
+  struct node_replica *r = node_replica_of(t.n, 1, 0);
+  ta_split(&t);
+  ta_await_step(&t, DOC_SPLIT_RELEASING);
+  t.removing = t.n->removing = true; /* nothing is opened meanwhile */
+  ta_turns(&t, 100);
+  assert_true(machine_split(r->machine).fenced && ta_shard_there(&t, 1));
+  ta_await_step(&t, DOC_SPLIT_DONE);
+  t.removing = t.n->removing = false;
+  t.n->look = true;
+  ta_await_serving(&t, 1);
+  ta_end(&t);
+}
+
 static void test_cut_off(void **state) {
   (void)state;
-  ta_cut_off(false);
+  ta_cut_off(false, false);
 }
 
 static void test_cut_off_late(void **state) {
   (void)state;
-  ta_cut_off(true);
+  ta_cut_off(true, false);
+  ta_cut_off(true, true);
 }
 
 int main(void) {
@@ -483,6 +510,7 @@ int main(void) {
                                      cmocka_unit_test(test_forced),
                                      cmocka_unit_test(test_refused),
                                      cmocka_unit_test(test_away),
+                                     cmocka_unit_test(test_held),
                                      cmocka_unit_test(test_cut_off),
                                      cmocka_unit_test(test_cut_off_late)};
   return cmocka_run_group_tests(tests, NULL, NULL);

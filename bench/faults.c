@@ -325,12 +325,13 @@ static void *faults_reader(void *arg) {
   return NULL;
 }
 
-static bool faults_releasing(struct faults *f) {
+/* How far the last split of a shard is. */
+static enum doc_split_step faults_split_step(struct faults *f, uint32_t shard) {
   const struct cache_view *view = ctl_view(&f->ctl);
-  const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, RIG_COLLECTION, 1);
-  bool releasing = split && split->step == DOC_SPLIT_RELEASING;
+  const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, RIG_COLLECTION, shard);
+  enum doc_split_step step = split ? split->step : DOC_SPLIT_PLANNED;
   cache_give(view);
-  return releasing;
+  return step;
 }
 
 static void faults_quorum(struct faults *f, bool there) {
@@ -338,26 +339,22 @@ static void faults_quorum(struct faults *f, bool there) {
     kill(f->rig.etcd.pid[i], there ? SIGCONT : SIGSTOP);
 }
 
-/* One shard has just been split, and then another is, whose rows are about to change hands. */
+/* A shard's rows are about to change hands, and then those of another have just done so. */
 static void faults_outages(struct faults *f, size_t seconds) {
-  while (!rig_split(&f->ctl, 0))
-    ctl_turn(&f->ctl, ctl_now(&f->ctl) + 20000);
-  while (!rig_shards(&f->ctl))
-    ctl_turn(&f->ctl, ctl_now(&f->ctl) + 2000);
-  faults_quorum(f, false);
-  faults_sleep((double)seconds);
-  faults_quorum(f, true);
-  rig_whole(&f->rig, &f->ctl);
-  while (!rig_split(&f->ctl, 1))
-    ctl_turn(&f->ctl, ctl_now(&f->ctl) + 20000);
-  while (!faults_releasing(f) && !rig_shards(&f->ctl))
-    ctl_turn(&f->ctl, ctl_now(&f->ctl) + 1000);
-  printf("etcd goes %s\n", faults_releasing(f) ? "before the map is written" : "behind the split");
-  faults_quorum(f, false);
-  faults_sleep((double)seconds);
-  faults_quorum(f, true);
-  rig_whole(&f->rig, &f->ctl);
-  printf("%u shards in the end\n", rig_shards(&f->ctl));
+  static const enum doc_split_step steps[] = {DOC_SPLIT_RELEASING, DOC_SPLIT_DONE};
+  for (uint32_t shard = 0; shard < 2; shard++) {
+    while (!rig_split(&f->ctl, shard))
+      ctl_turn(&f->ctl, ctl_now(&f->ctl) + 20000);
+    while (faults_split_step(f, shard) < steps[shard])
+      ctl_turn(&f->ctl, ctl_now(&f->ctl) + 1000);
+    printf("etcd goes when a split is %s\n", doc_split_step_name(faults_split_step(f, shard)));
+    faults_quorum(f, false);
+    faults_sleep((double)seconds);
+    faults_quorum(f, true);
+    rig_whole(&f->rig, &f->ctl);
+    printf("and it is %s when all is well again\n",
+           doc_split_step_name(faults_split_step(f, shard)));
+  }
 }
 
 static void faults_away(struct faults *f, size_t seconds) {

@@ -210,8 +210,9 @@ static void split_give_up(struct node_replica *r, const struct cache_view *view,
   struct doc_split doc = *(const struct doc_split *)entry->doc;
   const struct cache_entry *child = cache_find(view, DOC_PATH_SHARD, r->collection, doc.child);
   struct split_step step;
-  node_log(r->node, "shard %u/%u: split %llu is given up: %s", r->collection, r->number,
-           (unsigned long long)doc.id, why);
+  if (!r->split_why) /* or it was said */
+    node_log(r->node, "shard %u/%u: split %llu is given up: %s", r->collection, r->number,
+             (unsigned long long)doc.id, why);
   doc.step = DOC_SPLIT_CANCELLED;
   split_begin(&step, r, entry, &doc);
   struct meta_bytes key = split_compare(&step, DOC_PATH_SHARD, r->collection, doc.child,
@@ -404,8 +405,9 @@ static void split_map(struct node_replica *r, const struct cache_view *view,
   split_put(&step, key, text, n[1]);
   if (!cache_find(view, DOC_PATH_SHARD, r->collection, doc.child))
     split_put_child(&step, view, &doc); /* a node of before has closed it */
-  node_log(r->node, "shard %u/%u: split %llu, shard %u is put on the map", r->collection, r->number,
-           (unsigned long long)doc.id, doc.child);
+  if (!r->split_why) /* or it was said */
+    node_log(r->node, "shard %u/%u: split %llu, shard %u is put on the map", r->collection,
+             r->number, (unsigned long long)doc.id, doc.child);
   split_commit(&step);
 }
 

@@ -262,9 +262,9 @@ static void test_split_cancelled(void **state) {
   tm_split_entry(&t, REP_SPLIT_CANCEL, 1);
   tm_split_entry(&t, REP_SPLIT_RELEASE, 1); /* without effect */
   t.rows[t.last] = t.rows[t.last - 1];
-  while (t.last < 34)
+  while (t.last < 40)
     tm_noop(&t);
-  while (t.last < 40) /* none of these is a split's entry once more */
+  while (t.last < 46) /* none of these is a split's entry once more */
     tm_entry(&t);
   tm_split_entry(&t, REP_SPLIT_FENCE, 3);
   assert_true(tm_apply(&t) && tm_is(&t, &t.rows[t.last]));

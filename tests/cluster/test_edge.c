@@ -368,7 +368,7 @@ static void test_resumed(void **state) {
   pthread_mutex_lock(&t->nt.mutex);
   t->nt.queries_most = PAGES / 2 * NT_SHARDS;
   pthread_mutex_unlock(&t->nt.mutex);
-  assert_int_equal(te_begin(t, 1000), VECDB_OK);
+  assert_int_equal(te_begin(t, 3000), VECDB_OK);
   assert_int_not_equal(edge_sync(t->edge, NULL), VECDB_OK);
   assert_false(te_info(t).whole);
   pthread_mutex_lock(&t->nt.mutex);

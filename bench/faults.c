@@ -7,6 +7,8 @@
  *   search         searches without faults, then during N faults of one node each
  *   lag            N writes: until every read of any replica in sync has them
  *   overload       searches of more and more callers, then of three times as many as gave most
+ *   away           writes, strong reads and searches, of which none may fail, while etcd has no
+ *                  quorum for N seconds: once a shard was split, and once while it is
  */
 #include <math.h>
 #include <pthread.h>
@@ -15,13 +17,15 @@
 #include "cluster/faultrig.h"
 #include "ctl/session.h"
 
-enum { FAULTS_KEYS = 2000, FAULTS_BATCH = 500, FAULTS_SAMPLES = 1 << 20, FAULTS_CALLERS = 192 };
+enum { FAULTS_KEYS = 2000, FAULTS_BATCH = 500, FAULTS_SAMPLES = 1 << 18, FAULTS_CALLERS = 768 };
 
 struct faults {
   struct rig rig;
   struct ctl ctl;
   atomic_bool stop;
-  atomic_uint writes;
+  atomic_uint writes, refused; /* acknowledged, and not */
+  atomic_uint reads, unread;
+  double write_every_s;
   _Atomic double last_write; /* when it was acknowledged */
   _Atomic double worst_gap;  /* between two of them, since it was set to 0 */
 };
@@ -76,13 +80,16 @@ static bool faults_write(struct faults *f, int64_t first, int64_t n, int64_t ver
 static void *faults_writer(void *arg) {
   struct faults *f = arg;
   for (int64_t version = 1; !f->stop; version++) {
-    if (!faults_write(f, version % FAULTS_KEYS, 1, version))
+    if (!faults_write(f, version % FAULTS_KEYS, 1, version)) {
+      f->refused++;
       continue;
+    }
     double now = faults_clock(), gap = now - f->last_write;
     if (gap > f->worst_gap)
       f->worst_gap = gap;
     f->last_write = now;
     f->writes++;
+    faults_sleep(f->write_every_s);
   }
   return NULL;
 }
@@ -92,8 +99,8 @@ static void faults_await(struct faults *f, unsigned more) {
     ctl_turn(&f->ctl, ctl_now(&f->ctl) + 2000);
 }
 
-static void faults_open(struct faults *f) {
-  static const struct rig_config config = {3, 1, 3, 2, false};
+static void faults_open(struct faults *f, uint32_t shards) {
+  const struct rig_config config = {3, shards, 3, 2, false};
   memset(f, 0, sizeof *f);
   rig_start(&f->rig, &config);
   rig_ctl_open(&f->rig, &f->ctl);
@@ -246,7 +253,7 @@ static double faults_rate(struct faults *f, int callers, double *failed) {
   qsort(all->ms, all->n, sizeof *all->ms, faults_order);
   double rate = (double)all->n / 3;
   *failed = (double)all->failed / 3;
-  printf("%2d callers: %.0f answered a second, %.0f not; p50 %.1f ms, p99 %.1f ms\n", callers, rate,
+  printf("%3d callers: %.0f answered a second, %.0f not; p50 %.1f ms, p99 %.1f ms\n", callers, rate,
          *failed, faults_at(all->ms, all->n, .5), faults_at(all->ms, all->n, .99));
   free(all->ms);
   return rate;
@@ -297,6 +304,79 @@ static void faults_lag(struct faults *f, size_t n) {
   free(ms);
 }
 
+/* ---- Without the metadata store ---- */
+
+static void *faults_reader(void *arg) {
+  static const char *const names[] = {"version"};
+  const vecdb_client_fields fields = {names, 1};
+  struct faults *f = arg;
+  for (int64_t id = 0; !f->stop; id = (id + 7) % FAULTS_KEYS) {
+    const vecdb_keys keys = {&id, NULL, 1};
+    vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
+    vecdb_client_answer *answer = NULL;
+    call.level = VECDB_CLIENT_STRONG;
+    int code = vecdb_client_get(f->rig.client, "rows", &keys, &fields, &call, &answer, NULL);
+    bool there = !code && vecdb_client_answer_found(answer, 0);
+    f->reads += there;
+    f->unread += !there;
+    vecdb_client_answer_free(answer);
+    faults_sleep(.01);
+  }
+  return NULL;
+}
+
+/* How far the last split of a shard is. */
+static enum doc_split_step faults_split_step(struct faults *f, uint32_t shard) {
+  const struct cache_view *view = ctl_view(&f->ctl);
+  const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, RIG_COLLECTION, shard);
+  enum doc_split_step step = split ? split->step : DOC_SPLIT_PLANNED;
+  cache_give(view);
+  return step;
+}
+
+static void faults_quorum(struct faults *f, bool there) {
+  for (int i = 0; i < 2; i++)
+    kill(f->rig.etcd.pid[i], there ? SIGCONT : SIGSTOP);
+}
+
+/* A shard's rows are about to change hands, and then those of another have just done so. */
+static void faults_outages(struct faults *f, size_t seconds) {
+  static const enum doc_split_step steps[] = {DOC_SPLIT_RELEASING, DOC_SPLIT_DONE};
+  for (uint32_t shard = 0; shard < 2; shard++) {
+    while (!rig_split(&f->ctl, shard))
+      ctl_turn(&f->ctl, ctl_now(&f->ctl) + 20000);
+    while (faults_split_step(f, shard) < steps[shard])
+      ctl_turn(&f->ctl, ctl_now(&f->ctl) + 1000);
+    printf("etcd goes when a split is %s\n", doc_split_step_name(faults_split_step(f, shard)));
+    faults_quorum(f, false);
+    faults_sleep((double)seconds);
+    faults_quorum(f, true);
+    rig_whole(&f->rig, &f->ctl);
+    printf("and it is %s when all is well again\n",
+           doc_split_step_name(faults_split_step(f, shard)));
+  }
+}
+
+static void faults_away(struct faults *f, size_t seconds) {
+  static struct faults_caller caller;
+  pthread_t writer, reader;
+  rig_whole(&f->rig, &f->ctl);
+  f->write_every_s = .005;
+  caller = (struct faults_caller){.every_s = .01, .timeout_ms = 10000};
+  f->last_write = faults_clock();
+  assert_int_equal(pthread_create(&writer, NULL, faults_writer, f), 0);
+  assert_int_equal(pthread_create(&reader, NULL, faults_reader, f), 0);
+  faults_searches(f, &caller, 1, faults_outages, seconds);
+  pthread_join(writer, NULL);
+  pthread_join(reader, NULL);
+  printf("etcd without quorum, twice for %zu s: %u writes, %u failed, longest gap %.0f ms; "
+         "%u strong reads, %u failed; %zu searches, %zu failed\n",
+         seconds, f->writes, f->refused, 1000 * f->worst_gap, f->reads, f->unread, caller.n,
+         caller.failed);
+  faults_print("searches", caller.ms, caller.n);
+  free(caller.ms);
+}
+
 int main(int argc, char **argv) {
   static struct faults f;
   fault_node_main(argc, argv);
@@ -304,17 +384,19 @@ int main(int argc, char **argv) {
   size_t n = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
   bool gaps = !strcmp(mode, "crash") || !strcmp(mode, "hang");
   if (!n || (!gaps && strcmp(mode, "search") != 0 && strcmp(mode, "lag") != 0 &&
-             strcmp(mode, "overload") != 0)) {
-    fprintf(stderr, "usage: faults crash|hang|search|lag|overload N\n");
+             strcmp(mode, "overload") != 0 && strcmp(mode, "away") != 0)) {
+    fprintf(stderr, "usage: faults crash|hang|search|lag|overload|away N\n");
     return 2;
   }
-  faults_open(&f);
+  faults_open(&f, *mode == 'a' ? 3 : 1);
   if (gaps)
     faults_gaps(&f, n, *mode == 'h');
   else if (*mode == 's')
     faults_search(&f, n);
   else if (*mode == 'l')
     faults_lag(&f, n);
+  else if (*mode == 'a')
+    faults_away(&f, n);
   else
     faults_overload(&f);
   faults_close(&f);

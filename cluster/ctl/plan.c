@@ -169,6 +169,18 @@ static bool plan_add(struct ctl_plan *plan, const struct cache_view *view, uint3
   return true;
 }
 
+/* Whether the shard is being split, or is what comes of that: it may go again. */
+static bool plan_splits(const struct cache_view *view, uint32_t collection, uint32_t shard) {
+  size_t n;
+  const struct cache_entry *const *all = cache_all(view, DOC_PATH_SPLIT, collection, &n);
+  for (size_t i = 0; i < n; i++) {
+    const struct doc_split *split = all[i]->doc;
+    if (doc_split_open(split) && (split->shard == shard || split->child == shard))
+      return true;
+  }
+  return false;
+}
+
 /* The moves of one collection. A shard whose move is open gets no second one: it is planned for
    when that is done. */
 static enum ctl_status plan_collection(const struct cache_view *view, const struct doc_coll *coll,
@@ -193,7 +205,7 @@ static enum ctl_status plan_collection(const struct cache_view *view, const stru
   for (size_t i = 0; i < n && !status; i++) {
     uint32_t shard = in->number[moves[i].shard];
     bool busy = plan_open(cache_doc(view, DOC_PATH_MOVE, coll->id, shard)) ||
-                doc_split_open(cache_doc(view, DOC_PATH_SPLIT, coll->id, shard));
+                plan_splits(view, coll->id, shard);
     bool again = out->n && out->moves[out->n - 1].collection == coll->id &&
                  out->moves[out->n - 1].shard == shard;
     if (!busy && !again && moves[i].target && !plan_add(out, view, coll->id, shard, &moves[i]))
@@ -288,7 +300,7 @@ enum ctl_status ctl_plan_move(const struct cache_view *view, uint32_t collection
     return plan_say(out, CTL_NO_SUCH, "no such collection or shard");
   if (plan_open(cache_doc(view, DOC_PATH_MOVE, collection, shard)))
     return plan_say(out, CTL_NOT_ALLOWED, "the shard is being moved already");
-  if (doc_split_open(cache_doc(view, DOC_PATH_SPLIT, collection, shard)))
+  if (plan_splits(view, collection, shard))
     return plan_say(out, CTL_NOT_ALLOWED, "the shard is being split");
   struct plan_input *in = malloc(sizeof *in);
   if (!in || !plan_begin(view, coll, 0, in)) {

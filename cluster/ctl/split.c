@@ -153,7 +153,7 @@ enum ctl_status ctl_write_split(struct ctl *ctl, const struct ctl_split *s, bool
         .key = meta_text(paths[i].text), .target = META_MOD, .number = mods[i]};
   size_t n;
   char *text = slots ? doc_split_write(doc, &n) : NULL;
-  enum ctl_status status = ctl_speaks(ctl, 0, DOC_SPEAKS_SPLITS);
+  enum ctl_status status = ctl_speaks(ctl, 0, DOC_SPEAKS_HEIRS);
   *held = false;
   if (!status && !text)
     status = CTL_NO_MEMORY;

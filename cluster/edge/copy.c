@@ -173,28 +173,62 @@ static int copy_positions(struct follow *f, vecdb_client_position *at, vecdb_err
   return code ? code : follow_all_told(f, error);
 }
 
-int follow_copy(struct follow *f, vecdb_error *error) {
-  struct copy_place place = {0};
-  bool end = false;
-  const int64_t began_us = follow_now_us();
+/* What a copy that was broken off has. Its rows are at least of these positions, so what was
+   written since, also to rows that it has, is told by the changes behind them. */
+struct follow_part {
+  struct copy_place place;
+  vecdb_client_position *at;
+  int64_t began_us;
+  uint64_t version; /* of the schema */
+};
+
+void follow_copy_forget(struct follow *f) {
+  if (!f->part)
+    return;
+  free((void *)(uintptr_t)f->part->place.string.data);
+  free(f->part->at);
+  free(f->part);
+  f->part = NULL;
+}
+
+static int copy_begin(struct follow *f, vecdb_error *error) {
+  struct follow_part *part = calloc(1, sizeof *part);
   vecdb_client_position *at = calloc(f->saved.n, sizeof *at);
-  int code = at ? copy_positions(f, at, error)
-                : follow_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
-  while (!code && !end)
-    code = *f->of->stopped ? follow_fail(error, VECDB_ERR_CANCELLED, "the edge is being closed")
-                           : copy_page(f, &place, &end, error);
-  free((void *)(uintptr_t)place.string.data);
+  int code = part && at ? VECDB_OK : follow_fail(error, VECDB_ERR_NO_MEMORY, "out of memory");
+  if (!code) {
+    *part = (struct follow_part){.at = at,
+                                 .began_us = follow_now_us(),
+                                 .version = vecdb_client_about_version(f->about)};
+    code = copy_positions(f, at, error);
+  }
   if (code) {
     free(at);
+    free(part);
     return code;
   }
+  f->part = part;
+  return VECDB_OK;
+}
+
+int follow_copy(struct follow *f, vecdb_error *error) {
+  bool end = false;
+  if (f->part && f->part->version != vecdb_client_about_version(f->about))
+    follow_copy_forget(f);
+  int code = f->part ? VECDB_OK : copy_begin(f, error);
+  while (!code && !end)
+    code = *f->of->stopped ? follow_fail(error, VECDB_ERR_CANCELLED, "the edge is being closed")
+                           : copy_page(f, &f->part->place, &end, error);
+  if (code)
+    return code;
   free(f->saved.at);
-  f->saved.at = at;
+  f->saved.at = f->part->at;
+  f->part->at = NULL;
   f->saved.whole = true;
   f->changed = true;
   pthread_mutex_lock(f->of->mutex);
   f->info.copies++;
-  f->fresh_us = began_us;
+  f->fresh_us = f->part->began_us;
   pthread_mutex_unlock(f->of->mutex);
+  follow_copy_forget(f);
   return VECDB_OK;
 }

@@ -125,6 +125,7 @@ static int follow_clear(struct follow *f, vecdb_error *error) {
     code = vecdb_flush_all(f->of->db, NULL, error);
   if (code)
     return code;
+  follow_copy_forget(f);
   vecdb_collection_release(f->rows);
   f->rows = NULL;
   f->key = NULL;
@@ -171,6 +172,7 @@ struct follow *follow_open(const struct follow_of *of, const char *name, vecdb_e
 void follow_close(struct follow *f) {
   if (!f)
     return;
+  follow_copy_forget(f);
   vecdb_client_about_free(f->about);
   vecdb_collection_release(f->rows);
   free(f->saved.at);
@@ -263,6 +265,7 @@ static int follow_grow(struct follow *f, uint32_t shards, vecdb_error *error) {
   vecdb_client_position *at = shards ? calloc(shards, sizeof *at) : NULL;
   if (!at)
     return follow_no_memory(error);
+  follow_copy_forget(f);
   for (uint32_t i = 0; i < shards && i < f->saved.n; i++)
     at[i] = f->saved.at[i];
   free(f->saved.at);
@@ -413,7 +416,10 @@ static bool follow_doubts(int code) {
 static int follow_look(struct follow *f, vecdb_error *error) {
   if (f->info.gone)
     return VECDB_OK;
+  const bool resumed = f->part != NULL; /* of rows as they were before this look */
   int code = f->saved.whole ? follow_changes(f, error) : follow_copy(f, error);
+  if (!code && resumed && !f->info.gone)
+    code = follow_changes(f, error);
   if (!code && f->info.gone)
     return VECDB_OK;
   if (!code)

@@ -36,6 +36,7 @@ struct follow {
   int64_t saved_us;
   bool changed;                /* positions are not saved yet */
   int64_t fresh_us;            /* own clock: what was acknowledged then is here */
+  struct follow_part *part;    /* of a copy that was broken off; NULL: of none */
   struct edge_info info;
 };
 
@@ -72,7 +73,9 @@ int follow_fail(vecdb_error *error, int code, const char *words);
    have answered. */
 int follow_all_told(struct follow *f, vecdb_error *error);
 
-/* copy.c: all rows, and the positions that they are at least of. */
+/* copy.c: all rows, and the positions that they are at least of. One that was broken off goes on
+   where it was, unless it was forgotten, as what has another schema or other shards must be. */
 int follow_copy(struct follow *f, vecdb_error *error);
+void follow_copy_forget(struct follow *f);
 
 #endif

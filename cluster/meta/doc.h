@@ -49,7 +49,8 @@ enum doc_speaks {
   DOC_SPEAKS_RESHAPES = 5, /* fields that are dropped or renamed, and the history of that */
   DOC_SPEAKS_EXPECTED = 6, /* pushes that expect versions */
   DOC_SPEAKS_EXPIRY = 7,   /* rows that expire */
-  DOC_SPEAKS_LAST = DOC_SPEAKS_EXPIRY
+  DOC_SPEAKS_HEIRS = 8,    /* the new shard of a split stands before the rows change hands */
+  DOC_SPEAKS_LAST = DOC_SPEAKS_HEIRS
 };
 
 /* PREFIX/fmt. */

@@ -63,10 +63,10 @@ struct machine_take {
 struct machine_fork {
   struct work_job job;
   struct machine_data *data; /* that is being copied */
-  _Atomic bool captured;     /* as for machine_ship */
   bool busy, wanted;
   char folder[MACHINE_PATH];
   uint8_t *body; /* owned; of the split's entries */
+  _Atomic bool captured; /* as for machine_ship; not beside flags, which are read together */
   uint32_t n;
   char mark[64];
   uint64_t id;   /* the split that it is of */

@@ -20,8 +20,7 @@ static const int64_t admin_store_us = 5000000, admin_hear_us = 2000000;
 static bool admin_map(struct node_ask *a) {
   struct wire_message out = {.has = WIRE_HAS(WIRE_DOCUMENTS_OF)};
   const struct cache_view *view = cache_take(a->node->cache);
-  bool known = view && router_map_documents(view, a->message.name.name, &a->mem, &out.documents,
-                                            &out.n_documents);
+  bool known = view && node_map(a->node, view, a->message.name.name, &a->mem, &out);
   if (known)
     node_ask_message(a, &out);
   if (view)

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "node/node_int.h"
@@ -39,27 +40,35 @@ static void gone_begin(struct node *n, const char *name) {
   work_add(n->admin, &g->job);
 }
 
+/* The split that the folder's data was copied for; false: it is no such copy. */
+static bool gone_mark(const struct node *n, uint32_t collection, uint32_t number, char *path,
+                      unsigned *parent, unsigned long long *id) {
+  char folder[NODE_PATH];
+  long long create = 0;
+  if (!node_folder(n, collection, number, folder) ||
+      !files_join(path, NODE_PATH, folder, "forked"))
+    return false;
+  FILE *file = fopen(path, "r");
+  if (!file)
+    return false;
+  bool read = fscanf(file, "%u %llu %lld", parent, id, &create) == 3;
+  fclose(file);
+  return read;
+}
+
 /* Whether the folder holds what was copied for a split that has come to nothing: there is no such
    shard, and the split is another one by now, or was given up. A view from before the split was
    planned says nothing; it lacks the document, or has an earlier one. */
 static bool gone_fork(const struct node *n, const struct cache_view *view, uint32_t collection,
                       uint32_t number) {
-  char folder[NODE_PATH], path[NODE_PATH];
+  char path[NODE_PATH];
   unsigned parent = 0;
   unsigned long long id = 0;
-  long long create = 0;
   if (cache_find(view, DOC_PATH_SHARD, collection, number) ||
-      !node_folder(n, collection, number, folder) ||
-      !files_join(path, sizeof path, folder, "forked"))
+      !gone_mark(n, collection, number, path, &parent, &id))
     return false;
-  FILE *file = fopen(path, "r");
-  if (!file)
-    return false;
-  bool read = fscanf(file, "%u %llu %lld", &parent, &id, &create) == 3;
-  fclose(file);
   const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, collection, parent);
-  return read && split &&
-         (split->id > id || (split->id == id && split->step == DOC_SPLIT_CANCELLED));
+  return split && (split->id > id || (split->id == id && split->step == DOC_SPLIT_CANCELLED));
 }
 
 /* Whether the folder is of a dropped collection or such a copy, and nobody uses it any more. */
@@ -77,22 +86,64 @@ static bool gone_is(const struct node *n, const struct cache_view *view, const c
   return !cache_find(view, DOC_PATH_COLL, collection, 0) || gone_fork(n, view, collection, number);
 }
 
-/* A copy for a split carries its mark until the shard has been opened here as the record has it:
-   with this node's store. Where the record lacks that, the copy is another split's, which came to
-   nothing while this node was away, and would be taken for the shard's own past. */
-bool node_gone_stale(struct node *n, const struct doc_shard *doc) {
-  char folder[NODE_PATH], mark[NODE_PATH], name[32];
-  if (!node_folder(n, doc->collection, doc->number, folder) ||
-      !files_join(mark, sizeof mark, folder, "forked") || access(mark, F_OK) != 0)
-    return false;
+static void gone_shard(struct node *n, uint32_t collection, uint32_t number) {
+  char name[32];
+  snprintf(name, sizeof name, "%u-%u", collection, number);
+  gone_begin(n, name);
+}
+
+/* What a replica without a copy learns of a shard that may go again has the mark, too. False: it
+   cannot be written. */
+static bool gone_note(const struct node *n, const struct cache_view *view,
+                      const struct doc_shard *doc) {
+  char folder[NODE_PATH], text[64];
+  size_t count;
+  const struct cache_entry *const *splits =
+      cache_all(view, DOC_PATH_SPLIT, doc->collection, &count);
+  for (size_t i = 0; i < count; i++) {
+    const struct doc_split *split = splits[i]->doc;
+    if (!doc_split_open(split) || split->child != doc->number)
+      continue;
+    snprintf(text, sizeof text, "%u %llu %lld", split->shard, (unsigned long long)split->id,
+             (long long)splits[i]->create);
+    return node_folder(n, doc->collection, doc->number, folder) &&
+           !files_make_dir(files_system(), folder) &&
+           !files_replace(files_system(), folder, "forked", text, strlen(text));
+  }
+  return true;
+}
+
+/* A copy for a split carries its mark until the shard has been opened here as the record has it,
+   with this node's store, and the split is over: until then the shard may go again. Where the
+   record lacks the store, the copy is another split's, which came to nothing while this node was
+   away, and would be taken for the shard's own past. */
+bool node_gone_stale(struct node *n, const struct cache_view *view, const struct doc_shard *doc) {
+  char mark[NODE_PATH];
+  unsigned parent = 0;
+  unsigned long long id = 0;
+  if (!gone_mark(n, doc->collection, doc->number, mark, &parent, &id))
+    return !gone_note(n, view, doc);
+  const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, doc->collection, parent);
+  bool open = split && split->id == id && doc_split_open(split);
   for (uint32_t i = 0; i < doc->n_replicas; i++)
     if (doc->replicas[i].node == n->config.id && doc_uuid_same(doc->replicas[i].store, n->store)) {
-      remove(mark);
+      if (!open)
+        remove(mark);
       return false;
     }
-  snprintf(name, sizeof name, "%u-%u", doc->collection, doc->number);
-  gone_begin(n, name);
+  gone_shard(n, doc->collection, doc->number);
   return true;
+}
+
+/* A shard of that number may have been opened for a split that the log gave up then: it has a log,
+   which a new copy must not be found beside. */
+bool node_gone_before(struct node *n, const struct cache_view *view, const struct doc_split *doc) {
+  for (const struct node_replica *r = n->replicas; r; r = r->next)
+    if (r->collection == doc->collection && r->number == doc->child)
+      return true;
+  if (!n->removing && gone_fork(n, view, doc->collection, doc->child))
+    gone_shard(n, doc->collection, doc->child);
+  return n->removing;
 }
 
 void node_gone_look(struct node *n, const struct cache_view *view) {

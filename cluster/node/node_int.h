@@ -82,6 +82,7 @@ struct node_replica {
   uint32_t fork_tries; /* that have failed, of this process and split */
   int64_t fenced_us;   /* since when copies are waited for, as far as this primary knows; 0: not */
   int64_t away_us;     /* since when the metadata store is missed there; 0: it is not */
+  int64_t held_us;     /* since when it waits for the new shard to lead itself; 0: it does not */
   bool claiming;       /* its store is being written into the record */
   uint32_t reading;    /* jobs that use its rows */
   struct node_ask *asks;  /* that wait */
@@ -213,6 +214,10 @@ bool node_alter_refuses(struct node_replica *r, const struct wire_message *m);
 /* node_expire.c: has rows removed whose time has come. */
 void node_expire_tick(struct node_replica *r, const struct cache_view *view);
 
+/* node_map.c: the documents of a collection that a router needs. False: none is of that name. */
+bool node_map(struct node *n, const struct cache_view *view, const char *name, struct wire_mem *mem,
+              struct wire_message *out);
+
 /* node_split.c: what the replica does for a split of its shard. */
 void node_split_tick(struct node_replica *r, const struct cache_view *view);
 /* Whether an answer is to an entry of a split, which nobody else waits for. */
@@ -220,9 +225,18 @@ bool node_split_answer(struct node_replica *r, const struct rep_answer *a);
 /* The data stands still, or will soon: nothing may be written but what ends that. */
 bool node_split_still(const struct node_replica *r);
 
+/* Whether the moved rows are the new shard's by the replica's data, before the documents say so;
+   the collection's documents then: texts from malloc, NULL: no memory. */
+bool node_split_released(const struct node_replica *r, const struct doc_split *split);
+char *node_split_slots(const struct node_replica *r, const struct doc_slots *now,
+                       const struct doc_split *split, size_t *n);
+char *node_split_coll(const struct doc_coll *now, size_t *n);
+
 /* node_gone.c: removes the data of collections that were dropped. */
 void node_gone_look(struct node *n, const struct cache_view *view);
 /* Whether the shard's folder has the copy for a split that came to nothing; it is removed. */
-bool node_gone_stale(struct node *n, const struct doc_shard *doc);
+bool node_gone_stale(struct node *n, const struct cache_view *view, const struct doc_shard *doc);
+/* Whether a copy for a split must wait for what is left of an earlier one's shard. */
+bool node_gone_before(struct node *n, const struct cache_view *view, const struct doc_split *doc);
 
 #endif

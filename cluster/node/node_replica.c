@@ -260,7 +260,7 @@ void node_replicas_look(struct node *n) {
     struct node_replica *r = doc ? node_replica_of(n, doc->collection, doc->number) : NULL;
     if (coll && r)
       replica_claim(r, all[i]);
-    else if (coll && !n->removing && !node_gone_stale(n, doc)) /* its folder, perhaps */
+    else if (coll && !n->removing && !node_gone_stale(n, view, doc)) /* its folder, perhaps */
       replica_open(n, doc, coll);
     for (uint32_t k = 0; coll && k < doc->n_replicas; k++)
       node_net_know(n, doc->replicas[k].node);

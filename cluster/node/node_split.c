@@ -12,6 +12,7 @@
 static const int64_t split_limit_us = 2000000, split_again_us = 200000;
 static const int64_t split_failed_us = 1000000; /* before what has failed here is tried again */
 static const int64_t split_fenced_us = 60000000; /* that copies are waited for */
+static const int64_t split_held_us = 10000000;   /* that the new shard is, to lead itself */
 /* After so much silence the metadata store is asked, and waited for, while nothing is written. */
 static const int64_t split_silent_us = 1000000, split_away_us = 5000000;
 
@@ -204,19 +205,26 @@ static void split_commit(struct split_step *s) {
 
 /* Nothing is written while copies are made: as long as that is possible it is given up. Behind the
    document's `planned` only the log can: it has CANCEL. */
-static void split_give_up(struct node_replica *r, const struct cache_entry *entry,
-                          const char *why) {
+static void split_give_up(struct node_replica *r, const struct cache_view *view,
+                          const struct cache_entry *entry, const char *why) {
   struct doc_split doc = *(const struct doc_split *)entry->doc;
+  const struct cache_entry *child = cache_find(view, DOC_PATH_SHARD, r->collection, doc.child);
   struct split_step step;
-  node_log(r->node, "shard %u/%u: split %llu is given up: %s", r->collection, r->number,
-           (unsigned long long)doc.id, why);
+  if (!r->split_why) /* or it was said */
+    node_log(r->node, "shard %u/%u: split %llu is given up: %s", r->collection, r->number,
+             (unsigned long long)doc.id, why);
   doc.step = DOC_SPLIT_CANCELLED;
   split_begin(&step, r, entry, &doc);
+  struct meta_bytes key = split_compare(&step, DOC_PATH_SHARD, r->collection, doc.child,
+                                        META_CREATE, child ? child->create : 0);
+  if (child)
+    step.puts[step.n_puts++] = (struct meta_op){.kind = META_DELETE, .key = key};
   split_commit(&step);
 }
 
 /* A copy that failed is tried again; a member without which it cannot go on gives it up then. */
-static bool split_failed(struct node_replica *r, const struct cache_entry *entry) {
+static bool split_failed(struct node_replica *r, const struct cache_view *view,
+                         const struct cache_entry *entry) {
   const char *why = machine_fork_why(r->machine);
   if (!*why) {
     r->fork_tries = 0;
@@ -226,7 +234,7 @@ static bool split_failed(struct node_replica *r, const struct cache_entry *entry
   bool over = ++r->fork_tries >= SPLIT_TRIES &&
               rep_isr_at(rep_config_of(r->rep), r->node->config.id) >= 0;
   if (over)
-    split_give_up(r, entry, why);
+    split_give_up(r, view, entry, why);
   return over;
 }
 
@@ -251,10 +259,12 @@ static void split_fork(struct node_replica *r, const struct cache_view *view,
   struct split_step step;
   if (r->node->removing) /* the folder, perhaps: its number may have been another split's before */
     return;
+  if (!machine_forked(r->machine, doc.id) && node_gone_before(r->node, view, &doc))
+    return;
   snprintf(mark, sizeof mark, "%u %llu %lld", r->number, (unsigned long long)doc.id,
            (long long)entry->create);
   if (!machine_forked(r->machine, doc.id)) {
-    if (machine_forks(r->machine) || split_failed(r, entry))
+    if (machine_forks(r->machine) || split_failed(r, view, entry))
       return;
     if (r->split_sure != entry->mod) {
       split_ask(r, entry);
@@ -275,17 +285,6 @@ static void split_fork(struct node_replica *r, const struct cache_view *view,
   doc.forks[k] = (struct doc_replica){r->node->config.id, r->node->store};
   doc.n_forks = k < doc.n_forks ? doc.n_forks : k + 1;
   split_begin(&step, r, entry, &doc);
-  split_commit(&step);
-}
-
-/* Nobody can give it up any more, and who is in sync now has a copy. */
-static void split_close(struct node_replica *r, const struct cache_entry *entry) {
-  struct doc_split doc = *(const struct doc_split *)entry->doc;
-  struct split_step step;
-  doc.step = DOC_SPLIT_RELEASING;
-  split_begin(&step, r, entry, &doc);
-  split_compare(&step, DOC_PATH_SHARD, r->collection, r->number, META_MOD,
-                (int64_t)rep_config_of(r->rep)->rev);
   split_commit(&step);
 }
 
@@ -316,8 +315,58 @@ static char *split_child(const struct node_replica *r, const struct cache_view *
   return doc_shard_write(&doc, n);
 }
 
-static char *split_slots(const struct node_replica *r, const struct doc_slots *now,
-                         const struct doc_split *split, size_t *n) {
+static void split_put_child(struct split_step *s, const struct cache_view *view,
+                            const struct doc_split *doc) {
+  size_t n;
+  struct meta_bytes key =
+      split_compare(s, DOC_PATH_SHARD, s->r->collection, doc->child, META_CREATE, 0);
+  char *text = split_child(s->r, view, doc, &n);
+  split_put(s, key, text, n);
+}
+
+/* No operator can give it up any more, and who is in sync now has a copy: the child's replicas open
+   these, so that it can be written once the rows are its own. */
+static void split_close(struct node_replica *r, const struct cache_view *view,
+                        const struct cache_entry *entry) {
+  struct doc_split doc = *(const struct doc_split *)entry->doc;
+  struct split_step step;
+  doc.step = DOC_SPLIT_RELEASING;
+  split_begin(&step, r, entry, &doc);
+  split_compare(&step, DOC_PATH_SHARD, r->collection, r->number, META_MOD,
+                (int64_t)rep_config_of(r->rep)->rev);
+  split_put_child(&step, view, &doc);
+  split_commit(&step);
+}
+
+/* Whether the child leads itself, as far as its replica here knows. It is not waited for for ever.
+ */
+static bool split_child_leads(struct node_replica *r, const struct cache_view *view,
+                              uint32_t child) {
+  struct node_replica *c = node_replica_of(r->node, r->collection, child);
+  struct rep_info info = {0};
+  if (c && c->rep)
+    rep_info(c->rep, &info);
+  if (info.serving || info.fresh_at || !cache_find(view, DOC_PATH_SHARD, r->collection, child))
+    return true;
+  if (!r->held_us)
+    r->held_us = r->node->now_us;
+  return r->node->now_us - r->held_us >= split_held_us;
+}
+
+bool node_split_released(const struct node_replica *r, const struct doc_split *split) {
+  const struct rep_split_plan plan = split_plan(split);
+  const struct rep_split s = machine_split(r->machine);
+  return rep_split_released(&plan, &s);
+}
+
+char *node_split_coll(const struct doc_coll *now, size_t *n) {
+  struct doc_coll more = *now;
+  more.shards++;
+  return doc_coll_write(&more, n);
+}
+
+char *node_split_slots(const struct node_replica *r, const struct doc_slots *now,
+                       const struct doc_split *split, size_t *n) {
   const uint64_t generation = machine_split(r->machine).generation;
   struct doc_slots slots = {.n = now->n, .shard = malloc(now->n * sizeof *now->shard)};
   bool good = slots.shard && now->n == split->n && generation <= UINT32_MAX;
@@ -339,40 +388,39 @@ static void split_map(struct node_replica *r, const struct cache_view *view,
   const struct cache_entry *coll = cache_find(view, DOC_PATH_COLL, r->collection, 0);
   struct doc_split doc = *(const struct doc_split *)entry->doc;
   struct split_step step;
-  size_t n[3] = {0, 0, 0};
+  size_t n[2] = {0, 0};
   if (!slots || !slots->doc || !coll || !coll->doc) {
     r->split_us = r->node->now_us + split_failed_us;
     split_said(r, split_bad);
     return;
   }
-  struct doc_coll more = *(const struct doc_coll *)coll->doc;
-  more.shards++;
   doc.step = DOC_SPLIT_DONE;
   split_begin(&step, r, entry, &doc);
   struct meta_bytes key =
       split_compare(&step, DOC_PATH_SLOTS, r->collection, 0, META_MOD, slots->mod);
-  char *text = split_slots(r, slots->doc, &doc, &n[0]);
+  char *text = node_split_slots(r, slots->doc, &doc, &n[0]);
   split_put(&step, key, text, n[0]);
   key = split_compare(&step, DOC_PATH_COLL, r->collection, 0, META_MOD, coll->mod);
-  text = doc_coll_write(&more, &n[1]);
+  text = node_split_coll(coll->doc, &n[1]);
   split_put(&step, key, text, n[1]);
-  key = split_compare(&step, DOC_PATH_SHARD, r->collection, doc.child, META_CREATE, 0);
-  text = split_child(r, view, &doc, &n[2]);
-  split_put(&step, key, text, n[2]);
-  node_log(r->node, "shard %u/%u: split %llu, shard %u is put on the map", r->collection, r->number,
-           (unsigned long long)doc.id, doc.child);
+  if (!cache_find(view, DOC_PATH_SHARD, r->collection, doc.child))
+    split_put_child(&step, view, &doc); /* a node of before has closed it */
+  if (!r->split_why) /* or it was said */
+    node_log(r->node, "shard %u/%u: split %llu, shard %u is put on the map", r->collection,
+             r->number, (unsigned long long)doc.id, doc.child);
   split_commit(&step);
 }
 
 /* The primary waits for copies: not for ever. */
-static void split_wait(struct node_replica *r, const struct cache_entry *entry, bool fenced) {
+static void split_wait(struct node_replica *r, const struct cache_view *view,
+                       const struct cache_entry *entry, bool fenced) {
   const struct doc_split *doc = entry->doc;
   const int64_t now_us = r->node->now_us;
   bool waits = fenced && doc->step == DOC_SPLIT_PLANNED;
   if (!waits || !r->fenced_us)
     r->fenced_us = waits ? now_us : 0;
   else if (now_us - r->fenced_us >= split_fenced_us)
-    split_give_up(r, entry, "some have made no copy");
+    split_give_up(r, view, entry, "some have made no copy");
 }
 
 /* Whether the metadata store, without which no copy counts, is away while nothing is written. Then
@@ -399,7 +447,7 @@ static void split_lead(struct node_replica *r, const struct cache_view *view,
   switch (next) {
     case REP_SPLIT_APPEND_FENCE:
       if (!split_append(r, view, REP_SPLIT_FENCE, id, why))
-        split_give_up(r, entry, why);
+        split_give_up(r, view, entry, why);
       break;
     case REP_SPLIT_APPEND_RELEASE:
       if (!split_append(r, view, REP_SPLIT_RELEASE, id, why))
@@ -409,9 +457,9 @@ static void split_lead(struct node_replica *r, const struct cache_view *view,
     case REP_SPLIT_APPEND_CANCEL:
       split_append(r, view, REP_SPLIT_CANCEL, machine_split(r->machine).id, why);
       break;
-    case REP_SPLIT_CLOSE: split_close(r, entry); break;
+    case REP_SPLIT_CLOSE: split_close(r, view, entry); break;
     case REP_SPLIT_MAP: split_map(r, view, entry); break;
-    case REP_SPLIT_GIVE_UP: split_give_up(r, entry, "its log says so"); break;
+    case REP_SPLIT_GIVE_UP: split_give_up(r, view, entry, "its log says so"); break;
     case REP_SPLIT_NOTHING: break;
   }
 }
@@ -429,7 +477,11 @@ void node_split_tick(struct node_replica *r, const struct cache_view *view) {
   rep_info(r->rep, &info);
   if (info.serving)
     next = rep_split_next(&plan, &s, r->split_pending, rep_config_of(r->rep));
-  split_wait(r, entry, info.serving && s.fenced);
+  if (next != REP_SPLIT_APPEND_RELEASE)
+    r->held_us = 0;
+  else if (!split_child_leads(r, view, ((const struct doc_split *)entry->doc)->child))
+    next = REP_SPLIT_NOTHING;
+  split_wait(r, view, entry, info.serving && s.fenced);
   if (r->splitting)
     return;
   if (info.serving && split_cut_off(r, next, &s))

@@ -58,12 +58,18 @@ static enum rep_split_do split_planned(const struct rep_split_plan *plan,
   return PLANT(SPLIT_MAP_EARLY, REP_SPLIT_CLOSE, REP_SPLIT_MAP);
 }
 
-/* The log of who leads has the fence by now, but for one that was made to lead with less: then it
-   has no release either, and never will. */
+bool rep_split_released(const struct rep_split_plan *plan, const struct rep_split *s) {
+  return plan->step == REP_SPLIT_RELEASING && s->id == plan->id && !s->cancelled &&
+         PLANT(SPLIT_TOLD_EARLY, !s->fenced, true);
+}
+
+/* The log of who leads has the fence by now, but for one that was made to lead with less. The lost
+   log may have had the release, and the child what was written since: it goes on, with no copies to
+   be made. */
 static enum rep_split_do split_releasing(const struct rep_split_plan *plan,
                                          const struct rep_split *s) {
   if (s->id < plan->id)
-    return s->fenced ? REP_SPLIT_APPEND_CANCEL : REP_SPLIT_GIVE_UP;
+    return s->fenced ? REP_SPLIT_APPEND_CANCEL : REP_SPLIT_APPEND_FENCE;
   if (s->fenced)
     return REP_SPLIT_APPEND_RELEASE;
   return PLANT(SPLIT_MAP_ENDED, s->cancelled, false) ? REP_SPLIT_GIVE_UP : REP_SPLIT_MAP;

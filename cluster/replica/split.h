@@ -50,10 +50,11 @@ enum rep_split_do {
   REP_SPLIT_NOTHING,       /* or wait, for replicas to make their copies */
   REP_SPLIT_APPEND_FENCE,
   REP_SPLIT_APPEND_CANCEL,
-  REP_SPLIT_CLOSE,         /* planned -> releasing, by a transaction that compares the plan */
+  REP_SPLIT_CLOSE,         /* planned -> releasing, with the child's record: its replicas open */
   REP_SPLIT_APPEND_RELEASE,
-  REP_SPLIT_MAP,           /* releasing -> done, with the map and the child's record */
-  REP_SPLIT_GIVE_UP        /* planned, releasing -> cancelled: by the log nothing comes of it */
+  REP_SPLIT_MAP,           /* releasing -> done, with the map */
+  REP_SPLIT_GIVE_UP        /* planned, releasing -> cancelled, and the child's record goes: by the
+                              log nothing comes of it */
 };
 
 enum rep_split_do rep_split_next(const struct rep_split_plan *plan, const struct rep_split *s,
@@ -62,6 +63,9 @@ enum rep_split_do rep_split_next(const struct rep_split_plan *plan, const struct
    for long may append CANCEL, so that writes go on. Whichever of CANCEL and RELEASE is in the log
    first decides, whatever the document says by then. */
 bool rep_split_may_end(enum rep_split_do next, const struct rep_split *s, bool pending);
+/* Whether the moved rows are the child's, though the documents do not have the map yet: whoever
+   knows tells it, so that nobody waits for the metadata store. */
+bool rep_split_released(const struct rep_split_plan *plan, const struct rep_split *s);
 /* Whether an operator may give it up. */
 bool rep_split_may_cancel(const struct rep_split_plan *plan);
 /* Whether a replica is to make its copy now: its data is that of the fence, and stays so. */

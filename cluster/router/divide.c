@@ -9,11 +9,14 @@
 #include "router/result.h"
 #include "router/state.h"
 
-bool divide_needed(const struct router_map *old, const struct router_map *now) {
-  for (uint32_t i = 0; i < now->n_shards; i++)
-    if (doc_slots_generation(&old->slots, i) != doc_slots_generation(&now->slots, i))
-      return true;
-  return false;
+int divide_order(const struct router_map *old, const struct router_map *now) {
+  uint32_t n = old->n_shards > now->n_shards ? old->n_shards : now->n_shards;
+  int order = 0;
+  for (uint32_t i = 0; i < n && order >= 0; i++) {
+    uint32_t had = doc_slots_generation(&old->slots, i), has = doc_slots_generation(&now->slots, i);
+    order = has < had ? -1 : has > had ? 1 : order;
+  }
+  return order;
 }
 
 /* Which shards have slots that were the shard's. */

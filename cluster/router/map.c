@@ -191,6 +191,16 @@ static const struct doc_coll *map_named(const struct cache_view *view, const cha
   return NULL;
 }
 
+/* The new shard of a split that is under way, whose rows are not its own yet; UINT32_MAX: none. */
+static uint32_t map_heir(const struct cache_view *view, uint32_t collection) {
+  size_t n;
+  const struct cache_entry *const *splits = cache_all(view, DOC_PATH_SPLIT, collection, &n);
+  for (size_t i = 0; i < n; i++)
+    if (doc_split_open(splits[i]->doc))
+      return ((const struct doc_split *)splits[i]->doc)->child;
+  return UINT32_MAX;
+}
+
 bool router_map_documents(const struct cache_view *view, const char *name, struct wire_mem *mem,
                           const struct wire_document **out, uint32_t *n) {
   static const enum doc_kind kinds[] = {DOC_PATH_NODE, DOC_PATH_COLL, DOC_PATH_SLOTS,
@@ -208,12 +218,13 @@ bool router_map_documents(const struct cache_view *view, const char *name, struc
   struct wire_document *documents = wire_mem_get(mem, total, sizeof *documents);
   if (!documents || total > WIRE_DOCUMENTS)
     return false;
+  const uint32_t heir = map_heir(view, coll->id);
   *n = 0;
   *out = documents;
   for (size_t k = 0; k < MAP_KINDS; k++)
     for (size_t i = 0; i < counts[k]; i++) {
       const struct cache_entry *e = found[k][i];
-      if (e->status == DOC_OK)
+      if (e->status == DOC_OK && (e->kind != DOC_PATH_SHARD || e->b != heir))
         documents[(*n)++] =
             (struct wire_document){e->kind, e->a, e->b, e->mod, e->text.data, e->text.n};
     }

@@ -142,7 +142,8 @@ static void router_divide(struct router *r, struct coll_state *c, const struct r
 
 bool router_set_map(struct router *r, struct router_map *map) {
   struct coll_state *c = state_coll(r, map->coll.id);
-  if (c && c->map->revision > map->revision)
+  int order = c ? divide_order(c->map, map) : 0;
+  if (order < 0 || (c && !order && c->map->revision > map->revision))
     return true;
   if (!c) {
     c = calloc(1, sizeof *c);
@@ -157,7 +158,7 @@ bool router_set_map(struct router *r, struct router_map *map) {
   }
   struct router_map *old = c->map;
   c->map = router_map_share(map);
-  if (old && divide_needed(old, map))
+  if (order)
     router_divide(r, c, old);
   router_map_drop(old);
   return true;

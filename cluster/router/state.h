@@ -166,7 +166,7 @@ void part_lost(struct router *r, struct part *p, uint32_t which, int64_t now_us)
 
 /* divide.c: whether a shard's slots differ; the numbers of new shards, which go on where those of
    their slots' former shards are; and a request under way. */
-bool divide_needed(const struct router_map *old, const struct router_map *now);
+int divide_order(const struct router_map *old, const struct router_map *now);
 void divide_numbers(struct coll_state *coll, const struct router_map *old);
 void divide_request(struct router *r, struct request *q, const struct router_map *old);
 

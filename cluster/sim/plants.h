@@ -62,7 +62,8 @@
   P(SPLIT_FEW_FORKS, "one copy of what moves is enough")                           \
   P(SPLIT_CANCEL_LATE, "a split is given up when the rows may have gone")           \
   P(SPLIT_COPY_LATE, "what a release that was cut off has left is copied")         \
-  P(SPLIT_MAP_ENDED, "a split that the log has given up is put on the map")
+  P(SPLIT_MAP_ENDED, "a split that the log has given up is put on the map")         \
+  P(SPLIT_TOLD_EARLY, "the new map is told before the rows have changed hands")
 
 enum sim_plant {
   PLANT_NONE,

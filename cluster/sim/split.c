@@ -65,10 +65,17 @@ void sp_append(struct sp_world *w, enum sp_shard_name shard, struct sp_entry e) 
 
 /* ---- Replication, which is taken for granted ---- */
 
+/* Whether the node has a replica of the shard as its record is now: one of a child whose split came
+   to nothing is another's. */
+static bool sp_has(const struct sp_world *w, uint32_t node, enum sp_shard_name shard) {
+  const struct sp_replica *r = &w->nodes[node].replicas[shard];
+  return r->has && r->of == w->shards[shard].of;
+}
+
 static uint32_t sp_members(const struct sp_world *w, enum sp_shard_name shard) {
   uint32_t n = 0;
   for (uint32_t i = 1; i <= SP_NODES; i++)
-    n += w->nodes[i].up && w->nodes[i].replicas[shard].has;
+    n += w->nodes[i].up && sp_has(w, i, shard);
   return n;
 }
 
@@ -106,7 +113,7 @@ static void sp_commit(struct sp_world *w, enum sp_shard_name shard) {
 static void sp_elect(struct sp_world *w, enum sp_shard_name shard) {
   struct sp_shard *s = &w->shards[shard];
   uint32_t node = 1 + (uint32_t)sp_below(w, SP_NODES);
-  if (s->leader || !s->there || !w->nodes[node].up || !w->nodes[node].replicas[shard].has)
+  if (s->leader || !s->there || !w->nodes[node].up || !sp_has(w, node, shard))
     return;
   bool enough = sp_members(w, shard) >= SP_MIN_ISR;
   uint64_t kept = enough ? sp_below(w, s->n - s->commit + 1) : 0;
@@ -163,7 +170,7 @@ static bool sp_child_spared(const struct sp_world *w, uint32_t node) {
     const struct sp_node *n = &w->nodes[i];
     for (uint32_t k = 0; k < plan->n_forks && i != node; k++)
       spared |= plan->forks[k].node == i && rep_same_store(plan->forks[k].store, n->store);
-    spared |= i != node && n->replicas[SP_CHILD].has;
+    spared |= i != node && sp_has(w, i, SP_CHILD);
   }
   return spared;
 }
@@ -190,6 +197,7 @@ static void sp_restore(struct sp_world *w, uint32_t node, enum sp_shard_name sha
   if (!w->nodes[node].up || r->has || !leading)
     return;
   r->has = true;
+  r->of = w->shards[shard].of;
   r->now = r->durable = *leading;
 }
 
@@ -199,16 +207,23 @@ static struct rep_member sp_self(const struct sp_world *w, uint32_t node) {
   return (struct rep_member){node, w->nodes[node].store};
 }
 
+static void sp_set(struct sp_world *w, struct sp_docs docs) {
+  struct sp_shard *child = &w->shards[SP_CHILD];
+  docs.mod++;
+  w->docs = docs;
+  if (child->of != docs.child)
+    *child = (struct sp_shard){.of = docs.child};
+}
+
 /* Puts documents if nothing has changed since the node has looked; it may not hear of it. */
 static bool sp_put(struct sp_world *w, uint32_t node, struct sp_docs docs) {
   if (docs.mod != w->docs.mod)
     return false;
   if (sp_below(w, 3) == 0)
     w->before = w->docs;
-  docs.mod++;
-  w->docs = docs;
+  sp_set(w, docs);
   if (sp_below(w, 3))
-    w->nodes[node].view = docs;
+    w->nodes[node].view = w->docs;
   return true;
 }
 
@@ -216,10 +231,8 @@ static bool sp_put(struct sp_world *w, uint32_t node, struct sp_docs docs) {
 static void sp_late(struct sp_world *w) {
   if (!w->ending && sp_below(w, 10))
     return;
-  if (w->late.mod && w->late.mod == w->docs.mod) {
-    w->late.mod++;
-    w->docs = w->late;
-  }
+  if (w->late.mod && w->late.mod == w->docs.mod)
+    sp_set(w, w->late);
   w->late.mod = 0;
 }
 
@@ -252,6 +265,7 @@ static void sp_fork(struct sp_world *w, uint32_t node) {
 
 static void sp_map(struct sp_world *w, uint32_t node, struct sp_docs docs) {
   docs.plan.step = REP_SPLIT_DONE;
+  docs.child = docs.plan.id;
   docs.moved = true;
   docs.generation[SP_PARENT]++;
   docs.generation[SP_CHILD] = 1;
@@ -280,6 +294,9 @@ static void sp_lead(struct sp_world *w) {
   const struct rep_config c = sp_config(w);
   struct sp_entry e = {.id = docs.plan.id};
   enum rep_split_do next = rep_split_next(&docs.plan, &d->split, sp_pending(s), &c);
+  if (next == REP_SPLIT_APPEND_RELEASE && !w->ending &&
+      sp_below(w, w->shards[SP_CHILD].leader ? 8 : 20))
+    next = REP_SPLIT_NOTHING; /* the child does not lead itself yet, as far as is known here */
   if (rep_split_may_end(next, &d->split, sp_pending(s)) && !w->ending && sp_below(w, 15) == 0) {
     w->result->ended++;
     next = REP_SPLIT_APPEND_CANCEL;
@@ -293,6 +310,7 @@ static void sp_lead(struct sp_world *w) {
       break;
     case REP_SPLIT_CLOSE:
       docs.plan.step = REP_SPLIT_RELEASING;
+      docs.child = docs.plan.id;
       if (!w->late.mod && sp_below(w, 3) == 0)
         w->late = docs;
       else if (!w->late.mod)
@@ -300,6 +318,7 @@ static void sp_lead(struct sp_world *w) {
       return;
     case REP_SPLIT_GIVE_UP:
       docs.plan.step = REP_SPLIT_CANCELLED;
+      docs.child = 0;
       sp_put(w, s->leader, docs);
       return;
     case REP_SPLIT_MAP: sp_map(w, s->leader, docs); return;
@@ -308,19 +327,25 @@ static void sp_lead(struct sp_world *w) {
   sp_append(w, SP_PARENT, e);
 }
 
-/* Where the map has the child and there is a copy for it, its replica is opened. */
+/* Where the child has a record and there is a copy for it, its replica is opened; it goes with the
+   record. */
 static void sp_open_child(struct sp_world *w, uint32_t node) {
   struct sp_node *n = &w->nodes[node];
   struct sp_replica *r = &n->replicas[SP_CHILD];
   struct sp_shard *s = &w->shards[SP_CHILD];
   const struct rep_split_plan *plan = &n->view.plan;
-  bool member = false;
+  bool member = false, late = plan->id == r->of && plan->step == REP_SPLIT_CANCELLED;
+  if (n->up && r->has && (plan->id > r->of || late))
+    *r = (struct sp_replica){.has = false};
   for (uint32_t i = 0; i < plan->n_forks; i++)
     member |= plan->forks[i].node == node && rep_same_store(plan->forks[i].store, n->store);
-  if (!n->up || !n->view.moved || r->has || !member || n->forked != plan->id)
+  if (!n->up || !n->view.child || r->has || !member || n->forked != plan->id)
     return;
   r->has = true;
+  r->of = n->view.child;
   r->now = r->durable = n->fork;
+  if (r->of != s->of)
+    return; /* by an old view */
   if (!s->there)
     s->truth = n->fork;
   else if (!s->n && memcmp(s->truth.values, n->fork.values, sizeof s->truth.values) != 0)
@@ -336,7 +361,8 @@ static void sp_operator(struct sp_world *w) {
     d->mod++;
   } else if (!over && !w->ending && rep_split_may_cancel(&d->plan) && sp_below(w, 40) == 0) {
     d->plan.step = REP_SPLIT_CANCELLED;
-    d->mod++;
+    d->child = 0;
+    sp_set(w, *d);
     w->result->cancelled++;
   }
 }
@@ -359,7 +385,7 @@ static void sp_node_turn(struct sp_world *w, uint32_t node, enum sp_shard_name s
   struct sp_replica *r = &n->replicas[shard];
   switch (n->up ? sp_below(w, 8) : 8) {
     case 0:
-      if (r->has && r->now.seq < w->shards[shard].commit)
+      if (sp_has(w, node, shard) && r->now.seq < w->shards[shard].commit)
         sp_apply(&r->now, w->writes, &w->shards[shard].log[r->now.seq]);
       break;
     case 1: r->durable = r->now; break;
@@ -392,7 +418,7 @@ static void sp_check_end(struct sp_world *w) {
   for (int k = 0; k < SP_SHARDS; k++)
     for (uint32_t i = 1; i <= SP_NODES; i++) {
       struct sp_replica *r = &w->nodes[i].replicas[k];
-      if (!r->has)
+      if (!sp_has(w, i, (enum sp_shard_name)k))
         continue;
       sp_catch_up(w, (enum sp_shard_name)k, i);
       if (memcmp(r->now.values, w->shards[k].truth.values, sizeof r->now.values) != 0)

@@ -10,15 +10,28 @@ static enum sp_shard_name client_shard_of(const struct sp_client *c, uint32_t ke
   return c->map.moved && key >= SP_MOVED ? SP_CHILD : SP_PARENT;
 }
 
-/* Some node's view of the documents. The child goes on with the parent's numbers, for it has its op
-   ids; what was sent to the parent keeps its own. */
+/* Some node's view of the documents, with what it knows of the split by its data. */
+static struct sp_docs client_told(const struct sp_node *n) {
+  struct sp_docs docs = n->view;
+  const struct sp_replica *r = &n->replicas[SP_PARENT];
+  if (n->up && r->has && rep_split_released(&docs.plan, &r->now.split)) {
+    docs.moved = true;
+    docs.generation[SP_PARENT] = r->now.split.generation;
+    docs.generation[SP_CHILD] = 1;
+  }
+  return docs;
+}
+
+/* No generation falls. The child goes on with the parent's numbers, for it has its op ids; what was
+   sent to the parent keeps its own. */
 static void client_refresh(struct sp_world *w, struct sp_client *c) {
-  const struct sp_docs *view = &w->nodes[1 + sp_below(w, SP_NODES)].view;
-  if (view->mod <= c->map.mod)
+  const struct sp_docs docs = client_told(&w->nodes[1 + sp_below(w, SP_NODES)]);
+  uint64_t now = docs.generation[SP_PARENT], had = c->map.generation[SP_PARENT];
+  if (now < had || (now == had && docs.mod <= c->map.mod))
     return;
-  if (view->moved && !c->map.moved)
+  if (docs.moved && !c->map.moved)
     c->next[SP_CHILD] = c->next[SP_PARENT];
-  c->map = *view;
+  c->map = docs;
   c->shard = SP_PARENT; /* a search begins anew, with all shards of the new map */
 }
 

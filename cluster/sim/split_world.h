@@ -38,6 +38,7 @@ struct sp_entry {
 
 struct sp_shard {
   bool there;
+  uint64_t of; /* the child: the split that its record is of; 0: it has none */
   struct sp_entry log[SP_LOG];
   uint64_t n, commit;
   uint32_t leader;      /* 0: none */
@@ -47,12 +48,14 @@ struct sp_shard {
 struct sp_docs {
   uint64_t mod;
   struct rep_split_plan plan;
-  bool moved; /* the map: the moved keys are the child's */
+  uint64_t child; /* the split that the child's record is of; 0: there is none */
+  bool moved;     /* the map: the moved keys are the child's */
   uint64_t generation[SP_SHARDS];
 };
 
 struct sp_replica {
   bool has; /* data; false: its disk is new, or the child is not here yet */
+  uint64_t of; /* the child: the split that it was opened for */
   struct sp_data now, durable;
 };
 

@@ -10,7 +10,7 @@
 #include "replica/types.h"
 #include "wire/message.h"
 
-enum { RIG_CLIENT = 1, RIG_COLLECTION = 1, RIG_AGO_S = 7200 };
+enum { RIG_CLIENT = 1, RIG_AGO_S = 7200 };
 
 static const char rig_schema[] =
     "{\"fields\": [{\"name\": \"id\", \"type\": \"INT64\", \"primary_key\": true},"
@@ -44,11 +44,13 @@ void rig_node_start(struct rig *r, int node) {
 }
 
 void rig_node_kill(struct rig *r, int node) {
+  int status = 0;
   if (r->pid[node] <= 0)
     return;
   kill(r->pid[node], SIGKILL);
   fault_proxy_down(r->proxy, node, true);
-  waitpid(r->pid[node], NULL, 0);
+  waitpid(r->pid[node], &status, 0);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL); /* not by a sanitizer */
   r->pid[node] = 0;
 }
 

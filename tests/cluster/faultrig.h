@@ -12,7 +12,7 @@
 #include "cluster/faultproxy.h"
 #include "ctl/session.h"
 
-enum { RIG_NODES = 5, RIG_ETCD_END = RIG_NODES + 1, RIG_DIM = 4 };
+enum { RIG_NODES = 5, RIG_ETCD_END = RIG_NODES + 1, RIG_DIM = 4, RIG_COLLECTION = 1 };
 
 struct rig_config {
   int nodes;

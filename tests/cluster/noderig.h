@@ -64,8 +64,10 @@ static inline void tn_start_node(struct tn *t, int i) {
 }
 
 static inline void tn_kill_node(struct tn *t, int i) {
+  int status = 0;
   kill(t->pids[i], SIGKILL);
-  waitpid(t->pids[i], NULL, 0);
+  waitpid(t->pids[i], &status, 0);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL); /* not by a sanitizer */
 }
 
 /* Has the document of the cluster ask for this version of all nodes. */
@@ -200,9 +202,15 @@ static inline bool tn_read(struct tn *t, int64_t id) {
   return true;
 }
 
+/* A load, not all that the machine could bear. */
+static inline void tn_pace(int ms) {
+  const struct timespec pause = {0, ms * 1000000L};
+  nanosleep(&pause, NULL);
+}
+
 static inline void *tn_reader(void *arg) {
   struct tn *t = arg;
-  for (int64_t id = 0; !t->stop; id = (id + 7) % TN_KEYS)
+  for (int64_t id = 0; !t->stop; id = (id + 7) % TN_KEYS, tn_pace(3))
     t->reads += tn_read(t, id);
   return NULL;
 }
@@ -210,9 +218,8 @@ static inline void *tn_reader(void *arg) {
 /* Until so many writes more were acknowledged. */
 static inline void tn_await(struct tn *t, unsigned more) {
   unsigned until = t->writes + more;
-  const struct timespec pause = {0, 2000000};
   while (t->writes < until)
-    nanosleep(&pause, NULL);
+    tn_pace(2);
 }
 
 static inline bool tn_long(void) { return getenv("VDB_N") != NULL; }

@@ -447,8 +447,10 @@ static void nt_frame(void *arg, struct net_conn *conn, struct frame *frame) {
   r->m.kind = WIRE_ANSWER;
   r->m.has = WIRE_HAS(WIRE_RESULT);
   node->asked++;
+  nt->silent |= ask.kind == WIRE_QUERY && nt->queries_most && nt->queries >= nt->queries_most;
   bool mute = ask.has & WIRE_HAS(WIRE_TARGET) && nt->mute & 1u << ask.target.shard;
   if (!nt->silent && !mute && ask.kind != WIRE_CANCEL) {
+    nt->queries += ask.kind == WIRE_QUERY;
     if (ask.kind == WIRE_MAP)
       nt_map(nt, &ask, &r->m);
     else if (ask.kind == WIRE_LIST)

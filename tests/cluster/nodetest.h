@@ -36,6 +36,8 @@ struct nt {
   pthread_mutex_t mutex; /* of everything below; the thread has it but while it waits */
   bool closing;
   bool silent;        /* requests are read and not answered */
+  uint64_t queries;   /* that were answered */
+  uint64_t queries_most; /* after so many it falls silent; 0: it does not */
   uint32_t mute;      /* a bit for each shard of which no request is answered */
   uint32_t loaded;    /* a bit for each shard that has too much to do */
   const char *folder; /* of certificates; NULL: no TLS */

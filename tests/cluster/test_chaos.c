@@ -268,11 +268,8 @@ static void chaos_faults(struct chaos *c, int faults, unsigned step) {
       last->set(c, last_node, false);
     last = &chaos_mild[(first + i) % CHAOS_MILD];
     last_node = chaos_victim(c);
-    bool no_etcd = hard->set == chaos_etcd_quorum || hard->set == chaos_cut_etcd;
     if (hard->set == chaos_etcd_quorum && last->set == chaos_etcd_member)
       last = chaos_mild; /* the third member is the last one */
-    if (no_etcd && last->set == chaos_split)
-      last = chaos_mild; /* a split goes on, and its writes with it, when there is metadata */
     fault_node_say("%s, node %d, %u writes so far", last->name, last_node, c->writes);
     last->set(c, last_node, true);
     chaos_await(c, step);

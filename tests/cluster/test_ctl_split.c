@@ -62,6 +62,18 @@ static void test_split(void **state) {
   assert_non_null(strstr(text, "is being moved"));
   assert_int_equal(tc_type(&t, "split --collection rows --shard 1", text, sizeof text), 0);
   assert_int_equal(tc_split(&t, 1).child, 2);
+  shard = tc_shard(&t);
+  shard.number = 2;
+  struct doc_path path = doc_path(tc_cluster, DOC_PATH_SHARD, 1, 2);
+  size_t n;
+  bool held;
+  char *document = doc_shard_write(&shard, &n);
+  assert_int_equal(ctl_put(&t.nodes, path, document, n, 0, &held), CTL_OK);
+  free(document);
+  tc_settle(&t);
+  snprintf(line, sizeof line, "move --collection rows --shard 2 --target-node %u", other);
+  assert_int_equal(tc_type(&t, line, text, sizeof text), 1); /* it may go again */
+  assert_non_null(strstr(text, "is being split"));
   tc_end(&t);
 }
 

@@ -344,6 +344,49 @@ static void test_away(void **state) {
   te_close(t);
 }
 
+/* The nodes fall silent while all is copied: then it goes on where it was, and what has
+   gone meanwhile of the rows that it had by then goes here, too. */
+static void test_resumed(void **state) {
+  enum { ROWS = 2000, PAGES = 4 };
+  static int64_t ids[ROWS];
+  static const char *owners[ROWS];
+  static float v[2 * ROWS];
+  (void)state;
+  struct te *t = te_open(3, "");
+  vecdb_collection *rows;
+  uint64_t n = 0;
+  for (int64_t i = 0; i < ROWS; i++) {
+    ids[i] = TE_KEYS + i;
+    owners[i] = te_owners[0];
+    v[2 * i] = 1;
+  }
+  const vecdb_column columns[] = {{.field = "id", .data = ids},
+                                  {.field = "owner", .data = owners},
+                                  {.field = "v", .data = v, .dim = 2}};
+  const vecdb_batch batch = {sizeof batch, sizeof *columns, columns, 3, ROWS};
+  assert_int_equal(vecdb_client_upsert(t->client, "docs", &batch, NULL, NULL), VECDB_OK);
+  pthread_mutex_lock(&t->nt.mutex);
+  t->nt.queries_most = PAGES / 2 * NT_SHARDS;
+  pthread_mutex_unlock(&t->nt.mutex);
+  assert_int_equal(te_begin(t, 3000), VECDB_OK);
+  assert_int_not_equal(edge_sync(t->edge, NULL), VECDB_OK);
+  assert_false(te_info(t).whole);
+  pthread_mutex_lock(&t->nt.mutex);
+  t->nt.silent = false;
+  t->nt.queries_most = 0;
+  pthread_mutex_unlock(&t->nt.mutex);
+  const vecdb_keys gone = {ids, NULL, 1};
+  assert_int_equal(vecdb_client_delete(t->client, "docs", &gone, NULL, NULL, NULL), VECDB_OK);
+  te_sync(t);
+  assert_int_equal(vecdb_collection_get(t->db, "docs", &rows, NULL), VECDB_OK);
+  assert_int_equal(vecdb_count(rows, NULL, &n, NULL), VECDB_OK);
+  vecdb_collection_release(rows);
+  assert_int_equal(n, ROWS - 1);
+  assert_int_equal(te_info(t).copies, 1);
+  assert_true(t->nt.queries < (PAGES + PAGES / 2) * NT_SHARDS); /* what a second copy would take */
+  te_close(t);
+}
+
 /* Before the first copy there is nothing to read. */
 static void test_never(void **state) {
   (void)state;
@@ -455,7 +498,8 @@ static void te_replace(struct te *t, uint32_t which, const vecdb_field *field) {
   assert_int_equal(vecdb_close(db, NULL), VECDB_OK);
 }
 
-/* A copy whose fields are not quite those of the cluster is none: all is copied anew. */
+/* A copy whose fields are not quite those of the cluster is none: all is copied anew, also when the
+   power goes meanwhile. */
 static void test_other_form(void **state) {
   (void)state;
   static const struct {
@@ -472,12 +516,19 @@ static void test_other_form(void **state) {
   for (int i = 0; i < 10; i++)
     te_write(t);
   te_put(t, false);
-  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+  for (uint64_t i = 0; i < TEST_SIZES(40, 20, 4); i++) {
     assert_int_equal(te_begin(t, 0), VECDB_OK);
     te_sync(t);
     te_same(t);
     te_end(t);
-    te_replace(t, others[i].place, &others[i].field);
+    te_replace(t, others[i % 4].place, &others[i % 4].field);
+    if (i < 4)
+      continue;
+    simdisk_stop_after(t->disk, te_below(t, 60));
+    if (te_begin(t, 0) == VECDB_OK)
+      (void)edge_sync(t->edge, NULL);
+    te_end(t);
+    simdisk_crash(t->disk, i);
   }
   assert_int_equal(te_begin(t, 0), VECDB_OK);
   te_sync(t);
@@ -573,7 +624,7 @@ int main(void) {
       cmocka_unit_test(test_never),   cmocka_unit_test(test_crashes),
       cmocka_unit_test(test_anew),    cmocka_unit_test(test_other_form),
       cmocka_unit_test(test_known_again), cmocka_unit_test(test_split),
-      cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_refused), cmocka_unit_test(test_resumed),
   };
   signal(SIGPIPE, SIG_IGN);
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,14 +106,18 @@ static void tm_again(struct tm *t, uint64_t seed) {
 }
 
 /* Has a copy made, on a disk that may fail; whether there is one. */
-static bool tm_fork(struct tm *t, const char *folder) {
+static bool tm_fork_of(struct tm *t, const char *folder, uint64_t id) {
   struct wire_out body;
-  tm_split_body(&body, REP_SPLIT_FENCE, 1);
-  machine_fork(t->machine, folder, body.data, body.n, "0 1 7");
+  char mark[32];
+  snprintf(mark, sizeof mark, "0 %u 7", (unsigned)id);
+  tm_split_body(&body, REP_SPLIT_FENCE, id);
+  machine_fork(t->machine, folder, body.data, body.n, mark);
   wire_out_free(&body);
   tm_wait(t);
-  return machine_forked(t->machine, 1);
+  return machine_forked(t->machine, id);
 }
+
+static bool tm_fork(struct tm *t, const char *folder) { return tm_fork_of(t, folder, 1); }
 
 /* The disk fails within so many operations. */
 static void tm_split_life(struct tm *t, uint64_t seed, uint64_t fence, const char *folder,
@@ -254,12 +258,18 @@ static void test_split_cancelled(void **state) {
   assert_int_equal(machine_split(t.machine).id, 1);
   tm_again(&t, 0);
   assert_true(machine_split(t.machine).fenced && machine_split(t.machine).id == 1);
+  assert_true(tm_fork(&t, "c"));
   tm_split_entry(&t, REP_SPLIT_CANCEL, 1);
   tm_split_entry(&t, REP_SPLIT_RELEASE, 1); /* without effect */
   t.rows[t.last] = t.rows[t.last - 1];
-  tm_entry(&t);
+  while (t.last < 40)
+    tm_noop(&t);
+  while (t.last < 46) /* none of these is a split's entry once more */
+    tm_entry(&t);
   tm_split_entry(&t, REP_SPLIT_FENCE, 3);
   assert_true(tm_apply(&t) && tm_is(&t, &t.rows[t.last]));
+  assert_true(tm_fork_of(&t, "c", 3)); /* where that of the first one lies */
+  tm_child_is(&t, "c", t.last);
   assert_true(tm_ship(&t, &u));
   const struct rep_split s = machine_split(u.machine);
   assert_true(s.fenced && s.id == 3 && !s.generation);

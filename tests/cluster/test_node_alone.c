@@ -10,6 +10,7 @@
 #include "ctl/split.h"
 #include "node/node_int.h"
 #include "place/route.h"
+#include "router/map.h"
 
 enum { TA_LOG = 1 << 16, TA_TURNS = 400, TA_SLOTS = 64 };
 
@@ -144,6 +145,13 @@ static enum doc_split_step ta_step(struct ta *t) {
   return step;
 }
 
+static bool ta_shard_there(struct ta *t, uint32_t shard) {
+  const struct cache_view *view = ta_view(t);
+  bool there = cache_find(view, DOC_PATH_SHARD, 1, shard) != NULL;
+  cache_give(view);
+  return there;
+}
+
 /* Puts the document whatever it was; gives what it was, to be freed. */
 static char *ta_put(struct ta *t, enum doc_kind kind, uint32_t b, const char *text) {
   const struct cache_view *view = ta_view(t);
@@ -222,19 +230,22 @@ static void ta_end(struct ta *t) {
 
 /* ---- Folders ---- */
 
-static void ta_file(const struct ta *t, const char *name) {
+/* Of a shard's folder; `out` has 64 bytes. */
+static const char *ta_path(const struct ta *t, unsigned shard, const char *name, char *out) {
+  snprintf(out, 64, "%s/shards/1-%u/%s", t->folder, shard, name);
+  return out;
+}
+
+static void ta_file(const struct ta *t, unsigned shard, const char *name, const char *text) {
   char path[64];
-  snprintf(path, sizeof path, "%s/shards/1-0", t->folder);
-  assert_int_equal(files_make_dir(files_system(), path), 0);
-  snprintf(path, sizeof path, "%s/shards/1-0/%s", t->folder, name);
-  FILE *file = fopen(path, "w");
-  assert_true(file && fputs("7 1 1", file) > 0 && !fclose(file));
+  assert_int_equal(files_make_dir(files_system(), ta_path(t, shard, "", path)), 0);
+  FILE *file = fopen(ta_path(t, shard, name, path), "w");
+  assert_true(file && fputs(text, file) > 0 && !fclose(file));
 }
 
 static bool ta_there(const struct ta *t, const char *name) {
   char path[64];
-  snprintf(path, sizeof path, "%s/shards/1-0/%s", t->folder, name);
-  return access(path, F_OK) == 0;
+  return access(ta_path(t, 0, name, path), F_OK) == 0;
 }
 
 /* A copy for a split is the shard's past only where the record names this node with this disk. One
@@ -243,8 +254,8 @@ static void test_stale(void **state) {
   struct ta t;
   (void)state;
   ta_begin(&t);
-  ta_file(&t, "forked");
-  ta_file(&t, "witness");
+  ta_file(&t, 0, "forked", "7 1 1");
+  ta_file(&t, 0, "witness", "7 1 1");
   t.removing = true;
   while (!t.n->removing) {
     assert_null(t.n->replicas);
@@ -260,8 +271,8 @@ static void test_stale(void **state) {
   assert_false(ta_there(&t, "forked") || ta_there(&t, "witness"));
   ta_turns(&t, 40); /* the record has this disk by now */
   node_close(t.n);
-  ta_file(&t, "forked");
-  ta_file(&t, "witness");
+  ta_file(&t, 0, "forked", "7 1 1");
+  ta_file(&t, 0, "witness", "7 1 1");
   ta_start(&t);
   ta_await_serving(&t, 0);
   assert_false(ta_there(&t, "forked"));
@@ -392,6 +403,33 @@ static void test_expired(void **state) {
 
 /* ---- Splits ---- */
 
+/* A copy is not made where an earlier split's shard still lies, or is open. */
+static void test_before(void **state) {
+  struct ta t;
+  char path[64];
+  (void)state;
+  ta_begin(&t);
+  ta_await_serving(&t, 0);
+  ta_split(&t);
+  for (int i = 0; i < 3; i++)
+    ta_hear(&t);
+  const struct cache_view *view = cache_take(t.n->cache);
+  const struct doc_split *doc = cache_doc(view, DOC_PATH_SPLIT, 1, 0);
+  assert_non_null(doc);
+  assert_false(node_gone_before(t.n, view, doc));
+  ta_file(&t, 1, "forked", "0 1 1");
+  assert_false(node_gone_before(t.n, view, doc)); /* its own */
+  ta_file(&t, 1, "forked", "0 0 1");
+  assert_true(node_gone_before(t.n, view, doc));
+  ta_threads(&t);
+  assert_int_not_equal(access(ta_path(&t, 1, "", path), F_OK), 0);
+  assert_false(node_gone_before(t.n, view, doc));
+  ta_await_step(&t, DOC_SPLIT_DONE);
+  assert_true(node_replica_of(t.n, 1, 1) && node_gone_before(t.n, view, doc));
+  cache_give(view);
+  ta_end(&t);
+}
+
 /* Documents that cannot be read when the log, and then the map, is to say what they say: the log
    does not, replicas live on, it is said, and the split goes on when they can be read again. */
 static void test_broken(void **state) {
@@ -435,8 +473,8 @@ static void test_unreadable(void **state) {
   ta_end(&t);
 }
 
-/* Who was made to lead without the fence has all rows: a split that is being released comes to
-   nothing. */
+/* Who was made to lead without the fence: the lost log may have had the release, so the shard is
+   divided with the copies that there are. */
 static void test_forced(void **state) {
   struct ta t;
   struct doc_split doc;
@@ -451,9 +489,12 @@ static void test_forced(void **state) {
   assert_int_equal(doc_split_read(e->text, &doc, why), DOC_OK);
   cache_give(view);
   doc.step = DOC_SPLIT_RELEASING;
+  doc.forks[0] = (struct doc_replica){1, t.n->store};
+  doc.n_forks = 1;
   ta_put_back(&t, DOC_PATH_SPLIT, 0, doc_split_write(&doc, &n));
-  ta_await_step(&t, DOC_SPLIT_CANCELLED);
-  assert_int_equal(machine_split(node_replica_of(t.n, 1, 0)->machine).id, 0);
+  ta_await_step(&t, DOC_SPLIT_DONE);
+  assert_int_equal(machine_split(node_replica_of(t.n, 1, 0)->machine).generation, 1);
+  ta_await_serving(&t, 1);
   doc_split_free(&doc);
   ta_end(&t);
 }
@@ -484,11 +525,12 @@ static void test_refused(void **state) {
 }
 
 /* The metadata store is away while nothing is written: the log gives the split up, and the document
-   follows, also one that says by then that nobody may; `late`: that was written, and not heard of.
-   The next split is done. */
-static void ta_cut_off(bool late) {
+   follows, also one that says by then that nobody may; `late`: that was written, and not heard of,
+   so that the new shard is opened and goes again. The next split is done. */
+static void ta_cut_off(bool late, bool learns) {
   static const struct model_faults deaf = {.answer_lost = 10000, .watch_lag_us = 60000000};
   struct ta t;
+  char path[64];
   ta_begin(&t);
   ta_await_serving(&t, 0);
   struct node_replica *r = node_replica_of(t.n, 1, 0);
@@ -514,33 +556,112 @@ static void ta_cut_off(bool late) {
   ta_turns(&t, 140);
   assert_false(machine_split(r->machine).fenced || node_split_still(r));
   assert_int_equal(ta_step(&t), late ? DOC_SPLIT_RELEASING : DOC_SPLIT_PLANNED);
+  if (learns) /* it has no copy */
+    assert_int_equal(remove(ta_path(&t, 1, "forked", path)), 0);
   model_set_cut(t.n->meta, false);
   ta_await_step(&t, DOC_SPLIT_CANCELLED);
   ta_turns(&t, 100);
   assert_true(machine_split(r->machine).generation == 0 && !node_split_still(r));
+  assert_false(ta_shard_there(&t, 1) || node_replica_of(t.n, 1, 1));
+  assert_int_not_equal(access(ta_path(&t, 1, "", path), F_OK), 0);
   ta_split(&t);
   ta_await_step(&t, DOC_SPLIT_DONE);
   assert_true(machine_split(r->machine).generation == 1);
   ta_end(&t);
 }
 
+/* The collection as the node tells it; router_map_drop. */
+static struct router_map *ta_map(struct ta *t) {
+  char why[DOC_TEXT_MAX];
+  struct wire_mem mem = {0};
+  struct wire_message m = {0};
+  const struct cache_view *view = cache_take(t->n->cache);
+  assert_true(node_map(t->n, view, "rows", &mem, &m));
+  struct router_map *map = router_map_make(m.documents, m.n_documents, why);
+  assert_non_null(map);
+  wire_mem_free(&mem);
+  cache_give(view);
+  return map;
+}
+
+/* The new shard leads itself before the rows change hands. They do also when the metadata store is
+   away from then on for a minute: both shards are served, and the node tells whose which rows are.
+   When the store is back, the documents say the same. */
+static void test_away(void **state) {
+  struct ta t;
+  (void)state;
+  ta_begin(&t);
+  ta_await_serving(&t, 0);
+  struct node_replica *r = node_replica_of(t.n, 1, 0);
+  ta_split(&t);
+  ta_await_serving(&t, 1);
+  assert_true(machine_split(r->machine).fenced);
+  struct router_map *map = ta_map(&t);
+  assert_int_equal(map->n_shards, 1);
+  router_map_drop(map);
+  model_set_cut(t.n->meta, true);
+  ta_turns(&t, 1200);
+  assert_int_equal(ta_step(&t), DOC_SPLIT_RELEASING);
+  assert_true(ta_serves(&t, 0) && ta_serves(&t, 1));
+  assert_true(machine_split(r->machine).generation == 1 && !node_split_still(r));
+  map = ta_map(&t);
+  assert_int_equal(map->coll.shards, 2);
+  for (uint32_t shard = 0; shard < 2; shard++)
+    assert_int_equal(doc_slots_generation(&map->slots, shard), 1);
+  model_set_cut(t.n->meta, false);
+  ta_await_step(&t, DOC_SPLIT_DONE);
+  const struct cache_view *view = ta_view(&t);
+  const struct doc_slots *slots = cache_doc(view, DOC_PATH_SLOTS, 1, 0);
+  const struct doc_split *split = cache_doc(view, DOC_PATH_SPLIT, 1, 0);
+  for (uint32_t i = 0; i < TA_SLOTS; i++) {
+    assert_int_equal(map->slots.shard[i], split->moved[i]);
+    assert_int_equal(slots->shard[i], split->moved[i]);
+  }
+  cache_give(view);
+  router_map_drop(map);
+  ta_end(&t);
+}
+
+/* Rows do not change hands before the new shard leads itself, but it is not waited for for ever. */
+static void test_held(void **state) {
+  struct ta t;
+  (void)state;
+  ta_begin(&t);
+  ta_await_serving(&t, 0);
+  struct node_replica *r = node_replica_of(t.n, 1, 0);
+  ta_split(&t);
+  ta_await_step(&t, DOC_SPLIT_RELEASING);
+  t.removing = t.n->removing = true; /* nothing is opened meanwhile */
+  ta_turns(&t, 100);
+  assert_true(machine_split(r->machine).fenced && ta_shard_there(&t, 1));
+  ta_await_step(&t, DOC_SPLIT_DONE);
+  t.removing = t.n->removing = false;
+  t.n->look = true;
+  ta_await_serving(&t, 1);
+  ta_end(&t);
+}
+
 static void test_cut_off(void **state) {
   (void)state;
-  ta_cut_off(false);
+  ta_cut_off(false, false);
 }
 
 static void test_cut_off_late(void **state) {
   (void)state;
-  ta_cut_off(true);
+  ta_cut_off(true, false);
+  ta_cut_off(true, true);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_stale), cmocka_unit_test(test_broken),
                                      cmocka_unit_test(test_no_history),
                                      cmocka_unit_test(test_expired),
+                                     cmocka_unit_test(test_before),
                                      cmocka_unit_test(test_unreadable),
                                      cmocka_unit_test(test_forced),
                                      cmocka_unit_test(test_refused),
+                                     cmocka_unit_test(test_away),
+                                     cmocka_unit_test(test_held),
                                      cmocka_unit_test(test_cut_off),
                                      cmocka_unit_test(test_cut_off_late)};
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,6 @@ static struct tn_split tn_split_look(struct ctl *ctl, uint32_t shard) {
 static void *tn_counter(void *arg) {
   struct tn *t = arg;
   static const float query[4] = {1, 2, 3};
-  const struct timespec pause = {0, 2000000}; /* the others want to be heard, too */
   vecdb_client_call call = VECDB_CLIENT_CALL_INIT;
   call.session = vecdb_client_session_new();
   assert_non_null(call.session);
@@ -70,7 +69,7 @@ static void *tn_counter(void *arg) {
     t->stale = t->stale || n != TN_KEYS || hits != TN_KEYS || seen != (UINT64_C(1) << TN_KEYS) - 1;
     t->reads++;
     call.level = VECDB_CLIENT_SESSION;
-    nanosleep(&pause, NULL);
+    tn_pace(5); /* the others want to be heard, too */
   }
   vecdb_client_session_free(call.session);
   return NULL;
@@ -168,7 +167,7 @@ static void *tn_edge(void *arg) {
   assert_int_equal(vecdb_open(":memory:", NULL, &config.db, NULL), VECDB_OK);
   struct edge *edge = edge_open(&config, NULL);
   assert_non_null(edge);
-  for (bool whole = false, last = false; !last;) {
+  for (bool whole = false, last = false; !last; tn_pace(20)) {
     int64_t least[TN_KEYS], versions[TN_KEYS];
     last = t->stop;
     for (int i = 0; i < TN_KEYS; i++)

@@ -52,7 +52,7 @@ static const struct {
     {PLANT_LATE_ACK, 0},            {PLANT_SPLIT_NO_FENCE, 0},       {PLANT_SPLIT_MAP_EARLY, 0},
     {PLANT_SPLIT_KEEPS, 0},         {PLANT_SPLIT_OPS_LOST, 0},       {PLANT_SPLIT_ANY_MAP, 0},
     {PLANT_SPLIT_FEW_FORKS, 0},     {PLANT_SPLIT_CANCEL_LATE, 0},  {PLANT_SPLIT_COPY_LATE, 0},
-    {PLANT_SPLIT_MAP_ENDED, 0},
+    {PLANT_SPLIT_MAP_ENDED, 0},     {PLANT_SPLIT_TOLD_EARLY, 0},
 };
 
 /* Where to begin; 0: not at all. */

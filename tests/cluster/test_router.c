@@ -752,6 +752,32 @@ static void test_pieces(void **state) {
   free(t.seen);
 }
 
+/* Nodes tell the map of a shard that was split before the metadata store does, and others meanwhile
+   a later revision of it as it was before: that does not come back. */
+static void test_map_order(void **state) {
+  static const struct {
+    uint32_t generation;
+    int64_t revision;
+    bool taken;
+  } told[] = {{0, 5, true},  {0, 4, false}, {1, 3, true}, {0, 9, false},
+              {1, 2, false}, {1, 8, true},  {2, 1, true}, {1, 99, false}};
+  (void)state;
+  struct rs *s = tr_open(13, &tr_options);
+  struct tr_taken t = {0};
+  const struct router_host host = {&t, tr_take, tr_no_cancel, tr_taken_done, tr_no_refresh};
+  struct router *router = router_open(&tr_options, &host);
+  for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+    struct router_map *map = rs_map(s);
+    assert_true(doc_slots_set_generation(&map->slots, 0, told[i].generation));
+    map->revision = told[i].revision;
+    assert_true(router_set_map(router, map));
+    assert_int_equal(router_get_map(router, RS_COLL) == map, told[i].taken);
+    router_map_drop(map);
+  }
+  router_close(router);
+  tr_close(s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_search),    cmocka_unit_test(test_query),
@@ -761,6 +787,7 @@ int main(void) {
       cmocka_unit_test(test_hedging),   cmocka_unit_test(test_breaker_spares),
       cmocka_unit_test(test_bytes),     cmocka_unit_test(test_bad_asks),
       cmocka_unit_test(test_pieces),    cmocka_unit_test(test_slow),
+      cmocka_unit_test(test_map_order),
   };
   const char *n = getenv("VDB_N"), *from = getenv("VDB_FROM");
   if (n)

@@ -1,4 +1,5 @@
-# batch.mk - of the Makefile: files compiled eight at a time, as one.
+# batch.mk - of the Makefile: how files are compiled under the sanitizers: eight at a time, as one, and
+# tests without optimising.
 #
 # Under the sanitizers a file of the library is compiled in a third of a second, a quarter of which goes
 # into headers that its neighbours read, too. As lib/all.c shows, files of a folder can be one; in
@@ -41,3 +42,11 @@ build/$(1)/$(2)batch/%.o: build/batch/%.c build/$(1)/flags
 endef
 $(foreach d,$(sort $(dir $(BATCH_SRC))),$(foreach s,$(SLICES),\
   $(if $(call slice,$(s),$(d),$(BATCH_SRC)),$(eval $(call BATCH,$(s),$(d))))))
+
+# What learns centroids is a third of the time of many tests. Tests themselves are compiled soon: what takes
+# long in one is in tlib, or IX_PLAIN.
+build/asan/lib/kern/linear%.o: private FLAGS.asan := $(FLAGS.asan:-Og=-O2)
+build/asan/tests/%.o: private FLAGS.asan := $(FLAGS.asan:-Og=-O0)
+build/asan/tests/tlib/%.o: private FLAGS.asan := $(FLAGS.asan)
+build/tsan/tests/%.o: private FLAGS.tsan := $(FLAGS.tsan:-Og=-O0)
+build/tsan/tests/tlib/%.o: private FLAGS.tsan := $(FLAGS.tsan)

@@ -21,6 +21,8 @@ follow: $(call long,follow) ## N kills of readers and writers, and N databases w
 	@$(call LONG,$^)
 model: $(call long,model) ## N random operations against a naive model
 	@$(call LONG,$^)
+crypt: $(CRYPT_LONG) ## the long tests on encrypted databases: N states, cycles or operations each
+	@$(foreach p,$^,VDB_ENCRYPT=1 $(if $(N),VDB_N=$(N)) $(p) &&) true
 
 # libFuzzer keeps what it finds in build/corpus; fuzz-keep moves what is new to the kept corpora.
 build/fuzz/%: build/fuzz/tests/fuzz/%.o build/fuzz/libtlib.a build/fuzz/libvecdb.a

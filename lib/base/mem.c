@@ -124,14 +124,25 @@ static struct mem_header *mem_header_of(void *block) {
   return (struct mem_header *)((char *)block - sizeof(struct mem_header));
 }
 
-static void *mem_alloc_aligned(struct vdb_mem *mem, size_t size, size_t align) {
+/* Pages that the system hands out are zero: large tables that are seldom full, as that of the keys
+   of a growing segment, need not be touched for it. */
+static void *mem_raw(struct vdb_mem *mem, size_t size, bool zero) {
+  if (zero && size < MEM_PAGED && mem->table.alloc == mem_default_alloc)
+    return calloc(1, size);
+  void *raw = mem->table.alloc(mem->table.user, size);
+  if (raw && zero)
+    memset(raw, 0, size);
+  return raw;
+}
+
+static void *mem_alloc_aligned(struct vdb_mem *mem, size_t size, size_t align, bool zero) {
   size_t extra = align == MEM_ALIGN ? MEM_ALIGN : align + MEM_ALIGN;
   if (size > SIZE_MAX / 2)
     return NULL;
   size_t raw_size = size + extra;
   if (!mem_charge(mem, mem->purpose, raw_size))
     return NULL;
-  char *raw = mem->table.alloc(mem->table.user, raw_size);
+  char *raw = mem_raw(mem, raw_size, zero);
   if (!raw) {
     mem_credit(mem, mem->purpose, raw_size);
     return NULL;
@@ -145,14 +156,11 @@ static void *mem_alloc_aligned(struct vdb_mem *mem, size_t size, size_t align) {
 }
 
 VDB_INTERNAL void *vdb_alloc(struct vdb_mem *mem, size_t size) {
-  return mem_alloc_aligned(mem, size, MEM_ALIGN);
+  return mem_alloc_aligned(mem, size, MEM_ALIGN, false);
 }
 
 VDB_INTERNAL void *vdb_alloc_zero(struct vdb_mem *mem, size_t size) {
-  void *block = vdb_alloc(mem, size);
-  if (block)
-    memset(block, 0, size);
-  return block;
+  return mem_alloc_aligned(mem, size, MEM_ALIGN, true);
 }
 
 VDB_INTERNAL void *vdb_alloc_array(struct vdb_mem *mem, size_t count, size_t size) {
@@ -161,7 +169,7 @@ VDB_INTERNAL void *vdb_alloc_array(struct vdb_mem *mem, size_t count, size_t siz
 }
 
 VDB_INTERNAL void *vdb_alloc_wide(struct vdb_mem *mem, size_t size) {
-  return mem_alloc_aligned(mem, size, MEM_WIDE);
+  return mem_alloc_aligned(mem, size, MEM_WIDE, false);
 }
 
 VDB_INTERNAL void *vdb_resize(struct vdb_mem *mem, void *block, size_t size) {

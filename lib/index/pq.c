@@ -40,10 +40,13 @@ VDB_INTERNAL int vdb_pq_check(const struct vdb_pq_params *params, uint32_t n, ui
 VDB_INTERNAL void vdb_pq_codes(const struct vdb_quant *q, const float *x, uint8_t *codes) {
   const struct vdb_pq *pq = vdb_pq_of(q);
   const struct vdb_linear *linear = vdb_linear();
-  for (uint32_t j = 0; j < q->m; j++)
-    codes[j] = (uint8_t)linear->nearest(
-        x + (size_t)j * pq->part_dim, pq->columns + (size_t)j * pq->part_dim * pq->width,
-        pq->halves + (size_t)j * pq->width, pq->part_dim, pq->width);
+  for (uint32_t j = 0; j < q->m; j++) {
+    uint32_t nearest;
+    linear->nearest(x + (size_t)j * pq->part_dim, 1,
+                    pq->columns + (size_t)j * pq->part_dim * pq->width,
+                    pq->halves + (size_t)j * pq->width, pq->part_dim, pq->width, &nearest);
+    codes[j] = (uint8_t)nearest;
+  }
 }
 
 VDB_INTERNAL void vdb_pq_decode(const struct vdb_quant *q, const uint8_t *codes, float *x) {

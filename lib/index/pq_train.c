@@ -6,6 +6,7 @@
 #include "index/pq.h"
 
 enum {
+  PQ_CHUNK = 64, /* rows assigned at a time */
   PQ_ITERATIONS = 12,
   PQ_ROWS_EACH = 96,   /* rows that a centroid is learnt from, */
   PQ_ROWS_LEAST = 8192 /* and the least that all are */
@@ -64,7 +65,24 @@ static void pq_fill(struct pq_part *p, uint32_t c) {
   p->counts[largest] -= p->counts[c];
 }
 
-static void pq_move(struct pq_part *p) {
+/* Which centroid is nearest to each row; whether that is another than before for any. */
+static bool pq_assign(struct pq_part *p, const float *halves) {
+  uint32_t now[PQ_CHUNK], changed = 0;
+  for (uint32_t from = 0; from < p->n; from += PQ_CHUNK) {
+    uint32_t n = vdb_min_u32(PQ_CHUNK, p->n - from);
+    vdb_linear()->nearest(p->rows + (size_t)from * p->dim, n, p->columns, halves, p->dim, p->width,
+                          now);
+    for (uint32_t i = 0; i < n; i++) {
+      changed |= now[i] ^ p->which[from + i];
+      p->which[from + i] = (uint8_t)now[i];
+    }
+  }
+  return changed != 0;
+}
+
+/* Centroids become the means of their rows; whether one had none. */
+static bool pq_move(struct pq_part *p) {
+  bool filled = false;
   memset(p->sums, 0, (size_t)p->k * p->dim * sizeof *p->sums);
   memset(p->counts, 0, p->k * sizeof *p->counts);
   for (uint32_t i = 0; i < p->n; i++) {
@@ -78,8 +96,11 @@ static void pq_move(struct pq_part *p) {
     if (p->counts[c])
       pq_set_column(p, c, p->sums + (size_t)c * p->dim, 1 / (float)p->counts[c]);
   for (uint32_t c = 0; c < p->k; c++)
-    if (p->counts[c] == 0)
+    if (p->counts[c] == 0) {
       pq_fill(p, c);
+      filled = true;
+    }
+  return filled;
 }
 
 /* Columns added are copies of the first. */
@@ -118,12 +139,13 @@ static void pq_part_learn(void *arg, size_t j, unsigned worker) {
   else
     pq_start(&p, (uint32_t *)(void *)p.which);
   pq_pad(&p);
+  bool filled = true;
   for (uint32_t i = 0; i < (t->iterations ? t->iterations : PQ_ITERATIONS); i++) {
     vdb_pq_settle(pq, (uint32_t)j);
-    for (uint32_t r = 0; r < p.n; r++)
-      p.which[r] = (uint8_t)vdb_linear()->nearest(rows + (size_t)r * dim, p.columns,
-                                                  pq->halves + j * width, dim, width);
-    pq_move(&p);
+    bool changed = pq_assign(&p, pq->halves + j * width);
+    if (!changed && !filled)
+      break; /* the means stay, too */
+    filled = pq_move(&p);
     pq_pad(&p);
   }
   vdb_pq_settle(pq, (uint32_t)j);

@@ -23,10 +23,11 @@ struct vdb_linear {
    * round: last) 2^k elements, the most there are, is taken, scaled so that lengths stay.
    */
   void (*rotate)(const uint32_t *signs, size_t dim, float *x);
-  /* Which c < width has the least halves[c] - <x, column c>, and at ties the first. Added columns
-     need halves of infinity. Without fused products, so that every table finds the same. */
-  uint32_t (*nearest)(const float *x, const float *columns, const float *halves, size_t dim,
-                      size_t width);
+  /* Of each of n rows of dim elements: which c < width has the least halves[c] - <row, column c>,
+     and at ties the first. Added columns need halves of infinity. Without fused products, so that
+     every table finds the same. */
+  void (*nearest)(const float *rows, size_t n, const float *columns, const float *halves,
+                  size_t dim, size_t width, uint32_t *which);
   /* The place of the least halves[c] - dots[c] of n, at ties the first; *key becomes it if it is
      less than *key, else the result is n. NaN is not less. */
   size_t (*least)(const float *dots, const float *halves, size_t n, float *key);

@@ -17,6 +17,12 @@ typedef int32_t LB(ints) __attribute__((vector_size(LB_WIDTH * 4), aligned(4), m
 typedef uint8_t LB(bytes) __attribute__((vector_size(LB_WIDTH), aligned(1), may_alias));
 #define LB_F(p) (*(LB(vec) *)(p))
 #define LB_CF(p) (*(const LB(vec) *)(p))
+#define LB_ROWS 4 /* whose nearest columns are found at a time */
+#if defined(__clang__)
+#define LB_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define LB_UNROLL _Pragma("GCC unroll 4")
+#endif
 
 /* Lane i of LB_SWAPh(v) is lane i ^ h of v. */
 #if LB_WIDTH == 4
@@ -175,18 +181,41 @@ static size_t LB(found)(const LB(search) *s, float *key) {
   return (size_t)at[0];
 }
 
-static uint32_t LB(nearest)(const float *x, const float *columns, const float *halves, size_t dim,
-                            size_t width) {
-  LB(search) s = LB_SEARCH;
+/* Of `rows` rows: a constant where it is inlined, so that the sums live in registers. Each element
+   of a column is read once for all of them. */
+static inline __attribute__((always_inline)) void
+LB(nearest_some)(const float *x, const float *columns, const float *halves, size_t dim,
+                 size_t width, const size_t rows, uint32_t *which) {
+  LB(search) s[LB_ROWS];
+  LB(vec) sum[LB_ROWS];
   float key;
+  LB_UNROLL for (size_t r = 0; r < rows; r++)
+    s[r] = (LB(search))LB_SEARCH;
   for (size_t c = 0; c < width; c += LB_WIDTH) {
-    LB(vec) sum = LB(lane) * 0;
-    for (size_t d = 0; d < dim; d++)
-      sum += LB_CF(columns + d * width + c) * x[d];
-    sum = LB_CF(halves + c) - sum;
-    LB_OFFER(s, sum);
+    LB_UNROLL for (size_t r = 0; r < rows; r++)
+      sum[r] = LB(lane) * 0;
+    for (size_t d = 0; d < dim; d++) {
+      LB(vec) column = LB_CF(columns + d * width + c);
+      LB_UNROLL for (size_t r = 0; r < rows; r++)
+        sum[r] += column * x[r * dim + d];
+    }
+    LB(vec) half = LB_CF(halves + c);
+    LB_UNROLL for (size_t r = 0; r < rows; r++) {
+      sum[r] = half - sum[r];
+      LB_OFFER(s[r], sum[r]);
+    }
   }
-  return (uint32_t)LB(found)(&s, &key);
+  LB_UNROLL for (size_t r = 0; r < rows; r++)
+    which[r] = (uint32_t)LB(found)(&s[r], &key);
+}
+
+static void LB(nearest)(const float *x, size_t n, const float *columns, const float *halves,
+                        size_t dim, size_t width, uint32_t *which) {
+  size_t i = 0;
+  for (; i + LB_ROWS <= n; i += LB_ROWS)
+    LB(nearest_some)(x + i * dim, columns, halves, dim, width, LB_ROWS, which + i);
+  for (; i < n; i++)
+    LB(nearest_some)(x + i * dim, columns, halves, dim, width, 1, which + i);
 }
 
 static size_t LB(least)(const float *dots, const float *halves, size_t n, float *key) {

@@ -10,6 +10,7 @@
 #undef LB_MIN
 #undef LB_OFFER
 #undef LB_REDUCE
+#undef LB_ROWS
 #undef LB_SEARCH
 #undef LB_SIGNS
 #undef LB_SUFFIX
@@ -18,4 +19,5 @@
 #undef LB_SWAP4
 #undef LB_SWAP8
 #undef LB_TABLE
+#undef LB_UNROLL
 #undef LB_WIDTH

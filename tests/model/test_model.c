@@ -23,8 +23,8 @@
 #include "tlib/workload.h"
 
 enum {
-  RANDOM_OPS = TEST_SIZE(50000, 2000),
-  RANDOM_OPS_EACH = TEST_SIZE(2000, 1000) /* of one database */
+  RANDOM_OPS = TEST_SIZE(50000, 1200),
+  RANDOM_OPS_EACH = TEST_SIZE(2000, 600) /* of one database */
 };
 
 struct random_run {

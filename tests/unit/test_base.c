@@ -44,6 +44,28 @@ static void test_mem_accounting(void **state) {
   assert_int_equal(used(&mem), 0);
 }
 
+/* Of memory that was used before, too, by malloc and by a table of functions. */
+static void test_mem_zero(void **state) {
+  (void)state;
+  static const size_t sizes[] = {1, 100, 5000, 300000, 9 << 20};
+  struct memfault fault;
+  memfault_init(&fault);
+  for (size_t i = 0; i < 2 * VDB_COUNT(sizes); i++) {
+    size_t size = sizes[i / 2];
+    struct vdb_mem mem;
+    vdb_mem_init(&mem, i % 2 ? &fault.table : NULL, 0);
+    uint8_t *block = vdb_alloc(&mem, size);
+    assert_non_null(block);
+    memset(block, 0xff, size);
+    vdb_free(&mem, block);
+    block = vdb_alloc_zero(&mem, size);
+    assert_non_null(block);
+    assert_true(block[0] == 0 && memcmp(block, block + 1, size - 1) == 0);
+    vdb_free(&mem, block);
+    assert_int_equal(used(&mem), 0);
+  }
+}
+
 static void test_mem_alignment(void **state) {
   (void)state;
   struct memfault fault;
@@ -586,6 +608,7 @@ static void test_round_up(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_mem_accounting),
+      cmocka_unit_test(test_mem_zero),
       cmocka_unit_test(test_mem_alignment),
       cmocka_unit_test(test_mem_limit),
       cmocka_unit_test(test_mem_overflow),

@@ -135,7 +135,7 @@ static void recall_floors(void **state) {
                {VDB_I8, VECDB_L2},  {VDB_I8, VECDB_IP}};
   for (size_t i = 0; i < VDB_COUNT(cases); i++) {
     struct built b;
-    ix_data_make(&b.data, cases[i].elem, cases[i].metric, test_size(1500, 500), 64, 1);
+    ix_data_make(&b.data, cases[i].elem, cases[i].metric, test_size(1500, 320), 64, 1);
     struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t f = i % each; f < VDB_COUNT(forms); f += each) {
       built_open(&b, forms[f]);
@@ -164,7 +164,7 @@ static void real_data(void **state) {
       {{.size = sizeof(vecdb_index_params), .type = VECDB_INDEX_BIN_IVF}, {{64, .95}}},
   };
   struct built b;
-  ix_data_real(&b.data, VDB_F32, VECDB_IP, (uint32_t)test_size(3000, 500));
+  ix_data_real(&b.data, VDB_F32, VECDB_IP, (uint32_t)test_size(3000, 320));
   struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
   for (size_t i = 0; i < VDB_COUNT(cases); i += turn()) {
     built_open(&b, cases[i].params);
@@ -183,7 +183,7 @@ static void binary_rows(void **state) {
   static const int32_t metrics[] = {VECDB_HAMMING, VECDB_JACCARD};
   for (size_t i = 0; i < 2; i++) {
     struct built b;
-    uint32_t n = (uint32_t)test_size(5000, 800);
+    uint32_t n = (uint32_t)test_size(5000, 500);
     ix_data_real(&b.data, VDB_BITS, metrics[i % 2], n);
     built_open(&b, P(.type = VECDB_INDEX_BIN_IVF));
     struct vdb_index_traits traits;
@@ -275,7 +275,7 @@ static void binary_lists(void **state) {
 
 static bool accept_bits(void *arg, uint32_t row) { return vdb_bit_get((const uint64_t *)arg, row); }
 
-enum { FILTER_ROWS = TEST_SIZE(3000, 600), FILTERS = 3 };
+enum { FILTER_ROWS = TEST_SIZE(3000, 400), FILTERS = 3 };
 
 /* Rows that may be found, and what is nearest among them. */
 struct filtered {
@@ -331,7 +331,7 @@ static void filters(void **state) {
 /* Codes alone, of the rows that a bitmap allows. */
 static void scans(void **state) {
   (void)state;
-  enum { N = TEST_SIZE(1500, 500), FIRST = N - 100 };
+  enum { N = TEST_SIZE(1500, 400), FIRST = N - 100 };
   for (size_t f = 1 % turn(); f < 5; f += turn()) {
     struct built b;
     struct vdb_near items[K];
@@ -364,7 +364,7 @@ static void refines(void **state) {
       [VECDB_REFINE_I8] = 2e-2};
   for (size_t m = 0; m < VDB_COUNT(metrics); m++) {
     struct built b;
-    ix_data_make(&b.data, VDB_F32, metrics[m], test_size(2000, 700), 64, 1);
+    ix_data_make(&b.data, VDB_F32, metrics[m], test_size(2000, 400), 64, 1);
     struct ix_truth truth = ix_truth_of(&b.data, NULL, K);
     for (size_t i = 0; i < VDB_COUNT(types) * 4; i++) {
       int32_t type = types[i / 4], refine = VECDB_REFINE_NONE + (int32_t)(i % 4);
@@ -434,7 +434,7 @@ static void same_bytes_for_any_workers(void **state) {
     int32_t metric;
     vecdb_index_params params = form_of(f, &elem, &metric);
     vdb_mem_init(&mem, NULL, 0);
-    ix_data_make(&d, elem, metric, test_size(1500, 500), 32, 2);
+    ix_data_make(&d, elem, metric, test_size(1500, 320), 32, 2);
     ix_sections_init(&one);
     ix_sections_init(&other);
     assert_int_equal(ix_build_with(&mem, &d, 1, params, &one, &err), VECDB_OK);

@@ -18,7 +18,7 @@
 enum { MAX_K = 100 };
 
 /* Among kinds of data and numbers of results. */
-static size_t step(void) { return test_size(1, TEST_SIZES(4, 4, 16)); }
+static size_t step(void) { return test_size(1, 4); }
 
 struct built {
   struct ix_data data;
@@ -145,7 +145,7 @@ static void promises_over_made_data(void **state) {
 static void promises_over_real_data(void **state) {
   (void)state;
   struct built b;
-  size_t rows = test_size(8000, TEST_SIZE(VDB_CURVE_ROWS, 1500));
+  size_t rows = test_size(8000, VDB_CURVE_ROWS);
   ix_data_real(&b.data, VDB_F32, VECDB_IP, (uint32_t)rows);
   built_open(&b);
   keeps_promises(&b, "passages");
@@ -335,7 +335,7 @@ static void bytes_of_format_1(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(promises_over_made_data),
+      TEST_ALONE(cmocka_unit_test(promises_over_made_data)),
       TEST_ALONE(cmocka_unit_test(promises_over_real_data)),
       cmocka_unit_test(same_for_any_workers),
       TEST_ALONE(cmocka_unit_test(few_rows_are_not_measured)),

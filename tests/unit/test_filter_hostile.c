@@ -48,9 +48,11 @@ static char *th_repeat(const char *head, const char *unit, const char *tail, siz
   char *text = malloc(n + strlen(head) + strlen(unit) + strlen(tail) + 1);
   assert_non_null(text);
   strcpy(text, head);
-  size_t at = strlen(head), step = strlen(unit);
-  for (; at + step <= n; at += step)
-    memcpy(text + at, unit, step);
+  size_t at = strlen(head), step = strlen(unit), all = n > at ? (n - at) / step * step : 0;
+  memcpy(text + at, unit, all ? step : 0);
+  for (size_t done = step; done < all; done *= 2) /* what is there comes twice */
+    memcpy(text + at + done, text + at, done < all - done ? done : all - done);
+  at += all;
   strcpy(text + at, tail);
   *length = at + strlen(tail);
   return text;

@@ -169,7 +169,7 @@ static bool part_differs(const struct part *a, const struct part *b) {
 /* A third of the rows goes, and as many new ones come, again and again. */
 static void churn_keeps_recall(void **state) {
   (void)state;
-  enum { N = TEST_SIZES(2500, 600, 300), GENERATIONS = TEST_SIZES(4, 2, 1) };
+  enum { N = TEST_SIZES(2500, 400, 300), GENERATIONS = TEST_SIZES(4, 2, 1) };
   struct ix_data set;
   struct part now, next, anew;
   uint32_t end = N;
@@ -200,7 +200,7 @@ static void churn_keeps_recall(void **state) {
 static void deletes_alone(void **state) {
   (void)state;
   static const unsigned percents[] = {5, 30, 48};
-  enum { N = TEST_SIZES(2500, 600, 300) };
+  enum { N = TEST_SIZES(2500, 400, 300) };
   struct ix_data set;
   struct part whole, less, anew;
   uint32_t next = N;
@@ -239,7 +239,7 @@ static void each_type_grows(void **state) {
                {VDB_F32, VECDB_L2, VECDB_INDEX_HNSW_SQ},
                {VDB_F32, VECDB_L2, VECDB_INDEX_BIN_HNSW},
                {VDB_F32, VECDB_L2, VECDB_INDEX_IVF_HNSW}};
-  enum { N = TEST_SIZE(1500, 500) };
+  enum { N = TEST_SIZES(1500, 500, 300) };
   for (size_t i = 0; i < VDB_COUNT(cases); i += TEST_SIZES(1, 2, 3)) {
     struct ix_data set;
     struct part old, now, anew;
@@ -266,7 +266,7 @@ static void each_type_grows(void **state) {
 
 static void same_bytes_for_any_workers(void **state) {
   (void)state;
-  enum { N = TEST_SIZES(4000, 800, 400) };
+  enum { N = TEST_SIZES(4000, 500, 300) };
   struct ix_data set;
   struct part old, one, other;
   uint32_t next = N * 4 / 5;
@@ -290,7 +290,7 @@ static void same_bytes_for_any_workers(void **state) {
 static void copies_take_over(void **state) {
   (void)state;
   static const size_t copies[] = {2, 3, 40};
-  enum { N = TEST_SIZES(3000, 600, 300) };
+  enum { N = TEST_SIZES(3000, 400, 300) };
   for (size_t i = 0; i < VDB_COUNT(copies); i++) {
     struct ix_data set;
     struct part old, now;

@@ -87,34 +87,46 @@ static void rotate(void **state) {
 
 static void nearest(void **state) {
   (void)state;
+  enum { MOST_ROWS = 9 };
   struct vdb_rng rng = {3};
   static float columns[40 * 256], halves[256];
-  float x[40];
-  for (int round = 0; round < 400; round++) {
+  for (int round = 0; round < 300; round++) {
     size_t dim = 1 + vdb_rng_below(&rng, 40), width = 16 * (1 + vdb_rng_below(&rng, 16));
-    size_t n = width - vdb_rng_below(&rng, 16), first = width;
-    float least = INFINITY;
+    size_t n = width - vdb_rng_below(&rng, 16), rows = vdb_rng_below(&rng, MOST_ROWS + 1);
+    float *x = malloc(rows * dim * sizeof *x + !rows); /* exact blocks, for the sanitizer */
+    uint32_t *got = malloc(rows * sizeof *got + !rows), first[MOST_ROWS] = {0};
     fill(&rng, columns, dim * width);
-    fill(&rng, x, dim);
+    fill(&rng, x, rows * dim);
     /* few different values, so that there are ties */
     for (size_t i = 0; i < dim * width && round % 2; i++)
       columns[i] = (float)(int)(columns[i] * 2);
-    for (size_t i = 0; i < dim && round % 2; i++)
+    for (size_t i = 0; i < rows * dim && round % 2; i++)
       x[i] = (float)(int)(x[i] * 2);
     for (size_t c = 0; c < width; c++) {
-      float square = 0, dot = 0;
-      for (size_t d = 0; d < dim; d++) {
+      float square = 0;
+      for (size_t d = 0; d < dim; d++)
         square += columns[d * width + c] * columns[d * width + c];
-        dot += columns[d * width + c] * x[d];
-      }
       halves[c] = c < n ? square / 2 : INFINITY;
-      if (halves[c] - dot < least) {
-        least = halves[c] - dot;
-        first = c;
+    }
+    for (size_t r = 0; r < rows; r++) {
+      float least = INFINITY;
+      for (size_t c = 0; c < n; c++) {
+        float dot = 0;
+        for (size_t d = 0; d < dim; d++)
+          dot += columns[d * width + c] * x[r * dim + d];
+        if (halves[c] - dot < least) {
+          least = halves[c] - dot;
+          first[r] = (uint32_t)c;
+        }
       }
     }
-    for (size_t t = 0; vdb_linear_available(t); t++)
-      assert_int_equal(vdb_linear_available(t)->nearest(x, columns, halves, dim, width), first);
+    for (size_t t = 0; vdb_linear_available(t); t++) {
+      vdb_linear_available(t)->nearest(x, rows, columns, halves, dim, width, got);
+      for (size_t r = 0; r < rows; r++)
+        assert_int_equal(got[r], first[r]);
+    }
+    free(x);
+    free(got);
   }
 }
 

@@ -369,7 +369,9 @@ typedef struct vecdb_options {
   const char *device;        /* that searches may use: "gpu" or "gpu:N", VECDB_ERR_UNSUPPORTED if
                                 there is none; "auto": one, if there is; NULL or "cpu": none. Exact
                                 scans give the same hits and scores with one: what it finds is
-                                scored by the processor, which also answers what a device cannot */
+                                scored by the processor, which also answers what a device cannot.
+                                A thread copies rows there when they are first searched for; with
+                                VECDB_HOST_DRIVEN that search does, whatever its timeout */
   const char *device_module; /* the library that drives it (gpu/README.md); NULL:
                                 libvecdb_gpu.so */
   uint64_t device_memory;    /* bytes of the device for rows; 0: nine tenths of what is free */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "probe.cuh"
 #include "scan.cuh"
 #include "walk.cuh"
 
@@ -67,6 +68,8 @@ static int lane_open(int device, struct gpu_lane **out, struct vdb_accel_why *wh
     status = gpu_check(why, gpu_scan_prepare(), "preparing a scan");
   if (status == VDB_ACCEL_OK)
     status = gpu_check(why, gpu_walk_prepare(), "preparing a walk");
+  if (status == VDB_ACCEL_OK)
+    status = gpu_check(why, gpu_probe_prepare(), "preparing to look through lists");
   if (status != VDB_ACCEL_OK) {
     lane_close(lane);
     return status;

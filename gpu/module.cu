@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "lane.cuh"
+#include "look.cuh"
+#include "merge.cuh"
 #include "scan.cuh"
 #include "set_host.cuh"
 #include "walk.cuh"
@@ -69,7 +71,7 @@ static void module_lay_out(struct module_job *j) {
   if (j->walks) {
     p->seen = gpu_part(&device, n * gpu_walk_seen(s), sizeof(uint32_t));
   } else {
-    p->lists = gpu_part(&device, j->blocks * n * gpu_scan_capacity(j->ask->k), sizeof(gpu_item));
+    p->lists = gpu_part(&device, j->blocks * n * gpu_capacity(j->ask->k), sizeof(gpu_item));
     p->counts = gpu_part(&device, j->blocks * n, sizeof(uint32_t));
   }
   p->rows = gpu_part(&device, n * k, sizeof(uint32_t));
@@ -145,6 +147,7 @@ static int module_walk_launch(struct module_job *j, uint32_t n) {
   GPU_TRY(gpu_check(j->why, cudaMemsetAsync(m + p->seen, 0, seen, j->lane->stream),
                     "clearing what walks have met"));
   struct gpu_walk walk = {};
+  walk.allow = j->ask->allow ? (const uint32_t *)(m + p->allow) : NULL;
   walk.queries = (const __half *)(m + p->halves);
   walk.facts = (const struct gpu_row_facts *)(m + p->facts);
   walk.n = n;
@@ -188,7 +191,7 @@ static int module_launches(struct module_job *j) {
 
 static int module_ask(struct module_job *j) {
   const struct vdb_accel_set *s = j->set;
-  if (j->ask->k == 0 || j->ask->k > VDB_ACCEL_MAX_K)
+  if (s->n == 0 || j->ask->k == 0 || j->ask->k > VDB_ACCEL_MAX_K)
     return gpu_fail(j->why, VDB_ACCEL_UNFIT, "%u candidates are not for a device", j->ask->k);
   /* Words of bits are read as such. */
   j->query_bytes = s->n_words ? s->n_words * sizeof(uint32_t) : s->dim * sizeof(float);
@@ -216,7 +219,7 @@ static int module_walk(struct vdb_accel_set *set, const struct vdb_accel_ask *as
   job.ask = ask;
   job.why = why;
   job.walks = true;
-  if (set->width == 0 || ask->allow || ask->width < ask->k || ask->width > VDB_ACCEL_MAX_K)
+  if (set->width == 0 || ask->width < ask->k || ask->width > VDB_ACCEL_MAX_K)
     return gpu_fail(why, VDB_ACCEL_UNFIT, "such a walk is not for a device");
   return module_ask(&job);
 }
@@ -225,6 +228,6 @@ extern "C" __attribute__((visibility("default"))) const struct vdb_accel_ops *
 vdb_accel_table(void) {
   static const struct vdb_accel_ops ops = {
       VDB_ACCEL_VERSION, "cuda",      module_devices, module_describe, gpu_set_need,
-      gpu_set_load,      gpu_set_drop, module_scan,    module_walk};
+      gpu_set_load,      gpu_set_drop, module_scan,    module_walk,     gpu_look};
   return &ops;
 }

@@ -1,12 +1,14 @@
 /*
  * scan.cu - see scan.cuh. A block takes tiles of GPU_TILE rows, and keeps for each query the nearest of
- * those it has seen; then one warp a query merges the lists of the blocks. Products of half floats go
+ * those it has seen; merge.cu puts the lists of the blocks together. Products of half floats go
  * through the matrix units: a warp has 16 rows of a tile, and all queries of the launch. Rows are thus
  * read once, for up to 128 queries.
  */
 #include "scan.cuh"
 
 #include <mma.h>
+
+#include "merge.cuh"
 
 using namespace nvcuda;
 
@@ -161,67 +163,11 @@ __global__ void __launch_bounds__(SCAN_BITS_BLOCK) scan_bits_kernel(struct scan_
   scan_end(&v, &lists, GPU_SCAN_MOST);
 }
 
-/* Appends this warp's items that are not above the bound to n items at `room`; how many there are. */
-__device__ __forceinline__ uint32_t scan_append(gpu_item *room, uint32_t n, gpu_item item,
-                                                gpu_item bound) {
-  uint32_t lane = threadIdx.x % GPU_WARP;
-  uint32_t votes = __ballot_sync(GPU_ALL, item < bound);
-  if (item < bound)
-    room[n + __popc(votes & ((1u << lane) - 1))] = item;
-  __syncwarp();
-  return n + __popc(votes);
-}
-
-/* Sorts n items at `room`, by one warp. */
-__device__ __forceinline__ void scan_sort(gpu_item *room, uint32_t n, uint32_t capacity) {
-  for (uint32_t i = n + threadIdx.x % GPU_WARP; i < capacity; i += GPU_WARP)
-    room[i] = GPU_NO_ITEM;
-  __syncwarp();
-  gpu_sort(room, capacity);
-}
-
-/* One warp a query: the k nearest of the lists of all blocks. */
-__global__ void scan_merge_kernel(struct scan_view v, uint32_t group) {
-  GPU_DYNAMIC_SHARED(gpu_item, room);
-  uint32_t lane = threadIdx.x, q = blockIdx.x, k = v.scan.k, n = 0;
-  gpu_item bound = GPU_NO_ITEM;
-  for (uint32_t b = 0; b < v.scan.blocks; b++) {
-    const gpu_item *list = v.scan.lists + ((size_t)b * group + q) * v.capacity;
-    uint32_t count = v.scan.counts[(size_t)b * group + q];
-    for (uint32_t first = 0, before; first < count; first += GPU_WARP) {
-      before = n;
-      n = scan_append(room, n, first + lane < count ? list[first + lane] : GPU_NO_ITEM, bound);
-      if (n == before)
-        break; /* the rest of the list is farther */
-      if (n + GPU_WARP > v.capacity) {
-        scan_sort(room, n, v.capacity);
-        n = k;
-        bound = room[k - 1];
-      }
-    }
-  }
-  scan_sort(room, n, v.capacity);
-  n = n < k ? n : k;
-  for (uint32_t i = lane; i < n; i += GPU_WARP) {
-    v.scan.rows[(size_t)q * k + i] = (uint32_t)room[i];
-    v.scan.keys[(size_t)q * k + i] = gpu_item_key(room[i]);
-  }
-  if (lane == 0)
-    v.scan.found[q] = n;
-}
-
 uint32_t gpu_scan_group(uint32_t n) {
   uint32_t group = SCAN_SIDE;
   while (group < n)
     group *= 2;
   return group;
-}
-
-uint32_t gpu_scan_capacity(uint32_t k) {
-  uint32_t capacity = 2 * GPU_TILE;
-  while (capacity < k + GPU_TILE)
-    capacity *= 2;
-  return capacity;
 }
 
 uint32_t gpu_scan_blocks(const struct vdb_accel_set *set, uint32_t processors) {
@@ -235,7 +181,7 @@ static uint32_t scan_room(uint32_t capacity, uint32_t block) {
 
 template <int SIXTEENS> static cudaError_t scan_allow_room(void) {
   return cudaFuncSetAttribute(scan_kernel<SIXTEENS>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              (int)scan_room(gpu_scan_capacity(VDB_ACCEL_MAX_K), SCAN_BLOCK));
+                              (int)scan_room(gpu_capacity(VDB_ACCEL_MAX_K), SCAN_BLOCK));
 }
 
 cudaError_t gpu_scan_prepare(void) {
@@ -261,7 +207,7 @@ void gpu_scan_launch(cudaStream_t stream, const struct vdb_accel_set *set,
   v.n_padded = set->n_padded;
   v.padded = set->padded;
   v.n_words = set->n_words;
-  v.capacity = gpu_scan_capacity(scan->k);
+  v.capacity = gpu_capacity(scan->k);
   v.key = set->key;
   v.adding = ((float)set->dim + 64) * 0x1p-23f; /* matrix units cut off what they add */
   uint32_t group = set->elem == VDB_ACCEL_BITS ? (uint32_t)GPU_SCAN_MOST : gpu_scan_group(scan->n);
@@ -276,6 +222,7 @@ void gpu_scan_launch(cudaStream_t stream, const struct vdb_accel_set *set,
     scan_start<4>(stream, &v);
   else
     scan_start<8>(stream, &v);
-  GPU_LAUNCH(scan_merge_kernel, dim3(scan->n), dim3(GPU_WARP), scan_room(v.capacity, GPU_WARP),
-             stream, v, group);
+  struct gpu_merge merge = {scan->lists, scan->counts, scan->n, group,      scan->blocks,
+                            scan->k,     v.capacity,   scan->rows, scan->keys, scan->found};
+  gpu_merge_launch(stream, &merge);
 }

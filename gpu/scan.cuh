@@ -25,8 +25,6 @@ struct gpu_scan {
 
 /* Queries are compared in groups of so many: 16, 32, 64 or 128. */
 uint32_t gpu_scan_group(uint32_t n);
-/* Items of a list. */
-uint32_t gpu_scan_capacity(uint32_t k);
 /* Blocks that are best for a device of so many multiprocessors. */
 uint32_t gpu_scan_blocks(const struct vdb_accel_set *set, uint32_t processors);
 /* Sets what kernels may take of a block's memory; once a device. */

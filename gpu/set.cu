@@ -57,12 +57,16 @@ static size_t set_links(const struct vdb_accel_set *s) {
 }
 
 uint64_t gpu_set_need(const struct vdb_accel_rows *rows) {
+  if (rows->lists)
+    return gpu_lists_need(rows->lists);
   struct vdb_accel_set s = set_shape(rows);
   return set_halves(&s) + set_facts(&s) + set_words(&s) + set_links(&s) +
          s.n_starts * sizeof(uint32_t);
 }
 
 static int set_check(const struct vdb_accel_rows *rows, struct vdb_accel_why *why) {
+  if (rows->lists)
+    return gpu_lists_check(rows->lists, why);
   bool bits = rows->elem == VDB_ACCEL_BITS;
   if (rows->n == 0 || rows->n > UINT32_MAX / 2 || rows->dim == 0 ||
       rows->dim > VDB_ACCEL_MAX_DIM * (bits ? 8u : 1u))
@@ -136,6 +140,8 @@ static int set_links_copy(struct vdb_accel_set *s, const struct vdb_accel_rows *
 
 static int set_fill(struct vdb_accel_set *s, const struct vdb_accel_rows *rows,
                     struct gpu_lane *lane, struct vdb_accel_why *why) {
+  if (rows->lists)
+    return gpu_lists_fill(&s->lists, rows->lists, lane->stream, why);
   GPU_TRY(set_alloc(s, why));
   GPU_TRY(set_clear(s, lane->stream, why));
   for (uint32_t first = 0, n; first < rows->n; first += n) {
@@ -149,12 +155,13 @@ int gpu_set_load(uint32_t device, const struct vdb_accel_rows *rows, struct vdb_
                  struct vdb_accel_why *why) {
   GPU_TRY(set_check(rows, why));
   struct gpu_lane *lane;
-  size_t bytes = SET_CHUNK + set_at_once(rows) * sizeof(float); /* norms follow their rows */
+  /* Norms follow their rows; lists need no room on the way. */
+  size_t bytes = rows->lists ? 0 : SET_CHUNK + set_at_once(rows) * sizeof(float);
   GPU_TRY(gpu_lane_take((int)device, bytes, bytes, &lane, why));
   struct vdb_accel_set *s = (struct vdb_accel_set *)malloc(sizeof *s);
   int status = VDB_ACCEL_NO_MEMORY;
   if (s) {
-    *s = set_shape(rows);
+    *s = rows->lists ? vdb_accel_set{} : set_shape(rows);
     s->device = (int)device;
     s->processors = lane->processors;
     status = set_fill(s, rows, lane, why);
@@ -176,5 +183,6 @@ void gpu_set_drop(struct vdb_accel_set *s) {
   cudaFree(s->words);
   cudaFree(s->links);
   cudaFree(s->starts);
+  gpu_lists_drop(&s->lists);
   free(s);
 }

@@ -24,7 +24,27 @@ struct gpu_row_facts {
   float lost; /* |x - x'| */
 };
 
+/* Lists and centroids, as struct vdb_accel_lists has them. */
+struct gpu_list_set {
+  int8_t *centroids;
+  float *scales;
+  float *biases;
+  float *spreads; /* or NULL */
+  uint32_t *starts;
+  uint32_t *rows;
+  uint8_t *blocks;
+  uint32_t stride;
+  uint32_t n;     /* 0: there are no lists, but rows */
+  uint32_t n_rows;
+  uint32_t n_blocks;
+  uint32_t m;
+  size_t block_bytes;
+  int32_t code;
+  bool rescaled;
+};
+
 struct vdb_accel_set {
+  struct gpu_list_set lists;
   int device;
   uint32_t processors; /* of the device */
   int32_t elem;

@@ -1,11 +1,14 @@
 /*
- * walk.cu - see walk.cuh. A block walks for one query: it keeps the `width` nearest rows it has met in
- * order, expands the nearest that is not expanded, and ends when all are. Lanes share a row's
- * elements, so that its half floats come in wide reads; warps share the links of a node. New rows are
- * sorted, and merged with the pool by rank: each item's place is its own plus the number of the other
- * list's items that are less. (After Ootomo et al., CAGRA: highly parallel graph construction and
- * approximate nearest neighbor search for GPUs, 2024, with a bitmap for the rows that were met
+ * walk.cu - see walk.cuh. A block walks for one query: it keeps the `width` nearest rows it has met
+ * in order, expands the nearest that is not expanded, and ends when all are. Lanes share a row's
+ * elements, so that its half floats come in wide reads; warps share the links of a node. New rows
+ * are sorted, and merged with the pool by rank: each item's place is its own plus the number of the
+ * other list's items that are less. (After Ootomo et al., CAGRA: highly parallel graph construction
+ * and approximate nearest neighbor search for GPUs, 2024, with a bitmap for the rows that were met
  * instead of a hash table.)
+ *
+ * Under a bitmap of allowed rows a walk goes through all rows, and keeps beside the pool the k
+ * nearest of those that are allowed.
  */
 #include "walk.cuh"
 
@@ -29,7 +32,8 @@ struct walk_view {
    graph have 31 bits. */
 struct walk_block {
   gpu_item *pool;   /* `width` of them, in order */
-  gpu_item *merged; /* the next pool */
+  gpu_item *best;   /* under a bitmap: the k nearest that are allowed, in order; room as the pool */
+  gpu_item *merged; /* the next of either */
   gpu_item *fresh;
   float *query;
   uint32_t *ids;    /* of fresh rows, before they have keys */
@@ -105,25 +109,63 @@ __device__ __forceinline__ uint32_t walk_rank(const gpu_item *items, uint32_t n,
   return low;
 }
 
-/* Merges b->fresh into the pool. An expanded item stands behind no other row of its key, as rows
+/* Merges b->fresh into a list of n. An expanded item stands behind no other row of its key, as rows
    differ; NO_ITEMs keep what is already NO_ITEM there. */
-__device__ __forceinline__ void walk_merge(const struct walk_view *v, struct walk_block *b) {
-  uint32_t width = v->walk.width;
-  for (uint32_t i = threadIdx.x; i < width; i += WALK_BLOCK)
+__device__ __forceinline__ void walk_merge(const struct walk_view *v, struct walk_block *b,
+                                           gpu_item **list, uint32_t n) {
+  for (uint32_t i = threadIdx.x; i < n; i += WALK_BLOCK)
     b->merged[i] = GPU_NO_ITEM;
   __syncthreads();
-  for (uint32_t i = threadIdx.x; i < width + v->fresh; i += WALK_BLOCK) {
-    bool old = i < width;
-    gpu_item item = old ? b->pool[i] : b->fresh[i - width];
+  for (uint32_t i = threadIdx.x; i < n + v->fresh; i += WALK_BLOCK) {
+    bool old = i < n;
+    gpu_item item = old ? (*list)[i] : b->fresh[i - n];
     uint32_t at = old ? i + walk_rank(b->fresh, v->fresh, item)
-                      : i - width + walk_rank(b->pool, width, item);
-    if (item != GPU_NO_ITEM && at < width)
+                      : i - n + walk_rank(*list, n, item);
+    if (item != GPU_NO_ITEM && at < n)
       b->merged[at] = item;
   }
   __syncthreads();
-  gpu_item *swap = b->pool;
-  b->pool = b->merged;
+  gpu_item *swap = *list;
+  *list = b->merged;
   b->merged = swap;
+}
+
+/* Leaves those of b->fresh that are allowed, in order. */
+__device__ __forceinline__ void walk_sift(const struct walk_view *v, const struct walk_block *b) {
+  uint32_t lane = threadIdx.x % GPU_WARP, n = 0;
+  for (uint32_t first = 0; threadIdx.x < GPU_WARP && first < v->fresh; first += GPU_WARP) {
+    gpu_item item = first + lane < v->fresh ? b->fresh[first + lane] : GPU_NO_ITEM;
+    uint32_t row = walk_row(item);
+    bool passes = item != GPU_NO_ITEM && (v->walk.allow[row / 32] >> row % 32 & 1);
+    uint32_t votes = __ballot_sync(GPU_ALL, passes);
+    if (passes)
+      b->fresh[n + __popc(votes & ((1u << lane) - 1))] = item;
+    n += __popc(votes);
+    __syncwarp();
+  }
+  for (uint32_t i = n + lane; threadIdx.x < GPU_WARP && i < v->fresh; i += GPU_WARP)
+    b->fresh[i] = GPU_NO_ITEM;
+  __syncthreads();
+}
+
+/* The key of the last of n items, with which others may still get in. */
+__device__ __forceinline__ float walk_bound(const gpu_item *items, uint32_t n) {
+  gpu_item last = items[n - 1];
+  return last == GPU_NO_ITEM ? __uint_as_float(0x7f800000u) : gpu_item_key(last);
+}
+
+/* Scores n new rows, and takes the near ones. */
+__device__ __forceinline__ void walk_take(const struct walk_view *v, struct walk_block *b,
+                                          uint32_t n) {
+  float bound = walk_bound(b->pool, v->walk.width);
+  if (v->walk.allow)
+    bound = fmaxf(bound, walk_bound(b->best, v->walk.k));
+  walk_score(v, b, n, bound);
+  walk_merge(v, b, &b->pool, v->walk.width);
+  if (!v->walk.allow)
+    return;
+  walk_sift(v, b);
+  walk_merge(v, b, &b->best, v->walk.k);
 }
 
 /* Takes unseen ones of n nodes (NONEs are left out) to b->ids; how many, to all threads. */
@@ -143,8 +185,8 @@ __device__ __forceinline__ uint32_t walk_collect(const struct walk_view *v,
   return *count;
 }
 
-/* The first item of the pool that is not expanded, marked as such; `width` when there is none. To be
-   called by all threads. */
+/* The first item of the pool that is not expanded, marked as such; `width` when there is none. To
+   be called by all threads. */
 __device__ __forceinline__ uint32_t walk_next(struct walk_block *b, uint32_t width,
                                               uint32_t *next) {
   uint32_t lane = threadIdx.x % GPU_WARP;
@@ -170,34 +212,38 @@ __global__ void __launch_bounds__(WALK_BLOCK) walk_kernel(struct walk_view v) {
   GPU_DYNAMIC_SHARED(gpu_item, shared);
   __shared__ uint32_t count, next;
   uint32_t width = v.walk.width, k = v.walk.k;
-  struct walk_block b = {shared, shared + width, shared + 2 * width, NULL, NULL};
+  struct walk_block b = {};
+  b.pool = shared;
+  b.merged = b.pool + width;
+  b.best = b.merged + width;
+  b.fresh = v.walk.allow ? b.best + width : b.best;
   b.query = reinterpret_cast<float *>(b.fresh + v.fresh);
   b.ids = reinterpret_cast<uint32_t *>(b.query + v.padded);
   walk_load_query(&v, b.query);
-  for (uint32_t i = threadIdx.x; i < width; i += WALK_BLOCK)
+  for (uint32_t i = threadIdx.x; i < width; i += WALK_BLOCK) {
     b.pool[i] = GPU_NO_ITEM;
+    if (v.walk.allow)
+      b.best[i] = GPU_NO_ITEM;
+  }
+  __syncthreads();
   for (uint32_t at = 0; at < v.n_starts; at += v.fresh) {
     uint32_t some = v.n_starts - at < v.fresh ? v.n_starts - at : v.fresh;
     uint32_t n = walk_collect(&v, &b, v.starts + at, some, &count);
-    walk_score(&v, &b, n, __uint_as_float(0x7f800000u));
-    walk_merge(&v, &b);
+    walk_take(&v, &b, n);
   }
   for (uint32_t node; (node = walk_next(&b, width, &next)) != UINT32_MAX;) {
     uint32_t n = walk_collect(&v, &b, v.links + (size_t)node * v.degree, v.degree, &count);
-    gpu_item last = b.pool[width - 1];
-    float bound = last == GPU_NO_ITEM ? __uint_as_float(0x7f800000u) : gpu_item_key(last);
-    if (n > 0) {
-      walk_score(&v, &b, n, bound);
-      walk_merge(&v, &b);
-    }
+    if (n > 0)
+      walk_take(&v, &b, n);
   }
   if (threadIdx.x == 0)
     count = 0;
   __syncthreads();
+  const gpu_item *found = v.walk.allow ? b.best : b.pool;
   for (uint32_t i = threadIdx.x; i < k; i += WALK_BLOCK)
-    if (b.pool[i] != GPU_NO_ITEM) {
-      v.walk.rows[(size_t)blockIdx.x * k + i] = walk_row(b.pool[i]);
-      v.walk.keys[(size_t)blockIdx.x * k + i] = gpu_item_key(b.pool[i]);
+    if (found[i] != GPU_NO_ITEM) {
+      v.walk.rows[(size_t)blockIdx.x * k + i] = walk_row(found[i]);
+      v.walk.keys[(size_t)blockIdx.x * k + i] = gpu_item_key(found[i]);
       atomicAdd(&count, 1u);
     }
   __syncthreads();
@@ -214,13 +260,14 @@ static uint32_t walk_fresh(uint32_t degree) {
   return fresh;
 }
 
-static size_t walk_shared(uint32_t width, uint32_t fresh, uint32_t padded) {
-  return sizeof(gpu_item) * (2 * (size_t)width + fresh) + sizeof(float) * (size_t)padded +
+static size_t walk_shared(uint32_t width, uint32_t fresh, uint32_t padded, bool filtered) {
+  size_t items = (filtered ? 3 : 2) * (size_t)width + fresh;
+  return sizeof(gpu_item) * items + sizeof(float) * (size_t)padded +
          sizeof(uint32_t) * fresh;
 }
 
 cudaError_t gpu_walk_prepare(void) {
-  size_t most = walk_shared(VDB_ACCEL_MAX_K, VDB_ACCEL_MAX_LINKS, VDB_ACCEL_MAX_DIM);
+  size_t most = walk_shared(VDB_ACCEL_MAX_K, VDB_ACCEL_MAX_LINKS, VDB_ACCEL_MAX_DIM, true);
   return cudaFuncSetAttribute(walk_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)most);
 }
 
@@ -239,5 +286,5 @@ void gpu_walk_launch(cudaStream_t stream, const struct vdb_accel_set *set,
   v.seen = gpu_walk_seen(set);
   v.key = set->key;
   GPU_LAUNCH(walk_kernel, dim3(walk->n), dim3(WALK_BLOCK),
-             walk_shared(walk->width, v.fresh, v.padded), stream, v);
+             walk_shared(walk->width, v.fresh, v.padded, walk->allow != NULL), stream, v);
 }

@@ -9,6 +9,7 @@
 struct gpu_walk {
   const __half *queries; /* packed */
   const struct gpu_row_facts *facts;
+  const uint32_t *allow; /* bits of rows, or NULL */
   uint32_t n;
   uint32_t k;
   uint32_t width;        /* of the pool, at least k */

@@ -47,6 +47,7 @@
 #include "kern/walk_neon.c"
 
 #include "accel/device.c"
+#include "accel/together.c"
 
 #include "index/bakeoff.c"
 #include "index/bin_flat.c"

@@ -7,6 +7,9 @@
  * never above the exact ones. The library scores the candidates with its own kernels, so that its
  * answers have the same bits with a module as without: a scan has missed nothing if the k-th
  * nearest is nearer than the last candidate can be. Else the library scans itself.
+ *
+ * Of an index with lists the module keeps lists and centroids in place of rows. It finds the lists
+ * nearest to a query, and in them the candidates, by the codes; rows stay with the library.
  */
 #ifndef VDB_ACCEL_H
 #define VDB_ACCEL_H
@@ -18,13 +21,14 @@
 extern "C" {
 #endif
 
-#define VDB_ACCEL_VERSION 1
+#define VDB_ACCEL_VERSION 2
 #define VDB_ACCEL_SYMBOL "vdb_accel_table" /* a function: const struct vdb_accel_ops *(void) */
 
 enum {
   VDB_ACCEL_MAX_K = 512,     /* candidates of a query */
   VDB_ACCEL_MAX_DIM = 16384, /* elements of a row */
-  VDB_ACCEL_MAX_LINKS = 256  /* of a node */
+  VDB_ACCEL_MAX_LINKS = 256, /* of a node */
+  VDB_ACCEL_SLOTS = 32       /* of a block of coded rows */
 };
 
 /* Elements of rows, as they come from the host. */
@@ -64,8 +68,45 @@ struct vdb_accel_device {
   uint64_t free;
 };
 
-/* Rows to be copied to a device, and for walks a graph over them. Borrowed for the call. */
+/* How the rows in lists are coded, in blocks of VDB_ACCEL_SLOTS. */
+enum vdb_accel_code {
+  VDB_ACCEL_NIBBLES, /* for each of m sub-codes 16 bytes: byte 2i + h has row 8h + i in its low half
+                        and row 16 + 8h + i in its high half; f16 add[32]; if rescaled f16
+                        rescale[32]. The query's table has 16 bytes for each sub-code */
+  VDB_ACCEL_BYTES,   /* for each of m sub-codes 32 bytes, row i's at i; the rest as above. 256 */
+  VDB_ACCEL_INTS     /* i8 codes[32][m], f32 add[32], f32 rescale[32]. The table is m i8 */
+};
+
+/*
+ * Lists of coded rows around centroids. Keys are
+ *
+ *   of list l       biases[l] + by * scales[l] * <query's code, centroid> + spreads[l]
+ *   of a row in it  base + add + rescale * (scale * sum + offset), where base is the list's key
+ *                   less its spread, sum that of the look-ups, or the product with the table
+ *
+ * `by`, scale and offset are the query's; rescale is 1 where blocks have none.
+ */
+struct vdb_accel_lists {
+  const int8_t *centroids; /* of list l at l * stride, which is a multiple of 16 */
+  size_t stride;
+  const float *scales;
+  const float *biases;
+  const float *spreads;    /* NULL: zeroes */
+  uint32_t n;              /* lists */
+  uint32_t n_rows;         /* all rows are below; slots with others are free */
+  const uint32_t *starts;  /* list l is blocks starts[l] to starts[l + 1]: ascending, from 0 */
+  const uint32_t *rows;    /* of the slots */
+  const uint8_t *blocks;
+  size_t block_bytes;
+  int32_t code;            /* enum vdb_accel_code */
+  uint32_t m;              /* nibbles: a multiple of 4, of INTS of 16 */
+  int rescaled;            /* not of INTS, which always are */
+};
+
+/* Rows to be copied to a device, and for walks a graph over them; or, if there are lists, these
+   alone. Borrowed for the call. */
 struct vdb_accel_rows {
+  const struct vdb_accel_lists *lists;
   const void *data;       /* row i at data + i * stride */
   size_t stride;          /* bytes */
   const float *inv_norms; /* COSINE: one a row */
@@ -90,10 +131,35 @@ struct vdb_accel_ask {
   const uint64_t *allow; /* bitmap of the rows that may be found; NULL: all */
   /* The answer, the caller's memory: of query i rows and keys from i * k on, nearest first, equal
      keys by row. A scan's keys are not above those that the library's kernels give, a walk's are
-     about as large. */
+     about as large; under an `allow` it may bring fewer than there are. */
   uint32_t *rows;
   float *keys;
   uint32_t *counts;      /* how many, at most k; of a scan fewer only if no more are allowed */
+};
+
+/* How a query is compared with lists and the rows in them. */
+struct vdb_accel_form {
+  const int8_t *code;   /* `stride` of them */
+  const uint8_t *table; /* as the code of the lists says */
+  float by;
+  float scale;
+  float offset;
+};
+
+/* A question of n queries about lists. */
+struct vdb_accel_look {
+  const struct vdb_accel_form *queries;
+  uint32_t n;
+  uint32_t k;            /* candidates for each query, at most VDB_ACCEL_MAX_K */
+  uint32_t probes;       /* lists looked through: the nearest, at most VDB_ACCEL_MAX_K, */
+  float reach;           /* whose keys are at most so much above the least one; may be infinite */
+  const uint64_t *allow; /* as in vdb_accel_ask */
+  /* The answer, as in vdb_accel_ask, but that a row of two lists may come twice. No slot of these
+     lists has a key below that of the last candidate and is no candidate. */
+  uint32_t *rows;
+  float *keys;
+  uint32_t *counts;
+  uint32_t *blocks;      /* compared, of each query */
 };
 
 struct vdb_accel_set; /* rows on a device */
@@ -113,8 +179,11 @@ struct vdb_accel_ops {
   /* Compares all rows. */
   int (*scan)(struct vdb_accel_set *set, const struct vdb_accel_ask *ask,
               struct vdb_accel_why *why);
-  /* Walks the graph; an `allow` is not for walks (UNFIT). */
+  /* Walks the graph, through all rows. */
   int (*walk)(struct vdb_accel_set *set, const struct vdb_accel_ask *ask,
+              struct vdb_accel_why *why);
+  /* Looks through lists. */
+  int (*look)(struct vdb_accel_set *set, const struct vdb_accel_look *look,
               struct vdb_accel_why *why);
 };
 

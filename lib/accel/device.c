@@ -1,12 +1,14 @@
 /* device.c - see device.h. One mutex, held for a few instructions; never while rows are copied or
-   compared. */
+   compared. One thread copies, begun when rows are first wanted. */
 #include "accel/device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "accel/together.h"
 #include "base/check.h"
 #include "os/module.h"
+#include "os/thread.h"
 
 #define DEVICE_MODULE "libvecdb_gpu.so"
 
@@ -15,6 +17,7 @@ enum { DEVICE_IDLE = 16, DEVICE_IDLE_TIMES = 4 };
 
 /* What becomes of the rows of an owner and field. */
 enum device_stage {
+  DEVICE_WANTED, /* the thread that copies will */
   DEVICE_COPYING,
   DEVICE_READY,
   DEVICE_UNFIT /* not for this device: it is not tried again */
@@ -28,7 +31,11 @@ struct vdb_device_set {
   uint64_t used; /* when, by the device's counter */
   uint32_t field;
   uint32_t takers;
+  struct vdb_together group; /* of its takers */
+  size_t query_bytes;
   enum device_stage stage;
+  struct vdb_accel_rows from;    /* WANTED, COPYING: what they point to stays the owner's */
+  struct vdb_accel_lists lists;  /* of these, if there are any */
 };
 
 struct vdb_device {
@@ -40,6 +47,13 @@ struct vdb_device {
   struct vdb_device_state state;
   uint32_t number;
   bool told; /* the log of a failure */
+  bool background; /* rows are copied by the thread */
+  bool begun;      /* it has */
+  bool stop;
+  struct vdb_thread thread;
+  struct vdb_cond wanted; /* rows, or its end */
+  struct vdb_cond copied; /* rows, or they could not be */
+  struct vdb_cond answered; /* questions of a group */
 };
 
 /* ---- Opening --------------------------------------------------------------------------------- */
@@ -73,8 +87,31 @@ static int device_find(struct vdb_device *d, const char *module, uint64_t limit,
   return VECDB_OK;
 }
 
-VDB_INTERNAL int vdb_device_open(struct vdb_env *env, const char *name, const char *module,
-                                 uint64_t limit, struct vdb_device **out, vecdb_error *err) {
+/* 0 or an errno value. */
+static int device_init(struct vdb_device *d) {
+  int os = vdb_mutex_init(&d->mutex);
+  if (os != 0)
+    return os;
+  os = vdb_cond_init(&d->wanted);
+  if (os != 0)
+    goto no_wanted;
+  os = vdb_cond_init(&d->copied);
+  if (os != 0)
+    goto no_copied;
+  os = vdb_cond_init(&d->answered);
+  if (os == 0)
+    return 0;
+  vdb_cond_destroy(&d->copied);
+no_copied:
+  vdb_cond_destroy(&d->wanted);
+no_wanted:
+  vdb_mutex_destroy(&d->mutex);
+  return os;
+}
+
+VDB_INTERNAL int vdb_device_open(struct vdb_env *env, const struct vdb_device_options *options,
+                                 struct vdb_device **out, vecdb_error *err) {
+  const char *name = options->name;
   *out = NULL;
   if (!name || strcmp(name, "cpu") == 0)
     return VECDB_OK;
@@ -87,8 +124,9 @@ VDB_INTERNAL int vdb_device_open(struct vdb_env *env, const char *name, const ch
     return vdb_fail_memory(err);
   d->env = env;
   d->number = (uint32_t)number;
-  int rc = device_find(d, module, limit, err);
-  int os = rc ? 0 : vdb_mutex_init(&d->mutex);
+  d->background = options->background;
+  int rc = device_find(d, options->module, options->limit, err);
+  int os = rc ? 0 : device_init(d);
   if (os != 0)
     rc = vdb_fail_os(err, os, "make", "mutex");
   if (rc == VECDB_OK) {
@@ -107,6 +145,16 @@ VDB_INTERNAL void vdb_device_close(struct vdb_device *d) {
   if (!d)
     return;
   vdb_assert(!d->sets);
+  if (d->begun) {
+    vdb_mutex_lock(&d->mutex);
+    d->stop = true;
+    vdb_cond_signal(&d->wanted);
+    vdb_mutex_unlock(&d->mutex);
+    vdb_thread_join(&d->thread);
+  }
+  vdb_cond_destroy(&d->answered);
+  vdb_cond_destroy(&d->copied);
+  vdb_cond_destroy(&d->wanted);
   vdb_mutex_destroy(&d->mutex);
   vdb_free(&d->env->mem, d);
 }
@@ -179,7 +227,8 @@ static void device_drop(struct vdb_device *d, struct vdb_device_set *sets) {
   vdb_mutex_unlock(&d->mutex);
 }
 
-/* A new entry, its room reserved; NULL: there is none. With the mutex. */
+/* A new entry, its room reserved, to be copied by the caller; NULL: there is none. With the
+   mutex. */
 static struct vdb_device_set *device_reserve(struct vdb_device *d, const void *owner,
                                              uint32_t field, uint64_t bytes) {
   if (bytes > d->state.limit || d->state.bytes > d->state.limit - bytes)
@@ -191,6 +240,7 @@ static struct vdb_device_set *device_reserve(struct vdb_device *d, const void *o
   s->field = field;
   s->bytes = bytes;
   s->takers = 1;
+  s->stage = DEVICE_COPYING;
   s->used = d->uses;
   s->next = d->sets;
   d->sets = s;
@@ -216,7 +266,7 @@ static void device_unreserve(struct vdb_device *d, struct vdb_device_set *s, boo
     }
 }
 
-/* Copies the rows of a new entry. Without the mutex. */
+/* Copies the rows of an entry that is COPYING. Without the mutex. */
 static struct vdb_device_set *device_copy(struct vdb_device *d, struct vdb_device_set *s,
                                           const struct vdb_accel_rows *rows) {
   struct vdb_accel_why why = {""};
@@ -232,10 +282,55 @@ static struct vdb_device_set *device_copy(struct vdb_device *d, struct vdb_devic
     device_unreserve(d, s, status == VDB_ACCEL_UNFIT);
   bool tell = status != VDB_ACCEL_OK && !d->told;
   d->told = d->told || tell;
+  vdb_cond_broadcast(&d->copied);
   vdb_mutex_unlock(&d->mutex);
   if (tell)
     vdb_log(d->env, VECDB_LOG_WARN, "the processor searches rows: %s", why.text);
   return status == VDB_ACCEL_OK ? s : NULL;
+}
+
+static struct vdb_device_set *device_next_wanted(struct vdb_device *d) {
+  struct vdb_device_set *s = d->sets;
+  while (s && s->stage != DEVICE_WANTED)
+    s = s->next;
+  return s;
+}
+
+/* The thread that copies. */
+static void device_copies(void *arg) {
+  struct vdb_device *d = arg;
+  vdb_mutex_lock(&d->mutex);
+  while (!d->stop) {
+    struct vdb_device_set *s = device_next_wanted(d);
+    if (!s) {
+      vdb_cond_wait(&d->wanted, &d->mutex);
+      continue;
+    }
+    s->stage = DEVICE_COPYING;
+    vdb_mutex_unlock(&d->mutex);
+    device_copy(d, s, &s->from);
+    vdb_mutex_lock(&d->mutex);
+  }
+  vdb_mutex_unlock(&d->mutex);
+}
+
+/* Leaves a new entry to the thread; false: there is none, the caller is to copy. With the mutex. */
+static bool device_leave(struct vdb_device *d, struct vdb_device_set *s,
+                         const struct vdb_accel_rows *rows) {
+  if (!d->background)
+    return false;
+  d->begun = d->begun || vdb_thread_start(&d->thread, device_copies, d) == 0;
+  if (!d->begun)
+    return false;
+  s->from = *rows;
+  if (rows->lists) {
+    s->lists = *rows->lists;
+    s->from.lists = &s->lists;
+  }
+  s->takers = 0;
+  s->stage = DEVICE_WANTED;
+  vdb_cond_signal(&d->wanted);
+  return true;
 }
 
 /* The set if it is known, ready or not; taken if it is ready. With the mutex. */
@@ -266,8 +361,12 @@ VDB_INTERNAL struct vdb_device_set *vdb_device_take(struct vdb_device *d, const 
   bool ready = s && s->stage == DEVICE_READY, fresh = !s;
   if (fresh)
     s = device_reserve(d, owner, field, bytes);
+  if (fresh && s)
+    s->query_bytes = rows->elem == VDB_ACCEL_BITS ? (rows->dim + 31) / 32 * sizeof(uint32_t)
+                                                  : rows->dim * sizeof(float);
+  bool copy = fresh && s && !device_leave(d, s, rows);
   vdb_mutex_unlock(&d->mutex);
-  return fresh && s ? device_copy(d, s, rows) : ready ? s : NULL;
+  return copy ? device_copy(d, s, rows) : ready ? s : NULL;
 }
 
 VDB_INTERNAL void vdb_device_give(struct vdb_device *d, struct vdb_device_set *s) {
@@ -277,11 +376,22 @@ VDB_INTERNAL void vdb_device_give(struct vdb_device *d, struct vdb_device_set *s
   vdb_mutex_unlock(&d->mutex);
 }
 
+/* Waits until no rows of the owner are just being copied by the thread. With the mutex. */
+static void device_settle(struct vdb_device *d, const void *owner) {
+  for (struct vdb_device_set *s = d->sets; s;) {
+    bool wait = s->owner == owner && s->stage == DEVICE_COPYING;
+    if (wait)
+      vdb_cond_wait(&d->copied, &d->mutex);
+    s = wait ? d->sets : s->next;
+  }
+}
+
 VDB_INTERNAL void vdb_device_forget(struct vdb_device *d, const void *owner) {
   struct vdb_device_set *gone = NULL;
   if (!d)
     return;
   vdb_mutex_lock(&d->mutex);
+  device_settle(d, owner);
   for (struct vdb_device_set **at = &d->sets; *at;) {
     struct vdb_device_set *s = *at;
     if (s->owner != owner) {
@@ -292,7 +402,7 @@ VDB_INTERNAL void vdb_device_forget(struct vdb_device *d, const void *owner) {
     *at = s->next;
     s->next = gone;
     gone = s;
-    d->state.sets -= s->stage == DEVICE_READY;
+    d->state.sets -= s->stage != DEVICE_UNFIT;
   }
   vdb_mutex_unlock(&d->mutex);
   device_drop(d, gone);
@@ -300,13 +410,12 @@ VDB_INTERNAL void vdb_device_forget(struct vdb_device *d, const void *owner) {
 
 /* ---- Questions ------------------------------------------------------------------------------- */
 
-static bool device_ask(struct vdb_device *d, struct vdb_device_set *s,
-                       const struct vdb_accel_ask *ask,
-                       int (*call)(struct vdb_accel_set *, const struct vdb_accel_ask *,
-                                   struct vdb_accel_why *)) {
+/* False: the device could not. */
+static bool device_ask(struct vdb_device *d, const struct vdb_device_set *s,
+                       bool walk, const struct vdb_accel_ask *ask) {
   struct vdb_accel_why why = {""};
   uint64_t began = vdb_now_ns(d->env);
-  int status = call(s->rows, ask, &why);
+  int status = (walk ? d->ops->walk : d->ops->scan)(s->rows, ask, &why);
   vdb_mutex_lock(&d->mutex);
   d->state.busy_ns += vdb_now_ns(d->env) - began;
   d->state.queries += status == VDB_ACCEL_OK ? ask->n : 0;
@@ -319,12 +428,37 @@ static bool device_ask(struct vdb_device *d, struct vdb_device_set *s,
   return status == VDB_ACCEL_OK;
 }
 
+struct device_caller {
+  struct vdb_device *device;
+  const struct vdb_device_set *set;
+};
+
+static bool device_group_call(void *arg, bool walk, const struct vdb_accel_ask *ask) {
+  const struct device_caller *c = arg;
+  return device_ask(c->device, c->set, walk, ask);
+}
+
+static bool device_group(struct vdb_device *d, struct vdb_device_set *s, bool walk,
+                         const struct vdb_accel_ask *ask) {
+  struct device_caller caller = {d, s};
+  const struct vdb_together_how how = {.mem = &d->env->mem,
+                                    .mutex = &d->mutex,
+                                    .answered = &d->answered,
+                                    .waiting = &d->state.waiting,
+                                    .together = &d->state.together,
+                                    .query_bytes = s->query_bytes,
+                                    .walk = walk,
+                                    .call = device_group_call,
+                                    .arg = &caller};
+  return vdb_together_ask(&s->group, &how, ask);
+}
+
 VDB_INTERNAL bool vdb_device_scan(struct vdb_device *device, struct vdb_device_set *set,
                                   const struct vdb_accel_ask *ask) {
-  return device_ask(device, set, ask, device->ops->scan);
+  return device_group(device, set, false, ask);
 }
 
 VDB_INTERNAL bool vdb_device_walk(struct vdb_device *device, struct vdb_device_set *set,
                                   const struct vdb_accel_ask *ask) {
-  return device_ask(device, set, ask, device->ops->walk);
+  return device_group(device, set, true, ask);
 }

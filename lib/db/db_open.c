@@ -215,8 +215,9 @@ static int open_parts(struct vecdb *db, const vecdb_options *options, vecdb_erro
   if (options->encryption)
     VDB_TRY(vdb_keys_new(&db->env, db->dir, options->encryption, &db->keys, err));
   db->env.keys = db->keys;
-  VDB_TRY(vdb_device_open(&db->env, options->device, options->device_module,
-                          options->device_memory, &db->env.device, err));
+  struct vdb_device_options device = {options->device, options->device_module,
+                                      options->device_memory, !(db->flags & VECDB_HOST_DRIVEN)};
+  VDB_TRY(vdb_device_open(&db->env, &device, &db->env.device, err));
   VDB_TRY(vdb_pool_new(&db->env, db->flags & VECDB_HOST_DRIVEN ? 1 : db->env.threads, &db->pool,
                        err));
   VDB_TRY(open_caches(db, options, err));

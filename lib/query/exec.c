@@ -168,9 +168,9 @@ static void exec_tally(struct vdb_exec_worker *w, const struct vdb_search *s) {
   w->info.reads += s->reads;
 }
 
-/* Scans a segment on the device for n searches. */
-static bool exec_device_exact(struct vdb_request *r, const struct vdb_plan_seg *p,
-                              const struct vdb_allow_set *set, struct vdb_search *s, uint32_t n) {
+/* Searches a segment on the device. */
+static bool exec_on_device(struct vdb_request *r, const struct vdb_plan_seg *p,
+                           const struct vdb_allow_set *set, struct vdb_search *s, uint32_t n) {
   struct exec_gate gate = {.view = p->view, .request = r, .seq = r->snapshot->seq};
   bool gated = !set && vdb_seg_has_dead(p->view);
   for (uint32_t i = 0; i < n; i++) {
@@ -179,7 +179,7 @@ static bool exec_device_exact(struct vdb_request *r, const struct vdb_plan_seg *
     s[i].stop = r->controlled ? vdb_control_stop : NULL;
     s[i].stop_arg = vdb_request_control(r);
   }
-  bool done = vdb_exec_device_scan(r, p, set ? set->bits : NULL, s, n);
+  bool done = vdb_exec_device(r, p, set, s, n);
   for (uint32_t i = 0; i < n; i++)
     s[i].accept = NULL;
   return done;
@@ -191,7 +191,7 @@ static int exec_exact(struct vdb_request *r, struct vdb_exec_worker *w, struct v
   if (p->bitmap)
     VDB_TRY(vdb_plan_allow(r, p, &set, err));
   struct vdb_search s = exec_search(r, w, p);
-  if (!w->bounded && vdb_exec_device_wants(r, p, 1) && exec_device_exact(r, p, set, &s, 1)) {
+  if (!w->bounded && vdb_exec_device_wants(r, p, 1) && exec_on_device(r, p, set, &s, 1)) {
     vdb_topk_sort(&s.top);
     w->info.segments_device++;
   } else {
@@ -578,8 +578,7 @@ static int exec_batch_device(struct vdb_request *r, struct vdb_plan_seg *p,
       return rc == VECDB_ERR_TIMEOUT ? VECDB_OK : rc;
   }
   exec_batch_begin(r, p, workers, s, range.n);
-  *done = p->plan == VECDB_PLAN_EXACT ? exec_device_exact(r, p, set, s, range.n)
-                                      : vdb_exec_device_walk(r, p, s, range.n);
+  *done = exec_on_device(r, p, set, s, range.n);
   for (uint32_t i = 0; *done && i < range.n; i++)
     workers[i].info.segments_device++;
   if (*done)

@@ -45,6 +45,23 @@ static uint32_t device_candidates(size_t k) {
   return (uint32_t)vdb_min_size(DEVICE_TIMES * k + DEVICE_BESIDES, VDB_ACCEL_MAX_K);
 }
 
+/* How many rows a walk is to keep: more of them the fewer may be found. */
+static uint32_t device_width(const struct vdb_request *r, const struct vdb_plan_seg *p) {
+  double share = p->view->n > 0 ? (double)p->allowed / p->view->n : 1;
+  double width = p->effort * (vdb_plan_restricted(r, p) ? vdb_cost_wider(share) : 1);
+  return width < VDB_ACCEL_MAX_K ? (uint32_t)width : width > VDB_ACCEL_MAX_K ? UINT32_MAX
+                                                                             : VDB_ACCEL_MAX_K;
+}
+
+/* A filter that is asked of single rows stays here. */
+static bool device_wants_graph(const struct vdb_request *r, const struct vdb_plan_seg *p,
+                               uint32_t n) {
+  const struct vdb_index_ops *ops = p->index->index->ops;
+  if (n < DEVICE_WALKS || (r->filter && !p->bitmap))
+    return false;
+  return ops->links && device_width(r, p) <= VDB_ACCEL_MAX_K;
+}
+
 VDB_INTERNAL bool vdb_exec_device_wants(const struct vdb_request *r, const struct vdb_plan_seg *p,
                                         uint32_t n) {
   if (!r->device || r->sparse || !p->view->seg->sealed || p->skipped ||
@@ -52,8 +69,7 @@ VDB_INTERNAL bool vdb_exec_device_wants(const struct vdb_request *r, const struc
     return false;
   if (p->plan == VECDB_PLAN_EXACT)
     return (uint64_t)n * p->view->n >= DEVICE_PAIRS;
-  return p->plan == VECDB_PLAN_GRAPH && n >= DEVICE_WALKS && !vdb_plan_restricted(r, p) &&
-         p->effort <= VDB_ACCEL_MAX_K && p->index->index->ops->links;
+  return p->plan == VECDB_PLAN_GRAPH && device_wants_graph(r, p, n);
 }
 
 /* The rows of a segment, for walks with the graph of its index; whose they are. NULL: there is no
@@ -159,9 +175,8 @@ static struct exec_device device_of(struct vdb_request *r, const struct vdb_plan
   return d;
 }
 
-VDB_INTERNAL bool vdb_exec_device_scan(struct vdb_request *request, const struct vdb_plan_seg *seg,
-                                       const uint64_t *bits, struct vdb_search *searches,
-                                       uint32_t n) {
+static bool device_scan(struct vdb_request *request, const struct vdb_plan_seg *seg,
+                        const uint64_t *bits, struct vdb_search *searches, uint32_t n) {
   struct exec_device d = device_of(request, seg, searches);
   d.ask.allow = bits;
   if (searches[0].top.k == 0 ||
@@ -180,20 +195,30 @@ VDB_INTERNAL bool vdb_exec_device_scan(struct vdb_request *request, const struct
   return answered;
 }
 
-VDB_INTERNAL bool vdb_exec_device_walk(struct vdb_request *request, const struct vdb_plan_seg *seg,
-                                       struct vdb_search *searches, uint32_t n) {
+static bool device_walk(struct vdb_request *request, const struct vdb_plan_seg *seg,
+                        const uint64_t *bits, struct vdb_search *searches, uint32_t n) {
   struct exec_device d = device_of(request, seg, searches);
-  uint32_t k = device_candidates(searches[0].top.k);
-  uint32_t width = seg->effort > k ? seg->effort : k;
-  if (!device_prepare(&d, n, k, width))
+  uint32_t k = device_candidates(searches[0].top.k), width = device_width(request, seg);
+  d.ask.allow = bits;
+  if (width > VDB_ACCEL_MAX_K || !device_prepare(&d, n, k, width > k ? width : k))
     return false;
   bool answered = device_question(&d, seg, true);
-  for (uint32_t i = 0; answered && i < n; i++) {
+  for (uint32_t i = 0; answered && i < n; i++)
     device_offer(&d, i);
-    answered = searches[i].top.n == searches[i].top.k;
-  }
-  for (uint32_t i = 0; !answered && i < n; i++)
-    searches[i].top.n = 0;
   device_finish(&d);
   return answered;
+}
+
+VDB_INTERNAL bool vdb_exec_device(struct vdb_request *request, const struct vdb_plan_seg *seg,
+                                  const struct vdb_allow_set *set, struct vdb_search *searches,
+                                  uint32_t n) {
+  const uint64_t *bits = set ? set->bits : NULL;
+  if (seg->plan == VECDB_PLAN_EXACT)
+    return device_scan(request, seg, bits, searches, n);
+  bool done = device_walk(request, seg, bits, searches, n);
+  for (uint32_t i = 0; done && i < n; i++) /* or others are to be looked for */
+    done = searches[i].top.n == (set ? vdb_min_size(searches[i].top.k, set->n) : searches[i].top.k);
+  for (uint32_t i = 0; !done && i < n; i++)
+    searches[i].top.n = 0;
+  return done;
 }

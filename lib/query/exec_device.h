@@ -12,13 +12,11 @@
    are prepared. */
 VDB_INTERNAL bool vdb_exec_device_wants(const struct vdb_request *request,
                                         const struct vdb_plan_seg *seg, uint32_t n);
-/* Scans the rows of `bits` (NULL: all) for n searches, each with query, top and, where rows are
-   deleted, accept set. Tops are not sorted. False: nothing was done. */
-VDB_INTERNAL bool vdb_exec_device_scan(struct vdb_request *request, const struct vdb_plan_seg *seg,
-                                       const uint64_t *bits, struct vdb_search *searches,
-                                       uint32_t n);
-/* Walks the graph of a segment whose rows all pass, likewise. */
-VDB_INTERNAL bool vdb_exec_device_walk(struct vdb_request *request, const struct vdb_plan_seg *seg,
-                                       struct vdb_search *searches, uint32_t n);
+/* Searches a segment as its plan says, for n searches as exec.c begins them. Where rows are
+   restricted there is the set of those that may be found, or the searches' accept tells of each.
+   Tops are not sorted. False: nothing was done, the searches are as they came. */
+VDB_INTERNAL bool vdb_exec_device(struct vdb_request *request, const struct vdb_plan_seg *seg,
+                                  const struct vdb_allow_set *set, struct vdb_search *searches,
+                                  uint32_t n);
 
 #endif

@@ -1,15 +1,18 @@
 /*
  * test_device.c - a database that uses a device, against itself without one: the same hits with the
- * same scores from scans, as many true neighbours from graphs; and a device that fails, has too
- * little memory, or is not there.
+ * same scores from scans, as many true neighbours from graphs;
+ * and a device that fails, has too little memory, or is not there.
  */
 #include "gpu/gputest.h"
 #include "tlib/apitest.h"
 
-enum { ROWS = 4100, DIM = 24, QUERIES = 130, WALKS = 40, K = 10 };
+enum { ROWS = 8200, DIM = 24, QUERIES = 64, WALKS = 20, K = 10, FEW = 2400 };
+/* Bytes of the rows of a sealed segment of ROWS / 2 on the device. */
+#define SEGMENT ((size_t)4224 * (32 * 2 + 16))
 
 static const char *module_path;
 static void (*emu_fail_at)(uint64_t);
+static void (*emu_hold)(int);
 static size_t (*emu_used)(void);
 
 static vecdb_options with_device(const char *device) {
@@ -24,8 +27,9 @@ static vecdb_options with_device(const char *device) {
 
 static float rows[ROWS + 50][DIM], queries[QUERIES][DIM];
 
-/* Rows of id, n = id % 10 and the same vector twice: "flat" with COSINE, "graph" with L2. */
-static vecdb_collection *fill(vecdb *db) {
+/* Rows of id, n = id % 10 and the same vector twice: "flat" with COSINE, "graph" with L2. So many
+   in two sealed segments, and 50 that are not sealed; some are deleted. */
+static vecdb_collection *fill_with(vecdb *db, int n_rows) {
   const vecdb_field fields[] = {
       {.name = "id", .type = VECDB_INT64, .flags = VECDB_PRIMARY_KEY},
       {.name = "n", .type = VECDB_INT32},
@@ -37,7 +41,7 @@ static vecdb_collection *fill(vecdb *db) {
   uint32_t seed = 7;
   vecdb_collection *c;
   at_ok(vecdb_collection_create(db, "c", &schema, &c, &at_err));
-  for (int i = 0; i < ROWS + 50; i++) {
+  for (int i = 0; i < n_rows + 50; i++) {
     ids[i] = i;
     ns[i] = i % 10;
     for (int j = 0; j < DIM; j++)
@@ -46,8 +50,8 @@ static vecdb_collection *fill(vecdb *db) {
   for (int i = 0; i < QUERIES; i++)
     for (int j = 0; j < DIM; j++)
       queries[i][j] = (float)(at_unit(&seed) - 0.5);
-  for (int first = 0; first < ROWS + 50; first += ROWS / 2) {
-    uint32_t n = first + ROWS / 2 > ROWS + 50 ? 50 : ROWS / 2;
+  for (int first = 0; first < n_rows + 50; first += n_rows / 2) {
+    uint32_t n = (uint32_t)(first + n_rows / 2 > n_rows + 50 ? 50 : n_rows / 2);
     const vecdb_column columns[] = {{.field = "id", .data = ids + first},
                                     {.field = "n", .data = ns + first},
                                     {.field = "flat", .data = rows[first], .dim = DIM},
@@ -61,25 +65,30 @@ static vecdb_collection *fill(vecdb *db) {
   return c;
 }
 
+static vecdb_collection *fill(vecdb *db) { return fill_with(db, ROWS); }
+
 struct answer {
   vecdb_hit hits[QUERIES * K];
   uint32_t counts[QUERIES];
   vecdb_search_info info;
 };
 
+static void ask_params(vecdb_collection *c, vecdb_search_params *p, struct answer *a) {
+  p->k = K;
+  p->queries = queries;
+  a->info = (vecdb_search_info)VECDB_SEARCH_INFO_INIT;
+  at_ok(vecdb_search(c, p, a->hits, a->counts, &a->info, NULL, &at_err));
+}
+
 static void ask(vecdb_collection *c, const char *field, const char *filter, uint32_t n,
                 uint32_t flags, struct answer *a) {
   vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
-  if (strcmp(field, "graph") == 0)
-    p.plan = filter ? VECDB_PLAN_EXACT : VECDB_PLAN_GRAPH;
-  p.k = K;
+  p.plan = VECDB_PLAN_EXACT;
   p.field = field;
-  p.queries = queries;
   p.n_queries = n;
   p.flags = flags;
   p.filter.text = filter;
-  a->info = (vecdb_search_info)VECDB_SEARCH_INFO_INIT;
-  at_ok(vecdb_search(c, &p, a->hits, a->counts, &a->info, NULL, &at_err));
+  ask_params(c, &p, a);
 }
 
 static void same(const struct answer *a, const struct answer *b, uint32_t n) {
@@ -103,7 +112,7 @@ static uint32_t in_common(const struct answer *a, const struct answer *b, uint32
 
 static void test_same_hits(void **state) {
   (void)state;
-  static const char *const filters[] = {NULL, "n < 7", "id < 40"};
+  static const char *const filters[] = {NULL, "n < 7"};
   static struct answer device, processor;
   vecdb_options o = with_device("gpu");
   vecdb *db = at_open(":memory:", &o);
@@ -121,28 +130,53 @@ static void test_same_hits(void **state) {
   at_close(db);
 }
 
-/* Without deleted rows, which keep graphs on the processor. */
+/* Indexes of "graph" over two segments of FEW / 2 rows, and none of "flat". */
+static vecdb_collection *indexed(vecdb *db, const vecdb_index_params *params) {
+  vecdb_index_params flat = VECDB_INDEX_PARAMS_INIT;
+  vecdb_collection *c = fill_with(db, FEW);
+  flat.type = VECDB_INDEX_FLAT;
+  at_ok(vecdb_index_create(c, "flat", &flat, NULL, &at_err));
+  at_ok(vecdb_index_create(c, "graph", params, NULL, &at_err));
+  return c;
+}
+
+/* Searches the index of "graph". */
+static void ask_index(vecdb_collection *c, const char *filter, struct answer *a) {
+  vecdb_search_params p = VECDB_SEARCH_PARAMS_INIT;
+  p.plan = VECDB_PLAN_GRAPH;
+  p.field = "graph";
+  p.n_queries = WALKS;
+  p.filter.text = filter;
+  ask_params(c, &p, a);
+}
+
+static vecdb_options indexing(void) {
+  vecdb_options o = with_device("gpu:0");
+  o.seal_rows = FEW / 2;
+  o.index_rows = FEW / 4;
+  return o;
+}
+
+/* Among all rows that are not deleted, and under a filter. */
 static void test_graph(void **state) {
   (void)state;
+  static const char *const filters[] = {NULL, "n < 7"};
   static struct answer device, exact;
-  vecdb_options o = with_device("gpu:0");
-  o.index_rows = 1000;
+  vecdb_options o = indexing();
   vecdb *db = at_open(":memory:", &o);
-  vecdb_collection *c = fill(db);
-  vecdb_index_params graph = VECDB_INDEX_PARAMS_INIT, flat = VECDB_INDEX_PARAMS_INIT;
-  flat.type = VECDB_INDEX_FLAT;
+  vecdb_index_params graph = VECDB_INDEX_PARAMS_INIT;
   graph.type = VECDB_INDEX_HNSW;
   graph.m = 8;
   graph.ef_construction = 40;
-  at_ok(vecdb_index_create(c, "flat", &flat, NULL, &at_err));
-  at_ok(vecdb_index_create(c, "graph", &graph, NULL, &at_err));
-  ask(c, "graph", NULL, WALKS, 0, &device);
-  assert_int_equal(device.info.segments_device, 0);
-  at_ok(vecdb_compact(c, NULL, &at_err));
-  ask(c, "graph", NULL, WALKS, 0, &device);
-  ask(c, "graph", "id < 100000", WALKS, VECDB_SEARCH_CPU, &exact);
-  assert_true(device.info.segments_device > 0);
-  assert_true(in_common(&device, &exact, WALKS) * 100 >= WALKS * K * 95);
+  vecdb_collection *c = indexed(db, &graph);
+  for (size_t i = 0; i < AT_COUNT(filters); i++) {
+    ask_index(c, filters[i], &device);
+    ask(c, "graph", filters[i], WALKS, VECDB_SEARCH_CPU, &exact);
+    assert_int_equal(device.info.segments_device, 2 * WALKS);
+    assert_true(in_common(&device, &exact, WALKS) * 100 >= WALKS * K * 95);
+    for (uint32_t h = 0; h < WALKS * K; h++)
+      assert_true(device.hits[h].id % 17 != 3 && (!filters[i] || device.hits[h].id % 10 < 7));
+  }
   vecdb_collection_release(c);
   at_close(db);
 }
@@ -152,7 +186,7 @@ static void test_failing(void **state) {
   (void)state;
   static struct answer device, processor;
   vecdb_options o = with_device("gpu");
-  for (uint64_t at = 1; at <= 24; at += 7) {
+  for (uint64_t at = 2; at <= 24; at += 11) {
     vecdb *db = at_open(":memory:", &o);
     vecdb_collection *c = fill(db);
     ask(c, "flat", NULL, QUERIES, VECDB_SEARCH_CPU, &processor);
@@ -175,7 +209,7 @@ static void test_little_memory(void **state) {
   static struct answer device, processor;
   vecdb_device d = VECDB_DEVICE_INIT;
   vecdb_options o = with_device("gpu");
-  o.device_memory = 2176 * (32 * 2 + 16) + 20000;
+  o.device_memory = SEGMENT + 20000;
   vecdb *db = at_open(":memory:", &o);
   vecdb_collection *c = fill(db);
   ask(c, "flat", NULL, QUERIES, VECDB_SEARCH_CPU, &processor);
@@ -231,19 +265,44 @@ static void test_left(void **state) {
   size_t before = emu_used();
   ask(c, "flat", NULL, QUERIES, 0, &device);
   assert_true(emu_used() > before);
-  size_t lanes = emu_used() - 2 * (2176 * (32 * 2 + 16));
+  size_t lanes = emu_used() - 2 * SEGMENT;
   vecdb_device d = VECDB_DEVICE_INIT;
   at_ok(vecdb_device_stats(db, &d, &at_err));
   assert_int_equal(d.present, 1);
   assert_string_equal(d.name, "emulated 0");
   assert_int_equal(d.sets, 2);
-  assert_int_equal(d.bytes, 2 * (2176 * (32 * 2 + 16)));
+  assert_int_equal(d.bytes, 2 * SEGMENT);
   assert_int_equal(d.queries, 2 * QUERIES);
   assert_int_equal(d.failures + d.evicted, 0);
   explained(c);
   vecdb_collection_release(c);
   at_close(db);
   assert_int_equal(emu_used(), lanes);
+}
+
+/* A database with threads of its own: searches do not wait while rows are copied. */
+static void test_background(void **state) {
+  (void)state;
+  static struct answer device, processor;
+  vecdb_options o = with_device("gpu");
+  o.flags = 0;
+  vecdb *db = at_open(":memory:", &o);
+  vecdb_collection *c = fill(db);
+  size_t before = emu_used();
+  emu_hold(1);
+  ask(c, "flat", NULL, QUERIES, 0, &device);
+  ask(c, "flat", NULL, QUERIES, VECDB_SEARCH_CPU, &processor);
+  assert_int_equal(device.info.segments_device, 0);
+  same(&device, &processor, QUERIES);
+  emu_hold(0);
+  do
+    ask(c, "flat", NULL, QUERIES, 0, &device);
+  while (device.info.segments_device == 0);
+  same(&device, &processor, QUERIES);
+  assert_true(emu_used() >= before + SEGMENT);
+  ask(c, "graph", NULL, QUERIES, 0, &device); /* may be under way when all is closed */
+  vecdb_collection_release(c);
+  at_close(db);
 }
 
 static void test_not_there(void **state) {
@@ -279,13 +338,16 @@ static int open_module(void **state) {
   }
   gpu_find(module, "emu_fail_at", &emu_fail_at);
   gpu_find(module, "emu_used", &emu_used);
+  gpu_find(module, "emu_hold", &emu_hold);
   return 0;
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_same_hits),     cmocka_unit_test(test_graph),
+
       cmocka_unit_test(test_failing),       cmocka_unit_test(test_little_memory),
-      cmocka_unit_test(test_left),          cmocka_unit_test(test_not_there)};
+      cmocka_unit_test(test_background),    cmocka_unit_test(test_left),
+      cmocka_unit_test(test_not_there)};
   return cmocka_run_group_tests_name("device", tests, open_module, NULL);
 }

@@ -338,8 +338,9 @@ static uint32_t *graph_make(uint32_t n, uint32_t width) {
   return links;
 }
 
-/* A walk that keeps as many rows as there are meets all of them. */
-static void walk_case(int32_t elem, int32_t key, uint32_t n, uint32_t dim, uint32_t width) {
+/* A walk that keeps as many rows as there are meets all of them, and brings the allowed ones. */
+static void walk_case(int32_t elem, int32_t key, uint32_t n, uint32_t dim, uint32_t width,
+                      bool filtered) {
   struct vdb_accel_why why = {""};
   static const uint32_t starts[] = {0, 3, 0};
   struct rows r = rows_make(elem, key, n, dim);
@@ -348,7 +349,7 @@ static void walk_case(int32_t elem, int32_t key, uint32_t n, uint32_t dim, uint3
   r.as.width = width;
   r.as.starts = starts;
   r.as.n_starts = 3;
-  struct question q = question_make(&r, 5, 20, false);
+  struct question q = question_make(&r, 5, 20, filtered);
   q.ask.width = n;
   struct vdb_accel_set *set = load(&r.as);
   if (gpu->walk(set, &q.ask, &why) != VDB_ACCEL_OK)
@@ -360,11 +361,11 @@ static void walk_case(int32_t elem, int32_t key, uint32_t n, uint32_t dim, uint3
     double last = true_key(&r, rows[19], query);
     uint32_t nearer = 0;
     for (uint32_t row = 0; row < n; row++)
-      nearer += true_key(&r, row, query) < last - 2 * slack(&r, row, query);
+      nearer += allowed(&q, row) && true_key(&r, row, query) < last - 2 * slack(&r, row, query);
     assert_true(nearer < 20);
     for (uint32_t j = 0; j < 20; j++) {
       double off = fabs((double)q.ask.keys[i * 20 + j] - true_key(&r, rows[j], query));
-      assert_true(off <= slack(&r, rows[j], query));
+      assert_true(off <= slack(&r, rows[j], query) && allowed(&q, rows[j]));
       for (uint32_t other = 0; other < j; other++)
         assert_int_not_equal(rows[j], rows[other]);
     }
@@ -377,9 +378,9 @@ static void walk_case(int32_t elem, int32_t key, uint32_t n, uint32_t dim, uint3
 
 static void test_walk(void **state) {
   (void)state;
-  walk_case(VDB_ACCEL_F32, VDB_ACCEL_L2, 300, 20, 8);
-  walk_case(VDB_ACCEL_F16, VDB_ACCEL_DOT, 130, 300, 17);
-  walk_case(VDB_ACCEL_I8, VDB_ACCEL_COSINE, 512, 7, 33);
+  walk_case(VDB_ACCEL_F32, VDB_ACCEL_L2, 300, 20, 8, true);
+  walk_case(VDB_ACCEL_F16, VDB_ACCEL_DOT, 130, 300, 17, false);
+  walk_case(VDB_ACCEL_I8, VDB_ACCEL_COSINE, 512, 7, 33, true);
 }
 
 /* ---- What cannot be -------------------------------------------------------------------------- */

@@ -84,6 +84,7 @@ template <typename T, typename U> static inline T atomicMax(T *at, U value) {
   *at = old < (T)value ? (T)value : old;
   return old;
 }
+static inline unsigned min(unsigned a, unsigned b) { return a < b ? a : b; }
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __ffs(unsigned x) { return __builtin_ffs((int)x); }
 static inline unsigned __float_as_uint(float x) {
@@ -95,6 +96,13 @@ static inline float __uint_as_float(unsigned bits) {
   float x;
   memcpy(&x, &bits, sizeof x);
   return x;
+}
+static inline float __fadd_rn(float a, float b) { return a + b; } /* x86-64 contracts nothing */
+static inline float __fmul_rn(float a, float b) { return a * b; }
+static inline int __dp4a(int a, int b, int sum) {
+  for (int i = 0; i < 32; i += 8)
+    sum += (int8_t)(a >> i) * (int8_t)(b >> i);
+  return sum;
 }
 template <typename T> static inline T __ldg(const T *at) { return *at; }
 

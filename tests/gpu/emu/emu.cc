@@ -6,6 +6,7 @@
  */
 #include "emu.h"
 
+#include <condition_variable>
 #include <mutex>
 #include <setjmp.h>
 #include <stdio.h>
@@ -30,7 +31,9 @@ struct Fiber {
 };
 
 const size_t STACK = 128 * 1024, WARP = 32;
-std::mutex one_launch, bookkeeping;
+std::mutex one_launch, bookkeeping, holding;
+std::condition_variable let_go;
+bool held;
 std::vector<Fiber> fibers;
 jmp_buf scheduler;
 Fiber *current;
@@ -166,6 +169,10 @@ unsigned __ballot_sync(unsigned, int value) {
 }
 
 void emu_run(dim3 grid, dim3 block, size_t shared, const std::function<void()> &body) {
+  {
+    std::unique_lock<std::mutex> lock(holding);
+    let_go.wait(lock, [] { return !held; });
+  }
   std::lock_guard<std::mutex> lock(one_launch);
   if (fails()) {
     last_error = cudaErrorLaunchFailure;
@@ -306,6 +313,11 @@ uint16_t emu_float_to_half(float x) {
 /* ---- For tests ------------------------------------------------------------------------------- */
 
 extern "C" __attribute__((visibility("default"))) void emu_fail_at(uint64_t n) { fail_at = n; }
+extern "C" __attribute__((visibility("default"))) void emu_hold(int hold) {
+  std::lock_guard<std::mutex> lock(holding);
+  held = hold != 0;
+  let_go.notify_all();
+}
 extern "C" __attribute__((visibility("default"))) uint64_t emu_calls(void) { return calls; }
 extern "C" __attribute__((visibility("default"))) void emu_memory(size_t n) { memory_total = n; }
 extern "C" __attribute__((visibility("default"))) size_t emu_used(void) { return memory_used; }

@@ -13,6 +13,8 @@ extern "C" {
 void emu_fail_at(uint64_t n);
 /* Such calls so far. */
 uint64_t emu_calls(void);
+/* Makes launches wait until they may go on. */
+void emu_hold(int hold);
 /* Bytes of device memory there are, and are in use; blocks of both memories. */
 void emu_memory(size_t bytes);
 size_t emu_used(void);

@@ -17,27 +17,23 @@ struct row_major {};
 struct col_major {};
 enum layout_t { mem_row_major, mem_col_major };
 
+/* Numbers as floats, which they are multiplied as. */
 template <typename Use, int M, int N, int K, typename T, typename Layout = void> struct fragment {
-  T at[16][16]; /* row, column */
+  float at[16][16]; /* row, column */
 };
 
-template <typename Use, typename T, typename Layout>
-static void emu_load(fragment<Use, 16, 16, 16, T, Layout> &f, const T *from, unsigned step,
-                     bool by_rows) {
-  if (emu_lane() < 16)
+/* A lane needs its row of the first matrix, and all of the second. */
+static inline void load_matrix_sync(fragment<matrix_a, 16, 16, 16, __half, row_major> &f,
+                                    const __half *from, unsigned step) {
+  unsigned i = emu_lane();
+  for (int j = 0; i < 16 && j < 16; j++)
+    f.at[i][j] = __half2float(from[i * step + j]);
+}
+static inline void load_matrix_sync(fragment<matrix_b, 16, 16, 16, __half, col_major> &f,
+                                    const __half *from, unsigned step) {
+  for (int j = 0; emu_lane() < 16 && j < 16; j++)
     for (int i = 0; i < 16; i++)
-      for (int j = 0; j < 16; j++)
-        f.at[i][j] = by_rows ? from[i * step + j] : from[j * step + i];
-}
-template <typename Use, typename T>
-static void load_matrix_sync(fragment<Use, 16, 16, 16, T, row_major> &f, const T *from,
-                             unsigned step) {
-  emu_load(f, from, step, true);
-}
-template <typename Use, typename T>
-static void load_matrix_sync(fragment<Use, 16, 16, 16, T, col_major> &f, const T *from,
-                             unsigned step) {
-  emu_load(f, from, step, false);
+      f.at[i][j] = __half2float(from[j * step + i]);
 }
 static inline void fill_fragment(fragment<accumulator, 16, 16, 16, float> &f, float value) {
   for (auto &row : f.at)
@@ -48,12 +44,14 @@ template <typename A, typename B>
 static void mma_sync(fragment<accumulator, 16, 16, 16, float> &d, const A &a, const B &b,
                      const fragment<accumulator, 16, 16, 16, float> &c) {
   int i = (int)emu_lane();
-  for (int j = 0; i < 16 && j < 16; j++) {
-    float sum = c.at[i][j];
-    for (int k = 0; k < 16; k++)
-      sum += __half2float(a.at[i][k]) * __half2float(b.at[k][j]);
-    d.at[i][j] = sum;
-  }
+  float sums[16];
+  if (i >= 16)
+    return;
+  memcpy(sums, c.at[i], sizeof sums);
+  for (int k = 0; k < 16; k++)
+    for (int j = 0; j < 16; j++)
+      sums[j] += a.at[i][k] * b.at[k][j];
+  memcpy(d.at[i], sums, sizeof sums);
 }
 static inline void store_matrix_sync(float *to,
                                      const fragment<accumulator, 16, 16, 16, float> &f,

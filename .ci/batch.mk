@@ -11,8 +11,8 @@ SLICES := 1.8 9.16 17.24 25.32 33.40 41.48 49.56 57.64 65.72 73.80 81.88 89.96 9
 
 # What is compiled with flags of its own, or replaced by a program's own, or asks for what some programs
 # do not have; or has such names.
-ALONE := lib/kern/linear% lib/os/crypt% lib/os/vfs_uring% cluster/ctl/lag% cluster/meta/model% \
-  cluster/sim/split_client% \
+ALONE := lib/kern/linear% lib/os/crypt% lib/os/vfs_uring% cluster/ctl/lag% cluster/ctl/step% \
+  cluster/meta/model% cluster/sim/split_client% \
   $(addprefix cluster/server/,milvus_filter% milvus_re% milvus_ro% milvus_search% qdrant_search% \
   qdrant_write% tls.c)
 

@@ -46,7 +46,7 @@ static void speaks_look(struct speaks *s) {
   }
 }
 
-/* From now on the cluster is of this version. Who was quicker has written no less. */
+/* From now on the cluster is of this version, but if another was quicker, perhaps with less. */
 static enum ctl_status speaks_write(struct ctl *ctl, const struct doc_cluster *of, int64_t mod,
                                     uint32_t version) {
   struct doc_cluster doc = *of;
@@ -57,6 +57,10 @@ static enum ctl_status speaks_write(struct ctl *ctl, const struct doc_cluster *o
   enum ctl_status status =
       ctl_put(ctl, doc_path(ctl->cluster, DOC_PATH_CLUSTER, 0, 0), text, n, mod, &held);
   free(text);
+  if (!status && !held) {
+    snprintf(ctl->why, sizeof ctl->why, "the cluster's version was changed meanwhile: try again");
+    status = CTL_NOT_ALLOWED;
+  }
   return status;
 }
 

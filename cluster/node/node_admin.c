@@ -168,7 +168,8 @@ static int admin_numbers(struct admin_work *w) {
 
 /* The write comes again when the cluster is of the version that it takes. */
 static int admin_speaks(struct admin_work *w) {
-  int code = admin_ctl_code(w, ctl_speaks(&w->ctl, 0, DOC_SPEAKS_EXPECTED));
+  enum ctl_status status = ctl_speaks(&w->ctl, 0, DOC_SPEAKS_EXPECTED);
+  int code = status == CTL_NOT_ALLOWED ? 0 : admin_ctl_code(w, status); /* another raises it */
   return code ? code : admin_say(w, WIRE_UNAVAILABLE, "the cluster's version is being raised");
 }
 
@@ -226,7 +227,12 @@ static void admin_run(struct work_job *job) {
   wire_message_write(&out, &a->out);
 }
 
-static void admin_done(struct work_job *job) { node_ask_send(admin_of(job)); }
+static void admin_done(struct work_job *job) {
+  struct node_ask *a = admin_of(job);
+  if (a->message.kind == WIRE_WRITE)
+    a->node->raising = false;
+  node_ask_send(a);
+}
 
 void node_admin(struct node *n, struct node_ask *a) {
   if (a->message.kind == WIRE_LIST) {

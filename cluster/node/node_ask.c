@@ -136,7 +136,8 @@ static int ask_split(const struct node_replica *r, const struct node_ask *a) {
   if (a->message.kind == WIRE_STATS || a->message.kind == WIRE_COMPACT)
     return VECDB_OK;
   if (a->message.kind == WIRE_WRITE)
-    return ask_code(rep_split_write(&s, r->split_pending, a->message.target.generation));
+    return ask_code(rep_split_write(&s, r->split_pending || r->split_behind,
+                                    a->message.target.generation));
   if (r->rep)
     rep_info(r->rep, &info);
   int code = machine_split_torn(r->machine)
@@ -263,6 +264,16 @@ static bool ask_speaks(const struct node *n, uint32_t version) {
   return speaks;
 }
 
+/* One push at a time has the cluster's version raised: others come again, as it does itself. */
+static void ask_raise(struct node *n, struct node_ask *a) {
+  if (n->raising) {
+    node_ask_fail(a, WIRE_UNAVAILABLE);
+    return;
+  }
+  n->raising = true;
+  node_admin(n, a);
+}
+
 static void ask_write(struct node_replica *r, struct node_ask *a) {
   const struct wire_message *m = &a->message;
   uint32_t ack = m->write.ack ? m->write.ack - 1u : (uint32_t)r->ack;
@@ -285,7 +296,7 @@ static void ask_write(struct node_replica *r, struct node_ask *a) {
     return;
   }
   if (wire_push_expected(m) && !ask_speaks(r->node, DOC_SPEAKS_EXPECTED)) {
-    node_admin(r->node, a);
+    ask_raise(r->node, a);
     return;
   }
   if (machine_waiting(r->machine) > ask_waiting_max) {

@@ -82,6 +82,7 @@ struct node_replica {
   uint32_t fork_tries; /* that have failed, of this process and split */
   int64_t fenced_us;   /* since when copies are waited for, as far as this primary knows; 0: not */
   int64_t away_us;     /* since when the metadata store is missed there; 0: it is not */
+  bool split_behind;   /* rows may be another shard's by now, and its log knows nothing of that */
   int64_t held_us;     /* since when it waits for the new shard to lead itself; 0: it does not */
   bool claiming;       /* its store is being written into the record */
   uint32_t reading;    /* jobs that use its rows */
@@ -128,6 +129,7 @@ struct node {
   struct net *net;
   struct work *work, *syncs;
   struct work *admin;     /* one thread that waits for the metadata store, and removes folders */
+  bool raising;           /* which raises the cluster's version, for a push */
   struct work *tidy;      /* one thread that merges files when asked to, which may take long */
   struct node_ask *named; /* that wait for the cache to be as new as `seq` */
   bool removing;          /* a folder */

@@ -25,7 +25,8 @@ static const char *const split_entries[] = {
     [REP_SPLIT_CANCEL] = "it is given up"};
 
 bool node_split_still(const struct node_replica *r) {
-  return r->split_pending || (r->machine && machine_split(r->machine).fenced);
+  return r->split_pending || r->split_behind ||
+         (r->machine && machine_split(r->machine).fenced);
 }
 
 static struct rep_member split_self(const struct node *n) {
@@ -440,19 +441,28 @@ static bool split_cut_off(struct node_replica *r, enum rep_split_do next,
   return n->now_us - r->away_us >= split_away_us;
 }
 
+static void split_stuck(const struct node_replica *r, uint64_t id, const char *why) {
+  node_log(r->node, "shard %u/%u: split %llu cannot go on: %s", r->collection, r->number,
+           (unsigned long long)id, why);
+}
+
 /* What comes next, by whoever leads. */
 static void split_lead(struct node_replica *r, const struct cache_view *view,
                        const struct cache_entry *entry, enum rep_split_do next, uint64_t id) {
+  const struct doc_split *doc = entry->doc;
   char why[MACHINE_WHY];
   switch (next) {
     case REP_SPLIT_APPEND_FENCE:
-      if (!split_append(r, view, REP_SPLIT_FENCE, id, why))
+      if (split_append(r, view, REP_SPLIT_FENCE, id, why))
+        break;
+      if (doc->step == DOC_SPLIT_PLANNED)
         split_give_up(r, view, entry, why);
+      else /* the new shard may have been written by now */
+        split_stuck(r, id, why);
       break;
     case REP_SPLIT_APPEND_RELEASE:
       if (!split_append(r, view, REP_SPLIT_RELEASE, id, why))
-        node_log(r->node, "shard %u/%u: split %llu cannot go on: %s", r->collection, r->number,
-                 (unsigned long long)id, why);
+        split_stuck(r, id, why);
       break;
     case REP_SPLIT_APPEND_CANCEL:
       split_append(r, view, REP_SPLIT_CANCEL, machine_split(r->machine).id, why);
@@ -464,11 +474,19 @@ static void split_lead(struct node_replica *r, const struct cache_view *view,
   }
 }
 
+/* One that was made to lead with less than all of the log: the lost part may have had the release,
+   and what was written here to rows that have moved would be deleted. */
+static bool split_behind(const struct node_replica *r, const struct doc_split *doc) {
+  return doc && doc->step == DOC_SPLIT_RELEASING && r->machine &&
+         machine_split(r->machine).id < doc->id;
+}
+
 void node_split_tick(struct node_replica *r, const struct cache_view *view) {
   const struct cache_entry *entry =
       cache_find(view, DOC_PATH_SPLIT, r->collection, r->number);
   struct rep_info info = {0};
   enum rep_split_do next = REP_SPLIT_NOTHING;
+  r->split_behind = split_behind(r, entry ? entry->doc : NULL);
   if (!entry || !entry->doc || !r->rep || r->closing || r->splitting ||
       r->node->now_us < r->split_us || !r->node->live.incarnation)
     return;

@@ -125,6 +125,7 @@ static bool divide_part(struct router *r, struct part *p, const bool *heirs, con
   const struct router_share whole = p->share;
   const uint64_t count = p->count;
   bool placed = false;
+  p->doubt = p->doubt || p->state == PART_SENT;
   part_cancel(r, p); /* what was sent goes on: its number tells, if it comes once more */
   for (uint32_t s = 0; s < map->n_shards; s++) {
     struct router_share share;

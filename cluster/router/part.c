@@ -298,6 +298,7 @@ static void part_look(struct router *r, struct part *p, uint32_t which, int64_t 
   }
   r->host.cancel(r->host.arg, t.node, t.id);
   breaker_forget(&part_land(r, p, which)->breaker);
+  p->doubt = p->doubt || !state_reads(p->request);
   part_again(r, p, state_reads(p->request) ? WIRE_UNAVAILABLE : WIRE_UNKNOWN,
              "the shard changed hands before it was answered", now_us, 0);
   part_follow(r, p);

@@ -300,6 +300,17 @@ static void result_adopt(struct result *r, struct part *p) {
   all->copies = r->n_owned == 1 || one->copies < all->copies ? one->copies : all->copies;
 }
 
+/* Whether a part of a write may have happened that no answer tells of: then the write cannot be
+   made anew under other numbers. */
+static bool result_doubtful(const struct request *q) {
+  for (uint32_t i = 0; i < q->n_parts && !state_reads(q); i++) {
+    const struct part *p = q->parts[i];
+    if (p->state != PART_DONE && (p->doubt || p->code == WIRE_UNKNOWN))
+      return true;
+  }
+  return false;
+}
+
 /* Why there is no whole answer: what the first part says that failed for good. */
 static void result_failure(struct result *r, const struct request *q) {
   struct wire_result *all = &r->public.result;
@@ -317,6 +328,8 @@ static void result_failure(struct result *r, const struct request *q) {
     all->field = result_text(&r->public, p->field);
     all->message = result_text(&r->public, p->words);
   }
+  if (all->code == WIRE_SCHEMA && result_doubtful(q))
+    all->code = WIRE_UNKNOWN;
 }
 
 struct router_result *router_result_join(struct router_result *const *results, uint32_t n,

@@ -474,7 +474,8 @@ static void test_unreadable(void **state) {
 }
 
 /* Who was made to lead without the fence: the lost log may have had the release, so the shard is
-   divided with the copies that there are. */
+   divided with the copies that there are. Until it can be, nothing is written to it, and nobody
+   gives the split up: the new shard may have been written. */
 static void test_forced(void **state) {
   struct ta t;
   struct doc_split doc;
@@ -492,6 +493,12 @@ static void test_forced(void **state) {
   doc.forks[0] = (struct doc_replica){1, t.n->store};
   doc.n_forks = 1;
   ta_put_back(&t, DOC_PATH_SPLIT, 0, doc_split_write(&doc, &n));
+  char *text = ta_put(&t, DOC_PATH_SPLITS, 0, "{");
+  ta_turns(&t, 50);
+  assert_int_equal(ta_step(&t), DOC_SPLIT_RELEASING);
+  assert_true(node_split_still(node_replica_of(t.n, 1, 0)));
+  assert_false(machine_split(node_replica_of(t.n, 1, 0)->machine).fenced);
+  ta_put_back(&t, DOC_PATH_SPLITS, 0, text);
   ta_await_step(&t, DOC_SPLIT_DONE);
   assert_int_equal(machine_split(node_replica_of(t.n, 1, 0)->machine).generation, 1);
   ta_await_serving(&t, 1);

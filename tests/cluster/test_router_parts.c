@@ -17,8 +17,10 @@
 #include "client/defaults.h"
 #include "router/health.h"
 #include "router/prune.h"
+#include "router/result.h"
 #include "router/smart.h"
 #include "router/split.h"
+#include "router/state.h"
 #include "router/summary.h"
 
 /* ---- Where rows belong, by each policy ---- */
@@ -411,6 +413,35 @@ static void test_summary(void **state) {
   wire_mem_free(&mem);
 }
 
+/* ---- What a write ends with ---- */
+
+static int tr_ends(enum wire_write_kind kind, struct part *a, struct part *b) {
+  const struct wire_message m = {.kind = WIRE_WRITE, .write = {.kind = kind}};
+  struct part *parts[] = {a, b};
+  struct request q = {.ask = {.message = &m}, .parts = parts, .n_parts = 2};
+  struct router_result *result = result_make(&q);
+  assert_non_null(result);
+  int code = result->result.code;
+  router_result_free(result);
+  return code;
+}
+
+/* "Another schema" says that nothing was done, and that the write may be made anew: not where a
+   part of it may have happened. */
+static void test_doubt(void **state) {
+  struct part schema = {.state = PART_FAILED, .code = WIRE_SCHEMA};
+  struct part other = schema;
+  (void)state;
+  assert_int_equal(tr_ends(WIRE_PUSH, &schema, &other), WIRE_SCHEMA);
+  other.code = WIRE_UNKNOWN;
+  assert_int_equal(tr_ends(WIRE_PUSH, &schema, &other), WIRE_UNKNOWN);
+  assert_int_equal(tr_ends(WIRE_INSERT, &other, &schema), WIRE_UNKNOWN);
+  other = (struct part){.state = PART_FAILED, .code = WIRE_UNAVAILABLE, .doubt = true};
+  assert_int_equal(tr_ends(WIRE_PUSH, &schema, &other), WIRE_UNKNOWN);
+  other.doubt = false;
+  assert_int_equal(tr_ends(WIRE_PUSH, &schema, &other), WIRE_SCHEMA);
+}
+
 /* ---- Defaults that are computed ---- */
 
 enum { TR_ROWS = 40, TR_UUID = 36 };
@@ -545,6 +576,7 @@ int main(void) {
                                      cmocka_unit_test(test_earlier_target),
       cmocka_unit_test(test_expected),
       cmocka_unit_test(test_tenant_fields), cmocka_unit_test(test_hits),
+      cmocka_unit_test(test_doubt),
       cmocka_unit_test(test_computed),
       cmocka_unit_test(test_latency), cmocka_unit_test(test_breaker),
       cmocka_unit_test(test_budget),  cmocka_unit_test(test_smart),

@@ -693,7 +693,7 @@ JOBS.steps = "step:amalgamation-gcc make amalgamation-test COMPILERS=gcc OBJECT=
   shell-test cpp-test python-light abi-test manual uring-test crypt-test peers-quick deploy-names,"step:$(t) make $(t)")
 RUN = CC='$(CC)' CXX='$(CXX)' CLANG='$(CLANG)' MAKE='$(MAKE)' .ci/jobs $(JOBS)
 
-test: ## everything that must hold, in 10 to 17 minutes on two cores
+test: ## everything that must hold, in 10 to 14 minutes on two cores
 	@$(DEPS) lib tests server shell cluster openssl $(if $(filter no,$(INSTALL)),,uring)
 	@$(DEPS) etcd || echo 'without etcd its tests are skipped'
 	@$(DEPS) nats || echo 'without NATS its test is skipped'
